@@ -1,0 +1,48 @@
+# `make demo` and `make test` do all the set-up themselves, into .venv. They need Python 3.10–3.12, make and a network.
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types imports check bench clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python on the PATH that clearctl supports; `make PYTHON=... install` takes another.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && echo $$p && break; done)
+WORKERS ?= 2
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## make .venv with clearctl and its tools in it
+
+$(VENV)/.installed: pyproject.toml constraints.txt build-constraints.txt
+	@test -n "$(PYTHON)" || { echo "clearctl needs Python 3.10, 3.11 or 3.12; none is on the PATH" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	# mmcv's build needs an older setuptools. pip before 25.3 reads the first variable for it, later ones the second.
+	PIP_CONSTRAINT=build-constraints.txt PIP_BUILD_CONSTRAINT=build-constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
+		$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: install ## see the whole of it on real images (about a minute)
+	$(BIN)/clearctl demo
+
+test: install ## run all tests
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+lint: install ## style, and that everything public has a docstring
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install ## strict type check
+	$(BIN)/mypy
+
+imports: install ## that each layer imports only those below it
+	$(BIN)/lint-imports --no-logo
+
+check: lint types imports test ## what CI runs
+
+bench: install ## measure, side by side in one run
+	$(BIN)/python -m benchmarks
+
+clean: ## remove what was made here, the environment too
+	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache clearctl-demo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,29 @@
+"""clearctl: prepare, train, evaluate and report on the CLEAR continual-learning benchmark.
+
+Every command is also a function here, with plain arguments: `prepare_avalanche`, `train`, `evaluate`. They are imported
+when first used, so that `import clearctl` stays quick.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clearctl.dataset.prepare import prepare_avalanche
+    from clearctl.engine.evaluate import evaluate
+    from clearctl.engine.loop import train
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__", "evaluate", "prepare_avalanche", "train"]
+
+_HOMES = {
+    "evaluate": "clearctl.engine.evaluate",
+    "prepare_avalanche": "clearctl.dataset.prepare",
+    "train": "clearctl.engine.loop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'clearctl' has no attribute {name!r}")

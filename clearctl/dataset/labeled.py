@@ -1,0 +1,264 @@
+"""The labelled images of a raw CLEAR folder (the public layout), bucket by bucket, with every fault named.
+
+    labeled_metadata.json                    {bucket: {class: path of its json}}
+    labeled_metadata/<bucket>/<class>.json   {id: {"ID", "IMG_PATH", "DATE_TAKEN", ...}}
+    labeled_images/<bucket>/<class>/<id>.jpg
+
+Whatever is not as it should be raises DatasetError, which names the file, the bucket and the class.
+"""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clearctl import layout
+from clearctl.errors import DatasetError
+
+Records = dict[str, dict[str, Any]]
+
+# JSON can spell a lone surrogate, which UTF-8 cannot.
+_UNWRITABLE = re.compile("[\n\r\0\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class LabeledImage:
+    """An image of a bucket: id, path relative to the dataset folder as in IMG_PATH, class index."""
+
+    id: str
+    path: str
+    class_index: int
+
+
+@dataclass(frozen=True)
+class LabeledIndex:
+    """What `labeled_metadata.json` and `class_names.txt` say.
+
+    `class_names` are by class index. `class_files` is {bucket: {class: path of its json}}: the buckets in
+    numeric order, the classes of a bucket in the order of the file, the paths relative to the dataset folder.
+    """
+
+    class_names: tuple[str, ...]
+    class_files: dict[str, dict[str, str]]
+
+
+def read_index(root: Path) -> LabeledIndex:
+    """The buckets and classes of the raw folder `root`, checked against each other.
+
+    Raises DatasetError: not a CLEAR folder, broken JSON, a bucket that is not a number, a class that
+    class_names.txt lacks.
+    """
+    layout.require_clear(root)
+    class_names = tuple(layout.read_class_names(root))
+    file = layout.labeled_metadata_file(root)
+    content = _read_object(file)
+    if not content:
+        raise DatasetError(f"{file} names no bucket")
+    known = set(class_names)
+    for bucket, classes in content.items():
+        _check_classes(file, bucket, classes, known)
+    return LabeledIndex(class_names, {bucket: content[bucket] for bucket in _numeric_order(file, content)})
+
+
+def read_buckets(root: Path) -> list[str]:
+    """The names of the buckets of the raw folder `root` in numeric order: "9" before "10".
+
+    Raises DatasetError as `read_index` does.
+    """
+    return list(read_index(root).class_files)
+
+
+def read_records(root: Path, bucket: str, index: LabeledIndex | None = None) -> Iterator[tuple[str, Records]]:
+    """Yield (class name, {id: its record}) for each class of a bucket, in file order, one file at a time.
+
+    `index` is what `read_index(root)` gave, read here when left out. Every record has an IMG_PATH that names
+    a file inside the folder, there or not. Raises DatasetError.
+    """
+    index = index or read_index(root)
+    if bucket not in index.class_files:
+        raise DatasetError(f"{layout.labeled_metadata_file(root)} has no bucket {bucket!r}")
+    folders = _Folders(root)
+    for class_name, file in index.class_files[bucket].items():
+        where = f"bucket {bucket}, class {class_name!r}"
+        if not folders.holds(file):
+            raise DatasetError(f"{layout.labeled_metadata_file(root)}: {file!r} leaves the folder ({where})")
+        records = _read_object(root / file, where)
+        for image_id, record in records.items():
+            fault = _record_fault(record, folders)
+            if fault:
+                raise DatasetError(f"{root / file}: image {image_id!r} {fault} ({where})")
+        yield class_name, records
+
+
+def read_labeled_bucket(
+    root: Path, bucket: str, index: LabeledIndex | None = None, *, check_images: bool = True
+) -> list[LabeledImage]:
+    """The labelled images of a bucket, in the order of the published file lists.
+
+    That is: classes in the order of labeled_metadata.json, ids in the order of the class's json. `index` is
+    what `read_index(root)` gave, read here when left out. With `check_images` every image must be there as a
+    file (or a link to one); it is not opened. Raises DatasetError: as `read_index` and `read_records`, an id
+    or path listed twice, an image that is not there, no image at all.
+    """
+    index = index or read_index(root)
+    class_indices = {name: number for number, name in enumerate(index.class_names)}
+    images: list[LabeledImage] = []
+    ids: dict[str, str] = {}
+    paths: dict[str, str] = {}
+    for class_name, records in read_records(root, bucket, index):
+        file = root / index.class_files[bucket][class_name]
+        for image_id, record in records.items():
+            path = record["IMG_PATH"]
+            _note_once(ids, "id", image_id, class_name, f"{file}, bucket {bucket}")
+            # Two spellings of one path are one image.
+            _note_once(paths, "IMG_PATH", os.path.normpath(path), class_name, f"{file}, bucket {bucket}")
+            images.append(LabeledImage(image_id, path, class_indices[class_name]))
+    if not images:
+        raise DatasetError(f"{layout.labeled_metadata_file(root)}: bucket {bucket} has no images")
+    if check_images:
+        _check_images(root, bucket, images, index.class_names)
+    return images
+
+
+class _Folders:
+    """The folders below a dataset folder, each looked at once however many images it holds."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._real_root = os.path.realpath(root)
+        self._inside: dict[str, bool] = {}
+        self._files: dict[str, frozenset[str]] = {}
+
+    def holds(self, path: str) -> bool:
+        """Whether `path`, relative to the root, lies below it, links of its folders followed.
+
+        An image that is itself a link may lead elsewhere: `rebuild-by-metadata --images link` makes such
+        ones.
+        """
+        folder, _, name = path.rpartition("/")
+        if name in ("", ".", "..") or path.startswith("/"):
+            return False
+        if folder not in self._inside:
+            self._inside[folder] = self._is_inside(folder)
+        return self._inside[folder]
+
+    def has_file(self, path: str) -> bool:
+        """Whether `path`, relative to the root, is a file or a link to one. Raises DatasetError."""
+        folder, _, name = path.rpartition("/")
+        if folder not in self._files:
+            self._files[folder] = self._list_files(folder)
+        # A listing may spell a name otherwise than the file system accepts it (case, composed characters).
+        return name in self._files[folder] or os.path.isfile(self._root / path)
+
+    def _is_inside(self, folder: str) -> bool:
+        if ".." in folder.split("/"):
+            return False
+        real = os.path.realpath(self._root / folder)
+        return os.path.commonpath([real, self._real_root]) == self._real_root
+
+    def _list_files(self, folder: str) -> frozenset[str]:
+        try:
+            with os.scandir(self._root / folder) as entries:
+                return frozenset(entry.name for entry in entries if entry.is_file())
+        except (FileNotFoundError, NotADirectoryError):
+            return frozenset()
+        except OSError as error:
+            raise DatasetError(f"{self._root / folder} cannot be listed: {error.strerror}") from None
+
+
+def _note_once(seen: dict[str, str], what: str, value: str, class_name: str, where: str) -> None:
+    """Note the class of an id or path in `seen`; raise DatasetError if it has one already."""
+    if value in seen:
+        classes = f"class {seen[value]!r} and again in class {class_name!r}"
+        raise DatasetError(f"{where}: the {what} {value!r} is listed in {classes}")
+    seen[value] = class_name
+
+
+def _check_images(root: Path, bucket: str, images: list[LabeledImage], class_names: tuple[str, ...]) -> None:
+    """Raise DatasetError, naming the first and their number, if images of the bucket are not there."""
+    folders = _Folders(root)
+    missing = [image for image in images if not folders.has_file(image.path)]
+    if missing:
+        first = missing[0]
+        raise DatasetError(
+            f"{root / first.path} is missing (bucket {bucket}, class {class_names[first.class_index]!r})\n"
+            f"{len(missing)} of the {len(images)} images listed for bucket {bucket} are missing: "
+            "was the archive unpacked whole?"
+        )
+
+
+def _check_classes(file: Path, bucket: str, classes: Any, known: set[str]) -> None:
+    """Raise DatasetError unless `classes` is {class: path} with classes that are all known."""
+    if not (bucket.isascii() and bucket.isdecimal()):
+        raise DatasetError(f"{file}: the bucket name {bucket!r} is not a number")
+    if not isinstance(classes, dict):
+        raise DatasetError(f"{file}: bucket {bucket} is not an object of {{class: path of its json}}")
+    for name, path in classes.items():
+        if name not in known:
+            raise DatasetError(f"{file}: class {name!r} of bucket {bucket} is not in class_names.txt")
+        if not isinstance(path, str) or _path_fault(path):
+            raise DatasetError(f"{file}: bucket {bucket}, class {name!r}: {path!r} is not a path of a json file")
+
+
+def _numeric_order(file: Path, buckets: dict[str, Any]) -> list[str]:
+    """The names sorted as numbers; raises DatasetError where two are the same number."""
+    ordered = sorted(buckets, key=int)
+    for before, after in zip(ordered, ordered[1:], strict=False):
+        if int(before) == int(after):
+            raise DatasetError(f"{file}: the buckets {before!r} and {after!r} are the same number")
+    return ordered
+
+
+def _record_fault(record: Any, folders: _Folders) -> str | None:
+    """What is wrong with an image's record, or None."""
+    if not isinstance(record, dict):
+        return "has no record: expected an object"
+    path = record.get("IMG_PATH")
+    if not isinstance(path, str) or not path:
+        return "has no IMG_PATH"
+    fault = _path_fault(path)
+    if fault:
+        return f"has an IMG_PATH that {fault}: {path!r}"
+    return None if folders.holds(path) else f"has an IMG_PATH that leaves the folder: {path!r}"
+
+
+def _path_fault(path: str) -> str | None:
+    """Why `path` can be no file's or would break a line of a file list, or None."""
+    if not path:
+        return "is empty"
+    return "holds a line end, a NUL or half a character" if _UNWRITABLE.search(path) else None
+
+
+def _read_object(path: Path, where: str = "") -> dict[str, Any]:
+    """The object in the JSON file `path`, in its order; `where` (bucket, class) is put into the message of a
+    fault.
+
+    Raises DatasetError also for a key given twice, of which `json` alone would silently keep the last.
+    """
+    suffix = f" ({where})" if where else ""
+    try:
+        value = json.loads(layout.read_text(path), object_pairs_hook=_without_repeats)
+    except DatasetError as error:
+        raise DatasetError(f"{error}{suffix}") from None
+    except (_Repeated, ValueError, RecursionError) as error:
+        what = f"names {error} twice" if isinstance(error, _Repeated) else f"is not JSON: {error}"
+        raise DatasetError(f"{path} {what}{suffix}") from None
+    if not isinstance(value, dict):
+        raise DatasetError(f"{path} does not hold a JSON object{suffix}")
+    return value
+
+
+class _Repeated(Exception):
+    """A key that an object has twice."""
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        times = Counter(key for key, _ in pairs)
+        raise _Repeated(repr(times.most_common(1)[0][0]))
+    return value

@@ -1,0 +1,162 @@
+"""Where everything lies in a CLEAR dataset folder (the public layout), and how its small files are read.
+
+    class_names.txt                       one name a line; the line number (from 0) is the class index
+    labeled_metadata.json                 {bucket: {class: path of its json}}
+    labeled_metadata/<bucket>/<class>.json   {id: {"ID", "IMG_PATH", "DATE_TAKEN", ...}}
+    labeled_images/<bucket>/<class>/<id>.jpg
+    training_folder/bucket_indices.json
+    training_folder/filelists/<bucket>/all.txt
+    training_folder/features/<name>/<bucket>/all.pth
+    training_folder/testset_ratio_<r>/split_<seed>/<bucket>/{train,test}.txt, {train,test}_indices.json
+    training_folder/<shot>_shot/split_<seed>/<bucket>/   the same four files
+
+Knows nothing of torch. Everything read here that is not as it should be raises DatasetError.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from clearctl.errors import DatasetError
+
+DEFAULT_ROOT = Path("dataset/CLEAR-10-PUBLIC")
+ROOT_VARIABLE = "CLEARCTL_DATASET_ROOT"
+
+
+def default_root() -> Path:
+    """The dataset folder when none is named: $CLEARCTL_DATASET_ROOT, else `dataset/CLEAR-10-PUBLIC`."""
+    return Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
+
+
+def class_names_file(root: Path) -> Path:
+    """One class name a line."""
+    return root / "class_names.txt"
+
+
+def labeled_metadata_file(root: Path) -> Path:
+    """{bucket: {class: path of its json, relative to the folder}}."""
+    return root / "labeled_metadata.json"
+
+
+def training_folder(root: Path) -> Path:
+    """What `prepare-avalanche` writes lies in here."""
+    return root / "training_folder"
+
+
+def bucket_indices_file(root: Path) -> Path:
+    """The names of the buckets, in the order of the stream."""
+    return training_folder(root) / "bucket_indices.json"
+
+
+def filelist_file(root: Path, bucket: str) -> Path:
+    """All images of a bucket: path, space, class index."""
+    return training_folder(root) / "filelists" / bucket / "all.txt"
+
+
+def ratio_split_folder(root: Path, test_ratio: float, seed: int) -> Path:
+    """The iid split of `prepare-avalanche`; holds a folder for each bucket."""
+    return training_folder(root) / f"testset_ratio_{test_ratio}" / f"split_{seed}"
+
+
+def shot_split_folder(root: Path, shot: int, seed: int) -> Path:
+    """The few-shot split of `make-fewshot`; holds a folder for each bucket."""
+    return training_folder(root) / f"{shot}_shot" / f"split_{seed}"
+
+
+def features_folder(root: Path, name: str) -> Path:
+    """The features called `name`; holds a folder for each bucket."""
+    return training_folder(root) / "features" / name
+
+
+def features_file(root: Path, name: str, bucket: str) -> Path:
+    """(float32 [N, D], list of N ints); row i belongs to line i of the bucket's file list."""
+    return features_folder(root, name) / bucket / "all.pth"
+
+
+def require_root(root: Path) -> None:
+    """Raise DatasetError unless `root` is a folder."""
+    if not root.is_dir():
+        found = "a file" if root.exists() else "nothing"
+        raise DatasetError(
+            f"no dataset folder at {root}: found {found} there\n"
+            f"name it with --dataset-root DIR or ${ROOT_VARIABLE}, or make one with `clearctl demo`"
+        )
+
+
+def read_text(path: Path) -> str:
+    """The UTF-8 text of `path`."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DatasetError(f"{path} is missing") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read: {error}") from None
+
+
+def read_json(path: Path) -> Any:
+    """The value in the JSON file `path`."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"{path} is not JSON: {error}") from None
+
+
+def read_class_names(root: Path) -> list[str]:
+    """The class names by index. A newline after the last one is allowed."""
+    path = class_names_file(root)
+    names = _lines(read_text(path))
+    for number, name in enumerate(names, 1):
+        if not name.strip():
+            raise DatasetError(f"{path}, line {number} is empty: expected a class name a line")
+    for name in names:
+        if names.count(name) > 1:
+            raise DatasetError(f"{path} names the class {name!r} twice")
+    return names
+
+
+def read_bucket_indices(root: Path) -> list[str]:
+    """The buckets of a prepared folder, in the order of the stream."""
+    require_root(root)
+    path = bucket_indices_file(root)
+    if not path.exists():
+        require_clear(root)
+        raise DatasetError(
+            f"{root} is not prepared: {path.relative_to(root)} is missing\n"
+            f"run `clearctl prepare-avalanche --dataset-root {root}`"
+        )
+    buckets = read_json(path)
+    if not isinstance(buckets, list) or not buckets or not all(isinstance(name, str) for name in buckets):
+        raise DatasetError(f'{path}: expected a list of bucket names such as ["0", "1"]')
+    return buckets
+
+
+def require_clear(root: Path) -> None:
+    """Raise DatasetError, naming what is missing, unless `root` looks like CLEAR's public layout."""
+    require_root(root)
+    expected = [class_names_file(root), labeled_metadata_file(root)]
+    missing = [path.name for path in expected if not path.is_file()]
+    if missing:
+        raise DatasetError(
+            f"{root} is not a CLEAR folder: it has no {' and no '.join(missing)}\n"
+            "expected the public layout: class_names.txt, labeled_metadata.json, labeled_metadata/, labeled_images/"
+        )
+
+
+def read_filelist(path: Path) -> list[tuple[str, int]]:
+    """(image path relative to the dataset folder, class index) for each line. Paths may hold spaces."""
+    text = read_text(path)
+    if not text.strip():
+        raise DatasetError(f"{path} lists no images")
+    samples = []
+    for number, line in enumerate(_lines(text), 1):
+        image, separator, label = line.rpartition(" ")
+        if not separator or not label.isdecimal():
+            raise DatasetError(f"{path}, line {number}: expected `path class-index`, found {line!r}")
+        samples.append((image, int(label)))
+    return samples
+
+
+def _lines(text: str) -> list[str]:
+    """Lines ended by a newline (or CRLF), the last one with or without; str.splitlines would cut at more."""
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")

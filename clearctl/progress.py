@@ -1,0 +1,77 @@
+"""What a long operation tells whoever listens: plain events, so that the library draws nothing itself."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True)
+class Message:
+    """A line for a person: a decision taken, a place where something lies."""
+
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Counted:
+    """`done` of `total` units of a named piece of work, say "evaluate, trained to bucket 3" in images."""
+
+    work: str
+    done: int
+    total: int
+    unit: str
+
+
+@dataclass(frozen=True)
+class TrainStep:
+    """A training step was made, told at most 10 times a second.
+
+    `num_samples`, `seconds`, and the means `loss` and `accuracy` are of the epoch so far.
+    """
+
+    bucket: str
+    bucket_number: int
+    num_buckets: int
+    epoch: int
+    num_epochs: int
+    step: int
+    num_steps: int
+    num_samples: int
+    seconds: float
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch ended; `loss` and `accuracy` are its means, `seconds` its length."""
+
+    bucket: str
+    bucket_number: int
+    num_buckets: int
+    epoch: int
+    num_epochs: int
+    num_samples: int
+    seconds: float
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class BucketDone:
+    """A bucket was trained on and every bucket tested; `accuracies` are in the order of the stream."""
+
+    bucket: str
+    bucket_number: int
+    num_buckets: int
+    accuracies: tuple[float, ...]
+    seconds: float
+
+
+Event: TypeAlias = Message | Counted | TrainStep | EpochDone | BucketDone
+Listener: TypeAlias = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Listen to nothing: the default of every library call."""

@@ -1,0 +1,78 @@
+"""Fixtures that several test modules use."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+CLASSES = ("BACKGROUND", "camera", "cup of tea")
+
+
+def make_clear_folder(
+    root: Path,
+    buckets: Sequence[str] = ("0", "1", "2"),
+    classes: Sequence[str] = CLASSES,
+    images: int | Mapping[str | tuple[str, str], int] = 7,
+    *,
+    size_px: int = 8,
+    seed: int = 0,
+    noise: float = 20.0,
+) -> Path:
+    """Write a raw folder in CLEAR's public layout, with real JPEGs, and return it.
+
+    `images` is the number for each bucket and class, or a mapping by class or by (bucket, class);
+    what it lacks has 7. A number of 0 leaves the class out of the bucket. Each class has its own mean colour,
+    and `noise` (in grey levels) about it, so that a small net can tell the classes apart. `seed` changes only
+    the noise.
+    """
+    generator = np.random.default_rng(seed)
+    # Evenly spread over the colour cube by an irrational step, so that any number of classes stays apart.
+    colours = 40 + 175 * (np.outer(np.arange(1, len(classes) + 1), [0.6180, 0.7549, 0.5698]) % 1)
+    index: dict[str, dict[str, str]] = {}
+    for bucket in buckets:
+        index[bucket] = {}
+        for number, name in enumerate(classes):
+            count = images
+            if isinstance(images, Mapping):
+                count = images.get((bucket, name), images.get(name, 7))
+            if not count:
+                continue
+            index[bucket][name] = f"labeled_metadata/{bucket}/{name}.json"
+            pictures = generator.normal(colours[number], noise, (count, size_px, size_px, 3)).clip(0, 255)
+            _write_class(root, bucket, name, number, pictures.astype(np.uint8))
+    (root / "class_names.txt").write_text("\n".join(classes))
+    (root / "labeled_metadata.json").write_text(json.dumps(index))
+    return root
+
+
+def _write_class(root: Path, bucket: str, name: str, number: int, pictures: np.ndarray) -> None:
+    """Write the JPEGs of `pictures` [N, H, W, 3] uint8 and the json that lists them."""
+    records = {}
+    (root / f"labeled_images/{bucket}/{name}").mkdir(parents=True)
+    for position, picture in enumerate(pictures):
+        # Descending, and of unequal length: neither the order of numbers nor that of strings is the file's.
+        image_id = str((len(pictures) - position) * 997 + number * 100_000 + int(bucket) * 10_000_000)
+        path = f"labeled_images/{bucket}/{name}/{image_id}.jpg"
+        Image.fromarray(picture).save(root / path, quality=90)
+        day = position % 28 + 1
+        records[image_id] = {
+            "ID": image_id,
+            "IMG_PATH": path,
+            "DATE_TAKEN": f"{2004 + int(bucket)}-{number % 12 + 1:02d}-{day:02d} 12:00:00.0",
+            "DATE_UPLOADED": str(1_072_915_200 + int(bucket) * 31_557_600 + position * 3600),
+        }
+    (root / f"labeled_metadata/{bucket}").mkdir(parents=True, exist_ok=True)
+    (root / f"labeled_metadata/{bucket}/{name}.json").write_text(json.dumps(records))
+
+
+@pytest.fixture
+def clear_folder(tmp_path: Path) -> Callable[..., Path]:
+    """A factory of raw folders: `clear_folder(name="clear", **arguments of make_clear_folder)`."""
+
+    def make(name: str = "clear", **arguments: object) -> Path:
+        return make_clear_folder(tmp_path / name, **arguments)
+
+    return make
