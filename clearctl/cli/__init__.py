@@ -1,0 +1,54 @@
+"""The command line: each command parses, makes one library call and prints. Only here are typer and rich imported.
+
+No command module imports torch, mmcv or Avalanche at its top, so that `--help` answers at once.
+"""
+
+from typing import Annotated
+
+import typer
+
+from clearctl import __version__
+from clearctl.cli.console import hush_libraries, output
+from clearctl.cli.demo import demo
+from clearctl.cli.evaluate import evaluate
+from clearctl.cli.prepare import prepare_avalanche
+from clearctl.cli.train import train
+
+app = typer.Typer(
+    name="clearctl",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"clearctl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only results, warnings and errors.")] = False,
+) -> None:
+    """Prepare, train, evaluate and report on the CLEAR continual-learning benchmark.
+
+    Start with `clearctl demo`.
+    """
+    output.verbose, output.quiet = verbose, quiet
+    if not verbose:
+        hush_libraries()
+
+
+app.command("demo")(demo)
+app.command("prepare-avalanche")(prepare_avalanche)
+app.command("train")(train)
+app.command("eval")(evaluate)

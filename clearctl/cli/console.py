@@ -1,0 +1,87 @@
+"""What commands print: results on stdout, messages and progress on stderr, errors as one or two lines."""
+
+import functools
+import json
+import logging
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from clearctl.errors import ClearctlError
+
+INTERRUPTED = 130
+REPORT = "this is a fault in clearctl: please report it with what `--verbose` prints (`clearctl --verbose COMMAND ...`)"
+
+
+@dataclass
+class Output:
+    """Where a command's words go. `verbose` shows tracebacks, `quiet` only results, warnings and errors."""
+
+    verbose: bool = False
+    quiet: bool = False
+    stdout: Console = field(default_factory=lambda: Console(soft_wrap=True, highlight=False))
+    stderr: Console = field(default_factory=lambda: Console(stderr=True, soft_wrap=True, highlight=False))
+
+    def message(self, text: str, warning: bool = False) -> None:
+        """A line on stderr."""
+        if warning:
+            self.stderr.print(Text.assemble(("warning: ", "yellow"), text))
+        elif not self.quiet:
+            self.stderr.print(Text(text))
+
+    def json(self, value: Any) -> None:
+        """One JSON object on stdout."""
+        sys.stdout.write(json.dumps(value, indent=2) + "\n")
+        sys.stdout.flush()
+
+    def fail(self, error: BaseException, exit_code: int, note: str = "") -> NoReturn:
+        """Print `error` to stderr and end with `exit_code`."""
+        if self.verbose:
+            traceback.print_exception(error, file=sys.stderr)
+        text = str(error) or type(error).__name__
+        if exit_code == 1:
+            text = f"{type(error).__name__}: {text}"
+        self.stderr.print(Text.assemble(("error: ", "bold red"), text + (f"\n{note}" if note else "")))
+        raise typer.Exit(exit_code)
+
+
+output = Output()
+
+
+def hush_libraries() -> None:
+    """Keep what the libraries say about themselves at import off the terminal; with --verbose it stays."""
+    for package in ("mmcv", "mmcls", "avalanche", "torch", "torchvision", "wandb"):
+        warnings.filterwarnings("ignore", module=rf"{package}(\.|$)")
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def reporting_errors(command: Command) -> Command:
+    """Let `command` end with the exit code and the message of whatever it raises; a traceback only if verbose."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except ClearctlError as error:
+            output.fail(error, error.exit_code, REPORT if error.exit_code == 1 else "")
+        except KeyboardInterrupt:
+            output.stderr.print("interrupted: what was finished is on disk; the same command starts anew")
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            raise typer.Exit(0) from None
+        except (typer.Exit, typer.Abort, typer.TyperException):
+            raise
+        except Exception as error:
+            output.fail(error, 1, REPORT)
+
+    return run  # type: ignore[return-value]

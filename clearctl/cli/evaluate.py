@@ -1,0 +1,56 @@
+"""`clearctl eval`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clearctl.cli.console import output, reporting_errors
+from clearctl.cli.options import DatasetRoot, Device, Json, Set
+from clearctl.cli.progress import Display
+
+
+@reporting_errors
+def evaluate(
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="A run folder, or a config with --checkpoint.")],
+    checkpoint: Annotated[Path | None, typer.Option(metavar="FILE", help="The weights to test.")] = None,
+    device: Device = "auto",
+    dataset_root: DatasetRoot = None,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Test a run's checkpoints, or one checkpoint, on every bucket.
+
+    Example: `clearctl eval work_dirs/quickstart/20260101-120000-seed0`
+    """
+    from clearctl.engine.evaluate import evaluate as run_evaluation
+
+    with Display(output) as display:
+        result = run_evaluation(
+            target,
+            checkpoint=checkpoint,
+            device=device,
+            dataset_root=dataset_root,
+            overrides=set_ or [],
+            listener=display.show,
+        )
+    if json:
+        output.json(
+            {
+                "buckets": result.bucket_names,
+                "checkpoints": [str(file) for file in result.checkpoints],
+                "accuracies": result.rows,
+                "accuracy_matrix": result.matrix.tolist() if result.matrix is not None else None,
+                "clear_metrics": result.clear_metrics,
+                "gem_metrics": result.gem_metrics,
+            }
+        )
+        return
+    from clearctl.cli.tables import matrix_table, numbers_table
+
+    complete = result.matrix is not None
+    names = result.bucket_names if complete else [file.stem for file in result.checkpoints]
+    output.stdout.print(matrix_table(result.rows, names, result.bucket_names))
+    if complete:
+        output.stdout.print(numbers_table("CLEAR's metrics", result.clear_metrics))
+        output.stdout.print(numbers_table("GEM's metrics", result.gem_metrics))

@@ -1,0 +1,34 @@
+"""Options that several commands share, and the small languages of their values."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clearctl.errors import UsageError
+
+DatasetRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--dataset-root",
+        metavar="DIR",
+        help="The CLEAR folder. Default: $CLEARCTL_DATASET_ROOT, else dataset/CLEAR-10-PUBLIC.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else there.")]
+Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the config; may be repeated."),
+]
+
+
+def parse_numbers(text: str, option: str) -> list[int]:
+    """`0-4`, `3` or `0,2,5-7` as a list of ints. Raises UsageError naming `option`."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+            raise UsageError(f"{option} {text}: expected numbers such as 0-4 or 0,2,5-7")
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers

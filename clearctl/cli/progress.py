@@ -1,0 +1,124 @@
+"""Draws a long command's events: live bars on a terminal, plain lines off one."""
+
+import time
+from types import TracebackType
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from clearctl.cli.console import Output
+from clearctl.progress import BucketDone, Counted, EpochDone, Event, Message, TrainStep
+
+PLAIN_PERIOD_S = 10.0
+
+
+class Display:
+    """A listener. Use it as a context manager and hand its `show` to the library call."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+        self.live = output.stderr.is_terminal and not output.quiet
+        self._said_at = time.monotonic()
+        self._started_at = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[detail]}"),
+            TimeRemainingColumn(compact=True),
+            console=output.stderr,
+            transient=True,
+            disable=not self.live,
+            speed_estimate_period=60.0,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "Display":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, event: Event) -> None:
+        """Draw or print `event`."""
+        if isinstance(event, Message):
+            self.output.message(event.text, event.warning)
+        elif isinstance(event, TrainStep):
+            self._train_step(event)
+        elif isinstance(event, EpochDone):
+            self._epoch_done(event)
+        elif isinstance(event, BucketDone):
+            self._bucket_done(event)
+        else:
+            self._counted(event)
+
+    def _train_step(self, event: TrainStep) -> None:
+        done = _fraction(event, event.step / event.num_steps)
+        detail = f"step {event.step}/{event.num_steps}  {_learning(event)}"
+        if self.live:
+            self._update("train", _place(event), done, 1.0, detail)
+        elif self._time_to_speak():
+            left = (time.monotonic() - self._started_at) * (1 - done) / max(done, 1e-9)
+            self.output.message(f"{_place(event)}  {detail}  {_duration(left)} left")
+
+    def _epoch_done(self, event: EpochDone) -> None:
+        if self.live:
+            self._update("train", _place(event), _fraction(event, 1.0), 1.0, _learning(event))
+        elif event.epoch == event.num_epochs or self._time_to_speak():
+            self._said_at = time.monotonic()
+            self.output.message(f"{_place(event)}  {_learning(event)}")
+
+    def _bucket_done(self, event: BucketDone) -> None:
+        self._drop("testing every bucket")
+        mean = sum(event.accuracies) / len(event.accuracies)
+        self.output.message(
+            f"bucket {event.bucket} ({event.bucket_number}/{event.num_buckets}) done in {_duration(event.seconds)}:"
+            f" test accuracy {event.accuracies[event.bucket_number - 1]:.3f} on it, {mean:.3f} on all"
+        )
+
+    def _counted(self, event: Counted) -> None:
+        detail = f"{event.done:,}/{event.total:,} {event.unit}"
+        if self.live:
+            self._update(event.work, event.work, event.done, event.total, detail)
+        elif self._time_to_speak():
+            self.output.message(f"{event.work}: {detail}")
+
+    def _update(self, task: str, description: str, done: float, total: float, detail: str) -> None:
+        if task not in self._tasks:
+            self._tasks[task] = self._bar.add_task(description, total=total, detail=detail)
+        self._bar.update(self._tasks[task], description=description, completed=done, total=total, detail=detail)
+
+    def _drop(self, task: str) -> None:
+        if task in self._tasks:
+            self._bar.remove_task(self._tasks.pop(task))
+
+    def _time_to_speak(self) -> bool:
+        if time.monotonic() - self._said_at < PLAIN_PERIOD_S:
+            return False
+        self._said_at = time.monotonic()
+        return True
+
+
+def _place(event: TrainStep | EpochDone) -> str:
+    bucket = f"bucket {event.bucket} ({event.bucket_number}/{event.num_buckets})"
+    return f"{bucket} epoch {event.epoch}/{event.num_epochs}"
+
+
+def _learning(event: TrainStep | EpochDone) -> str:
+    rate = event.num_samples / max(event.seconds, 1e-9)
+    return f"loss {event.loss:.3f}  accuracy {event.accuracy:.3f}  {rate:,.0f} samples/s"
+
+
+def _fraction(event: TrainStep | EpochDone, of_epoch: float) -> float:
+    """How much of the whole stream's training is done, taking every epoch as equally long."""
+    epochs = (event.bucket_number - 1) * event.num_epochs + event.epoch - 1 + of_epoch
+    return epochs / (event.num_buckets * event.num_epochs)
+
+
+def _duration(seconds: float) -> str:
+    """`7.3 s`, `4 min 05 s`, `2 h 10 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,47 @@
+"""Results as a terminal shows them: the accuracy matrix as a coloured grid, the summary numbers as a table."""
+
+import math
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+EXPLANATIONS = {
+    "in_domain": "mean of the diagonal",
+    "next_domain": "mean just right of the diagonal: the next bucket",
+    "accuracy": "mean of the diagonal and below",
+    "backward_transfer": "mean below the diagonal: buckets seen before",
+    "forward_transfer": "mean above the diagonal: buckets not seen yet",
+    "gem_bwt": "GEM: how much the last model lost or gained on earlier buckets",
+    "gem_fwt": "GEM: next bucket before training on it, over the untrained model",
+}
+
+
+def matrix_table(rows: Sequence[Sequence[float]], row_names: Sequence[str], bucket_names: Sequence[str]) -> Table:
+    """Accuracy in percent: a row for each trained model, a column for each tested bucket."""
+    table = Table(title="accuracy (%) on each bucket", box=None, padding=(0, 0), title_justify="left")
+    table.add_column("trained to ", justify="right", style="bold", no_wrap=True)
+    for name in bucket_names:
+        table.add_column(f"{name:>4} ", justify="right", no_wrap=True)
+    for number, row in enumerate(rows):
+        cells = [_cell(value, diagonal=number == column) for column, value in enumerate(row)]
+        table.add_row(f"{row_names[number]} ", *cells)
+    return table
+
+
+def numbers_table(title: str, numbers: dict[str, float]) -> Table:
+    """Summary numbers with what each one is."""
+    table = Table(title=title, box=None, padding=(0, 2, 0, 0), title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", style="bold", no_wrap=True)
+    table.add_column(style="dim")
+    for name, value in numbers.items():
+        table.add_row(name, "-" if math.isnan(value) else f"{value:.4f}", EXPLANATIONS.get(name, ""))
+    return table
+
+
+def _cell(value: float, diagonal: bool) -> Text:
+    """Red through yellow to green in the background; the diagonal in bold and underlined."""
+    red, green = (1.0, 2 * value) if value < 0.5 else (2 * (1 - value), 1.0)
+    background = f"rgb({int(60 + 150 * red)},{int(60 + 150 * green)},70)"
+    return Text(f"{100 * value:4.0f} ", style=f"{'bold underline ' if diagonal else ''}black on {background}")

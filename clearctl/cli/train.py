@@ -1,0 +1,58 @@
+"""`clearctl train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clearctl.cli.console import output, reporting_errors
+from clearctl.cli.options import DatasetRoot, Device, Json, Set
+from clearctl.cli.progress import Display
+
+
+@reporting_errors
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config file, such as configs/demo.py.")],
+    device: Device = "auto",
+    dataset_root: DatasetRoot = None,
+    work_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the run folder is made.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of everything random. Default: the config's, else 0.")
+    ] = None,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Train on bucket after bucket, test on every bucket after each.
+
+    Example: `clearctl train configs/demo.py --device cuda --set cl_strategy.train_epochs=1`
+    """
+    from clearctl.engine.loop import train as run_training
+
+    with Display(output) as display:
+        result = run_training(
+            config,
+            device=device,
+            work_dir=work_dir,
+            seed=seed,
+            dataset_root=dataset_root,
+            overrides=set_ or [],
+            listener=display.show,
+        )
+    if json:
+        output.json(
+            {
+                "run": str(result.run),
+                "buckets": result.bucket_names,
+                "accuracy_matrix": result.matrix.tolist(),
+                "clear_metrics": result.clear_metrics,
+                "gem_metrics": result.gem_metrics,
+                "seconds": round(result.seconds, 3),
+            }
+        )
+        return
+    from clearctl.cli.tables import matrix_table, numbers_table
+
+    output.stdout.print(matrix_table(result.matrix.tolist(), result.bucket_names, result.bucket_names))
+    output.stdout.print(numbers_table("CLEAR's metrics", result.clear_metrics))
+    output.stdout.print(numbers_table("GEM's metrics", result.gem_metrics))
+    output.message(f"everything is in {result.run}")

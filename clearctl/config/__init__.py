@@ -1,0 +1,1 @@
+"""Configs: read (`load`), checked against what they name (`check`), names resolved (`registry`)."""

@@ -1,0 +1,177 @@
+"""Read a config in mmcv's dialect and apply `--set` overrides. The only user of mmcv.Config.
+
+A config is a Python file and runs as such. `--set` values never run code: they are parsed as Python literals.
+"""
+
+import ast
+import pprint
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clearctl.errors import ConfigError
+
+SET_ORIGIN = "--set"
+
+
+@dataclass(frozen=True)
+class Config:
+    """A merged config: `values` are plain dicts, lists and literals; `origins` {key path: the file it came from}."""
+
+    values: dict[str, Any]
+    file: str
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def origin(self, key: str) -> str:
+        """The file (or `--set`) that the value at the dotted `key`, or the nearest one above it, came from."""
+        while key:
+            if key in self.origins:
+                return self.origins[key]
+            key = key.rpartition(".")[0]
+        return self.file
+
+
+def load(file: Path | str, overrides: Sequence[str] = ()) -> Config:
+    """The merged config of `file`, with `overrides` ("key.path=value") applied in order.
+
+    Raises ConfigError for a file that is missing or raises while it is read, and for an override that cannot be
+    applied.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise ConfigError(f"{path}: no config file there\nexpected a Python file such as configs/quickstart.py")
+    values = _plain(_read(path))
+    origins = _origins(path, values)
+    for override in overrides:
+        _apply(values, origins, override)
+    return Config(values, str(path), origins)
+
+
+def dump(values: Mapping[str, Any]) -> str:
+    """Python source that, read as a config, gives `values` back."""
+    parts = [f"{key} = {pprint.pformat(value, width=110, sort_dicts=False)}" for key, value in values.items()]
+    return "\n".join(parts) + "\n"
+
+
+def flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) for every leaf of nested dicts and lists; an empty one is a leaf itself."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    children = list(items)
+    if not children:
+        yield key, value
+    for name, child in children:
+        yield from flatten(child, f"{key}.{name}" if key else str(name))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    from mmcv import Config as MmcvConfig
+
+    search_path = list(sys.path)
+    try:
+        return dict(MmcvConfig.fromfile(str(path))._cfg_dict)
+    except Exception as error:
+        raise ConfigError(_reading_fault(path, error)) from error
+    finally:
+        sys.path[:] = search_path  # mmcv leaves its temporary folder there when a config raises
+
+
+def _reading_fault(path: Path, error: Exception) -> str:
+    """One line for an exception raised inside a config: the file at fault (a base perhaps), its line, the error."""
+    file, line = str(path), None
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "_file2dict":
+            file = _relative(frame.f_locals["filename"])
+        elif frame.f_code.co_name == "<module>" and "site-packages" not in frame.f_code.co_filename:
+            line = number
+    if isinstance(error, SyntaxError):
+        line = error.lineno or (error.__context__.lineno if isinstance(error.__context__, SyntaxError) else None)
+    if isinstance(error, FileNotFoundError):
+        return f"{path}: a file named in _base_ is missing: {_relative(file)}"
+    where = f"{file}, line {line}" if line else file
+    text = str(error).replace("\n", " ")
+    if isinstance(error, SyntaxError):
+        text = (error.__context__ or error).args[0]
+    return f"{where}: raises {type(error).__name__} while it is read: {text}"
+
+
+def _relative(file: str) -> str:
+    try:
+        return str(Path(file).relative_to(Path.cwd()))
+    except ValueError:
+        return file
+
+
+def _plain(value: Any) -> Any:
+    """`value` with mmcv's and numpy's types replaced by Python's, so that it can be dumped as source."""
+    if isinstance(value, dict):
+        return {str(key): _plain(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_plain(child) for child in value]
+    if isinstance(value, tuple):
+        return tuple(_plain(child) for child in value)
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return value
+
+
+def _origins(path: Path, values: dict[str, Any]) -> dict[str, str]:
+    """For each leaf, the deepest base file that already gives it this value; `path` itself where none does."""
+    origins = {key: str(path) for key, _ in flatten(values)}
+    for base in _bases(path):
+        base_values = _plain(_read(base))
+        base_origins = _origins(base, base_values)
+        leaves = dict(flatten(base_values))
+        for key, value in flatten(values):
+            if key in leaves and leaves[key] == value:
+                origins[key] = base_origins[key]
+    return origins
+
+
+def _bases(path: Path) -> list[Path]:
+    """The files named by a literal `_base_` at the top level of `path`."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["_base_"]:
+            named = ast.literal_eval(node.value)
+            return [path.parent / name for name in (named if isinstance(named, list | tuple) else [named])]
+    return []
+
+
+def _apply(values: dict[str, Any], origins: dict[str, str], override: str) -> None:
+    key, separator, text = override.partition("=")
+    key = key.strip()
+    if not separator or not key:
+        raise ConfigError(f"--set {override}: expected KEY=VALUE, such as cl_strategy.train_epochs=1")
+    try:
+        value = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError):
+        value = text
+    *above, last = key.split(".")
+    place: Any = values
+    for depth, name in enumerate(above):
+        if isinstance(place, dict):
+            place = place.setdefault(name, {})
+        else:
+            place = place[_index(place, name, ".".join(above[:depth]), override)]
+        if not isinstance(place, dict | list):
+            at = ".".join(above[: depth + 1])
+            raise ConfigError(f"--set {override}: {at} is {place!r}, which has no keys")
+    if isinstance(place, dict):
+        place[last] = value
+    else:
+        place[_index(place, last, ".".join(above), override)] = value
+    for old in [name for name in origins if name == key or name.startswith(f"{key}.")]:
+        del origins[old]
+    origins.update({name: SET_ORIGIN for name, _ in flatten(value, key)})
+
+
+def _index(place: list[Any], name: str, at: str, override: str) -> int:
+    if not name.isdecimal() or int(name) >= len(place):
+        raise ConfigError(
+            f"--set {override}: {at} is a list of {len(place)}: expected an index 0 to {len(place) - 1}, found {name!r}"
+        )
+    return int(name)

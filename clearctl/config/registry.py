@@ -1,0 +1,94 @@
+"""A registry turns a `type=` name into a class. Each package that owns a kind of class declares one."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+Factory = Callable[..., Any]
+
+
+@dataclass
+class Registry:
+    """The classes (or factory functions) of one kind that a config may name.
+
+    `load` returns {name: class} and is called at the first look-up only, since it imports the library that has
+    them. `refused` gives, for names that exist but cannot work here, the reason.
+    """
+
+    kind: str
+    load: Callable[[], Mapping[str, Factory]]
+    refused: Mapping[str, str] | None = None
+
+    @cached_property
+    def classes(self) -> Mapping[str, Factory]:
+        """{name: class}, without the refused ones."""
+        return {name: cls for name, cls in self.load().items() if name not in (self.refused or {})}
+
+    def fault(self, name: object) -> str | None:
+        """Why `name` cannot be used, or None if it can."""
+        if not isinstance(name, str):
+            return f"type is {name!r}: expected the name of a {self.kind}"
+        if self.refused and name in self.refused:
+            return f"{self.kind} {name!r} cannot be used: {self.refused[name]}"
+        if name in self.classes:
+            return None
+        return f"no {self.kind} is called {name!r}{closest(name, self.classes)}"
+
+    def __getitem__(self, name: str) -> Factory:
+        """The class called `name`; KeyError if there is none."""
+        return self.classes[name]
+
+
+def closest(name: str, candidates: Mapping[str, Any] | list[str]) -> str:
+    """`; did you mean 'x'?` for the nearest candidate, or an empty string."""
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One argument that a class takes. `default` is inspect.Parameter.empty where there is none."""
+
+    name: str
+    default: Any
+    annotation: Any
+
+    @property
+    def required(self) -> bool:
+        """Whether a call must give it."""
+        return self.default is inspect.Parameter.empty
+
+
+def parameters(factory: Factory) -> tuple[dict[str, Parameter], bool]:
+    """({name: parameter}, whether any other name is accepted too) for a class or function.
+
+    Arguments that a class hands to its bases through **kwargs are followed up the inheritance chain, so that only
+    a chain which ends in **kwargs at a class that says nothing more of them counts as open.
+    """
+    if not inspect.isclass(factory):
+        return _signature(factory)
+    found: dict[str, Parameter] = {}
+    for cls in factory.__mro__:
+        if "__init__" not in vars(cls) or cls is object:
+            continue
+        own, open_ended = _signature(vars(cls)["__init__"])
+        found = own | found
+        if not open_ended:
+            return found, False
+    return found, not found
+
+
+def _signature(function: Factory) -> tuple[dict[str, Parameter], bool]:
+    kinds = inspect.Parameter
+    named: dict[str, Parameter] = {}
+    open_ended = False
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (kinds.VAR_KEYWORD, kinds.VAR_POSITIONAL):
+            open_ended = True
+        elif parameter.kind is not kinds.POSITIONAL_ONLY and parameter.name not in ("self", "cls"):
+            named[parameter.name] = Parameter(parameter.name, parameter.default, parameter.annotation)
+    return named, open_ended

@@ -1,0 +1,1 @@
+"""From a dataset folder to samples: what a stream holds (`stream`), one sample (`samples`), its transforms."""

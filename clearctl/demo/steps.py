@@ -1,0 +1,43 @@
+"""Every step of the real work, one after another, on a stream made of images that scikit-learn ships."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from clearctl.dataset.prepare import prepare_avalanche
+from clearctl.demo.digits import make_dataset
+from clearctl.engine.evaluate import EvalResult, evaluate
+from clearctl.engine.loop import TrainResult, train
+from clearctl.progress import Listener, Message, ignore
+
+CONFIG = Path(__file__).parent / "quickstart.py"
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """Where the dataset lies, what training found, and what testing its checkpoints again found."""
+
+    dataset_root: Path
+    trained: TrainResult
+    tested: EvalResult
+
+
+def run_demo(folder: Path, *, seed: int = 0, device: str = "auto", listener: Listener = ignore) -> DemoResult:
+    """Make the dataset in `folder`/dataset, prepare it, train into `folder`/runs and test the checkpoints.
+
+    What is there already and right is kept. Raises what the steps raise.
+    """
+    root = folder / "dataset"
+    _say(listener, f"1. a CLEAR-shaped dataset of handwritten digits: {root}")
+    make_dataset(root)
+    _say(listener, f"2. clearctl prepare-avalanche --dataset-root {root}")
+    prepare_avalanche(root, listener=listener)
+    shared = f"--dataset-root {root} --work-dir {folder / 'runs'} --seed {seed}"
+    _say(listener, f"3. clearctl train configs/quickstart.py {shared}")
+    trained = train(CONFIG, device=device, work_dir=folder / "runs", seed=seed, dataset_root=root, listener=listener)
+    _say(listener, f"4. clearctl eval {trained.run}")
+    tested = evaluate(trained.run, device=device, listener=listener)
+    return DemoResult(root, trained, tested)
+
+
+def _say(listener: Listener, text: str) -> None:
+    listener(Message(text))

@@ -1,0 +1,43 @@
+"""Where each kind of `type=` in a config is looked up: the one place that lists all registries."""
+
+import inspect
+
+from clearctl.config.check import Catalogue
+from clearctl.config.registry import Factory, Registry
+from clearctl.data.transforms import TRANSFORMS
+from clearctl.models.registry import BACKBONES, HEADS, LOSSES, NECKS, TORCH_MODELS
+from clearctl.strategies.registry import LOGGERS, METRICS, PLUGINS, STRATEGIES
+
+
+def _optimizers() -> dict[str, Factory]:
+    from torch import optim
+
+    found = {name: value for name, value in vars(optim).items() if inspect.isclass(value)}
+    return {name: cls for name, cls in found.items() if issubclass(cls, optim.Optimizer) and cls is not optim.Optimizer}
+
+
+def _schedulers() -> dict[str, Factory]:
+    from torch.optim import lr_scheduler
+
+    found = {name: value for name, value in vars(lr_scheduler).items() if inspect.isclass(value)}
+    base = lr_scheduler.LRScheduler
+    return {name: cls for name, cls in found.items() if issubclass(cls, base) and not name.startswith(("_", "LRSch"))}
+
+
+OPTIMIZERS = Registry("optimizer", _optimizers, refused={"LBFGS": "it needs a closure that Avalanche does not give"})
+SCHEDULERS = Registry("scheduler", _schedulers)
+
+CATALOGUE = Catalogue(
+    transforms=TRANSFORMS,
+    backbones=BACKBONES,
+    necks=NECKS,
+    heads=HEADS,
+    losses=LOSSES,
+    torch_models=TORCH_MODELS,
+    optimizers=OPTIMIZERS,
+    schedulers=SCHEDULERS,
+    strategies=STRATEGIES,
+    plugins=PLUGINS,
+    metrics=METRICS,
+    loggers=LOGGERS,
+)

@@ -1,0 +1,118 @@
+"""Testing: the accuracy of weights on every bucket."""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from clearctl import rundir
+from clearctl.data.samples import original_error
+from clearctl.engine.build import build_experiment, build_model, build_stream, open_config
+from clearctl.engine.checkpoint import load_exactly
+from clearctl.engine.machine import resolve_device, seed_everything
+from clearctl.errors import DatasetError, RunError, UsageError
+from clearctl.metrics import Matrix, clear_metrics, gem_metrics
+from clearctl.progress import Listener, Message, ignore
+from clearctl.strategies.observe import ProgressReporter
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """Accuracies: one row [N] for each checkpoint, in the order of `checkpoints`.
+
+    `matrix` R [N, N] and its numbers are there where a run has a checkpoint of every bucket.
+    """
+
+    bucket_names: list[str]
+    checkpoints: list[Path]
+    rows: list[list[float]]
+    matrix: Matrix | None
+    clear_metrics: dict[str, float]
+    gem_metrics: dict[str, float]
+
+
+def evaluate(
+    target: Path | str,
+    *,
+    checkpoint: Path | str | None = None,
+    device: str = "auto",
+    dataset_root: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    listener: Listener = ignore,
+) -> EvalResult:
+    """Test a run folder's checkpoints, or a config with `checkpoint`, on every bucket of its stream.
+
+    Writes nothing. Raises RunError for a folder that is no run or a checkpoint that is not of the model.
+    """
+    target = Path(target)
+    if target.is_dir():
+        if not rundir.is_run(target):
+            raise RunError(f"{target} is no run folder: it has no config.py and environment.json")
+        file = rundir.config_file(target)
+        found = rundir.checkpoints(target)
+        if not found and checkpoint is None:
+            raise RunError(f"{target} has no checkpoints yet: expected checkpoints/exp_<k>.pth")
+    else:
+        file, found = target, {}
+        if checkpoint is None:
+            raise UsageError(f"{target} is a config: name the weights to test with --checkpoint FILE")
+    config = open_config(file, overrides=tuple(overrides), dataset_root=dataset_root)
+    torch_device = resolve_device(device)
+    seed_everything(config.values["seed"])
+    files = [Path(checkpoint)] if checkpoint is not None else list(found.values())
+    stream = build_stream(config)
+    model = build_model(config, stream, listener)
+    reporter = ProgressReporter(stream.bucket_names, listener, on_epoch=lambda done, lr: None)
+    experiment = build_experiment(config, stream, model, torch_device, run=None, plugins=(reporter,))
+    workers = (config.values.get("data") or {}).get("workers", 0)
+    rows = []
+    try:
+        for weights in files:
+            load_exactly(experiment.strategy.model, weights)
+            listener(Message(f"testing {weights}"))
+            experiment.strategy.eval(experiment.benchmark.test_stream, num_workers=workers)
+            rows.append([experiment.accuracy.accuracies[tested] for tested in range(len(stream.buckets))])
+    except DatasetError as error:
+        raise original_error(error) or error from None
+    count = len(stream.buckets)
+    complete = checkpoint is None and list(found) == list(range(1, count + 1))
+    matrix = np.array(rows) if complete else None
+    return EvalResult(
+        stream.bucket_names,
+        files,
+        rows,
+        matrix,
+        clear_metrics(matrix) if matrix is not None else {},
+        gem_metrics(matrix) if matrix is not None else {},
+    )
+
+
+@torch.no_grad()
+def model_accuracies(
+    model: nn.Module, experiences: Iterable[Any], device: torch.device, batch_size: int, workers: int
+) -> list[float]:
+    """The accuracy of `model` alone on the test set of each experience, in order.
+
+    Leaves every random generator and the model's train/eval mode as they were.
+    """
+    was_training = model.training
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    accuracies = []
+    model.eval()
+    with torch.random.fork_rng():
+        for experience in experiences:
+            right = torch.zeros((), dtype=torch.int64, device=device)
+            loader = DataLoader(experience.dataset.eval(), batch_size=batch_size, num_workers=workers)
+            for x, y, *_ in loader:
+                right += (model(x.to(device)).argmax(dim=1) == y.to(device)).sum()
+            accuracies.append(int(right) / len(experience.dataset))
+    model.train(was_training)
+    random.setstate(python_state)
+    np.random.set_state(numpy_state)
+    return accuracies

@@ -1,0 +1,76 @@
+"""What a run found, written so that a kill leaves the latest whole state: eval.json and accuracy_matrix.csv."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clearctl import atomic, rundir
+from clearctl.metrics import Matrix, clear_metrics, gem_metrics
+
+
+@dataclass
+class Results:
+    """The accuracy matrix, row after row, and Avalanche's metrics of each training and evaluation.
+
+    `untrained` is the accuracy of the model before any training on each bucket, in stream order.
+    """
+
+    bucket_names: list[str]
+    untrained: list[float]
+    rows: list[list[float]] = field(default_factory=list)
+    train: dict[int, dict[str, Any]] = field(default_factory=dict)
+    test: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def matrix(self) -> Matrix:
+        """R [buckets trained on, N]."""
+        return np.array(self.rows).reshape(len(self.rows), len(self.bucket_names))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every bucket was trained on."""
+        return len(self.rows) == len(self.bucket_names)
+
+    def clear(self) -> dict[str, float]:
+        """CLEAR's five numbers; empty until the matrix is complete."""
+        return clear_metrics(self.matrix) if self.complete else {}
+
+    def gem(self) -> dict[str, float]:
+        """GEM's BWT and FWT; empty until the matrix is complete."""
+        return gem_metrics(self.matrix, np.array(self.untrained)) if self.complete else {}
+
+    def write(self, run: Path) -> None:
+        """Write eval.json and accuracy_matrix.csv."""
+        rundir.write_matrix(run, self.matrix, self.bucket_names)
+        atomic.write_json(
+            rundir.eval_file(run),
+            {
+                "train": {str(number): _jsonable(values) for number, values in self.train.items()},
+                "test": {str(number): _jsonable(values) for number, values in self.test.items()},
+                "clear_metrics": _jsonable(self.clear()),
+                "gem_metrics": _jsonable(self.gem()),
+                "untrained": self.untrained,
+            },
+        )
+
+
+def _jsonable(value: Any) -> Any:
+    """Numbers, tensors and arrays as JSON can hold them (NaN as null); what is neither, a figure say, is left out."""
+    if isinstance(value, dict):
+        pairs = {str(name): _jsonable(child) for name, child in value.items()}
+        return {name: child for name, child in pairs.items() if child is not _LEFT_OUT}
+    if isinstance(value, bool | int | str) or value is None:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [_jsonable(child) for child in value]
+    return _LEFT_OUT
+
+
+_LEFT_OUT = object()

@@ -1,0 +1,1 @@
+"""Networks from mmcls's parts. The only importer of mmcls."""
