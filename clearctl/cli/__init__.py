@@ -30,7 +30,14 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+def _print_help(context: typer.Context, wanted: bool) -> None:
+    if wanted:
+        typer.echo(context.get_help(), color=context.color)
+        raise typer.Exit
+
+
+# Typer's own --help of the group has no default, which costs an import of pydantic before any command's help.
+@app.callback(add_help_option=False)
 def main(
     version: Annotated[
         bool,
@@ -38,6 +45,9 @@ def main(
     ] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only results, warnings and errors.")] = False,
+    help_: Annotated[
+        bool, typer.Option("-h", "--help", callback=_print_help, is_eager=True, help="Show this message and exit.")
+    ] = False,
 ) -> None:
     """Prepare, train, evaluate and report on the CLEAR continual-learning benchmark.
 

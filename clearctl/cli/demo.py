@@ -7,7 +7,6 @@ import typer
 
 from clearctl.cli.console import output, reporting_errors
 from clearctl.cli.options import Device, Json
-from clearctl.cli.progress import Display
 
 
 @reporting_errors
@@ -24,6 +23,7 @@ def demo(
 
     Example: `clearctl demo`
     """
+    from clearctl.cli.progress import Display
     from clearctl.demo.steps import run_demo
 
     with Display(output) as display:

@@ -7,7 +7,6 @@ import typer
 
 from clearctl.cli.console import output, reporting_errors
 from clearctl.cli.options import DatasetRoot, Device, Json, Set
-from clearctl.cli.progress import Display
 
 
 @reporting_errors
@@ -23,6 +22,7 @@ def evaluate(
 
     Example: `clearctl eval work_dirs/quickstart/20260101-120000-seed0`
     """
+    from clearctl.cli.progress import Display
     from clearctl.engine.evaluate import evaluate as run_evaluation
 
     with Display(output) as display:

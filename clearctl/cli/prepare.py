@@ -7,7 +7,6 @@ import typer
 from clearctl import layout
 from clearctl.cli.console import output, reporting_errors
 from clearctl.cli.options import DatasetRoot, Json, parse_numbers
-from clearctl.cli.progress import Display
 
 
 @reporting_errors
@@ -27,6 +26,7 @@ def prepare_avalanche(
 
     Example: `clearctl prepare-avalanche --dataset-root dataset/CLEAR-10-PUBLIC --seeds 0-4`
     """
+    from clearctl.cli.progress import Display
     from clearctl.dataset.prepare import prepare_avalanche as prepare
 
     root = dataset_root or layout.default_root()

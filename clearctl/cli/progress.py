@@ -92,6 +92,7 @@ class Display:
     def _drop(self, task: str) -> None:
         if task in self._tasks:
             self._bar.remove_task(self._tasks.pop(task))
+            self._bar.refresh()  # else the next line printed still has it below
 
     def _time_to_speak(self) -> bool:
         if time.monotonic() - self._said_at < PLAIN_PERIOD_S:

@@ -19,7 +19,7 @@ EXPLANATIONS = {
 
 def matrix_table(rows: Sequence[Sequence[float]], row_names: Sequence[str], bucket_names: Sequence[str]) -> Table:
     """Accuracy in percent: a row for each trained model, a column for each tested bucket."""
-    table = Table(title="accuracy (%) on each bucket", box=None, padding=(0, 0), title_justify="left")
+    table = Table(title="\naccuracy (%) on each bucket", box=None, padding=(0, 0), title_justify="left")
     table.add_column("trained to ", justify="right", style="bold", no_wrap=True)
     for name in bucket_names:
         table.add_column(f"{name:>4} ", justify="right", no_wrap=True)
@@ -31,7 +31,7 @@ def matrix_table(rows: Sequence[Sequence[float]], row_names: Sequence[str], buck
 
 def numbers_table(title: str, numbers: dict[str, float]) -> Table:
     """Summary numbers with what each one is."""
-    table = Table(title=title, box=None, padding=(0, 2, 0, 0), title_justify="left", show_header=False)
+    table = Table(title=f"\n{title}", box=None, padding=(0, 2, 0, 0), title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(justify="right", style="bold", no_wrap=True)
     table.add_column(style="dim")
@@ -43,5 +43,7 @@ def numbers_table(title: str, numbers: dict[str, float]) -> Table:
 def _cell(value: float, diagonal: bool) -> Text:
     """Red through yellow to green in the background; the diagonal in bold and underlined."""
     red, green = (1.0, 2 * value) if value < 0.5 else (2 * (1 - value), 1.0)
-    background = f"rgb({int(60 + 150 * red)},{int(60 + 150 * green)},70)"
-    return Text(f"{100 * value:4.0f} ", style=f"{'bold underline ' if diagonal else ''}black on {background}")
+    cell = Text(f"{100 * value:4.0f} ", style=f"rgb(0,0,0) on rgb({int(60 + 150 * red)},{int(60 + 150 * green)},70)")
+    if diagonal:
+        cell.stylize("bold underline", len(cell) - len(cell.plain.lstrip()), len(cell) - 1)
+    return cell

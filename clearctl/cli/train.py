@@ -7,7 +7,6 @@ import typer
 
 from clearctl.cli.console import output, reporting_errors
 from clearctl.cli.options import DatasetRoot, Device, Json, Set
-from clearctl.cli.progress import Display
 
 
 @reporting_errors
@@ -26,6 +25,7 @@ def train(
 
     Example: `clearctl train configs/demo.py --device cuda --set cl_strategy.train_epochs=1`
     """
+    from clearctl.cli.progress import Display
     from clearctl.engine.loop import train as run_training
 
     with Display(output) as display:

@@ -69,8 +69,8 @@ def read_stream(
     the few-shot one. With `feature_type` the samples are rows of those features instead of images.
     Raises DatasetError for a folder that is not as it should be, and UsageError for a bucket it does not have.
     """
-    class_names = tuple(layout.read_class_names(root))
     names = _selected(layout.read_bucket_indices(root), buckets)
+    class_names = tuple(layout.read_class_names(root))
     split = None
     if protocol == "iid":
         assert seed is not None
@@ -192,7 +192,8 @@ def _read_features(root: Path, name: str, bucket: str, listed: list[tuple[str, i
         targets = [int(label) for label in labels]
         shape = tuple(x.shape)
     except Exception as error:
-        raise DatasetError(f"{file} is not (tensor [N, D], list of N ints): {str(error).splitlines()[0]}") from None
+        reason = (str(error) or "it is empty").splitlines()[0]
+        raise DatasetError(f"{file} is not (tensor [N, D], list of N ints): {reason}") from None
     if len(shape) != 2 or shape[0] != len(listed):
         raise DatasetError(f"{file}: features have shape {shape}, but the bucket's file list has {len(listed)} images")
     if targets != [label for _, label in listed]:

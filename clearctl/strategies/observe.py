@@ -41,7 +41,7 @@ class ProgressReporter(SupervisedPlugin):
     """Sends TrainStep (at most every 0.1 s), EpochDone and Counted events while a strategy trains and evaluates.
 
     Loss and accuracy are running means over the epoch; they are read from the device only when an event is sent.
-    `on_epoch` is called with each EpochDone and the learning rate.
+    `on_epoch` is called with each EpochDone and the learning rate that the epoch started with.
     """
 
     def __init__(
@@ -53,9 +53,15 @@ class ProgressReporter(SupervisedPlugin):
         self.on_epoch = on_epoch
         self._sent_at = 0.0
 
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Start counting a bucket's epochs."""
+        self._epoch = 0
+
     def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Start the epoch's means."""
+        self._epoch += 1
         self._started_at = time.perf_counter()
+        self._lr = strategy.optimizer.param_groups[0]["lr"]  # read here: a scheduler steps before the epoch's event
         self._loss_sum = torch.zeros((), device=strategy.device)
         self._right = torch.zeros((), dtype=torch.int64, device=strategy.device)
         self._seen = self._steps = 0
@@ -93,7 +99,7 @@ class ProgressReporter(SupervisedPlugin):
             loss=loss,
             accuracy=accuracy,
         )
-        self.on_epoch(done, strategy.optimizer.param_groups[0]["lr"])
+        self.on_epoch(done, self._lr)
         self.listener(done)
 
     def before_eval(self, strategy: Any, **kwargs: Any) -> None:
@@ -119,6 +125,6 @@ class ProgressReporter(SupervisedPlugin):
             "bucket": self.bucket_names[number],
             "bucket_number": number + 1,
             "num_buckets": len(self.bucket_names),
-            "epoch": strategy.clock.train_exp_epochs + (1 if strategy.clock.train_epoch_iterations else 0),
+            "epoch": self._epoch,
             "num_epochs": strategy.train_epochs,
         }

@@ -1,0 +1,212 @@
+"""The command line as a user meets it: in a process of its own, with its exit codes and what it prints where."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COMMANDS = ("demo", "prepare-avalanche", "train", "eval")
+ROOT = Path(__file__).parents[2]
+
+TINY = """
+scenario = dict(train_transform=[dict(type='ToTensor')], eval_transform=[dict(type='ToTensor')])
+model = dict(
+    backbone=dict(type='ResNet', depth=18, num_stages=1, strides=(1,), dilations=(1,), out_indices=(0,),
+                  stem_channels=8, base_channels=8),
+    neck=dict(type='GlobalAveragePooling'), head=dict(type='LinearClsHead', num_classes=3, in_channels=8))
+cl_strategy = dict(type='Naive', train_mb_size=4, eval_mb_size=4, train_epochs=1,
+                   optimizer=dict(type='SGD', lr=0.01))
+"""
+
+
+def clearctl(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "clearctl", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "NO_COLOR": "1", **environment},
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.fixture
+def prepared(clear_folder, tmp_path):
+    root = clear_folder()
+    assert clearctl("prepare-avalanche", "--dataset-root", root, "--seeds", "0").returncode == 0
+    return root
+
+
+@pytest.fixture
+def config(tmp_path):
+    file = tmp_path / "tiny.py"
+    file.write_text(TINY)
+    return file
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_is_quick_and_imports_no_library(command):
+    code = (
+        "import sys; sys.argv = ['clearctl', *sys.argv[1:]]\n"
+        "from clearctl.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'torch', 'torchvision', 'avalanche', 'mmcv', 'mmcls', 'wandb', 'sklearn', 'numpy'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        result = subprocess.run(
+            [sys.executable, "-c", code, *([command] if command else []), "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        seconds.append(time.perf_counter() - started)
+    assert result.stderr.strip() == "[]"
+    assert "Usage: clearctl" in result.stdout
+    # On a quiet machine of 2 cores 0.25 s; the tests share theirs, so the best of five may take a little more.
+    assert min(seconds) < 0.45, seconds
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_has_an_example_and_json(command):
+    text = clearctl(command, "--help").stdout
+    assert "Example" in text
+    assert "--json" in text
+
+
+def test_version():
+    assert clearctl("--version").stdout == "clearctl 0.1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["trian"], 2, "No such command"),
+        (["train"], 2, "CONFIG"),
+        (["train", "nowhere.py"], 3, "nowhere.py: no config file there"),
+        (["prepare-avalanche", "--dataset-root", "nowhere"], 4, "no dataset folder at nowhere"),
+        (["prepare-avalanche", "--seeds", "0-x"], 2, "--seeds 0-x: expected numbers"),
+        (["eval", "nowhere"], 2, "nowhere"),
+    ],
+)
+def test_wrong_arguments(arguments, code, told, tmp_path):
+    result = clearctl(*arguments, cwd=tmp_path)
+    assert result.returncode == code, result.stderr
+    assert told in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def refused(result: subprocess.CompletedProcess[str], code: int, *told: str) -> None:
+    assert result.returncode == code, result.stderr
+    errors = result.stderr[result.stderr.index("error: ") :].strip().splitlines()
+    assert len(errors) <= 2, result.stderr
+    for text in told:
+        assert text in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_folder_that_is_not_clear(tmp_path, config):
+    (tmp_path / "folder").mkdir()
+    refused(clearctl("prepare-avalanche", "--dataset-root", tmp_path / "folder"), 4, "no class_names.txt")
+    refused(clearctl("train", config, "--dataset-root", tmp_path / "folder"), 4, "no class_names.txt")
+
+
+def test_a_folder_that_is_not_prepared(clear_folder, config):
+    refused(clearctl("train", config, "--dataset-root", clear_folder()), 4, "prepare-avalanche --dataset-root")
+
+
+def test_a_missing_image_stops_the_run_before_it_starts(prepared, config, tmp_path):
+    line = (prepared / "training_folder/filelists/1/all.txt").read_text().splitlines()[2]
+    image = line.rpartition(" ")[0]
+    (prepared / image).unlink()
+    work_dir = tmp_path / "runs"
+    result = clearctl("train", config, "--dataset-root", prepared, "--work-dir", work_dir)
+    refused(result, 4, image, "bucket 1")
+    assert not work_dir.exists()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_image_that_cannot_be_decoded_is_named(prepared, config, tmp_path, workers):
+    line = (prepared / "training_folder/filelists/1/all.txt").read_text().splitlines()[2]
+    image = line.rpartition(" ")[0]
+    (prepared / image).write_bytes((prepared / image).read_bytes()[:100])
+    arguments = ["--dataset-root", prepared, "--work-dir", tmp_path / "runs", "--set", f"data.workers={workers}"]
+    refused(clearctl("train", config, *arguments), 4, image, "bucket 1", "cannot be decoded")
+
+
+def test_cuda_without_a_gpu(prepared, config):
+    result = clearctl("train", config, "--dataset-root", prepared, "--device", "cuda", CUDA_VISIBLE_DEVICES="")
+    refused(result, 6, "--device cuda", "--device cpu")
+
+
+def test_an_unknown_type(prepared, config):
+    config.write_text(TINY.replace("'ResNet'", "'ResNt'"))
+    result = clearctl("train", config, "--dataset-root", prepared)
+    refused(result, 3, "model.backbone.type", "'ResNt'", "did you mean 'ResNet'?")
+
+
+def test_an_unwritable_work_dir(prepared, config, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = clearctl("train", config, "--dataset-root", prepared, "--work-dir", tmp_path / "file" / "runs")
+    refused(result, 5, "cannot be made", "--work-dir")
+
+
+def test_prepare_train_and_eval_speak_json(prepared, config, tmp_path):
+    again = clearctl("prepare-avalanche", "--dataset-root", prepared, "--seeds", "0", "--json")
+    assert json.loads(again.stdout)["written"] == 0
+    trained = clearctl("train", config, "--dataset-root", prepared, "--work-dir", tmp_path / "runs", "--json")
+    assert trained.returncode == 0, trained.stderr
+    answer = json.loads(trained.stdout)
+    assert Path(answer["run"]).parent == tmp_path / "runs"
+    assert set(answer["clear_metrics"]) == {
+        "in_domain",
+        "next_domain",
+        "accuracy",
+        "backward_transfer",
+        "forward_transfer",
+    }
+    tested = clearctl("eval", answer["run"], "--json")
+    assert json.loads(tested.stdout)["accuracy_matrix"] == answer["accuracy_matrix"]
+    assert "bucket 0 (1/3) epoch 1/1" in trained.stderr  # plain lines off a terminal
+
+
+def test_the_matrix_is_drawn(prepared, config, tmp_path):
+    trained = clearctl("train", config, "--dataset-root", prepared, "--work-dir", tmp_path / "runs")
+    assert "trained to" in trained.stdout
+    assert "in_domain" in trained.stdout
+    assert "\x1b" not in trained.stdout + trained.stderr
+
+
+def test_a_terminal_gets_live_bars(prepared, config, tmp_path):
+    """Under a pseudo-terminal the progress is drawn, and what it leaves behind is only the lines."""
+    import pty
+
+    chunks = []
+
+    def read(descriptor: int) -> bytes:
+        chunks.append(os.read(descriptor, 65536))
+        return chunks[-1]
+
+    arguments = ["--dataset-root", prepared, "--work-dir", tmp_path / "runs"]
+    command = [sys.executable, "-m", "clearctl", "train", config, *arguments]
+    status = pty.spawn([str(part) for part in command], read)
+    text = b"".join(chunks).decode()
+    assert os.waitstatus_to_exitcode(status) == 0, text
+    assert "━" in text
+    assert "samples/s" in text
+    assert "\x1b[1;4;30;4" in text  # the matrix in colour, its diagonal bold and underlined
+
+
+def test_the_dataset_folder_may_come_from_the_environment(prepared, config, tmp_path):
+    result = clearctl("train", config, "--work-dir", tmp_path / "runs", CLEARCTL_DATASET_ROOT=str(prepared))
+    assert result.returncode == 0, result.stderr
