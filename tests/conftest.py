@@ -1,6 +1,7 @@
 """Fixtures that several test modules use."""
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,12 @@ import pytest
 from PIL import Image
 
 CLASSES = ("BACKGROUND", "camera", "cup of tea")
+CONFIGS = Path(__file__).parent / "configs"
+
+
+def pytest_configure() -> None:
+    """Before torch is imported: tiny nets are slower on several threads, and pytest-xdist uses every core."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def make_clear_folder(
@@ -76,3 +83,46 @@ def clear_folder(tmp_path: Path) -> Callable[..., Path]:
         return make_clear_folder(tmp_path / name, **arguments)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> Path:
+    """A config that trains a very small mmcls net on 16 px images in a second."""
+    return CONFIGS / "tiny.py"
+
+
+@pytest.fixture(scope="session")
+def features_config() -> Path:
+    """A config that trains a linear head on the features `tiny`."""
+    return CONFIGS / "features.py"
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared folder of 3 buckets with 3 classes of 12 images of 16 px, not to be changed.
+
+    It has the features `tiny`, 5 numbers an image, too.
+    """
+    import torch
+
+    from clearctl import prepare_avalanche
+    from clearctl.layout import features_file, filelist_file, read_filelist
+
+    root = make_clear_folder(tmp_path_factory.mktemp("clear") / "with space", images=12, size_px=16, noise=110.0)
+    prepare_avalanche(root, seeds=[0, 1])
+    generator = torch.Generator().manual_seed(0)
+    for bucket in ("0", "1", "2"):
+        labels = [label for _, label in read_filelist(filelist_file(root, bucket))]
+        x = torch.nn.functional.one_hot(torch.tensor(labels), 5) + torch.randn(len(labels), 5, generator=generator)
+        file = features_file(root, "tiny", bucket)
+        file.parent.mkdir(parents=True)
+        torch.save((x, labels), file)
+    return root
+
+
+@pytest.fixture(scope="session")
+def trained(prepared: Path, tiny_config: Path, tmp_path_factory: pytest.TempPathFactory):
+    """The result of training `tiny_config` on `prepared`; its run folder is not to be changed."""
+    from clearctl import train
+
+    return train(tiny_config, device="cpu", work_dir=tmp_path_factory.mktemp("runs"), dataset_root=prepared)

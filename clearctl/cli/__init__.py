@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from clearctl import __version__
+from clearctl.cli.config import config
 from clearctl.cli.console import hush_libraries, output
 from clearctl.cli.demo import demo
 from clearctl.cli.evaluate import evaluate
@@ -62,3 +63,4 @@ app.command("demo")(demo)
 app.command("prepare-avalanche")(prepare_avalanche)
 app.command("train")(train)
 app.command("eval")(evaluate)
+app.add_typer(config)

@@ -60,7 +60,7 @@ class Display:
             self._update("train", _place(event), done, 1.0, detail)
         elif self._time_to_speak():
             left = (time.monotonic() - self._started_at) * (1 - done) / max(done, 1e-9)
-            self.output.message(f"{_place(event)}  {detail}  {_duration(left)} left")
+            self.output.message(f"{_place(event)}  {detail}  {duration(left)} left")
 
     def _epoch_done(self, event: EpochDone) -> None:
         if self.live:
@@ -73,7 +73,7 @@ class Display:
         self._drop("testing every bucket")
         mean = sum(event.accuracies) / len(event.accuracies)
         self.output.message(
-            f"bucket {event.bucket} ({event.bucket_number}/{event.num_buckets}) done in {_duration(event.seconds)}:"
+            f"bucket {event.bucket} ({event.bucket_number}/{event.num_buckets}) done in {duration(event.seconds)}:"
             f" test accuracy {event.accuracies[event.bucket_number - 1]:.3f} on it, {mean:.3f} on all"
         )
 
@@ -117,7 +117,7 @@ def _fraction(event: TrainStep | EpochDone, of_epoch: float) -> float:
     return epochs / (event.num_buckets * event.num_epochs)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """`7.3 s`, `4 min 05 s`, `2 h 10 min`."""
     if seconds < 60:
         return f"{seconds:.1f} s"

@@ -1,5 +1,6 @@
 """`clearctl train`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -19,12 +20,18 @@ def train(
         int | None, typer.Option(min=0, help="Seed of everything random. Default: the config's, else 0.")
     ] = None,
     set_: Set = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Build everything, run one batch, say what the run would take.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Train on bucket after bucket, test on every bucket after each.
 
     Example: `clearctl train configs/demo.py --device cuda --set cl_strategy.train_epochs=1`
     """
+    if dry_run:
+        _dry_run(config, device, dataset_root, seed, set_ or [], json)
+        return
     from clearctl.cli.progress import Display
     from clearctl.engine.loop import train as run_training
 
@@ -56,3 +63,28 @@ def train(
     output.stdout.print(numbers_table("CLEAR's metrics", result.clear_metrics))
     output.stdout.print(numbers_table("GEM's metrics", result.gem_metrics))
     output.message(f"everything is in {result.run}")
+
+
+def _dry_run(
+    config: Path, device: str, dataset_root: Path | None, seed: int | None, overrides: list[str], json: bool
+) -> None:
+    from clearctl.cli.progress import Display, duration
+    from clearctl.engine.dry_run import dry_run
+
+    with Display(output) as display:
+        result = dry_run(
+            config, device=device, seed=seed, dataset_root=dataset_root, overrides=overrides, listener=display.show
+        )
+    if json:
+        output.json(asdict(result))
+        return
+    lines = (
+        ("model", f"{result.parameters:,} parameters, {result.trained_parameters:,} of them trained"),
+        ("stream", f"{len(result.buckets)} buckets: {', '.join(result.buckets)}"),
+        ("samples", f"{result.train_samples:,} to train on, {result.test_samples:,} to test on"),
+        ("a batch", f"{1e3 * result.train_batch_s:.0f} ms to train on, {1e3 * result.test_batch_s:.0f} ms to test on"),
+        ("estimate", f"{duration(result.seconds)}, and what the strategy does between buckets"),
+        ("memory", f"{result.memory_bytes / 2**30:.1f} GiB at most so far"),
+    )
+    for name, text in lines:
+        output.stdout.print(f"{name:10}{text}")

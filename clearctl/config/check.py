@@ -4,13 +4,11 @@ The sections and their keys are declared here; what a `type=` may be comes in as
 own the classes lie above this one.
 """
 
-import inspect
-import types
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clearctl.config.findings import Fault, Findings
 from clearctl.config.load import Config
 from clearctl.config.registry import Parameter, Registry, closest, parameters
 from clearctl.errors import ConfigError
@@ -29,18 +27,7 @@ SECTIONS = (
 )
 REQUIRED = ("scenario", "model", "cl_strategy")
 PROTOCOLS = ("streaming", "iid")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing wrong: the file and dotted key where it is, and what was found and expected."""
-
-    file: str
-    key: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.key}: {self.message}"
+PARTS = ("backbone", "neck", "head")
 
 
 @dataclass(frozen=True)
@@ -52,10 +39,12 @@ class Catalogue:
     necks: Registry
     heads: Registry
     losses: Registry
+    augments: Registry
     torch_models: Registry
     optimizers: Registry
     schedulers: Registry
     strategies: Registry
+    buffers: Registry
     plugins: Registry
     metrics: Registry
     loggers: Registry
@@ -74,15 +63,16 @@ def require(config: Config, catalogue: Catalogue) -> None:
 
 def check(config: Config, catalogue: Catalogue) -> list[Fault]:
     """All faults of `config`, in the order of its sections."""
-    return _Checker(config, catalogue).run()
+    return _Sections(config, catalogue).run()
 
 
-class _Checker:
+class _Sections(Findings):
+    """A method for each section."""
+
     def __init__(self, config: Config, catalogue: Catalogue) -> None:
-        self.config = config
+        super().__init__(config)
         self.values = config.values
         self.catalogue = catalogue
-        self.faults: list[Fault] = []
 
     def run(self) -> list[Fault]:
         self.top_level()
@@ -96,18 +86,13 @@ class _Checker:
             section = self.values.get(name)
             if section is not None and self.is_a(name, section, dict):
                 check_section(name, section)
-        self.calls("metrics", self.values.get("metrics", []), self.catalogue.metrics)
+        self.metrics("metrics", self.values.get("metrics", []))
         self.calls("loggers", self.values.get("loggers", []), self.catalogue.loggers)
         for name in ("work_dir", "load_from"):
             if self.values.get(name) is not None:
                 self.is_a(name, self.values[name], str)
         self.count("seed", self.values.get("seed"), least=0)
         return self.faults
-
-    def add(self, key: str, message: str) -> None:
-        self.faults.append(Fault(self.config.origin(key), key, message))
-
-    # Sections
 
     def top_level(self) -> None:
         for name in REQUIRED:
@@ -118,7 +103,10 @@ class _Checker:
                 continue
             hint = closest(name, [section for section in SECTIONS if section not in self.values])
             if self.config.origin(name) == "--set" or name not in self._file_names():
-                self.add(name, f"there is no such section{closest(name, list(SECTIONS))}")
+                hint = closest(name, list(SECTIONS))
+                self.add(
+                    name, f"there is no such section{hint or ' (a variable of the file is used up once it is read)'}"
+                )
             elif hint and _nearly(name, hint):
                 self.add(name, f"there is no such section{hint}")
 
@@ -165,7 +153,12 @@ class _Checker:
             self.calls(f"{key}.{name}", section.get(name) or [], self.catalogue.transforms)
 
     def model(self, key: str, section: dict[str, Any]) -> None:
-        self.known(key, section, ("backbone", "neck", "head", "torchmodel", "init_cfg", "freeze"))
+        self.known(
+            key,
+            section,
+            ("type", "backbone", "neck", "head", "torchmodel", "pretrained", "init_cfg", "train_cfg", "freeze"),
+        )
+        self.one_of(f"{key}.type", section.get("type", "ImageClassifier"), ("ImageClassifier",))
         if not section.get("head") and not section.get("torchmodel"):
             self.add(
                 key,
@@ -179,12 +172,55 @@ class _Checker:
             ("head", self.catalogue.heads),
             ("torchmodel", self.catalogue.torch_models),
         ):
-            if section.get(part) is not None:
+            if part == "neck" and isinstance(section.get(part), list):
+                self.calls(f"{key}.{part}", section[part], registry)
+            elif section.get(part) is not None:
                 self.call(f"{key}.{part}", section[part], registry)
+        head = section.get("head")
+        if isinstance(head, dict) and head.get("loss") is not None:
+            self.call(f"{key}.head.loss", head["loss"], self.catalogue.losses)
+        if section.get("pretrained") is not None:
+            self.checkpoint(f"{key}.pretrained", section["pretrained"])
+            if section.get("torchmodel"):
+                self.add(f"{key}.pretrained", "is for backbone, neck and head: use load_from with a torchmodel")
+        for place, given in ((key, section), *((f"{key}.{name}", section.get(name)) for name in PARTS)):
+            self.initialisation(f"{place}.init_cfg", given.get("init_cfg") if isinstance(given, dict) else None)
+        if section.get("train_cfg") is not None and self.is_a(f"{key}.train_cfg", section["train_cfg"], dict):
+            self.augments(f"{key}.train_cfg", section["train_cfg"], head)
         freeze = section.get("freeze", [])
-        parts = [part for part in ("backbone", "neck", "head") if section.get(part)]
-        for part in freeze if isinstance(freeze, list) else [freeze]:
-            self.one_of(f"{key}.freeze", part, parts)
+        parts = [part for part in PARTS if section.get(part)]
+        if self.is_a(f"{key}.freeze", freeze, list):
+            for part in freeze:
+                self.one_of(f"{key}.freeze", part, parts)
+
+    def initialisation(self, key: str, value: Any) -> None:
+        """mmcv's init_cfg, one or a list; only a checkpoint in it is looked at, the rest is mmcv's to check."""
+        entries = value if isinstance(value, list | tuple) else [value]
+        for index, entry in enumerate(entries):
+            if isinstance(entry, dict) and entry.get("type") == "Pretrained":
+                place = f"{key}.{index}" if isinstance(value, list | tuple) else key
+                self.checkpoint(f"{place}.checkpoint", entry.get("checkpoint"))
+
+    def checkpoint(self, key: str, value: Any) -> None:
+        """The path of a file: nothing is fetched."""
+        if self.is_a(key, value, str) and "://" in value:
+            self.add(key, f"found {value!r}: weights are not fetched; download them and give the path of the file")
+
+    def augments(self, key: str, section: dict[str, Any], head: Any) -> None:
+        """mmcls's train_cfg: augmentations of whole batches, one or a list."""
+        self.known(key, section, ("augments",))
+        found = section.get("augments")
+        if found is None:
+            return
+        self.calls(f"{key}.augments", [found] if isinstance(found, dict) else found, self.catalogue.augments)
+        classes = head.get("num_classes") if isinstance(head, dict) else None
+        for index, entry in enumerate(found if isinstance(found, list) else [found]):
+            given = entry.get("num_classes") if isinstance(entry, dict) else None
+            if given is not None and classes is not None and given != classes:
+                self.add(
+                    f"{key}.augments.{index}.num_classes",
+                    f"found {given!r}, but model.head.num_classes is {classes!r}: its labels have to fit the scores",
+                )
 
     def strategy(self, key: str, section: dict[str, Any]) -> None:
         own = ("optimizer", "scheduler", "loss", "plugins")
@@ -194,14 +230,56 @@ class _Checker:
             self.count(f"{key}.{name}", section.get(name), least=1)
         for name, registry, filled in (
             ("optimizer", self.catalogue.optimizers, ("params",)),
-            ("scheduler", self.catalogue.schedulers, ("optimizer",)),
             ("loss", self.catalogue.losses, ()),
+            ("buffer", self.catalogue.buffers, ()),
         ):
             if section.get(name) is not None:
                 self.call(f"{key}.{name}", section[name], registry, filled=filled)
-        if section.get("optimizer") is None:
-            self.add(f"{key}.optimizer", "missing, such as optimizer=dict(type='SGD', lr=0.01)")
+        if section.get("scheduler") is not None:
+            self.scheduler(f"{key}.scheduler", section["scheduler"])
         self.calls(f"{key}.plugins", section.get("plugins", []), self.catalogue.plugins)
+        strategy = section.get("type")
+        if isinstance(strategy, str) and self.catalogue.strategies.fault(strategy) is None:
+            self.strategy_takes(key, section, strategy, parameters(self.catalogue.strategies[strategy])[0])
+
+    def strategy_takes(self, key: str, section: dict[str, Any], name: str, accepted: Mapping[str, Parameter]) -> None:
+        """Optimizer, scheduler and loss are there where the strategy has a use for them, and nowhere else."""
+        if "optimizer" in accepted and section.get("optimizer") is None:
+            self.add(f"{key}.optimizer", "missing, such as optimizer=dict(type='SGD', lr=0.01)")
+        for part, argument, reason in (
+            ("optimizer", "optimizer", "learns without one"),
+            ("scheduler", "optimizer", "learns without an optimizer"),
+            ("loss", "criterion", "has a loss of its own"),
+        ):
+            if argument not in accepted and section.get(part) is not None:
+                self.add(f"{key}.{part}", f"{name} {reason}: leave it out")
+
+    def scheduler(self, key: str, section: Any, nested: bool = False) -> None:
+        """A scheduler, with the keys `by` and `reset` of clearctl's own, and the schedulers inside it."""
+        own = () if nested else ("by", "reset")
+        arguments = section
+        if isinstance(section, dict):
+            arguments = {name: value for name, value in section.items() if name not in own}
+        self.call(key, arguments, self.catalogue.schedulers, filled=("optimizer",), also=own)
+        if not isinstance(section, dict):
+            return
+        if section.get("schedulers") is not None and self.is_a(f"{key}.schedulers", section["schedulers"], list):
+            for index, inner in enumerate(section["schedulers"]):
+                self.scheduler(f"{key}.schedulers.{index}", inner, nested=True)
+        if not nested:
+            self.one_of(f"{key}.by", section.get("by", "epoch"), ("epoch", "step", "bucket"))
+            reset = section.get("reset")
+            if reset is not None and self.is_a(f"{key}.reset", reset, bool) and reset and section.get("by") == "bucket":
+                self.add(f"{key}.reset", "by='bucket' with reset=True would undo every step")
+
+    def metrics(self, key: str, value: Any) -> None:
+        """The metrics; Avalanche's forward transfer is measured by evaluations during training."""
+        self.calls(key, value, self.catalogue.metrics)
+        strategy = self.values.get("cl_strategy")
+        every = strategy.get("eval_every", -1) if isinstance(strategy, dict) else -1
+        for index, entry in enumerate(value if isinstance(value, list) else []):
+            if isinstance(entry, dict) and entry.get("type") == "forward_transfer_metrics" and every == -1:
+                self.add(f"{key}.{index}", "forward_transfer_metrics needs cl_strategy.eval_every=0 or more")
 
     def checkpoints(self, key: str, section: dict[str, Any]) -> None:
         self.known(key, section, ("interval",))
@@ -210,76 +288,6 @@ class _Checker:
     def data(self, key: str, section: dict[str, Any]) -> None:
         self.known(key, section, ("workers",))
         self.count(f"{key}.workers", section.get("workers"), least=0)
-
-    # Values
-
-    def is_a(self, key: str, value: Any, kind: type) -> bool:
-        if isinstance(value, kind):
-            return True
-        self.add(key, f"found {value!r}, expected a {kind.__name__}")
-        return False
-
-    def count(self, key: str, value: Any, least: int) -> None:
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            self.add(key, f"found {value!r}, expected a whole number from {least}")
-
-    def one_of(self, key: str, value: Any, choices: Sequence[str]) -> None:
-        if value not in choices:
-            hint = closest(value, list(choices)) if isinstance(value, str) else ""
-            self.add(key, f"found {value!r}, expected {' or '.join(map(repr, choices)) or 'nothing'}{hint}")
-
-    def known(self, key: str, section: Mapping[str, Any], names: Sequence[str]) -> None:
-        for name in section:
-            if name not in names:
-                self.add(f"{key}.{name}", f"{key} has no such key{closest(name, list(names))}")
-
-    # Calls
-
-    def calls(self, key: str, value: Any, registry: Registry) -> None:
-        if self.is_a(key, value, list):
-            for index, entry in enumerate(value):
-                self.call(f"{key}.{index}", entry, registry)
-
-    def call(
-        self,
-        key: str,
-        value: Any,
-        registry: Registry,
-        filled: Sequence[str] = (),
-        also: Sequence[str] = (),
-    ) -> None:
-        """`value` is dict(type=name, **arguments) for a class of `registry`.
-
-        `filled` are arguments that clearctl gives; `also` are keys of the section that are not arguments.
-        """
-        if not self.is_a(key, value, dict):
-            return
-        if "type" not in value:
-            self.add(key, f"has no type: expected the name of a {registry.kind}")
-            return
-        fault = registry.fault(value["type"])
-        if fault:
-            self.add(f"{key}.type", fault)
-            return
-        name = value["type"]
-        accepted, open_ended = parameters(registry[name])
-        accepted = {argument: accepted[argument] for argument in accepted if argument not in filled}
-        given = {argument: child for argument, child in value.items() if argument != "type"}
-        for argument, child in given.items():
-            if argument in accepted:
-                self.argument(f"{key}.{argument}", child, accepted[argument])
-            elif not open_ended:
-                hint = closest(argument, [*accepted, *also])
-                self.add(f"{key}.{argument}", f"{name} has no argument {argument!r}{hint}")
-        for argument, parameter in accepted.items():
-            if parameter.required and argument not in given:
-                self.add(key, f"{name} needs the argument {argument!r}")
-
-    def argument(self, key: str, value: Any, parameter: Parameter) -> None:
-        expected = _expected_types(parameter)
-        if expected and not isinstance(value, expected):
-            names = " or ".join(kind.__name__ for kind in expected if kind is not type(None))
-            self.add(key, f"found {value!r}, expected {names}")
 
 
 def _nearly(name: str, hint: str) -> bool:
@@ -296,27 +304,3 @@ def _distance(one: str, other: str) -> int:
         for j, another in enumerate(other, 1):
             row.append(min(row[-1] + 1, previous[j] + 1, previous[j - 1] + (letter != another)))
     return row[-1]
-
-
-def _expected_types(parameter: Parameter) -> tuple[type, ...]:
-    """The types that a plain annotation, or failing that a plain default, allows; empty where neither says."""
-    annotation = parameter.annotation
-    simple = (bool, int, float, str)
-    if annotation in simple:
-        kinds = {annotation}
-    elif typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        kinds = set(typing.get_args(annotation))
-        if not kinds <= {*simple, type(None)}:
-            return ()
-    elif annotation is inspect.Parameter.empty and type(parameter.default) in (bool, float, str):
-        kinds = {type(parameter.default)}
-        if kinds == {str}:  # a default string often stands for one of several forms
-            return ()
-        kinds |= {type(None), list, tuple, dict} if kinds == {float} else {type(None)}
-    else:
-        return ()
-    if float in kinds:
-        kinds.add(int)
-    if parameter.default is None:
-        kinds.add(type(None))
-    return tuple(sorted(kinds, key=lambda kind: kind.__name__))

@@ -4,6 +4,8 @@ A config is a Python file and runs as such. `--set` values never run code: they 
 """
 
 import ast
+import contextlib
+import math
 import pprint
 import sys
 import traceback
@@ -26,10 +28,15 @@ class Config:
     origins: Mapping[str, str] = field(default_factory=dict)
 
     def origin(self, key: str) -> str:
-        """The file (or `--set`) that the value at the dotted `key`, or the nearest one above it, came from."""
+        """The file (or `--set`) that the value at the dotted `key`, or the nearest one above it, came from.
+
+        A section came from where its `type` did, or else its first value.
+        """
         while key:
-            if key in self.origins:
-                return self.origins[key]
+            below = [name for name in self.origins if name.startswith(f"{key}.")]
+            for name in (key, f"{key}.type", *below[:1]):
+                if name in self.origins:
+                    return self.origins[name]
             key = key.rpartition(".")[0]
         return self.file
 
@@ -44,6 +51,9 @@ def load(file: Path | str, overrides: Sequence[str] = ()) -> Config:
     if not path.is_file():
         raise ConfigError(f"{path}: no config file there\nexpected a Python file such as configs/quickstart.py")
     values = _plain(_read(path))
+    for key, value in flatten(values):
+        if not _is_literal(value):
+            raise ConfigError(f"{path}: {key}: found {value!r}, expected a number, string, list or dict")
     origins = _origins(path, values)
     for override in overrides:
         _apply(values, origins, override)
@@ -52,8 +62,18 @@ def load(file: Path | str, overrides: Sequence[str] = ()) -> Config:
 
 def dump(values: Mapping[str, Any]) -> str:
     """Python source that, read as a config, gives `values` back."""
-    parts = [f"{key} = {pprint.pformat(value, width=110, sort_dicts=False)}" for key, value in values.items()]
+    source = _SourcePrinter(width=110, sort_dicts=False)
+    parts = [f"{key} = {source.pformat(value)}" for key, value in values.items()]
     return "\n".join(parts) + "\n"
+
+
+class _SourcePrinter(pprint.PrettyPrinter):
+    """Writes infinities and NaN, whose repr is no Python, as calls of float."""
+
+    def format(self, object: Any, context: dict[int, int], maxlevels: int, level: int) -> tuple[str, bool, bool]:
+        if isinstance(object, float) and not math.isfinite(object):
+            return f"float('{object}')", True, False
+        return super().format(object, context, maxlevels, level)
 
 
 def flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -71,14 +91,24 @@ def _read(path: Path) -> dict[str, Any]:
 
     search_path = list(sys.path)
     try:
-        return dict(MmcvConfig.fromfile(str(path))._cfg_dict)
-    except Exception as error:
+        values = dict(MmcvConfig.fromfile(str(path))._cfg_dict)
+        return {name: value for name, value in values.items() if not callable(value)}  # what the file imported
+    except (Exception, SystemExit) as error:
+        _close_temporaries(error)
         raise ConfigError(_reading_fault(path, error)) from error
     finally:
         sys.path[:] = search_path  # mmcv leaves its temporary folder there when a config raises
 
 
-def _reading_fault(path: Path, error: Exception) -> str:
+def _close_temporaries(error: BaseException) -> None:
+    """mmcv leaves its temporary file open when a config raises, and Python would complain of it on stderr at exit."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if "temp_config_file" in frame.f_locals:
+            with contextlib.suppress(OSError):
+                frame.f_locals["temp_config_file"].close()
+
+
+def _reading_fault(path: Path, error: BaseException) -> str:
     """One line for an exception raised inside a config: the file at fault (a base perhaps), its line, the error."""
     file, line = str(path), None
     for frame, number in traceback.walk_tb(error.__traceback__):
@@ -88,7 +118,7 @@ def _reading_fault(path: Path, error: Exception) -> str:
             line = number
     if isinstance(error, SyntaxError):
         line = error.lineno or (error.__context__.lineno if isinstance(error.__context__, SyntaxError) else None)
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) and line is None:
         return f"{path}: a file named in _base_ is missing: {_relative(file)}"
     where = f"{file}, line {line}" if line else file
     text = str(error).replace("\n", " ")
@@ -107,7 +137,8 @@ def _relative(file: str) -> str:
 def _plain(value: Any) -> Any:
     """`value` with mmcv's and numpy's types replaced by Python's, so that it can be dumped as source."""
     if isinstance(value, dict):
-        return {str(key): _plain(child) for key, child in value.items()}
+        # mmcv leaves _delete_ where there was nothing to delete
+        return {str(key): _plain(child) for key, child in value.items() if key != "_delete_"}
     if isinstance(value, list):
         return [_plain(child) for child in value]
     if isinstance(value, tuple):
@@ -117,6 +148,12 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     return value
+
+
+def _is_literal(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(_is_literal(child) for child in value)
+    return value is None or isinstance(value, bool | int | float | str | dict | list)
 
 
 def _origins(path: Path, values: dict[str, Any]) -> dict[str, str]:
@@ -133,10 +170,17 @@ def _origins(path: Path, values: dict[str, Any]) -> dict[str, str]:
 
 
 def _bases(path: Path) -> list[Path]:
-    """The files named by a literal `_base_` at the top level of `path`."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    """The files named by a literal `_base_` at the top level of `path`; none where it is computed, or not Python."""
+    try:
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+    except SyntaxError:
+        return []
+    for node in body:
         if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["_base_"]:
-            named = ast.literal_eval(node.value)
+            try:
+                named = ast.literal_eval(node.value)
+            except ValueError:
+                return []
             return [path.parent / name for name in (named if isinstance(named, list | tuple) else [named])]
     return []
 
@@ -148,7 +192,7 @@ def _apply(values: dict[str, Any], origins: dict[str, str], override: str) -> No
         raise ConfigError(f"--set {override}: expected KEY=VALUE, such as cl_strategy.train_epochs=1")
     try:
         value = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all that literal_eval may raise
         value = text
     *above, last = key.split(".")
     place: Any = values

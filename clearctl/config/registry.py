@@ -30,7 +30,7 @@ class Registry:
     def fault(self, name: object) -> str | None:
         """Why `name` cannot be used, or None if it can."""
         if not isinstance(name, str):
-            return f"type is {name!r}: expected the name of a {self.kind}"
+            return f"type is {name!r}: expected the name of {article(self.kind)}"
         if self.refused and name in self.refused:
             return f"{self.kind} {name!r} cannot be used: {self.refused[name]}"
         if name in self.classes:
@@ -40,6 +40,11 @@ class Registry:
     def __getitem__(self, name: str) -> Factory:
         """The class called `name`; KeyError if there is none."""
         return self.classes[name]
+
+
+def article(noun: str) -> str:
+    """`noun` with its indefinite article."""
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
 def closest(name: str, candidates: Mapping[str, Any] | list[str]) -> str:

@@ -36,6 +36,10 @@ class ImageSamples(Dataset[tuple[Any, int]]):
             reason = str(error).replace("\n", " ")
             raise DatasetError(f"{path} (bucket {self.bucket}) cannot be decoded: {reason}") from None
 
+    def subset(self, indices: Sequence[int]) -> "ImageSamples":
+        """The samples at `indices`, in that order."""
+        return ImageSamples(self.root, self.bucket, [(self.paths[i], self.targets[i]) for i in indices])
+
 
 class FeatureSamples(Dataset[tuple[torch.Tensor, int]]):
     """Rows `x [N, D] float32` with their class indices."""
@@ -49,6 +53,10 @@ class FeatureSamples(Dataset[tuple[torch.Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         return self.x[index], self.targets[index]
+
+    def subset(self, indices: Sequence[int]) -> "FeatureSamples":
+        """The rows at `indices`, in that order."""
+        return FeatureSamples(self.x[list(indices)], [self.targets[i] for i in indices])
 
 
 def original_error(error: BaseException) -> DatasetError | None:

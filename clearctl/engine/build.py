@@ -11,17 +11,23 @@ from torch import nn
 from clearctl import layout, rundir
 from clearctl.config.check import require
 from clearctl.config.load import Config, load
-from clearctl.config.registry import Registry
+from clearctl.config.registry import parameters
 from clearctl.data.stream import Stream, read_stream
 from clearctl.data.transforms import compose
+from clearctl.engine.calls import building, call, fault
 from clearctl.engine.catalogue import CATALOGUE
-from clearctl.engine.checkpoint import load_what_fits
-from clearctl.errors import ClearctlError, ConfigError
+from clearctl.engine.checkpoint import load_what_fits, read_weights
+from clearctl.errors import ConfigError
+from clearctl.models.augments import build_augments
 from clearctl.models.classifier import build_classifier
+from clearctl.models.fit import find_misfit, randomness_kept
+from clearctl.models.losses import build_criterion
 from clearctl.progress import Listener, Message
+from clearctl.strategies.augment import BatchAugment, SoftLabelLoss, mixing_fault
 from clearctl.strategies.benchmark import build_benchmark
-from clearctl.strategies.build import build_strategy
+from clearctl.strategies.build import build_strategy, check_against_stream
 from clearctl.strategies.observe import BucketAccuracy
+from clearctl.strategies.schedule import SchedulerPlugin
 
 DEFAULT_WORK_DIR = "work_dirs"
 
@@ -56,6 +62,8 @@ def open_config(
     values["work_dir"] = str(Path(work_dir or values.get("work_dir") or DEFAULT_WORK_DIR).expanduser().resolve())
     if values.get("load_from"):
         values["load_from"] = str(Path(values["load_from"]).expanduser().resolve())
+    if values["model"].get("pretrained"):
+        values["model"]["pretrained"] = str(Path(values["model"]["pretrained"]).expanduser().resolve())
     values["seed"] = seed if seed is not None else values.get("seed") or 0
     return config
 
@@ -75,20 +83,54 @@ def build_stream(config: Config) -> Stream:
 
 
 def build_model(config: Config, stream: Stream, listener: Listener) -> nn.Module:
-    """The network, with `load_from`'s weights if there are any. Raises ConfigError if it does not fit the stream."""
+    """The network, with the weights of `pretrained` and then `load_from` if there are any.
+
+    Raises ConfigError if it does not fit the stream.
+    """
     section = config.values["model"]
     classes = len(stream.class_names)
     num_classes = (section.get("head") or {}).get("num_classes")
-    if isinstance(num_classes, int) and num_classes < classes:
-        raise _fault(config, "model.head.num_classes", f"found {num_classes}, but the dataset has {classes} classes")
-    with _building(config, "model", "the network"):
-        model = build_classifier(**section)
+    if isinstance(num_classes, int) and num_classes != classes:
+        text = f"found {num_classes}, but the dataset has {classes} classes"
+        if num_classes < classes:
+            raise fault(config, "model.head.num_classes", text)
+        listener(Message(f"model.head.num_classes: {text}: the scores of the others are never right", warning=True))
+
+    def say(key: str, left: list[str]) -> None:
+        if left:
+            listener(Message(f"{key} has no fitting {', '.join(left)}: left as initialised", warning=True))
+
+    parts = {name: value for name, value in section.items() if name not in ("type", "train_cfg")}
+    with building(config, "model", "the network"):
+        model = build_classifier(
+            **parts, read_weights=read_weights, on_left=lambda key, left: say(f"model.{key}", left)
+        )
+    require_fit(config, stream, model)
     file = config.values.get("load_from")
     if file:
-        left = load_what_fits(model, Path(file))
-        if left:
-            listener(Message(f"load_from has no fitting {', '.join(left)}: left as initialised", warning=True))
+        say("load_from", load_what_fits(model, Path(file)))
     return model
+
+
+def require_fit(config: Config, stream: Stream, model: nn.Module) -> None:
+    """Raise ConfigError, naming the key, if `model` cannot score a sample of the stream as the transforms give it.
+
+    Random generators, batch norms and the train mode stay as they are.
+    """
+    samples = stream.buckets[0].test
+    batches = {}  # by shape: training and testing may have different sizes
+    with randomness_kept():
+        for name, transform in zip(("train_transform", "eval_transform"), build_transforms(config), strict=True):
+            x: Any = samples[0][0]
+            try:
+                x = transform(x) if transform else x
+                batches[x.shape] = torch.stack([x, x])  # LeNet5 drops the dimension of a batch of one
+            except Exception as error:
+                raise fault(config, f"scenario.{name}", f"an image cannot be transformed: {error}") from error
+    for x in batches.values():
+        misfit = find_misfit(model, x, len(stream.class_names))
+        if misfit:
+            raise fault(config, f"model.{misfit.key}", misfit.text)
 
 
 def build_transforms(config: Config) -> tuple[Any, Any]:
@@ -100,11 +142,10 @@ def build_transforms(config: Config) -> tuple[Any, Any]:
     for name in ("train_transform", "eval_transform"):
         entries = scenario.get(name) or []
         steps = [
-            _call(config, f"scenario.{name}.{index}", CATALOGUE.transforms, entry)
-            for index, entry in enumerate(entries)
+            call(config, f"scenario.{name}.{index}", CATALOGUE.transforms, entry) for index, entry in enumerate(entries)
         ]
         if not any(type(step).__name__ in ("ToTensor", "PILToTensor") for step in steps):
-            raise _fault(config, f"scenario.{name}", "images need dict(type='ToTensor') among the transforms")
+            raise fault(config, f"scenario.{name}", "images need dict(type='ToTensor') among the transforms")
         built.append(compose(steps))
     return built[0], built[1]
 
@@ -120,28 +161,38 @@ def build_experiment(
 ) -> Experiment:
     """Strategy and benchmark. Without a `run` folder there are no metrics and loggers but the accuracy itself."""
     section = dict(config.values["cl_strategy"])
+    faults = check_against_stream(section, len(stream.buckets))
+    if faults:
+        raise ConfigError("\n".join(str(fault(config, f"cl_strategy.{key}", text)) for key, text in faults))
     model = model.to(device)
     benchmark = build_benchmark(stream, *build_transforms(config))
-    optimizer = _call(
-        config,
-        "cl_strategy.optimizer",
-        CATALOGUE.optimizers,
-        section.pop("optimizer"),
-        params=[parameter for parameter in model.parameters() if parameter.requires_grad],
-    )
+    optimizer = section.pop("optimizer", None)
+    if optimizer is not None:
+        optimizer = call(
+            config,
+            "cl_strategy.optimizer",
+            CATALOGUE.optimizers,
+            optimizer,
+            params=[parameter for parameter in model.parameters() if parameter.requires_grad],
+        )
     scheduler = section.pop("scheduler", None)
     if scheduler is not None:
-        scheduler = _call(config, "cl_strategy.scheduler", CATALOGUE.schedulers, scheduler, optimizer=optimizer)
-    loss = section.pop("loss", None)
-    if loss is not None:
-        loss = _call(config, "cl_strategy.loss", CATALOGUE.losses, loss)
+        scheduler = build_schedule(config, scheduler, optimizer)
+    if section.get("buffer") is not None:
+        section["buffer"] = call(config, "cl_strategy.buffer", CATALOGUE.buffers, section["buffer"])
+    loss = build_loss(config, model, device)
+    section.pop("loss", None)
     own_plugins = [
-        _call(config, f"cl_strategy.plugins.{index}", CATALOGUE.plugins, entry)
+        call(config, f"cl_strategy.plugins.{index}", CATALOGUE.plugins, entry)
         for index, entry in enumerate(section.pop("plugins", []))
     ]
+    augment = build_augment(config, stream)
+    if augment is not None and _takes_loss(config):
+        loss = SoftLabelLoss(nn.CrossEntropyLoss() if loss is None else loss)
+        own_plugins = [BatchAugment(augment, loss), *own_plugins]
     accuracy = BucketAccuracy()
     loggers = build_loggers(config, run) if run else []
-    with _building(config, "cl_strategy", section["type"]):
+    with building(config, "cl_strategy", section["type"]):
         strategy = build_strategy(
             section.pop("type"),
             section,
@@ -154,13 +205,69 @@ def build_experiment(
             plugins=[*own_plugins, accuracy, *plugins],
             device=device,
         )
+    refusal = mixing_fault(strategy) if augment is not None else None
+    if refusal:
+        raise fault(config, "model.train_cfg.augments", f"{config.values['cl_strategy']['type']} {refusal}")
     return Experiment(strategy, benchmark, accuracy, loggers)
+
+
+def build_loss(config: Config, model: nn.Module, device: torch.device) -> nn.Module | None:
+    """The loss: `cl_strategy.loss`, else the `loss` that the config gives `model.head`, else None, for the strategy's.
+
+    Raises ConfigError for a loss that cannot score the head's classes.
+    """
+    strategy, head = config.values["cl_strategy"], config.values["model"].get("head") or {}
+    given = strategy.get("loss")
+    key = "cl_strategy.loss" if given is not None else "model.head.loss"
+    if not _takes_loss(config):
+        if head.get("loss") is not None:
+            raise fault(config, key, f"{strategy['type']} has a loss of its own: leave it out")
+        return None
+    loss = call(config, key, CATALOGUE.losses, given) if given is not None else None
+    with building(config, key, (given or head.get("loss") or {"type": "the loss"})["type"]):
+        criterion = build_criterion(model, loss, head_has_one=head.get("loss") is not None)
+        if criterion is not None and head.get("num_classes"):
+            criterion.try_on(head["num_classes"], soft=bool(config.values["model"].get("train_cfg")))
+    return None if criterion is None else criterion.to(device)
+
+
+def _takes_loss(config: Config) -> bool:
+    return "criterion" in parameters(CATALOGUE.strategies[config.values["cl_strategy"]["type"]])[0]
+
+
+def build_augment(config: Config, stream: Stream) -> Any | None:
+    """What `model.train_cfg.augments` does to a batch; None if there is none."""
+    entries = (config.values["model"].get("train_cfg") or {}).get("augments")
+    if not entries:
+        return None
+    key = "model.train_cfg.augments"
+    for entry in [entries] if isinstance(entries, dict) else entries:
+        if stream.feature_dim is not None and entry["type"] not in ("BatchMixup", "Identity"):
+            raise fault(config, key, f"{entry['type']} needs images: for features there is BatchMixup")
+    with building(config, key, "Augments"):
+        return build_augments(entries)
+
+
+def build_schedule(config: Config, entry: Mapping[str, Any], optimizer: Any) -> SchedulerPlugin:
+    """The scheduler, with those inside it, and when it steps."""
+    key = "cl_strategy.scheduler"
+    own = {name: entry[name] for name in ("by", "reset") if name in entry}
+
+    def build(key: str, entry: Mapping[str, Any]) -> Any:
+        arguments = {name: value for name, value in entry.items() if name not in own}
+        if "schedulers" in entry:
+            inner = [build(f"{key}.schedulers.{index}", child) for index, child in enumerate(entry["schedulers"])]
+            arguments["schedulers"] = inner
+        return call(config, key, CATALOGUE.schedulers, arguments, optimizer=optimizer)
+
+    with building(config, key, entry["type"]):
+        return SchedulerPlugin(build(key, entry), **own)
 
 
 def build_metrics(config: Config) -> list[Any]:
     """Avalanche's metric plugins."""
     entries = config.values.get("metrics") or []
-    return [_call(config, f"metrics.{index}", CATALOGUE.metrics, entry) for index, entry in enumerate(entries)]
+    return [call(config, f"metrics.{index}", CATALOGUE.metrics, entry) for index, entry in enumerate(entries)]
 
 
 def build_loggers(config: Config, run: Path) -> list[Any]:
@@ -178,30 +285,5 @@ def build_loggers(config: Config, run: Path) -> list[Any]:
             filled["config"] = config.values
             filled["dir"] = entry.get("dir") or str(run)
         given = {name: value for name, value in entry.items() if name not in filled}
-        built.append(_call(config, f"loggers.{index}", CATALOGUE.loggers, given, **filled))
+        built.append(call(config, f"loggers.{index}", CATALOGUE.loggers, given, **filled))
     return built
-
-
-def _call(config: Config, key: str, registry: Registry, entry: Mapping[str, Any], **filled: Any) -> Any:
-    arguments = {name: value for name, value in entry.items() if name != "type"}
-    with _building(config, key, entry["type"]):
-        return registry[entry["type"]](**arguments, **filled)
-
-
-class _building:
-    """Turns whatever a class raises at its arguments into a ConfigError that names their place."""
-
-    def __init__(self, config: Config, key: str, name: str) -> None:
-        self.config, self.key, self.name = config, key, name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, ClearctlError):
-            text = str(error).replace("\n", " ") or type(error).__name__
-            raise _fault(self.config, self.key, f"{self.name} refuses its arguments: {text}") from error
-
-
-def _fault(config: Config, key: str, message: str) -> ConfigError:
-    return ConfigError(f"{config.origin(key)}: {key}: {message}")

@@ -5,8 +5,8 @@ import inspect
 from clearctl.config.check import Catalogue
 from clearctl.config.registry import Factory, Registry
 from clearctl.data.transforms import TRANSFORMS
-from clearctl.models.registry import BACKBONES, HEADS, LOSSES, NECKS, TORCH_MODELS
-from clearctl.strategies.registry import LOGGERS, METRICS, PLUGINS, STRATEGIES
+from clearctl.models.registry import AUGMENTS, BACKBONES, HEADS, LOSSES, NECKS, TORCH_MODELS
+from clearctl.strategies.registry import BUFFERS, LOGGERS, METRICS, PLUGINS, STRATEGIES
 
 
 def _optimizers() -> dict[str, Factory]:
@@ -33,10 +33,12 @@ CATALOGUE = Catalogue(
     necks=NECKS,
     heads=HEADS,
     losses=LOSSES,
+    augments=AUGMENTS,
     torch_models=TORCH_MODELS,
     optimizers=OPTIMIZERS,
     schedulers=SCHEDULERS,
     strategies=STRATEGIES,
+    buffers=BUFFERS,
     plugins=PLUGINS,
     metrics=METRICS,
     loggers=LOGGERS,

@@ -1,6 +1,7 @@
 """Model weights on disk: plain state dicts, written atomically, read without running pickled code."""
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,9 +33,13 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
     except FileNotFoundError:
         raise RunError(f"no checkpoint at {file}") from None
     except pickle.UnpicklingError as error:
-        raise RunError(f"{file} is refused: it holds more than weights ({str(error).splitlines()[0]})") from None
+        needed = re.search(r"GLOBAL (\S+)", str(error))
+        if needed is None:
+            raise RunError(f"{file} is not a checkpoint, or damaged: torch cannot read it") from None
+        raise RunError(f"{file} is refused: it holds more than weights, a pickled {needed[1]}") from None
     except Exception as error:
-        raise RunError(f"{file} is not a checkpoint, or damaged: {str(error).splitlines()[0]}") from None
+        reason = (str(error) or "it is empty").splitlines()[0]
+        raise RunError(f"{file} is not a checkpoint, or damaged: {reason}") from None
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]

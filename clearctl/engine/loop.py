@@ -25,6 +25,7 @@ from clearctl.engine.results import Results
 from clearctl.errors import DatasetError
 from clearctl.metrics import Matrix
 from clearctl.progress import BucketDone, EpochDone, Listener, Message, ignore
+from clearctl.strategies.build import trains_on_whole_stream
 from clearctl.strategies.observe import ProgressReporter
 
 
@@ -109,11 +110,18 @@ def learn(config: Config, experiment: Experiment, stream: Stream, run: Path, lis
     batch_size = strategy.eval_mb_size
     untrained = model_accuracies(strategy.model, benchmark.test_stream, strategy.device, batch_size, workers)
     results = Results(stream.bucket_names, untrained)
+    at_once = trains_on_whole_stream(strategy)  # joint training: one model, so every row of the matrix is the same
     for number, experience in enumerate(benchmark.train_stream):
         started = time.perf_counter()
-        results.train[number] = strategy.train(experience, num_workers=workers)
-        results.test[number] = strategy.eval(benchmark.test_stream, num_workers=workers)
-        row = [experiment.accuracy.accuracies[tested] for tested in range(len(stream.buckets))]
+        if number == 0 or not at_once:
+            # eval_streams is what the strategy tests on during training, if the config's eval_every asks for it
+            learned = benchmark.train_stream if at_once else experience
+            trained = strategy.train(learned, eval_streams=[benchmark.test_stream], num_workers=workers)
+            tested = strategy.eval(benchmark.test_stream, num_workers=workers)
+        # Avalanche returns the latest value of every metric so far: of each phase only its own are kept.
+        results.train[number] = {name: value for name, value in trained.items() if "eval_phase" not in name}
+        results.test[number] = {name: value for name, value in tested.items() if "train_phase" not in name}
+        row = [experiment.accuracy.accuracies[column] for column in range(len(stream.buckets))]
         results.rows.append(row)
         for bucket, accuracy in zip(stream.bucket_names, row, strict=True):
             trained_to = stream.bucket_names[number]

@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 import random
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def resolve_device(name: str) -> torch.device:
     Raises UsageError for another name and CapabilityError for a GPU that is not there.
     """
     kind, _, index = name.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdecimal())):
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", name):
         raise UsageError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
     if kind == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

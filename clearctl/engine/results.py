@@ -66,6 +66,8 @@ def _jsonable(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if hasattr(value, "alternatives"):  # Avalanche's figure and the numbers it is drawn from
+        return next((found for found in map(_jsonable, value.alternatives) if found is not _LEFT_OUT), _LEFT_OUT)
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, list | tuple):

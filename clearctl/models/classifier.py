@@ -1,13 +1,20 @@
 """A network built of mmcls's backbone, neck and head that maps a batch to class scores."""
 
+import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
 from torch import nn
 
+from clearctl.config.registry import Registry
+from clearctl.models.pretrained import ReadWeights, is_pretrained, load_pretrained, read_plain
+from clearctl.models.registry import BACKBONES, HEADS, NECKS, TORCH_MODELS
+
 Part = Mapping[str, Any]
+
+_OUTPUTS = "head_outputs"
 
 
 class Classifier(nn.Module):
@@ -25,6 +32,14 @@ class Classifier(nn.Module):
         self.backbone = backbone
         self.neck = neck
         self.head = head
+        self.frozen: tuple[str, ...] = ()
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """As nn.Module's, but the `frozen` parts stay in eval mode: their batch norms' running means are fixed too."""
+        super().train(mode)
+        for part in self.frozen:
+            getattr(self, part).eval()
+        return self
 
     def features(self, x: torch.Tensor) -> Any:
         """What the head takes: the output of backbone and neck, a tensor or mmcls's tuple of stages."""
@@ -35,55 +50,113 @@ class Classifier(nn.Module):
         return x
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Class scores `[B, num_classes]`."""
-        scores: torch.Tensor = self.head.simple_test(self.features(x), softmax=False, post_process=False)
-        return scores
+        """Class scores `[B, num_classes]`: of a head with several outputs (ConformerHead) their sum.
+
+        The sum is what mmcls predicts from; its loss however is the mean of the outputs' losses. `head_outputs`
+        gives a criterion the outputs that such scores are the sum of.
+        """
+        scores = self.head.simple_test(self.features(x), softmax=False, post_process=False)
+        if isinstance(scores, torch.Tensor):
+            return scores
+        total = torch.stack(scores).sum(0)
+        setattr(total, _OUTPUTS, tuple(scores))
+        return total
+
+
+def head_outputs(scores: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The outputs `[B, num_classes]` that a Classifier's scores are the sum of: mostly one, the scores themselves.
+
+    They are known of the very tensor that forward returned; a slice or copy of it counts as one output.
+    """
+    outputs: tuple[torch.Tensor, ...] = getattr(scores, _OUTPUTS, (scores,))
+    return outputs
 
 
 def build_classifier(
     backbone: Part | None = None,
-    neck: Part | None = None,
+    neck: Part | Sequence[Part] | None = None,
     head: Part | None = None,
     torchmodel: Part | None = None,
-    init_cfg: Part | None = None,
+    init_cfg: Part | Sequence[Part] | None = None,
+    pretrained: str | None = None,
     freeze: Sequence[str] = (),
+    read_weights: ReadWeights = read_plain,
+    on_left: Callable[[str, list[str]], None] = lambda key, names: None,
 ) -> nn.Module:
     """The network that the model section of a config describes, its weights initialised as `init_cfg` says.
 
-    Each part is dict(type=..., **arguments) as mmcls takes it; `torchmodel` is a module of torch.nn that stands
-    alone. The parameters of the parts named in `freeze` are not trained.
+    Each part is dict(type=..., **arguments) as mmcls takes it, and a neck may be a list of them; `torchmodel` is a
+    module of torch.nn that stands alone. The parts named in `freeze` are not trained. `pretrained` is a checkpoint
+    for the whole network, the same as `init_cfg=dict(type='Pretrained', checkpoint=...)`; `read_weights` reads it, and
+    `on_left` is told the key of the model section and the names of the weights that a checkpoint lacks.
+    Raises ValueError for a checkpoint that is a network address or that nothing of fits.
     """
     if torchmodel is not None:
-        return _torch_module(torchmodel)
-    from mmcls.models import build_backbone, build_head, build_neck
-
+        return cast(nn.Module, _build(TORCH_MODELS, torchmodel))
     assert head is not None
     network = Classifier(
-        build_backbone(dict(backbone)) if backbone else None,
-        build_neck(dict(neck)) if neck else None,
-        build_head(dict(head)),
+        _build(BACKBONES, backbone) if backbone else None,
+        _build_neck(neck) if neck else None,
+        _build(HEADS, {**head, "topk": tuple(head["topk"])} if isinstance(head.get("topk"), list) else head),
     )
-    _initialise(network, init_cfg)
+    _initialise(network, _entries(init_cfg), pretrained, read_weights, on_left)
     for part in freeze:
         for parameter in getattr(network, part).parameters():
             parameter.requires_grad = False
-    return network
+    network.frozen = tuple(freeze)
+    return network.train()
 
 
-def _torch_module(part: Part) -> nn.Module:
-    arguments = {name: value for name, value in part.items() if name != "type"}
-    module: nn.Module = getattr(nn, part["type"])(**arguments)
-    return module
+def _build(registry: Registry, part: Part) -> Any:
+    arguments = {name: copy.deepcopy(value) for name, value in part.items() if name != "type"}
+    return registry[part["type"]](**arguments)
 
 
-def _initialise(network: Classifier, init_cfg: Part | None) -> None:
-    """mmcv's own initialisation; its report of every layer goes to a logger that stays silent."""
+def _build_neck(neck: Part | Sequence[Part]) -> nn.Module:
+    """One neck, or several one after another, as mmcls's HRNet has them."""
+    if isinstance(neck, Mapping):
+        return cast(nn.Module, _build(NECKS, neck))
+    from mmcv.runner import Sequential as InitialisedSequential
+
+    return cast(nn.Module, InitialisedSequential(*(_build(NECKS, part) for part in neck)))
+
+
+def _entries(init_cfg: Any) -> list[Part]:
+    if not init_cfg:
+        return []
+    return [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg)
+
+
+def _initialise(
+    network: Classifier,
+    init_cfg: list[Part],
+    pretrained: str | None,
+    read_weights: ReadWeights,
+    on_left: Callable[[str, list[str]], None],
+) -> None:
+    """mmcv's own initialisation: each part's, then the network's `init_cfg`, then its `pretrained`.
+
+    As in mmcv, a part whose only initialisation is a checkpoint is filled from that alone. mmcv's report of every
+    layer goes to a logger that stays silent.
+    """
     from mmcv.cnn import initialize
     from mmcv.utils import get_logger
 
     get_logger("mmcv").setLevel(logging.ERROR)
-    for part in (network.backbone, network.neck, network.head):
-        if part is not None and hasattr(part, "init_weights"):
-            cast(Any, part).init_weights()
-    if init_cfg is not None:
-        initialize(network, dict(init_cfg))
+    for name, part in network.named_children():
+        if hasattr(part, "init_weights"):
+            entries = _entries(getattr(part, "init_cfg", None))
+            from_files = [entry for entry in entries if is_pretrained(entry)]
+            if from_files:
+                cast(Any, part).init_cfg = [entry for entry in entries if not is_pretrained(entry)]
+            if len(entries) > len(from_files) or not from_files:
+                cast(Any, part).init_weights()
+            for entry in from_files:
+                on_left(f"{name}.init_cfg", load_pretrained(part, entry, read_weights))
+    for entry in init_cfg:
+        if is_pretrained(entry):
+            on_left("init_cfg", load_pretrained(network, entry, read_weights))
+        else:
+            initialize(network, dict(entry))
+    if pretrained is not None:
+        on_left("pretrained", load_pretrained(network, {"checkpoint": pretrained}, read_weights))

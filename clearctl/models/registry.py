@@ -1,4 +1,4 @@
-"""The backbones, necks, heads, losses and torch modules that a config may name."""
+"""The backbones, necks, heads, losses, batch augmentations and torch modules that a config may name."""
 
 import inspect
 
@@ -7,17 +7,24 @@ from clearctl.config.registry import Factory, Registry
 _MULTI_LABEL = "it predicts several labels an image, and CLEAR has one"
 
 
-def _mmcls(registry: str) -> dict[str, Factory]:
+def _mmcls(package: str) -> dict[str, Factory]:
+    """What mmcls registers from one package: its registries of backbones, necks, heads and losses are one object."""
     from mmcls.models import builder
 
-    return dict(getattr(builder, registry).module_dict)
+    start = f"mmcls.models.{package}."
+    return {name: cls for name, cls in builder.MODELS.module_dict.items() if cls.__module__.startswith(start)}
 
 
-def _losses() -> dict[str, Factory]:
-    from mmcls.models import losses
+def _heads() -> dict[str, Factory]:
+    from clearctl.models.heads import CosineDistanceHead
 
-    found = {name: value for name, value in vars(losses).items() if inspect.isclass(value)}
-    return {name: cls for name, cls in found.items() if name != "Accuracy"}
+    return {**_mmcls("heads"), "CosineDistanceHead": CosineDistanceHead}
+
+
+def _augments() -> dict[str, Factory]:
+    from mmcls.models.utils.augment.builder import AUGMENT
+
+    return dict(AUGMENT.module_dict)
 
 
 def _torch_models() -> dict[str, Factory]:
@@ -26,12 +33,13 @@ def _torch_models() -> dict[str, Factory]:
     return {name: value for name, value in vars(nn).items() if inspect.isclass(value) and issubclass(value, nn.Module)}
 
 
-BACKBONES = Registry("backbone", lambda: _mmcls("BACKBONES"))
-NECKS = Registry("neck", lambda: _mmcls("NECKS"))
+BACKBONES = Registry("backbone", lambda: _mmcls("backbones"))
+NECKS = Registry("neck", lambda: _mmcls("necks"))
 HEADS = Registry(
     "head",
-    lambda: _mmcls("HEADS"),
+    _heads,
     refused=dict.fromkeys(("MultiLabelClsHead", "MultiLabelLinearClsHead", "CSRAClsHead"), _MULTI_LABEL),
 )
-LOSSES = Registry("loss", _losses)
+LOSSES = Registry("loss", lambda: _mmcls("losses"))
+AUGMENTS = Registry("batch augmentation", _augments)
 TORCH_MODELS = Registry("torch module", _torch_models)

@@ -1,13 +1,16 @@
-"""A strategy of Avalanche from its parts."""
+"""A strategy from its parts, and what can be known to be wrong with it before it runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from avalanche.training.plugins import EvaluationPlugin, LRSchedulerPlugin
+from avalanche.training.plugins import EvaluationPlugin
+from avalanche.training.supervised import JointTraining
 from torch import nn
 
+from clearctl.config.registry import parameters
 from clearctl.strategies.registry import STRATEGIES
+from clearctl.strategies.schedule import SchedulerPlugin
 
 
 def build_strategy(
@@ -15,28 +18,71 @@ def build_strategy(
     arguments: Mapping[str, Any],
     *,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scheduler: Any | None,
+    optimizer: torch.optim.Optimizer | None,
+    scheduler: SchedulerPlugin | None,
     loss: Any | None,
     metrics: Sequence[Any],
     loggers: Sequence[Any],
     plugins: Sequence[Any],
     device: torch.device,
 ) -> Any:
-    """The strategy called `name`, with `arguments` its own ones (`train_mb_size`, `ewc_lambda`, ...).
+    """The strategy called `name`, with `arguments` its own ones (`train_mb_size`, `ewc_lambda`, `buffer`, ...).
 
-    `scheduler` is stepped as Avalanche's LRSchedulerPlugin does by default: after each epoch, reset at each bucket.
+    Without a `loss` it is torch's cross-entropy, where the strategy takes one at all. Raises ValueError for an
+    optimizer or a loss that the strategy has no use for, or an optimizer that is missing.
     """
-    if scheduler is not None:
-        plugins = [LRSchedulerPlugin(scheduler), *plugins]
+    factory = STRATEGIES[name]
+    accepted = parameters(factory)[0]
     given: dict[str, Any] = {**arguments}
-    if loss is not None:
-        given["criterion"] = loss
-    return STRATEGIES[name](
+    if "criterion" in accepted:
+        given["criterion"] = nn.CrossEntropyLoss() if loss is None else loss
+    elif loss is not None:
+        raise ValueError("it has a loss of its own: leave `loss` out")
+    if "optimizer" in accepted:
+        if optimizer is None:
+            raise ValueError("it needs an optimizer")
+        given["optimizer"] = optimizer
+    elif optimizer is not None:
+        raise ValueError("it learns without an optimizer: leave `optimizer` and `scheduler` out")
+    return factory(
         model=model,
-        optimizer=optimizer,
         device=device,
-        plugins=list(plugins),
+        plugins=[*plugins, scheduler] if scheduler is not None else list(plugins),
         evaluator=EvaluationPlugin(*metrics, loggers=list(loggers)),
         **given,
     )
+
+
+def trains_on_whole_stream(strategy: Any) -> bool:
+    """Whether the strategy learns all buckets in one call, `strategy.train(train_stream)`, instead of one by one."""
+    return isinstance(strategy, JointTraining)
+
+
+def check_against_stream(section: Mapping[str, Any], num_buckets: int) -> list[tuple[str, str]]:
+    """(key below cl_strategy, what is wrong) for settings that would end a run, or do nothing, on so many buckets.
+
+    `section` is a config's cl_strategy that has passed the check.
+    """
+    faults = []
+    entries = [("", section), *((f"plugins.{i}.", entry) for i, entry in enumerate(section.get("plugins") or []))]
+    for place, entry in entries:
+        alpha = entry.get("alpha")
+        if entry["type"] in ("LwF", "LwFPlugin") and isinstance(alpha, list | tuple) and len(alpha) < num_buckets:
+            faults.append(
+                (f"{place}alpha", f"{len(alpha)} values for {num_buckets} buckets: give one for each, from the first")
+            )
+    name = section["type"]
+    sample_size = section.get("sample_size", 64)
+    if name == "AGEM" and not section.get("reservoir") and sample_size < num_buckets:
+        faults.append(
+            ("sample_size", f"{sample_size} samples of {num_buckets} buckets: it takes the same number of each")
+        )
+    if name in ("DER", "ER_ACE"):
+        size = section.get("mem_size", 200)
+        batch = section.get("batch_size_mem")
+        if batch is None:
+            batch = section.get("train_mb_size", 1) if name == "DER" else 10
+        if size < batch:
+            text = f"{size} is less than a batch of {batch} from the memory, so that it would never replay"
+            faults.append(("mem_size", text))
+    return faults

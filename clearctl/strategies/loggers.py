@@ -2,6 +2,7 @@
 
 import os
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class InteractiveLogger(AvalancheTextLogger):
 class WandBLogger(AvalancheWandBLogger):
     """Avalanche's W&B logger, made to work with today's wandb.
 
-    - It names `wandb.viz.CustomChart`, which has moved to `wandb.plot`.
+    - It names `wandb.viz.CustomChart`, which has moved to `wandb.plot`, and `wandb.util.generate_id`, which is gone.
     - Without a login it works offline instead of asking on the terminal; `offline_reason` then says why.
     """
 
@@ -59,6 +60,7 @@ class WandBLogger(AvalancheWandBLogger):
         params: dict[str, Any] | None = None,
     ) -> None:
         params = {"settings": wandb.Settings(silent=True, console="off"), **(params or {})}
+        params.setdefault("id", os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8])
         self.offline_reason: str | None = None
         if "mode" not in params and not os.environ.get("WANDB_MODE") and not _logged_in():
             params["mode"] = "offline"

@@ -1,27 +1,106 @@
-"""The strategies, plugins, metrics and loggers that a config may name."""
+"""The strategies, plugins, buffers, metrics and loggers that a config may name."""
 
 import inspect
 
 from clearctl.config.registry import Factory, Registry
 
-_NEEDS_MODEL = "it needs a model of a special kind, which no config can describe yet"
+_GENERATOR = "it learns with a generator, a second model that no config can describe"
+_OWN_MODEL = "it builds a model of its own, so the config's `model` section would be ignored"
+_NCM = "it needs a model that ends in Avalanche's nearest-mean or FeCAM classifier; see the strategies Prototype, ICaRL"
+
+REFUSED_STRATEGIES = {
+    "AETraining": "it trains an autoencoder, not a classifier",
+    "VAETraining": "it trains a variational autoencoder, not a classifier",
+    "GenerativeReplay": _GENERATOR,
+    "AR1": f"{_OWN_MODEL}: a MobileNetV1 for 128 px images",
+    "LearningToPrompt": f"{_OWN_MODEL}: a prompted ViT of timm, downloaded",
+    "ExpertGateStrategy": "it needs Avalanche's ExpertGate model, an AlexNet for each task with an autoencoder",
+    "PNNStrategy": "it needs Avalanche's PNN model, which grows a column for each task",
+    "PackNet": "it needs a PackNetModel and task labels at test time, which CLEAR has none of",
+    "LFL": "it needs a model with get_features(), which mmcls's have not",
+    "CoPE": "it needs a model that returns L2-normalised features instead of class scores",
+    "GSS_greedy": "it stores flattened inputs of a fixed `input_size` and compares a gradient for each sample: it"
+    " breaks on features and is far too slow on images",
+    "ER_AML": "Avalanche's waits for ever where the memory has fewer samples of a class than a training mini-batch",
+    "SCR": "it needs an SCRModel with a projection head, and augmentations as an object",
+    "LaMAML": "it needs a model with a learned step size for each weight, and Avalanche 0.6 does not export it",
+    "OnlineNaive": "Avalanche has withdrawn it: use Naive with train_epochs=1",
+    "NaiveObjectDetection": "it is for object detection; CLEAR is classification",
+    "ObjectDetectionTemplate": "it is for object detection; CLEAR is classification",
+}
+
+REFUSED_PLUGINS = {
+    "EvaluationPlugin": "clearctl makes it from the sections `metrics` and `loggers`",
+    "LRSchedulerPlugin": "use cl_strategy.scheduler with its keys `by` and `reset`",
+    "SupervisedPlugin": "it is the base class, and does nothing",
+    "CWRStarPlugin": "use the strategy CWRStar: the plugin needs the model as an object",
+    "GenerativeReplayPlugin": _GENERATOR,
+    "TrainGeneratorAfterExpPlugin": _GENERATOR,
+    "CoPEPlugin": REFUSED_STRATEGIES["CoPE"],
+    "LFLPlugin": REFUSED_STRATEGIES["LFL"],
+    "FeatureDistillationPlugin": REFUSED_STRATEGIES["LFL"],
+    "GSS_greedyPlugin": REFUSED_STRATEGIES["GSS_greedy"],
+    **dict.fromkeys(
+        (
+            "CurrentDataFeCAMUpdate",
+            "CurrentDataNCMUpdate",
+            "FeCAMOracle",
+            "MemoryFeCAMUpdate",
+            "MemoryNCMUpdate",
+            "NCMOracle",
+        ),
+        _NCM,
+    ),
+}
 
 
 def _strategies() -> dict[str, Factory]:
     from avalanche.training import supervised
-    from avalanche.training.templates import SupervisedTemplate
+    from avalanche.training.templates import BaseSGDTemplate
+
+    from clearctl.strategies.closed_form import Prototype, StreamingLDA
+    from clearctl.strategies.icarl import ICaRL
+    from clearctl.strategies.recipes import RECIPES
 
     found = {name: value for name, value in vars(supervised).items() if inspect.isclass(value)}
-    return {name: cls for name, cls in found.items() if issubclass(cls, SupervisedTemplate)}
+    avalanche = {name: cls for name, cls in found.items() if issubclass(cls, BaseSGDTemplate)}
+    own = {cls.__name__: cls for cls in (ICaRL, Prototype, StreamingLDA)}
+    return {**avalanche, **RECIPES, **own}
 
 
 def _plugins() -> dict[str, Factory]:
     from avalanche.core import BasePlugin
     from avalanche.training import plugins
 
+    from clearctl.strategies.bic import BiCPlugin
+    from clearctl.strategies.memory import AGEMPlugin, GDumbPlugin
+    from clearctl.strategies.restore import RestoreBestEpoch
+    from clearctl.strategies.scratch import FromScratchTrainingPlugin
+    from clearctl.strategies.synaptic import SynapticIntelligencePlugin
+
     found = {name: value for name, value in vars(plugins).items() if inspect.isclass(value)}
+    avalanche = {name: cls for name, cls in found.items() if issubclass(cls, BasePlugin)}
+    mended = (AGEMPlugin, BiCPlugin, FromScratchTrainingPlugin, GDumbPlugin, SynapticIntelligencePlugin)
+    own = (*mended, RestoreBestEpoch)
+    return {**avalanche, **{cls.__name__: cls for cls in own}}
+
+
+def _buffers() -> dict[str, Factory]:
+    from avalanche.training import storage_policy
+    from avalanche.training.storage_policy import ParametricBuffer
+
+    from clearctl.strategies.buffers import BiasedReservoirSamplingBuffer
+
+    def parametric(max_size: int, groupby: str | None = None) -> ParametricBuffer:
+        """Avalanche's ParametricBuffer; its selection strategy is an object, and stays the random one."""
+        return ParametricBuffer(max_size, groupby)
+
+    names = ("ReservoirSamplingBuffer", "ExperienceBalancedBuffer", "ClassBalancedBuffer")
+    avalanche = {name: getattr(storage_policy, name) for name in names}
     return {
-        name: cls for name, cls in found.items() if issubclass(cls, BasePlugin) and name not in ("EvaluationPlugin",)
+        **avalanche,
+        "ParametricBuffer": parametric,
+        "BiasedReservoirSamplingBuffer": BiasedReservoirSamplingBuffer,
     }
 
 
@@ -40,11 +119,8 @@ def _loggers() -> dict[str, Factory]:
     return {cls.__name__: cls for cls in (*own, CSVLogger, TensorboardLogger)}
 
 
-STRATEGIES = Registry(
-    "strategy",
-    _strategies,
-    refused=dict.fromkeys(("PNNStrategy", "PackNet", "LFL", "CoPE", "ExpertGateStrategy", "SCR"), _NEEDS_MODEL),
-)
-PLUGINS = Registry("plugin", _plugins)
+STRATEGIES = Registry("strategy", _strategies, refused=REFUSED_STRATEGIES)
+PLUGINS = Registry("plugin", _plugins, refused=REFUSED_PLUGINS)
+BUFFERS = Registry("buffer", _buffers)
 METRICS = Registry("metric", _metrics)
 LOGGERS = Registry("logger", _loggers)

@@ -59,20 +59,19 @@ def test_help_is_quick_and_imports_no_library(command):
         "heavy = {'torch', 'torchvision', 'avalanche', 'mmcv', 'mmcls', 'wandb', 'sklearn', 'numpy'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
-    seconds = []
+    ours, reference = [], []
     for _ in range(5):
+        command_line = [sys.executable, "-c", code, *([command] if command else []), "--help"]
         started = time.perf_counter()
-        result = subprocess.run(
-            [sys.executable, "-c", code, *([command] if command else []), "--help"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        seconds.append(time.perf_counter() - started)
+        result = subprocess.run(command_line, capture_output=True, text=True, check=True)
+        ours.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import typer.rich_utils"], check=True)
+        reference.append(time.perf_counter() - started)
     assert result.stderr.strip() == "[]"
     assert "Usage: clearctl" in result.stdout
-    # On a quiet machine of 2 cores 0.25 s; the tests share theirs, so the best of five may take a little more.
-    assert min(seconds) < 0.45, seconds
+    # 0.21 to 0.27 s on a quiet machine of 2 cores, where typer alone takes 0.17; other tests may run beside this one.
+    assert min(ours) < max(0.3, 2 * min(reference)), (ours, reference)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,0 +1,71 @@
+"""`clearctl config check` and `clearctl config show`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clearctl.cli.console import output, reporting_errors
+from clearctl.cli.options import DatasetRoot, Json, Set
+from clearctl.errors import ConfigError
+
+config = typer.Typer(
+    name="config",
+    help="Check configs, or show what they come to.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@config.command("check")
+@reporting_errors
+def check(
+    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="Config files.")],
+    dataset_root: DatasetRoot = None,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Name every fault of every file at once; where the dataset folder is there, hold them against it too.
+
+    Example: `clearctl config check configs/demo.py configs/quickstart.py`
+    """
+    from clearctl.engine.preflight import check_config
+
+    results = {str(file): check_config(file, dataset_root=dataset_root, overrides=set_ or []) for file in configs}
+    faults = [fault for result in results.values() for fault in result.faults]
+    if json:
+        output.json({file: {"faults": result.faults} for file, result in results.items()})
+    else:
+        for file, result in results.items():
+            if result.faults:
+                continue
+            against = result.dataset_root if result.dataset_found else "no dataset: its folder is not there"
+            output.stdout.print(f"{file}: right (held against {against})")
+    if faults and not json:
+        raise ConfigError("\n".join(faults))
+    if faults:
+        raise typer.Exit(ConfigError.exit_code)
+
+
+@config.command("show")
+@reporting_errors
+def show(
+    file: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config file.")],
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Print the merged config, each value with the file it came from.
+
+    Example: `clearctl config show configs/demo.py --set cl_strategy.train_epochs=1`
+    """
+    from clearctl.config.load import flatten, load
+
+    loaded = load(file, set_ or [])
+    leaves = [(key, value, loaded.origin(key)) for key, value in flatten(loaded.values)]
+    if json:
+        output.json({"config": loaded.values, "origins": {key: origin for key, _, origin in leaves}})
+        return
+    width = max(len(f"{key} = {value!r}") for key, value, _ in leaves)
+    for key, value, origin in leaves:
+        output.stdout.print(f"{f'{key} = {value!r}':{min(width, 72)}}  # {origin}", markup=False)

@@ -1,0 +1,134 @@
+"""What is found wrong with a config, and what is asked of one value: its type, its range, the call it describes."""
+
+import inspect
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clearctl.config.load import Config
+from clearctl.config.registry import Parameter, Registry, article, closest, parameters
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong: the file and dotted key where it is, and what was found and expected."""
+
+    file: str
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.key}: {self.message}"
+
+
+class Findings:
+    """Collects the faults of one config in `faults`, in the order in which they are found."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.faults: list[Fault] = []
+
+    def add(self, key: str, message: str) -> None:
+        """Note a fault at the dotted `key`."""
+        self.faults.append(Fault(self.config.origin(key), key, message))
+
+    def is_a(self, key: str, value: Any, kind: type) -> bool:
+        """Whether `value` is a `kind`; a fault if not."""
+        if isinstance(value, kind):
+            return True
+        self.add(key, f"found {value!r}, expected a {kind.__name__}")
+        return False
+
+    def count(self, key: str, value: Any, least: int) -> None:
+        """`value` is None or a whole number from `least`."""
+        if any(fault.key == key for fault in self.faults):
+            return  # its type was found wrong already
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            self.add(key, f"found {value!r}, expected a whole number from {least}")
+
+    def one_of(self, key: str, value: Any, choices: Sequence[str]) -> None:
+        """`value` is one of `choices`."""
+        if value not in choices:
+            hint = closest(value, list(choices)) if isinstance(value, str) else ""
+            self.add(key, f"found {value!r}, expected {' or '.join(map(repr, choices)) or 'nothing'}{hint}")
+
+    def known(self, key: str, section: Mapping[str, Any], names: Sequence[str]) -> None:
+        """`section` has no other keys than `names`."""
+        for name in section:
+            if name not in names:
+                self.add(f"{key}.{name}", f"{key} has no such key{closest(name, list(names))}")
+
+    def calls(self, key: str, value: Any, registry: Registry) -> None:
+        """`value` is a list of calls."""
+        if self.is_a(key, value, list):
+            for index, entry in enumerate(value):
+                self.call(f"{key}.{index}", entry, registry)
+
+    def call(
+        self,
+        key: str,
+        value: Any,
+        registry: Registry,
+        filled: Sequence[str] = (),
+        also: Sequence[str] = (),
+    ) -> None:
+        """`value` is dict(type=name, **arguments) for a class of `registry`.
+
+        `filled` are arguments that clearctl gives; `also` are keys of the section that are not arguments.
+        """
+        if not self.is_a(key, value, dict):
+            return
+        if "type" not in value:
+            self.add(key, f"has no type: expected the name of {article(registry.kind)}")
+            return
+        fault = registry.fault(value["type"])
+        if fault:
+            self.add(f"{key}.type", fault)
+            return
+        name = value["type"]
+        accepted, open_ended = parameters(registry[name])
+        accepted = {argument: accepted[argument] for argument in accepted if argument not in filled}
+        given = {argument: child for argument, child in value.items() if argument != "type"}
+        for argument, child in given.items():
+            if argument in accepted:
+                self.argument(f"{key}.{argument}", child, accepted[argument])
+            elif not open_ended:
+                hint = closest(argument, [*accepted, *also])
+                self.add(f"{key}.{argument}", f"{name} has no argument {argument!r}{hint}")
+        for argument, parameter in accepted.items():
+            if parameter.required and argument not in given:
+                self.add(key, f"{name} needs the argument {argument!r}")
+
+    def argument(self, key: str, value: Any, parameter: Parameter) -> None:
+        """`value` is of a type that the parameter says it takes."""
+        expected = _expected_types(parameter)
+        if expected and not isinstance(value, expected):
+            names = " or ".join(kind.__name__ for kind in expected if kind is not type(None))
+            self.add(key, f"found {value!r}, expected {names}")
+
+
+def _expected_types(parameter: Parameter) -> tuple[type, ...]:
+    """The types that a plain annotation, or failing that a plain default, allows; empty where neither says."""
+    annotation = parameter.annotation
+    simple = (bool, int, float, str)
+    if annotation in simple:
+        kinds = {annotation}
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        # torch says `float | Tensor` of a learning rate; a config cannot hold a tensor.
+        kinds = {kind for kind in typing.get_args(annotation) if getattr(kind, "__name__", "") != "Tensor"}
+        if not kinds <= {*simple, type(None)}:
+            return ()
+    elif annotation is inspect.Parameter.empty and type(parameter.default) in (bool, float, str):
+        kinds = {type(parameter.default)}
+        if kinds == {str}:  # a default string often stands for one of several forms
+            return ()
+        kinds |= {type(None), list, tuple, dict} if kinds == {float} else {type(None)}
+    else:
+        return ()
+    if float in kinds:
+        kinds.add(int)
+    if parameter.default is None:
+        kinds.add(type(None))
+    return tuple(sorted(kinds, key=lambda kind: kind.__name__))

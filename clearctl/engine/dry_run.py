@@ -1,0 +1,141 @@
+"""Build everything that a run needs, learn and test one batch, and say what the whole run would take."""
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clearctl.config.load import Config
+from clearctl.data.samples import original_error
+from clearctl.data.stream import Bucket, Samples, Stream
+from clearctl.engine.build import build_experiment, build_model, build_stream, open_config
+from clearctl.engine.machine import resolve_device, seed_everything
+from clearctl.errors import DatasetError
+from clearctl.progress import EpochDone, Listener, ignore
+from clearctl.strategies.observe import ProgressReporter
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a run would be: sizes, and an estimate of its time from one measured batch of each kind.
+
+    `seconds` counts what the strategy itself does in a batch; what it does between buckets is not in it.
+    `memory_bytes` is the most that this process has held so far, on the device if that is a GPU.
+    """
+
+    buckets: list[str]
+    train_samples: int
+    test_samples: int
+    parameters: int
+    trained_parameters: int
+    train_batch_s: float
+    test_batch_s: float
+    seconds: float
+    memory_bytes: int
+
+
+def dry_run(
+    config: Path | str,
+    *,
+    device: str = "auto",
+    seed: int | None = None,
+    dataset_root: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    listener: Listener = ignore,
+) -> DryRun:
+    """Build everything, learn one batch and test one, twice, and leave nothing on disk. Raises what `train` raises."""
+    opened = open_config(config, overrides=tuple(overrides), seed=seed, dataset_root=dataset_root)
+    target = resolve_device(device)
+    seed_everything(opened.values["seed"])
+    stream = build_stream(opened)
+    model = build_model(opened, stream, listener)
+    parameters = list(model.parameters())
+    epochs = _section(opened).get("train_epochs", 1)
+    with tempfile.TemporaryDirectory() as folder:
+        first = _one_batch(opened, stream, model, target, Path(folder))
+    train_batches = sum(-(-len(bucket.train) // first.train_size) for bucket in stream.buckets)
+    test_batches = sum(-(-len(bucket.test) // first.test_size) for bucket in stream.buckets)
+    seconds = train_batches * epochs * first.train_s + (len(stream.buckets) + 1) * test_batches * first.test_s
+    return DryRun(
+        buckets=stream.bucket_names,
+        train_samples=sum(len(bucket.train) for bucket in stream.buckets),
+        test_samples=sum(len(bucket.test) for bucket in stream.buckets),
+        parameters=sum(parameter.numel() for parameter in parameters),
+        trained_parameters=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        train_batch_s=first.train_s,
+        test_batch_s=first.test_s,
+        seconds=seconds,
+        memory_bytes=_peak_memory(target),
+    )
+
+
+@dataclass(frozen=True)
+class _Batch:
+    train_size: int
+    test_size: int
+    train_s: float
+    test_s: float
+
+
+def _one_batch(config: Config, stream: Stream, model: torch.nn.Module, device: torch.device, folder: Path) -> _Batch:
+    """Time the second of two turns: the first warms up what is allocated and compiled at first use."""
+    strategy_section = _section(config)
+    train_size = strategy_section.get("train_mb_size", 1)
+    test_size = strategy_section.get("eval_mb_size") or train_size
+    short = replace(stream, buckets=tuple(_shortened(bucket, train_size, test_size) for bucket in stream.buckets))
+    quick = replace(config, values={**config.values, "cl_strategy": {**strategy_section, "train_epochs": 1}})
+    quick.values["loggers"] = [_harmless(entry) for entry in config.values.get("loggers") or []]
+    epochs: list[EpochDone] = []
+    reporter = ProgressReporter(stream.bucket_names, ignore, on_epoch=lambda done, lr: epochs.append(done))
+    experiment = build_experiment(quick, short, model, device, run=folder, plugins=(reporter,))
+    test_s = 0.0
+    try:
+        for number in range(min(2, len(stream.buckets))):
+            experience, tested = experiment.benchmark.train_stream[number], experiment.benchmark.test_stream[number]
+            experiment.strategy.train(experience, eval_streams=[])
+            started = time.perf_counter()
+            experiment.strategy.eval([tested])
+            test_s = time.perf_counter() - started
+    except DatasetError as error:
+        raise original_error(error) or error from None
+    finally:
+        for logger in experiment.loggers:
+            if hasattr(logger, "close"):
+                logger.close()
+    return _Batch(train_size, test_size, epochs[-1].seconds if epochs else 0.0, test_s)
+
+
+def _harmless(entry: dict[str, Any]) -> dict[str, Any]:
+    """A logger that leaves nothing behind: W&B turned off, files in the temporary folder."""
+    kept = {name: value for name, value in entry.items() if name not in ("file", "log_folder", "tb_log_dir", "dir")}
+    if entry["type"] == "WandBLogger":
+        kept["params"] = {**(entry.get("params") or {}), "mode": "disabled"}
+    return kept
+
+
+def _shortened(bucket: Bucket, train_size: int, test_size: int) -> Bucket:
+    return Bucket(bucket.name, _spread(bucket.train, train_size), _spread(bucket.test, test_size))
+
+
+def _spread(samples: Samples, count: int) -> Samples:
+    """At most `count` samples, evenly from the whole list, so that all classes are among them."""
+    count = min(count, len(samples))
+    return samples.subset([index * len(samples) // count for index in range(count)])
+
+
+def _section(config: Config) -> dict[str, Any]:
+    section: dict[str, Any] = config.values["cl_strategy"]
+    return section
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

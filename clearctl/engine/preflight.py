@@ -1,0 +1,97 @@
+"""Everything that can be known to be wrong with a config before it runs, the dataset folder's part included."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clearctl import layout
+from clearctl.config.check import check
+from clearctl.config.findings import Fault
+from clearctl.config.load import Config, load
+from clearctl.engine.catalogue import CATALOGUE
+from clearctl.errors import ConfigError, DatasetError
+from clearctl.strategies.build import check_against_stream
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What was found: `faults`, each a line, and whether there was a dataset folder to hold the config against."""
+
+    faults: list[str]
+    dataset_root: Path
+    dataset_found: bool
+
+
+def check_config(
+    file: Path | str, *, dataset_root: Path | str | None = None, overrides: Sequence[str] = ()
+) -> Preflight:
+    """Every fault of the config `file`; where its dataset folder is there, those that only show against it too.
+
+    Builds and writes nothing. A file that cannot even be read has that one fault.
+    """
+    try:
+        config = load(file, overrides)
+    except ConfigError as error:
+        return Preflight([str(error)], Path(dataset_root or layout.default_root()), False)
+    faults = check(config, CATALOGUE)
+    scenario = config.values.get("scenario")
+    named = scenario.get("dataset_root") if isinstance(scenario, dict) else None
+    root = Path(dataset_root or (named if isinstance(named, str) else None) or layout.default_root()).expanduser()
+    found = root.is_dir()
+    if found and not faults:
+        faults = _dataset_faults(config, root)
+    return Preflight([str(fault) for fault in faults], root, found)
+
+
+def _dataset_faults(config: Config, root: Path) -> list[Fault]:
+    faults = []
+
+    def add(key: str, message: str) -> None:
+        faults.append(Fault(config.origin(key), key, message))
+
+    scenario, strategy = config.values["scenario"], config.values["cl_strategy"]
+    try:
+        present = layout.read_bucket_indices(root)
+        classes = len(layout.read_class_names(root))
+    except DatasetError as error:
+        add("scenario.dataset_root", str(error).replace("\n", "; "))
+        return faults
+    buckets = [str(name) for name in scenario.get("buckets") or present]
+    for name in buckets:
+        if name not in present:
+            add("scenario.buckets", f"the dataset has no bucket {name!r}: it has {', '.join(present)}")
+    if scenario.get("evaluation_protocol") == "iid":
+        fault = _split_fault(root, scenario, [name for name in buckets if name in present])
+        if fault:
+            add("scenario.shot" if scenario.get("shot") else "scenario.seed", fault)
+    feature_type = scenario.get("feature_type")
+    if feature_type and not layout.features_folder(root, feature_type).is_dir():
+        folder = layout.features_folder(root, feature_type).parent
+        names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+        add(
+            "scenario.feature_type", f"no features {feature_type!r} in {folder}: there are {', '.join(names) or 'none'}"
+        )
+    num_classes = (config.values["model"].get("head") or {}).get("num_classes")
+    if isinstance(num_classes, int) and num_classes < classes:
+        add("model.head.num_classes", f"found {num_classes}, but the dataset has {classes} classes")
+    for key, message in check_against_stream(strategy, len(buckets)):
+        add(f"cl_strategy.{key}", message)
+    return faults
+
+
+def _split_fault(root: Path, scenario: dict[str, object], buckets: list[str]) -> str | None:
+    """What is wrong with the split that the iid protocol names, with the command that makes it."""
+    seed, shot, ratio = scenario["seed"], scenario.get("shot"), scenario.get("test_ratio", 0.3)
+    assert isinstance(seed, int)
+    if isinstance(shot, int):
+        split = layout.shot_split_folder(root, shot, seed)
+        command = f"make-fewshot --dataset-root {root} --shot {shot} --seed {seed}"
+    else:
+        assert isinstance(ratio, float)
+        split = layout.ratio_split_folder(root, ratio, seed)
+        command = f"prepare-avalanche --dataset-root {root} --test-ratio {ratio} --seeds {seed}"
+    if all((split / name).is_dir() for name in buckets):
+        return None
+    seeds = sorted(entry.name.removeprefix("split_") for entry in split.parent.glob("split_*"))
+    there = ", ".join(seeds) or "none"
+    return f"no split of seed {seed} in {split.parent}: there are {there}; make it with `clearctl {command}`"

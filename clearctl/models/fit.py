@@ -1,0 +1,140 @@
+"""Whether a network fits its input and its classes, found by one forward pass that leaves no trace."""
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from clearctl.models.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """What does not fit: the dotted `key` below the model section, and what was found and expected there."""
+
+    key: str
+    text: str
+
+
+@contextmanager
+def randomness_kept() -> Iterator[None]:
+    """Whatever is drawn inside, Python's, NumPy's and torch's generators stand afterwards where they stood before."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+def feature_dimension(network: Classifier, x: torch.Tensor) -> int | tuple[int, ...]:
+    """The numbers a sample has in what backbone and neck give the head for `x [B, ...]`: what its in_channels must be.
+
+    Two numbers, (convolution, transformer), for a head that has two in_channels. Generators, batch norms and the
+    train mode stay as they are. Raises ValueError if backbone and neck give feature maps instead of vectors.
+    """
+    with _dry(network):
+        return _widths(network.head, network.features(x))
+
+
+def find_misfit(network: nn.Module, x: torch.Tensor, num_classes: int) -> Misfit | None:
+    """What keeps `network` from scoring `num_classes` classes of `x [B, ...]`, a small batch; None if nothing does.
+
+    Generators, batch norms and the train mode stay as they are.
+    """
+    with _dry(network):
+        found = _of_classifier(network, x) if isinstance(network, Classifier) else _of_module(network, x)
+    if isinstance(found, Misfit):
+        return found
+    if found.ndim != 2 or found.shape[1] < num_classes:
+        key = "head" if isinstance(network, Classifier) else "torchmodel"
+        shape = list(found.shape[1:])
+        return Misfit(key, f"it gives {shape} numbers for each sample, but the dataset has {num_classes} classes")
+    return None
+
+
+def _of_classifier(network: Classifier, x: torch.Tensor) -> torch.Tensor | Misfit:
+    """The scores, or what does not fit on the way to them."""
+    taken: Any = x
+    for name in ("backbone", "neck"):
+        part = getattr(network, name)
+        if part is None:
+            continue
+        try:
+            taken = part(taken)
+        except Exception as error:
+            what = f"a sample of shape {list(x.shape[1:])}" if taken is x else "what the backbone gives it"
+            return Misfit(name, f"{type(part).__name__} refuses {what}: {_line(error)}")
+        if isinstance(taken, tuple) and not taken:
+            return Misfit(name, f"{type(part).__name__} gives nothing: its out_indices name no stage that it has")
+    try:
+        found = _widths(network.head, taken)
+    except ValueError as error:
+        return Misfit("neck" if network.backbone is not None else "backbone", str(error))
+    expected = getattr(network.head, "in_channels", None)
+    if expected is not None and _plain(expected) != found:
+        giver = "backbone and neck give" if network.backbone is not None else "the features have"
+        return Misfit("head.in_channels", f"found {_plain(expected)}, but {giver} {found} numbers for each sample")
+    try:
+        scores: torch.Tensor = network(x)
+    except Exception as error:
+        return Misfit("head", f"{type(network.head).__name__} refuses what it is given: {_line(error)}")
+    return scores
+
+
+def _of_module(network: nn.Module, x: torch.Tensor) -> torch.Tensor | Misfit:
+    if isinstance(network, nn.Linear) and network.in_features != x.shape[-1]:
+        text = f"found {network.in_features}, but a sample has the shape {list(x.shape[1:])}"
+        return Misfit("torchmodel.in_features", text)
+    try:
+        scores: torch.Tensor = network(x)
+    except Exception as error:
+        what = f"a sample of shape {list(x.shape[1:])}"
+        return Misfit("torchmodel", f"{type(network).__name__} refuses {what}: {_line(error)}")
+    return scores
+
+
+def _widths(head: Any, features: Any) -> int | tuple[int, ...]:
+    """D of the vectors `[B, D]` that mmcls's heads read: of the last stage the tensor, or the class token beside it."""
+    last = features[-1] if isinstance(features, tuple) else features
+    several = isinstance(getattr(head, "in_channels", None), Sequence)
+    if isinstance(last, torch.Tensor):
+        vectors = [last]
+    elif several:
+        vectors = list(last)
+    else:
+        vectors = [last[1]]  # of [patches, class token] or [patches, class token, distillation token]
+    for vector in vectors:
+        if vector.ndim != 2:
+            shape = list(vector.shape[1:])
+            raise ValueError(
+                f"the head takes a vector for each sample, and gets the shape {shape}:"
+                " add neck=dict(type='GlobalAveragePooling')"
+            )
+    widths = tuple(int(vector.shape[1]) for vector in vectors)
+    return widths if several else widths[0]
+
+
+@contextmanager
+def _dry(network: nn.Module) -> Iterator[None]:
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.no_grad(), randomness_kept():
+            yield
+    finally:
+        network.train(was_training)
+
+
+def _plain(in_channels: Any) -> Any:
+    return tuple(in_channels) if isinstance(in_channels, Sequence) else in_channels
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,76 @@
+"""mmcls's losses as the criterion of a strategy: (class scores, class indices or soft labels) → a number.
+
+What each does with class indices `[B]` by itself, and why `Criterion` stands before it:
+
+- CrossEntropyLoss and SeesawLoss take them; CrossEntropyLoss takes soft labels `[B, C] float` too, SeesawLoss not.
+- CrossEntropyLoss(use_soft=True) multiplies them with the scores as if they were soft labels: wrong, or an error.
+- CrossEntropyLoss(use_sigmoid=True) asserts that there are as many dimensions as in the scores.
+- LabelSmoothLoss, FocalLoss and AsymmetricLoss make one-hot labels of them, waiting for the device at every batch.
+"""
+
+import copy
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from clearctl.models.classifier import head_outputs
+
+
+class Criterion(nn.Module):
+    """`(scores [B, C], target)` → loss, for a target of class indices `[B] int64` or soft labels `[B, C]`.
+
+    Scores that are the sum of several outputs of a head (see `head_outputs`) get the mean of the outputs' losses.
+    `as_head` divides a sum over samples and classes by the number of samples, as mmcls's heads do; without it the
+    mean is the loss's own: FocalLoss, AsymmetricLoss and the sigmoid CrossEntropyLoss divide by B * C then.
+    """
+
+    def __init__(self, loss: nn.Module, *, as_head: bool = False) -> None:
+        super().__init__()
+        self.loss = loss
+        self.as_head = as_head and getattr(loss, "reduction", "mean") == "mean"
+        self.takes_indices = _takes_indices(loss)
+
+    def forward(self, scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The loss, a scalar."""
+        outputs = head_outputs(scores)
+        if target.ndim == 2:
+            target = target.to(scores.dtype)
+        elif not self.takes_indices:
+            target = functional.one_hot(target, scores.shape[1]).to(scores.dtype)
+        averaged = {"avg_factor": len(scores)} if self.as_head else {}
+        losses = [self.loss(output, target, **averaged) for output in outputs]
+        return losses[0] if len(losses) == 1 else torch.stack(losses).mean(0)
+
+    def try_on(self, num_classes: int, *, soft: bool) -> None:
+        """Raise ValueError or AssertionError if it cannot score `num_classes`, or, with `soft`, take soft labels."""
+        trial = copy.deepcopy(self).cpu()  # SeesawLoss counts what it sees
+        scores = torch.zeros(2, num_classes)
+        if trial(scores, torch.tensor([0, num_classes - 1])).numel() != 1:
+            raise ValueError("it gives a loss for each sample: reduction must be 'mean' or 'sum'")
+        if soft:
+            try:
+                trial(scores, torch.full_like(scores, 1 / num_classes))
+            except Exception:
+                raise ValueError("it takes no soft labels, which model.train_cfg.augments makes") from None
+
+
+def _takes_indices(loss: nn.Module) -> bool:
+    from mmcls.models import losses
+
+    if isinstance(loss, losses.CrossEntropyLoss):
+        return not (loss.use_soft or loss.use_sigmoid)
+    return not isinstance(loss, losses.LabelSmoothLoss | losses.FocalLoss | losses.AsymmetricLoss)
+
+
+def build_criterion(model: nn.Module, loss: nn.Module | None, *, head_has_one: bool) -> Criterion | None:
+    """The criterion for `model`: of `loss`, else of the loss inside its head if that was asked for, else None.
+
+    A head with several outputs never has None: the mean of their cross-entropies is its default.
+    """
+    if loss is not None:
+        return Criterion(loss)
+    head = getattr(model, "head", None)
+    if head is not None and (head_has_one or isinstance(getattr(head, "in_channels", None), list | tuple)):
+        return Criterion(head.compute_loss, as_head=True)
+    return None

@@ -1,0 +1,84 @@
+"""Avalanche's A-GEM and GDumb with the memories that CLEAR's baselines use."""
+
+from typing import Any
+
+import torch
+from avalanche.training.plugins import AGEMPlugin as AvalancheAGEMPlugin
+from avalanche.training.plugins import GDumbPlugin as AvalancheGDumbPlugin
+from avalanche.training.storage_policy import ExemplarsBuffer, ReservoirSamplingBuffer
+from torch.utils.data import default_collate
+
+
+def memory_size(mem_size: int | None, buffer: ExemplarsBuffer | None, default: int = 200) -> int:
+    """The size of a memory that `mem_size`, a buffer, both or neither give. Raises ValueError where they disagree."""
+    if buffer is None:
+        return default if mem_size is None else mem_size
+    if mem_size is not None and mem_size != buffer.max_size:
+        raise ValueError(f"mem_size is {mem_size}, but the buffer's max_size is {buffer.max_size}")
+    size: int = buffer.max_size
+    return size
+
+
+class AGEMPlugin(AvalancheAGEMPlugin):
+    """A-GEM (Chaudhry et al., ICLR 2019). By default Avalanche's memory, `patterns_per_experience` of each bucket.
+
+    With `reservoir` the memory is one reservoir of `patterns_per_experience` samples in all, or the given `buffer`,
+    and each step's reference gradient is that of `sample_size` of its samples, drawn anew.
+    """
+
+    def __init__(
+        self,
+        patterns_per_experience: int | None = None,
+        sample_size: int = 64,
+        reservoir: bool = False,
+        buffer: ExemplarsBuffer | None = None,
+    ) -> None:
+        if buffer is not None and not reservoir:
+            raise ValueError("a buffer needs reservoir=True")
+        if buffer is None and patterns_per_experience is None:
+            raise ValueError("the size of the memory is missing, such as patterns_per_exp=256")
+        super().__init__(patterns_per_experience or 0, sample_size)
+        self.memory = buffer
+        if reservoir and buffer is None:
+            self.memory = ReservoirSamplingBuffer(self.patterns_per_experience)
+
+    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Take the bucket's samples into the memory."""
+        if self.memory is None:
+            super().after_training_exp(strategy, **kwargs)
+            return
+        self.memory.update(strategy)
+        self.buffers = [self.memory.buffer]  # where the base class looks whether there is any memory yet
+
+    def sample_from_memory(self) -> Any:
+        """(x, y, task label) of a mini-batch from the memory."""
+        if self.memory is None:
+            return super().sample_from_memory()
+        dataset = self.buffers[0]
+        chosen = torch.randperm(len(dataset))[: self.sample_size].tolist()
+        return default_collate([dataset[index] for index in chosen])
+
+
+class GDumbPlugin(AvalancheGDumbPlugin):
+    """GDumb (Prabhu et al., ECCV 2020): each bucket is first taken into the memory, then only the memory learned from.
+
+    The model starts anew at each bucket, unless `reset` is False: then it goes on from where it was, which CLEAR's
+    baselines call "reservoir" or "biased reservoir", by their buffer. The default buffer is Avalanche's, balanced by
+    class.
+    """
+
+    def __init__(self, mem_size: int | None = None, reset: bool = True, buffer: ExemplarsBuffer | None = None) -> None:
+        super().__init__(memory_size(mem_size, buffer))
+        self.reset = reset
+        if buffer is not None:
+            self.storage_policy = buffer
+
+    def before_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
+        """Give the strategy its first model again, if it is to be reset; Avalanche drops the momentum of the old."""
+        if self.reset:
+            super().before_train_dataset_adaptation(strategy, **kwargs)
+
+    def after_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
+        """Take the bucket into the memory and learn from the memory alone."""
+        self.storage_policy.update(strategy, **kwargs)
+        strategy.adapted_dataset = self.storage_policy.buffer.train()

@@ -1,0 +1,36 @@
+import pytest
+
+from clearctl.engine.dry_run import dry_run
+from clearctl.errors import ConfigError
+
+
+def test_sizes_are_counted_and_nothing_is_left(prepared, tiny_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(path for path in prepared.rglob("*"))
+    result = dry_run(
+        tiny_config,
+        dataset_root=prepared,
+        device="cpu",
+        overrides=["loggers=[{'type': 'TextLogger'}, {'type': 'CSVLogger'}, {'type': 'WandBLogger'}]"],
+    )
+    lists = prepared / "training_folder" / "testset_ratio_0.3" / "split_0"
+    count = {
+        part: sum(len(f.read_text().split("\n")) for f in lists.glob(f"*/{part}.txt")) for part in ("train", "test")
+    }
+    assert (result.train_samples, result.test_samples) == (count["train"], count["test"])
+    assert result.buckets == ["0", "1", "2"]
+    assert result.parameters == result.trained_parameters > 0
+    assert 0 < result.train_batch_s < result.seconds
+    assert result.memory_bytes > 50e6
+    assert list(tmp_path.iterdir()) == []
+    assert sorted(path for path in prepared.rglob("*")) == before
+
+
+def test_frozen_weights_are_not_counted_as_trained(prepared, tiny_config):
+    result = dry_run(tiny_config, dataset_root=prepared, device="cpu", overrides=["model.freeze=['backbone']"])
+    assert result.trained_parameters == 4 * 3 + 3  # the head's
+
+
+def test_a_fault_that_only_building_finds(prepared, tiny_config):
+    with pytest.raises(ConfigError, match=r"model"):
+        dry_run(tiny_config, dataset_root=prepared, device="cpu", overrides=["model.backbone.depth=19"])
