@@ -81,4 +81,5 @@ def test_the_table_of_commands_is_complete():
     from clearctl.cli import app
 
     named = re.findall(r"^\| `clearctl ([a-z-]+)", README.read_text(), re.MULTILINE)
-    assert named == [command.name for command in app.registered_commands]
+    groups = [group.typer_instance.info.name for group in app.registered_groups]
+    assert list(dict.fromkeys(named)) == [command.name for command in app.registered_commands] + groups

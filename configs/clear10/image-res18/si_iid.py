@@ -1,0 +1,4 @@
+_base_ = ["si.py"]
+
+scenario = dict(evaluation_protocol="iid", seed=0)
+work_dir = "./work_dirs/clear10/image-res18_si_iid"

@@ -1,0 +1,4 @@
+_base_ = ["ewc.py"]
+
+scenario = dict(evaluation_protocol="iid", seed=0)
+work_dir = "./work_dirs/clear10/moco-b0_ewc_iid"
