@@ -26,7 +26,7 @@ demo: install ## see the whole of it on real images (about a minute)
 	$(BIN)/clearctl demo
 
 test: install ## run all tests
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 lint: install ## style, and that everything public has a docstring
 	$(BIN)/ruff check .

@@ -1,28 +1,35 @@
 """`clearctl config check` and `config show`, and `train --dry-run`."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from clearctl.cli import app
 
 ROOT = Path(__file__).parents[2]
 FAULTY = ROOT / "tests" / "engine" / "faulty"
 
 
-def clearctl(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "clearctl", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+@pytest.fixture(autouse=True)
+def _in_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def clearctl(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def test_all_faults_of_all_files_at_once():
     files = [FAULTY / "unknown_backbone.py", FAULTY / "no_epochs.py", "configs/demo.py"]
     result = clearctl("config", "check", *files, "--dataset-root", "nowhere")
-    assert result.returncode == 3
+    assert result.exit_code == 3
     assert "'ResNt'" in result.stderr
     assert "expected a whole number from 1" in result.stderr
     assert result.stdout == "configs/demo.py: right (held against no dataset: its folder is not there)\n"
     answer = clearctl("config", "check", *files, "--json", "--dataset-root", "nowhere")
-    assert answer.returncode == 3
+    assert answer.exit_code == 3
     assert [len(found["faults"]) for found in json.loads(answer.stdout).values()] == [1, 1, 0]
 
 
@@ -39,7 +46,7 @@ def test_show_names_the_origin_of_each_value():
 
 def test_dry_run(prepared, tiny_config):
     result = clearctl("train", tiny_config, "--dataset-root", prepared, "--dry-run")
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     assert "3 buckets: 0, 1, 2" in result.stdout
     answer = json.loads(clearctl("train", tiny_config, "--dataset-root", prepared, "--dry-run", "--json").stdout)
     assert answer["buckets"] == ["0", "1", "2"]
