@@ -11,7 +11,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from clearctl import layout
-from clearctl.demo.digits import BACKGROUND, CLASS_NAMES, DIGIT_NAMES, look_at, make_dataset
+from clearctl.demo.digits import BACKGROUND, CLASS_NAMES, DIGIT_NAMES, make_dataset
+from clearctl.demo.drift import look_at
 from clearctl.errors import DatasetError, UsageError
 
 BUCKETS = [str(number) for number in range(11)]

@@ -1,17 +1,5 @@
-_base_ = ["../../_base_/clear100.py", "../../_base_/metrics.py", "../../_base_/finetune.py"]
+_base_ = ["../../clear10/image-res18/naive.py"]
 
-model = dict(
-    backbone=dict(type="ResNet", depth=18),
-    neck=dict(type="GlobalAveragePooling"),
-    head=dict(type="LinearClsHead", num_classes=101, in_channels=512),
-)
-cl_strategy = dict(
-    train_mb_size=64,
-    eval_mb_size=64,
-    train_epochs=70,
-    optimizer=dict(lr=0.01, weight_decay=1e-5),
-    scheduler=dict(step_size=30),
-)
-data = dict(workers=2)
-loggers = [dict(type="TextLogger")]
+scenario = dict(data_name="clear100")
+model = dict(head=dict(num_classes=101))
 work_dir = "./work_dirs/clear100/image-res18_naive"

@@ -1,6 +1,5 @@
-_base_ = ["../../_base_/clear100.py", "../../_base_/metrics.py", "../../_base_/finetune.py"]
+_base_ = ["../../clear10/moco-b0/naive.py"]
 
-scenario = dict(feature_type="moco_b0")
-model = dict(head=dict(type="LinearClsHead", num_classes=101, in_channels=2048))
-loggers = [dict(type="TextLogger")]
+scenario = dict(data_name="clear100")
+model = dict(head=dict(num_classes=101))
 work_dir = "./work_dirs/clear100/moco-b0_naive"

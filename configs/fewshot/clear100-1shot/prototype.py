@@ -1,6 +1,5 @@
-_base_ = ["../../_base_/clear100.py", "../../_base_/metrics.py", "../../_base_/prototype.py"]
+_base_ = ["../clear10-1shot/prototype.py"]
 
-scenario = dict(feature_type="moco_b0", evaluation_protocol="iid", shot=1, seed=0)
-model = dict(head=dict(type="LinearClsHead", num_classes=101, in_channels=2048))
-loggers = [dict(type="TextLogger")]
+scenario = dict(data_name="clear100")
+model = dict(head=dict(num_classes=101))
 work_dir = "./work_dirs/fewshot/clear100_1shot_prototype"
