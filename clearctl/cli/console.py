@@ -79,7 +79,7 @@ def reporting_errors(command: Command) -> Command:
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             raise typer.Exit(0) from None
-        except (typer.Exit, typer.Abort, typer.TyperException):
+        except (typer.Exit, typer.Abort):
             raise
         except Exception as error:
             output.fail(error, 1, REPORT)
