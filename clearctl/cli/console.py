@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+import math
 import sys
 import traceback
 import warnings
@@ -37,8 +38,8 @@ class Output:
             self.stderr.print(Text(text))
 
     def json(self, value: Any) -> None:
-        """One JSON object on stdout."""
-        sys.stdout.write(json.dumps(value, indent=2) + "\n")
+        """One JSON object on stdout; JSON has no NaN, so a number that is none is null."""
+        sys.stdout.write(json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
         sys.stdout.flush()
 
     def fail(self, error: BaseException, exit_code: int, note: str = "") -> NoReturn:
@@ -50,6 +51,14 @@ class Output:
             text = f"{type(error).__name__}: {text}"
         self.stderr.print(Text.assemble(("error: ", "bold red"), text + (f"\n{note}" if note else "")))
         raise typer.Exit(exit_code)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(child) for name, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(child) for child in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 output = Output()

@@ -82,6 +82,12 @@ def build_stream(config: Config) -> Stream:
     )
 
 
+def loader_workers(config: Config) -> int:
+    """Worker processes that read samples: `data.workers`, by default none."""
+    workers: int = (config.values.get("data") or {}).get("workers", 0)
+    return workers
+
+
 def build_model(config: Config, stream: Stream, listener: Listener) -> nn.Module:
     """The network, with the weights of `pretrained` and then `load_from` if there are any.
 

@@ -18,6 +18,7 @@ from clearctl.engine.build import build_experiment, build_model, build_stream, o
 from clearctl.engine.machine import resolve_device, seed_everything
 from clearctl.errors import DatasetError
 from clearctl.progress import EpochDone, Listener, ignore
+from clearctl.strategies.build import needs_whole_buckets, trains_on_whole_stream
 from clearctl.strategies.observe import ProgressReporter
 
 
@@ -88,17 +89,22 @@ def _one_batch(config: Config, stream: Stream, model: torch.nn.Module, device: t
     strategy_section = _section(config)
     train_size = strategy_section.get("train_mb_size", 1)
     test_size = strategy_section.get("eval_mb_size") or train_size
-    short = replace(stream, buckets=tuple(_shortened(bucket, train_size, test_size) for bucket in stream.buckets))
-    quick = replace(config, values={**config.values, "cl_strategy": {**strategy_section, "train_epochs": 1}})
-    quick.values["loggers"] = [_harmless(entry) for entry in config.values.get("loggers") or []]
+    whole = needs_whole_buckets(strategy_section["type"])
+    short = replace(
+        stream, buckets=tuple(_shortened(bucket, None if whole else train_size, test_size) for bucket in stream.buckets)
+    )
+    once = {"train_epochs": 1} if "train_epochs" in strategy_section else {}
+    loggers = [_harmless(entry) for entry in config.values.get("loggers") or []]
+    quick = replace(config, values={**config.values, "cl_strategy": {**strategy_section, **once}, "loggers": loggers})
     epochs: list[EpochDone] = []
     reporter = ProgressReporter(stream.bucket_names, ignore, on_epoch=lambda done, lr: epochs.append(done))
     experiment = build_experiment(quick, short, model, device, run=folder, plugins=(reporter,))
     test_s = 0.0
     try:
-        for number in range(min(2, len(stream.buckets))):
+        at_once = trains_on_whole_stream(experiment.strategy)
+        for number in range(1 if at_once else min(2, len(stream.buckets))):
             experience, tested = experiment.benchmark.train_stream[number], experiment.benchmark.test_stream[number]
-            experiment.strategy.train(experience, eval_streams=[])
+            experiment.strategy.train(experiment.benchmark.train_stream if at_once else experience, eval_streams=[])
             started = time.perf_counter()
             experiment.strategy.eval([tested])
             test_s = time.perf_counter() - started
@@ -108,7 +114,10 @@ def _one_batch(config: Config, stream: Stream, model: torch.nn.Module, device: t
         for logger in experiment.loggers:
             if hasattr(logger, "close"):
                 logger.close()
-    return _Batch(train_size, test_size, epochs[-1].seconds if epochs else 0.0, test_s)
+    # Joint training has a batch of every bucket in its epoch, and a strategy that needs whole buckets all of one.
+    learned = short.buckets if at_once else [short.buckets[min(1, len(stream.buckets) - 1)]]
+    batches = sum(-(-len(bucket.train) // train_size) for bucket in learned)
+    return _Batch(train_size, test_size, epochs[-1].seconds / batches if epochs else 0.0, test_s)
 
 
 def _harmless(entry: dict[str, Any]) -> dict[str, Any]:
@@ -119,8 +128,9 @@ def _harmless(entry: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _shortened(bucket: Bucket, train_size: int, test_size: int) -> Bucket:
-    return Bucket(bucket.name, _spread(bucket.train, train_size), _spread(bucket.test, test_size))
+def _shortened(bucket: Bucket, train_size: int | None, test_size: int) -> Bucket:
+    train = bucket.train if train_size is None else _spread(bucket.train, train_size)
+    return Bucket(bucket.name, train, _spread(bucket.test, test_size))
 
 
 def _spread(samples: Samples, count: int) -> Samples:

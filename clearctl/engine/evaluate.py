@@ -1,6 +1,5 @@
 """Testing: the accuracy of weights on every bucket."""
 
-import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,12 @@ from torch.utils.data import DataLoader
 
 from clearctl import rundir
 from clearctl.data.samples import original_error
-from clearctl.engine.build import build_experiment, build_model, build_stream, open_config
+from clearctl.engine.build import build_experiment, build_model, build_stream, loader_workers, open_config
 from clearctl.engine.checkpoint import load_exactly
 from clearctl.engine.machine import resolve_device, seed_everything
 from clearctl.errors import DatasetError, RunError, UsageError
 from clearctl.metrics import Matrix, clear_metrics, gem_metrics
+from clearctl.models.fit import randomness_kept
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.observe import ProgressReporter
 
@@ -70,7 +70,7 @@ def evaluate(
     model = build_model(config, stream, listener)
     reporter = ProgressReporter(stream.bucket_names, listener, on_epoch=lambda done, lr: None)
     experiment = build_experiment(config, stream, model, torch_device, run=None, plugins=(reporter,))
-    workers = (config.values.get("data") or {}).get("workers", 0)
+    workers = loader_workers(config)
     rows = []
     try:
         for weights in files:
@@ -102,10 +102,9 @@ def model_accuracies(
     Leaves every random generator and the model's train/eval mode as they were.
     """
     was_training = model.training
-    python_state, numpy_state = random.getstate(), np.random.get_state()
     accuracies = []
     model.eval()
-    with torch.random.fork_rng():
+    with randomness_kept():
         for experience in experiences:
             right = torch.zeros((), dtype=torch.int64, device=device)
             loader = DataLoader(experience.dataset.eval(), batch_size=batch_size, num_workers=workers)
@@ -113,6 +112,4 @@ def model_accuracies(
                 right += (model(x.to(device)).argmax(dim=1) == y.to(device)).sum()
             accuracies.append(int(right) / len(experience.dataset))
     model.train(was_training)
-    random.setstate(python_state)
-    np.random.set_state(numpy_state)
     return accuracies

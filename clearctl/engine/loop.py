@@ -15,7 +15,7 @@ from clearctl.engine.build import (
     build_experiment,
     build_model,
     build_stream,
-    build_transforms,
+    loader_workers,
     open_config,
 )
 from clearctl.engine.checkpoint import save_weights
@@ -63,7 +63,6 @@ def train(
     seed_everything(opened.values["seed"])
     stream = build_stream(opened)
     model = build_model(opened, stream, listener).to(target)
-    build_transforms(opened)  # its faults belong before the run folder
 
     run = rundir.create(Path(opened.values["work_dir"]), opened.values["seed"])
     reporter = ProgressReporter(stream.bucket_names, listener, on_epoch=lambda done, lr: _record_epoch(run, done, lr))
@@ -142,12 +141,6 @@ def learn(config: Config, experiment: Experiment, stream: Stream, run: Path, lis
             )
         )
     return results
-
-
-def loader_workers(config: Config) -> int:
-    """Worker processes that read samples: `data.workers`, by default none."""
-    workers: int = (config.values.get("data") or {}).get("workers", 0)
-    return workers
 
 
 def seed_of(config: Config) -> int:

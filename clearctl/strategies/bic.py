@@ -1,5 +1,6 @@
 """Avalanche's BiC, made to run on today's torch."""
 
+from collections import Counter
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from avalanche.training.storage_policy import ExemplarsBuffer
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
+from clearctl.errors import ConfigError
 from clearctl.strategies.memory import memory_size
 
 
@@ -42,6 +44,17 @@ class BiCPlugin(AvalancheBiCPlugin):
             lamb=lamb,
             lr=lr,
         )
+
+    def before_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
+        """Hold samples out for the correction. Raises ConfigError where that would leave none to learn from."""
+        counts = Counter(int(target) for target in strategy.experience.dataset.targets)
+        held_out = min(self.get_group_lengths(len(self.seen_classes | counts.keys())))
+        if max(counts.values()) <= held_out:
+            raise ConfigError(
+                f"BiC holds out {held_out} samples of each class (val_percentage × mem_size / classes), but a bucket"
+                f" has at most {max(counts.values())}: lower cl_strategy.val_percentage or mem_size"
+            )
+        super().before_train_dataset_adaptation(strategy, **kwargs)
 
     def bias_correction_step(self, strategy: Any, persistent_workers: bool = False, num_workers: int = 0) -> None:
         """Stage 2: fit the bias layer, and it alone, on the samples kept for validation."""

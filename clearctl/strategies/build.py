@@ -58,6 +58,11 @@ def trains_on_whole_stream(strategy: Any) -> bool:
     return isinstance(strategy, JointTraining)
 
 
+def needs_whole_buckets(name: str) -> bool:
+    """Whether the strategy called `name` splits a bucket, so that a single batch of it is too little to learn from."""
+    return name == "BiC"
+
+
 def check_against_stream(section: Mapping[str, Any], num_buckets: int) -> list[tuple[str, str]]:
     """(key below cl_strategy, what is wrong) for settings that would end a run, or do nothing, on so many buckets.
 

@@ -212,3 +212,20 @@ def test_a_terminal_gets_live_bars(prepared, config, tmp_path):
 def test_the_dataset_folder_may_come_from_the_environment(prepared, config, tmp_path):
     result = clearctl("train", config, "--work-dir", tmp_path / "runs", CLEARCTL_DATASET_ROOT=str(prepared))
     assert result.exit_code == 0, result.stderr
+
+
+def test_json_has_no_nan(prepared, config, tmp_path):
+    """A single bucket has no next one to be tested on: null, since NaN is not JSON."""
+    arguments = [
+        "--dataset-root",
+        prepared,
+        "--work-dir",
+        tmp_path / "runs",
+        "--set",
+        "scenario.buckets=['0']",
+        "--json",
+    ]
+    result = clearctl("train", config, *arguments)
+    assert result.exit_code == 0, result.stderr
+    assert "NaN" not in result.stdout
+    assert json.loads(result.stdout)["clear_metrics"]["next_domain"] is None

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from clearctl.engine.dry_run import dry_run
@@ -34,3 +36,29 @@ def test_frozen_weights_are_not_counted_as_trained(prepared, tiny_config):
 def test_a_fault_that_only_building_finds(prepared, tiny_config):
     with pytest.raises(ConfigError, match=r"model"):
         dry_run(tiny_config, dataset_root=prepared, device="cpu", overrides=["model.backbone.depth=19"])
+
+
+BASES = Path(__file__).parents[2] / "configs" / "_base_"
+STRATEGIES = [f for f in sorted(BASES.glob("*.py")) if "cl_strategy" in f.read_text() and f.stem != "feature_training"]
+HEAD = "scenario = dict(evaluation_protocol='iid', seed=0, feature_type='tiny')\n" + (
+    "model = dict(head=dict(type='LinearClsHead', num_classes=3, in_channels=5))\n"
+)
+
+
+@pytest.mark.parametrize("base", STRATEGIES, ids=lambda base: base.stem)
+def test_every_strategy_has_a_dry_run(base, prepared, tmp_path):
+    config = tmp_path / "config.py"
+    small = "cl_strategy = dict(mem_size=20)\n" if base.stem == "bic" else ""
+    config.write_text(f"_base_ = [{str(base)!r}]\n{HEAD}{small}")
+    result = dry_run(config, dataset_root=prepared, device="cpu")
+    assert result.train_batch_s > 0
+    assert result.test_batch_s > 0
+
+
+def test_bic_says_when_it_holds_everything_out(prepared, tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text(f"_base_ = [{str(BASES / 'bic.py')!r}]\n{HEAD}")
+    with pytest.raises(
+        ConfigError, match=r"BiC holds out 77 samples of each class .* lower cl_strategy.val_percentage"
+    ):
+        dry_run(config, dataset_root=prepared, device="cpu")
