@@ -1,23 +1,31 @@
 """clearctl: prepare, train, evaluate and report on the CLEAR continual-learning benchmark.
 
-Every command is also a function here, with plain arguments: `prepare_avalanche`, `train`, `evaluate`. They are imported
-when first used, so that `import clearctl` stays quick.
+Every command is also a function here, with plain arguments: `prepare_avalanche`, `make_fewshot`, `train`, `evaluate`.
+They are imported when first used, so that `import clearctl` stays quick.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clearctl.dataset.fewshot import make_fewshot
     from clearctl.dataset.prepare import prepare_avalanche
     from clearctl.engine.evaluate import evaluate
     from clearctl.engine.loop import train
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "evaluate", "prepare_avalanche", "train"]
+__all__ = [
+    "__version__",
+    "evaluate",
+    "make_fewshot",
+    "prepare_avalanche",
+    "train",
+]
 
 _HOMES = {
     "evaluate": "clearctl.engine.evaluate",
+    "make_fewshot": "clearctl.dataset.fewshot",
     "prepare_avalanche": "clearctl.dataset.prepare",
     "train": "clearctl.engine.loop",
 }

@@ -1,14 +1,23 @@
-"""Where everything lies in a CLEAR dataset folder (the public layout), and how its small files are read.
+"""Where everything lies in a CLEAR dataset folder, and how its small files are read.
+
+The labelled images, in the public layout in the dataset folder itself, in the later one in its train/ (or
+train_image_only/) and its test/, each with all of it; which of the two it is, is told by what is there:
 
     class_names.txt                       one name a line; the line number (from 0) is the class index
     labeled_metadata.json                 {bucket: {class: path of its json}}
     labeled_metadata/<bucket>/<class>.json   {id: {"ID", "IMG_PATH", "DATE_TAKEN", ...}}
     labeled_images/<bucket>/<class>/<id>.jpg
+    features/<name>/features.json         {bucket: {class: path of its pth}}, as some releases have them
+    features/<name>/<bucket>/<class>.pth     {id: tensor [D]}
+
+What is made from them, in either layout:
+
     training_folder/bucket_indices.json
     training_folder/filelists/<bucket>/all.txt
     training_folder/features/<name>/<bucket>/all.pth
     training_folder/testset_ratio_<r>/split_<seed>/<bucket>/{train,test}.txt, {train,test}_indices.json
     training_folder/<shot>_shot/split_<seed>/<bucket>/   the same four files
+    training_folder/published_split/<bucket>/   the same four files, where train/ and test/ come apart
 
 Knows nothing of torch. Everything read here that is not as it should be raises DatasetError.
 """
@@ -22,6 +31,8 @@ from clearctl.errors import DatasetError
 
 DEFAULT_ROOT = Path("dataset/CLEAR-10-PUBLIC")
 ROOT_VARIABLE = "CLEARCTL_DATASET_ROOT"
+TRAIN_FOLDERS = ("train", "train_image_only")
+TEST_FOLDER = "test"
 
 
 def default_root() -> Path:
@@ -29,14 +40,48 @@ def default_root() -> Path:
     return Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
 
 
+def labeled_folders(root: Path) -> list[Path]:
+    """The folders that hold labelled images: `root` itself in the public layout, its train and test in the later one.
+
+    Raises DatasetError, naming what is missing, unless `root` looks like one of the two.
+    """
+    require_root(root)
+    train = next((root / name for name in TRAIN_FOLDERS if (root / name).is_dir()), None)
+    if labeled_metadata_file(root).is_file() or train is None:
+        require_clear(root)
+        return [root]
+    folders = [train, root / TEST_FOLDER]
+    if not folders[1].is_dir():
+        raise DatasetError(
+            f"{root} has {train.name}/ but no {TEST_FOLDER}/: the later release comes as two archives\n"
+            f"unpack both into {root}, or name {train} itself to split it at random"
+        )
+    for folder in folders:
+        require_clear(folder)
+    return folders
+
+
 def class_names_file(root: Path) -> Path:
-    """One class name a line."""
+    """One class name a line; in the later layout the one in train/ (test/ has the same, or it is not prepared)."""
+    for folder in (root, *(root / name for name in TRAIN_FOLDERS)):
+        if (folder / "class_names.txt").is_file():
+            return folder / "class_names.txt"
     return root / "class_names.txt"
 
 
-def labeled_metadata_file(root: Path) -> Path:
+def labeled_metadata_file(folder: Path) -> Path:
     """{bucket: {class: path of its json, relative to the folder}}."""
-    return root / "labeled_metadata.json"
+    return folder / "labeled_metadata.json"
+
+
+def released_features_folder(folder: Path) -> Path:
+    """What a release ships as features of its own; holds a folder for each name."""
+    return folder / "features"
+
+
+def lock_file(root: Path) -> Path:
+    """Held by the command that changes the dataset folder."""
+    return root / ".clearctl.lock"
 
 
 def training_folder(root: Path) -> Path:
@@ -64,9 +109,25 @@ def shot_split_folder(root: Path, shot: int, seed: int) -> Path:
     return training_folder(root) / f"{shot}_shot" / f"split_{seed}"
 
 
+def published_split_folder(root: Path) -> Path:
+    """The split by the release's own train/ and test/; holds a folder for each bucket."""
+    return training_folder(root) / "published_split"
+
+
+def has_published_split(root: Path) -> bool:
+    """Whether the release was prepared from a train and a test folder, so that iid means that split."""
+    return published_split_folder(root).is_dir()
+
+
 def features_folder(root: Path, name: str) -> Path:
     """The features called `name`; holds a folder for each bucket."""
     return training_folder(root) / "features" / name
+
+
+def feature_names(root: Path) -> list[str]:
+    """The names of the features that are there for training, sorted."""
+    folder = training_folder(root) / "features"
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
 
 
 def features_file(root: Path, name: str, bucket: str) -> Path:
@@ -120,7 +181,7 @@ def read_bucket_indices(root: Path) -> list[str]:
     require_root(root)
     path = bucket_indices_file(root)
     if not path.exists():
-        require_clear(root)
+        labeled_folders(root)
         raise DatasetError(
             f"{root} is not prepared: {path.relative_to(root)} is missing\n"
             f"run `clearctl prepare-avalanche --dataset-root {root}`"
@@ -139,7 +200,8 @@ def require_clear(root: Path) -> None:
     if missing:
         raise DatasetError(
             f"{root} is not a CLEAR folder: it has no {' and no '.join(missing)}\n"
-            "expected the public layout: class_names.txt, labeled_metadata.json, labeled_metadata/, labeled_images/"
+            "expected class_names.txt, labeled_metadata.json, labeled_metadata/ and labeled_images/ there, "
+            "or the same in train/ and in test/"
         )
 
 
@@ -155,6 +217,40 @@ def read_filelist(path: Path) -> list[tuple[str, int]]:
             raise DatasetError(f"{path}, line {number}: expected `path class-index`, found {line!r}")
         samples.append((image, int(label)))
     return samples
+
+
+def read_bucket_filelist(root: Path, bucket: str, num_classes: int) -> list[tuple[str, int]]:
+    """The file list of a bucket; its class indices are below `num_classes`."""
+    file = filelist_file(root, bucket)
+    listed = read_filelist(file)
+    for number, (path, label) in enumerate(listed, 1):
+        if label >= num_classes:
+            raise DatasetError(
+                f"{file}, line {number}: class index {label} of {path}, but class_names.txt has {num_classes} classes"
+            )
+    return listed
+
+
+def read_split(folder: Path, listed: list[tuple[str, int]]) -> tuple[list[int], list[int]]:
+    """The line numbers (from 0) to train on and to test on, from the four files in a split's folder of a bucket.
+
+    `listed` is the bucket's file list, with which the files must agree.
+    """
+    parts = []
+    for part in ("train", "test"):
+        file = folder / f"{part}_indices.json"
+        indices = read_json(file)
+        valid = isinstance(indices, list) and all(isinstance(i, int) and 0 <= i < len(listed) for i in indices)
+        if not valid or not indices:
+            raise DatasetError(f"{file}: expected a list of line numbers, 0 to {len(listed) - 1}, of the file list")
+        if read_filelist(folder / f"{part}.txt") != [listed[i] for i in indices]:
+            command = "make-fewshot" if folder.parent.parent.name.endswith("_shot") else "prepare-avalanche"
+            raise DatasetError(
+                f"{folder / f'{part}.txt'} and {file.name} disagree with the file list\n"
+                f"they were made for another one: run `clearctl {command} --force`"
+            )
+        parts.append(indices)
+    return parts[0], parts[1]
 
 
 def _lines(text: str) -> list[str]:

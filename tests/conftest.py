@@ -27,11 +27,13 @@ def make_clear_folder(
     size_px: int = 8,
     seed: int = 0,
     noise: float = 20.0,
+    first_id: int = 0,
 ) -> Path:
     """Write a raw folder in CLEAR's public layout, with real JPEGs, and return it.
 
     `images` is the number for each bucket and class, or a mapping by class or by (bucket, class);
-    what it lacks has 7. A number of 0 leaves the class out of the bucket. Each class has its own mean colour,
+    what it lacks has 7. A number of 0 leaves the class out of the bucket. Ids are above `first_id`.
+    Each class has its own mean colour,
     and `noise` (in grey levels) about it, so that a small net can tell the classes apart. `seed` changes only
     the noise.
     """
@@ -49,19 +51,19 @@ def make_clear_folder(
                 continue
             index[bucket][name] = f"labeled_metadata/{bucket}/{name}.json"
             pictures = generator.normal(colours[number], noise, (count, size_px, size_px, 3)).clip(0, 255)
-            _write_class(root, bucket, name, number, pictures.astype(np.uint8))
+            _write_class(root, bucket, name, number, pictures.astype(np.uint8), first_id)
     (root / "class_names.txt").write_text("\n".join(classes))
     (root / "labeled_metadata.json").write_text(json.dumps(index))
     return root
 
 
-def _write_class(root: Path, bucket: str, name: str, number: int, pictures: np.ndarray) -> None:
+def _write_class(root: Path, bucket: str, name: str, number: int, pictures: np.ndarray, first_id: int) -> None:
     """Write the JPEGs of `pictures` [N, H, W, 3] uint8 and the json that lists them."""
     records = {}
     (root / f"labeled_images/{bucket}/{name}").mkdir(parents=True)
     for position, picture in enumerate(pictures):
         # Descending, and of unequal length: neither the order of numbers nor that of strings is the file's.
-        image_id = str((len(pictures) - position) * 997 + number * 100_000 + int(bucket) * 10_000_000)
+        image_id = str(first_id + (len(pictures) - position) * 997 + number * 100_000 + int(bucket) * 10_000_000)
         path = f"labeled_images/{bucket}/{name}/{image_id}.jpg"
         Image.fromarray(picture).save(root / path, quality=90)
         day = position % 28 + 1
@@ -81,6 +83,18 @@ def clear_folder(tmp_path: Path) -> Callable[..., Path]:
 
     def make(name: str = "clear", **arguments: object) -> Path:
         return make_clear_folder(tmp_path / name, **arguments)
+
+    return make
+
+
+@pytest.fixture
+def later_folder(tmp_path: Path) -> Callable[..., Path]:
+    """A factory of raw folders in the later layout: train (or `train_name`), and test with 3 images a class."""
+
+    def make(name: str = "later", train_name: str = "train", **arguments: object) -> Path:
+        make_clear_folder(tmp_path / name / train_name, **arguments)
+        make_clear_folder(tmp_path / name / "test", **{**arguments, "images": 3, "seed": 1, "first_id": 500_000_000})
+        return tmp_path / name
 
     return make
 

@@ -12,6 +12,7 @@ from clearctl.cli.config import config
 from clearctl.cli.console import hush_libraries, output
 from clearctl.cli.demo import demo
 from clearctl.cli.evaluate import evaluate
+from clearctl.cli.fewshot import make_fewshot
 from clearctl.cli.prepare import prepare_avalanche
 from clearctl.cli.train import train
 
@@ -61,6 +62,7 @@ def main(
 
 app.command("demo")(demo)
 app.command("prepare-avalanche")(prepare_avalanche)
+app.command("make-fewshot")(make_fewshot)
 app.command("train")(train)
 app.command("eval")(evaluate)
 app.add_typer(config)

@@ -42,6 +42,14 @@ class Output:
         sys.stdout.write(json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
         sys.stdout.flush()
 
+    def written(self, written: int, unchanged: int, dry_run: bool) -> None:
+        """How many files a command wrote, on stdout."""
+        if not written:
+            self.stdout.print(f"nothing to do: all {unchanged} files are there and right")
+        else:
+            verb = "would be written" if dry_run else "written"
+            self.stdout.print(f"{written} files {verb}, {unchanged} were there and right")
+
     def fail(self, error: BaseException, exit_code: int, note: str = "") -> NoReturn:
         """Print `error` to stderr and end with `exit_code`."""
         if self.verbose:

@@ -16,6 +16,11 @@ DatasetRoot = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else there.")]
+Buckets = Annotated[
+    str | None, typer.Option("--buckets", metavar="NAMES", help="Only these buckets, such as 1-10. Default: all.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that differ.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written, write nothing.")]
 Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")]
 Set = Annotated[
     list[str] | None,
@@ -32,3 +37,8 @@ def parse_numbers(text: str, option: str) -> list[int]:
             raise UsageError(f"{option} {text}: expected numbers such as 0-4 or 0,2,5-7")
         numbers += range(int(first), int(last or first) + 1)
     return numbers
+
+
+def parse_buckets(text: str | None) -> list[str] | None:
+    """The value of --buckets as names; None where it is not given. Raises UsageError."""
+    return None if text is None else [str(number) for number in parse_numbers(text, "--buckets")]

@@ -6,23 +6,28 @@ import typer
 
 from clearctl import layout
 from clearctl.cli.console import output, reporting_errors
-from clearctl.cli.options import DatasetRoot, Json, parse_numbers
+from clearctl.cli.options import Buckets, DatasetRoot, DryRun, Force, Json, parse_buckets, parse_numbers
 
 
 @reporting_errors
 def prepare_avalanche(
     dataset_root: DatasetRoot = None,
-    test_ratio: Annotated[float, typer.Option(help="Fraction of each bucket to test on; 0 makes no split.")] = 0.3,
-    seeds: Annotated[str, typer.Option(metavar="SEEDS", help="Seeds of the splits, such as 0-4 or 0,2.")] = "0-4",
-    stratified: Annotated[bool, typer.Option("--stratified", help="Split each class by itself.")] = False,
-    buckets: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Only these buckets, such as 1-10. Default: all.")
+    test_ratio: Annotated[
+        float | None, typer.Option(help="Fraction of each bucket to test on; 0 makes no split. Default: 0.3.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that differ.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, write nothing.")] = False,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="SEEDS", help="Seeds of the splits, such as 0,2. Default: 0-4.")
+    ] = None,
+    stratified: Annotated[bool, typer.Option("--stratified", help="Split each class by itself.")] = False,
+    buckets: Buckets = None,
+    force: Force = False,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Write file lists and train/test splits by the published procedure, byte for byte.
+
+    Reads every release: the public folder, and the later one with train/ (or train_image_only/) and test/, which keeps
+    its own split. Features that a release ships are made ready to train on.
 
     Example: `clearctl prepare-avalanche --dataset-root dataset/CLEAR-10-PUBLIC --seeds 0-4`
     """
@@ -34,9 +39,9 @@ def prepare_avalanche(
         result = prepare(
             root,
             test_ratio=test_ratio,
-            seeds=parse_numbers(seeds, "--seeds"),
+            seeds=None if seeds is None else parse_numbers(seeds, "--seeds"),
             stratified=stratified,
-            buckets=[str(name) for name in parse_numbers(buckets, "--buckets")] if buckets else None,
+            buckets=parse_buckets(buckets),
             force=force,
             dry_run=dry_run,
             listener=display.show,
@@ -51,13 +56,15 @@ def prepare_avalanche(
                 "classes": result.num_classes,
                 "written": result.written,
                 "unchanged": result.unchanged,
+                "features": list(result.features),
+                "published_split": result.published_split,
                 "dry_run": dry_run,
             }
         )
         return
     output.stdout.print(f"{root}: {images:,} images of {result.num_classes} classes in {len(result.buckets)} buckets")
-    if not result.written:
-        output.stdout.print(f"nothing to do: all {result.unchanged} files are there and right")
-    else:
-        verb = "would be written" if dry_run else "written"
-        output.stdout.print(f"{result.written} files {verb}, {result.unchanged} were there and right")
+    if result.published_split:
+        output.stdout.print("train and test are the release's own: the iid protocol uses them, whatever its seed")
+    if result.features:
+        output.stdout.print(f"features of the release, ready to train on: {', '.join(result.features)}")
+    output.written(result.written, result.unchanged, dry_run)

@@ -6,12 +6,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
 
 from clearctl import layout
+from clearctl.data.features import read_features
 from clearctl.data.samples import FeatureSamples, ImageSamples
 from clearctl.errors import DatasetError, UsageError
 
@@ -65,8 +62,9 @@ def read_stream(
 ) -> Stream:
     """The stream of a prepared folder.
 
-    `streaming`: train and test are all of each bucket. `iid`: the split of `seed`, at `test_ratio` or, with `shot`,
-    the few-shot one. With `feature_type` the samples are rows of those features instead of images.
+    `streaming`: train and test are all of each bucket. `iid`: the split of `seed`, at `test_ratio` or, with `shot`, the
+    few-shot one; where the release comes split, that split, whatever `seed` and `test_ratio` say. With `feature_type`
+    the samples are rows of those features instead of images.
     Raises DatasetError for a folder that is not as it should be, and UsageError for a bucket it does not have.
     """
     names = _selected(layout.read_bucket_indices(root), buckets)
@@ -74,23 +72,18 @@ def read_stream(
     split = None
     if protocol == "iid":
         assert seed is not None
-        split = (
-            layout.ratio_split_folder(root, test_ratio, seed)
-            if shot is None
-            else layout.shot_split_folder(root, shot, seed)
-        )
-        _require_split(root, split, names, test_ratio, shot, seed)
+        split = _require_split(root, names, test_ratio, shot, seed)
     stream = []
     for name in names:
-        listed = layout.read_filelist(layout.filelist_file(root, name))
-        _require_labels(layout.filelist_file(root, name), listed, len(class_names))
-        parts = _parts(listed, split / name if split else None)
+        listed = layout.read_bucket_filelist(root, name, len(class_names))
+        everything = list(range(len(listed)))
+        parts = layout.read_split(split / name, listed) if split else (everything, everything)
         if feature_type is None:
             _require_images(root, name, [path for path, _ in listed])
             train, test = (ImageSamples(root, name, [listed[i] for i in part]) for part in parts)
             stream.append(Bucket(name, train, test))
         else:
-            x, targets = _read_features(root, feature_type, name, listed)
+            x, targets = read_features(root, feature_type, name, listed)
             rows = [FeatureSamples(x[part], [targets[i] for i in part]) for part in parts]
             stream.append(Bucket(name, *rows))
     dimensions = {int(bucket.train.x.shape[1]) for bucket in stream if isinstance(bucket.train, FeatureSamples)}
@@ -99,6 +92,25 @@ def read_stream(
             f"{layout.features_folder(root, str(feature_type))}: dimensions differ: {sorted(dimensions)}"
         )
     return Stream(tuple(stream), class_names, next(iter(dimensions), None))
+
+
+def iid_split_folder(root: Path, test_ratio: float, shot: int | None, seed: int) -> Path:
+    """Where the split lies that the iid protocol trains and tests on, there or not."""
+    if shot is not None:
+        return layout.shot_split_folder(root, shot, seed)
+    if layout.has_published_split(root):
+        return layout.published_split_folder(root)
+    return layout.ratio_split_folder(root, test_ratio, seed)
+
+
+def iid_split_command(root: Path, test_ratio: float, shot: int | None, seed: int) -> str:
+    """The command that makes the split at `iid_split_folder`."""
+    if shot is not None:
+        return f"clearctl make-fewshot --dataset-root {root} --shot {shot} --seed {seed}"
+    command = f"clearctl prepare-avalanche --dataset-root {root}"
+    if layout.has_published_split(root):
+        return command
+    return f"{command} --test-ratio {test_ratio} --seeds {seed}"
 
 
 def _selected(present: list[str], wanted: Sequence[str | int] | None) -> list[str]:
@@ -111,43 +123,14 @@ def _selected(present: list[str], wanted: Sequence[str | int] | None) -> list[st
     return names
 
 
-def _require_split(root: Path, split: Path, names: list[str], test_ratio: float, shot: int | None, seed: int) -> None:
+def _require_split(root: Path, names: list[str], test_ratio: float, shot: int | None, seed: int) -> Path:
+    """The folder of the split, which has all of the buckets. Raises DatasetError."""
+    split = iid_split_folder(root, test_ratio, shot, seed)
     for name in names:
         if not (split / name).is_dir():
-            if shot is None:
-                command = f"prepare-avalanche --dataset-root {root} --test-ratio {test_ratio} --seeds {seed}"
-            else:
-                command = f"make-fewshot --dataset-root {root} --shot {shot} --seed {seed}"
-            raise DatasetError(f"the split {split / name} is not on disk\nmake it with `clearctl {command}`")
-
-
-def _require_labels(file: Path, listed: list[tuple[str, int]], num_classes: int) -> None:
-    for number, (path, label) in enumerate(listed, 1):
-        if label >= num_classes:
-            raise DatasetError(
-                f"{file}, line {number}: class index {label} of {path}, but class_names.txt has {num_classes} classes"
-            )
-
-
-def _parts(listed: list[tuple[str, int]], split: Path | None) -> tuple[list[int], list[int]]:
-    """The line numbers (from 0) of the file list that are trained on and tested on."""
-    if split is None:
-        everything = list(range(len(listed)))
-        return everything, everything
-    parts = []
-    for part in ("train", "test"):
-        file = split / f"{part}_indices.json"
-        indices = layout.read_json(file)
-        valid = isinstance(indices, list) and all(isinstance(i, int) and 0 <= i < len(listed) for i in indices)
-        if not valid or not indices:
-            raise DatasetError(f"{file}: expected a list of line numbers, 0 to {len(listed) - 1}, of the file list")
-        if layout.read_filelist(split / f"{part}.txt") != [listed[i] for i in indices]:
-            raise DatasetError(
-                f"{split / f'{part}.txt'} and {file.name} disagree with the file list\n"
-                "they were made for another one: run `clearctl prepare-avalanche --force`"
-            )
-        parts.append(indices)
-    return parts[0], parts[1]
+            command = iid_split_command(root, test_ratio, shot, seed)
+            raise DatasetError(f"the split {split / name} is not on disk\nmake it with `{command}`")
+    return split
 
 
 def _require_images(root: Path, bucket: str, paths: list[str]) -> None:
@@ -168,34 +151,3 @@ def _require_images(root: Path, bucket: str, paths: list[str]) -> None:
             f"{root / missing[0]} (bucket {bucket}) is listed but not there; {len(missing)} of the bucket's"
             f" {len(paths)} images are missing"
         )
-
-
-def _numpy_integers() -> list[Any]:
-    """What a pickled numpy integer is made of, under the name of numpy 1 and of numpy 2."""
-    make_scalar = np.int64(0).__reduce__()[0]
-    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
-    dtypes = [type(np.dtype(kind)) for kind in (np.int32, np.int64)]
-    return [*((make_scalar, name) for name in names), np.dtype, *dtypes]
-
-
-def _read_features(root: Path, name: str, bucket: str, listed: list[tuple[str, int]]) -> tuple[torch.Tensor, list[int]]:
-    """(x [N, D] float32, N class indices) of a bucket, checked against its file list."""
-    file = layout.features_file(root, name, bucket)
-    if not file.exists():
-        folder = layout.features_folder(root, name).parent
-        present = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-        raise DatasetError(f"no features {name!r}: {file} is missing\nfeatures there: {', '.join(present) or 'none'}")
-    try:
-        # Older tools stored the labels as numpy integers; nothing beyond those is unpickled.
-        with torch.serialization.safe_globals(_numpy_integers()):
-            x, labels = torch.load(file, map_location="cpu", weights_only=True)
-        targets = [int(label) for label in labels]
-        shape = tuple(x.shape)
-    except Exception as error:
-        reason = (str(error) or "it is empty").splitlines()[0]
-        raise DatasetError(f"{file} is not (tensor [N, D], list of N ints): {reason}") from None
-    if len(shape) != 2 or shape[0] != len(listed):
-        raise DatasetError(f"{file}: features have shape {shape}, but the bucket's file list has {len(listed)} images")
-    if targets != [label for _, label in listed]:
-        raise DatasetError(f"{file}: its labels are not those of the bucket's file list")
-    return x.float(), targets

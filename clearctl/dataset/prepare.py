@@ -1,25 +1,32 @@
-"""Turn a raw CLEAR folder into a prepared one: bucket_indices.json, file lists, and the iid splits.
+"""Turn a raw CLEAR folder into a prepared one: bucket_indices.json, file lists, iid splits, the release's features.
 
     training_folder/bucket_indices.json
     training_folder/filelists/<bucket>/all.txt
     training_folder/testset_ratio_<r>/split_<seed>/<bucket>/{train,test}.txt, {train,test}_indices.json
+    training_folder/published_split/<bucket>/   the same four files, where train/ and test/ come apart
+    training_folder/features/<name>/<bucket>/all.pth   where the release has features/<name>/features.json
 
-The procedures are those by which the published folders were made, so that a published folder and one made
-here are the same bytes. Two passes, a bucket at a time: the first reads, checks and compares everything, the
-second writes what is not there; so a fault in the last bucket is found before the first file is written.
+The procedures are those by which the published folders were made (prepare_training_folder.py in the CLEAR paper's
+code), so that a published folder and one made here are the same bytes. Everything is read, checked and compared before
+the first file is written, a bucket at a time.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from clearctl import layout
-from clearctl.atomic import write_bytes
-from clearctl.dataset.labeled import LabeledImage, LabeledIndex, read_index, read_labeled_bucket
-from clearctl.dataset.splits import Split, filelist_lines, random_split, split_files, stratified_split
+from clearctl.dataset.arguments import check_seeds, choose_buckets
+from clearctl.dataset.files import Outcome, Wanted, bring_about, sole_writer, wanted_bytes
+from clearctl.dataset.labeled import LabeledImage
+from clearctl.dataset.release import Release, read_bucket, read_release
+from clearctl.dataset.splits import Split, filelist_lines, lines_by_class, random_split, split_files, stratified_split
+from clearctl.dataset.transfer import ReleasedFeatures, find_released_features, wanted_features
 from clearctl.errors import DatasetError, UsageError
-from clearctl.progress import Counted, Listener, Message, ignore
+from clearctl.progress import Listener, Message, ignore
 
 DEFAULT_TEST_RATIO = 0.3
 DEFAULT_SEEDS = (0, 1, 2, 3, 4)
@@ -30,8 +37,9 @@ class PrepareResult:
     """What `prepare_avalanche` did, or would do in a dry run.
 
     `written` and `unchanged` count files: those made or replaced, and those that were there with the same
-    bytes. `images_per_bucket` is {bucket: number of images} for `buckets`, which are in the order of the
-    stream.
+    contents. `images_per_bucket` is {bucket: number of images} for `buckets`, which are in the order of the
+    stream. `features` are the names of the release's features that are ready to train on. `published_split` tells
+    whether the iid split is the release's own.
     """
 
     root: Path
@@ -40,13 +48,15 @@ class PrepareResult:
     num_classes: int
     written: int
     unchanged: int
+    features: tuple[str, ...] = ()
+    published_split: bool = False
 
 
 def prepare_avalanche(
     root: Path | str,
     *,
-    test_ratio: float = DEFAULT_TEST_RATIO,
-    seeds: Sequence[int] = DEFAULT_SEEDS,
+    test_ratio: float | None = None,
+    seeds: Sequence[int] | None = None,
     stratified: bool = False,
     buckets: Sequence[str] | None = None,
     force: bool = False,
@@ -56,74 +66,105 @@ def prepare_avalanche(
     """Write bucket_indices.json, the file lists and, for each seed, the train and test split of each bucket.
 
     Args:
-        root: a dataset folder in the public layout.
+        root: a dataset folder in the public layout or with the later release's train/ (or train_image_only/) and test/.
         test_ratio: the share of each bucket that goes to the test set, 0 ≤ test_ratio < 1; 0 makes no splits.
-        seeds: one split each; distinct and not negative. Unused where `test_ratio` is 0.
+            0.3 when None.
+        seeds: one split each; distinct and not negative; 0 to 4 when None. Unused where `test_ratio` is 0.
         stratified: take `test_ratio` of every class rather than of the bucket (`stratified_split`).
-        buckets: the buckets to prepare, in numeric order whatever the order here; all when None.
+        buckets: the buckets to prepare, in numeric order whatever the order here. When None, those of a
+            bucket_indices.json that is there already, else (and with `force`) all that are labelled.
         force: replace existing files that differ; without it they are an error.
         dry_run: compute and check everything, write nothing.
         listener: told of each bucket checked and each file written.
+
+    Where train and test come as separate folders a file list holds the lines of train, then those of test, and the
+    split is by those folders: `test_ratio`, `seeds` and `stratified` are then refused. Features that the release ships
+    are put into file-list order.
 
     A second run changes nothing and reports every file as unchanged. A killed run leaves whole files, and
     the next one adds the rest; bucket_indices.json comes last, so a folder that has it is prepared.
 
     Raises UsageError for arguments that make no sense; DatasetError for a fault in the raw folder, for a
-    split with an empty side, for existing files that differ (before anything is written), and for files that
-    cannot be written.
+    split with an empty side, for existing files that differ (before anything is written), for files that cannot be
+    written, and while another command changes the folder.
     """
     root = Path(root)
-    _check_arguments(test_ratio, seeds)
-    index = read_index(root)
-    chosen = _choose_buckets(root, list(index.class_files), buckets)
-    job = _Job(root, index, chosen, float(test_ratio), tuple(seeds) if test_ratio else (), stratified)
-    survey = _survey(job, listener)
-    if survey.differing and not force:
-        raise DatasetError(
-            f"{survey.differing[0]} is there already, with other contents\n"
-            f"nothing was written; files that differ: {len(survey.differing)}; use --force to replace them"
-        )
+    ratio = DEFAULT_TEST_RATIO if test_ratio is None else float(test_ratio)
+    wanted_seeds = DEFAULT_SEEDS if seeds is None else tuple(seeds)
+    _check_arguments(ratio, wanted_seeds)
+    release = read_release(root)
+    if release.has_published_split:
+        _refuse_split_options(release, test_ratio, seeds, stratified)
+        wanted_seeds = ()
+    chosen = _choose_buckets(release, buckets, listener)
+    features = tuple(find_released_features(release, chosen, listener))
+    job = _Job(release, chosen, ratio, wanted_seeds if ratio else (), stratified, features)
+    with nullcontext() if dry_run else sole_writer(root):
+        outcome = _bring_about(job, force, dry_run, listener)
     if not dry_run:
-        _write(job, survey, listener)
-        _warn_of_stale_files(job, survey.differing, listener)
+        _warn_of_stale_files(job, outcome.replaced, listener)
     return PrepareResult(
         root,
         chosen,
-        survey.images_per_bucket,
-        len(index.class_names),
-        written=len(survey.outstanding),
-        unchanged=survey.unchanged,
+        job.images_per_bucket,
+        len(release.class_names),
+        outcome.written,
+        outcome.unchanged,
+        tuple(of_name.name for of_name in features),
+        release.has_published_split,
     )
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Job:
-    """What is to be there in the end. `seeds` is empty where no splits are wanted."""
+    """What is to be there in the end. `seeds` is empty where no splits are wanted.
 
-    root: Path
-    index: LabeledIndex
+    `images_per_bucket` is filled in as the buckets are read for the first time.
+    """
+
+    release: Release
     buckets: tuple[str, ...]
     test_ratio: float
     seeds: tuple[int, ...]
     stratified: bool
+    features: tuple[ReleasedFeatures, ...]
+    images_per_bucket: dict[str, int] = field(default_factory=dict)
 
-    def bucket_indices(self) -> tuple[Path, bytes]:
-        """The list of the buckets."""
-        return layout.bucket_indices_file(self.root), json.dumps(list(self.buckets)).encode()
+    def bucket_files(self, bucket: str) -> Iterator[Wanted]:
+        """The file list of a bucket, its splits and its features, read anew each time; one is in memory at a time.
 
-    def bucket_files(self, bucket: str, images: Sequence[LabeledImage]) -> Iterator[tuple[Path, bytes]]:
-        """The file list of a bucket, then its splits; only one split is in memory at a time."""
-        lines = filelist_lines(images)
-        yield layout.filelist_file(self.root, bucket), "\n".join(lines).encode()
-        labels = [image.class_index for image in images]
+        After those of the last bucket comes the list of buckets.
+        """
+        # The images are looked for the first time only: the second time their names are enough.
+        images = read_bucket(self.release, bucket, check_images=bucket not in self.images_per_bucket)
+        lines = [line for of_part in images for line in filelist_lines(of_part)]
+        self.images_per_bucket[bucket] = len(lines)
+        yield wanted_bytes(layout.filelist_file(self.release.root, bucket), "\n".join(lines).encode())
+        for folder, split in self.splits(bucket, images):
+            for path, data in split_files(folder / bucket, lines, split, newline_at_end=self.stratified).items():
+                yield wanted_bytes(path, data)
+        for features in self.features:
+            yield from wanted_features(self.release, features, bucket, images)
+        if bucket == self.buckets[-1]:
+            file = layout.bucket_indices_file(self.release.root)
+            yield wanted_bytes(file, json.dumps(list(self.buckets)).encode())
+
+    def splits(self, bucket: str, images: Sequence[Sequence[LabeledImage]]) -> Iterator[tuple[Path, Split]]:
+        """Each split of a bucket with the folder that holds its buckets."""
+        root = self.release.root
+        if self.release.has_published_split:
+            first, second = map(len, images)
+            yield layout.published_split_folder(root), Split(list(range(first)), list(range(first, first + second)))
+            return
+        labels = [image.class_index for of_part in images for image in of_part]
         for seed in self.seeds:
             if self.stratified:
-                split = stratified_split(labels, self.test_ratio, seed)
+                members = lines_by_class(labels, len(self.release.class_names))
+                split = stratified_split(members, self.test_ratio, seed)
             else:
-                split = random_split(len(lines), self.test_ratio, seed)
+                split = random_split(len(labels), self.test_ratio, seed)
             self._check_sides(bucket, split)
-            folder = layout.ratio_split_folder(self.root, self.test_ratio, seed) / bucket
-            yield from split_files(folder, lines, split, newline_at_end=self.stratified).items()
+            yield layout.ratio_split_folder(root, self.test_ratio, seed), split
 
     def _check_sides(self, bucket: str, split: Split) -> None:
         """Raise DatasetError if a side of the split is empty."""
@@ -139,69 +180,25 @@ class _Job:
         )
 
 
-@dataclass
-class _Survey:
-    """How the wanted files compare with those that are there: `outstanding` are missing or differ."""
-
-    images_per_bucket: dict[str, int] = field(default_factory=dict)
-    incomplete_buckets: list[str] = field(default_factory=list)
-    outstanding: set[Path] = field(default_factory=set)
-    differing: list[Path] = field(default_factory=list)
-    unchanged: int = 0
-
-    def compare(self, path: Path, wanted: bytes) -> None:
-        """Note how the file at `path` compares with `wanted`. Raises DatasetError."""
-        found = _read_if_there(path)
-        if found == wanted:
-            self.unchanged += 1
-            return
-        if found is not None:
-            self.differing.append(path)
-        self.outstanding.add(path)
-
-
-def _survey(job: _Job, listener: Listener) -> _Survey:
-    """The first pass: read and check every bucket, compare what is there. Raises DatasetError."""
-    survey = _Survey()
-    for done, bucket in enumerate(job.buckets, 1):
-        images = read_labeled_bucket(job.root, bucket, job.index)
-        survey.images_per_bucket[bucket] = len(images)
-        before = len(survey.outstanding)
-        for path, data in job.bucket_files(bucket, images):
-            survey.compare(path, data)
-        if len(survey.outstanding) > before:
-            survey.incomplete_buckets.append(bucket)
-        listener(Counted("check the labelled images", done, len(job.buckets), "buckets"))
-    survey.compare(*job.bucket_indices())
-    return survey
-
-
-def _write(job: _Job, survey: _Survey, listener: Listener) -> None:
-    """The second pass: write what is outstanding, the list of buckets last. Raises DatasetError."""
-    done = 0
-    for path, data in _files_again(job, survey.incomplete_buckets):
-        if path in survey.outstanding:
-            _write_file(path, data)
-            done += 1
-            listener(Counted("write file lists and splits", done, len(survey.outstanding), "files"))
-
-
-def _files_again(job: _Job, buckets: Iterable[str]) -> Iterator[tuple[Path, bytes]]:
-    """The files of some buckets, made anew to hold one bucket at a time, then the list of all buckets."""
-    for bucket in buckets:
-        # The first pass has seen the images; only their names are needed now.
-        images = read_labeled_bucket(job.root, bucket, job.index, check_images=False)
-        yield from job.bucket_files(bucket, images)
-    yield job.bucket_indices()
+def _bring_about(job: _Job, force: bool, dry_run: bool, listener: Listener) -> Outcome:
+    return bring_about(
+        [partial(job.bucket_files, bucket) for bucket in job.buckets],
+        force=force,
+        dry_run=dry_run,
+        listener=listener,
+        check="check the labelled images",
+        write="write file lists and splits",
+        unit="buckets",
+    )
 
 
 def _warn_of_stale_files(job: _Job, replaced: Sequence[Path], listener: Listener) -> None:
     """Say which files made from replaced file lists are still there: their lines mean other images now."""
-    lists = [bucket for bucket in job.buckets if layout.filelist_file(job.root, bucket) in replaced]
+    lists = [bucket for bucket in job.buckets if layout.filelist_file(job.release.root, bucket) in replaced]
     if not lists:
         return
-    folder = layout.training_folder(job.root)
-    fresh = {layout.ratio_split_folder(job.root, job.test_ratio, seed) for seed in job.seeds}
+    folder = layout.training_folder(job.release.root)
+    fresh = {layout.ratio_split_folder(job.release.root, job.test_ratio, seed) for seed in job.seeds}
     candidates = [
         *sorted(folder.glob("features/*")),
         *(path for path in sorted(folder.glob("*/split_*")) if path not in fresh),
@@ -213,47 +210,48 @@ def _warn_of_stale_files(job: _Job, replaced: Sequence[Path], listener: Listener
 
 
 def _check_arguments(test_ratio: float, seeds: Sequence[int]) -> None:
-    """Raise UsageError for a ratio outside [0, 1) and for seeds that are not distinct ints ≥ 0."""
+    """Raise UsageError for a ratio outside [0, 1) and for seeds that make no sense."""
     if not 0 <= test_ratio < 1:
         raise UsageError(f"--test-ratio {test_ratio} is not in the range 0 ≤ ratio < 1")
-    for seed in seeds:
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise UsageError(f"the seed {seed!r} is not a whole number ≥ 0")
-    if len(set(seeds)) < len(seeds):
-        raise UsageError(f"a seed is given twice: {', '.join(map(str, seeds))}")
+    check_seeds(seeds)
     if test_ratio and not seeds:
         raise UsageError("no seed is given; for no split at all use --test-ratio 0")
 
 
-def _choose_buckets(root: Path, present: list[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
-    """The buckets to prepare, in the order of `present`. Raises UsageError for others, none, or one twice."""
+def _refuse_split_options(
+    release: Release, test_ratio: float | None, seeds: Sequence[int] | None, stratified: bool
+) -> None:
+    """Raise UsageError if the caller asks for a split of a release that comes split."""
+    given = {"--test-ratio": test_ratio is not None, "--seeds": seeds is not None, "--stratified": stratified}
+    refused = ", ".join(option for option, is_given in given.items() if is_given)
+    if refused:
+        train, test = (part.folder.name for part in release.parts)
+        raise UsageError(
+            f"{refused}: {release.root} comes split into {train}/ and {test}/, and that is its iid split\n"
+            f"leave the option out; to split {train}/ at random, name it: --dataset-root {release.root / train}"
+        )
+
+
+def _choose_buckets(release: Release, wanted: Sequence[str] | None, listener: Listener) -> tuple[str, ...]:
+    """The buckets to prepare, in numeric order. Raises UsageError for others, none, or one twice."""
     if wanted is None:
-        return tuple(present)
-    # A lone string is a sequence of its digits: "10" would mean buckets 1 and 0.
-    names = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
-    unknown = [name for name in names if name not in present]
-    if unknown:
-        raise UsageError(f"{root} has no bucket {', '.join(unknown)}; it has {', '.join(present)}")
-    if not names:
-        raise UsageError("--buckets names no bucket; leave it out for all")
-    if len(set(names)) < len(names):
-        raise UsageError(f"--buckets names one twice: {', '.join(names)}")
-    return tuple(name for name in present if name in names)
+        return _default_buckets(release, listener)
+    return choose_buckets(release.root, release.buckets, wanted)
 
 
-def _read_if_there(path: Path) -> bytes | None:
-    """The bytes of `path`, or None where there is no such file. Raises DatasetError."""
+def _default_buckets(release: Release, listener: Listener) -> tuple[str, ...]:
+    """All buckets, or those that the folder was prepared with before."""
+    if release.unpaired:
+        left = ", ".join(release.unpaired)
+        listener(Message(f"not both in train and in test, so left out: bucket {left}", warning=True))
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    """Write `data` to `path` whole or not at all. Raises DatasetError."""
-    try:
-        write_bytes(path, data)
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be written: {error.strerror}") from None
+        before = layout.read_bucket_indices(release.root)
+    except DatasetError:
+        return release.buckets  # not prepared, or to be replaced: the difference is told where the file is compared
+    if not set(before) <= set(release.buckets):
+        return release.buckets
+    left_out = [name for name in release.buckets if name not in before]
+    if left_out:
+        names = ", ".join(left_out)
+        listener(Message(f"bucket_indices.json is there without bucket {names}: left out (--buckets takes it in)"))
+    return tuple(name for name in release.buckets if name in before)

@@ -4,7 +4,7 @@ Pure functions: they read and write nothing.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -33,25 +33,32 @@ def random_split(num_images: int, test_ratio: float, seed: int) -> Split:
     return Split(order[:num_train], order[num_train:])
 
 
-def stratified_split(labels: Sequence[int], test_ratio: float, seed: int) -> Split:
-    """As the published few-shot split, with int(n_class · test_ratio) images of each class to the test set.
+def few_shot_split(members: Sequence[Sequence[int]], shot: int, seed: int) -> Split:
+    """The published few-shot split of a bucket: `shot` images of each class to train on, the rest to test on.
 
-    `labels` are the class indices of the bucket's lines. For each class in the order of the index its line
-    numbers are shuffled with a generator seeded anew; both sides are shuffled once more at the end, without
-    seeding again.
+    `members` are the line numbers of each class, in file order, the classes in the order of their index, absent ones
+    too (`lines_by_class`). Each class is shuffled with a generator seeded anew; both sides are shuffled once more at
+    the end, without seeding again.
     """
-    train: list[int] = []
-    test: list[int] = []
-    generator = Random()
-    for members in _lines_by_class(labels):
-        generator.seed(seed)
-        generator.shuffle(members)
-        num_test = int(len(members) * test_ratio)
-        test += members[:num_test]
-        train += members[num_test:]
-    generator.shuffle(train)
-    generator.shuffle(test)
-    return Split(train, test)
+    return _split_by_class(members, lambda order: (order[:shot], order[shot:]), seed)
+
+
+def stratified_split(members: Sequence[Sequence[int]], test_ratio: float, seed: int) -> Split:
+    """As `few_shot_split`, with the first int(n_class · test_ratio) images of each class to the test set."""
+
+    def cut(order: list[int]) -> tuple[list[int], list[int]]:
+        num_test = int(len(order) * test_ratio)
+        return order[num_test:], order[:num_test]
+
+    return _split_by_class(members, cut, seed)
+
+
+def lines_by_class(labels: Sequence[int], num_classes: int) -> list[list[int]]:
+    """The line numbers of each class, in file order; the classes in the order of their index, absent ones empty."""
+    members: list[list[int]] = [[] for _ in range(num_classes)]
+    for number, label in enumerate(labels):
+        members[label].append(number)
+    return members
 
 
 def split_files(folder: Path, lines: Sequence[str], split: Split, *, newline_at_end: bool) -> dict[Path, bytes]:
@@ -67,9 +74,21 @@ def split_files(folder: Path, lines: Sequence[str], split: Split, *, newline_at_
     return files
 
 
-def _lines_by_class(labels: Sequence[int]) -> list[list[int]]:
-    """The line numbers of each class that occurs, in file order; the classes in the order of their index."""
-    members: dict[int, list[int]] = {}
-    for number, label in enumerate(labels):
-        members.setdefault(label, []).append(number)
-    return [members[label] for label in sorted(members)]
+def _split_by_class(
+    members: Sequence[Sequence[int]], cut: Callable[[list[int]], tuple[list[int], list[int]]], seed: int
+) -> Split:
+    """`cut` gives the train and the test part of a class's shuffled line numbers."""
+    train: list[int] = []
+    test: list[int] = []
+    generator = Random()
+    for lines in members:
+        order = list(lines)
+        # An absent class seeds too: what the last one left of the generator decides the shuffles at the end.
+        generator.seed(seed)
+        generator.shuffle(order)
+        to_train, to_test = cut(order)
+        train += to_train
+        test += to_test
+    generator.shuffle(train)
+    generator.shuffle(test)
+    return Split(train, test)

@@ -22,7 +22,7 @@ from clearctl.models.augments import build_augments
 from clearctl.models.classifier import build_classifier
 from clearctl.models.fit import find_misfit, randomness_kept
 from clearctl.models.losses import build_criterion
-from clearctl.progress import Listener, Message
+from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.augment import BatchAugment, SoftLabelLoss, mixing_fault
 from clearctl.strategies.benchmark import build_benchmark
 from clearctl.strategies.build import build_strategy, check_against_stream
@@ -68,11 +68,16 @@ def open_config(
     return config
 
 
-def build_stream(config: Config) -> Stream:
+def build_stream(config: Config, listener: Listener = ignore) -> Stream:
     """Read the stream that the scenario describes. Raises DatasetError."""
     scenario = config.values["scenario"]
+    root = Path(scenario["dataset_root"])
+    if scenario.get("evaluation_protocol") == "iid" and not scenario.get("shot") and layout.has_published_split(root):
+        listener(
+            Message("train and test are the release's own split: scenario.seed and scenario.test_ratio play no part")
+        )
     return read_stream(
-        Path(scenario["dataset_root"]),
+        root,
         protocol=scenario.get("evaluation_protocol", "streaming"),
         seed=scenario.get("seed"),
         shot=scenario.get("shot"),

@@ -61,7 +61,7 @@ def train(
     opened = open_config(config, overrides=tuple(overrides), seed=seed, work_dir=work_dir, dataset_root=dataset_root)
     target = resolve_device(device)
     seed_everything(opened.values["seed"])
-    stream = build_stream(opened)
+    stream = build_stream(opened, listener)
     model = build_model(opened, stream, listener).to(target)
 
     run = rundir.create(Path(opened.values["work_dir"]), opened.values["seed"])

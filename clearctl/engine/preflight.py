@@ -8,6 +8,7 @@ from clearctl import layout
 from clearctl.config.check import check
 from clearctl.config.findings import Fault
 from clearctl.config.load import Config, load
+from clearctl.data.stream import iid_split_command, iid_split_folder
 from clearctl.engine.catalogue import CATALOGUE
 from clearctl.errors import ConfigError, DatasetError
 from clearctl.strategies.build import check_against_stream
@@ -66,8 +67,7 @@ def _dataset_faults(config: Config, root: Path) -> list[Fault]:
             add("scenario.shot" if scenario.get("shot") else "scenario.seed", fault)
     feature_type = scenario.get("feature_type")
     if feature_type and not layout.features_folder(root, feature_type).is_dir():
-        folder = layout.features_folder(root, feature_type).parent
-        names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+        folder, names = layout.features_folder(root, feature_type).parent, layout.feature_names(root)
         add(
             "scenario.feature_type", f"no features {feature_type!r} in {folder}: there are {', '.join(names) or 'none'}"
         )
@@ -83,15 +83,12 @@ def _split_fault(root: Path, scenario: dict[str, object], buckets: list[str]) ->
     """What is wrong with the split that the iid protocol names, with the command that makes it."""
     seed, shot, ratio = scenario["seed"], scenario.get("shot"), scenario.get("test_ratio", 0.3)
     assert isinstance(seed, int)
-    if isinstance(shot, int):
-        split = layout.shot_split_folder(root, shot, seed)
-        command = f"make-fewshot --dataset-root {root} --shot {shot} --seed {seed}"
-    else:
-        assert isinstance(ratio, float)
-        split = layout.ratio_split_folder(root, ratio, seed)
-        command = f"prepare-avalanche --dataset-root {root} --test-ratio {ratio} --seeds {seed}"
+    assert isinstance(ratio, float)
+    assert isinstance(shot, int | None)
+    split = iid_split_folder(root, ratio, shot, seed)
     if all((split / name).is_dir() for name in buckets):
         return None
     seeds = sorted(entry.name.removeprefix("split_") for entry in split.parent.glob("split_*"))
     there = ", ".join(seeds) or "none"
-    return f"no split of seed {seed} in {split.parent}: there are {there}; make it with `clearctl {command}`"
+    command = iid_split_command(root, ratio, shot, seed)
+    return f"no split of seed {seed} in {split.parent}: there are {there}; make it with `{command}`"

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from clearctl.cli import app
 
-COMMANDS = ("demo", "prepare-avalanche", "train", "eval")
+COMMANDS = ("demo", "prepare-avalanche", "make-fewshot", "train", "eval")
 ROOT = Path(__file__).parents[2]
 
 TINY = """

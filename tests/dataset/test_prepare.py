@@ -5,82 +5,22 @@ import random
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published import prepared, published, stamps
 
+from clearctl import layout
+from clearctl.dataset.fewshot import make_fewshot
 from clearctl.dataset.prepare import prepare_avalanche
-from clearctl.dataset.splits import random_split, stratified_split
+from clearctl.dataset.splits import lines_by_class, random_split, stratified_split
 from clearctl.errors import DatasetError, UsageError
 from clearctl.progress import Counted, Message
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-def prepared(root: Path) -> dict[str, bytes]:
-    """All files below training_folder, by path relative to it."""
-    folder = root / "training_folder"
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def stamps(root: Path) -> dict[str, tuple[int, int]]:
-    """(inode, time of change in ns) of everything below training_folder, folders too."""
-    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in root.rglob("training_folder/**")}
-
-
-def published_lines(root: Path) -> dict[str, list[str]]:
-    """The lines of all.txt, written as the procedure is described, with nothing of clearctl's."""
-    names = (root / "class_names.txt").read_text().split("\n")
-    metadata = json.loads((root / "labeled_metadata.json").read_text())
-    lines = {}
-    for bucket in sorted(metadata, key=int):
-        lines[bucket] = []
-        for name in metadata[bucket]:
-            with open(root / metadata[bucket][name]) as file:
-                for record in json.load(file).values():
-                    lines[bucket].append(record["IMG_PATH"] + " " + str(names.index(name)))
-    return lines
-
-
-def published(root: Path, test_ratio: float, seeds, stratified: bool = False) -> dict[str, bytes]:
-    """All files of a prepared folder, by the published procedures with the module's own generator."""
-    lines = published_lines(root)
-    files = {"bucket_indices.json": json.dumps(list(lines))}
-    for bucket, rows in lines.items():
-        files[f"filelists/{bucket}/all.txt"] = "\n".join(rows)
-        for seed in seeds:
-            procedure = published_stratified if stratified else published_random
-            train, test = procedure(rows, test_ratio, seed)
-            folder = f"testset_ratio_{test_ratio}/split_{seed}/{bucket}"
-            for side, numbers in (("train", train), ("test", test)):
-                text = "\n".join([rows[number] for number in numbers])
-                files[f"{folder}/{side}.txt"] = text + "\n" if stratified else text
-                files[f"{folder}/{side}_indices.json"] = json.dumps(numbers)
-    return {name: text.encode() for name, text in files.items()}
-
-
-def published_random(rows, test_ratio, seed):
-    random.seed(seed)
-    order = list(range(len(rows)))
-    random.shuffle(order)
-    size = int(len(rows) * test_ratio)
-    return order[: len(rows) - size], order[len(rows) - size :]
-
-
-def published_stratified(rows, test_ratio, seed):
-    train, test = [], []
-    for index in sorted({int(row.split(" ")[-1]) for row in rows}):
-        members = [number for number, row in enumerate(rows) if int(row.split(" ")[-1]) == index]
-        random.seed(seed)
-        random.shuffle(members)
-        size = int(len(members) * test_ratio)
-        test.extend(members[:size])
-        train.extend(members[size:])
-    random.shuffle(train)
-    random.shuffle(test)
-    return train, test
 
 
 @pytest.mark.parametrize("stratified", [False, True])
@@ -365,8 +305,9 @@ def test_splits_partition_and_repeat(labels, test_ratio, seed):
     plain = random_split(len(labels), test_ratio, seed)
     assert len(plain.test) == int(len(labels) * test_ratio)
     assert plain == random_split(len(labels), test_ratio, seed)
-    stratified = stratified_split(labels, test_ratio, seed)
-    assert stratified == stratified_split(labels, test_ratio, seed)
+    members = lines_by_class(labels, 6)
+    stratified = stratified_split(members, test_ratio, seed)
+    assert stratified == stratified_split(members, test_ratio, seed)
     for label in set(labels):
         in_test = sum(labels[number] == label for number in stratified.test)
         assert in_test == int(labels.count(label) * test_ratio)
@@ -395,3 +336,48 @@ def fake_folder(root: Path) -> Path:
         (root / f"{name}.json").write_text(json.dumps(records))
     (root / "labeled_metadata.json").write_text(json.dumps({"0": {name: f"{name}.json" for name in classes}}))
     return root
+
+
+def test_two_commands_on_one_folder(clear_folder):
+    root = clear_folder()
+    program = textwrap.dedent(
+        """
+        import pathlib, sys
+        from clearctl.lock import held
+        with held(pathlib.Path(sys.argv[1])):
+            print(flush=True)
+            input()
+        """
+    )
+    arguments = [sys.executable, "-c", program, str(root / ".clearctl.lock")]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=REPOSITORY) as holder:
+        holder.stdout.readline()
+        for command in (prepare_avalanche, make_fewshot):
+            if command is make_fewshot:
+                layout.bucket_indices_file(root).parent.mkdir()
+                layout.bucket_indices_file(root).write_text('["0"]')
+            with pytest.raises(DatasetError, match=f"is being changed by process {holder.pid}\n"):
+                command(root)
+        layout.bucket_indices_file(root).unlink()
+        assert prepare_avalanche(root, dry_run=True).written > 0
+        assert list((root / "training_folder").iterdir()) == []
+        holder.communicate(b"\n")
+    assert prepare_avalanche(root).written > 0
+    assert not (root / ".clearctl.lock").exists()
+
+
+def test_killed_at_any_moment_leaves_whole_files_and_goes_on(clear_folder):
+    root = clear_folder(buckets=tuple(map(str, range(6))))
+    expected = published(root, 0.3, range(5))
+    program = "import sys; from clearctl.dataset.prepare import prepare_avalanche; prepare_avalanche(sys.argv[1])"
+    for least in (1, 20, 60):
+        process = subprocess.Popen([sys.executable, "-c", program, str(root)], cwd=REPOSITORY)
+        while process.poll() is None and len(prepared(root)) < least:
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+        whole = {name: data for name, data in prepared(root).items() if not name.endswith(".tmp")}
+        assert len(whole) >= least - 1
+        assert whole.items() <= expected.items()
+    prepare_avalanche(root)
+    assert {name: data for name, data in prepared(root).items() if not name.endswith(".tmp")} == expected

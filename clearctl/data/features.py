@@ -1,0 +1,82 @@
+"""The files that hold extracted features, read and written.
+
+training_folder/features/<name>/<bucket>/all.pth   (float32 [N, D], list of N ints), row i is line i of all.txt
+features/<name>/<bucket>/<class>.pth               {id: tensor [D]}, as releases ship them
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from clearctl import layout
+from clearctl.atomic import write_with
+from clearctl.errors import DatasetError
+
+
+def read_features(
+    root: Path, name: str, bucket: str, listed: Sequence[tuple[str, int]]
+) -> tuple[torch.Tensor, list[int]]:
+    """(x [N, D] float32, N class indices) of a bucket, checked against its file list `listed`. Raises DatasetError."""
+    file = layout.features_file(root, name, bucket)
+    if not file.exists():
+        present = ", ".join(layout.feature_names(root)) or "none"
+        raise DatasetError(f"no features {name!r}: {file} is missing\nfeatures there: {present}")
+    x, targets = load_features(file)
+    if x.shape[0] != len(listed):
+        shape = tuple(x.shape)
+        raise DatasetError(f"{file}: features have shape {shape}, but the bucket's file list has {len(listed)} images")
+    if targets != [label for _, label in listed]:
+        raise DatasetError(f"{file}: its labels are not those of the bucket's file list")
+    return x, targets
+
+
+def load_features(file: Path) -> tuple[torch.Tensor, list[int]]:
+    """(x [N, D] float32, N class indices) as they are in `file`. Raises DatasetError for a file that holds no such."""
+    try:
+        # Older tools stored the labels as numpy integers; nothing beyond those is unpickled.
+        with torch.serialization.safe_globals(_numpy_integers()):
+            x, labels = torch.load(file, map_location="cpu", weights_only=True)
+        targets = [int(label) for label in labels]
+        shape = tuple(x.shape)
+    except Exception as error:
+        reason = (str(error) or "it is empty").splitlines()[0]
+        raise DatasetError(f"{file} is not (tensor [N, D], list of N ints): {reason}") from None
+    if len(shape) != 2 or shape[0] != len(targets):
+        raise DatasetError(
+            f"{file}: features have shape {shape} for {len(targets)} labels, expected [N, D] for N labels"
+        )
+    return x.float(), targets
+
+
+def save_features(file: Path, x: torch.Tensor, targets: Sequence[int]) -> None:
+    """Write x [N, D] and its N class indices whole or not at all; the same rows give the same bytes. Raises OSError."""
+    value = (x.detach().to("cpu", torch.float32).contiguous(), [int(label) for label in targets])
+
+    def save(path: Path) -> None:
+        with path.open("wb") as target:  # given a path, torch.save would put the temporary name into the file
+            torch.save(value, target)
+
+    write_with(file, save)
+
+
+def load_released_features(file: Path) -> dict[str, torch.Tensor]:
+    """{id: tensor [D]} of one class in one bucket. Raises DatasetError for a file that holds no such."""
+    try:
+        value = torch.load(file, map_location="cpu", weights_only=True)
+        return {str(key): torch.as_tensor(row).float() for key, row in value.items()}
+    except FileNotFoundError:
+        raise DatasetError(f"{file} is missing") from None
+    except Exception as error:
+        reason = (str(error) or "it is empty").splitlines()[0]
+        raise DatasetError(f"{file} is not {{id: tensor [D]}}: {reason}") from None
+
+
+def _numpy_integers() -> list[Any]:
+    """What a pickled numpy integer is made of, under the name of numpy 1 and of numpy 2."""
+    make_scalar = np.int64(0).__reduce__()[0]
+    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+    dtypes = [type(np.dtype(kind)) for kind in (np.int32, np.int64)]
+    return [*((make_scalar, name) for name in names), np.dtype, *dtypes]

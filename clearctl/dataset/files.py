@@ -1,0 +1,131 @@
+"""Bring about the files that a command is to leave behind: all checked before the first is written, each whole or not.
+
+Two passes over units (buckets) that make their files anew each time, so that no more than one unit is in memory: the
+first compares what is wanted with what is there, the second writes what is not there.
+"""
+
+import errno
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from clearctl import layout, lock
+from clearctl.atomic import write_bytes
+from clearctl.errors import DatasetError
+from clearctl.progress import Counted, Listener
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file that is to be there: `is_in` tells of an existing file whether it is it, `write` writes it whole.
+
+    Both may raise OSError.
+    """
+
+    path: Path
+    is_in: Callable[[Path], bool]
+    write: Callable[[Path], None]
+
+
+Unit = Callable[[], Iterable[Wanted]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was done, or would be in a dry run.
+
+    `written` and `unchanged` count files: those made or replaced, and those that were there already. `replaced` are
+    those that were there with other contents.
+    """
+
+    written: int
+    unchanged: int
+    replaced: tuple[Path, ...]
+
+
+def wanted_bytes(path: Path, data: bytes) -> Wanted:
+    """A file that is to hold `data`."""
+    return Wanted(path, lambda there: there.read_bytes() == data, lambda target: write_bytes(target, data))
+
+
+def bring_about(
+    units: Sequence[Unit], *, force: bool, dry_run: bool, listener: Listener, check: str, write: str, unit: str
+) -> Outcome:
+    """Make every file of every unit be there; the units' order is the order of writing.
+
+    `check` and `write` name the two passes to the `listener`, `unit` what the first counts. Without `force` a file that
+    is there with other contents is a DatasetError, before anything is written; so are files that cannot be read or
+    written. Units that raise end it as they are.
+    """
+    outstanding: dict[Unit, set[Path]] = {}
+    differing: list[Path] = []
+    unchanged = 0
+    for done, wanted_of in enumerate(units, 1):
+        missing = set()
+        for wanted in wanted_of():
+            found = _found(wanted)
+            if found:
+                unchanged += 1
+                continue
+            if found is not None:
+                differing.append(wanted.path)
+            missing.add(wanted.path)
+        if missing:
+            outstanding[wanted_of] = missing
+        listener(Counted(check, done, len(units), unit))
+    if differing and not force:
+        raise DatasetError(
+            f"{differing[0]} is there already, with other contents\n"
+            f"nothing was written; files that differ: {len(differing)}; use --force to replace them"
+        )
+    total = sum(len(paths) for paths in outstanding.values())
+    if not dry_run:
+        for done, wanted in enumerate(_still_wanted(outstanding), 1):
+            _write(wanted)
+            listener(Counted(write, done, total, "files"))
+    return Outcome(total, unchanged, tuple(differing))
+
+
+@contextmanager
+def sole_writer(root: Path) -> Iterator[None]:
+    """Let no second command change the dataset folder `root` meanwhile. Raises DatasetError, naming the other's pid.
+
+    In a folder that cannot be written the lock is left out: nothing can be changed there but through links.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock.held(layout.lock_file(root)))
+        except lock.HeldError as error:
+            holder = f"process {error.pid}" if error.pid else "another process"
+            raise DatasetError(
+                f"{root} is being changed by {holder}\nwait for it to end, then run this again"
+            ) from None
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise DatasetError(f"{layout.lock_file(root)} cannot be written: {error.strerror}") from None
+        yield
+
+
+def _still_wanted(outstanding: Mapping[Unit, set[Path]]) -> Iterator[Wanted]:
+    for wanted_of, paths in outstanding.items():
+        for wanted in wanted_of():
+            if wanted.path in paths:
+                yield wanted
+
+
+def _found(wanted: Wanted) -> bool | None:
+    """Whether the file is there with the right contents; None where there is none. Raises DatasetError."""
+    try:
+        return wanted.is_in(wanted.path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DatasetError(f"{wanted.path} cannot be read: {error.strerror}") from None
+
+
+def _write(wanted: Wanted) -> None:
+    try:
+        wanted.write(wanted.path)
+    except OSError as error:
+        raise DatasetError(f"{wanted.path} cannot be written: {error.strerror}") from None

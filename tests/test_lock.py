@@ -1,0 +1,89 @@
+"""The lock file: one holder at a time, its pid told, nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clearctl import lock
+
+HOLD = """
+import sys
+from pathlib import Path
+from clearctl import lock
+with lock.held(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+TRY = """
+import sys
+from pathlib import Path
+from clearctl import lock
+inside, rounds = Path(sys.argv[1]).with_name("inside"), 0
+while rounds < 200:
+    try:
+        with lock.held(Path(sys.argv[1])):
+            inside.mkdir()  # fails where another process is inside too
+            inside.rmdir()
+            rounds += 1
+    except lock.HeldError:
+        pass
+"""
+
+
+def holder(path: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_process_is_told_who_holds_it(tmp_path):
+    path = tmp_path / "folder" / "lock"
+    with holder(path) as process:
+        with pytest.raises(lock.HeldError) as error, lock.held(path):
+            raise AssertionError("held twice")
+        assert error.value.pid == process.pid
+        process.communicate("")
+    assert not path.exists()
+
+
+def test_a_killed_holder_holds_nobody_up(tmp_path):
+    path = tmp_path / "lock"
+    with holder(path) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert path.exists()
+    with lock.held(path):
+        assert path.read_text() == f"{os.getpid()}\n"
+    assert not path.exists()
+
+
+def test_it_is_let_go_of_when_the_body_fails(tmp_path):
+    path = tmp_path / "lock"
+    with pytest.raises(ZeroDivisionError), lock.held(path):
+        _ = 1 / 0
+    with lock.held(path):
+        pass
+
+
+def test_a_folder_that_cannot_hold_it(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"), lock.held(tmp_path / "file" / "lock"):
+        pass
+
+
+def test_two_processes_are_never_inside_together(tmp_path):
+    """Removing the file at the end must not let a second process in beside a third."""
+    processes = [
+        subprocess.Popen([sys.executable, "-c", TRY, str(tmp_path / "lock")], stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    for process in processes:
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 0, told
