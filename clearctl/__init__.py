@@ -1,15 +1,19 @@
 """clearctl: prepare, train, evaluate and report on the CLEAR continual-learning benchmark.
 
-Every command is also a function here, with plain arguments: `prepare_avalanche`, `make_fewshot`, `train`, `evaluate`.
-They are imported when first used, so that `import clearctl` stays quick.
+Every command is also a function here, with plain arguments: `download`, `prepare_avalanche`, `make_fewshot`,
+`rebuild_by_metadata`, `verify`, `train`, `evaluate`. They are imported when first used, so that
+`import clearctl` stays quick.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clearctl.dataset.download import download
     from clearctl.dataset.fewshot import make_fewshot
     from clearctl.dataset.prepare import prepare_avalanche
+    from clearctl.dataset.rebuild import rebuild_by_metadata
+    from clearctl.dataset.verify import verify
     from clearctl.engine.evaluate import evaluate
     from clearctl.engine.loop import train
 
@@ -17,17 +21,23 @@ __version__ = "0.1.0"
 
 __all__ = [
     "__version__",
+    "download",
     "evaluate",
     "make_fewshot",
     "prepare_avalanche",
+    "rebuild_by_metadata",
     "train",
+    "verify",
 ]
 
 _HOMES = {
+    "download": "clearctl.dataset.download",
     "evaluate": "clearctl.engine.evaluate",
     "make_fewshot": "clearctl.dataset.fewshot",
     "prepare_avalanche": "clearctl.dataset.prepare",
+    "rebuild_by_metadata": "clearctl.dataset.rebuild",
     "train": "clearctl.engine.loop",
+    "verify": "clearctl.dataset.verify",
 }
 
 

@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Write `data` to `path` whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)

@@ -33,6 +33,8 @@ DEFAULT_ROOT = Path("dataset/CLEAR-10-PUBLIC")
 ROOT_VARIABLE = "CLEARCTL_DATASET_ROOT"
 TRAIN_FOLDERS = ("train", "train_image_only")
 TEST_FOLDER = "test"
+# Of a bucket's name and of a class index; Python itself refuses to read numbers of thousands of digits.
+_MAX_DIGITS = 9
 
 
 def default_root() -> Path:
@@ -59,6 +61,11 @@ def labeled_folders(root: Path) -> list[Path]:
     for folder in folders:
         require_clear(folder)
     return folders
+
+
+def is_bucket_name(name: str) -> bool:
+    """Whether `name` is a number, as the names of buckets are."""
+    return name.isascii() and name.isdecimal() and len(name) <= _MAX_DIGITS
 
 
 def class_names_file(root: Path) -> Path:
@@ -135,6 +142,11 @@ def features_file(root: Path, name: str, bucket: str) -> Path:
     return features_folder(root, name) / bucket / "all.pth"
 
 
+def extraction_file(root: Path, name: str) -> Path:
+    """How the features called `name` were made, and which buckets are done."""
+    return features_folder(root, name) / "extraction.json"
+
+
 def require_root(root: Path) -> None:
     """Raise DatasetError unless `root` is a folder."""
     if not root.is_dir():
@@ -159,7 +171,7 @@ def read_json(path: Path) -> Any:
     """The value in the JSON file `path`."""
     try:
         return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not JSON, a number without end, or nested without end
         raise DatasetError(f"{path} is not JSON: {error}") from None
 
 
@@ -213,7 +225,7 @@ def read_filelist(path: Path) -> list[tuple[str, int]]:
     samples = []
     for number, line in enumerate(_lines(text), 1):
         image, separator, label = line.rpartition(" ")
-        if not separator or not label.isdecimal():
+        if not separator or not label.isdecimal() or len(label) > _MAX_DIGITS:
             raise DatasetError(f"{path}, line {number}: expected `path class-index`, found {line!r}")
         samples.append((image, int(label)))
     return samples

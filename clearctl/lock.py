@@ -1,10 +1,13 @@
 """A lock file that one process holds at a time, and that says which."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from clearctl.errors import ClearctlError
 
 
 class HeldError(Exception):
@@ -31,6 +34,24 @@ def held(path: Path) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         os.close(handle)
+
+
+@contextmanager
+def sole_writer(path: Path, what: Path, error: type[ClearctlError]) -> Iterator[None]:
+    """Hold the lock file `path` while `what` is changed; where another process holds it, raise `error`, naming its pid.
+
+    In a folder that cannot be written the lock is left out: nothing can be changed there but through links.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(path))
+        except HeldError as other:
+            holder = f"process {other.pid}" if other.pid else "another process"
+            raise error(f"{what} is being changed by {holder}\nwait for it to end, then run this again") from None
+        except OSError as fault:
+            if fault.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise error(f"{path} cannot be written: {fault.strerror}") from None
+        yield
 
 
 def _locked(path: Path) -> int:

@@ -1,5 +1,7 @@
 """What a long operation tells whoever listens: plain events, so that the library draws nothing itself."""
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -75,3 +77,24 @@ Listener: TypeAlias = Callable[[Event], None]
 
 def ignore(event: Event) -> None:
     """Listen to nothing: the default of every library call."""
+
+
+def rarely(listener: Listener, period_s: float = 0.1) -> Listener:
+    """A listener that passes on to `listener` one Counted in `period_s` at most, but always the last, and all else."""
+    said_at = -math.inf
+
+    def tell(event: Event) -> None:
+        nonlocal said_at
+        now = time.monotonic()
+        if isinstance(event, Counted) and event.done < event.total:
+            if now - said_at < period_s:
+                return
+            said_at = now
+        listener(event)
+
+    return tell
+
+
+def megabytes(size_bytes: int) -> int:
+    """Whole MB for a Counted, rounded up, so that only nothing is 0."""
+    return -(-size_bytes // 1_000_000)

@@ -137,3 +137,31 @@ def test_bad_line_of_a_filelist(tmp_path, line):
 def test_empty_filelist(tmp_path):
     with pytest.raises(DatasetError, match="lists no images"):
         layout.read_filelist(write(tmp_path / "all.txt", "\n"))
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "[" * 100_000])
+def test_json_that_python_itself_refuses(tmp_path, text):
+    with pytest.raises(DatasetError, match=r"a\.json is not JSON"):
+        layout.read_json(write(tmp_path / "a.json", text))
+
+
+def test_a_class_index_of_thousands_of_digits(tmp_path):
+    with pytest.raises(DatasetError, match="line 1: expected `path class-index`"):
+        layout.read_filelist(write(tmp_path / "all.txt", f"images/a.jpg {'1' * 5000}"))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"), [("0", True), ("10", True), ("", False), ("²", False), ("-1", False), ("1" * 5000, False)]
+)
+def test_names_of_buckets(name, is_one):
+    assert layout.is_bucket_name(name) is is_one
+
+
+def test_labeled_folders_of_either_layout(clear_folder, later_folder):
+    root = clear_folder(images=1)
+    assert layout.labeled_folders(root) == [root]
+    root = later_folder(images=1)
+    assert layout.labeled_folders(root) == [root / "train", root / "test"]
+    assert layout.class_names_file(root) == root / "train/class_names.txt"
+    (root / "train").rename(root / "train_image_only")
+    assert layout.labeled_folders(root) == [root / "train_image_only", root / "test"]

@@ -11,10 +11,13 @@ from clearctl import __version__
 from clearctl.cli.config import config
 from clearctl.cli.console import hush_libraries, output
 from clearctl.cli.demo import demo
+from clearctl.cli.download import download
 from clearctl.cli.evaluate import evaluate
 from clearctl.cli.fewshot import make_fewshot
 from clearctl.cli.prepare import prepare_avalanche
+from clearctl.cli.rebuild import rebuild_by_metadata
 from clearctl.cli.train import train
+from clearctl.cli.verify import verify
 
 app = typer.Typer(
     name="clearctl",
@@ -61,8 +64,11 @@ def main(
 
 
 app.command("demo")(demo)
+app.command("download")(download)
 app.command("prepare-avalanche")(prepare_avalanche)
 app.command("make-fewshot")(make_fewshot)
+app.command("rebuild-by-metadata")(rebuild_by_metadata)
+app.command("verify")(verify)
 app.command("train")(train)
 app.command("eval")(evaluate)
 app.add_typer(config)

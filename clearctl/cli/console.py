@@ -92,7 +92,7 @@ def reporting_errors(command: Command) -> Command:
         except ClearctlError as error:
             output.fail(error, error.exit_code, REPORT if error.exit_code == 1 else "")
         except KeyboardInterrupt:
-            output.stderr.print("interrupted: what was finished is on disk; the same command starts anew")
+            output.stderr.print("interrupted: what was finished is on disk; run the same command again")
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             raise typer.Exit(0) from None

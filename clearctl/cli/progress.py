@@ -30,6 +30,7 @@ class Display:
             speed_estimate_period=60.0,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._began: dict[str, tuple[float, int]] = {}  # of each Counted work: when it was first told, and how far
 
     def __enter__(self) -> "Display":
         self._bar.start()
@@ -78,11 +79,22 @@ class Display:
         )
 
     def _counted(self, event: Counted) -> None:
-        detail = f"{event.done:,}/{event.total:,} {event.unit}"
+        rate = self._rate(event)
+        detail = f"{event.done:,}/{event.total:,} {event.unit}{_per_second(rate, event.unit)}"
         if self.live:
             self._update(event.work, event.work, event.done, event.total, detail)
         elif self._time_to_speak():
-            self.output.message(f"{event.work}: {detail}")
+            left = f"  {duration((event.total - event.done) / rate)} left" if rate else ""
+            self.output.message(f"{event.work}: {detail}{left}")
+
+    def _rate(self, event: Counted) -> float:
+        """Units a second since the work was first told of; 0 where that is too short ago to say."""
+        now = time.monotonic()
+        began, first = self._began.get(event.work, (now, event.done))
+        if event.done < first:  # started over
+            began, first = now, event.done
+        self._began[event.work] = began, first
+        return (event.done - first) / (now - began) if now - began >= 1.0 else 0.0
 
     def _update(self, task: str, description: str, done: float, total: float, detail: str) -> None:
         if task not in self._tasks:
@@ -99,6 +111,13 @@ class Display:
             return False
         self._said_at = time.monotonic()
         return True
+
+
+def _per_second(rate: float, unit: str) -> str:
+    """`  12.5 MB/s`, or nothing where it would be 0."""
+    if rate < 0.05:
+        return ""
+    return f"  {rate:,.0f} {unit}/s" if rate >= 100 else f"  {rate:.1f} {unit}/s"
 
 
 def _place(event: TrainStep | EpochDone) -> str:

@@ -4,7 +4,8 @@ training_folder/features/<name>/<bucket>/all.pth   (float32 [N, D], list of N in
 features/<name>/<bucket>/<class>.pth               {id: tensor [D]}, as releases ship them
 """
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from clearctl import layout
-from clearctl.atomic import write_with
+from clearctl.atomic import write_bytes
 from clearctl.errors import DatasetError
 
 
@@ -53,13 +54,7 @@ def load_features(file: Path) -> tuple[torch.Tensor, list[int]]:
 
 def save_features(file: Path, x: torch.Tensor, targets: Sequence[int]) -> None:
     """Write x [N, D] and its N class indices whole or not at all; the same rows give the same bytes. Raises OSError."""
-    value = (x.detach().to("cpu", torch.float32).contiguous(), [int(label) for label in targets])
-
-    def save(path: Path) -> None:
-        with path.open("wb") as target:  # given a path, torch.save would put the temporary name into the file
-            torch.save(value, target)
-
-    write_with(file, save)
+    _save(file, (x.detach().to("cpu", torch.float32).contiguous(), [int(label) for label in targets]))
 
 
 def load_released_features(file: Path) -> dict[str, torch.Tensor]:
@@ -72,6 +67,19 @@ def load_released_features(file: Path) -> dict[str, torch.Tensor]:
     except Exception as error:
         reason = (str(error) or "it is empty").splitlines()[0]
         raise DatasetError(f"{file} is not {{id: tensor [D]}}: {reason}") from None
+
+
+def save_released_features(file: Path, rows: Mapping[str, torch.Tensor]) -> None:
+    """Write {id: tensor [D]} of one class in one bucket whole or not at all. Raises OSError."""
+    # A row alone: a view would be saved with all the rows beside it.
+    _save(file, {key: row.detach().to("cpu", torch.float32).clone() for key, row in rows.items()})
+
+
+def _save(file: Path, value: Any) -> None:
+    # Not to the file itself: torch.save would put its temporary name into it, and hide why a disk refuses.
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    write_bytes(file, buffer.getbuffer())
 
 
 def _numpy_integers() -> list[Any]:

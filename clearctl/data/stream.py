@@ -79,7 +79,7 @@ def read_stream(
         everything = list(range(len(listed)))
         parts = layout.read_split(split / name, listed) if split else (everything, everything)
         if feature_type is None:
-            _require_images(root, name, [path for path, _ in listed])
+            require_images(root, name, [path for path, _ in listed])
             train, test = (ImageSamples(root, name, [listed[i] for i in part]) for part in parts)
             stream.append(Bucket(name, train, test))
         else:
@@ -133,7 +133,7 @@ def _require_split(root: Path, names: list[str], test_ratio: float, shot: int | 
     return split
 
 
-def _require_images(root: Path, bucket: str, paths: list[str]) -> None:
+def require_images(root: Path, bucket: str, paths: list[str]) -> None:
     """Raise DatasetError unless every listed image is there; each folder is read once, no file is opened."""
     present: dict[str, set[str]] = {}
     missing = []

@@ -4,9 +4,8 @@ Two passes over units (buckets) that make their files anew each time, so that no
 first compares what is wanted with what is there, the second writes what is not there.
 """
 
-import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,24 +86,9 @@ def bring_about(
     return Outcome(total, unchanged, tuple(differing))
 
 
-@contextmanager
-def sole_writer(root: Path) -> Iterator[None]:
-    """Let no second command change the dataset folder `root` meanwhile. Raises DatasetError, naming the other's pid.
-
-    In a folder that cannot be written the lock is left out: nothing can be changed there but through links.
-    """
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(lock.held(layout.lock_file(root)))
-        except lock.HeldError as error:
-            holder = f"process {error.pid}" if error.pid else "another process"
-            raise DatasetError(
-                f"{root} is being changed by {holder}\nwait for it to end, then run this again"
-            ) from None
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-                raise DatasetError(f"{layout.lock_file(root)} cannot be written: {error.strerror}") from None
-        yield
+def sole_writer(root: Path) -> AbstractContextManager[None]:
+    """Let no second command change the dataset folder `root` meanwhile. Raises DatasetError, naming the other's pid."""
+    return lock.sole_writer(layout.lock_file(root), root, DatasetError)
 
 
 def _still_wanted(outstanding: Mapping[Unit, set[Path]]) -> Iterator[Wanted]:

@@ -193,7 +193,7 @@ def _check_images(root: Path, bucket: str, images: list[LabeledImage], class_nam
 
 def _check_classes(file: Path, bucket: str, classes: Any, known: set[str]) -> None:
     """Raise DatasetError unless `classes` is {class: path} with classes that are all known."""
-    if not (bucket.isascii() and bucket.isdecimal()):
+    if not layout.is_bucket_name(bucket):
         raise DatasetError(f"{file}: the bucket name {bucket!r} is not a number")
     if not isinstance(classes, dict):
         raise DatasetError(f"{file}: bucket {bucket} is not an object of {{class: path of its json}}")

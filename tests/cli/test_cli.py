@@ -12,7 +12,16 @@ from typer.testing import CliRunner, Result
 
 from clearctl.cli import app
 
-COMMANDS = ("demo", "prepare-avalanche", "make-fewshot", "train", "eval")
+COMMANDS = (
+    "demo",
+    "download",
+    "prepare-avalanche",
+    "make-fewshot",
+    "rebuild-by-metadata",
+    "verify",
+    "train",
+    "eval",
+)
 ROOT = Path(__file__).parents[2]
 
 TINY = """

@@ -1,0 +1,116 @@
+"""`clearctl rebuild-by-metadata`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from clearctl import layout
+from clearctl.cli.console import output as console
+from clearctl.cli.console import reporting_errors
+from clearctl.cli.options import DatasetRoot, DryRun, Json
+
+if TYPE_CHECKING:
+    from clearctl.dataset.rebuild import RebuildResult
+
+
+@reporting_errors
+def rebuild_by_metadata(
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="The new folder.", show_default=False)],
+    dataset_root: DatasetRoot = None,
+    sort_by: Annotated[
+        str | None, typer.Option(metavar="FIELD", help="Sort by this field: numbers as numbers, dates as dates.")
+    ] = None,
+    descending: Annotated[bool, typer.Option("--descending", help="Sort from the largest down.")] = False,
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="EXPR", help="Keep only these, such as \"date_taken >= '2008' and bucket != 0\"."),
+    ] = None,
+    process: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:FUNCTION", help="In place of --sort-by: your function on each class's records."),
+    ] = None,
+    num_buckets: Annotated[int, typer.Option(metavar="N", help="How many new buckets.")] = 10,
+    images: Annotated[str, typer.Option(metavar="HOW", help="link, hardlink or copy the images.")] = "link",
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Leave out records without a field that is asked for.")
+    ] = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Cut the labelled images anew into buckets by their metadata, as a new folder that trains as it is.
+
+    The images of each class are taken together from all buckets, filtered, sorted and cut into runs of the same
+    length. --where compares fields, `bucket` and `class_name` with numbers, dates and 'text' by == != < <= > >=, `in`
+    and `not in`, joined by `and`, `or`, `not`; `title != None` asks whether there is a title.
+
+    Example: `clearctl rebuild-by-metadata --output dataset/by-upload --sort-by date_uploaded --num-buckets 10`
+    """
+    from clearctl.cli.progress import Display
+    from clearctl.dataset.rebuild import rebuild_by_metadata as rebuild
+
+    with Display(console) as display:
+        result = rebuild(
+            dataset_root or layout.default_root(),
+            output,
+            sort_by=sort_by,
+            descending=descending,
+            num_buckets=num_buckets,
+            where=where,
+            process=process,
+            images=images,
+            drop_missing=drop_missing,
+            dry_run=dry_run,
+            listener=display.show,
+        )
+    if json:
+        console.json({**_as_json(result), "dry_run": dry_run})
+    else:
+        _print(result, dry_run)
+
+
+def _as_json(result: "RebuildResult") -> dict[str, Any]:
+    return {
+        "source": str(result.source),
+        "root": str(result.root),
+        "buckets": list(result.buckets),
+        "classes": len(result.class_names),
+        "images_per_bucket_and_class": result.images_per_bucket_and_class,
+        "left_over": result.left_over,
+        "dropped": result.dropped,
+        "changed_bucket": result.changed_bucket,
+        "images": result.images,
+        "written": result.written,
+        "unchanged": result.unchanged,
+    }
+
+
+def _print(result: "RebuildResult", dry_run: bool) -> None:
+    """The table of counts, what is not in the new folder, how many images changed bucket."""
+    from clearctl.cli.tables import counts_table
+
+    console.stdout.print(counts_table(result.images_per_bucket_and_class))
+    total = sum(sum(counts.values()) for counts in result.images_per_bucket_and_class.values())
+    console.stdout.print(
+        Text(f"\n{result.root}: {total:,} images ({result.images}) in {len(result.buckets)} buckets of the same size")
+    )
+    console.stdout.print(f"changed bucket: {sum(result.changed_bucket.values()):,} of {total:,} images")
+    for why, count in result.dropped.items():
+        if count:
+            console.stdout.print(f"dropped: {count:,} images, {_REASONS[why]}")
+    left_over = {name: count for name, count in result.left_over.items() if count}
+    if left_over:
+        most = max(left_over.values())
+        console.stdout.print(
+            f"left over: {sum(left_over.values()):,} images of {len(left_over)} classes, at most {most} of a class, "
+            "since all buckets are of the same size"
+        )
+    console.written(result.written, result.unchanged, dry_run)
+
+
+_REASONS = {
+    "where": "for which --where does not hold",
+    "missing": "without a field that is asked for",
+    "process": "which --process did not return",
+}

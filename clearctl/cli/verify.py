@@ -1,0 +1,110 @@
+"""`clearctl verify`."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from clearctl import layout
+from clearctl.cli.console import output, reporting_errors
+from clearctl.cli.options import DatasetRoot, Json
+from clearctl.errors import DatasetError, UsageError
+
+if TYPE_CHECKING:
+    from clearctl.dataset.checks.findings import Finding
+    from clearctl.dataset.verify import VerifyResult
+
+MOST_SHOWN = 20
+
+
+@reporting_errors
+def verify(
+    dataset_root: DatasetRoot = None,
+    images: Annotated[bool, typer.Option("--images", help="Decode every image too, and compare contents.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option(metavar="N", help="Images to decode at a time. Default: one for each processor.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Look a dataset folder through: labels, paths, file lists, overlaps, splits, features and, if asked, every image.
+
+    Stops at no fault and changes nothing. Ends with exit code 0 for a sound folder, 4 for one with faults. A run
+    with --images that was killed goes on where it was, and a later one looks only at files that changed.
+
+    Example: `clearctl verify --dataset-root dataset/CLEAR-10-PUBLIC --images`
+    """
+    from clearctl.cli.progress import Display
+    from clearctl.dataset.verify import verify as look_through
+
+    if jobs is not None and not images:
+        raise UsageError("--jobs is how many images to decode at a time: it needs --images")
+    with Display(output) as display:
+        result = look_through(dataset_root or layout.default_root(), images=images, jobs=jobs, listener=display.show)
+    if json:
+        output.json(_as_json(result))
+    else:
+        _print(result)
+    if not result.sound:
+        raise typer.Exit(DatasetError.exit_code)
+
+
+def _as_json(result: "VerifyResult") -> dict[str, Any]:
+    return {
+        "root": str(result.root),
+        "sound": result.sound,
+        "prepared": result.prepared,
+        "parts": list(result.parts),
+        "class_names": list(result.class_names),
+        "buckets": list(result.buckets),
+        "images_per_bucket": result.images_per_bucket,
+        "images_per_bucket_and_class": result.images_per_bucket_and_class,
+        "checks": [asdict(check) for check in result.checks],
+        "findings": [asdict(finding) for finding in result.findings],
+    }
+
+
+def _print(result: "VerifyResult") -> None:
+    """The table of checks, the table of counts, what was found, the verdict."""
+    from clearctl.cli.tables import checks_table, counts_table
+
+    output.stdout.print(checks_table(result.checks))
+    if result.buckets:
+        output.stdout.print(counts_table(result.images_per_bucket_and_class))
+    for check in result.checks:
+        found = [finding for finding in result.findings if finding.check == check.name]
+        if found:
+            output.stdout.print(Text(f"\n{check.name}", style="bold"))
+        for finding in found[:MOST_SHOWN]:
+            _print_finding(finding)
+        if len(found) > MOST_SHOWN:
+            output.stdout.print(Text(f"  and {len(found) - MOST_SHOWN:,} more, all of them with --json"))
+    output.stdout.print(_verdict(result))
+
+
+def _print_finding(finding: "Finding") -> None:
+    """On a terminal with its further lines indented, off one as one line, which can be searched."""
+    severity = Text(f"  {finding.severity}  ", style="red" if finding.severity == "fault" else "yellow")
+    if not output.stdout.is_terminal:
+        output.stdout.print(Text.assemble(severity, finding.text))
+        return
+    line = Table.grid()
+    line.add_column(no_wrap=True)
+    line.add_column(overflow="fold")
+    line.add_row(severity, Text(finding.text))
+    output.stdout.print(line)
+
+
+def _verdict(result: "VerifyResult") -> Text:
+    faults = sum(check.faults for check in result.checks)
+    notes = sum(check.notes for check in result.checks)
+    images = sum(result.images_per_bucket.values())
+    what = f"{images:,} images of {len(result.class_names)} classes in {len(result.buckets)} buckets"
+    if all(check.name != "images" for check in result.checks):
+        what += ", not decoded (--images does)"
+    aside = f", {notes:,} note{'s' * (notes > 1)}" if notes else ""
+    if result.sound:
+        return Text.assemble("\n", ("sound", "bold green"), f": no fault{aside}; {what}")
+    verdict = f": {faults:,} fault{'s' * (faults > 1)}{aside}; {what}"
+    return Text.assemble("\n", ("not sound", "bold red"), verdict)

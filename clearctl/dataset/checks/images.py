@@ -1,0 +1,119 @@
+"""Whether every image decodes, as it will have to in training: read once, hashed and decoded, many at a time.
+
+In threads, not processes: reading, hashing and decoding leave Python's lock alone for 19 of 20 parts of the time, and
+a killed command leaves no processes behind that wait for it.
+"""
+
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
+
+from clearctl.dataset.checks.findings import Findings
+from clearctl.dataset.checks.journal import Decoded, Journal
+from clearctl.dataset.checks.labels import Image
+from clearctl.progress import Counted, Listener, Message
+
+IMAGES = "images"
+TINY_PX = 32
+CHUNK = 32
+# More threads than this would wait for Python's lock.
+MOST_JOBS = 16
+
+
+def default_jobs() -> int:
+    """As many as this process may use of the machine's processors, 16 at most."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, MOST_JOBS)
+
+
+def check_images(findings: Findings, images: Sequence[Image], jobs: int, listener: Listener) -> dict[str, str]:
+    """Check that every image decodes; each path is there once. Gives {path: sha256} of those that can be read.
+
+    What was found out before about files that have not changed is taken from the dataset folder's journal.
+    """
+    journal = Journal(findings.root)
+    known = journal.still_true(image.path for image in images)
+    if known:
+        listener(Message(f"{len(known):,} of {len(images):,} images are as they were when looked at before"))
+    paths = [image.path for image in images if image.path not in known]
+    decoded = dict(known)
+    listener(Counted("decode the images", len(decoded), len(images), "images"))
+    try:
+        for entries in _decode_all(findings.root, paths, jobs):
+            # A file that could not be read at all may be readable the next time.
+            journal.append(entry for entry in entries if entry.sha256)
+            decoded.update((entry.path, entry) for entry in entries)
+            listener(Counted("decode the images", len(decoded), len(images), "images"))
+    finally:
+        if journal.fault:
+            text = f"{journal.path} cannot be written ({journal.fault}): the next run looks at every image again"
+            listener(Message(text, warning=True))
+        elif len(decoded) < len(images):
+            text = f"{len(decoded):,} of {len(images):,} images are done: the same command goes on from there"
+            listener(Message(text))
+    findings.looked_at(IMAGES, len(decoded), "images")
+    _tell(findings, [(image, decoded[image.path]) for image in images])
+    return {path: entry.sha256 for path, entry in decoded.items() if entry.sha256}
+
+
+def _decode_all(root: Path, paths: Sequence[str], jobs: int) -> Iterator[list[Decoded]]:
+    """Decode the images at `paths`, some at a time."""
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of odd metadata; training does not mind it
+            yield from pool.map(lambda chunk: [_decode(root, path) for path in chunk], chunks)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _decode(root: Path, path: str) -> Decoded:
+    """Read one file, and decode it as `clearctl.data.samples.ImageSamples` does."""
+    try:
+        with open(root / path, "rb") as file:
+            stat = os.fstat(file.fileno())
+            data = file.read()
+    except OSError as error:
+        return Decoded(path, 0, 0, None, None, None, None, f"cannot be read: {error.strerror}")
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        with Pillow.open(io.BytesIO(data)) as image:
+            (width, height), mode = image.size, image.mode
+            image.convert("RGB")
+    except Exception as error:  # Pillow raises many kinds: OSError, SyntaxError, ValueError, struct.error
+        reason = "cannot be decoded: " + _reason(error)
+        return Decoded(path, stat.st_size, stat.st_mtime_ns, digest, None, None, None, reason)
+    return Decoded(path, stat.st_size, stat.st_mtime_ns, digest, width, height, mode, None)
+
+
+def _reason(error: Exception) -> str:
+    """What Pillow says, without the address of the object that it read from."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image that Pillow knows"
+    return str(error).replace("\n", " ") or type(error).__name__
+
+
+def _tell(findings: Findings, decoded: Sequence[tuple[Image, Decoded]]) -> None:
+    """Faults for what cannot be decoded; notes for what is decoded, but to something unusual."""
+    unusual: dict[str, list[Image]] = {}
+    for image, entry in decoded:
+        if entry.error:
+            file = findings.root / image.path
+            findings.fault(IMAGES, entry.error, file=file, bucket=image.bucket, class_name=image.class_name)
+            continue
+        if entry.mode != "RGB":
+            unusual.setdefault(f"of mode {entry.mode}, converted to RGB when read", []).append(image)
+        if min(entry.width_px or 0, entry.height_px or 0) < TINY_PX:
+            unusual.setdefault(f"less than {TINY_PX} px wide or high", []).append(image)
+    for what, images in unusual.items():
+        first = images[0]
+        number = f"{len(images):,} images are" if len(images) > 1 else "1 image is"
+        findings.note(IMAGES, f"{number} {what}, such as {first.path} ({first.place})")

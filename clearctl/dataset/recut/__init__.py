@@ -1,0 +1,1 @@
+"""What `rebuild` cuts by: conditions (`where`) over fields (`fields`), one's own function (`process`), the `plan`."""

@@ -1,0 +1,85 @@
+"""rebuild.json: how a rebuilt folder was made, by which a second run knows it as its own.
+
+It is called rebuild.unfinished.json until the folder is finished.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from clearctl import layout
+from clearctl.errors import DatasetError, UsageError
+
+FINISHED = "rebuild.json"
+UNFINISHED = "rebuild.unfinished.json"
+# What makes two rebuilds the same; the rest of rebuild.json follows from it, or is for people.
+SAME = ("source", "sort_by", "descending", "where", "process", "drop_missing", "num_buckets", "images")
+
+
+def earlier_note(output: Path) -> dict[str, Any] | None:
+    """What the rebuild.json of `output` says, finished or not; None for a folder that is empty or not there.
+
+    Raises UsageError where other things are there, DatasetError for a rebuild.json that is not one.
+    """
+    for file in (output / FINISHED, output / UNFINISHED):
+        if file.is_file():
+            note = layout.read_json(file)
+            if not isinstance(note, dict):
+                raise DatasetError(f"{file} is not what rebuild-by-metadata writes\nname another folder for --output")
+            return note
+    try:
+        there = [
+            name for name in os.listdir(output) if not name.startswith((".rebuild.", layout.lock_file(output).name))
+        ]
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        raise UsageError(f"--output {output} is a file: name a new folder") from None
+    except OSError as error:
+        raise DatasetError(f"{output} cannot be read: {error.strerror}") from None
+    if there:
+        raise UsageError(f"--output {output} is a folder with other things in it ({sorted(there)[0]}): name a new one")
+    return None
+
+
+def check_earlier(output: Path, note: dict[str, Any]) -> None:
+    """Raise where `output` was made by another rebuild than the one that `note` tells of.
+
+    UsageError for other options, DatasetError for other images by the same ones, told by their "sha256".
+    """
+    earlier = earlier_note(output)
+    if earlier is None:
+        return
+    other = [key for key in SAME if earlier.get(key) != note[key]]
+    if other:
+        key = other[0]
+        raise UsageError(
+            f"--output {output} was rebuilt with {key} {earlier.get(key)!r}, not {note[key]!r}\n"
+            "name another folder, or remove this one"
+        )
+    if "sha256" in note and earlier.get("sha256") != note["sha256"]:
+        raise DatasetError(
+            f"--output {output} was rebuilt with other images, or in another order: its source was changed since, or "
+            "its --process\nname another folder, or remove this one"
+        )
+
+
+def remove_torn_files(output: Path) -> None:
+    """Remove what a killed run left of a file that it was writing, unless the folder is finished."""
+    if (output / FINISHED).is_file():
+        return
+    for pattern in (".*.tmp", "labeled_metadata/*/.*.tmp", "labeled_images/*/*/.*.tmp"):
+        for file in output.glob(pattern):
+            with suppress(OSError):
+                file.unlink()
+
+
+def finish(output: Path) -> None:
+    """Give rebuild.json its name."""
+    try:
+        (output / UNFINISHED).replace(output / FINISHED)
+    except FileNotFoundError:
+        return  # it has it
+    except OSError as error:
+        raise DatasetError(f"{output / FINISHED} cannot be written: {error.strerror}") from None

@@ -1,0 +1,174 @@
+"""One archive on its way into the dataset folder: fetched, checked, unpacked, and a receipt left.
+
+    .download/<file>.part, <file>.part.json    what has come so far, and of what (`origin`)
+    .download/<file>                           the whole archive, checked
+    .download/<file>.unpacking and others      see `unpack`
+    .download/<file>.json                      the receipt: this archive is unpacked here (`Receipt`)
+
+Each step ends with a rename, so a run killed at any moment is gone on with by the same calls.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from clearctl import atomic, layout
+from clearctl.dataset import unpack
+from clearctl.dataset.remote.archives import Archive
+from clearctl.dataset.remote.checksum import Checksum, digests
+from clearctl.dataset.remote.fetch import Patience, fetch
+from clearctl.dataset.remote.origin import Origin, forget, read_origin
+from clearctl.errors import DatasetError
+from clearctl.progress import Listener, Message
+
+FOLDER = ".download"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """An archive that was downloaded and unpacked.
+
+    `url` is None where someone put the archive there by hand. `checked` says whose checksums were found right, say
+    ("--md5",) or ("X-Linked-ETag",). `top_level` are the names that it put into the dataset folder.
+    """
+
+    file: str
+    url: str | None
+    size_bytes: int
+    md5: str
+    checked: tuple[str, ...]
+    num_files: int
+    top_level: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An archive that is whole and checked; as a receipt before it is unpacked."""
+
+    receipt: Receipt
+    contents: unpack.Contents
+    received_bytes: int
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One archive on its way into `root`. `md5` is what the caller wants of it."""
+
+    root: Path
+    archive: Archive
+    url: str
+    md5: str | None
+    force: bool
+    listener: Listener
+
+    @property
+    def file(self) -> Path:
+        """Where the whole archive is put."""
+        return self.root / FOLDER / self.archive.file
+
+    @property
+    def part(self) -> Path:
+        """What of it has come so far."""
+        return self.file.with_name(f"{self.file.name}.part")
+
+    @property
+    def receipt_file(self) -> Path:
+        """Tells that it is unpacked here."""
+        return self.file.with_name(f"{self.file.name}.json")
+
+    def receipt(self) -> Receipt | None:
+        """That of the archive that was unpacked here and is still here. Raises DatasetError if it is another one."""
+        if self.force or unpack.is_unpacked(self.file):
+            return None
+        try:
+            value = layout.read_json(self.receipt_file)
+            lists = {key: tuple(value[key]) for key in ("checked", "top_level")}
+            receipt = Receipt(**{**value, **lists})
+        except (DatasetError, TypeError, KeyError):
+            receipt = None
+        if receipt is None or not all(os.path.lexists(self.root / name) for name in receipt.top_level):
+            return None
+        if self.md5 not in (None, receipt.md5):
+            raise DatasetError(
+                f"{self.root} was unpacked from another {self.archive.file}: its md5 is {receipt.md5}, "
+                f"--md5 says {self.md5}\nuse --force to download it again and replace what is there"
+            )
+        return receipt
+
+    def ready(self, max_bytes: int, patience: Patience) -> Ready:
+        """Download what is missing of the archive, check it, and give it its final name."""
+        received = 0
+        if not unpack.is_unpacked(self.file):
+            unpack.refuse_occupied(self.archive.holds, self.root, self.force)
+        if not self.file.exists():
+            received = fetch(self.url, self.part, patience, self.listener).received_bytes
+        elif self.part.exists():  # put there by hand meanwhile: what is known of the part says nothing of it
+            forget(self.part)
+        path = self.file if self.file.exists() else self.part
+        origin = read_origin(self.part)
+        with self._discarding(path, origin):
+            found, checked = self._checksums(path, origin)
+            contents = unpack.read_contents(path, max_bytes=max_bytes)
+            if FOLDER in contents.top_level:
+                raise unpack.BadArchiveError(f"{self.file.name} holds {FOLDER}/, which is clearctl's own")
+        if path == self.part:
+            _rename_whole(self.part, self.file)
+        receipt = Receipt(
+            file=self.archive.file,
+            url=origin.url if origin else None,
+            size_bytes=self.file.stat().st_size,
+            md5=found,
+            checked=checked,
+            num_files=contents.num_files,
+            top_level=contents.top_level,
+        )
+        return Ready(receipt, contents, received)
+
+    def unpack(self, ready: Ready) -> None:
+        """Put its files into the dataset folder, and the receipt beside them."""
+        with self._discarding(self.file, read_origin(self.part)):
+            unpack.unpack(self.file, ready.contents, self.root, force=self.force, listener=self.listener)
+        atomic.write_json(self.receipt_file, asdict(ready.receipt))
+        unpack.clear(self.file)
+
+    @contextmanager
+    def _discarding(self, path: Path, origin: Origin | None) -> Iterator[None]:
+        """Delete an archive found bad, unless someone put it there by hand; the next call would only find it again."""
+        try:
+            yield
+        except unpack.BadArchiveError as error:
+            if origin is None:
+                raise DatasetError(f"{error}\nput another one at {path}, or remove it to have it downloaded") from None
+            path.unlink()
+            forget(self.part)
+            raise DatasetError(
+                f"{error}\nit was deleted and nothing of it unpacked: run this again, or name a mirror with --url BASE"
+            ) from None
+
+    def _checksums(self, path: Path, origin: Origin | None) -> tuple[str, tuple[str, ...]]:
+        """The md5 of the archive, and whose checksums it agrees with. Raises BadArchiveError if it does not."""
+        expected = origin.checksums if origin else ()
+        if self.md5:
+            expected = (Checksum("md5", self.md5, "--md5"),)
+        found = digests(path, {"md5", *(checksum.algorithm for checksum in expected)}, self.listener)
+        for checksum in expected:
+            digest = found[checksum.algorithm]
+            if digest != checksum.digest:
+                raise unpack.BadArchiveError(
+                    f"{self.archive.file}: the {checksum.algorithm} is {digest}, "
+                    f"expected {checksum.digest} ({checksum.source})"
+                )
+        known = [] if self.archive.md5 is None or self.md5 else [Checksum("md5", self.archive.md5, "Renate's md5")]
+        if known and known[0].digest != found["md5"]:
+            text = f"{self.archive.file}: the md5 is {found['md5']}, while Renate, another loader, had"
+            self.listener(Message(f"{text} {known[0].digest}: it may be a newer file", warning=True))
+            known = []
+        return found["md5"], tuple(checksum.source for checksum in (*expected, *known))
+
+
+def _rename_whole(part: Path, final: Path) -> None:
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.replace(final)

@@ -1,0 +1,278 @@
+"""A file over HTTP, so that whatever ends the transfer, the next call goes on where it stopped.
+
+The rest is asked for with Range, guarded by If-Range: a file that has changed since, or a server that cannot continue,
+means starting over. Where the server declares a checksum, If-Range is left out, as Hugging Face's own client does:
+the checksum guards better, and not every server behind a redirect knows the header. Nothing here is taken as the whole
+file before it has exactly the size that was declared.
+"""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+from urllib3.exceptions import HTTPError, IncompleteRead
+
+from clearctl.dataset.remote.checksum import declared_checksums
+from clearctl.dataset.remote.origin import Origin, forget, read_origin, shown, size_of, write_origin
+from clearctl.errors import CapabilityError, DatasetError
+from clearctl.progress import Counted, Listener, Message, megabytes, rarely
+
+_CHUNK_BYTES = 1 << 18
+_LONGEST_PAUSE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """When to give up. `retries` times in a row the connection may break without having brought anything new.
+
+    Before each retry is a pause, `pause_s` at first and twice as long after each that brought nothing.
+    """
+
+    retries: int = 5
+    pause_s: float = 1.0
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 30.0
+
+
+PATIENCE = Patience()
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """`received_bytes` came in this call."""
+
+    origin: Origin
+    received_bytes: int
+
+
+def fetch(url: str, part: Path, patience: Patience, listener: Listener) -> Fetched:
+    """Bring the file at `url` into `part`, from where an earlier call stopped.
+
+    Raises CapabilityError where the server cannot be reached, refuses, or breaks off too often (what has come stays);
+    DatasetError where the disk has no room. OSError where `part` cannot be written.
+    """
+    transfer = _Transfer(url, part, patience, listener)
+    farthest, failures, started = size_of(part), 0, time.monotonic()
+    with requests.Session() as session:
+        while True:
+            try:
+                origin = transfer.attempt(session)
+                if transfer.received_bytes:
+                    transfer.tell_rate(time.monotonic() - started)
+                return Fetched(origin, transfer.received_bytes)
+            except _BrokenError as error:
+                reached = size_of(part)
+                failures = 0 if reached > farthest else failures + 1
+                farthest = max(reached, farthest)
+                # Before anything has come it is rather a wrong address than a bad line: told at once.
+                if not transfer.received_bytes or failures > patience.retries:
+                    raise transfer.failed(str(error)) from None
+                pause_s = min(patience.pause_s * 2**failures, _LONGEST_PAUSE_S)
+                where = f"at {megabytes(reached):,} MB" if reached else "from the start"
+                listener(Message(f"{transfer.name}: {error}; going on {where} in {pause_s:.0f} s", warning=True))
+                time.sleep(pause_s)
+
+
+def loses_encryption(urls: Sequence[str]) -> bool:
+    """Whether a chain of redirects goes from https to anything else."""
+    schemes = [urlsplit(url).scheme for url in urls]
+    return any(before == "https" != after for before, after in pairwise(schemes))
+
+
+class _BrokenError(Exception):
+    """The connection could not be made or ended before the file did; another try may help."""
+
+
+@dataclass
+class _Transfer:
+    url: str
+    part: Path
+    patience: Patience
+    listener: Listener
+    received_bytes: int = 0
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.name = self.part.name.removesuffix(".part")
+
+    def attempt(self, session: requests.Session) -> Origin:
+        """One connection. Raises _BrokenError if it ends too early."""
+        origin = self._usable_origin()
+        offset = size_of(self.part) if origin else 0
+        if origin and offset == origin.size_bytes:
+            return origin
+        with self._get(session, origin, offset) as response:
+            if origin and (reason := _cannot_continue(response, origin, offset)):
+                self._start_over(reason)
+                if response.status_code != 200:
+                    return self.attempt(session)
+                origin, offset = None, 0
+            self._check_answer(response, offset)
+            known, origin = origin is not None, origin or self._origin_of(response)
+            self._check_room(origin.size_bytes - offset)
+            if not known:
+                write_origin(self.part, origin)
+            elif not self.received_bytes:
+                here = f"{megabytes(offset):,} of {megabytes(origin.size_bytes):,} MB"
+                self.listener(Message(f"{self.name}: {here} are here, going on from there"))
+            try:
+                self._receive(response, origin, offset)
+            except OSError:
+                self._check_room(origin.size_bytes - size_of(self.part))
+                raise
+        return origin
+
+    def tell_rate(self, seconds: float) -> None:
+        """How fast it was."""
+        received_mb = self.received_bytes / 1e6
+        rate = received_mb / max(seconds, 1e-9)
+        self.listener(Message(f"{self.name}: {received_mb:,.1f} MB came in {seconds:,.1f} s, {rate:,.1f} MB/s"))
+
+    def failed(self, reason: str) -> CapabilityError:
+        """With what to do about it."""
+        kept = size_of(self.part)
+        stays = f"the {megabytes(kept):,} MB that came stay for the next run; " if kept else ""
+        by_hand = self.part.with_name(self.name)
+        return CapabilityError(
+            f"{shown(self.url)} cannot be downloaded: {reason}\n"
+            f"{stays}run this again, name a mirror with --url BASE, or put the file at {by_hand} and run this again"
+        )
+
+    def _usable_origin(self) -> Origin | None:
+        """The origin of what came before, None if that cannot be gone on with and was removed."""
+        origin = read_origin(self.part)
+        if origin is None or not size_of(self.part):
+            forget(self.part)
+            return None
+        if origin.url != shown(self.url):
+            self._start_over(f"what is here came from {origin.url}")
+        elif size_of(self.part) > origin.size_bytes:
+            self._start_over("what is here is longer than the file")
+        elif size_of(self.part) < origin.size_bytes and not (origin.validator or origin.checksums):
+            self._start_over("the server gives nothing to tell a changed file by")
+        else:
+            return origin
+        return None
+
+    def _start_over(self, reason: str) -> None:
+        self.listener(Message(f"{self.name}: {reason}, so the download starts over", warning=True))
+        forget(self.part)
+
+    def _get(self, session: requests.Session, origin: Origin | None, offset: int) -> requests.Response:
+        # Unless told not to, requests asks for gzip, of which neither the length nor a part is that of the file.
+        headers = {"Accept-Encoding": "identity"}
+        if origin:
+            headers["Range"] = f"bytes={offset}-"
+            if origin.validator and not origin.checksums:
+                headers["If-Range"] = origin.validator
+        timeout = (self.patience.connect_timeout_s, self.patience.read_timeout_s)
+        try:
+            response = session.get(self.url, headers=headers, stream=True, timeout=timeout)
+        except (requests.TooManyRedirects, requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as error:
+            raise self.failed(f"its address leads to where clearctl does not follow ({error})") from None
+        except requests.RequestException as error:
+            raise _BrokenError(_reason(error)) from None
+        if loses_encryption([step.url for step in (*response.history, response)]):
+            response.close()
+            raise self.failed(f"it redirects from https to plain http ({shown(response.url)})")
+        return response
+
+    def _check_answer(self, response: requests.Response, offset: int) -> None:
+        """Raise unless the body is to be written at `offset`."""
+        status, encoding = response.status_code, response.headers.get("Content-Encoding", "identity")
+        if status in (429, 500, 502, 503, 504):
+            raise _BrokenError(f"the server answers {status} {response.reason}")
+        if status != (206 if offset else 200):
+            raise self.failed(f"the server answers {status} {response.reason}")
+        if encoding != "identity":
+            raise self.failed(f"the server sends it compressed ({encoding}), though asked not to")
+
+    def _origin_of(self, response: requests.Response) -> Origin:
+        """From the answer with the whole file."""
+        headers = [step.headers for step in (*response.history, response)]
+        where = [*((of, "X-Linked-Size") for of in headers), (response.headers, "Content-Length")]
+        told = {name: of[name] for of, name in where if name in of}
+        sizes = {int(size) if size.isascii() and size.isdecimal() else -1 for size in told.values()}
+        if len(sizes) != 1 or -1 in sizes:
+            found = " but ".join(f"{name} {size}" for name, size in told.items()) or "no Content-Length"
+            raise self.failed(f"the server does not say how long it is ({found})")
+        return Origin(
+            shown(self.url),
+            sizes.pop(),
+            response.headers.get("ETag"),
+            response.headers.get("Last-Modified"),
+            tuple(declared_checksums(headers)),
+        )
+
+    def _check_room(self, needed_bytes: int) -> None:
+        free = shutil.disk_usage(self.part.parent).free
+        if needed_bytes > free:
+            raise DatasetError(
+                f"no room for {self.name}: {megabytes(needed_bytes):,} MB are to come, "
+                f"{megabytes(free):,} MB are free at {self.part.parent}\n"
+                "make room and run this again (what came stays), or choose another --dataset-root"
+            )
+
+    def _receive(self, response: requests.Response, origin: Origin, offset: int) -> None:
+        """Append the body. Raises _BrokenError where it ends before the file does."""
+        position, broken = offset, "the connection ended"
+        listener = rarely(self.listener)
+        with self.part.open("ab") as file:
+            while True:
+                self._count(listener, position, origin)
+                try:
+                    # read1 hands out what is there; to wait for a whole chunk would lose its beginning with the line
+                    chunk: bytes = response.raw.read1(_CHUNK_BYTES, decode_content=False)
+                except HTTPError as error:
+                    chunk, broken = b"", _reason(error)
+                if not chunk:
+                    break
+                position += len(chunk)
+                self.received_bytes += len(chunk)
+                if position > origin.size_bytes:
+                    break
+                file.write(chunk)
+        if position > origin.size_bytes:
+            forget(self.part)
+            raise self.failed(f"the server sends more than the {origin.size_bytes:,} bytes that it declared")
+        if position < origin.size_bytes:
+            raise _BrokenError(f"{broken} at {position:,} of {origin.size_bytes:,} bytes")
+
+    def _count(self, listener: Listener, position: int, origin: Origin) -> None:
+        total = megabytes(origin.size_bytes)
+        done = total if position >= origin.size_bytes else position // 1_000_000
+        listener(Counted(f"download {self.name}", done, total, "MB"))
+
+
+def _cannot_continue(response: requests.Response, origin: Origin, offset: int) -> str | None:
+    """Why the answer to a Range request cannot be appended; None where it can, or is no answer at all."""
+    headers = response.headers
+    validators = {headers[name] for name in ("ETag", "Last-Modified") if name in headers}
+    same = origin.validator in validators
+    if response.status_code == 200:
+        return "the server cannot continue a download" if same else "the file there is another one now"
+    if response.status_code == 416:
+        return f"the server has nothing to send from byte {offset:,} on"
+    if response.status_code == 206:
+        start, _, rest = headers.get("Content-Range", "").partition("-")
+        if start != f"bytes {offset}" or rest.partition("/")[2] != str(origin.size_bytes):
+            return "the server sends another part than asked for"
+        if validators and origin.validator and not same:
+            return "the file there is another one now"
+    return None
+
+
+def _reason(error: BaseException) -> str:
+    """What lies at the bottom of an exception of requests, whose own text is a nest of object names."""
+    while (deeper := error.__cause__ or error.__context__) is not None:
+        error = deeper
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, IncompleteRead):
+        return "the connection ended"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -1,0 +1,222 @@
+"""Unpack an archive into the dataset folder: nothing outside it, no link, no more than declared, whole or not at all.
+
+An archive is checked as a whole before the first byte is written. It is unpacked into a folder beside it, from which
+its top-level entries are renamed into place, so that a kill leaves nothing half unpacked under a final name:
+
+    <archive>.unpacking/   being written
+    <archive>.unpacked/    whole; what is still in here is to be renamed into place
+    <archive>.replaced/    what was there before, with `force`, until everything is in place
+"""
+
+import errno
+import os
+import re
+import shutil
+import stat
+import struct
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from clearctl.errors import DatasetError
+from clearctl.progress import Counted, Listener, megabytes, rarely
+
+# Several times the largest release.
+MAX_UNPACKED_BYTES = 200_000_000_000
+
+_ENCRYPTED = 0x1 | 0x40 | 0x2000
+_UNSAFE_NAME = re.compile(r"[\\\x00-\x1f\x7f-\x9f]|^[A-Za-z]:")
+# What zipfile raises for an archive that is not as it should be, by its own fuzz reports and ours.
+_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
+
+
+class BadArchiveError(DatasetError):
+    """The fault is in the archive itself: another copy is needed."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is to be unpacked: `entries` are files and folders, `top_level` the names of the first path components."""
+
+    entries: tuple[zipfile.ZipInfo, ...]
+    top_level: tuple[str, ...]
+    num_files: int
+    total_bytes: int
+
+
+def read_contents(archive: Path, *, max_bytes: int = MAX_UNPACKED_BYTES) -> Contents:
+    """What is in `archive`, every entry checked, nothing written.
+
+    What macOS adds to archives (`__MACOSX/`, `.DS_Store`) is left out. Raises BadArchiveError for what is no whole zip
+    archive; for an entry that leaves the folder, is a link or a device, is encrypted, comes twice, or is a file and a
+    folder at once; and if the files are declared to have more than `max_bytes` together. OSError if it cannot be read.
+    """
+    with _reading(archive, "is no whole zip archive"), zipfile.ZipFile(archive) as opened:
+        entries = tuple(info for info in opened.infolist() if not _is_litter(info.filename))
+    for info in entries:
+        if fault := _fault_of(info):
+            raise BadArchiveError(f"{_name(archive)}: the entry {info.orig_filename!r} {fault}")
+    _check_names(archive, entries)
+    files = [info for info in entries if not info.is_dir()]
+    total_bytes = sum(info.file_size for info in files)
+    if not files:
+        raise BadArchiveError(f"{_name(archive)} holds no file")
+    if total_bytes > max_bytes:
+        raise BadArchiveError(
+            f"{_name(archive)} would unpack to {megabytes(total_bytes):,} MB: {megabytes(max_bytes):,} MB are allowed"
+        )
+    top_level = tuple(dict.fromkeys(info.filename.split("/")[0] for info in entries))
+    return Contents(entries, top_level, len(files), total_bytes)
+
+
+def unpack(archive: Path, contents: Contents, root: Path, *, force: bool, listener: Listener) -> None:
+    """Put the `contents` of `archive` into `root`. The archive must be on the file system of `root`.
+
+    Going on after a kill needs only the same call. Files get ordinary permissions, whatever the archive says. What is
+    in `root` under a top-level name is an error, or replaced with `force`. Call `clear` once all is done.
+
+    Raises BadArchiveError, naming the entry, for data that are not as declared; DatasetError for what is in the way
+    and where the disk has no room; OSError for what cannot be written.
+    """
+    unpacking, unpacked, replaced = _scratch_folders(archive)
+    if not unpacked.exists():
+        refuse_occupied(contents.top_level, root, force)
+        clear(archive)
+        free = shutil.disk_usage(root).free
+        if contents.total_bytes > free:
+            raise DatasetError(
+                f"no room to unpack {archive}: {megabytes(contents.total_bytes):,} MB are needed, "
+                f"{megabytes(free):,} MB are free\nmake room and run this again: the archive stays"
+            )
+        try:
+            _extract(archive, contents, unpacking, listener)
+        except BadArchiveError:
+            clear(archive)
+            raise
+        os.sync()  # whole on disk before it gets a name that says so
+        unpacking.rename(unpacked)
+    left = sorted(entry.name for entry in unpacked.iterdir())
+    refuse_occupied(left, root, force)
+    for name in left:
+        if os.path.lexists(root / name):
+            replaced.mkdir(exist_ok=True)
+            (root / name).rename(replaced / name)
+        (unpacked / name).rename(root / name)
+
+
+def is_unpacked(archive: Path) -> bool:
+    """Whether `unpack` was ended after all was written, but perhaps not all renamed."""
+    return _scratch_folders(archive)[1].exists()
+
+
+def clear(archive: Path) -> None:
+    """Remove what `unpack` leaves beside the archive. Raises OSError."""
+    for folder in _scratch_folders(archive):
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
+def refuse_occupied(names: Iterable[str], root: Path, force: bool) -> None:
+    """Raise DatasetError if one of the names is in `root`, unless `force`."""
+    there = [name for name in names if os.path.lexists(root / name)]
+    if there and not force:
+        raise DatasetError(
+            f"{root / there[0]} is there already\n"
+            f"use --force to replace {', '.join(there)}, or choose another --dataset-root"
+        )
+
+
+def _scratch_folders(archive: Path) -> tuple[Path, Path, Path]:
+    unpacking, unpacked, replaced = (
+        archive.with_name(f"{archive.name}.{state}") for state in ("unpacking", "unpacked", "replaced")
+    )
+    return unpacking, unpacked, replaced
+
+
+def _extract(archive: Path, contents: Contents, folder: Path, listener: Listener) -> None:
+    """Write every entry into the new `folder`."""
+    listener, done = rarely(listener), 0
+    folder.mkdir()
+    made = {folder}
+    with _reading(archive, "is no whole zip archive"):
+        opened = zipfile.ZipFile(archive)
+    with opened:
+        for info in contents.entries:
+            target = folder / info.filename
+            parent = target if info.is_dir() else target.parent
+            if parent not in made:
+                parent.mkdir(parents=True, exist_ok=True)
+                made.add(parent)
+            if not info.is_dir():
+                with _reading(archive, f"is damaged: its entry {info.filename!r}"):
+                    _extract_file(opened, info, target)
+                done += 1
+                listener(Counted(f"unpack {_name(archive)}", done, contents.num_files, "files"))
+
+
+def _extract_file(opened: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
+    # zipfile hands out no more bytes than the entry declares, and compares their CRC at the end.
+    with opened.open(info) as source, target.open("xb") as file:
+        shutil.copyfileobj(source, file, 1 << 20)
+        written = file.tell()
+    if written != info.file_size:
+        raise zipfile.BadZipFile(f"{written:,} bytes, {info.file_size:,} declared")
+
+
+@contextmanager
+def _reading(archive: Path, what: str) -> Iterator[None]:
+    """Turn what zipfile raises into BadArchiveError."""
+    try:
+        yield
+    except (*_BROKEN, OSError) as error:
+        # An offset before the beginning of the archive is what a seek finds invalid.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
+        raise BadArchiveError(f"{_name(archive)} {what} ({str(error) or type(error).__name__})") from None
+
+
+def _name(archive: Path) -> str:
+    """What it is called when it has its final name."""
+    return archive.name.removesuffix(".part")
+
+
+def _is_litter(name: str) -> bool:
+    parts = name.split("/")
+    return parts[0] == "__MACOSX" or parts[-1] == ".DS_Store"
+
+
+def _fault_of(info: zipfile.ZipInfo) -> str | None:
+    """What is wrong with an entry by itself."""
+    name = info.orig_filename
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if name.startswith("/") or _UNSAFE_NAME.search(name):
+        return "has a name that is no plain relative path"
+    if {"", ".", ".."} & set(name.removesuffix("/").split("/")):
+        return "has a name that leaves its folder, or may"
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a link" if kind == stat.S_IFLNK else "is neither a file nor a folder"
+    if info.flag_bits & _ENCRYPTED:
+        return "is encrypted"
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return f"is compressed by method {info.compress_type}, not 0 or 8 (stored, deflated)"
+    return None
+
+
+def _check_names(archive: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
+    """Raise BadArchiveError for an entry that comes twice and for one that is a file and a folder at once."""
+    counts = Counter(info.filename.removesuffix("/") for info in entries)
+    folders = {
+        "/".join(parts[:depth])
+        for parts in (info.filename.removesuffix("/").split("/") for info in entries)
+        for depth in range(1, len(parts))
+    }
+    for info in entries:
+        name = info.filename.removesuffix("/")
+        if counts[name] > 1:
+            raise BadArchiveError(f"{_name(archive)}: the entry {name!r} comes {counts[name]} times")
+        if not info.is_dir() and name in folders:
+            raise BadArchiveError(f"{_name(archive)}: the entry {name!r} is a file and a folder at once")
