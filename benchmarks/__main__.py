@@ -12,10 +12,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.extraction import extraction
 
 
 def median_s(run: Callable[[], object], repeats: int) -> float:
@@ -118,9 +121,12 @@ def main() -> None:
     """Run all parts and print them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes")
+    parser.add_argument("--device", default="auto", help="auto or cpu, for what may run on a GPU")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     arguments = parser.parse_args()
-    rows = [row for part in (start_up, prepare, features) for row in part(arguments.quick)]
+    parts = [partial(part, arguments.quick) for part in (start_up, prepare, features)]
+    parts.append(partial(extraction, arguments.quick, arguments.device))
+    rows = [row for part in parts for row in part()]
     table = Table(title=f"clearctl on {platform.processor() or platform.machine()}, Python {platform.python_version()}")
     for column in ("what", "seconds", "against", "seconds", "ratio"):
         table.add_column(column)

@@ -1,7 +1,7 @@
 """clearctl: prepare, train, evaluate and report on the CLEAR continual-learning benchmark.
 
 Every command is also a function here, with plain arguments: `download`, `prepare_avalanche`, `make_fewshot`,
-`rebuild_by_metadata`, `verify`, `train`, `evaluate`. They are imported when first used, so that
+`rebuild_by_metadata`, `extract_features`, `verify`, `train`, `evaluate`. They are imported when first used, so that
 `import clearctl` stays quick.
 """
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from clearctl.dataset.rebuild import rebuild_by_metadata
     from clearctl.dataset.verify import verify
     from clearctl.engine.evaluate import evaluate
+    from clearctl.engine.extraction import extract_features
     from clearctl.engine.loop import train
 
 __version__ = "0.1.0"
@@ -23,6 +24,7 @@ __all__ = [
     "__version__",
     "download",
     "evaluate",
+    "extract_features",
     "make_fewshot",
     "prepare_avalanche",
     "rebuild_by_metadata",
@@ -33,6 +35,7 @@ __all__ = [
 _HOMES = {
     "download": "clearctl.dataset.download",
     "evaluate": "clearctl.engine.evaluate",
+    "extract_features": "clearctl.engine.extraction",
     "make_fewshot": "clearctl.dataset.fewshot",
     "prepare_avalanche": "clearctl.dataset.prepare",
     "rebuild_by_metadata": "clearctl.dataset.rebuild",

@@ -13,6 +13,7 @@ from clearctl.cli.console import hush_libraries, output
 from clearctl.cli.demo import demo
 from clearctl.cli.download import download
 from clearctl.cli.evaluate import evaluate
+from clearctl.cli.extract import extract_features
 from clearctl.cli.fewshot import make_fewshot
 from clearctl.cli.prepare import prepare_avalanche
 from clearctl.cli.rebuild import rebuild_by_metadata
@@ -68,6 +69,7 @@ app.command("download")(download)
 app.command("prepare-avalanche")(prepare_avalanche)
 app.command("make-fewshot")(make_fewshot)
 app.command("rebuild-by-metadata")(rebuild_by_metadata)
+app.command("extract-features")(extract_features)
 app.command("verify")(verify)
 app.command("train")(train)
 app.command("eval")(evaluate)

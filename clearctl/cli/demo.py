@@ -19,7 +19,8 @@ def demo(
     """See the whole of it on real images, in under three minutes on two CPU cores.
 
     Makes a CLEAR-shaped stream from scikit-learn's handwritten digits, prepares it, trains a small network on bucket
-    after bucket, tests it on every bucket, and shows the accuracy matrix and CLEAR's metrics.
+    after bucket, tests it on every bucket, and shows the accuracy matrix and CLEAR's metrics. Then it extracts features
+    with the network as it was after bucket 0, and trains a linear head on them.
 
     Example: `clearctl demo`
     """
@@ -39,6 +40,9 @@ def demo(
                 "accuracy_matrix_tested_again": result.tested.rows,
                 "clear_metrics": trained.clear_metrics,
                 "gem_metrics": trained.gem_metrics,
+                "features": str(result.extracted.folder),
+                "run_on_features": str(result.on_features.run),
+                "clear_metrics_on_features": result.on_features.clear_metrics,
                 "seconds": round(trained.seconds, 3),
             }
         )
@@ -48,7 +52,9 @@ def demo(
     output.stdout.print(matrix_table(trained.matrix.tolist(), trained.bucket_names, trained.bucket_names))
     output.stdout.print(numbers_table("CLEAR's metrics", trained.clear_metrics))
     output.stdout.print(numbers_table("GEM's metrics", trained.gem_metrics))
-    output.stdout.print(f"dataset     {result.dataset_root}")
+    title = "CLEAR's metrics of a linear head on the features of the network that learned bucket 0 alone"
+    output.stdout.print(numbers_table(title, result.on_features.clear_metrics))
+    output.stdout.print(f"\ndataset     {result.dataset_root}")
     output.stdout.print(f"run folder  {trained.run}")
     for name, what in (
         ("accuracy_matrix.csv", "the matrix above"),
@@ -58,3 +64,5 @@ def demo(
         ("checkpoints", "the weights after each bucket"),
     ):
         output.stdout.print(f"  {name:20} {what}")
+    output.stdout.print(f"features    {result.extracted.folder}")
+    output.stdout.print(f"run folder  {result.on_features.run} (on the features)")

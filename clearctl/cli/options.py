@@ -1,7 +1,7 @@
 """Options that several commands share, and the small languages of their values."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,3 +42,16 @@ def parse_numbers(text: str, option: str) -> list[int]:
 def parse_buckets(text: str | None) -> list[str] | None:
     """The value of --buckets as names; None where it is not given. Raises UsageError."""
     return None if text is None else [str(number) for number in parse_numbers(text, "--buckets")]
+
+
+def parse_pairs(texts: list[str], option: str) -> dict[str, Any]:
+    """`key=value` texts as {key: literal}, or a string where it is none. Raises UsageError naming `option`."""
+    from clearctl.config.load import read_literal
+
+    pairs = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator or not key.strip().isidentifier():
+            raise UsageError(f"{option} {text}: expected KEY=VALUE, such as depth=50")
+        pairs[key.strip()] = read_literal(value)
+    return pairs

@@ -86,6 +86,14 @@ def flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield from flatten(child, f"{key}.{name}" if key else str(name))
 
 
+def read_literal(text: str) -> Any:
+    """The Python literal that `text` is, else `text` itself: how values on the command line are read, never as code."""
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all that literal_eval may raise
+        return text
+
+
 def _read(path: Path) -> dict[str, Any]:
     from mmcv import Config as MmcvConfig
 
@@ -190,10 +198,7 @@ def _apply(values: dict[str, Any], origins: dict[str, str], override: str) -> No
     key = key.strip()
     if not separator or not key:
         raise ConfigError(f"--set {override}: expected KEY=VALUE, such as cl_strategy.train_epochs=1")
-    try:
-        value = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all that literal_eval may raise
-        value = text
+    value = read_literal(text)
     *above, last = key.split(".")
     place: Any = values
     for depth, name in enumerate(above):

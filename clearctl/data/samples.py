@@ -66,6 +66,8 @@ def original_error(error: BaseException) -> DatasetError | None:
     """
     if not isinstance(error, DatasetError):
         return None
+    # The traceback holds the loader in a cycle, and the garbage collector ends a loader's workers only after 5 s each.
+    error.__traceback__ = None
     marker = f"{DatasetError.__module__}.{DatasetError.__name__}: "
     return DatasetError(str(error).rpartition(marker)[2].strip())
 

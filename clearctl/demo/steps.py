@@ -6,19 +6,28 @@ from pathlib import Path
 from clearctl.dataset.prepare import prepare_avalanche
 from clearctl.demo.digits import make_dataset
 from clearctl.engine.evaluate import EvalResult, evaluate
+from clearctl.engine.extraction import ExtractResult, extract_features
 from clearctl.engine.loop import TrainResult, train
 from clearctl.progress import Listener, Message, ignore
+from clearctl.rundir import checkpoint_file
 
 CONFIG = Path(__file__).parent / "quickstart.py"
+FEATURE_CONFIG = Path(__file__).parent / "quickstart_feature.py"
+FEATURES = "bucket0"
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Where the dataset lies, what training found, and what testing its checkpoints again found."""
+    """Where the dataset lies, what training found, what testing its checkpoints again found, and the same on features.
+
+    `extracted` are the features of the network as it was after bucket 0, `on_features` a linear head trained on them.
+    """
 
     dataset_root: Path
     trained: TrainResult
     tested: EvalResult
+    extracted: ExtractResult
+    on_features: TrainResult
 
 
 def run_demo(folder: Path, *, seed: int = 0, device: str = "auto", listener: Listener = ignore) -> DemoResult:
@@ -36,7 +45,20 @@ def run_demo(folder: Path, *, seed: int = 0, device: str = "auto", listener: Lis
     trained = train(CONFIG, device=device, work_dir=folder / "runs", seed=seed, dataset_root=root, listener=listener)
     _say(listener, f"4. clearctl eval {trained.run}")
     tested = evaluate(trained.run, device=device, listener=listener)
-    return DemoResult(root, trained, tested)
+    checkpoint = checkpoint_file(trained.run, 1)  # after bucket 0 alone
+    _say(
+        listener,
+        f"5. clearctl extract-features --config configs/quickstart.py --checkpoint {checkpoint} --name {FEATURES}"
+        f" --dataset-root {root}",
+    )
+    extracted = extract_features(
+        root, config=CONFIG, checkpoint=checkpoint, name=FEATURES, device=device, force=True, listener=listener
+    )
+    _say(listener, f"6. clearctl train configs/quickstart_feature.py {shared}")
+    on_features = train(
+        FEATURE_CONFIG, device=device, work_dir=folder / "runs", seed=seed, dataset_root=root, listener=listener
+    )
+    return DemoResult(root, trained, tested, extracted, on_features)
 
 
 def _say(listener: Listener, text: str) -> None:

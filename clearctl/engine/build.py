@@ -13,15 +13,16 @@ from clearctl.config.check import require
 from clearctl.config.load import Config, load
 from clearctl.config.registry import parameters
 from clearctl.data.stream import Stream, read_stream
-from clearctl.data.transforms import compose
 from clearctl.engine.calls import building, call, fault
 from clearctl.engine.catalogue import CATALOGUE
-from clearctl.engine.checkpoint import load_what_fits, read_weights
+from clearctl.engine.checkpoint import load_what_fits
+from clearctl.engine.transforms import build_transforms
 from clearctl.errors import ConfigError
 from clearctl.models.augments import build_augments
 from clearctl.models.classifier import build_classifier
 from clearctl.models.fit import find_misfit, randomness_kept
 from clearctl.models.losses import build_criterion
+from clearctl.models.weights import read_weights
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.augment import BatchAugment, SoftLabelLoss, mixing_fault
 from clearctl.strategies.benchmark import build_benchmark
@@ -142,23 +143,6 @@ def require_fit(config: Config, stream: Stream, model: nn.Module) -> None:
         misfit = find_misfit(model, x, len(stream.class_names))
         if misfit:
             raise fault(config, f"model.{misfit.key}", misfit.text)
-
-
-def build_transforms(config: Config) -> tuple[Any, Any]:
-    """(train, eval) transforms of images; (None, None) for features."""
-    scenario = config.values["scenario"]
-    if scenario.get("feature_type"):
-        return None, None
-    built = []
-    for name in ("train_transform", "eval_transform"):
-        entries = scenario.get(name) or []
-        steps = [
-            call(config, f"scenario.{name}.{index}", CATALOGUE.transforms, entry) for index, entry in enumerate(entries)
-        ]
-        if not any(type(step).__name__ in ("ToTensor", "PILToTensor") for step in steps):
-            raise fault(config, f"scenario.{name}", "images need dict(type='ToTensor') among the transforms")
-        built.append(compose(steps))
-    return built[0], built[1]
 
 
 def build_experiment(

@@ -48,14 +48,24 @@ def describe(device: torch.device, dataset_root: Path, fingerprint: str, seed: i
         "clearctl": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": packages(),
         "device": str(device),
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "CPU",
+        "device_name": device_name(device),
         "torch_threads": torch.get_num_threads(),
         "git": _git_commit(),
         "seed": seed,
         "dataset": {"root": str(dataset_root), "fingerprint": fingerprint},
     }
+
+
+def packages() -> dict[str, str | None]:
+    """The versions of the libraries that results depend on; None for one that is not installed."""
+    return {name: _version(name) for name in PACKAGES}
+
+
+def device_name(device: torch.device) -> str:
+    """What the device is called by its maker."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "CPU"
 
 
 def _version(package: str) -> str | None:

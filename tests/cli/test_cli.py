@@ -18,6 +18,7 @@ COMMANDS = (
     "prepare-avalanche",
     "make-fewshot",
     "rebuild-by-metadata",
+    "extract-features",
     "verify",
     "train",
     "eval",

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from clearctl.engine.checkpoint import read_weights
 from clearctl.errors import RunError
 from clearctl.models.classifier import Classifier, build_classifier
 from clearctl.models.pretrained import read_plain
+from clearctl.models.weights import read_weights
 
 BACKBONE = dict(type="ResNet_CIFAR", depth=18, base_channels=4, stem_channels=4)
 HEAD = dict(type="LinearClsHead", num_classes=5, in_channels=32)

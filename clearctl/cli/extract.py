@@ -1,0 +1,118 @@
+"""`clearctl extract-features`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clearctl import layout
+from clearctl.cli.console import output, reporting_errors
+from clearctl.cli.options import Buckets, DatasetRoot, Device, Json, parse_buckets, parse_pairs
+from clearctl.errors import UsageError
+
+
+@reporting_errors
+def extract_features(
+    arch: Annotated[
+        str | None,
+        typer.Option(metavar="ARCH", help="A model of torchvision.models, or mmcls:TYPE. Default: resnet50."),
+    ] = None,
+    arch_arg: Annotated[
+        list[str] | None,
+        typer.Option("--arch-arg", metavar="KEY=VALUE", help="An argument of its constructor; may be repeated."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Take model.backbone and scenario.eval_transform from a config.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What the features are called. Default: the architecture.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights: of torchvision, mmcls, MoCo, BYOL, DINO or a run.")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="default|none", help="Without --checkpoint: torchvision's weights, or random ones."),
+    ] = None,
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="Go on where the checkpoint leaves weights random.")
+    ] = False,
+    dataset_root: DatasetRoot = None,
+    device: Device = "auto",
+    precision: Annotated[str, typer.Option(metavar="fp32|bf16|fp16", help="Arithmetic of the network.")] = "fp32",
+    batch_size: Annotated[int | None, typer.Option(help="Images at once. Default: as fits the device.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that decode. Default: as fits the device.")] = None,
+    buckets: Buckets = None,
+    layout_: Annotated[
+        str, typer.Option("--layout", metavar="training|official", help="official: per-class files too.")
+    ] = "training",
+    force: Annotated[bool, typer.Option("--force", help="Replace features of that name made otherwise.")] = False,
+    json: Json = False,
+) -> None:
+    """Extract the features of a frozen network for every image, to train on with scenario.feature_type.
+
+    After a kill the same command goes on.
+
+    Example: `clearctl extract-features --arch resnet50`
+    """
+    from clearctl.cli.progress import Display, duration
+    from clearctl.engine.extraction import extract_features as extract
+
+    if layout_ not in ("training", "official"):
+        raise UsageError(f"--layout {layout_}: expected training or official")
+    with Display(output) as display:
+        result = extract(
+            dataset_root or layout.default_root(),
+            arch=arch,
+            arguments=parse_pairs(arch_arg or [], "--arch-arg"),
+            config=config,
+            name=name,
+            checkpoint=checkpoint,
+            weights=weights,
+            allow_partial=allow_partial,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            workers=workers,
+            buckets=parse_buckets(buckets),
+            official=layout_ == "official",
+            force=force,
+            listener=display.show,
+        )
+    share = result.waiting_s / result.seconds if result.seconds else 0.0
+    rate = result.images / result.seconds if result.seconds else 0.0
+    if json:
+        output.json(
+            {
+                "name": result.name,
+                "folder": str(result.folder),
+                "dimension": result.dimension,
+                "weights": result.weights,
+                "device": result.device,
+                "buckets": list(result.buckets),
+                "written": list(result.written),
+                "images": result.images,
+                "seconds": round(result.seconds, 3),
+                "images_per_second": round(rate, 1),
+                "waiting_for_images": round(share, 3),
+                "official": [str(folder) for folder in result.official],
+            }
+        )
+        return
+    output.stdout.print(f"{result.folder}: {result.dimension} numbers an image in {len(result.buckets)} buckets")
+    for folder in result.official:
+        output.stdout.print(f"{folder}: the same by class and id")
+    if not result.written:
+        output.stdout.print("nothing to do: all of it is there and whole")
+        return
+    output.stdout.print(
+        f"{result.images:,} images in {duration(result.seconds)}: {rate:,.0f} images/s, "
+        f"{share:.0%} of the time waiting for images{_advice(share, result.workers)}"
+    )
+    output.stdout.print(
+        f"train on them: clearctl train configs/demo_feature.py --set scenario.feature_type={result.name} "
+        f"--set model.head.in_channels={result.dimension}"
+    )
+
+
+def _advice(share: float, workers: int) -> str:
+    """What would help where the network waits for images."""
+    return f" (more --workers than {workers} may help)" if share > 0.2 else ""

@@ -1,0 +1,271 @@
+"""`extract-features`: from an architecture's name, a checkpoint and a transform to features of a prepared folder."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clearctl import __version__, layout, lock
+from clearctl.config.check import check
+from clearctl.config.load import Config, load
+from clearctl.data.samples import ImageSamples
+from clearctl.data.transforms import split_at_pixels
+from clearctl.dataset.arguments import choose_buckets
+from clearctl.engine.catalogue import CATALOGUE
+from clearctl.engine.machine import device_name, packages, resolve_device
+from clearctl.engine.transforms import build_steps
+from clearctl.errors import ConfigError, DatasetError, UsageError
+from clearctl.features.extract import extract
+from clearctl.features.forward import PRECISIONS
+from clearctl.features.official import write_official
+from clearctl.features.record import Record
+from clearctl.models.default_weights import load_default_weights
+from clearctl.models.extractor import FeatureExtractor, build_extractor, feature_dimension
+from clearctl.models.folding import folded
+from clearctl.models.weights import few, load_checkpoint, weights_digest
+from clearctl.progress import Listener, Message, ignore
+
+DEFAULT_ARCH = "resnet50"
+# The transform of the published features (prepare_features.py in the CLEAR paper's code).
+PUBLISHED_TRANSFORM: tuple[dict[str, Any], ...] = (
+    {"type": "Resize", "size": 224},
+    {"type": "CenterCrop", "size": 224},
+    {"type": "ToTensor"},
+    {"type": "Normalize", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
+)
+BATCH_SIZE = {"cpu": 32, "cuda": 256}
+MOST_WORKERS = 16
+PROBE_SEED = 0
+
+
+@dataclass(frozen=True)
+class ExtractResult:
+    """What `extract_features` did: where the features lie, their dimension, and how fast they came.
+
+    `buckets` are those that are there now, `written` those of this call; `images` were read in `seconds`, of which the
+    network waited `waiting_s` for images. `official` are the folders of per-class files, where they were asked for.
+    """
+
+    name: str
+    folder: Path
+    dimension: int
+    weights: str
+    device: str
+    buckets: tuple[str, ...]
+    written: tuple[str, ...]
+    images: int
+    seconds: float
+    waiting_s: float
+    workers: int
+    official: tuple[Path, ...]
+
+
+def extract_features(
+    root: Path | str,
+    *,
+    arch: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    config: Path | str | None = None,
+    name: str | None = None,
+    checkpoint: Path | str | None = None,
+    weights: str | None = None,
+    allow_partial: bool = False,
+    device: str = "auto",
+    precision: str = "fp32",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    buckets: Sequence[str] | None = None,
+    official: bool = False,
+    force: bool = False,
+    listener: Listener = ignore,
+) -> ExtractResult:
+    """Extract the features of a frozen network for every image of a folder that `prepare_avalanche` has prepared.
+
+    Args:
+        root: the dataset folder.
+        arch: a classification model of torchvision.models (resnet50 when None), or `mmcls:TYPE`, a backbone of mmcls.
+        arguments: what the constructor of `arch` is given.
+        config: a config file whose `model.backbone` takes the place of `arch` and `arguments`, and whose
+            `scenario.eval_transform` that of the published transform (Resize 224, CenterCrop 224, ToTensor, Normalize).
+        name: what the features are called, and their folder; by default after the architecture or the config.
+        checkpoint: weights to fill the network with; a classifier in the file is ignored.
+        weights: without a checkpoint, `default` (torchvision's, when None) or `none`: random ones.
+        allow_partial: go on where the checkpoint does not fill every weight; what it leaves is random, and told.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        precision: `fp32`, or `bf16` or `fp16` for speed; the features are stored as float32 in any case.
+        batch_size: images at once; by default as fits the device.
+        workers: processes that decode images; by default as fits the device.
+        buckets: only these; all when None.
+        official: also write the per-class files that releases ship (`features.official`).
+        force: replace features of that name that were made otherwise.
+        listener: told of the images done and of what was decided.
+
+    The same command after a kill goes on from the last whole bucket and ends in the same bytes. Raises UsageError,
+    ConfigError, DatasetError, RunError (a checkpoint that does not fit) and CapabilityError; nothing is written where
+    it can be known before, and a bucket is whole or not there.
+    """
+    root = Path(root)
+    _check_arguments(precision, batch_size, workers, checkpoint, weights)
+    target = resolve_device(device)
+    chosen = choose_buckets(root, layout.read_bucket_indices(root), buckets)
+    recipe = _recipe(arch, arguments, config)
+    called = _check_name(name or recipe.name)
+    pixels, prepare = split_at_pixels(recipe.steps)
+    network = build_extractor(recipe.arch, recipe.arguments)
+    source = _fill(network, checkpoint, weights, allow_partial, listener)
+    probe = _probe(root, chosen[0], pixels, prepare)
+    dimension = feature_dimension(network, probe)
+    listener(Message(f"features {called!r}: {recipe.arch}, {source['from']}, {dimension} numbers an image"))
+    record = Record(
+        root,
+        called,
+        {
+            "arch": recipe.arch,
+            "arguments": recipe.arguments,
+            "weights_sha256": weights_digest(network),
+            "transform": recipe.transform,
+            "precision": precision,
+            "device": target.type,
+        },
+        {"weights": source, "clearctl": __version__, "packages": packages(), "device_name": device_name(target)},
+        dimension,
+    )
+    loaders = _default_workers(target) if workers is None else workers
+    folder = layout.features_folder(root, called)
+    with lock.sole_writer(folder.with_name(f".{called}.lock"), folder, DatasetError):
+        done = extract(
+            record,
+            chosen,
+            folded(network, probe),
+            pixels,
+            prepare,
+            device=target,
+            precision=precision,
+            batch_size=batch_size or BATCH_SIZE[target.type],
+            workers=loaders,
+            force=force,
+            listener=listener,
+        )
+        folders = write_official(root, called, chosen, force=force, listener=listener) if official else ()
+    return ExtractResult(
+        called,
+        folder,
+        dimension,
+        str(source["from"]),
+        str(target),
+        chosen,
+        done.written,
+        done.images,
+        done.seconds,
+        done.waiting_s,
+        loaders,
+        folders,
+    )
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What is extracted with: `transform` as a config lists it, and its built `steps`.
+
+    `name` is what the features are called where nobody says.
+    """
+
+    arch: str
+    arguments: dict[str, Any]
+    transform: list[dict[str, Any]]
+    steps: list[Any]
+    name: str
+
+
+def _recipe(arch: str | None, arguments: Mapping[str, Any] | None, config: Path | str | None) -> _Recipe:
+    """From the arguments of `extract_features`. Raises UsageError and ConfigError."""
+    if config is None:
+        arch = arch or DEFAULT_ARCH
+        published = Config({"scenario": {"eval_transform": list(PUBLISHED_TRANSFORM)}}, "the published transform")
+        steps = build_steps(published, "eval_transform")
+        return _Recipe(arch, dict(arguments or {}), list(PUBLISHED_TRANSFORM), steps, arch.rpartition(":")[2])
+    if arch is not None or arguments:
+        raise UsageError("--config says which backbone: leave --arch and --arch-arg out")
+    opened = load(config)
+    for fault in check(opened, CATALOGUE):
+        if fault.key.startswith(("model.backbone", "scenario.eval_transform")):
+            raise ConfigError(str(fault))
+    backbone = (opened.values.get("model") or {}).get("backbone")
+    if not isinstance(backbone, dict):
+        raise ConfigError(f"{config}: model.backbone: not there, and it is what features are extracted with")
+    scenario = opened.values.setdefault("scenario", {})
+    transform = scenario.setdefault("eval_transform", list(PUBLISHED_TRANSFORM))
+    given = {key: value for key, value in backbone.items() if key not in ("type", "init_cfg")}
+    return _Recipe(
+        f"mmcls:{backbone['type']}", given, transform, build_steps(opened, "eval_transform"), Path(config).stem
+    )
+
+
+def _fill(
+    network: FeatureExtractor,
+    checkpoint: Path | str | None,
+    weights: str | None,
+    allow_partial: bool,
+    listener: Listener,
+) -> dict[str, Any]:
+    """Fill the network with weights; returns where they came from, for the record."""
+    if checkpoint is not None:
+        report = load_checkpoint(network, Path(checkpoint), allow_partial=allow_partial)
+        if report.left_random:
+            listener(Message(f"{checkpoint} leaves random: {few(report.left_random)}", warning=True))
+        return {"from": Path(checkpoint).name, "prefix": report.prefix, "left_random": list(report.left_random)}
+    if weights == "none":
+        listener(
+            Message("--weights none: the network is RANDOM, its features are of no use but to try things", warning=True)
+        )
+        return {"from": "RANDOM WEIGHTS (--weights none): nothing was learned"}
+    return {"from": load_default_weights(network, listener)}
+
+
+def _probe(root: Path, bucket: str, pixels: Any, prepare: Any) -> torch.Tensor:
+    """Two random images `[2, 3, H, W]` of the size that the transform gives the first image of the bucket."""
+    classes = len(layout.read_class_names(root))
+    samples = ImageSamples(root, bucket, layout.read_bucket_filelist(root, bucket, classes)[:1])
+    image, _ = samples[0]
+    try:
+        shape = pixels(image).shape
+    except Exception as error:
+        raise UsageError(f"the transform refuses {samples.paths[0]}: {' '.join(str(error).split())}") from None
+    generator = torch.Generator().manual_seed(PROBE_SEED)
+    noise = torch.randint(0, 256, (2, *shape), generator=generator, dtype=torch.uint8)
+    batch: torch.Tensor = prepare(noise)
+    return batch.float()
+
+
+def _check_arguments(
+    precision: str, batch_size: int | None, workers: int | None, checkpoint: Path | str | None, weights: str | None
+) -> None:
+    """Raise UsageError for a value that makes no sense."""
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision {precision}: expected {', '.join(PRECISIONS)}")
+    if batch_size is not None and batch_size < 1:
+        raise UsageError(f"--batch-size {batch_size} is not a number of images ≥ 1")
+    if workers is not None and workers < 0:
+        raise UsageError(f"--workers {workers} is not a number of processes ≥ 0")
+    if weights not in (None, "default", "none"):
+        raise UsageError(f"--weights {weights}: expected default or none; a file is given with --checkpoint")
+    if checkpoint is not None and weights is not None:
+        raise UsageError("--weights is for a network without --checkpoint: give one of them")
+
+
+def _check_name(name: str) -> str:
+    """Raise UsageError unless `name` can be a folder's and stands in a config as it is."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name):
+        raise UsageError(f"--name {name}: expected letters, digits and . _ + - , as in resnet50_b0")
+    return name
+
+
+def _default_workers(device: torch.device) -> int:
+    """On a GPU, one process for each core; on a CPU none: they would take the cores that the network needs."""
+    if device.type == "cpu":
+        return 0
+    return min(MOST_WORKERS, len(os.sched_getaffinity(0)))

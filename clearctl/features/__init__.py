@@ -1,0 +1,1 @@
+"""Features of a frozen network for every image of a prepared folder: extraction (`extract`), its record (`record`)."""

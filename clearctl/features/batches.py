@@ -1,0 +1,65 @@
+"""The images of several buckets as batches, read ahead by worker processes without a pause between buckets."""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from clearctl.data.samples import ImageSamples, original_error
+from clearctl.errors import DatasetError
+
+
+@dataclass(frozen=True)
+class BucketImages:
+    """The file list of a bucket: (path relative to the dataset folder, class index) of each image."""
+
+    bucket: str
+    listed: Sequence[tuple[str, int]]
+
+
+class _Pixels(Dataset[torch.Tensor]):
+    """An image of any of the buckets, transformed; an index is (number of the bucket, line of its list)."""
+
+    def __init__(self, root: Path, buckets: Sequence[BucketImages], transform: Callable[[Any], torch.Tensor]) -> None:
+        self.samples = [ImageSamples(root, images.bucket, images.listed) for images in buckets]
+        self.transform = transform
+
+    def __getitem__(self, index: tuple[int, int]) -> torch.Tensor:
+        of_bucket, line = index
+        samples = self.samples[of_bucket]
+        image, _ = samples[line]
+        try:
+            return self.transform(image)
+        except Exception as error:
+            place = f"{samples.root / samples.paths[line]} (bucket {samples.bucket})"
+            raise DatasetError(f"{place} cannot be transformed: {' '.join(str(error).split())}") from None
+
+
+def read_batches(
+    root: Path,
+    buckets: Sequence[BucketImages],
+    transform: Callable[[Any], torch.Tensor],
+    *,
+    batch_size: int,
+    workers: int,
+    pin_memory: bool,
+) -> Generator[torch.Tensor, None, None]:
+    """Yield `[B, ...]` of bucket after bucket in the order of the lists; the last of a bucket may be smaller.
+
+    Raises DatasetError, naming file and bucket, for an image that cannot be decoded.
+    """
+    order = [
+        [(number, line) for line in range(start, min(start + batch_size, len(images.listed)))]
+        for number, images in enumerate(buckets)
+        for start in range(0, len(images.listed), batch_size)
+    ]
+    loader: DataLoader[torch.Tensor] = DataLoader(
+        _Pixels(root, buckets, transform), batch_sampler=order, num_workers=workers, pin_memory=pin_memory
+    )
+    try:
+        yield from loader
+    except DatasetError as error:
+        raise original_error(error) or error from None

@@ -1,0 +1,145 @@
+"""Write the features of a frozen network for every image of a prepared folder, bucket after bucket.
+
+    training_folder/features/<name>/<bucket>/all.pth   (float32 [N, D], N class indices), row i is line i of all.txt
+    training_folder/features/<name>/extraction.json    how they were made (`record`)
+
+A bucket is whole or not there. The same command after a kill goes on from the last whole bucket and ends in the same
+bytes. The images are not changed, so rows never shift: one that cannot be read ends the extraction.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from clearctl import layout
+from clearctl.data.features import save_features
+from clearctl.data.stream import require_images
+from clearctl.errors import DatasetError, RunError
+from clearctl.features.batches import BucketImages, read_batches
+from clearctl.features.forward import Forward
+from clearctl.features.record import Record, go_on_or_start
+from clearctl.progress import Counted, Listener, Message
+
+WORK = "extract features"
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What `extract` did: the buckets it wrote and those that were done, images read, and seconds.
+
+    `waiting_s` of the `seconds` the network waited for images.
+    """
+
+    written: tuple[str, ...]
+    done_before: tuple[str, ...]
+    images: int
+    seconds: float
+    waiting_s: float
+
+
+def extract(
+    wanted: Record,
+    buckets: Sequence[str],
+    network: nn.Module,
+    pixels: Callable[[Any], torch.Tensor],
+    prepare: Callable[[torch.Tensor], torch.Tensor],
+    *,
+    device: torch.device,
+    precision: str,
+    batch_size: int,
+    workers: int,
+    force: bool,
+    listener: Listener,
+) -> Extracted:
+    """Write what is not there yet of the `wanted` features of `buckets`.
+
+    `network` maps `[B, 3, H, W] float32` to `[B, D]`. `pixels` turns a PIL image into what is stacked to a batch, and
+    `prepare` that batch, on the device, into the network's input (`data.transforms.split_at_pixels`).
+
+    Raises DatasetError for features of that name that were made otherwise, an image that is missing or cannot be
+    decoded, and files that cannot be written; RunError for features that are not finite; CapabilityError where memory
+    is too small for one image.
+    """
+    classes = len(layout.read_class_names(wanted.root))
+    lists = {name: layout.read_bucket_filelist(wanted.root, name, classes) for name in buckets}
+    for name, listed in lists.items():
+        require_images(wanted.root, name, [path for path, _ in listed])
+    record = go_on_or_start(wanted, force=force)
+    done = tuple(name for name in buckets if record.is_done(name))
+    todo = [BucketImages(name, lists[name]) for name in buckets if name not in done]
+    started = time.perf_counter()
+    if not todo:
+        return Extracted((), done, 0, 0.0, 0.0)
+    if done:
+        listener(Message(f"features of bucket {', '.join(done)} are there already"))
+    total = sum(len(images.listed) for images in todo)
+    forward = Forward(network, prepare, device, precision, listener)
+    batches = read_batches(
+        wanted.root, todo, pixels, batch_size=batch_size, workers=workers, pin_memory=device.type == "cuda"
+    )
+    clock = _Clock(batches)
+    target = record.file
+    try:
+        if not record.buckets:
+            _remove_others(record)
+        record.write()  # the settings first: what is written after them belongs to them
+        seen = 0
+        for images in todo:
+            rows: list[torch.Tensor] = []
+            while sum(map(len, rows)) < len(images.listed):
+                rows.append(forward(next(clock)))
+                seen += len(rows[-1])
+                listener(Counted(WORK, seen, total, "images"))
+            x = torch.cat(rows).cpu()
+            _require_finite(x, images)
+            target = layout.features_file(record.root, record.name, images.bucket)
+            save_features(target, x, [label for _, label in images.listed])
+            target = record.file
+            record.add(images.bucket, len(x))
+    except OSError as error:
+        raise DatasetError(f"{target} cannot be written: {error.strerror}") from None
+    finally:
+        batches.close()  # ends the workers at once
+    return Extracted(
+        tuple(images.bucket for images in todo), done, total, time.perf_counter() - started, clock.waiting_s
+    )
+
+
+def _remove_others(record: Record) -> None:
+    """Remove what an extraction with other settings left, all of it: buckets are never of different makes."""
+    record.file.unlink(missing_ok=True)
+    for file in layout.features_folder(record.root, record.name).glob("*/all.pth"):
+        file.unlink()
+
+
+def _require_finite(x: torch.Tensor, images: BucketImages) -> None:
+    """Raise RunError, naming the first image, unless all of x `[N, D]` is finite."""
+    bad = (~x.isfinite().all(dim=1)).nonzero()
+    if len(bad):
+        path, _ = images.listed[int(bad[0])]
+        raise RunError(
+            f"the features of {path} (bucket {images.bucket}) are not finite, and {len(bad)} rows in all\n"
+            "half precision may be too narrow for this network (--precision fp32), or its checkpoint damaged"
+        )
+
+
+class _Clock:
+    """Passes batches on and adds up how long each was waited for."""
+
+    def __init__(self, batches: Iterator[torch.Tensor]) -> None:
+        self.waiting_s = 0.0
+        self._batches = batches
+
+    def __iter__(self) -> "_Clock":
+        return self
+
+    def __next__(self) -> torch.Tensor:
+        started = time.perf_counter()
+        try:
+            return next(self._batches)
+        finally:
+            self.waiting_s += time.perf_counter() - started

@@ -1,0 +1,92 @@
+"""A frozen network applied to batches on a device: memory format, precision, and what to do when memory runs out."""
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import nn
+
+from clearctl.errors import CapabilityError
+from clearctl.progress import Listener, Message
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Forward:
+    """Maps pixels as the loader gives them to features `[B, D] float32` on the device.
+
+    `prepare` is done to the batch on the device first. A batch that does not fit into memory is halved, this one and
+    all that follow.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        prepare: Callable[[torch.Tensor], torch.Tensor],
+        device: torch.device,
+        precision: str,
+        listener: Listener,
+    ) -> None:
+        self.dtype = PRECISIONS[precision]
+        self.network = network.to(device).to(memory_format=torch.channels_last).eval()
+        self.prepare = prepare
+        self.device = device
+        self.listener = listener
+        self.most: int | None = None
+        self._under_way: deque[torch.cuda.Event] = deque()
+
+    @torch.inference_mode()
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """`pixels [B, 3, H, W]` → `[B, D] float32`. Raises CapabilityError where not even one image fits."""
+        while True:
+            parts = torch.split(pixels, self.most or len(pixels))
+            try:
+                with _exact_convolutions(self.device):
+                    features = torch.cat([self._once(part) for part in parts])
+                self._wait_for_earlier()
+                return features
+            except (RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                self._halve(len(parts[0]))
+
+    def _once(self, pixels: torch.Tensor) -> torch.Tensor:
+        x = self.prepare(pixels.to(self.device, non_blocking=True))
+        x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            features: torch.Tensor = self.network(x)
+        return features.float()
+
+    def _wait_for_earlier(self) -> None:
+        """Let the device be one batch behind, no more: what is waited for here is its work, not the images."""
+        if self.device.type == "cuda":
+            self._under_way.append(torch.cuda.current_stream(self.device).record_event())
+            if len(self._under_way) > 1:
+                self._under_way.popleft().synchronize()
+
+    def _halve(self, tried: int) -> None:
+        if tried == 1:
+            raise CapabilityError(
+                f"{self.device} has too little memory for a single image\nuse --device cpu, or a smaller --arch"
+            )
+        self.most = tried // 2
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        text = f"{self.device} has too little memory for {tried} images at once: going on with {self.most}"
+        self.listener(Message(f"{text} (--batch-size)", warning=True))
+
+
+def _exact_convolutions(device: torch.device) -> AbstractContextManager[None]:
+    """On CUDA, no TF32 in convolutions and always the same algorithm, so that the same images give the same bytes."""
+    if device.type != "cuda":
+        return nullcontext()
+    context: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )
+    return context
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # On a CPU torch raises a plain RuntimeError of its allocator.
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)

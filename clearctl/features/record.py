@@ -1,0 +1,109 @@
+"""extraction.json: how features were made, and which buckets are done, so that an extraction can go on and never mixes.
+
+training_folder/features/<name>/extraction.json
+    settings   what the numbers follow from: arch, arguments, weights, transform, precision, device
+    about      what is worth knowing besides: where the weights came from, library versions, the device's name
+    dimension  D
+    buckets    {bucket: {"rows", "filelist_sha256", "sha256"}} of each bucket that is done; sha256 is of its all.pth
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clearctl import layout
+from clearctl.atomic import write_json
+from clearctl.errors import DatasetError
+
+
+@dataclass
+class Record:
+    """The extraction `name` of a dataset folder as extraction.json has it, or is to have it."""
+
+    root: Path
+    name: str
+    settings: dict[str, Any]
+    about: dict[str, Any]
+    dimension: int
+    buckets: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path:
+        """Where it lies."""
+        return layout.extraction_file(self.root, self.name)
+
+    def is_done(self, bucket: str) -> bool:
+        """Whether the bucket's features are there, whole, and of the file list as it is now."""
+        entry = self.buckets.get(bucket)
+        features = layout.features_file(self.root, self.name, bucket)
+        return (
+            entry is not None
+            and features.is_file()
+            and entry.get("filelist_sha256") == _sha256(layout.filelist_file(self.root, bucket))
+            and entry.get("sha256") == _sha256(features)
+        )
+
+    def add(self, bucket: str, rows: int) -> None:
+        """Note that the bucket's all.pth is there, and write that down. Raises OSError."""
+        self.buckets[bucket] = {
+            "rows": rows,
+            "filelist_sha256": _sha256(layout.filelist_file(self.root, bucket)),
+            "sha256": _sha256(layout.features_file(self.root, self.name, bucket)),
+        }
+        self.write()
+
+    def write(self) -> None:
+        """Write extraction.json whole. Raises OSError."""
+        write_json(
+            self.file,
+            {
+                "settings": self.settings,
+                "about": self.about,
+                "dimension": self.dimension,
+                "buckets": dict(sorted(self.buckets.items(), key=lambda item: int(item[0]))),
+            },
+        )
+
+
+def go_on_or_start(wanted: Record, *, force: bool) -> Record:
+    """The record to go on with: that of an earlier run with the same settings, else `wanted` itself.
+
+    Raises DatasetError, naming what differs, where features of that name were made otherwise, or nobody knows how;
+    with `force` they are to be replaced.
+    """
+    folder = layout.features_folder(wanted.root, wanted.name)
+    made = sorted(path.parent.name for path in folder.glob("*/all.pth"))
+    if force or not (wanted.file.exists() or made):
+        return wanted
+    if not wanted.file.exists():
+        raise DatasetError(
+            f"{folder} holds features already, and no {wanted.file.name} that says how they were made\n"
+            "choose another --name, or replace them with --force"
+        )
+    before = layout.read_json(wanted.file)
+    if not isinstance(before, dict) or not all(isinstance(before.get(key), dict) for key in ("settings", "buckets")):
+        raise DatasetError(f"{wanted.file} does not say how the features were made\nreplace them with --force")
+    differences = [
+        f"{key} was {before['settings'].get(key)!r}, is {wanted.settings.get(key)!r}"
+        for key in sorted(wanted.settings.keys() | before["settings"].keys())
+        if before["settings"].get(key) != wanted.settings.get(key)
+    ]
+    if differences:
+        raise DatasetError(
+            f"the features {wanted.name!r} in {folder.parent} were made otherwise: {'; '.join(differences)}\n"
+            "choose another --name, or replace them with --force"
+        )
+    return Record(wanted.root, wanted.name, wanted.settings, wanted.about, wanted.dimension, before["buckets"])
+
+
+def _sha256(file: Path) -> str | None:
+    """The digest of a file's bytes; None where there is none."""
+    digest = hashlib.sha256()
+    try:
+        with file.open("rb") as opened:
+            while chunk := opened.read(1 << 20):
+                digest.update(chunk)
+    except FileNotFoundError:
+        return None
+    return digest.hexdigest()

@@ -1,0 +1,107 @@
+"""`extract-features` as a user meets it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from clearctl import prepare_avalanche
+from clearctl.cli import app
+
+
+def clearctl(*arguments: object):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def root(clear_folder, monkeypatch) -> Path:
+    folder = clear_folder(images=2, size_px=48, buckets=("0", "1"))
+    prepare_avalanche(folder, test_ratio=0)
+    monkeypatch.setenv("CLEARCTL_DATASET_ROOT", str(folder))
+    return folder
+
+
+def test_torchvisions_default_weights_are_taken_from_where_torch_keeps_them(root, monkeypatch, tmp_path):
+    """`--arch NAME` alone: the real file is not here, so one of its shape stands in torch's folder for it."""
+    from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    weights = squeezenet1_1().state_dict()
+    name = Path(SqueezeNet1_1_Weights.DEFAULT.url).name
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(weights, tmp_path / "checkpoints" / name)
+    damaged = clearctl("extract-features", "--arch", "squeezenet1_1", "--device", "cpu")
+    assert damaged.exit_code == 5, damaged.stderr  # its hash is not the published one
+    assert name in damaged.stderr
+    given = clearctl(
+        "extract-features",
+        "--arch",
+        "squeezenet1_1",
+        "--device",
+        "cpu",
+        "--checkpoint",
+        tmp_path / "checkpoints" / name,
+    )
+    assert given.exit_code == 0, given.stderr
+    assert f"{root}/training_folder/features/squeezenet1_1: 512 numbers an image in 2 buckets" in given.stdout
+    assert "images/s" in given.stdout
+    assert "of the time waiting for images" in given.stdout
+    assert "--set scenario.feature_type=squeezenet1_1 --set model.head.in_channels=512" in given.stdout
+
+
+def test_it_speaks_json_and_a_second_run_has_nothing_to_do(root):
+    arguments = [
+        "extract-features",
+        "--arch",
+        "mmcls:MobileNetV2",
+        "--arch-arg",
+        "widen_factor=0.25",
+        "--name",
+        "small",
+    ]
+    arguments += ["--weights", "none", "--device", "cpu", "--batch-size", "3"]
+    first = clearctl(*arguments, "--json")
+    assert first.exit_code == 0, first.stderr
+    answer = json.loads(first.stdout)
+    assert (answer["name"], answer["dimension"], answer["written"], answer["images"]) == ("small", 1280, ["0", "1"], 12)
+    assert "RANDOM" in answer["weights"]
+    assert "warning: " in first.stderr
+    again = clearctl(*arguments)
+    assert "nothing to do: all of it is there and whole" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["--arch", "resnet51"], 2, "resnet50"),
+        (["--arch-arg", "depth"], 2, "--arch-arg depth: expected KEY=VALUE"),
+        (["--arch", "mmcls:ResNet"], 2, "mmcls:ResNet"),
+        (["--arch", "mmcls:ResNet", "--arch-arg", "depth=50"], 2, "no default weights"),
+        (["--layout", "both"], 2, "--layout both"),
+        (["--precision", "half"], 2, "--precision half"),
+        (["--config", "nowhere.py"], 3, "nowhere.py"),
+        (["--checkpoint", "nowhere.pth"], 5, "nowhere.pth"),
+        (["--device", "cuda:99"], 6, "--device cuda:99"),
+    ],
+)
+def test_wrong_arguments(root, arguments, code, told):
+    result = clearctl("extract-features", "--device", "cpu", *arguments)
+    assert result.exit_code == code, result.stderr
+    assert told in result.stderr
+    errors = result.stderr[result.stderr.index("error: ") :].strip().splitlines()
+    assert len(errors) <= 2, result.stderr
+    assert result.stdout == ""
+    assert not (root / "training_folder/features").exists()
+
+
+def test_without_a_network_it_says_which_file_to_pass(root, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    for variable in ("http_proxy", "https_proxy", "HTTPS_PROXY", "HTTP_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nobody listens there
+    result = clearctl("extract-features", "--device", "cpu")
+    assert result.exit_code == 6, result.stderr
+    assert "ResNet50_Weights.IMAGENET1K_V2 cannot be fetched" in result.stderr
+    assert "--checkpoint FILE" in result.stderr
+    assert "resnet50-11ad3fa6.pth" in result.stderr
