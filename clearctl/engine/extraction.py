@@ -112,6 +112,7 @@ def extract_features(
     _check_arguments(precision, batch_size, workers, checkpoint, weights)
     target = resolve_device(device)
     chosen = choose_buckets(root, layout.read_bucket_indices(root), buckets)
+    _warn_of_slow_precision(target, precision, listener)
     recipe = _recipe(arch, arguments, config)
     called = _check_name(name or recipe.name)
     pixels, prepare = split_at_pixels(recipe.steps)
@@ -255,6 +256,15 @@ def _check_arguments(
         raise UsageError(f"--weights {weights}: expected default or none; a file is given with --checkpoint")
     if checkpoint is not None and weights is not None:
         raise UsageError("--weights is for a network without --checkpoint: give one of them")
+
+
+def _warn_of_slow_precision(device: torch.device, precision: str, listener: Listener) -> None:
+    """Say if the processor only imitates the precision, which is slower than float32."""
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 has no such function
+    if device.type != "cpu" or precision == "fp32" or capabilities.get("architecture") != "x86_64":
+        return
+    if not any(capabilities.get(f"{unit}_{precision}") for unit in ("avx512", "amx")):
+        listener(Message(f"this processor has no {precision} units: --precision fp32 is faster here", warning=True))
 
 
 def _check_name(name: str) -> str:

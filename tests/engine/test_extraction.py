@@ -193,6 +193,16 @@ def test_features_made_otherwise_are_never_mixed(root, config):
     assert after["1"] != before["1"]
 
 
+@pytest.mark.parametrize(("units", "warned"), [({}, True), ({"avx512_bf16": True}, False), ({"amx_bf16": True}, False)])
+def test_a_precision_that_the_processor_only_imitates_is_told(root, config, monkeypatch, units, warned):
+    said = []
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64", **units}, raising=False)
+    arguments = {"config": config, "weights": "none", "device": "cpu", "buckets": ["0"]}
+    extract_features(root, precision="bf16", listener=said.append, **arguments)
+    texts = [event.text for event in said if isinstance(event, Message) and event.warning]
+    assert any("no bf16 units: --precision fp32 is faster" in text for text in texts) == warned
+
+
 def test_features_of_a_release_are_not_overwritten(root, config):
     from clearctl.data.features import save_features
 
