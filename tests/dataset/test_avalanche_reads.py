@@ -1,4 +1,4 @@
-"""Avalanche's own CLEAR class reads a folder that was prepared here."""
+"""Avalanche's own CLEAR class reads a folder that was prepared here, and features that were extracted here."""
 
 import json
 from pathlib import Path
@@ -6,22 +6,25 @@ from pathlib import Path
 import pytest
 import torch
 
-from clearctl import layout, prepare_avalanche
-from clearctl.data.features import load_features, save_features
+from clearctl import extract_features, layout, prepare_avalanche
+from clearctl.data.features import load_features
+
+CONFIG = """
+scenario = dict(eval_transform=[dict(type='Resize', size=32), dict(type='ToTensor')])
+model = dict(backbone=dict(type='ResNet', depth=18, stem_channels=4, base_channels=4))
+"""
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
-    """Buckets "1" and "2", class names without spaces, which Avalanche cannot read; features `moco_b0`."""
+    """Class names without spaces, which Avalanche cannot read; features by one of the names that it knows."""
     from conftest import make_clear_folder
 
     folder = make_clear_folder(tmp_path_factory.mktemp("clear"), buckets=("1", "2"), classes=("a", "b"), images=10)
     prepare_avalanche(folder)
-    generator = torch.Generator().manual_seed(0)
-    for bucket in ("1", "2"):
-        listed = layout.read_filelist(layout.filelist_file(folder, bucket))
-        x = torch.randn(len(listed), 6, generator=generator)
-        save_features(layout.features_file(folder, "moco_b0", bucket), x, [label for _, label in listed])
+    config = folder / "config.py"
+    config.write_text(CONFIG)
+    extract_features(folder, config=config, weights="none", name="moco_b0", device="cpu")
     return folder
 
 
