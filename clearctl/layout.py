@@ -70,7 +70,8 @@ def is_bucket_name(name: str) -> bool:
 
 def class_names_file(root: Path) -> Path:
     """One class name a line; in the later layout the one in train/ (test/ has the same, or it is not prepared)."""
-    for folder in (root, *(root / name for name in TRAIN_FOLDERS)):
+    trains = [root / name for name in TRAIN_FOLDERS]
+    for folder in [root, *trains] if labeled_metadata_file(root).is_file() else [*trains, root]:
         if (folder / "class_names.txt").is_file():
             return folder / "class_names.txt"
     return root / "class_names.txt"
@@ -155,6 +156,9 @@ def require_root(root: Path) -> None:
             f"no dataset folder at {root}: found {found} there\n"
             f"name it with --dataset-root DIR or ${ROOT_VARIABLE}, or make one with `clearctl demo`"
         )
+    for folder in (root, training_folder(root)):
+        if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+            raise DatasetError(f"{folder} cannot be read: Permission denied")
 
 
 def read_text(path: Path) -> str:
@@ -201,6 +205,10 @@ def read_bucket_indices(root: Path) -> list[str]:
     buckets = read_json(path)
     if not isinstance(buckets, list) or not buckets or not all(isinstance(name, str) for name in buckets):
         raise DatasetError(f'{path}: expected a list of bucket names such as ["0", "1"]')
+    for name in buckets:
+        if not is_bucket_name(name) or buckets.count(name) > 1:
+            fault = "is there twice" if is_bucket_name(name) else "is not a number"
+            raise DatasetError(f"{path}: the bucket name {name!r} {fault}")
     return buckets
 
 

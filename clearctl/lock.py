@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from clearctl.errors import ClearctlError
@@ -18,6 +18,19 @@ class HeldError(Exception):
         self.pid = pid
 
 
+_held: set[int] = set()
+
+
+def _let_go_in_child() -> None:
+    """A forked worker shares the lock, and would hold it on for seconds after its parent was killed."""
+    for handle in _held:
+        os.close(handle)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)
+
+
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Hold the lock file `path` (its folder is made where it is not there) and remove it at the end.
@@ -27,20 +40,27 @@ def held(path: Path) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = _locked(path)
+    _held.add(handle)
     try:
+        with suppress(OSError):
+            os.fchmod(handle, 0o666)  # another user of the folder is to find it held, whatever the umask
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
-        path.unlink(missing_ok=True)
-        os.close(handle)
+        if handle in _held:  # not in a forked worker, which does not hold it
+            with suppress(OSError):  # in a folder that is read-only by now the file stays, and holds nobody up
+                path.unlink()
+            _held.discard(handle)
+            os.close(handle)
 
 
 @contextmanager
 def sole_writer(path: Path, what: Path, error: type[ClearctlError]) -> Iterator[None]:
     """Hold the lock file `path` while `what` is changed; where another process holds it, raise `error`, naming its pid.
 
-    In a folder that cannot be written the lock is left out: nothing can be changed there but through links.
+    In a folder that cannot be written the lock is left out, since nothing can be changed there but through links; and
+    on a file system that knows no locks.
     """
     with ExitStack() as stack:
         try:
@@ -49,7 +69,11 @@ def sole_writer(path: Path, what: Path, error: type[ClearctlError]) -> Iterator[
             holder = f"process {other.pid}" if other.pid else "another process"
             raise error(f"{what} is being changed by {holder}\nwait for it to end, then run this again") from None
         except OSError as fault:
-            if fault.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            # Where the folder can be written, it is the file that is refused: another user's, who may hold it.
+            is_read_only = fault.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and not os.access(
+                path.parent, os.W_OK
+            )
+            if not is_read_only and fault.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
                 raise error(f"{path} cannot be written: {fault.strerror}") from None
         yield
 

@@ -108,6 +108,16 @@ def test_bucket_indices(tmp_path):
     assert layout.read_bucket_indices(tmp_path) == ["0", "9", "10"]
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [('["a"]', "'a' is not a number"), ('["0", "0"]', "'0' is there twice"), ('["\\ud800"]', "not a")],
+)
+def test_names_in_bucket_indices(tmp_path, content, told):
+    write(layout.bucket_indices_file(tmp_path), content)
+    with pytest.raises(DatasetError, match=told):
+        layout.read_bucket_indices(tmp_path)
+
+
 @pytest.mark.parametrize("content", ["[]", "[0, 1]", '{"0": 1}', '"0"'])
 def test_bad_bucket_indices(tmp_path, content):
     write(layout.bucket_indices_file(tmp_path), content)

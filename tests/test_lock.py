@@ -64,6 +64,28 @@ def test_a_killed_holder_holds_nobody_up(tmp_path):
     assert not path.exists()
 
 
+def test_a_forked_worker_does_not_hold_it_on(tmp_path):
+    """As a loader's workers, which live on for seconds after their parent was killed."""
+    path = tmp_path / "lock"
+    program = (
+        "import os, sys, time\nfrom pathlib import Path\nfrom clearctl import lock\n"
+        "with lock.held(Path(sys.argv[1])):\n"
+        "    if os.fork() == 0: print(os.getpid(), flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        child = int(process.stdout.readline())
+        with pytest.raises(lock.HeldError), lock.held(path):
+            pass
+        process.kill()
+        process.wait()
+        try:
+            with lock.held(path):
+                pass
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
 def test_it_is_let_go_of_when_the_body_fails(tmp_path):
     path = tmp_path / "lock"
     with pytest.raises(ZeroDivisionError), lock.held(path):

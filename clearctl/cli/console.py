@@ -27,7 +27,7 @@ class Output:
 
     verbose: bool = False
     quiet: bool = False
-    stdout: Console = field(default_factory=lambda: Console(soft_wrap=True, highlight=False))
+    stdout: Console = field(default_factory=lambda: Console(soft_wrap=True, highlight=False, markup=False, emoji=False))
     stderr: Console = field(default_factory=lambda: Console(stderr=True, soft_wrap=True, highlight=False))
 
     def message(self, text: str, warning: bool = False) -> None:

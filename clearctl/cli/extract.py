@@ -100,8 +100,9 @@ def extract_features(
     output.stdout.print(f"{result.folder}: {result.dimension} numbers an image in {len(result.buckets)} buckets")
     for folder in result.official:
         output.stdout.print(f"{folder}: the same by class and id")
-    if not result.written:
+    if not result.written and not result.official:
         output.stdout.print("nothing to do: all of it is there and whole")
+    if not result.written:
         return
     output.stdout.print(
         f"{result.images:,} images in {duration(result.seconds)}: {rate:,.0f} images/s, "

@@ -16,6 +16,10 @@ DatasetRoot = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else there.")]
+# Python itself refuses to read numbers of thousands of digits; a longer list than this is a slip.
+MOST_DIGITS = 18
+MOST_NUMBERS = 10_000
+
 Buckets = Annotated[
     str | None, typer.Option("--buckets", metavar="NAMES", help="Only these buckets, such as 1-10. Default: all.")
 ]
@@ -33,9 +37,13 @@ def parse_numbers(text: str, option: str) -> list[int]:
     numbers: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+        numerals = [first, last] if dash else [first]
+        if not all(numeral.isdecimal() and len(numeral) <= MOST_DIGITS for numeral in numerals):
             raise UsageError(f"{option} {text}: expected numbers such as 0-4 or 0,2,5-7")
-        numbers += range(int(first), int(last or first) + 1)
+        run = range(int(first), int(last or first) + 1)
+        if not 0 < len(run) <= MOST_NUMBERS:
+            raise UsageError(f"{option} {text}: expected numbers such as 0-4 or 0,2,5-7")
+        numbers += run
     return numbers
 
 

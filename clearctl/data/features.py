@@ -4,6 +4,7 @@ training_folder/features/<name>/<bucket>/all.pth   (float32 [N, D], list of N in
 features/<name>/<bucket>/<class>.pth               {id: tensor [D]}, as releases ship them
 """
 
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ def read_features(
     if not file.exists():
         present = ", ".join(layout.feature_names(root)) or "none"
         raise DatasetError(f"no features {name!r}: {file} is missing\nfeatures there: {present}")
+    _require_current(root, name, bucket)
     x, targets = load_features(file)
     if x.shape[0] != len(listed):
         shape = tuple(x.shape)
@@ -32,6 +34,25 @@ def read_features(
     if targets != [label for _, label in listed]:
         raise DatasetError(f"{file}: its labels are not those of the bucket's file list")
     return x, targets
+
+
+def _require_current(root: Path, name: str, bucket: str) -> None:
+    """Raise DatasetError where extraction.json says that the features were made for another file list.
+
+    With as many images of the same classes it would go unnoticed that the rows are of others.
+    """
+    file = layout.extraction_file(root, name)
+    if not file.is_file():
+        return
+    value: Any = layout.read_json(file)
+    for key in ("buckets", bucket, "filelist_sha256"):
+        value = value.get(key) if isinstance(value, dict) else None
+    filelist = layout.filelist_file(root, bucket)
+    if value is not None and value != hashlib.sha256(filelist.read_bytes()).hexdigest():
+        raise DatasetError(
+            f"the features {name!r} of bucket {bucket} were made for another {filelist}\n"
+            f"run the `clearctl extract-features` again that made them: {file} says how"
+        )
 
 
 def load_features(file: Path) -> tuple[torch.Tensor, list[int]]:
@@ -49,7 +70,7 @@ def load_features(file: Path) -> tuple[torch.Tensor, list[int]]:
         raise DatasetError(
             f"{file}: features have shape {shape} for {len(targets)} labels, expected [N, D] for N labels"
         )
-    return x.float(), targets
+    return x.detach().float(), targets
 
 
 def save_features(file: Path, x: torch.Tensor, targets: Sequence[int]) -> None:

@@ -142,7 +142,7 @@ def require_images(root: Path, bucket: str, paths: list[str]) -> None:
         if folder not in present:
             try:
                 present[folder] = set(os.listdir(root / folder))
-            except OSError:
+            except (OSError, ValueError):  # a NUL in the path, say
                 present[folder] = set()
         if name not in present[folder]:
             missing.append(path)

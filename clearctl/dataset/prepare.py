@@ -199,11 +199,9 @@ def _warn_of_stale_files(job: _Job, replaced: Sequence[Path], listener: Listener
         return
     folder = layout.training_folder(job.release.root)
     fresh = {layout.ratio_split_folder(job.release.root, job.test_ratio, seed) for seed in job.seeds}
-    candidates = [
-        *sorted(folder.glob("features/*")),
-        *(path for path in sorted(folder.glob("*/split_*")) if path not in fresh),
-    ]
-    stale = [path for path in candidates if any((path / bucket).exists() for bucket in lists)]
+    fresh |= {layout.features_folder(job.release.root, features.name) for features in job.features}
+    candidates = [*sorted(folder.glob("features/*")), *sorted(folder.glob("*/split_*"))]
+    stale = [path for path in candidates if path not in fresh and any((path / bucket).exists() for bucket in lists)]
     if stale:
         names = ", ".join(str(path.relative_to(folder)) for path in stale)
         listener(Message(f"made from the file lists that were replaced, to be made again: {names}", warning=True))

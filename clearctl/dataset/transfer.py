@@ -37,6 +37,8 @@ def find_released_features(release: Release, buckets: Sequence[str], listener: L
     names = [_names(part.folder) for part in release.parts]
     found = []
     for name in sorted(set().union(*names)):
+        if layout.extraction_file(release.root, name).exists():
+            continue  # extracted here, with its per-class files perhaps: never mixed with a release's
         lacking = [part for part, there in zip(release.parts, names, strict=True) if name not in there]
         if lacking:
             listener(Message(f"the release's features {name!r} are not in {lacking[0].folder.name}/: left out"))
@@ -80,11 +82,18 @@ def wanted_features(
             there, labels = load_features(file)
         except DatasetError:
             return False
-        return labels == targets and torch.equal(there, x)
+        return labels == targets and _same_bits(there, x)
 
     yield Wanted(
         layout.features_file(release.root, features.name, bucket), is_in, lambda file: save_features(file, x, targets)
     )
+
+
+def _same_bits(first: Any, second: Any) -> bool:
+    """Whether two float32 tensors hold the same; a NaN, which `verify` tells of, is itself here."""
+    import torch
+
+    return torch.equal(first.contiguous().view(torch.int32), second.contiguous().view(torch.int32))
 
 
 def _names(folder: Path) -> set[str]:

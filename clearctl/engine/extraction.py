@@ -1,5 +1,6 @@
 """`extract-features`: from an architecture's name, a checkpoint and a transform to features of a prepared folder."""
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -114,9 +115,9 @@ def extract_features(
     chosen = choose_buckets(root, layout.read_bucket_indices(root), buckets)
     _warn_of_slow_precision(target, precision, listener)
     recipe = _recipe(arch, arguments, config)
+    network = build_extractor(recipe.arch, recipe.arguments)
     called = _check_name(name or recipe.name)
     pixels, prepare = split_at_pixels(recipe.steps)
-    network = build_extractor(recipe.arch, recipe.arguments)
     source = _fill(network, checkpoint, weights, allow_partial, listener)
     probe = _probe(root, chosen[0], pixels, prepare)
     dimension = feature_dimension(network, probe)
@@ -124,14 +125,16 @@ def extract_features(
     record = Record(
         root,
         called,
-        {
-            "arch": recipe.arch,
-            "arguments": recipe.arguments,
-            "weights_sha256": weights_digest(network),
-            "transform": recipe.transform,
-            "precision": precision,
-            "device": target.type,
-        },
+        _as_json(
+            {
+                "arch": recipe.arch,
+                "arguments": recipe.arguments,
+                "weights_sha256": weights_digest(network),
+                "transform": recipe.transform,
+                "precision": precision,
+                "device": target.type,
+            }
+        ),
         {"weights": source, "clearctl": __version__, "packages": packages(), "device_name": device_name(target)},
         dimension,
     )
@@ -151,7 +154,9 @@ def extract_features(
             force=force,
             listener=listener,
         )
-        folders = write_official(root, called, chosen, force=force, listener=listener) if official else ()
+        # All that are there, so that the per-class files are of one make too.
+        made = [name for name in layout.read_bucket_indices(root) if layout.features_file(root, called, name).is_file()]
+        folders = write_official(root, called, made, force=force, listener=listener) if official else ()
     return ExtractResult(
         called,
         folder,
@@ -166,6 +171,15 @@ def extract_features(
         loaders,
         folders,
     )
+
+
+def _as_json(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings as extraction.json gives them back, tuples as lists. Raises UsageError for what JSON cannot hold."""
+    try:
+        value: dict[str, Any] = json.loads(json.dumps(settings))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"--arch-arg: extraction.json cannot hold it: {error}") from None
+    return value
 
 
 @dataclass(frozen=True)
@@ -192,6 +206,9 @@ def _recipe(arch: str | None, arguments: Mapping[str, Any] | None, config: Path 
     if arch is not None or arguments:
         raise UsageError("--config says which backbone: leave --arch and --arch-arg out")
     opened = load(config)
+    for section in ("model", "scenario"):
+        if not isinstance(opened.values.get(section, {}), dict):
+            raise ConfigError(f"{config}: {section}: found {opened.values[section]!r}, expected a dict")
     for fault in check(opened, CATALOGUE):
         if fault.key.startswith(("model.backbone", "scenario.eval_transform")):
             raise ConfigError(str(fault))

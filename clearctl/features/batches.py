@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from clearctl.data.samples import ImageSamples, original_error
-from clearctl.errors import DatasetError
+from clearctl.errors import CapabilityError, DatasetError
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,17 @@ class _Pixels(Dataset[torch.Tensor]):
             raise DatasetError(f"{place} cannot be transformed: {' '.join(str(error).split())}") from None
 
 
+def _stack(pixels: Sequence[torch.Tensor]) -> torch.Tensor:
+    """One batch. Raises DatasetError for images that the transform leaves of several sizes."""
+    shapes = sorted({tuple(image.shape) for image in pixels})
+    if len(shapes) > 1:
+        raise DatasetError(
+            f"after the transform images have several sizes: {list(shapes[0])} and {list(shapes[1])}\n"
+            "let scenario.eval_transform end in one size, say CenterCrop"
+        )
+    return torch.stack(list(pixels))
+
+
 def read_batches(
     root: Path,
     buckets: Sequence[BucketImages],
@@ -57,9 +68,19 @@ def read_batches(
         for start in range(0, len(images.listed), batch_size)
     ]
     loader: DataLoader[torch.Tensor] = DataLoader(
-        _Pixels(root, buckets, transform), batch_sampler=order, num_workers=workers, pin_memory=pin_memory
+        _Pixels(root, buckets, transform),
+        batch_sampler=order,
+        collate_fn=_stack,
+        num_workers=workers,
+        pin_memory=pin_memory,
     )
     try:
         yield from loader
     except DatasetError as error:
         raise original_error(error) or error from None
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise CapabilityError(
+            f"a process that decodes images ended: {' '.join(str(error).split())}\nuse fewer --workers, 0 for none"
+        ) from None

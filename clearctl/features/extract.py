@@ -21,7 +21,7 @@ from clearctl.data.stream import require_images
 from clearctl.errors import DatasetError, RunError
 from clearctl.features.batches import BucketImages, read_batches
 from clearctl.features.forward import Forward
-from clearctl.features.record import Record, go_on_or_start
+from clearctl.features.record import Record, go_on_or_start, sha256
 from clearctl.progress import Counted, Listener, Message
 
 WORK = "extract features"
@@ -65,6 +65,8 @@ def extract(
     is too small for one image.
     """
     classes = len(layout.read_class_names(wanted.root))
+    # Before the lists: where one changes meanwhile, its features are of neither, and are made again.
+    digests = {name: sha256(layout.filelist_file(wanted.root, name)) for name in buckets}
     lists = {name: layout.read_bucket_filelist(wanted.root, name, classes) for name in buckets}
     for name, listed in lists.items():
         require_images(wanted.root, name, [path for path, _ in listed])
@@ -99,7 +101,7 @@ def extract(
             target = layout.features_file(record.root, record.name, images.bucket)
             save_features(target, x, [label for _, label in images.listed])
             target = record.file
-            record.add(images.bucket, len(x))
+            record.add(images.bucket, len(x), digests[images.bucket])
     except OSError as error:
         raise DatasetError(f"{target} cannot be written: {error.strerror}") from None
     finally:
@@ -110,8 +112,10 @@ def extract(
 
 
 def _remove_others(record: Record) -> None:
-    """Remove what an extraction with other settings left, all of it: buckets are never of different makes."""
-    record.file.unlink(missing_ok=True)
+    """Remove what an extraction with other settings left, all of it: buckets are never of different makes.
+
+    The record of it stays until it is replaced: features without one would be refused after a kill.
+    """
     for file in layout.features_folder(record.root, record.name).glob("*/all.pth"):
         file.unlink()
 

@@ -89,4 +89,7 @@ def _exact_convolutions(device: torch.device) -> AbstractContextManager[None]:
 
 def _is_out_of_memory(error: BaseException) -> bool:
     # On a CPU torch raises a plain RuntimeError of its allocator.
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        "DefaultCPUAllocator" in text and ("can't allocate memory" in text or "not enough memory" in text)
+    )

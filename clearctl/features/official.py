@@ -31,6 +31,9 @@ def write_official(
     there (without `force`), and for files that cannot be written.
     """
     release = read_release(root)
+    for class_name in release.class_names:
+        if "/" in class_name or "\0" in class_name:
+            raise DatasetError(f"the class {class_name!r} cannot be the name of a per-class file")
     bring_about(
         [partial(_bucket_files, release, name, bucket) for bucket in buckets],
         force=force,
@@ -44,6 +47,9 @@ def write_official(
     for part in release.parts:
         folder = layout.released_features_folder(part.folder) / name
         _write_index(folder, part, name, buckets)
+        for file in folder.glob("*/*.pth"):
+            if force and file.parent.name not in buckets:
+                file.unlink()
         folders.append(folder)
     return tuple(folders)
 
@@ -83,14 +89,14 @@ def _save(rows: dict[str, torch.Tensor], file: Path) -> None:
 
 
 def _write_index(folder: Path, part: Part, name: str, buckets: Sequence[str]) -> None:
-    """Write features.json; buckets of an earlier call stay in it."""
+    """Write features.json: these buckets and no other, which could be of another make."""
     file = folder / "features.json"
-    before = layout.read_json(file) if file.exists() else {}
-    index = {**before} if isinstance(before, dict) else {}
-    for bucket in buckets:
-        index[bucket] = {class_name: _path(name, bucket, class_name) for class_name in part.index.class_files[bucket]}
+    index = {
+        bucket: {class_name: _path(name, bucket, class_name) for class_name in part.index.class_files[bucket]}
+        for bucket in buckets
+    }
     try:
-        write_text(file, json.dumps(dict(sorted(index.items(), key=lambda item: int(item[0])))))
+        write_text(file, json.dumps(index))
     except OSError as error:
         raise DatasetError(f"{file} cannot be written: {error.strerror}") from None
 

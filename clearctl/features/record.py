@@ -40,16 +40,16 @@ class Record:
         return (
             entry is not None
             and features.is_file()
-            and entry.get("filelist_sha256") == _sha256(layout.filelist_file(self.root, bucket))
-            and entry.get("sha256") == _sha256(features)
+            and entry.get("filelist_sha256") == sha256(layout.filelist_file(self.root, bucket))
+            and entry.get("sha256") == sha256(features)
         )
 
-    def add(self, bucket: str, rows: int) -> None:
-        """Note that the bucket's all.pth is there, and write that down. Raises OSError."""
+    def add(self, bucket: str, rows: int, filelist_sha256: str | None) -> None:
+        """Note that the bucket's all.pth is there, of the file list with that digest. Raises OSError."""
         self.buckets[bucket] = {
             "rows": rows,
-            "filelist_sha256": _sha256(layout.filelist_file(self.root, bucket)),
-            "sha256": _sha256(layout.features_file(self.root, self.name, bucket)),
+            "filelist_sha256": filelist_sha256,
+            "sha256": sha256(layout.features_file(self.root, self.name, bucket)),
         }
         self.write()
 
@@ -74,8 +74,10 @@ def go_on_or_start(wanted: Record, *, force: bool) -> Record:
     """
     folder = layout.features_folder(wanted.root, wanted.name)
     made = sorted(path.parent.name for path in folder.glob("*/all.pth"))
-    if force or not (wanted.file.exists() or made):
+    if not (wanted.file.exists() or made):
         return wanted
+    if force:
+        return _same_make(wanted) or wanted
     if not wanted.file.exists():
         raise DatasetError(
             f"{folder} holds features already, and no {wanted.file.name} that says how they were made\n"
@@ -94,11 +96,26 @@ def go_on_or_start(wanted: Record, *, force: bool) -> Record:
             f"the features {wanted.name!r} in {folder.parent} were made otherwise: {'; '.join(differences)}\n"
             "choose another --name, or replace them with --force"
         )
-    return Record(wanted.root, wanted.name, wanted.settings, wanted.about, wanted.dimension, before["buckets"])
+    return Record(
+        wanted.root, wanted.name, wanted.settings, wanted.about, wanted.dimension, _entries(before["buckets"])
+    )
 
 
-def _sha256(file: Path) -> str | None:
-    """The digest of a file's bytes; None where there is none."""
+def _same_make(wanted: Record) -> Record | None:
+    """The record there if its settings are the wanted ones: with --force too, a killed extraction goes on."""
+    try:
+        return go_on_or_start(wanted, force=False)
+    except DatasetError:
+        return None
+
+
+def _entries(buckets: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Without what is no entry of a bucket: such a bucket is not done."""
+    return {name: entry for name, entry in buckets.items() if layout.is_bucket_name(name) and isinstance(entry, dict)}
+
+
+def sha256(file: Path) -> str | None:
+    """The digest of a file's bytes; None where there is none. Raises DatasetError."""
     digest = hashlib.sha256()
     try:
         with file.open("rb") as opened:
@@ -106,4 +123,6 @@ def _sha256(file: Path) -> str | None:
                 digest.update(chunk)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise DatasetError(f"{file} cannot be read: {error.strerror}") from None
     return digest.hexdigest()

@@ -77,3 +77,11 @@ def test_a_release_that_comes_split(later_folder):
     assert done.exit_code == 0, done.stderr
     assert "train and test are the release's own" in done.stdout
     assert json.loads(clearctl("prepare-avalanche", "--dataset-root", root, "--json").stdout)["published_split"] is True
+
+
+def test_a_path_is_printed_as_it_is(clear_folder):
+    """Not read as rich's markup or emoji."""
+    root = clear_folder("g[old] :smile:[/b]")
+    result = clearctl("prepare-avalanche", "--dataset-root", root)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith(f"{root}: 63 images")

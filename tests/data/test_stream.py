@@ -318,3 +318,17 @@ def test_fingerprint_changes_with_a_feature(root: Path) -> None:
     x[11, 4] = torch.nextafter(x[11, 4], torch.tensor(torch.inf))
     torch.save((x, labels), file)
     assert read_stream(root, feature_type="tiny").fingerprint() != before
+
+
+def test_features_that_were_saved_with_their_gradients(root: Path) -> None:
+    file = layout.features_file(root, "tiny", "0")
+    x, labels = torch.load(file, weights_only=True)
+    torch.save((x.requires_grad_(), labels), file)
+    assert not read_stream(root, feature_type="tiny").buckets[0].train.x.requires_grad
+    read_stream(root, feature_type="tiny").fingerprint()
+
+
+def test_a_path_that_no_file_can_have(root: Path) -> None:
+    file = layout.filelist_file(root, "0")
+    file.write_text(file.read_text().replace("labeled_images/", "a\0b/", 1))
+    assert "is listed but not there" in fault(root)

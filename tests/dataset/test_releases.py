@@ -267,6 +267,30 @@ def test_features_that_differ_stop_it_before_anything_is_written(clear_folder):
         assert prepare_avalanche(root, seeds=[0], force=True).written == 2
 
 
+def test_a_number_that_is_not_finite_is_the_same_the_second_time(clear_folder):
+    root = clear_folder()
+    write_released_features(root, "moco_b0")
+    edit_features(root, lambda rows: rows.update({next(iter(rows)): torch.full((4,), torch.nan)}))
+    prepare_avalanche(root, seeds=[0])
+    assert prepare_avalanche(root, seeds=[0]).written == 0
+
+
+def test_the_class_names_of_train_count_whatever_lies_beside_it(later_folder):
+    root = later_folder()
+    (root / "class_names.txt").write_text("cup of tea\ncamera\nBACKGROUND")
+    prepare_avalanche(root)
+    assert read_stream(root).class_names == ("BACKGROUND", "camera", "cup of tea")
+
+
+def test_features_made_again_from_the_new_lists_are_not_called_stale(clear_folder):
+    root = clear_folder()
+    write_released_features(root, "moco_b0")
+    prepare_avalanche(root, seeds=[0])
+    file = root / "labeled_metadata/1/camera.json"
+    file.write_text(json.dumps(dict(reversed(json.loads(file.read_text()).items()))))
+    assert messages(lambda listener: prepare_avalanche(root, seeds=[0], force=True, listener=listener)) == []
+
+
 def edit_features(root: Path, change) -> Path:
     file = root / "features/moco_b0/1/camera.pth"
     rows = torch.load(file, weights_only=True)

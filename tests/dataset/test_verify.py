@@ -331,7 +331,7 @@ FAULTS = {
     ),
     "a bucket twice": (
         lambda root: edit(root, f"{PREPARED}/bucket_indices.json", lambda value: [*value, "1"]),
-        [("file lists", "bucket_indices.json: bucket 1 more than once")],
+        [("file lists", "bucket_indices.json: the bucket name '1' is there twice")],
     ),
     "a bucket that is not labelled": (
         lambda root: edit(root, f"{PREPARED}/bucket_indices.json", lambda value: [*value, "7"]),

@@ -248,9 +248,86 @@ def test_official_layout_is_what_a_release_ships(root, config):
         assert file.stat().st_size < 5000  # each row alone, not a view of all
         rows.update(of_class)
     assert torch.equal(torch.stack(list(rows.values())), x)
-    assert "mine" in prepare_avalanche(root, seeds=[0]).features  # it agrees with what is there
+    prepared = prepare_avalanche(root, seeds=[0])
+    assert (prepared.features, prepared.written) == ((), 0)  # they are no release's: left alone
     again = extract_features(root, config=config, weights="none", name="mine", device="cpu", official=True)
     assert again.written == ()
+
+
+def test_official_files_are_of_one_make_too(root, config, tmp_path):
+    other = tmp_path / "other.py"
+    other.write_text(CONFIG.format(backbone=MOBILENET))
+    arguments = {"weights": "none", "name": "mine", "device": "cpu", "official": True}
+    extract_features(root, config=config, **arguments)
+    extract_features(root, config=other, buckets=["0"], force=True, **arguments)
+    assert list(json.loads((root / "features/mine/features.json").read_text())) == ["0"]
+    assert {file.parent.name for file in (root / "features/mine").glob("*/*.pth")} == {"0"}
+    assert prepare_avalanche(root, seeds=[0, 1]).features == ()
+    assert list(feature_bytes(root, "mine")) == ["0"]
+    extract_features(root, config=other, **arguments)
+    assert list(json.loads((root / "features/mine/features.json").read_text())) == ["0", "1", "2"]
+
+
+def test_official_files_stay_in_the_folder(root, config):
+    layout.class_names_file(root).write_text("BACKGROUND\n../../evil\ncup of tea")
+    index = json.loads((root / "labeled_metadata.json").read_text())
+    for classes in index.values():
+        classes["../../evil"] = classes.pop("camera")
+    (root / "labeled_metadata.json").write_text(json.dumps(index))
+    with pytest.raises(DatasetError, match="cannot be the name of a per-class file"):
+        extract_features(root, config=config, weights="none", name="mine", device="cpu", official=True)
+    assert not list(root.parent.rglob("evil*"))
+
+
+def test_arguments_that_json_gives_back_otherwise_are_the_same_arguments(root):
+    arguments = {"depth": 18, "stem_channels": 8, "base_channels": 8, "out_indices": (3,)}
+
+    def extract(**more):
+        return extract_features(
+            root, arch="mmcls:ResNet", arguments={**arguments, **more}, weights="none", device="cpu", buckets=["0"]
+        )
+
+    assert extract().written == ("0",)
+    assert extract().written == ()
+    with pytest.raises(UsageError, match="extraction.json cannot hold it"):
+        extract(out_indices={3})
+
+
+def test_features_of_another_file_list_are_refused_and_made_again(root, config):
+    """Two images of a class change places: rows and labels would fit as before."""
+    extract_features(root, config=config, weights="none", device="cpu")
+    before = feature_bytes(root, "small")
+    file = layout.filelist_file(root, "1")
+    lines = file.read_text().split("\n")
+    file.write_text("\n".join([lines[1], lines[0], *lines[2:]]))
+    with pytest.raises(DatasetError, match="features 'small' of bucket 1 were made for another"):
+        read_stream(root, feature_type="small")
+    assert extract_features(root, config=config, weights="none", device="cpu").written == ("1",)
+    assert feature_bytes(root, "small")["1"] != before["1"]
+    read_stream(root, feature_type="small")
+
+
+def test_a_file_list_that_changes_meanwhile_is_not_taken_for_the_one_extracted(root, config):
+    file = layout.filelist_file(root, "1")
+    lines = file.read_text().split("\n")
+
+    def change(event) -> None:
+        if isinstance(event, Counted):
+            file.write_text("\n".join([lines[1], lines[0], *lines[2:]]))
+
+    extract_features(root, config=config, weights="none", device="cpu", listener=change)
+    assert extract_features(root, config=config, weights="none", device="cpu").written == ("1",)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_images_that_the_transform_leaves_of_several_sizes(root, config, workers):
+    config.write_text(
+        config.read_text() + "scenario['eval_transform'] = [dict(type='Resize', size=32), dict(type='ToTensor')]\n"
+    )
+    path = root / (root / "training_folder/filelists/0/all.txt").read_text().split("\n")[3].rpartition(" ")[0]
+    Image.new("RGB", (60, 40)).save(path)
+    with pytest.raises(DatasetError, match="after the transform images have several sizes"):
+        extract_features(root, config=config, weights="none", device="cpu", batch_size=9, workers=workers)
 
 
 def test_official_layout_of_a_release_that_comes_split(later_folder, config):
@@ -341,6 +418,8 @@ def test_config_and_arch_together_are_refused(root, config):
         ("model = dict(backbone=dict(type='ResNt', depth=18))", "did you mean 'ResNet'"),
         ("model = dict(backbone=dict(type='ResNet', dept=18))", "dept"),
         ("model = dict()", "model.backbone"),
+        ("model = 3", "model: found 3, expected a dict"),
+        ("scenario = None", "scenario: found None, expected a dict"),
         ("scenario = dict(eval_transform=[dict(type='Rezise')])", "Resize"),
     ],
 )

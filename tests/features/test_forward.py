@@ -8,6 +8,8 @@ from clearctl.errors import CapabilityError
 from clearctl.features.forward import Forward
 
 CPU = torch.device("cpu")
+# What torch says on Linux.
+OUT_OF_MEMORY = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."
 
 
 class Small(nn.Module):
@@ -23,7 +25,7 @@ class Small(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.sizes.append(len(x))
         if len(x) > self.most:
-            raise self.error("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes")
+            raise self.error(OUT_OF_MEMORY)
         return self.convolution(x).mean((2, 3))
 
 

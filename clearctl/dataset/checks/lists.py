@@ -69,20 +69,13 @@ def images_of(labels: Labels, lists: Lists) -> list[Image]:
 
 
 def _read_buckets(findings: Findings, labels: Labels) -> tuple[str, ...]:
-    """The buckets of bucket_indices.json, each once; none where it cannot be read."""
+    """The buckets of bucket_indices.json; none where it cannot be read."""
     file = layout.bucket_indices_file(findings.root)
     try:
-        named = layout.read_bucket_indices(findings.root)
+        buckets = tuple(layout.read_bucket_indices(findings.root))
     except DatasetError as error:
         findings.error(FILE_LISTS, error, file=file)
         return ()
-    odd = [name for name in named if not layout.is_bucket_name(name)]
-    if odd:
-        findings.fault(FILE_LISTS, f"the bucket name {odd[0]!r} is not a number", file=file)
-    twice = [name for name, times in Counter(named).items() if times > 1]
-    if twice:
-        findings.fault(FILE_LISTS, f"bucket {', '.join(twice)} more than once", file=file)
-    buckets = tuple(dict.fromkeys(name for name in named if name not in odd))
     if list(buckets) != sorted(buckets, key=int):
         findings.note(FILE_LISTS, f"buckets not in numeric order: {', '.join(buckets)}", file=file)
     if labels.images and labels.whole:
