@@ -4,7 +4,6 @@ training_folder/features/<name>/<bucket>/all.pth   (float32 [N, D], list of N in
 features/<name>/<bucket>/<class>.pth               {id: tensor [D]}, as releases ship them
 """
 
-import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 
 from clearctl import layout
 from clearctl.atomic import write_bytes
+from clearctl.digest import file_sha256
 from clearctl.errors import DatasetError
 
 
@@ -48,7 +48,7 @@ def _require_current(root: Path, name: str, bucket: str) -> None:
     for key in ("buckets", bucket, "filelist_sha256"):
         value = value.get(key) if isinstance(value, dict) else None
     filelist = layout.filelist_file(root, bucket)
-    if value is not None and value != hashlib.sha256(filelist.read_bytes()).hexdigest():
+    if value is not None and value != file_sha256(filelist):
         raise DatasetError(
             f"the features {name!r} of bucket {bucket} were made for another {filelist}\n"
             f"run the `clearctl extract-features` again that made them: {file} says how"

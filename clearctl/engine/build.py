@@ -22,7 +22,6 @@ from clearctl.models.augments import build_augments
 from clearctl.models.classifier import build_classifier
 from clearctl.models.fit import find_misfit, randomness_kept
 from clearctl.models.losses import build_criterion
-from clearctl.models.weights import read_weights
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.augment import BatchAugment, SoftLabelLoss, mixing_fault
 from clearctl.strategies.benchmark import build_benchmark
@@ -114,9 +113,7 @@ def build_model(config: Config, stream: Stream, listener: Listener) -> nn.Module
 
     parts = {name: value for name, value in section.items() if name not in ("type", "train_cfg")}
     with building(config, "model", "the network"):
-        model = build_classifier(
-            **parts, read_weights=read_weights, on_left=lambda key, left: say(f"model.{key}", left)
-        )
+        model = build_classifier(**parts, on_left=lambda key, left: say(f"model.{key}", left))
     require_fit(config, stream, model)
     file = config.values.get("load_from")
     if file:

@@ -7,7 +7,8 @@ from torch import nn
 
 from clearctl import atomic
 from clearctl.errors import RunError
-from clearctl.models.weights import differences, read_weights
+from clearctl.models.state_dict import read_weights
+from clearctl.models.weights import differences
 
 
 def save_weights(model: nn.Module, file: Path) -> None:

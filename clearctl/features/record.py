@@ -7,13 +7,13 @@ training_folder/features/<name>/extraction.json
     buckets    {bucket: {"rows", "filelist_sha256", "sha256"}} of each bucket that is done; sha256 is of its all.pth
 """
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from clearctl import layout
 from clearctl.atomic import write_json
+from clearctl.digest import file_sha256
 from clearctl.errors import DatasetError
 
 
@@ -116,13 +116,9 @@ def _entries(buckets: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def sha256(file: Path) -> str | None:
     """The digest of a file's bytes; None where there is none. Raises DatasetError."""
-    digest = hashlib.sha256()
     try:
-        with file.open("rb") as opened:
-            while chunk := opened.read(1 << 20):
-                digest.update(chunk)
+        return file_sha256(file)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise DatasetError(f"{file} cannot be read: {error.strerror}") from None
-    return digest.hexdigest()

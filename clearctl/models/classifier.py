@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from clearctl.config.registry import Registry
-from clearctl.models.pretrained import ReadWeights, is_pretrained, load_pretrained, read_plain
+from clearctl.models.pretrained import is_pretrained, load_pretrained
 from clearctl.models.registry import BACKBONES, HEADS, NECKS, TORCH_MODELS
 
 Part = Mapping[str, Any]
@@ -80,15 +80,14 @@ def build_classifier(
     init_cfg: Part | Sequence[Part] | None = None,
     pretrained: str | None = None,
     freeze: Sequence[str] = (),
-    read_weights: ReadWeights = read_plain,
     on_left: Callable[[str, list[str]], None] = lambda key, names: None,
 ) -> nn.Module:
     """The network that the model section of a config describes, its weights initialised as `init_cfg` says.
 
     Each part is dict(type=..., **arguments) as mmcls takes it, and a neck may be a list of them; `torchmodel` is a
     module of torch.nn that stands alone. The parts named in `freeze` are not trained. `pretrained` is a checkpoint
-    for the whole network, the same as `init_cfg=dict(type='Pretrained', checkpoint=...)`; `read_weights` reads it, and
-    `on_left` is told the key of the model section and the names of the weights that a checkpoint lacks.
+    for the whole network, the same as `init_cfg=dict(type='Pretrained', checkpoint=...)`. `on_left` is told the key of
+    the model section and the names of the weights that a checkpoint lacks.
     Raises ValueError for a checkpoint that is a network address or that nothing of fits.
     """
     if torchmodel is not None:
@@ -99,7 +98,7 @@ def build_classifier(
         _build_neck(neck) if neck else None,
         _build(HEADS, {**head, "topk": tuple(head["topk"])} if isinstance(head.get("topk"), list) else head),
     )
-    _initialise(network, _entries(init_cfg), pretrained, read_weights, on_left)
+    _initialise(network, _entries(init_cfg), pretrained, on_left)
     for part in freeze:
         for parameter in getattr(network, part).parameters():
             parameter.requires_grad = False
@@ -131,7 +130,6 @@ def _initialise(
     network: Classifier,
     init_cfg: list[Part],
     pretrained: str | None,
-    read_weights: ReadWeights,
     on_left: Callable[[str, list[str]], None],
 ) -> None:
     """mmcv's own initialisation: each part's, then the network's `init_cfg`, then its `pretrained`.
@@ -152,11 +150,11 @@ def _initialise(
             if len(entries) > len(from_files) or not from_files:
                 cast(Any, part).init_weights()
             for entry in from_files:
-                on_left(f"{name}.init_cfg", load_pretrained(part, entry, read_weights))
+                on_left(f"{name}.init_cfg", load_pretrained(part, entry))
     for entry in init_cfg:
         if is_pretrained(entry):
-            on_left("init_cfg", load_pretrained(network, entry, read_weights))
+            on_left("init_cfg", load_pretrained(network, entry))
         else:
             initialize(network, dict(entry))
     if pretrained is not None:
-        on_left("pretrained", load_pretrained(network, {"checkpoint": pretrained}, read_weights))
+        on_left("pretrained", load_pretrained(network, {"checkpoint": pretrained}))

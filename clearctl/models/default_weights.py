@@ -1,6 +1,5 @@
 """torchvision's own weights of an architecture, from torch.hub's folder or the network."""
 
-import hashlib
 import re
 import socket
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from clearctl.digest import file_sha256
 from clearctl.errors import CapabilityError, RunError, UsageError
 from clearctl.models.extractor import MMCLS, FeatureExtractor
 from clearctl.models.weights import load_checkpoint
@@ -57,7 +57,7 @@ def _file_of(weights: Any, listener: Listener) -> Path:
     digest = re.search(r"-([0-9a-f]{8,})\.", file.name)
     expected = digest[1] if digest else ""
     if file.exists():
-        if not _sha256(file).startswith(expected):
+        if not file_sha256(file).startswith(expected):
             raise RunError(f"{file} is damaged: its sha256 does not begin with {expected}\ndelete it and try again")
         return file
     listener(Message(f"fetching {weights} ({weights.meta['_file_size']:.0f} MB) into {file.parent}"))
@@ -71,14 +71,6 @@ def _file_of(weights: Any, listener: Listener) -> Path:
             f"put {weights.url} into {file.parent}, or give it with --checkpoint FILE (--weights none: random)"
         ) from None
     return file
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 @contextmanager

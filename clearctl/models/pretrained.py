@@ -3,15 +3,14 @@
 mmcv's would fetch network addresses, and leaves to torch's default whether pickled code is run.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-Weights = Mapping[str, torch.Tensor]
-ReadWeights = Callable[[Path], Weights]
+from clearctl.models.state_dict import read_weights
 
 
 def address_fault(checkpoint: object) -> str | None:
@@ -28,13 +27,7 @@ def is_pretrained(init_cfg: Any) -> bool:
     return isinstance(init_cfg, Mapping) and init_cfg.get("type") == "Pretrained"
 
 
-def read_plain(file: Path) -> Weights:
-    """The state dict in `file`, which must be nothing else."""
-    weights: Weights = torch.load(file, map_location="cpu", weights_only=True)
-    return weights
-
-
-def load_pretrained(module: nn.Module, init_cfg: Mapping[str, Any], read_weights: ReadWeights) -> list[str]:
+def load_pretrained(module: nn.Module, init_cfg: Mapping[str, Any]) -> list[str]:
     """Fill `module` as `init_cfg=dict(type='Pretrained', checkpoint=..., prefix=...)` says; returns the names left out.
 
     As with mmcv, weights of the file that the module lacks are ignored, and weights of the module that the file

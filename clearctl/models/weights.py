@@ -1,10 +1,8 @@
-"""Weights in a file of the field, read without running pickled code, and put into an extractor."""
+"""Weights from a file of the field put into an extractor: which are the backbone's, and whether all of them fit."""
 
-import argparse
 import hashlib
-import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,8 +11,7 @@ import torch
 
 from clearctl.errors import RunError
 from clearctl.models.extractor import FeatureExtractor
-
-Weights = Mapping[str, torch.Tensor]
+from clearctl.models.state_dict import Weights, read_weights
 
 # Where mmcls and self-supervised methods keep the backbone: MoCo v1 and v2 in encoder_q, MoCo v3 in base_encoder.
 PREFIXES = ("", "backbone.", "encoder_q.", "base_encoder.", "momentum_encoder.")
@@ -41,50 +38,6 @@ class LoadReport:
     prefix: str
     left_random: tuple[str, ...]
     ignored: tuple[str, ...]
-
-
-def read_weights(file: Path) -> dict[str, torch.Tensor]:
-    """The state dict in `file`: plain, or in a wrapper; `module.` is cut off.
-
-    The wrapper is the key `state_dict`, `model` or `teacher` (of DINO's two nets the one to evaluate), else the first
-    key that holds a state dict. Command-line arguments beside the weights do no harm and are read over.
-
-    Raises RunError for a file that is missing, damaged, holds no weights or would need code to be unpickled.
-    """
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise RunError(f"no checkpoint at {file}") from None
-    except pickle.UnpicklingError as error:
-        needed = re.search(r"GLOBAL (\S+)", str(error))
-        if needed is None:
-            raise RunError(f"{file} is not a checkpoint, or damaged: torch cannot read it") from None
-        raise RunError(f"{file} is refused: it holds more than weights, a pickled {needed[1]}") from None
-    except Exception as error:
-        reason = (str(error) or "it is empty").splitlines()[0]
-        raise RunError(f"{file} is not a checkpoint, or damaged: {reason}") from None
-    weights = _unwrapped(content)
-    if not _is_state_dict(weights):
-        raise RunError(f"{file} holds no weights: expected a state dict {{name: tensor}}")
-    return {name.removeprefix("module."): v for name, v in weights.items() if isinstance(v, torch.Tensor)}
-
-
-def _unwrapped(content: Any) -> Any:
-    for key in ("state_dict", "model", "teacher"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if isinstance(content, dict) and not _is_state_dict(content):
-        return next(filter(_is_state_dict, content.values()), None)
-    return content
-
-
-def _is_state_dict(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and all(isinstance(name, str) for name in value)
-        and any(isinstance(entry, torch.Tensor) for entry in value.values())
-    )
 
 
 def differences(own: Weights, given: Weights) -> str:

@@ -70,12 +70,16 @@ def test_it_speaks_json_and_a_second_run_has_nothing_to_do(root):
     assert "warning: " in first.stderr
     again = clearctl(*arguments)
     assert "nothing to do: all of it is there and whole" in again.stdout
+    by_class = clearctl(*arguments, "--layout", "official")
+    assert f"{root}/features/small: the same by class and id" in by_class.stdout
+    assert "nothing to do" not in by_class.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
         (["--arch", "resnet51"], 2, "resnet50"),
+        (["--arch", "res/net50"], 2, "no classification model of torchvision is called 'res/net50'"),
         (["--arch-arg", "depth"], 2, "--arch-arg depth: expected KEY=VALUE"),
         (["--arch", "mmcls:ResNet"], 2, "mmcls:ResNet"),
         (["--arch", "mmcls:ResNet", "--arch-arg", "depth=50"], 2, "no default weights"),

@@ -253,8 +253,8 @@ def test_no_archive_at_all(root, archive):
 @given(names=st.lists(st.text("ab./\\:\n", min_size=1, max_size=7), min_size=1, max_size=4))
 def test_whatever_the_names_all_is_inside_or_refused(tmp_path_factory, names):
     place = tmp_path_factory.mktemp("names")
-    (place / "x/y/root/.download").mkdir(parents=True)
-    root = place / "x/y/root"
+    (place / "x/y/clear/.download").mkdir(parents=True)
+    root = place / "x/y/clear"
     entries = [(name, b"" if name.endswith("/") else name.encode()) for name in names]
     archive = make(root / ".download/a.zip", entries)
     try:
@@ -264,7 +264,7 @@ def test_whatever_the_names_all_is_inside_or_refused(tmp_path_factory, names):
     else:
         written = {path: data for path, data in files(root).items() if not path.startswith(".download/")}
         assert written == {name: data for name, data in entries if not name.endswith("/")}
-    assert {path for path in tree(place) if not path.startswith("x/y/root/")} == {"x", "x/y", "x/y/root"}
+    assert {path for path in tree(place) if not path.startswith("x/y/clear/")} == {"x", "x/y", "x/y/clear"}
     shutil.rmtree(place)
 
 

@@ -254,6 +254,21 @@ def test_official_layout_is_what_a_release_ships(root, config):
     assert again.written == ()
 
 
+def test_what_a_kill_left_before_it_was_recorded_never_stands_in_the_way(root, config):
+    """Killed between a bucket's file and its entry, and again before the next bucket was whole."""
+    arguments = {"config": config, "weights": "none", "device": "cpu"}
+    extract_features(root, buckets=["0"], **arguments)
+    record = layout.extraction_file(root, "small")
+    record.write_text(json.dumps({**json.loads(record.read_text()), "buckets": {}}))
+    path = root / (root / "training_folder/filelists/0/all.txt").read_text().split("\n")[0].rpartition(" ")[0]
+    whole = path.read_bytes()
+    path.write_bytes(b"")
+    with pytest.raises(DatasetError, match="cannot be decoded"):
+        extract_features(root, **arguments)
+    path.write_bytes(whole)
+    assert extract_features(root, **arguments).written == ("0", "1", "2")
+
+
 def test_official_files_are_of_one_make_too(root, config, tmp_path):
     other = tmp_path / "other.py"
     other.write_text(CONFIG.format(backbone=MOBILENET))

@@ -7,8 +7,6 @@ import torch
 
 from clearctl.errors import RunError
 from clearctl.models.classifier import Classifier, build_classifier
-from clearctl.models.pretrained import read_plain
-from clearctl.models.weights import read_weights
 
 BACKBONE = dict(type="ResNet_CIFAR", depth=18, base_channels=4, stem_channels=4)
 HEAD = dict(type="LinearClsHead", num_classes=5, in_channels=32)
@@ -22,7 +20,6 @@ def network(seed: int = 1, **arguments: object) -> tuple[Classifier, dict[str, l
         "backbone": BACKBONE,
         "neck": dict(type="GlobalAveragePooling"),
         "head": HEAD,
-        "read_weights": read_weights,
         **arguments,
     }
     left: dict[str, list[str]] = {}
@@ -124,5 +121,3 @@ def test_pickled_code_is_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": {"a": torch.zeros(1)}, "meta": Path("x")}, file)
     with pytest.raises(RunError, match="refused: it holds more than weights"):
         network(pretrained=str(file))
-    with pytest.raises(Exception, match="weights_only"):
-        network(pretrained=str(file), read_weights=read_plain)

@@ -300,6 +300,7 @@ def test_python_agrees(text, records, whole):
     code = compile(text, "where", "eval")
     for record, strings in zip(records, spelled, strict=True):
         values = {name: Absent() if value is None else value for name, value in record.items()}
+        # Python itself is the independent interpreter here, of text that this test made.
         expected = outcome(lambda values: eval(code, {"__builtins__": {}}, values), values)
         assert outcome(condition, strings) == expected
 
