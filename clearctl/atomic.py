@@ -10,9 +10,10 @@ from typing import Any
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, flush: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on a clean exit it is flushed to disk and renamed to `path`.
 
+    Without `flush` a power cut may leave a file that is not whole: only for what has checksums and can be made again.
     On an exception the temporary file is removed and `path` is left as it was. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -21,8 +22,9 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        if flush:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
         # mkstemp makes files private; the final file gets the permissions any new file would have.
         umask = os.umask(0)
         os.umask(umask)

@@ -18,6 +18,7 @@ What is made from them, in either layout:
     training_folder/testset_ratio_<r>/split_<seed>/<bucket>/{train,test}.txt, {train,test}_indices.json
     training_folder/<shot>_shot/split_<seed>/<bucket>/   the same four files
     training_folder/published_split/<bucket>/   the same four files, where train/ and test/ come apart
+    training_folder/image_cache/<digest>/*.images   images that training decoded once: removable when no run uses it
 
 Knows nothing of torch. Everything read here that is not as it should be raises DatasetError.
 """

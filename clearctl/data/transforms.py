@@ -1,12 +1,15 @@
 """The transforms that a config may name: torchvision.transforms."""
 
 import inspect
+import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from clearctl.config.registry import Factory, Registry
+from clearctl.data.pixels import ToFloat
 
 
 def _torchvision() -> dict[str, Factory]:
@@ -26,6 +29,51 @@ def compose(transforms: Sequence[Any]) -> Any:
     return Compose(transforms)
 
 
+@dataclass(frozen=True)
+class Split:
+    """Transforms cut into three: together exactly what they are in one piece.
+
+    `leading` give the same RGB image at every use, so that what they give can be stored; `per_sample` are drawn anew at
+    every use; `finish` is for a batch, on the device: what ToTensor, or ToTensor and Normalize, at the end do (a
+    ToFloat), else nothing (`unchanged`). Where `refusal` says why nothing can be stored, `leading` is empty.
+    """
+
+    leading: tuple[Any, ...]
+    per_sample: tuple[Any, ...]
+    finish: Callable[[torch.Tensor], torch.Tensor]
+    refusal: str | None = None
+
+
+def split_steps(steps: Sequence[Any]) -> Split:
+    """Cut `steps`, which begin with an RGB image, into what can be stored, what is random and what a batch can get."""
+    from torchvision.transforms import PILToTensor, ToTensor
+
+    before, finish = _before_floats(steps) or (steps, unchanged)
+    on_images = itertools.takewhile(lambda step: type(step) not in (ToTensor, PILToTensor), before)
+    refusal = next((text for step in on_images if (text := _more_than_pixels(step))), None)
+    count = 0
+    while not refusal and count < len(before) and _gives_one_rgb_image(before[count]):
+        count += 1
+    return Split(tuple(before[:count]), tuple(before[count:]), finish, refusal)
+
+
+def _gives_one_rgb_image(step: Any) -> bool:
+    """Whether `step` gives the same RGB image at every use. A subclass may do anything, so types are compared."""
+    from torchvision.transforms import CenterCrop, Grayscale, Pad, Resize
+
+    if type(step) is Grayscale:
+        return bool(step.num_output_channels == 3)
+    return type(step) in (CenterCrop, Pad, Resize)
+
+
+def _more_than_pixels(step: Any) -> str | None:
+    """Why `step` may look at more of an image than its pixels (its EXIF data, say), which are not stored."""
+    inner = getattr(step, "transforms", None)
+    if type(step).__module__.startswith("torchvision.transforms.") and type(step).__name__ != "Lambda":
+        return next((text for each in inner or () if (text := _more_than_pixels(each))), None)
+    return f"{type(step).__name__} may look at more of them than pixels"
+
+
 def split_at_pixels(steps: Sequence[Any]) -> tuple[Any, Callable[[torch.Tensor], torch.Tensor]]:
     """(what is done to each image, what is done to a batch on the device): together exactly what `steps` do.
 
@@ -33,15 +81,26 @@ def split_at_pixels(steps: Sequence[Any]) -> tuple[Any, Callable[[torch.Tensor],
     device, a quarter of what float32 takes; there the batch `[B, 3, H, W]` gets the same arithmetic, element by
     element. Other steps are all done to the image, and nothing to the batch.
     """
-    from torchvision.transforms import Normalize, PILToTensor, ToTensor
+    from torchvision.transforms import PILToTensor
+
+    cut = _before_floats(steps)
+    if cut is None:
+        return compose(steps), unchanged
+    before, finish = cut
+    return compose([*before, PILToTensor()]), finish
+
+
+def _before_floats(steps: Sequence[Any]) -> tuple[Sequence[Any], ToFloat] | None:
+    """(the steps before the ToTensor, or ToTensor and Normalize, at the end; those as one); None if there are none."""
+    from torchvision.transforms import Normalize, ToTensor
 
     normalize = steps[-1] if steps and type(steps[-1]) is Normalize else None
-    leading = steps[:-1] if normalize is not None else steps
-    if not leading or type(leading[-1]) is not ToTensor:
-        return compose(steps), lambda batch: batch
+    before = steps[:-1] if normalize is not None else steps
+    if not before or type(before[-1]) is not ToTensor:
+        return None
+    return before[:-1], ToFloat(normalize)
 
-    def to_float(batch: torch.Tensor) -> torch.Tensor:
-        batch = batch.to(torch.float32).div_(255)
-        return batch if normalize is None else normalize(batch)
 
-    return compose([*leading[:-1], PILToTensor()]), to_float
+def unchanged(batch: torch.Tensor) -> torch.Tensor:
+    """`batch` as it is."""
+    return batch

@@ -1,0 +1,118 @@
+"""Where decoded images go: to disk, into memory, or nowhere."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from clearctl.data.cache.memory import available_bytes
+from clearctl.data.cache.store import ImageStore
+from clearctl.errors import CapabilityError, DatasetError
+
+Cache = Literal["auto", "off", "ram", "disk"]
+_LOOKED_AT = 16
+_DISK_MARGIN_BYTES = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Where the images of a store go, `text` in one sentence why, and how many bytes one takes on average."""
+
+    cache: Literal["off", "ram", "disk"]
+    text: str
+    image_bytes: int = 0
+    need_bytes: int = 0
+
+
+def choose(
+    store: ImageStore,
+    cache: Cache,
+    folder: Path | None,
+    *,
+    disk_promised_bytes: int = 0,
+    memory_promised_bytes: int = 0,
+) -> Choice:
+    """Where the images go that `store` lacks, found by decoding a few of them; what it has needs no room.
+
+    `auto` takes the disk if they fit there with a margin, since later runs share it and what is read twice is in memory
+    anyway; else memory if they fit in half of what is available; else nothing. What was promised to other stores
+    counts as taken. `ram` and `off` need no `folder`. Nothing is written.
+    Raises DatasetError where `disk` was asked for and `folder` has no room or cannot be written, CapabilityError where
+    `ram` was and they do not fit, and DatasetError for an image that cannot be decoded.
+    """
+    if cache == "off":
+        return Choice("off", "images are decoded at every use: data.cache is off")
+    image_bytes, need_bytes = estimate(store)
+    if cache != "ram" and not need_bytes:
+        where = " and ".join(map(str, store.cache_folders))
+        return Choice("disk", f"all {store.num_wanted:,} images are there decoded, in {where}", image_bytes)
+    disk = _disk_fault(folder, need_bytes, disk_promised_bytes) if folder and cache != "ram" else "not asked for"
+    memory = memory_fault(need_bytes, memory_promised_bytes)
+    what = f"images are decoded once ({size(need_bytes)} to come)"
+    if cache == "disk" and disk:
+        raise DatasetError(
+            f"data.cache='disk': the decoded images take {size(need_bytes)}, but {disk}\n"
+            "name a folder with room as data.cache_dir, or use data.cache='auto'"
+        )
+    if cache == "ram" and memory:
+        raise CapabilityError(
+            f"data.cache='ram': the decoded images take {size(need_bytes)}, but {memory}\n"
+            "use data.cache='disk', or 'auto'"
+        )
+    if folder and not disk:
+        free = shutil.disk_usage(_existing(folder)).free
+        return Choice("disk", f"{what} and kept in {folder}: {size(free)} are free there", image_bytes, need_bytes)
+    why = "" if cache == "ram" else f", since {disk}"
+    if not memory:
+        return Choice("ram", f"{what} and kept in memory{why}", image_bytes, need_bytes)
+    missing = len(store.missing())
+    which = "images" if missing == store.num_wanted else f"{missing:,} of {store.num_wanted:,} images"
+    text = f"{which} are decoded at every use, since they take {size(need_bytes)}, {disk}, and {memory}"
+    return Choice("off", text, image_bytes, need_bytes)
+
+
+def estimate(store: ImageStore) -> tuple[int, int]:
+    """(bytes of an image on average, bytes of all that `store` lacks), from a few spread over those that it lacks."""
+    missing = store.missing()
+    if not missing:
+        return 0, 0
+    count = min(_LOOKED_AT, len(missing))
+    looked_at = [missing[index * len(missing) // count] for index in range(count)]
+    mean = sum(store.pixels(number).numel() for number in looked_at) / count
+    return round(mean), round(mean * len(missing))
+
+
+def size(size_bytes: int) -> str:
+    """`6.6 GB`, or `12.3 MB` where that would be 0."""
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 50_000_000 else f"{size_bytes / 1e6:.1f} MB"
+
+
+def writable(folder: Path) -> bool:
+    """Whether this user may write to `folder`, or make it where it is not there."""
+    return os.access(_existing(folder), os.W_OK | os.X_OK)
+
+
+def _disk_fault(folder: Path, need_bytes: int, promised_bytes: int) -> str | None:
+    in_the_way = next((path for path in (folder, *folder.parents) if os.path.isfile(path)), None)
+    if in_the_way:
+        return f"{in_the_way} is a file"
+    if not writable(folder):
+        return f"{_existing(folder)} cannot be written"
+    free = shutil.disk_usage(_existing(folder)).free - promised_bytes
+    if need_bytes + _DISK_MARGIN_BYTES > free:
+        return f"{folder} has {size(max(0, free))} free, of which {size(_DISK_MARGIN_BYTES)} are to stay so"
+    return None
+
+
+def memory_fault(need_bytes: int, promised_bytes: int = 0) -> str | None:
+    """Why `need_bytes` do not fit in memory; None if they do."""
+    available = available_bytes() - promised_bytes
+    if need_bytes > available // 2:
+        return f"{size(max(0, available))} of memory are available, of which half may be used"
+    return None
+
+
+def _existing(folder: Path) -> Path:
+    """`folder`, or the nearest folder above it that is there, for all that this user may see."""
+    return next(path for path in (folder, *folder.parents) if os.path.isdir(path))

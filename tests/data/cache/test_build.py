@@ -1,0 +1,172 @@
+"""Building: in parallel, resumed after a kill, two at once, and what stops it."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pictures import write_photos
+from torchvision import transforms as T
+
+from clearctl.data.cache import segments
+from clearctl.data.cache.build import fill
+from clearctl.data.cache.files import ImageFiles
+from clearctl.data.cache.store import ImageStore, to_planes
+from clearctl.errors import DatasetError
+from clearctl.progress import Counted
+
+pytest_plugins = ("pictures",)
+
+LEADING = [T.Resize(64)]
+IMAGE_BYTES = 3 * 64 * 80
+PROCESSES = multiprocessing.get_context("fork")  # a builder of its own, without importing torch again
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> ImageFiles:
+    root = tmp_path_factory.mktemp("many")
+    files = write_photos(root, 160)
+    paths = tuple(sorted(files.paths))
+    return ImageFiles(root, paths, ("0",) * len(paths))
+
+
+class SlowResize(T.Resize):
+    """Its repr is that of Resize: what takes a moment longer is the same."""
+
+    def forward(self, image):
+        time.sleep(0.002)
+        return super().forward(image)
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace("SlowResize", "Resize")
+
+
+def build_in_small_segments(files: ImageFiles, folder: Path, start: object) -> None:
+    store = ImageStore(files, [SlowResize(64)], folder)
+    start.wait(60)
+    fill(store, on_disk=True, image_bytes=IMAGE_BYTES, segment_bytes=IMAGE_BYTES * 4, threads=1)
+    require_right(store)
+
+
+def builders(files: ImageFiles, folder: Path, number: int) -> list[multiprocessing.Process]:
+    """Processes that begin to build at the same moment."""
+    folder.mkdir(exist_ok=True)
+    start = PROCESSES.Barrier(number)
+    started = [PROCESSES.Process(target=build_in_small_segments, args=(files, folder, start)) for _ in range(number)]
+    for process in started:
+        process.start()
+    return started
+
+
+def require_right(store: ImageStore) -> None:
+    assert store.missing() == []
+    for number in range(len(store)):
+        expected = to_planes(LEADING[0](store.files.decode(number)))
+        assert np.array_equal(store.pixels(number).numpy(), expected)
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_all_images_and_how_far_it_is(many, tmp_path, on_disk, threads):
+    random.seed(1)
+    torch.manual_seed(1)
+    before = random.getstate(), torch.get_rng_state()
+    heard: list[Counted] = []
+    store = ImageStore(many, LEADING, tmp_path if on_disk else None)
+    fill(
+        store,
+        on_disk=on_disk,
+        image_bytes=IMAGE_BYTES,
+        segment_bytes=IMAGE_BYTES * 50,
+        threads=threads,
+        listener=heard.append,
+    )
+    assert random.getstate() == before[0]
+    assert torch.equal(torch.get_rng_state(), before[1])
+    require_right(store)
+    assert len(list(tmp_path.iterdir())) == (4 if on_disk else 0)
+    assert heard[-1] == Counted("decode the images once", 160, 160, "images")
+    assert [event.done for event in heard] == sorted({event.done for event in heard})
+    fill(store, on_disk=on_disk, image_bytes=IMAGE_BYTES, listener=heard.append)
+    assert heard[-1].done == 160
+    assert len(list(tmp_path.iterdir())) == (4 if on_disk else 0)
+
+
+def test_killed_then_resumed_with_what_was_finished(many, tmp_path):
+    folder = tmp_path / "store"
+    (process,) = builders(many, folder, 1)
+    while len(list(folder.glob("*.images"))) < 5:
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    kept = {path: path.stat().st_ino for path in folder.glob("*.images")}
+    store = ImageStore(many, LEADING, folder)
+    assert 20 <= len(store) - len(store.missing()) == 4 * len(kept) < 160
+    heard: list[Counted] = []
+    fill(store, on_disk=True, image_bytes=IMAGE_BYTES, segment_bytes=IMAGE_BYTES * 4, listener=heard.append)
+    assert heard[0].done == 4 * len(kept) + 1
+    require_right(store)
+    assert {path: path.stat().st_ino for path in kept} == kept
+    assert len(list(folder.glob("*.images"))) == 40
+
+
+def test_two_builders_at_once(many, tmp_path):
+    """Neither breaks the other, each ends with every image, and little is done twice."""
+    folder = tmp_path / "store"
+    processes = builders(many, folder, 2)
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    require_right(ImageStore(many, LEADING, folder))
+    built = sum(len(segments.read(path)[1]) for path in folder.glob("*.images"))
+    assert 160 <= built <= 240
+    assert not list(folder.glob(".*"))
+
+
+def test_stale_temporaries_are_swept_and_fresh_ones_left(tmp_path):
+    names = [".0a1b.images.x1y2.tmp", ".0a1b.images.fresh.tmp", "0a1b.images", ".other.tmp"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"half")
+        os.utime(tmp_path / name, (0, time.time() - (0 if "fresh" in name else 7200)))
+    segments.sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
+
+
+def test_what_is_stale_goes_by_the_clock_of_the_files(tmp_path, monkeypatch):
+    """A host whose own clock is ahead leaves alone what another builds at this moment."""
+    (tmp_path / ".0a1b.images.fresh.tmp").write_bytes(b"half")
+    monkeypatch.setattr(time, "time", lambda: os.stat(tmp_path).st_mtime + 7200)
+    segments.sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".0a1b.images.fresh.tmp"]
+
+
+def test_what_cannot_be_read_back_is_a_fault_and_leaves_nothing(photos, tmp_path, monkeypatch):
+    """Without an error each run would decode all and write it beside the last."""
+    monkeypatch.setattr(segments, "_MAGIC", b"\0")  # packed to 8 bytes, and so not found again
+    with pytest.raises(OSError, match="written there cannot be read back: it is damaged"):
+        fill(ImageStore(photos, LEADING, tmp_path), on_disk=True, image_bytes=IMAGE_BYTES)
+    assert [path.name for path in tmp_path.iterdir()] == ["clear"]
+
+
+def test_an_undecodable_image_is_named_and_nothing_half_is_left(photos, tmp_path):
+    (photos.root / photos.paths[4]).write_bytes(b"no image")
+    store = ImageStore(photos, LEADING, tmp_path)
+    with pytest.raises(DatasetError, match=r"a class/4\.jpg \(bucket 0\) cannot be decoded: "):
+        fill(store, on_disk=True, image_bytes=IMAGE_BYTES, segment_bytes=IMAGE_BYTES, threads=2)
+    assert not list(tmp_path.glob(".*"))
+    assert len(list(tmp_path.glob("*.images"))) == len(store) - len(store.missing()) < 9
+
+
+def test_an_image_that_changes_while_it_is_read(photos, tmp_path):
+    store = ImageStore(photos, LEADING, tmp_path)
+    photos.first_identity(2)
+    os.utime(photos.root / photos.paths[2], (0, 0))
+    with pytest.raises(DatasetError, match=r"2\.jpg \(bucket 0\) was changed while it was read"):
+        fill(store, on_disk=True, image_bytes=IMAGE_BYTES)
+    assert not list(tmp_path.glob("*.*"))
