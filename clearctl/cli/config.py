@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from clearctl.cli.console import output, reporting_errors
+from clearctl.cli.console import importing, output, reporting_errors
 from clearctl.cli.options import DatasetRoot, Json, Set
 from clearctl.errors import ConfigError
 
@@ -30,7 +30,8 @@ def check(
 
     Example: `clearctl config check configs/demo.py configs/quickstart.py`
     """
-    from clearctl.engine.preflight import check_config
+    with importing():
+        from clearctl.engine.preflight import check_config
 
     results = {str(file): check_config(file, dataset_root=dataset_root, overrides=set_ or []) for file in configs}
     faults = [fault for result in results.values() for fault in result.faults]

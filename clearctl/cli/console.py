@@ -1,13 +1,16 @@
 """What commands print: results on stdout, messages and progress on stderr, errors as one or two lines."""
 
+import atexit
 import functools
+import gc
 import json
 import logging
 import math
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
@@ -77,6 +80,21 @@ def hush_libraries() -> None:
     for package in ("mmcv", "mmcls", "avalanche", "torch", "torchvision", "wandb"):
         warnings.filterwarnings("ignore", module=rf"{package}(\.|$)")
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """While the libraries are imported: what that makes stays, and the garbage collector would look through it often.
+
+    A sixth of the time; what is there at the end is left out of later rounds too.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+        atexit.register(gc.unfreeze)  # else nanobind finds its types alive at the end, and says so
 
 
 Command = TypeVar("Command", bound=Callable[..., None])

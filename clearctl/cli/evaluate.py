@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from clearctl.cli.console import output, reporting_errors
-from clearctl.cli.options import DatasetRoot, Device, Json, Set
+from clearctl.cli.console import importing, output, reporting_errors
+from clearctl.cli.options import DatasetRoot, Device, Json, Precision, Set, with_precision
 
 
 @reporting_errors
@@ -15,6 +15,7 @@ def evaluate(
     checkpoint: Annotated[Path | None, typer.Option(metavar="FILE", help="The weights to test.")] = None,
     device: Device = "auto",
     dataset_root: DatasetRoot = None,
+    precision: Precision = None,
     set_: Set = None,
     json: Json = False,
 ) -> None:
@@ -23,7 +24,9 @@ def evaluate(
     Example: `clearctl eval work_dirs/quickstart/20260101-120000-seed0`
     """
     from clearctl.cli.progress import Display
-    from clearctl.engine.evaluate import evaluate as run_evaluation
+
+    with importing():
+        from clearctl.engine.evaluate import evaluate as run_evaluation
 
     with Display(output) as display:
         result = run_evaluation(
@@ -31,7 +34,7 @@ def evaluate(
             checkpoint=checkpoint,
             device=device,
             dataset_root=dataset_root,
-            overrides=set_ or [],
+            overrides=with_precision(set_, precision),
             listener=display.show,
         )
     if json:

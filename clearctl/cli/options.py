@@ -31,6 +31,18 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the config; may be repeated."),
 ]
 
+Precision = Annotated[
+    str | None,
+    typer.Option(metavar="fp32|bf16|fp16", help="Arithmetic of the network. Default: the config's, else fp32."),
+]
+
+
+def with_precision(overrides: list[str] | None, precision: str | None) -> list[str]:
+    """The values of --set, and that of --precision after them. Raises UsageError for a precision there is not."""
+    if precision not in (None, "fp32", "bf16", "fp16"):
+        raise UsageError(f"--precision {precision}: expected fp32, bf16 or fp16")
+    return [*(overrides or []), *([] if precision is None else [f"precision={precision}"])]
+
 
 def parse_numbers(text: str, option: str) -> list[int]:
     """`0-4`, `3` or `0,2,5-7` as a list of ints. Raises UsageError naming `option`."""

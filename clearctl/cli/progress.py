@@ -71,7 +71,6 @@ class Display:
             self.output.message(f"{_place(event)}  {_learning(event)}")
 
     def _bucket_done(self, event: BucketDone) -> None:
-        self._drop("testing every bucket")
         mean = sum(event.accuracies) / len(event.accuracies)
         self.output.message(
             f"bucket {event.bucket} ({event.bucket_number}/{event.num_buckets}) done in {duration(event.seconds)}:"
@@ -83,6 +82,8 @@ class Display:
         detail = f"{event.done:,}/{event.total:,} {event.unit}{_per_second(rate, event.unit)}"
         if self.live:
             self._update(event.work, event.work, event.done, event.total, detail)
+            if event.done >= event.total:
+                self._drop(event.work)
         elif self._time_to_speak():
             left = f"  {duration((event.total - event.done) / rate)} left" if rate else ""
             self.output.message(f"{event.work}: {detail}{left}")
@@ -102,6 +103,7 @@ class Display:
         self._bar.update(self._tasks[task], description=description, completed=done, total=total, detail=detail)
 
     def _drop(self, task: str) -> None:
+        self._began.pop(task, None)
         if task in self._tasks:
             self._bar.remove_task(self._tasks.pop(task))
             self._bar.refresh()  # else the next line printed still has it below

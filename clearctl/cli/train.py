@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from clearctl.cli.console import output, reporting_errors
-from clearctl.cli.options import DatasetRoot, Device, Json, Set
+from clearctl.cli.console import importing, output, reporting_errors
+from clearctl.cli.options import DatasetRoot, Device, Json, Precision, Set, with_precision
 
 
 @reporting_errors
@@ -19,6 +19,7 @@ def train(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of everything random. Default: the config's, else 0.")
     ] = None,
+    precision: Precision = None,
     set_: Set = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Build everything, run one batch, say what the run would take.")
@@ -29,11 +30,14 @@ def train(
 
     Example: `clearctl train configs/demo.py --device cuda --set cl_strategy.train_epochs=1`
     """
+    overrides = with_precision(set_, precision)
     if dry_run:
-        _dry_run(config, device, dataset_root, seed, set_ or [], json)
+        _dry_run(config, device, dataset_root, seed, overrides, json)
         return
     from clearctl.cli.progress import Display
-    from clearctl.engine.loop import train as run_training
+
+    with importing():
+        from clearctl.engine.loop import train as run_training
 
     with Display(output) as display:
         result = run_training(
@@ -42,7 +46,7 @@ def train(
             work_dir=work_dir,
             seed=seed,
             dataset_root=dataset_root,
-            overrides=set_ or [],
+            overrides=overrides,
             listener=display.show,
         )
     if json:
@@ -69,7 +73,9 @@ def _dry_run(
     config: Path, device: str, dataset_root: Path | None, seed: int | None, overrides: list[str], json: bool
 ) -> None:
     from clearctl.cli.progress import Display, duration
-    from clearctl.engine.dry_run import dry_run
+
+    with importing():
+        from clearctl.engine.dry_run import dry_run
 
     with Display(output) as display:
         result = dry_run(

@@ -11,6 +11,7 @@ from typing import Any
 from clearctl.config.findings import Fault, Findings
 from clearctl.config.load import Config
 from clearctl.config.registry import Parameter, Registry, closest, parameters
+from clearctl.config.speed import RefusedWith, check_speed
 from clearctl.errors import ConfigError
 
 SECTIONS = (
@@ -24,6 +25,10 @@ SECTIONS = (
     "load_from",
     "seed",
     "data",
+    "precision",
+    "compile",
+    "channels_last",
+    "tf32",
 )
 REQUIRED = ("scenario", "model", "cl_strategy")
 PROTOCOLS = ("streaming", "iid")
@@ -32,7 +37,10 @@ PARTS = ("backbone", "neck", "head")
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The registries that a config's `type=` names are looked up in."""
+    """The registries that a config's `type=` names are looked up in.
+
+    `refused_with` has the strategies and plugins that cannot go with a value of the top level, and why.
+    """
 
     transforms: Registry
     backbones: Registry
@@ -48,6 +56,7 @@ class Catalogue:
     plugins: Registry
     metrics: Registry
     loggers: Registry
+    refused_with: RefusedWith
 
 
 # Arguments that clearctl fills in itself: a config may not give them, and need not.
@@ -81,7 +90,6 @@ class _Sections(Findings):
             ("model", self.model),
             ("cl_strategy", self.strategy),
             ("checkpoint_config", self.checkpoints),
-            ("data", self.data),
         ):
             section = self.values.get(name)
             if section is not None and self.is_a(name, section, dict):
@@ -92,6 +100,7 @@ class _Sections(Findings):
             if self.values.get(name) is not None:
                 self.is_a(name, self.values[name], str)
         self.count("seed", self.values.get("seed"), least=0)
+        check_speed(self, self.values, self.catalogue.refused_with)
         return self.faults
 
     def top_level(self) -> None:
@@ -284,10 +293,6 @@ class _Sections(Findings):
     def checkpoints(self, key: str, section: dict[str, Any]) -> None:
         self.known(key, section, ("interval",))
         self.count(f"{key}.interval", section.get("interval"), least=1)
-
-    def data(self, key: str, section: dict[str, Any]) -> None:
-        self.known(key, section, ("workers",))
-        self.count(f"{key}.workers", section.get("workers"), least=0)
 
 
 def _nearly(name: str, hint: str) -> bool:

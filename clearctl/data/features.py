@@ -5,6 +5,7 @@ features/<name>/<bucket>/<class>.pth               {id: tensor [D]}, as releases
 """
 
 import io
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,14 @@ def _require_current(root: Path, name: str, bucket: str) -> None:
 
 
 def load_features(file: Path) -> tuple[torch.Tensor, list[int]]:
-    """(x [N, D] float32, N class indices) as they are in `file`. Raises DatasetError for a file that holds no such."""
+    """(x [N, D] float32, N class indices) as they are in `file`, x mapped from it where the file's format allows.
+
+    Raises DatasetError for a file that holds no such.
+    """
     try:
         # Older tools stored the labels as numpy integers; nothing beyond those is unpickled.
         with torch.serialization.safe_globals(_numpy_integers()):
-            x, labels = torch.load(file, map_location="cpu", weights_only=True)
+            x, labels = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
         targets = [int(label) for label in labels]
         shape = tuple(x.shape)
     except Exception as error:

@@ -42,21 +42,28 @@ class ImageSamples(Dataset[tuple[Any, int]]):
 
 
 class FeatureSamples(Dataset[tuple[torch.Tensor, int]]):
-    """Rows `x [N, D] float32` with their class indices."""
+    """Some rows of a matrix of features: item i is (x[rows[i]], y[rows[i]]).
 
-    def __init__(self, x: torch.Tensor, targets: Sequence[int]) -> None:
+    `x [M, D] float32` and the class indices `y [M]` may be shared by all parts of a stream; `rows [N] int64` are all
+    of them by default, and `labels [N]` their class indices. `x` may lie on a device, the others are on the CPU.
+    """
+
+    def __init__(self, x: torch.Tensor, y: torch.Tensor | Sequence[int], rows: torch.Tensor | None = None) -> None:
         self.x = x
-        self.targets = list(targets)
+        self.y = torch.as_tensor(y, dtype=torch.int64)
+        self.rows = torch.arange(len(self.y)) if rows is None else rows
+        self.labels = self.y[self.rows]
+        self.targets: list[int] = self.labels.tolist()
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        return self.x[index], self.targets[index]
+        return self.x[self.rows[index]], self.targets[index]
 
     def subset(self, indices: Sequence[int]) -> "FeatureSamples":
-        """The rows at `indices`, in that order."""
-        return FeatureSamples(self.x[list(indices)], [self.targets[i] for i in indices])
+        """The samples at `indices`, in that order, as rows of the same matrix."""
+        return FeatureSamples(self.x, self.y, self.rows[list(indices)])
 
 
 def original_error(error: BaseException) -> DatasetError | None:

@@ -1,11 +1,14 @@
 """Read the stream of buckets that a run trains and tests on from a prepared dataset folder."""
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from clearctl import layout
 from clearctl.data.features import read_features
@@ -40,14 +43,33 @@ class Stream:
     def fingerprint(self) -> str:
         """A digest of class names, bucket names, which samples are where, and the features themselves."""
         digest = hashlib.sha256(json.dumps(self.class_names).encode())
+        hashed = None
         for bucket in self.buckets:
             for part in (bucket.train, bucket.test):
                 digest.update(json.dumps([bucket.name, part.targets]).encode())
-                if isinstance(part, ImageSamples):
+                if not isinstance(part, FeatureSamples):
                     digest.update(json.dumps(part.paths).encode())
-                else:
-                    digest.update(memoryview(part.x.contiguous().numpy()))  # type: ignore[arg-type]
+                    continue
+                digest.update(memoryview(part.rows.numpy()))  # type: ignore[arg-type]
+                if part.x is not hashed:  # all parts share one matrix
+                    hashed = part.x
+                    digest.update(memoryview(part.x.cpu().contiguous().numpy()))  # type: ignore[arg-type]
         return digest.hexdigest()
+
+    def to(self, device: torch.device) -> "Stream":
+        """The same stream, its features on `device`; images stay files."""
+        moved: dict[int, torch.Tensor] = {}  # all parts share one matrix
+
+        def move(part: Samples) -> Samples:
+            if not isinstance(part, FeatureSamples):
+                return part
+            if id(part.x) not in moved:
+                moved[id(part.x)] = part.x.to(device)
+            return FeatureSamples(moved[id(part.x)], part.y, part.rows)
+
+        return replace(
+            self, buckets=tuple(Bucket(bucket.name, move(bucket.train), move(bucket.test)) for bucket in self.buckets)
+        )
 
 
 def read_stream(
@@ -73,25 +95,50 @@ def read_stream(
     if protocol == "iid":
         assert seed is not None
         split = _require_split(root, names, test_ratio, shot, seed)
-    stream = []
-    for name in names:
-        listed = layout.read_bucket_filelist(root, name, len(class_names))
-        everything = list(range(len(listed)))
-        parts = layout.read_split(split / name, listed) if split else (everything, everything)
-        if feature_type is None:
-            require_images(root, name, [path for path, _ in listed])
-            train, test = (ImageSamples(root, name, [listed[i] for i in part]) for part in parts)
-            stream.append(Bucket(name, train, test))
-        else:
-            x, targets = read_features(root, feature_type, name, listed)
-            rows = [FeatureSamples(x[part], [targets[i] for i in part]) for part in parts]
-            stream.append(Bucket(name, *rows))
-    dimensions = {int(bucket.train.x.shape[1]) for bucket in stream if isinstance(bucket.train, FeatureSamples)}
-    if len(dimensions) > 1:
-        raise DatasetError(
-            f"{layout.features_folder(root, str(feature_type))}: dimensions differ: {sorted(dimensions)}"
-        )
-    return Stream(tuple(stream), class_names, next(iter(dimensions), None))
+    listed = {name: layout.read_bucket_filelist(root, name, len(class_names)) for name in names}
+    parts = {name: _parts(listed[name], split and split / name) for name in names}
+    if feature_type is None:
+        for name in names:
+            require_images(root, name, [path for path, _ in listed[name]])
+        images = {
+            name: [ImageSamples(root, name, [listed[name][i] for i in part]) for part in parts[name]] for name in names
+        }
+        return Stream(tuple(Bucket(name, *images[name]) for name in names), class_names)
+    x, y, first_row = _read_all_features(root, feature_type, listed)
+    rows = {name: [first_row[name] + torch.tensor(part, dtype=torch.int64) for part in parts[name]] for name in names}
+    buckets_read = (Bucket(name, *(FeatureSamples(x, y, part) for part in rows[name])) for name in names)
+    return Stream(tuple(buckets_read), class_names, int(x.shape[1]))
+
+
+def _parts(listed: list[tuple[str, int]], split: Path | None) -> tuple[list[int], list[int]]:
+    """(train, test) line numbers of a bucket's file list: those of the folder `split`, or all of them twice."""
+    if split is not None:
+        return layout.read_split(split, listed)
+    everything = list(range(len(listed)))
+    return everything, everything
+
+
+def _read_all_features(
+    root: Path, name: str, listed: dict[str, list[tuple[str, int]]]
+) -> tuple[torch.Tensor, torch.Tensor, dict[str, int]]:
+    """(x [M, D] float32, y [M], {bucket: number of its first row}) of all buckets, in one matrix.
+
+    Each bucket is mapped from its file and copied once, so that the matrix is all that memory has to hold.
+    """
+    counts = [len(lines) for lines in listed.values()]
+    first_row = dict(zip(listed, itertools.accumulate([0, *counts]), strict=False))
+    y = torch.tensor([label for lines in listed.values() for _, label in lines], dtype=torch.int64)
+    matrix: torch.Tensor | None = None
+    for bucket, lines in listed.items():
+        x, _ = read_features(root, name, bucket, lines)
+        if matrix is None:
+            matrix = torch.empty(len(y), x.shape[1])
+        if x.shape[1] != matrix.shape[1]:
+            dimensions = sorted((int(x.shape[1]), int(matrix.shape[1])))
+            raise DatasetError(f"{layout.features_folder(root, name)}: dimensions differ: {dimensions}")
+        matrix[first_row[bucket] : first_row[bucket] + len(lines)] = x
+    assert matrix is not None
+    return matrix, y, first_row
 
 
 def iid_split_folder(root: Path, test_ratio: float, shot: int | None, seed: int) -> Path:

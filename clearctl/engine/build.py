@@ -13,9 +13,11 @@ from clearctl.config.check import require
 from clearctl.config.load import Config, load
 from clearctl.config.registry import parameters
 from clearctl.data.stream import Stream, read_stream
+from clearctl.engine.accelerate import accelerate
 from clearctl.engine.calls import building, call, fault
 from clearctl.engine.catalogue import CATALOGUE
 from clearctl.engine.checkpoint import load_what_fits
+from clearctl.engine.samples import BuiltSamples, build_samples
 from clearctl.engine.transforms import build_transforms
 from clearctl.errors import ConfigError
 from clearctl.models.augments import build_augments
@@ -24,9 +26,13 @@ from clearctl.models.fit import find_misfit, randomness_kept
 from clearctl.models.losses import build_criterion
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.augment import BatchAugment, SoftLabelLoss, mixing_fault
+from clearctl.strategies.batch import BatchRecord
 from clearctl.strategies.benchmark import build_benchmark
 from clearctl.strategies.build import build_strategy, check_against_stream
-from clearctl.strategies.observe import BucketAccuracy
+from clearctl.strategies.gather import GatherBatches
+from clearctl.strategies.observe import BucketAccuracy, OnEpoch, ProgressReporter
+from clearctl.strategies.precision import scale_loss
+from clearctl.strategies.prefetch import Prefetching
 from clearctl.strategies.schedule import SchedulerPlugin
 
 DEFAULT_WORK_DIR = "work_dirs"
@@ -60,6 +66,9 @@ def open_config(
     root = dataset_root or values["scenario"].get("dataset_root") or layout.default_root()
     values["scenario"]["dataset_root"] = str(Path(root).expanduser().resolve())
     values["work_dir"] = str(Path(work_dir or values.get("work_dir") or DEFAULT_WORK_DIR).expanduser().resolve())
+    data = values.get("data") or {}
+    if data.get("cache_dir"):
+        data["cache_dir"] = str(Path(data["cache_dir"]).expanduser().resolve())
     if values.get("load_from"):
         values["load_from"] = str(Path(values["load_from"]).expanduser().resolve())
     if values["model"].get("pretrained"):
@@ -85,12 +94,6 @@ def build_stream(config: Config, listener: Listener = ignore) -> Stream:
         feature_type=scenario.get("feature_type"),
         buckets=scenario.get("buckets"),
     )
-
-
-def loader_workers(config: Config) -> int:
-    """Worker processes that read samples: `data.workers`, by default none."""
-    workers: int = (config.values.get("data") or {}).get("workers", 0)
-    return workers
 
 
 def build_model(config: Config, stream: Stream, listener: Listener) -> nn.Module:
@@ -150,14 +153,23 @@ def build_experiment(
     *,
     run: Path | None,
     plugins: tuple[Any, ...] = (),
+    listener: Listener = ignore,
+    on_epoch: OnEpoch | None = None,
+    samples: BuiltSamples | None = None,
 ) -> Experiment:
-    """Strategy and benchmark. Without a `run` folder there are no metrics and loggers but the accuracy itself."""
+    """Strategy and benchmark. Without a `run` folder there are no metrics and loggers but the accuracy itself.
+
+    `listener` is told of the progress, and `on_epoch` of the end of each epoch, with its learning rate. `samples` are
+    those of `stream`, if they have been built before.
+    """
     section = dict(config.values["cl_strategy"])
     faults = check_against_stream(section, len(stream.buckets))
     if faults:
         raise ConfigError("\n".join(str(fault(config, f"cl_strategy.{key}", text)) for key, text in faults))
     model = model.to(device)
-    benchmark = build_benchmark(stream, *build_transforms(config))
+    accelerate(config, model, device, listener)
+    samples = samples or build_samples(config, stream, device, listener)
+    benchmark = build_benchmark(samples.stream, samples.train_transform, samples.eval_transform)
     optimizer = section.pop("optimizer", None)
     if optimizer is not None:
         optimizer = call(
@@ -182,7 +194,13 @@ def build_experiment(
     if augment is not None and _takes_loss(config):
         loss = SoftLabelLoss(nn.CrossEntropyLoss() if loss is None else loss)
         own_plugins = [BatchAugment(augment, loss), *own_plugins]
-    accuracy = BucketAccuracy()
+    record = BatchRecord()
+    accuracy = BucketAccuracy(record)
+    watching = [accuracy, ProgressReporter(record, stream.bucket_names, listener, on_epoch), *plugins]
+    if samples.gathered:
+        watching.append(GatherBatches(lambda text: listener(Message(text, warning=True))))
+    if device.type == "cuda":
+        watching.append(Prefetching())
     loggers = build_loggers(config, run) if run else []
     with building(config, "cl_strategy", section["type"]):
         strategy = build_strategy(
@@ -194,9 +212,12 @@ def build_experiment(
             loss=loss,
             metrics=build_metrics(config) if run else [],
             loggers=loggers,
-            plugins=[*own_plugins, accuracy, *plugins],
+            plugins=[*own_plugins, *watching],
+            record=record,
             device=device,
         )
+    if config.values.get("precision") == "fp16":
+        scale_loss(strategy)
     refusal = mixing_fault(strategy) if augment is not None else None
     if refusal:
         raise fault(config, "model.train_cfg.augments", f"{config.values['cl_strategy']['type']} {refusal}")

@@ -6,7 +6,7 @@ from clearctl.config.check import Catalogue
 from clearctl.config.registry import Factory, Registry
 from clearctl.data.transforms import TRANSFORMS
 from clearctl.models.registry import AUGMENTS, BACKBONES, HEADS, LOSSES, NECKS, TORCH_MODELS
-from clearctl.strategies.registry import BUFFERS, LOGGERS, METRICS, PLUGINS, STRATEGIES
+from clearctl.strategies.registry import BUFFERS, LOGGERS, METRICS, PLUGINS, REFUSED_WITH, STRATEGIES
 
 
 def _optimizers() -> dict[str, Factory]:
@@ -42,4 +42,5 @@ CATALOGUE = Catalogue(
     plugins=PLUGINS,
     metrics=METRICS,
     loggers=LOGGERS,
+    refused_with=REFUSED_WITH,
 )

@@ -16,10 +16,10 @@ from clearctl.data.samples import original_error
 from clearctl.data.stream import Bucket, Samples, Stream
 from clearctl.engine.build import build_experiment, build_model, build_stream, open_config
 from clearctl.engine.machine import resolve_device, seed_everything
+from clearctl.engine.samples import loader_arguments
 from clearctl.errors import DatasetError
 from clearctl.progress import EpochDone, Listener, ignore
 from clearctl.strategies.build import needs_whole_buckets, trains_on_whole_stream
-from clearctl.strategies.observe import ProgressReporter
 
 
 @dataclass(frozen=True)
@@ -95,18 +95,23 @@ def _one_batch(config: Config, stream: Stream, model: torch.nn.Module, device: t
     )
     once = {"train_epochs": 1} if "train_epochs" in strategy_section else {}
     loggers = [_harmless(entry) for entry in config.values.get("loggers") or []]
-    quick = replace(config, values={**config.values, "cl_strategy": {**strategy_section, **once}, "loggers": loggers})
+    data = {**(config.values.get("data") or {}), "cache": "off"}  # which would decode images that no step here needs
+    section = {**strategy_section, **once}
+    quick = replace(config, values={**config.values, "cl_strategy": section, "loggers": loggers, "data": data})
     epochs: list[EpochDone] = []
-    reporter = ProgressReporter(stream.bucket_names, ignore, on_epoch=lambda done, lr: epochs.append(done))
-    experiment = build_experiment(quick, short, model, device, run=folder, plugins=(reporter,))
+    experiment = build_experiment(
+        quick, short, model, device, run=folder, on_epoch=lambda done, lr: epochs.append(done)
+    )
+    loading = {**loader_arguments(quick, short), "num_workers": 0}
     test_s = 0.0
     try:
         at_once = trains_on_whole_stream(experiment.strategy)
         for number in range(1 if at_once else min(2, len(stream.buckets))):
             experience, tested = experiment.benchmark.train_stream[number], experiment.benchmark.test_stream[number]
-            experiment.strategy.train(experiment.benchmark.train_stream if at_once else experience, eval_streams=[])
+            learned = experiment.benchmark.train_stream if at_once else experience
+            experiment.strategy.train(learned, eval_streams=[], **loading)
             started = time.perf_counter()
-            experiment.strategy.eval([tested])
+            experiment.strategy.eval([tested], **loading)
             test_s = time.perf_counter() - started
     except DatasetError as error:
         raise original_error(error) or error from None

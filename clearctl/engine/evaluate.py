@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from clearctl import rundir
 from clearctl.data.samples import original_error
-from clearctl.engine.build import build_experiment, build_model, build_stream, loader_workers, open_config
+from clearctl.engine.build import build_experiment, build_model, build_stream, open_config
 from clearctl.engine.checkpoint import load_exactly
 from clearctl.engine.machine import resolve_device, seed_everything
+from clearctl.engine.samples import build_samples, loader_arguments
 from clearctl.errors import DatasetError, RunError, UsageError
 from clearctl.metrics import Matrix, clear_metrics, gem_metrics
 from clearctl.models.fit import randomness_kept
 from clearctl.progress import Listener, Message, ignore
-from clearctl.strategies.observe import ProgressReporter
+from clearctl.strategies.gather import in_order
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ def evaluate(
 ) -> EvalResult:
     """Test a run folder's checkpoints, or a config with `checkpoint`, on every bucket of its stream.
 
-    Writes nothing. Raises RunError for a folder that is no run or a checkpoint that is not of the model.
+    Writes nothing but decoded images, where `data.cache` has them kept. Raises RunError for a folder that is no run or
+    a checkpoint that is not of the model.
     """
     target = Path(target)
     if target.is_dir():
@@ -68,15 +69,16 @@ def evaluate(
     files = [Path(checkpoint)] if checkpoint is not None else list(found.values())
     stream = build_stream(config)
     model = build_model(config, stream, listener)
-    reporter = ProgressReporter(stream.bucket_names, listener, on_epoch=lambda done, lr: None)
-    experiment = build_experiment(config, stream, model, torch_device, run=None, plugins=(reporter,))
-    workers = loader_workers(config)
+    samples = build_samples(config, stream, torch_device, listener, training=False)
+    experiment = build_experiment(config, stream, model, torch_device, run=None, listener=listener, samples=samples)
+    loading = loader_arguments(config, stream)
+    test_stream = list(experiment.benchmark.test_stream)
     rows = []
     try:
         for weights in files:
             load_exactly(experiment.strategy.model, weights)
             listener(Message(f"testing {weights}"))
-            experiment.strategy.eval(experiment.benchmark.test_stream, num_workers=workers)
+            experiment.strategy.eval(test_stream, **loading)
             rows.append([experiment.accuracy.accuracies[tested] for tested in range(len(stream.buckets))])
     except DatasetError as error:
         raise original_error(error) or error from None
@@ -107,8 +109,7 @@ def model_accuracies(
     with randomness_kept():
         for experience in experiences:
             right = torch.zeros((), dtype=torch.int64, device=device)
-            loader = DataLoader(experience.dataset.eval(), batch_size=batch_size, num_workers=workers)
-            for x, y, *_ in loader:
+            for x, y, *_ in in_order(experience.dataset.eval(), batch_size, workers, device):
                 right += (model(x.to(device)).argmax(dim=1) == y.to(device)).sum()
             accuracies.append(int(right) / len(experience.dataset))
     model.train(was_training)

@@ -15,18 +15,17 @@ from clearctl.engine.build import (
     build_experiment,
     build_model,
     build_stream,
-    loader_workers,
     open_config,
 )
 from clearctl.engine.checkpoint import save_weights
 from clearctl.engine.evaluate import model_accuracies
 from clearctl.engine.machine import describe, resolve_device, seed_everything
 from clearctl.engine.results import Results
+from clearctl.engine.samples import build_samples, loader_arguments
 from clearctl.errors import DatasetError
 from clearctl.metrics import Matrix
 from clearctl.progress import BucketDone, EpochDone, Listener, Message, ignore
 from clearctl.strategies.build import trains_on_whole_stream
-from clearctl.strategies.observe import ProgressReporter
 
 
 @dataclass(frozen=True)
@@ -63,11 +62,20 @@ def train(
     seed_everything(opened.values["seed"])
     stream = build_stream(opened, listener)
     model = build_model(opened, stream, listener).to(target)
+    samples = build_samples(opened, stream, target, listener)  # which may take a while, and leave no run folder behind
 
     run = rundir.create(Path(opened.values["work_dir"]), opened.values["seed"])
-    reporter = ProgressReporter(stream.bucket_names, listener, on_epoch=lambda done, lr: _record_epoch(run, done, lr))
     try:
-        experiment = build_experiment(opened, stream, model, target, run=run, plugins=(reporter,))
+        experiment = build_experiment(
+            opened,
+            stream,
+            model,
+            target,
+            run=run,
+            listener=listener,
+            on_epoch=lambda done, lr: _record_epoch(run, done, lr),
+            samples=samples,
+        )
     except BaseException:
         shutil.rmtree(run)
         raise
@@ -88,6 +96,7 @@ def train(
     except DatasetError as error:
         raise original_error(error) or error from None
     finally:
+        experiment.strategy.evaluator.flush()
         for logger in experiment.loggers:
             if hasattr(logger, "close"):
                 logger.close()
@@ -104,10 +113,11 @@ def train(
 def learn(config: Config, experiment: Experiment, stream: Stream, run: Path, listener: Listener) -> Results:
     """Train on each bucket in order and test on all of them after each; results are on disk after every bucket."""
     strategy, benchmark = experiment.strategy, experiment.benchmark
-    workers = loader_workers(config)
+    loading = loader_arguments(config, stream)
     interval = (config.values.get("checkpoint_config") or {}).get("interval", 1)
     batch_size = strategy.eval_mb_size
-    untrained = model_accuracies(strategy.model, benchmark.test_stream, strategy.device, batch_size, workers)
+    test_stream = list(benchmark.test_stream)  # Avalanche makes an experience anew each time it is asked for
+    untrained = model_accuracies(strategy.model, test_stream, strategy.device, batch_size, loading["num_workers"])
     results = Results(stream.bucket_names, untrained)
     at_once = trains_on_whole_stream(strategy)  # joint training: one model, so every row of the matrix is the same
     for number, experience in enumerate(benchmark.train_stream):
@@ -115,8 +125,8 @@ def learn(config: Config, experiment: Experiment, stream: Stream, run: Path, lis
         if number == 0 or not at_once:
             # eval_streams is what the strategy tests on during training, if the config's eval_every asks for it
             learned = benchmark.train_stream if at_once else experience
-            trained = strategy.train(learned, eval_streams=[benchmark.test_stream], num_workers=workers)
-            tested = strategy.eval(benchmark.test_stream, num_workers=workers)
+            trained = strategy.train(learned, eval_streams=[test_stream], **loading)
+            tested = strategy.eval(test_stream, **loading)
         # Avalanche returns the latest value of every metric so far: of each phase only its own are kept.
         results.train[number] = {name: value for name, value in trained.items() if "eval_phase" not in name}
         results.test[number] = {name: value for name, value in tested.items() if "train_phase" not in name}

@@ -7,6 +7,8 @@ from clearctl.data.transforms import compose
 from clearctl.engine.calls import call, fault
 from clearctl.engine.catalogue import CATALOGUE
 
+NAMES = ("train_transform", "eval_transform")
+
 
 def build_transforms(config: Config) -> tuple[Any, Any]:
     """(train, eval) transforms of images; (None, None) for features."""
@@ -14,7 +16,7 @@ def build_transforms(config: Config) -> tuple[Any, Any]:
     if scenario.get("feature_type"):
         return None, None
     built = []
-    for name in ("train_transform", "eval_transform"):
+    for name in NAMES:
         steps = build_steps(config, name)
         if not any(type(step).__name__ in ("ToTensor", "PILToTensor") for step in steps):
             raise fault(config, f"scenario.{name}", "images need dict(type='ToTensor') among the transforms")

@@ -2,7 +2,10 @@
 
 import copy
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any, cast
 
 import torch
@@ -15,12 +18,29 @@ from clearctl.models.registry import BACKBONES, HEADS, NECKS, TORCH_MODELS
 Part = Mapping[str, Any]
 
 _OUTPUTS = "head_outputs"
+# A batch size is compiled once it has come so often: not the odd last batch of a bucket that is soon over.
+PASSES_BEFORE_COMPILING = 10
+
+_loss_is_scaled: ContextVar[bool] = ContextVar("_loss_is_scaled", default=False)
+
+
+@contextmanager
+def loss_scaled() -> Iterator[None]:
+    """While scores are computed whose loss will be scaled before backward, as float16 needs."""
+    token = _loss_is_scaled.set(True)
+    try:
+        yield
+    finally:
+        _loss_is_scaled.reset(token)
 
 
 class Classifier(nn.Module):
     """backbone → neck → head, each of which may be absent but the head.
 
     forward: `x [B, 3, H, W] float32` (or `[B, D]` features where there is no backbone) → scores `[B, num_classes]`.
+
+    `autocast` is the precision that it computes in, where that is not float32; the scores are float32 all the same.
+    `channels_last` has the batches in that memory format. Both, and whether it is compiled, go with a deep copy.
     """
 
     backbone: nn.Module | None
@@ -33,6 +53,26 @@ class Classifier(nn.Module):
         self.neck = neck
         self.head = head
         self.frozen: tuple[str, ...] = ()
+        self.autocast: torch.dtype | None = None
+        self.channels_last = False
+        self.compiled = False
+        self._passes: Counter[tuple[bool, bool, int]] = Counter()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As nn.Module's, whose copies are no longer compiled."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if self.compiled:
+            self.compile_parts()
+
+    def compile_parts(self) -> None:
+        """Compile backbone and neck in place, for each batch size that comes often enough; names stay as they are.
+
+        The head is left as it is: strategies watch its last layer by hooks, which compiled code does not call.
+        """
+        self.compiled = True
+        for part in (self.backbone, self.neck):
+            if part is not None:
+                part.compile(dynamic=False)
 
     def train(self, mode: bool = True) -> "Classifier":
         """As nn.Module's, but the `frozen` parts stay in eval mode: their batch norms' running means are fixed too."""
@@ -55,12 +95,36 @@ class Classifier(nn.Module):
         The sum is what mmcls predicts from; its loss however is the mean of the outputs' losses. `head_outputs`
         gives a criterion the outputs that such scores are the sum of.
         """
-        scores = self.head.simple_test(self.features(x), softmax=False, post_process=False)
+        if self.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        with self._precision(x), self._compilation(x):
+            scores = self.head.simple_test(self.features(x), softmax=False, post_process=False)
         if isinstance(scores, torch.Tensor):
-            return scores
-        total = torch.stack(scores).sum(0)
-        setattr(total, _OUTPUTS, tuple(scores))
+            return self._widened(scores)
+        outputs = tuple(self._widened(output) for output in scores)
+        total = torch.stack(outputs).sum(0)
+        setattr(total, _OUTPUTS, outputs)
         return total
+
+    def _precision(self, x: torch.Tensor) -> AbstractContextManager[Any]:
+        """Autocast, if asked for. A pass in float16 whose loss is not scaled would lose its gradients: float32."""
+        unscaled = torch.is_grad_enabled() and not _loss_is_scaled.get()
+        if self.autocast is None or (self.autocast is torch.float16 and unscaled):
+            return nullcontext()
+        return torch.autocast(x.device.type, self.autocast)
+
+    def _compilation(self, x: torch.Tensor) -> AbstractContextManager[Any]:
+        """The compiled parts as they were before, if the batch size has not come often enough."""
+        if not self.compiled:
+            return nullcontext()
+        kind = (self.training, torch.is_grad_enabled(), len(x))
+        self._passes[kind] += 1
+        if self._passes[kind] > PASSES_BEFORE_COMPILING:
+            return nullcontext()
+        return cast(AbstractContextManager[Any], torch.compiler.set_stance("force_eager"))
+
+    def _widened(self, scores: torch.Tensor) -> torch.Tensor:
+        return scores if self.autocast is None else scores.float()
 
 
 def head_outputs(scores: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.supervised import JointTraining
 from torch import nn
 
 from clearctl.config.registry import parameters
+from clearctl.strategies.batch import BatchRecord
+from clearctl.strategies.evaluator import Evaluator
+from clearctl.strategies.hooks import call_only_what_acts
 from clearctl.strategies.registry import STRATEGIES
 from clearctl.strategies.schedule import SchedulerPlugin
 
@@ -24,12 +26,14 @@ def build_strategy(
     metrics: Sequence[Any],
     loggers: Sequence[Any],
     plugins: Sequence[Any],
+    record: BatchRecord,
     device: torch.device,
 ) -> Any:
     """The strategy called `name`, with `arguments` its own ones (`train_mb_size`, `ewc_lambda`, `buffer`, ...).
 
-    Without a `loss` it is torch's cross-entropy, where the strategy takes one at all. Raises ValueError for an
-    optimizer or a loss that the strategy has no use for, or an optimizer that is missing.
+    `record` comes first of the plugins, so that those that watch the batches can read it. Without a `loss` it is
+    torch's cross-entropy, where the strategy takes one at all. Raises ValueError for an optimizer or a loss that the
+    strategy has no use for, or an optimizer that is missing.
     """
     factory = STRATEGIES[name]
     accepted = parameters(factory)[0]
@@ -44,13 +48,15 @@ def build_strategy(
         given["optimizer"] = optimizer
     elif optimizer is not None:
         raise ValueError("it learns without an optimizer: leave `optimizer` and `scheduler` out")
-    return factory(
+    strategy = factory(
         model=model,
         device=device,
-        plugins=[*plugins, scheduler] if scheduler is not None else list(plugins),
-        evaluator=EvaluationPlugin(*metrics, loggers=list(loggers)),
+        plugins=[record, *plugins, *([scheduler] if scheduler is not None else [])],
+        evaluator=Evaluator(record, metrics, loggers),
         **given,
     )
+    call_only_what_acts(strategy)
+    return strategy
 
 
 def trains_on_whole_stream(strategy: Any) -> bool:

@@ -48,7 +48,8 @@ class Embedding(nn.Module):
             watch.remove()
         if len(taken) != 1 or taken[0].ndim != 2:
             raise ValueError(f"the layer {self.layer_name!r} does not take one vector for each sample")
-        return scores, taken[0]
+        # Under autocast the layer takes half precision; those who take its features compute in float32.
+        return scores, taken[0].to(scores.dtype)
 
 
 def normalises_weights(layer: Any) -> bool:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import wandb
-import wandb.util
 from avalanche.logging import TextLogger as AvalancheTextLogger
 from avalanche.logging import WandBLogger as AvalancheWandBLogger
 

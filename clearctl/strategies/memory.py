@@ -6,7 +6,8 @@ import torch
 from avalanche.training.plugins import AGEMPlugin as AvalancheAGEMPlugin
 from avalanche.training.plugins import GDumbPlugin as AvalancheGDumbPlugin
 from avalanche.training.storage_policy import ExemplarsBuffer, ReservoirSamplingBuffer
-from torch.utils.data import default_collate
+
+from clearctl.strategies.gather import collated
 
 
 def memory_size(mem_size: int | None, buffer: ExemplarsBuffer | None, default: int = 200) -> int:
@@ -56,7 +57,7 @@ class AGEMPlugin(AvalancheAGEMPlugin):
             return super().sample_from_memory()
         dataset = self.buffers[0]
         chosen = torch.randperm(len(dataset))[: self.sample_size].tolist()
-        return default_collate([dataset[index] for index in chosen])
+        return collated(dataset, chosen)
 
 
 class GDumbPlugin(AvalancheGDumbPlugin):

@@ -29,10 +29,20 @@ REFUSED_STRATEGIES = {
     "ObjectDetectionTemplate": "it is for object detection; CLEAR is classification",
 }
 
+_UNSCALED = "it differentiates a loss that is not scaled, and float16 loses its small gradients: use bf16"
+_FLAT = "it flattens gradients as views, which tensors in this memory format have none of"
+
+# {(key of the config's top level, value): {strategy or plugin that cannot go with it: why}}
+REFUSED_WITH: dict[tuple[str, object], dict[str, str]] = {
+    ("precision", "fp16"): {"MER": _UNSCALED, "MIR": _UNSCALED},
+    ("channels_last", True): {"AGEM": _FLAT, "AGEMPlugin": _FLAT},
+}
+
 REFUSED_PLUGINS = {
     "EvaluationPlugin": "clearctl makes it from the sections `metrics` and `loggers`",
     "LRSchedulerPlugin": "use cl_strategy.scheduler with its keys `by` and `reset`",
     "SupervisedPlugin": "it is the base class, and does nothing",
+    "MIRPlugin": "it switches the reduction of a loss that only the strategy MIR has: use that",
     "CWRStarPlugin": "use the strategy CWRStar: the plugin needs the model as an object",
     "GenerativeReplayPlugin": _GENERATOR,
     "TrainGeneratorAfterExpPlugin": _GENERATOR,

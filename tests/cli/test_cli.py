@@ -209,14 +209,14 @@ def test_a_terminal_gets_live_bars(prepared, config, tmp_path):
         chunks.append(os.read(descriptor, 65536))
         return chunks[-1]
 
-    arguments = ["--dataset-root", prepared, "--work-dir", tmp_path / "runs"]
+    arguments = ["--dataset-root", prepared, "--work-dir", tmp_path / "runs", "--set", "cl_strategy.train_epochs=60"]
     command = [sys.executable, "-m", "clearctl", "train", config, *arguments]
     status = pty.spawn([str(part) for part in command], read)
     text = b"".join(chunks).decode()
     assert os.waitstatus_to_exitcode(status) == 0, text
     assert "━" in text
     assert "samples/s" in text
-    assert "\x1b[1;4;30;4" in text  # the matrix in colour, its diagonal bold and underlined
+    assert "\x1b[1;4;" in text  # the matrix in colour, its diagonal bold and underlined
 
 
 def test_the_dataset_folder_may_come_from_the_environment(prepared, config, tmp_path):
@@ -239,3 +239,27 @@ def test_json_has_no_nan(prepared, config, tmp_path):
     assert result.exit_code == 0, result.stderr
     assert "NaN" not in result.stdout
     assert json.loads(result.stdout)["clear_metrics"]["next_domain"] is None
+
+
+def test_precision_is_recorded_and_kept_by_eval(prepared, config, tmp_path):
+    """What `--precision` says is in the run's config, so that `eval` computes as the run did, unless told otherwise."""
+    runs = tmp_path / "runs"
+    options = ["--dataset-root", prepared, "--json"]
+    result = clearctl("train", config, "--work-dir", runs, "--precision", "bf16", "--device", "cpu", *options)
+    assert result.exit_code == 0, result.stderr
+    [run] = runs.iterdir()
+    assert "precision = 'bf16'" in (run / "config.py").read_text()
+    matrix = json.loads(result.stdout)["accuracy_matrix"]
+    for given, same in (([], True), (["--precision", "bf16"], True), (["--precision", "fp32"], None)):
+        tested = clearctl("eval", run, "--device", "cpu", *given, *options)
+        assert tested.exit_code == 0, tested.stderr
+        if same:
+            assert json.loads(tested.stdout)["accuracy_matrix"] == matrix
+
+
+def test_a_precision_that_is_none_is_refused(prepared, config):
+    for command in (["train", config], ["eval", config, "--checkpoint", config]):
+        result = clearctl(*command, "--dataset-root", prepared, "--precision", "fp8")
+        assert result.exit_code == 2
+        assert "precision" in result.stderr
+        assert "fp8" in result.stderr

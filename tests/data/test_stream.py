@@ -79,7 +79,7 @@ def test_features_are_the_rows_of_the_split(root: Path) -> None:
     rows = json.loads((layout.ratio_split_folder(root, 0.3, 0) / "1/train_indices.json").read_text())
     part = stream.buckets[1].train
     assert isinstance(part, FeatureSamples)
-    assert torch.equal(part.x, x[rows])
+    assert torch.equal(part.x[part.rows], x[rows])
     assert part.targets == [labels[row] for row in rows]
     assert torch.equal(part[2][0], x[rows[2]])
 

@@ -6,7 +6,7 @@ import logging
 import pytest
 import torch
 
-from clearctl.models.classifier import Classifier, build_classifier
+from clearctl.models.classifier import PASSES_BEFORE_COMPILING, Classifier, build_classifier, loss_scaled
 from clearctl.models.registry import AUGMENTS, BACKBONES, HEADS, LOSSES, NECKS, TORCH_MODELS
 
 BACKBONE = dict(
@@ -157,3 +157,90 @@ def test_a_head_takes_its_loss_and_what_mmcls_reports_with_it() -> None:
         model = small(head=dict(**head, topk=topk))
         assert type(model.head.compute_loss).__name__ == "LabelSmoothLoss"
         assert model(torch.ones(2, 3, 16, 16)).shape == (2, 5)
+
+
+# Precision, memory format, compilation
+
+
+def dtypes_inside(model: Classifier, x: torch.Tensor) -> tuple[torch.dtype, torch.dtype, torch.dtype]:
+    """Of the backbone's output, of the head's layer's and of the scores."""
+    seen = {}
+    watches = [
+        model.backbone.register_forward_hook(lambda module, inputs, stages: seen.update(backbone=stages[-1].dtype)),
+        model.head.fc.register_forward_hook(lambda module, inputs, scores: seen.update(head=scores.dtype)),
+    ]
+    scores = model(x)
+    for watch in watches:
+        watch.remove()
+    return seen["backbone"], seen["head"], scores.dtype
+
+
+IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def test_precision_reaches_the_network_and_its_copies_and_leaves_scores_and_gradients_wide() -> None:
+    model = small()
+    model.autocast = torch.bfloat16
+    for network in (model, copy.deepcopy(model)):
+        assert dtypes_inside(network, IMAGES) == (torch.bfloat16, torch.bfloat16, torch.float32)
+    model(IMAGES).sum().backward()
+    assert {p.grad.dtype for p in model.parameters()} == {torch.float32}
+    near, exact = model.eval()(IMAGES), small().eval()(IMAGES)
+    assert not torch.equal(near, exact)
+    assert torch.allclose(near, exact, atol=2e-2)
+
+
+def test_float16_is_only_for_passes_without_gradients_or_with_a_scaled_loss() -> None:
+    model = small()
+    model.autocast = torch.float16
+    half, wide = (torch.float16, torch.float16, torch.float32), (torch.float32,) * 3
+    assert dtypes_inside(model, IMAGES) == wide
+    with loss_scaled():
+        assert dtypes_inside(model, IMAGES) == half
+    assert dtypes_inside(model, IMAGES) == wide
+    with torch.no_grad():
+        assert dtypes_inside(copy.deepcopy(model), IMAGES) == half
+
+
+def test_channels_last_reaches_the_network_and_its_copies_and_changes_no_score() -> None:
+    model = small().eval()
+    model.channels_last = True
+    formats = []
+    for network in (model, copy.deepcopy(model)):
+        watch = network.backbone.register_forward_pre_hook(lambda module, inputs: formats.append(inputs[0].stride()))
+        assert torch.allclose(network(IMAGES), small().eval()(IMAGES), atol=1e-6)
+        watch.remove()
+    assert formats == [IMAGES.contiguous(memory_format=torch.channels_last).stride()] * 2
+
+
+@pytest.mark.slow
+def test_compiled_network_keeps_names_scores_gradients_and_copies() -> None:
+    from torch._dynamo.utils import counters
+
+    def graphs() -> int:
+        return counters["stats"]["unique_graphs"]
+
+    model, plain = (small(backbone=dict(type="LeNet5"), head={**HEAD, "in_channels": 120}) for _ in "ab")
+    digits = torch.randn(4, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    model.compile_parts()
+    assert list(model.state_dict()) == list(plain.state_dict())
+    before = graphs()
+    for _ in range(PASSES_BEFORE_COMPILING):
+        assert torch.equal(model(digits), plain(digits))
+    assert graphs() == before  # not compiled yet
+    assert torch.allclose(model(digits), plain(digits), atol=1e-5)
+    compiled = graphs()
+    assert compiled > before
+    assert torch.equal(model(digits[:3]), plain(digits[:3]))  # an odd last batch
+    for network in (model, plain):
+        network.zero_grad()
+        network(digits).square().sum().backward()
+    for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(ours.grad, theirs.grad, atol=1e-3, rtol=1e-3)
+    copied = copy.deepcopy(model)
+    assert copied.compiled
+    assert torch.allclose(copied(digits), plain(digits), atol=1e-4)
+    assert graphs() == compiled  # the copy runs what was compiled
+    with torch.no_grad():
+        model.head.fc.weight.zero_()
+    assert not torch.allclose(copied(digits), model(digits))

@@ -58,7 +58,7 @@ class Recorder(SupervisedPlugin):
 def test_the_loss_sees_soft_labels_and_the_metrics_hard_ones(build: Callable[..., Any]) -> None:
     recorder = Recorder()
     built = build("naive", model=model(MIXUP), watching=(recorder,))
-    assert isinstance(built.strategy.plugins[0], BatchAugment)
+    assert isinstance(built.strategy.plugins[1], BatchAugment)  # the first only watches
     built.strategy.train(built.buckets[0])
     assert len(recorder.steps) == 2 * 24 / 8
     for step in recorder.steps:

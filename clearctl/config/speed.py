@@ -1,0 +1,63 @@
+"""What a config says of speed: how samples are read (`data`) and how the device computes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from clearctl.config.findings import Findings
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+LOADERS = ("auto", "resident", "workers")
+CACHES = ("auto", "off", "ram", "disk")
+
+# {(key, value): {strategy or plugin that cannot go with that value of the top level: why}}
+RefusedWith = Mapping[tuple[str, object], Mapping[str, str]]
+
+
+def check_speed(found: Findings, values: Mapping[str, Any], refused_with: RefusedWith) -> None:
+    """Add to `found` the faults of `data`, `precision`, `compile`, `channels_last` and `tf32` in `values`."""
+    data = values.get("data")
+    if data is not None and found.is_a("data", data, dict):
+        _data(found, data)
+    found.one_of("precision", values.get("precision", "fp32"), PRECISIONS)
+    for name in ("compile", "channels_last", "tf32"):
+        found.is_a(name, values.get(name, False), bool)
+    model, strategy = values.get("model"), values.get("cl_strategy")
+    if isinstance(model, dict):
+        _of_model(found, values, model)
+    if isinstance(strategy, dict):
+        _of_strategy(found, values, strategy, refused_with)
+
+
+def _data(found: Findings, section: Mapping[str, Any]) -> None:
+    found.known("data", section, ("workers", "loader", "cache", "cache_dir"))
+    found.count("data.workers", section.get("workers"), least=0)
+    found.one_of("data.loader", section.get("loader", "auto"), LOADERS)
+    scenario = found.config.values.get("scenario")
+    if section.get("loader") == "resident" and isinstance(scenario, dict) and not scenario.get("feature_type"):
+        found.add("data.loader", "images cannot be resident: name features in scenario.feature_type, or leave it out")
+    found.one_of("data.cache", section.get("cache", "auto"), CACHES)
+    if section.get("loader") == "workers" and section.get("cache") in ("ram", "disk"):
+        found.add("data.cache", "loader='workers' reads every image anew: leave one of the two out")
+    if section.get("cache_dir") is not None:
+        found.is_a("data.cache_dir", section["cache_dir"], str)
+
+
+def _of_model(found: Findings, values: Mapping[str, Any], model: Mapping[str, Any]) -> None:
+    """What the options ask of the network."""
+    if model.get("torchmodel") and values.get("precision") in ("bf16", "fp16"):
+        found.add("precision", "a torchmodel computes in fp32: use a head, such as LinearClsHead")
+    for name, done in (("compile", "is compiled"), ("channels_last", "takes that memory format")):
+        if values.get(name) is True and not model.get("backbone"):
+            found.add(name, f"there is no model.backbone, the part that {done}: leave it out")
+
+
+def _of_strategy(
+    found: Findings, values: Mapping[str, Any], strategy: Mapping[str, Any], refused_with: RefusedWith
+) -> None:
+    """Strategies and plugins that an option cannot go with."""
+    plugins = strategy.get("plugins")
+    for entry in [strategy, *(plugins if isinstance(plugins, list) else [])]:
+        name = entry.get("type") if isinstance(entry, dict) else None
+        for (key, value), reasons in refused_with.items():
+            if values.get(key) == value and isinstance(name, str) and name in reasons:
+                found.add(key, f"{name} cannot go with {key}={value!r}: {reasons[name]}")

@@ -1,0 +1,70 @@
+"""How a run uses its device: precision, memory format, compilation, TF32. All is off unless the config asks for it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from clearctl.config.load import Config
+from clearctl.errors import CapabilityError
+from clearctl.features.forward import PRECISIONS
+from clearctl.models.classifier import Classifier
+from clearctl.progress import Listener, Message
+
+
+def accelerate(config: Config, model: nn.Module, device: torch.device, listener: Listener) -> None:
+    """Have `model`, in place, compute on `device` as `precision`, `channels_last`, `compile` and `tf32` say.
+
+    Names and values of its weights stay. Raises CapabilityError where `compile` is asked for and does not work here.
+    """
+    values = config.values
+    allow_tf32(bool(values.get("tf32")), device)
+    if not isinstance(model, Classifier):
+        return  # a torchmodel, with which the check lets none of the others pass
+    precision = values.get("precision") or "fp32"
+    warn_of_slow_precision(device, precision, listener)
+    model.autocast = None if precision == "fp32" else PRECISIONS[precision]
+    if values.get("channels_last"):
+        model.to(memory_format=torch.channels_last)
+        model.channels_last = True
+    if values.get("compile"):
+        require_compiler(device)
+        model.compile_parts()
+
+
+def allow_tf32(allowed: bool, device: torch.device) -> None:
+    """Allow or forbid TF32 in CUDA's matrix products and convolutions; torch by itself has it on in the latter.
+
+    These are torch's older switches, which keep the newer ones (`fp32_precision`) in step, in torch 2.11 as in 2.15.
+    Set by the newer ones, reading the older raises, and torch's own compiler and `cudnn.flags` do read them.
+    """
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = allowed
+        torch.backends.cudnn.allow_tf32 = allowed
+
+
+def require_compiler(device: torch.device) -> None:
+    """Raise CapabilityError, saying what is missing, unless torch.compile works here; found by compiling a sum."""
+    try:
+        torch.compile(_sum)(torch.ones(8, device=device))
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        text = next((line for line in lines if line and not line.endswith("raised:")), type(error).__name__)
+        needed = "Triton and a C compiler" if device.type == "cuda" else "a C++ compiler such as g++"
+        raise CapabilityError(
+            f"compile=True: torch.compile does not work on this machine: {text}\ninstall {needed}, or leave compile out"
+        ) from error
+
+
+def _sum(x: torch.Tensor) -> torch.Tensor:
+    return (2 * x + 1).sum()
+
+
+def warn_of_slow_precision(device: torch.device, precision: str, listener: Listener) -> None:
+    """Say if the processor only imitates the precision, which is slower than float32."""
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 has no such function
+    if device.type != "cpu" or precision == "fp32" or capabilities.get("architecture") != "x86_64":
+        return
+    if not any(capabilities.get(f"{unit}_{precision}") for unit in ("avx512", "amx")):
+        listener(Message(f"this processor has no {precision} units: --precision fp32 is faster here", warning=True))

@@ -1,0 +1,376 @@
+"""Batches gathered at once, where Avalanche fetches sample by sample: rows of resident features, stored images.
+
+An Avalanche dataset is a tree of subsets and concatenations with transforms. Here it is resolved once to row numbers
+of one source. The permutations are drawn as torch's sampler draws them, at the same moments, and so are the random
+numbers of the transforms, so that every batch, and with it every weight, is bit-identical to what Avalanche's own
+loaders give.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from avalanche.benchmarks.utils import AvalancheDataset
+from avalanche.benchmarks.utils.data_attribute import DataAttribute
+from avalanche.benchmarks.utils.data_loader import MultiDatasetDataLoader, SingleDatasetDataLoader
+from avalanche.benchmarks.utils.flat_data import ConstantSequence, FlatData, LazyIndices, LazyRange
+from avalanche.benchmarks.utils.transforms import TupleTransform
+from avalanche.training.plugins import AGEMPlugin, SupervisedPlugin
+from torch.utils.data import DataLoader, default_collate
+from torch.utils.data._utils.collate import default_collate_fn_map
+
+from clearctl.data.cache.files import CachedImages
+from clearctl.data.cache.transform import CachedTransform
+from clearctl.data.samples import FeatureSamples
+
+Columns = list[torch.Tensor]  # of a batch: its row numbers [B], class indices [B], and what else comes with a sample
+Source = torch.Tensor | CachedTransform
+ALIGNMENT_BYTES = 64  # of torch's allocations: a batch that starts elsewhere may be summed up in another order
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Samples of one source: sample i is its row `rows[i]`, with class index y[i] and the values extra[k][i].
+
+    The source is a matrix of features `[M, D]`, or the transform that makes images of their numbers. `rows [N] int64`,
+    `y [N]` and each of `extras` `[N, ...]` lie on the device of the features; for images on the CPU.
+    """
+
+    source: Source
+    rows: torch.Tensor
+    y: torch.Tensor
+    extras: tuple[torch.Tensor, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def columns(self) -> Columns:
+        """Everything but the samples themselves."""
+        return [self.rows, self.y, *self.extras]
+
+
+def resolve(dataset: Any) -> Rows | None:
+    """What an Avalanche dataset holds; None where that is not rows of one source."""
+    if not isinstance(dataset, AvalancheDataset) or len(dataset) == 0:
+        return None
+    found = _Leaves(dataset._flat_data._transform_groups.current_group)
+    columns = found.below(dataset._flat_data, ())
+    if columns is None or found.source is None:
+        return None
+    device = found.source.device if isinstance(found.source, torch.Tensor) else torch.device("cpu")
+    shown = [attribute for attribute in dataset._data_attributes.values() if attribute.use_in_getitem]
+    rows, y, *extras = (column.to(device) for column in (*columns, *(_values(attribute.data) for attribute in shown)))
+    return Rows(found.source, rows, y, tuple(extras))
+
+
+class _Leaves:
+    """What is found at the leaves of a tree of datasets, with the transforms of `group`."""
+
+    def __init__(self, group: str) -> None:
+        self.group = group
+        self.source: Source | None = None
+
+    def below(self, node: Any, transforms: tuple[Any, ...]) -> Columns | None:
+        """[rows, y] of all samples below `node` in order, to which `transforms` are applied; None if it has others."""
+        if isinstance(node, FeatureSamples | CachedImages):
+            return [node.rows, node.labels] if self._is_of_one_source(node, transforms) else None
+        if not isinstance(node, FlatData):
+            return None
+        for kind in ("_transform_groups", "_frozen_transform_groups"):  # which some nodes do not have
+            applied = _of_x(getattr(node, kind)[self.group]) if hasattr(node, kind) else ()
+            if applied is None:
+                return None
+            transforms = (*applied, *transforms)
+        parts = [self.below(child, transforms) for child in node._datasets]
+        there = [part for part in parts if part is not None]
+        if not there or len(there) < len(parts):
+            return None
+        return [_select(_joined(columns), node._indices) for columns in zip(*there, strict=True)]
+
+    def _is_of_one_source(self, leaf: FeatureSamples | CachedImages, transforms: tuple[Any, ...]) -> bool:
+        source: Any = None
+        if isinstance(leaf, FeatureSamples):
+            source = leaf.x if not transforms else None
+        elif len(transforms) == 1 and isinstance(transforms[0], CachedTransform):
+            source = transforms[0]
+        if self.source is None:
+            self.source = source
+        return source is not None and source is self.source
+
+
+def _of_x(transform: Any) -> tuple[Any, ...] | None:
+    """The transforms of a sample's first part; None if there are any of other parts, or of all at once."""
+    if transform is None:
+        return ()
+    if not isinstance(transform, TupleTransform):
+        return None
+    first, *others = transform.transforms
+    return None if any(other is not None for other in others) else () if first is None else (first,)
+
+
+def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    return torch.cat(list(parts)) if len(parts) > 1 else parts[0]
+
+
+def _select(values: torch.Tensor, indices: Any) -> torch.Tensor:
+    if indices is None:
+        return values
+    if isinstance(indices, LazyRange):
+        first = indices._start + indices._offset
+        return values[first : first + len(indices)]
+    if isinstance(indices, LazyIndices):
+        indices._to_eager()
+        indices = indices._eager_list
+    return values[torch.as_tensor(indices, dtype=torch.int64)]
+
+
+def _values(node: Any) -> torch.Tensor:
+    """What default_collate makes of all values [N] of an attribute: task labels, or stored scores."""
+    if isinstance(node, ConstantSequence):
+        return torch.full((len(node),), node[0])
+    if isinstance(node, DataAttribute):
+        return _values(node.data)
+    if isinstance(node, FlatData):
+        return _select(_joined([_values(child) for child in node._datasets if len(child)]), node._indices)
+    collated: torch.Tensor = default_collate(list(node))
+    return collated
+
+
+class GatheringLoader:
+    """The batches of one of Avalanche's loaders, gathered from the source of its `samples`.
+
+    Images come as bytes to `device`, from worker processes where the loader has any, and are made floats there.
+    """
+
+    def __init__(self, loader: Any, samples: Sequence[Rows], device: torch.device) -> None:
+        self.loader = loader
+        self.samples = list(samples)
+        self.source = samples[0].source
+        self.device = device
+        self.shuffle = bool(loader.loader_kwargs.get("shuffle"))
+        self.drop_last = bool(loader.loader_kwargs.get("drop_last"))
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[list[torch.Tensor]]:
+        workers = self.loader.loader_kwargs.get("num_workers") or 0
+        if workers and isinstance(self.source, CachedTransform):
+            for pixels, *others in self._from_workers(self.source, workers):
+                yield [self._finish(pixels), *others]
+            return
+        torch.empty((), dtype=torch.int64).random_()  # a DataLoader draws the seed of its workers, even without any
+        if isinstance(self.source, CachedTransform):
+            for rows, *others in self._columns():
+                yield [self._finish(self.source.pixels(rows.tolist())), *others]
+        elif len(self.samples) == 1 and not self.shuffle and not self.loader.never_ending:
+            yield from _in_order(self.source, self.samples[0].rows, self._columns())
+        else:
+            for rows, *others in self._columns():
+                yield [self.source.index_select(0, rows), *others]
+
+    def _finish(self, pixels: torch.Tensor) -> torch.Tensor:
+        assert isinstance(self.source, CachedTransform)
+        return self.source.finish(pixels.to(self.device, non_blocking=True))
+
+    def _from_workers(self, transform: CachedTransform, workers: int) -> Iterator[list[torch.Tensor]]:
+        loader: Any = DataLoader(
+            _Pixels(transform),  # type: ignore[arg-type]
+            batch_sampler=self._columns(),
+            num_workers=workers,
+            collate_fn=_first,
+            pin_memory=self.device.type == "cuda",
+        )
+        return iter(loader)
+
+    def _columns(self) -> Iterator[Columns]:
+        """[rows, y, *extras] of each batch, the random numbers drawn when the batch is asked for."""
+        if len(self.samples) > 1 or self.loader.never_ending:
+            return self._side_by_side()
+        return self._once(0) if self._has_batches(0) else iter(())
+
+    def _has_batches(self, number: int) -> bool:
+        return len(self.samples[number]) >= (self.loader.batch_sizes[number] if self.drop_last else 1)
+
+    def _once(self, number: int) -> Iterator[Columns]:
+        """Batches of one dataset, once through, in the order of torch's RandomSampler or SequentialSampler."""
+        samples, size = self.samples[number], self.loader.batch_sizes[number]
+        columns = samples.columns
+        if self.shuffle:
+            generator = torch.Generator()
+            generator.manual_seed(int(torch.empty((), dtype=torch.int64).random_().item()))
+            order = torch.randperm(len(samples), generator=generator).to(samples.rows.device)
+            columns = [column[order] for column in columns]
+        for batch in zip(*(torch.split(column, size) for column in columns), strict=True):
+            if self.drop_last and len(batch[0]) < size:
+                return
+            yield list(batch)
+
+    def _side_by_side(self) -> Iterator[Columns]:
+        """A batch of each dataset side by side, until the one that ends the epoch is through.
+
+        The others start again or stay away from then on, as Avalanche's MultiDatasetSampler has it.
+        """
+        loader, count = self.loader, len(self.samples)
+        last = -1 if loader.never_ending else loader.termination_dataset
+        turns = [last, *(n for n in range(count) if n != last)] if last >= 0 else list(range(count))
+        passes: list[Iterator[Columns] | None] = [
+            self._once(number) if self._has_batches(number) else None for number in range(count)
+        ]
+        while last < 0 or passes[last] is not None:
+            taken: list[Columns | None] = [None] * count
+            for number in turns:
+                current = passes[number]
+                if current is None:
+                    continue
+                batch = next(current, None)
+                if batch is None and number == last:
+                    return
+                if batch is None and loader.oversample_small_datasets:
+                    passes[number] = again = self._once(number)
+                    batch = next(again, None)
+                if batch is None:
+                    passes[number] = None
+                taken[number] = batch
+            there = [batch for batch in taken if batch is not None]
+            yield [_joined(parts) for parts in zip(*there, strict=True)]
+
+
+def _in_order(x: torch.Tensor, rows: torch.Tensor, batches: Iterator[Columns]) -> Iterator[list[torch.Tensor]]:
+    """`batches` of the samples `rows` in their own order; rows that lie one after another as views of the matrix.
+
+    A network that writes into its input (an in-place activation at the front) would write into the matrix: it shows
+    on the first batch, which is a copy, and then all are copies.
+    """
+    row_bytes = x.stride(0) * x.element_size()
+    first = int(rows[0])
+    views = bool((rows.diff() == 1).all())
+    start = 0
+    for wanted, *others in batches:
+        end = start + len(wanted)
+        aligned = (first + start) * row_bytes % ALIGNMENT_BYTES == 0
+        own = start == 0 or not views or not aligned
+        batch = x.index_select(0, wanted) if own else x[first + start : first + end]
+        version = batch._version
+        yield [batch, *(column.clone() for column in others)]
+        if batch._version != version:
+            assert own, "a batch of the features' own matrix was written into"
+            views = False
+        start = end
+
+
+class _Pixels:
+    """What a worker process is asked for: the bytes of a batch, beside what else is known of it."""
+
+    def __init__(self, transform: CachedTransform) -> None:
+        self.transform = transform
+
+    def __getitems__(self, columns: Columns) -> list[list[torch.Tensor]]:
+        rows, *others = columns
+        return [[self.transform.pixels(rows.tolist()), *others]]
+
+
+def _first(batches: list[list[torch.Tensor]]) -> list[torch.Tensor]:
+    return batches[0]
+
+
+def gathering(loader: Any, device: torch.device) -> Any:
+    """`loader` of Avalanche with its batches gathered, where its samples are rows; else `loader` itself."""
+    if not isinstance(loader, MultiDatasetDataLoader) or loader.distributed_sampling:
+        return loader
+    known = {"num_workers", "shuffle", "pin_memory", "drop_last", "persistent_workers", "collate_fn", "batch_size"}
+    arguments = {name for name, value in loader.loader_kwargs.items() if value is not None}
+    samples = [resolve(dataset) for dataset in loader.datasets]
+    found = [part for part in samples if part is not None]
+    alike = len({id(part.source) for part in found}) == 1
+    if len(found) < len(samples) or not alike or not arguments <= known:
+        return loader
+    return GatheringLoader(loader, found, device)
+
+
+def in_order(dataset: Any, batch_size: int, workers: int, device: torch.device) -> Any:
+    """The batches of a dataset in its own order, gathered where its samples are rows."""
+    return gathering(SingleDatasetDataLoader(dataset, batch_size=batch_size, num_workers=workers), device)
+
+
+class GatherBatches(SupervisedPlugin):
+    """Makes the loaders that a strategy learns and is tested with gather, after whichever plugin has set them.
+
+    `say` is told, once, of a loader that stays as it is.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self.say: Callable[[str], None] | None = say
+        _install()
+
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """A-GEM draws from an endless loader of its own."""
+        for plugin in strategy.plugins:
+            if isinstance(plugin, AGEMPlugin) and isinstance(plugin.buffer_dataloader, MultiDatasetDataLoader):
+                plugin.buffer_dataloader = self._gathering(plugin.buffer_dataloader, strategy)
+                plugin.buffer_dliter = iter(plugin.buffer_dataloader)
+
+    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        """The loader that is learned from."""
+        strategy.dataloader = self._gathering(strategy.dataloader, strategy)
+
+    def before_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """The loader that is tested with."""
+        strategy.dataloader = self._gathering(strategy.dataloader, strategy)
+
+    def _gathering(self, loader: Any, strategy: Any) -> Any:
+        if isinstance(loader, GatheringLoader):
+            return loader
+        found = gathering(loader, strategy.device)
+        if found is loader and self.say is not None:
+            name, kind = type(strategy).__name__, type(loader).__name__
+            self.say(f"{name} loads sample by sample: the {kind} it made has samples of more than one source")
+            self.say = None
+        return found
+
+
+def collated(dataset: Any, indices: Sequence[int]) -> Any:
+    """The batch of a dataset's samples at `indices`: gathered where they are rows, else collated one by one."""
+    found = _resolved(dataset)
+    if found is None:
+        return default_collate([dataset[index] for index in indices])
+    positions = torch.as_tensor(indices, dtype=torch.int64, device=found.rows.device)
+    rows, *others = (column[positions] for column in found.columns)
+    source = found.source
+    return [source.index_select(0, rows) if isinstance(source, torch.Tensor) else source.batch(rows.tolist()), *others]
+
+
+def _resolved(dataset: Any) -> Rows | None:
+    """What `resolve` finds, kept with the dataset for as long as it is over the same data."""
+    over, found = dataset.__dict__.get("_clearctl_rows", (None, None))
+    if over is not dataset._flat_data:
+        found = resolve(dataset)
+        dataset.__dict__["_clearctl_rows"] = (dataset._flat_data, found)
+    return found
+
+
+class _Gathered:
+    """A batch that has been put together already, on its way through a DataLoader's collate function."""
+
+    def __init__(self, batch: list[torch.Tensor]) -> None:
+        self.batch = batch
+
+
+def _getitems(self: Any, indices: Sequence[int]) -> list[Any]:
+    if self.collate_fn is not default_collate or _resolved(self) is None:
+        return [self[index] for index in indices]
+    return [_Gathered(collated(self, indices))]
+
+
+def _install() -> None:
+    """Let every torch DataLoader over an Avalanche dataset gather whole batches.
+
+    Plugins make such loaders themselves (EWC's importances, GEM's memory, DER's replay). torch asks a dataset for
+    `__getitems__`, which Avalanche's lacks; the batches are the same. A loader with a collate function of its own,
+    which no strategy or plugin of Avalanche makes, would be given a batch in place of its samples.
+    """
+    AvalancheDataset.__getitems__ = _getitems
+    default_collate_fn_map[_Gathered] = lambda batch, *, collate_fn_map=None: batch[0].batch

@@ -1,0 +1,59 @@
+"""The callbacks of a strategy, called where something acts on them and nowhere else."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from avalanche.evaluation import PluginMetric
+from avalanche.models.utils import is_multi_task_module
+from avalanche.training.plugins import SupervisedPlugin
+from avalanche.training.templates import BaseSGDTemplate
+from avalanche.training.templates.problem_type.supervised_problem import SupervisedProblem
+
+EVENTS = tuple(name for name in dir(SupervisedPlugin) if name.startswith(("before_", "after_")))
+STEP_EVENTS = tuple(name for name in EVENTS if name.endswith(("_iteration", "_forward", "_backward", "_update")))
+
+# Methods of Avalanche's base classes, which do nothing.
+_EMPTY = {getattr(base, name, None) for base in (SupervisedPlugin, PluginMetric) for name in EVENTS}
+
+
+def acts(watcher: Any, event: str) -> bool:
+    """Whether a plugin, metric or logger has a callback for `event` that is not an empty one of Avalanche's."""
+    method: Any = getattr(watcher, event, None)
+    return method is not None and getattr(method, "__func__", method) not in _EMPTY
+
+
+def call_only_what_acts(strategy: Any) -> None:
+    """Make `strategy` skip, inside a step, the plugins that would do nothing there; Avalanche asks each of them.
+
+    Callbacks that the strategy's own class adds to stay as they are.
+    """
+    kind = type(strategy)
+    for event in STEP_EVENTS:
+        if getattr(kind, f"_{event}") is getattr(BaseSGDTemplate, f"_{event}"):
+            setattr(strategy, f"_{event}", _Trigger(strategy, event))
+    if kind.forward is SupervisedProblem.forward and not is_multi_task_module(strategy.model):
+        strategy.forward = partial(_forward, strategy)
+
+
+class _Trigger:
+    """Calls the plugins that act at an event, in their order."""
+
+    def __init__(self, strategy: Any, event: str) -> None:
+        self.strategy = strategy
+        self.event = event
+        self.asked: list[Any] = []
+        self.methods: list[Callable[..., Any]] = []
+
+    def __call__(self, **kwargs: Any) -> None:
+        plugins = self.strategy.plugins
+        if plugins != self.asked:  # one was added since, or this is the first time
+            self.asked = list(plugins)
+            self.methods = [getattr(plugin, self.event) for plugin in plugins if acts(plugin, self.event)]
+        for method in self.methods:
+            method(self.strategy, **kwargs)
+
+
+def _forward(strategy: Any) -> Any:
+    """What Avalanche's does with a network that takes no task labels, without asking whether there are any."""
+    return strategy.model(strategy.mbatch[0])

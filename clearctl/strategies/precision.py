@@ -1,0 +1,48 @@
+"""Training in float16: the loss is scaled, so that small gradients are not lost, over any strategy as it stands."""
+
+import logging
+from functools import partial
+from typing import Any
+
+import torch
+
+from clearctl.models.classifier import loss_scaled
+
+_LOG = logging.getLogger(__name__)
+
+
+def scale_loss(strategy: Any) -> None:
+    """Have `strategy` scale its loss, by torch's GradScaler in `strategy.scaler`, which adapts the factor.
+
+    Its `forward`, `backward` and `optimizer_step` are replaced, on this one object. The gradients are unscaled when
+    `backward` ends, so that plugins (A-GEM and GEM project them, others clip or sum them) see them as in float32.
+    Where one overflows, all are 0 and the step is left out. A plugin's own pass that ends in its own backward
+    (A-GEM's and GEM's memories, EWC's and MAS's importances) knows of no scale: the network runs it in float32.
+    """
+    strategy.scaler = torch.amp.GradScaler(strategy.device.type)
+    strategy.forward = partial(_forward, strategy)
+    strategy.backward = partial(_backward, strategy)
+    strategy.optimizer_step = partial(_optimizer_step, strategy)
+
+
+def _forward(strategy: Any, **arguments: Any) -> Any:
+    with loss_scaled():
+        return type(strategy).forward(strategy, **arguments)
+
+
+def _backward(strategy: Any) -> None:
+    scaler, optimizer = strategy.scaler, strategy.optimizer
+    scaler.scale(strategy.loss).backward(retain_graph=strategy.retain_graph)
+    scaler.unscale_(optimizer)
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    largest = torch.nn.utils.get_total_norm(gradients, norm_type=float("inf"))
+    if not bool(largest.isfinite()):  # waits for the device, as the scaler does at each step anyway
+        # Left as they are they would end GEM's solver, and turn the sums of synaptic intelligence into NaN.
+        torch._foreach_zero_(gradients)
+        if 0.5 <= scaler.get_scale() < 1:  # once on the way down
+            _LOG.warning("fp16 is too narrow for this network, whose steps overflow and are left out: use bf16 or fp32")
+
+
+def _optimizer_step(strategy: Any) -> None:
+    strategy.scaler.step(strategy.optimizer)
+    strategy.scaler.update()

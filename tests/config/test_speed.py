@@ -1,0 +1,96 @@
+"""What a config may say of loaders, caches, precision, compilation, memory format and TF32."""
+
+from pathlib import Path
+
+import pytest
+
+from clearctl.config.check import check
+from clearctl.config.load import load
+from clearctl.engine.catalogue import CATALOGUE
+
+AGEM = ("cl_strategy.type=AGEM", "cl_strategy.patterns_per_exp=4")
+MIR = (
+    "cl_strategy.type=MIR",
+    "cl_strategy.mem_size=8",
+    "cl_strategy.subsample=8",
+    "cl_strategy.batch_size_mem=2",
+    "cl_strategy.loss=None",
+)
+
+
+def faults(file: Path, *overrides: str) -> list[str]:
+    return [str(fault) for fault in check(load(file, overrides), CATALOGUE)]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        *[(f"precision={name}",) for name in ("fp32", "bf16", "fp16")],
+        ("compile=True", "channels_last=True", "tf32=True"),
+        ("compile=False", "channels_last=False", "tf32=False"),
+        *[(f"data.loader={name}", "data.workers=2") for name in ("auto", "workers")],
+        ("data.loader=resident", "scenario.feature_type=tiny"),
+        *[(f"data.cache={name}", "data.cache_dir=somewhere") for name in ("auto", "off", "ram", "disk")],
+        (*AGEM, "precision=fp16"),
+        (*MIR, "precision=bf16"),
+        (*MIR, "channels_last=True"),
+        (*AGEM, "channels_last=False"),
+    ],
+)
+def test_allowed(overrides: tuple[str, ...], tiny_config: Path) -> None:
+    assert faults(tiny_config, *overrides) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("precision=bf61",), "precision: found 'bf61', expected 'fp32' or 'bf16' or 'fp16'; did you mean 'bf16'?"),
+        (("precision=16",), "precision: found 16, expected 'fp32' or 'bf16' or 'fp16'"),
+        (("compile=1",), "compile: found 1, expected a bool"),
+        (("channels_last=yes",), "channels_last: found 'yes', expected a bool"),
+        (("tf32=None",), "tf32: found None, expected a bool"),
+        (("data.loader=residnet",), "data.loader: found 'residnet', expected 'auto' or 'resident' or 'workers'"),
+        (("data.cache=True",), "data.cache: found True, expected 'auto' or 'off' or 'ram' or 'disk'"),
+        (("data.cache_dir=3",), "data.cache_dir: found 3, expected a str"),
+        (("data.chache=ram",), "data.chache: data has no such key; did you mean 'cache'?"),
+        (("data.workers=-1",), "data.workers: found -1, expected a whole number from 0"),
+        (("data=3",), "data: found 3, expected a dict"),
+        (("precison=bf16",), "precison: there is no such section; did you mean 'precision'?"),
+        (
+            (*MIR, "precision=fp16"),
+            "precision: MIR cannot go with precision='fp16': it differentiates a loss that is not scaled",
+        ),
+        (("data.loader=resident",), "data.loader: images cannot be resident: name features in scenario.feature_type"),
+        (("data.loader=workers", "data.cache=disk"), "data.cache: loader='workers' reads every image anew"),
+        (
+            ("cl_strategy.plugins=[{'type': 'MIRPlugin', 'batch_size_mem': 2}]",),
+            "plugin 'MIRPlugin' cannot be used: it switches the reduction of a loss",
+        ),
+        (
+            (*AGEM, "channels_last=True"),
+            "channels_last: AGEM cannot go with channels_last=True: it flattens gradients as views",
+        ),
+    ],
+)
+def test_refused(overrides: tuple[str, ...], message: str, tiny_config: Path) -> None:
+    (found,) = faults(tiny_config, *overrides)
+    assert message in found
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("compile=True", "compile: there is no model.backbone, the part that is compiled: leave it out"),
+        ("channels_last=True", "channels_last: there is no model.backbone, the part that takes that memory format"),
+    ],
+)
+def test_refused_on_features(override: str, message: str, features_config: Path) -> None:
+    (found,) = faults(features_config, override)
+    assert message in found
+
+
+def test_a_torchmodel_has_no_other_precision(features_config: Path) -> None:
+    linear = ("model.head=None", "model.torchmodel={'type': 'Linear', 'in_features': 5, 'out_features': 3}")
+    assert faults(features_config, *linear, "precision=fp32") == []
+    (found,) = faults(features_config, *linear, "precision=bf16")
+    assert "precision: a torchmodel computes in fp32" in found

@@ -1,0 +1,139 @@
+"""What Avalanche imports without need is not loaded by a run that does not use it, and works for one that does."""
+
+import inspect
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from clearctl.strategies.deferred import defer
+
+SELDOM_USED = ("wandb.sdk", "gdown.download", "qpsolvers.problem", "GPUtil.GPUtil", "scipy.stats")
+
+
+def python(program: str, *arguments: object) -> str:
+    """What `program` prints in a Python of its own."""
+    command = [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of an importable package, `seldom`, that has one submodule; both print when they run."""
+    folder = tmp_path / "seldom"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("print('seldom runs')\nanswer = 42\n")
+    (folder / "part.py").write_text("print('part runs')\nfrom seldom import answer\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield folder
+    for name in ("seldom", "seldom.part"):
+        sys.modules.pop(name, None)
+
+
+def test_code_runs_once_and_only_when_a_name_is_asked_for(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    defer("seldom")
+    import seldom
+
+    assert seldom.__file__ == str(package / "__init__.py")
+    assert capsys.readouterr().out == ""
+    assert seldom.answer == 42
+    assert seldom.answer == 42
+    assert capsys.readouterr().out == "seldom runs\n"
+    assert sys.modules["seldom"] is seldom
+
+
+def test_a_submodule_runs_its_package_first(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    defer("seldom")
+    from seldom import part
+
+    assert capsys.readouterr().out == "seldom runs\npart runs\n"
+    assert part.answer == 42
+
+
+def test_looking_for_source_code_is_no_need(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """torch looks for the source of what it registers, through all modules; importlib's LazyLoader runs them then."""
+    defer("seldom")
+    inspect.modulesbyfile.clear()
+    inspect.getmodule(type("Unplaced", (), {"__module__": "nowhere"}), _filename="nowhere.py")
+    assert capsys.readouterr().out == ""
+
+
+def test_known_names_are_no_need_and_stay(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    defer("seldom", lost=7)
+    import seldom
+
+    assert hasattr(seldom, "lost")
+    assert capsys.readouterr().out == ""
+    assert (seldom.answer, seldom.lost) == (42, 7)
+
+
+def test_code_that_raises_does_so_at_the_first_use_and_again_at_the_next_import(package: Path) -> None:
+    (package / "__init__.py").write_text("raise OSError('no library')\n")
+    defer("seldom")
+    import seldom
+
+    with pytest.raises(OSError, match="no library"):
+        seldom.answer  # noqa: B018
+    assert "seldom" not in sys.modules
+    with pytest.raises(OSError, match="no library"):
+        import seldom
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error(package: Path) -> None:
+    defer("seldom")
+    import seldom
+
+    with pytest.raises(AttributeError, match=r"module 'seldom' has no attribute 'question'"):
+        seldom.question  # noqa: B018
+
+
+def test_threads_run_the_code_once(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (package / "__init__.py").write_text("print('seldom runs')\nimport time\ntime.sleep(0.2)\nanswer = 42\n")
+    defer("seldom")
+    import seldom
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: seldom.answer, range(4))) == [42] * 4
+    assert capsys.readouterr().out == "seldom runs\n"
+
+
+def test_what_is_not_installed_or_imported_already_is_left_alone() -> None:
+    import json
+
+    defer("json")
+    assert sys.modules["json"] is json
+    defer("no_such_package")
+    defer("no_such_package.part")
+    assert "no_such_package" not in sys.modules
+    assert "no_such_package.part" not in sys.modules
+
+
+def test_a_feature_run_leaves_them_alone_and_they_are_whole_once_used(
+    prepared: Path, features_config: Path, tmp_path: Path
+) -> None:
+    program = """
+        import sys
+        from clearctl import train
+        text_log = "loggers=[{'type': 'TextLogger'}]"
+        train(sys.argv[1], device="cpu", dataset_root=sys.argv[2], work_dir=sys.argv[3], overrides=[text_log])
+        print(*sys.modules)
+
+        import gdown, GPUtil, qpsolvers, scipy.signal, torch, wandb
+        import scipy.signal.windows
+        from avalanche.evaluation.metrics import TopkAccuracy
+        metric = TopkAccuracy(2)
+        metric.update(torch.tensor([[0.1, 0.6, 0.3], [0.7, 0.1, 0.2]]), torch.tensor([2, 2]), 0)
+        print(metric.result()[0])
+        print(wandb.Settings.__name__, gdown.download.__name__, GPUtil.getGPUs.__name__, qpsolvers.solve_qp.__name__)
+        print((scipy.signal.hamming(4) == scipy.signal.windows.hamming(4)).all(), scipy.signal.butter.__name__)
+    """
+    loaded, *used = python(program, features_config, prepared, tmp_path).splitlines()
+    assert "avalanche.training.plugins.gem" in loaded.split()
+    assert [name for name in SELDOM_USED if name in loaded.split()] == []
+    assert used == ["1.0", "Settings download getGPUs solve_qp", "True butter"]
