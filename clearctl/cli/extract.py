@@ -38,6 +38,9 @@ def extract_features(
     dataset_root: DatasetRoot = None,
     device: Device = "auto",
     precision: Annotated[str, typer.Option(metavar="fp32|bf16|fp16", help="Arithmetic of the network.")] = "fp32",
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile the network first: pays from thousands of images on.")
+    ] = False,
     batch_size: Annotated[int | None, typer.Option(help="Images at once. Default: as fits the device.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that decode. Default: as fits the device.")] = None,
     buckets: Buckets = None,
@@ -70,6 +73,7 @@ def extract_features(
             allow_partial=allow_partial,
             device=device,
             precision=precision,
+            compile=compile_,
             batch_size=batch_size,
             workers=workers,
             buckets=parse_buckets(buckets),
@@ -93,6 +97,7 @@ def extract_features(
                 "seconds": round(result.seconds, 3),
                 "images_per_second": round(rate, 1),
                 "waiting_for_images": round(share, 3),
+                "compiling_seconds": round(result.compiling_s, 3),
                 "official": [str(folder) for folder in result.official],
             }
         )
@@ -107,6 +112,7 @@ def extract_features(
     output.stdout.print(
         f"{result.images:,} images in {duration(result.seconds)}: {rate:,.0f} images/s, "
         f"{share:.0%} of the time waiting for images{_advice(share, result.workers)}"
+        + (f", {duration(result.compiling_s)} of it compiling" if compile_ else "")
     )
     output.stdout.print(
         f"train on them: clearctl train configs/demo_feature.py --set scenario.feature_type={result.name} "

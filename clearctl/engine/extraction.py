@@ -16,6 +16,7 @@ from clearctl.config.load import Config, load
 from clearctl.data.samples import ImageSamples
 from clearctl.data.transforms import split_at_pixels
 from clearctl.dataset.arguments import choose_buckets
+from clearctl.engine.accelerate import require_compiler, warn_of_slow_precision
 from clearctl.engine.catalogue import CATALOGUE
 from clearctl.engine.machine import device_name, packages, resolve_device
 from clearctl.engine.transforms import build_steps
@@ -48,7 +49,8 @@ class ExtractResult:
     """What `extract_features` did: where the features lie, their dimension, and how fast they came.
 
     `buckets` are those that are there now, `written` those of this call; `images` were read in `seconds`, of which the
-    network waited `waiting_s` for images. `official` are the folders of per-class files, where they were asked for.
+    network waited `waiting_s` for images and was compiled for `compiling_s`. `official` are the folders of per-class
+    files, where they were asked for.
     """
 
     name: str
@@ -61,6 +63,7 @@ class ExtractResult:
     images: int
     seconds: float
     waiting_s: float
+    compiling_s: float
     workers: int
     official: tuple[Path, ...]
 
@@ -77,6 +80,7 @@ def extract_features(
     allow_partial: bool = False,
     device: str = "auto",
     precision: str = "fp32",
+    compile: bool = False,
     batch_size: int | None = None,
     workers: int | None = None,
     buckets: Sequence[str] | None = None,
@@ -98,6 +102,8 @@ def extract_features(
         allow_partial: go on where the checkpoint does not fill every weight; what it leaves is random, and told.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         precision: `fp32`, or `bf16` or `fp16` for speed; the features are stored as float32 in any case.
+        compile: have torch.compile make code of the network first, which took 7 to 20 s for ResNet-50 and pays from
+            some thousands of images on. Features differ in the last bits; it needs a compiler on the machine.
         batch_size: images at once; by default as fits the device.
         workers: processes that decode images; by default as fits the device.
         buckets: only these; all when None.
@@ -113,7 +119,9 @@ def extract_features(
     _check_arguments(precision, batch_size, workers, checkpoint, weights)
     target = resolve_device(device)
     chosen = choose_buckets(root, layout.read_bucket_indices(root), buckets)
-    _warn_of_slow_precision(target, precision, listener)
+    warn_of_slow_precision(target, precision, listener)
+    if compile:
+        require_compiler(target)
     recipe = _recipe(arch, arguments, config)
     network = build_extractor(recipe.arch, recipe.arguments)
     called = _check_name(name or recipe.name)
@@ -132,6 +140,7 @@ def extract_features(
                 "weights_sha256": weights_digest(network),
                 "transform": recipe.transform,
                 "precision": precision,
+                "compile": compile,
                 "device": target.type,
             }
         ),
@@ -149,6 +158,7 @@ def extract_features(
             prepare,
             device=target,
             precision=precision,
+            compile=compile,
             batch_size=batch_size or BATCH_SIZE[target.type],
             workers=loaders,
             force=force,
@@ -168,6 +178,7 @@ def extract_features(
         done.images,
         done.seconds,
         done.waiting_s,
+        done.compiling_s,
         loaders,
         folders,
     )
@@ -273,15 +284,6 @@ def _check_arguments(
         raise UsageError(f"--weights {weights}: expected default or none; a file is given with --checkpoint")
     if checkpoint is not None and weights is not None:
         raise UsageError("--weights is for a network without --checkpoint: give one of them")
-
-
-def _warn_of_slow_precision(device: torch.device, precision: str, listener: Listener) -> None:
-    """Say if the processor only imitates the precision, which is slower than float32."""
-    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 has no such function
-    if device.type != "cpu" or precision == "fp32" or capabilities.get("architecture") != "x86_64":
-        return
-    if not any(capabilities.get(f"{unit}_{precision}") for unit in ("avx512", "amx")):
-        listener(Message(f"this processor has no {precision} units: --precision fp32 is faster here", warning=True))
 
 
 def _check_name(name: str) -> str:

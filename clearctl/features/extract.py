@@ -31,7 +31,7 @@ WORK = "extract features"
 class Extracted:
     """What `extract` did: the buckets it wrote and those that were done, images read, and seconds.
 
-    `waiting_s` of the `seconds` the network waited for images.
+    `waiting_s` of the `seconds` the network waited for images, `compiling_s` it was compiled.
     """
 
     written: tuple[str, ...]
@@ -39,6 +39,7 @@ class Extracted:
     images: int
     seconds: float
     waiting_s: float
+    compiling_s: float
 
 
 def extract(
@@ -50,6 +51,7 @@ def extract(
     *,
     device: torch.device,
     precision: str,
+    compile: bool,
     batch_size: int,
     workers: int,
     force: bool,
@@ -62,7 +64,7 @@ def extract(
 
     Raises DatasetError for features of that name that were made otherwise, an image that is missing or cannot be
     decoded, and files that cannot be written; RunError for features that are not finite; CapabilityError where memory
-    is too small for one image.
+    is too small for one image, and for a network that cannot be compiled.
     """
     classes = len(layout.read_class_names(wanted.root))
     # Before the lists: where one changes meanwhile, its features are of neither, and are made again.
@@ -75,11 +77,11 @@ def extract(
     todo = [BucketImages(name, lists[name]) for name in buckets if name not in done]
     started = time.perf_counter()
     if not todo:
-        return Extracted((), done, 0, 0.0, 0.0)
+        return Extracted((), done, 0, 0.0, 0.0, 0.0)
     if done:
         listener(Message(f"features of bucket {', '.join(done)} are there already"))
     total = sum(len(images.listed) for images in todo)
-    forward = Forward(network, prepare, device, precision, listener)
+    forward = Forward(network, prepare, device, precision, listener, batch_size if compile else None)
     batches = read_batches(
         wanted.root, todo, pixels, batch_size=batch_size, workers=workers, pin_memory=device.type == "cuda"
     )
@@ -107,7 +109,12 @@ def extract(
     finally:
         batches.close()  # ends the workers at once
     return Extracted(
-        tuple(images.bucket for images in todo), done, total, time.perf_counter() - started, clock.waiting_s
+        tuple(images.bucket for images in todo),
+        done,
+        total,
+        time.perf_counter() - started,
+        clock.waiting_s,
+        forward.compiling_s,
     )
 
 

@@ -1,16 +1,20 @@
 """A frozen network applied to batches on a device: memory format, precision, and what to do when memory runs out."""
 
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from clearctl.errors import CapabilityError
 from clearctl.progress import Listener, Message
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# torch.compile counts what it compiled for one forward method, be it for one network or for many in the same process.
+_MOST_COMPILED = 256
 
 
 class Forward:
@@ -18,6 +22,10 @@ class Forward:
 
     `prepare` is done to the batch on the device first. A batch that does not fit into memory is halved, this one and
     all that follow.
+
+    With `compile_for`, a batch size, the network is compiled for batches of that size, its weights as constants: they
+    must not change any more. Smaller batches are filled up with zeros, so that nothing is compiled twice; where
+    memory makes them half as large, it is compiled again. `compiling_s` are the seconds that this took.
     """
 
     def __init__(
@@ -27,18 +35,25 @@ class Forward:
         device: torch.device,
         precision: str,
         listener: Listener,
+        compile_for: int | None = None,
     ) -> None:
         self.dtype = PRECISIONS[precision]
         self.network = network.to(device).to(memory_format=torch.channels_last).eval()
         self.prepare = prepare
         self.device = device
         self.listener = listener
-        self.most: int | None = None
+        self.most = compile_for
+        self.compiling_s = 0.0
+        self._compiled = torch.compile(self.network, dynamic=False) if compile_for else None
+        self._compiled_for: int | None = None
         self._under_way: deque[torch.cuda.Event] = deque()
 
     @torch.inference_mode()
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        """`pixels [B, 3, H, W]` → `[B, D] float32`. Raises CapabilityError where not even one image fits."""
+        """`pixels [B, 3, H, W]` → `[B, D] float32`.
+
+        Raises CapabilityError where not even one image fits, and for a network that cannot be compiled.
+        """
         while True:
             parts = torch.split(pixels, self.most or len(pixels))
             try:
@@ -49,14 +64,42 @@ class Forward:
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                self._halve(len(parts[0]))
+                self._halve(len(parts[0]) if self._compiled is None else self.most or 1)
 
     def _once(self, pixels: torch.Tensor) -> torch.Tensor:
+        if self._compiled is None or self.most is None:
+            return self._through(self.network, pixels)
+        if self._compiled_for != self.most:
+            self._compile(self._compiled, pixels, self.most)
+        return self._through(self._compiled, _filled_up(pixels, self.most))[: len(pixels)]
+
+    def _through(self, network: Callable[..., torch.Tensor], pixels: torch.Tensor) -> torch.Tensor:
         x = self.prepare(pixels.to(self.device, non_blocking=True))
         x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            features: torch.Tensor = self.network(x)
+            features = network(x)
         return features.float()
+
+    def _compile(self, network: Callable[..., torch.Tensor], pixels: torch.Tensor, size: int) -> None:
+        """Compile for batches of `size` images like `pixels`, by a pass of which nothing is kept."""
+        from torch._dynamo import config as tracing
+        from torch._inductor import config as generating
+
+        self.listener(Message(f"compiling the network for {size} images at once: this takes a while"))
+        started = time.perf_counter()
+        try:
+            # As torch.compile's options, freezing would be ignored.
+            with generating.patch(freezing=True), tracing.patch(recompile_limit=_MOST_COMPILED):
+                self._through(network, _filled_up(pixels, size))
+        except Exception as error:
+            if _is_out_of_memory(error):
+                raise
+            lines = [line.strip() for line in str(error).splitlines()]
+            text = next((line for line in lines if line and not line.endswith("raised:")), type(error).__name__)
+            raise CapabilityError(f"this network cannot be compiled: {text}\nleave --compile out") from error
+        finally:
+            self.compiling_s += time.perf_counter() - started
+        self._compiled_for = size
 
     def _wait_for_earlier(self) -> None:
         """Let the device be one batch behind, no more: what is waited for here is its work, not the images."""
@@ -75,6 +118,11 @@ class Forward:
             torch.cuda.empty_cache()
         text = f"{self.device} has too little memory for {tried} images at once: going on with {self.most}"
         self.listener(Message(f"{text} (--batch-size)", warning=True))
+
+
+def _filled_up(pixels: torch.Tensor, size: int) -> torch.Tensor:
+    """`pixels [B, ...]` and zeros to `[size, ...]`."""
+    return F.pad(pixels, (0,) * (2 * pixels.ndim - 1) + (size - len(pixels),))
 
 
 def _exact_convolutions(device: torch.device) -> AbstractContextManager[None]:

@@ -1,7 +1,7 @@
 """extraction.json: how features were made, and which buckets are done, so that an extraction can go on and never mixes.
 
 training_folder/features/<name>/extraction.json
-    settings   what the numbers follow from: arch, arguments, weights, transform, precision, device
+    settings   what the numbers follow from: arch, arguments, weights, transform, precision, compile, device
     about      what is worth knowing besides: where the weights came from, library versions, the device's name
     dimension  D
     buckets    {bucket: {"rows", "filelist_sha256", "sha256"}} of each bucket that is done; sha256 is of its all.pth
@@ -15,6 +15,9 @@ from clearctl import layout
 from clearctl.atomic import write_json
 from clearctl.digest import file_sha256
 from clearctl.errors import DatasetError
+
+# What settings mean that files from before there was a choice do not name.
+_UNNAMED = {"compile": False}
 
 
 @dataclass
@@ -86,10 +89,11 @@ def go_on_or_start(wanted: Record, *, force: bool) -> Record:
     before = layout.read_json(wanted.file)
     if not isinstance(before, dict) or not all(isinstance(before.get(key), dict) for key in ("settings", "buckets")):
         raise DatasetError(f"{wanted.file} does not say how the features were made\nreplace them with --force")
+    was, now = _UNNAMED | before["settings"], _UNNAMED | wanted.settings
     differences = [
-        f"{key} was {before['settings'].get(key)!r}, is {wanted.settings.get(key)!r}"
-        for key in sorted(wanted.settings.keys() | before["settings"].keys())
-        if before["settings"].get(key) != wanted.settings.get(key)
+        f"{key} was {was.get(key)!r}, is {now.get(key)!r}"
+        for key in sorted(was.keys() | now.keys())
+        if was.get(key) != now.get(key)
     ]
     if differences:
         raise DatasetError(

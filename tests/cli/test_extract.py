@@ -1,6 +1,7 @@
 """`extract-features` as a user meets it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,23 @@ def test_it_speaks_json_and_a_second_run_has_nothing_to_do(root):
     by_class = clearctl(*arguments, "--layout", "official")
     assert f"{root}/features/small: the same by class and id" in by_class.stdout
     assert "nothing to do" not in by_class.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_compiled_it_says_how_long_that_took(root):
+    arguments = ["extract-features", "--arch", "mmcls:MobileNetV2", "--arch-arg", "widen_factor=0.25", "--compile"]
+    arguments += ["--weights", "none", "--device", "cpu", "--batch-size", "4"]
+    first = clearctl(*arguments, "--json", "--buckets", "0")
+    assert first.exit_code == 0, first.stderr
+    assert "compiling the network for 4 images at once" in first.stderr
+    answer = json.loads(first.stdout)
+    assert 0 < answer["compiling_seconds"] < answer["seconds"]
+    second = clearctl(*arguments)
+    assert "of it compiling" in second.stdout
+    plain = clearctl(*[argument for argument in arguments if argument != "--compile"])
+    assert plain.exit_code == 4, plain.stderr
+    assert "compile was True, is False" in plain.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -140,7 +141,8 @@ def test_the_record_says_how_the_features_were_made(root, config):
         "ToTensor",
         "Normalize",
     ]
-    assert (record["settings"]["precision"], record["settings"]["device"]) == ("fp32", "cpu")
+    made = tuple(record["settings"][key] for key in ("precision", "compile", "device"))
+    assert made == ("fp32", False, "cpu")
     assert re.fullmatch("[0-9a-f]{64}", record["settings"]["weights_sha256"])
     assert "RANDOM" in record["about"]["weights"]["from"]
     assert record["about"]["packages"]["torch"] == torch.__version__.partition("+")[0]
@@ -191,6 +193,47 @@ def test_features_made_otherwise_are_never_mixed(root, config):
     after = feature_bytes(root, "small")
     assert list(after) == ["1"]  # the others were of another make
     assert after["1"] != before["1"]
+
+
+def test_a_record_that_does_not_speak_of_compiling_was_not_compiled(root, config):
+    result = extract_features(root, config=config, weights="none", device="cpu", buckets=["0"])
+    record = json.loads((result.folder / "extraction.json").read_text())
+    del record["settings"]["compile"]
+    (result.folder / "extraction.json").write_text(json.dumps(record))
+    assert extract_features(root, config=config, weights="none", device="cpu").written == ("1", "2")
+    assert json.loads((result.folder / "extraction.json").read_text())["settings"]["compile"] is False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_compiled_the_rows_are_those_of_the_network_and_the_record_says_so(root, config):
+    arguments = {"config": config, "weights": "none", "device": "cpu", "batch_size": 4}  # buckets of 9: the last has 1
+    extract_features(root, name="eager", **arguments)
+    result = extract_features(root, compile=True, **arguments)
+    assert 0 < result.compiling_s < result.seconds
+    assert json.loads((result.folder / "extraction.json").read_text())["settings"]["compile"] is True
+    for bucket in ("0", "1", "2"):
+        x, targets = load_features(layout.features_file(root, "small", bucket))
+        rows_match(x, load_features(layout.features_file(root, "eager", bucket))[0])
+        assert targets == labels(root, bucket)
+    whole = feature_bytes(root, "small")
+    layout.features_file(root, "small", "1").unlink()
+    assert extract_features(root, compile=True, **arguments).written == ("1",)
+    assert feature_bytes(root, "small") == whole
+    with pytest.raises(DatasetError, match="compile was True, is False"):
+        extract_features(root, **arguments)
+    with pytest.raises(DatasetError, match="compile was False, is True"):
+        extract_features(root, name="eager", compile=True, **arguments)
+
+
+@pytest.mark.slow
+def test_without_a_compiler_it_is_told_before_anything_is_written(root, config):
+    from torch._inductor import config as generating
+
+    torch._dynamo.reset()  # what other tests have compiled
+    with generating.patch({"cpp.cxx": ("no-such-compiler",)}), pytest.raises(CapabilityError, match="no-such-compiler"):
+        extract_features(root, config=config, weights="none", device="cpu", compile=True)
+    assert not (root / "training_folder/features").exists()
 
 
 @pytest.mark.parametrize(("units", "warned"), [({}, True), ({"avx512_bf16": True}, False), ({"amx_bf16": True}, False)])
