@@ -22,6 +22,7 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 
 from clearctl.data.cache.files import CachedImages
 from clearctl.data.cache.transform import CachedTransform
+from clearctl.data.pixels import fresh
 from clearctl.data.samples import FeatureSamples
 
 Columns = list[torch.Tensor]  # of a batch: its row numbers [B], class indices [B], and what else comes with a sample
@@ -169,7 +170,7 @@ class GatheringLoader:
             yield from _in_order(self.source, self.samples[0].rows, self._columns())
         else:
             for rows, *others in self._columns():
-                yield [self.source.index_select(0, rows), *others]
+                yield [_take(self.source, rows), *others]
 
     def _finish(self, pixels: torch.Tensor) -> torch.Tensor:
         assert isinstance(self.source, CachedTransform)
@@ -238,6 +239,13 @@ class GatheringLoader:
             yield [_joined(parts) for parts in zip(*there, strict=True)]
 
 
+def _take(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """x[rows], in memory that nobody else holds: on a CPU that of an earlier batch, whose pages are there already."""
+    if x.device.type != "cpu":
+        return x.index_select(0, rows)
+    return torch.index_select(x, 0, rows, out=fresh((len(rows), *x.shape[1:]), x.dtype))
+
+
 def _in_order(x: torch.Tensor, rows: torch.Tensor, batches: Iterator[Columns]) -> Iterator[list[torch.Tensor]]:
     """`batches` of the samples `rows` in their own order; rows that lie one after another as views of the matrix.
 
@@ -252,7 +260,7 @@ def _in_order(x: torch.Tensor, rows: torch.Tensor, batches: Iterator[Columns]) -
         end = start + len(wanted)
         aligned = (first + start) * row_bytes % ALIGNMENT_BYTES == 0
         own = start == 0 or not views or not aligned
-        batch = x.index_select(0, wanted) if own else x[first + start : first + end]
+        batch = _take(x, wanted) if own else x[first + start : first + end]
         version = batch._version
         yield [batch, *(column.clone() for column in others)]
         if batch._version != version:
@@ -340,7 +348,7 @@ def collated(dataset: Any, indices: Sequence[int]) -> Any:
     positions = torch.as_tensor(indices, dtype=torch.int64, device=found.rows.device)
     rows, *others = (column[positions] for column in found.columns)
     source = found.source
-    return [source.index_select(0, rows) if isinstance(source, torch.Tensor) else source.batch(rows.tolist()), *others]
+    return [_take(source, rows) if isinstance(source, torch.Tensor) else source.batch(rows.tolist()), *others]
 
 
 def _resolved(dataset: Any) -> Rows | None:

@@ -293,3 +293,14 @@ def test_the_matrix_is_read_once_and_shared(features_root: Path) -> None:
     moved = found.to(torch.device("cpu"))
     assert moved.buckets[0].train.x is moved.buckets[-1].test.x
     assert moved.fingerprint() == found.fingerprint()
+
+
+def test_a_batch_that_someone_keeps_is_not_written_over() -> None:
+    [dataset] = [e.dataset for e in build_benchmark(stream([600], 2048), None, None).train_stream]
+    loader = gathering(SingleDatasetDataLoader(dataset, batch_size=200, shuffle=True), CPU)  # 1.6 MB a batch
+    kept, copies = [], []
+    for _ in range(3):
+        for x, *_ in loader:
+            kept.append(x[1:])
+            copies.append(x[1:].clone())
+    assert all(torch.equal(x, copy) for x, copy in zip(kept, copies, strict=True))
