@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves, into .venv. They need Python 3.10–3.12, make and a network.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports check bench clean
+.PHONY: help install demo test lint types imports check bench bench-quick clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3 python; do \
 WORKERS ?= 2
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed ## make .venv with clearctl and its tools in it
 
@@ -38,10 +38,13 @@ types: install ## strict type check
 imports: install ## that each layer imports only those below it
 	$(BIN)/lint-imports --no-logo
 
-check: lint types imports test ## what CI runs
+check: lint types imports test bench-quick ## what CI runs
 
 bench: install ## measure, side by side in one run
 	$(BIN)/python -m benchmarks
+
+bench-quick: install ## small sizes; fails where a ratio is below its floor
+	$(BIN)/python -m benchmarks --quick
 
 clean: ## remove what was made here, the environment too
 	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache clearctl-demo
