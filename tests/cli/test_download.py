@@ -158,7 +158,14 @@ def test_an_interruption_says_that_the_same_command_goes_on(mirror, root, data):
     mirror.bytes_per_s = 3e6
     part = root / f".download/{PUBLIC}.part"
     command = [sys.executable, "-m", "clearctl", "download", "clear10", "--dataset-root", root, "--url", mirror.url]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Where the tests run in the background, a shell has had them, and what they start, ignore the signal.
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 30
     while not (part.exists() and part.stat().st_size > 500_000):
         assert time.monotonic() < deadline
