@@ -39,7 +39,9 @@ Precision = Annotated[
 
 def with_precision(overrides: list[str] | None, precision: str | None) -> list[str]:
     """The values of --set, and that of --precision after them. Raises UsageError for a precision there is not."""
-    if precision not in (None, "fp32", "bf16", "fp16"):
+    from clearctl.config.speed import PRECISIONS
+
+    if precision not in (None, *PRECISIONS):
         raise UsageError(f"--precision {precision}: expected fp32, bf16 or fp16")
     return [*(overrides or []), *([] if precision is None else [f"precision={precision}"])]
 

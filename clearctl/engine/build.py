@@ -63,16 +63,21 @@ def open_config(
     config = load(file, overrides)
     require(config, CATALOGUE)
     values = config.values
-    root = dataset_root or values["scenario"].get("dataset_root") or layout.default_root()
-    values["scenario"]["dataset_root"] = str(Path(root).expanduser().resolve())
-    values["work_dir"] = str(Path(work_dir or values.get("work_dir") or DEFAULT_WORK_DIR).expanduser().resolve())
-    data = values.get("data") or {}
-    if data.get("cache_dir"):
-        data["cache_dir"] = str(Path(data["cache_dir"]).expanduser().resolve())
-    if values.get("load_from"):
-        values["load_from"] = str(Path(values["load_from"]).expanduser().resolve())
-    if values["model"].get("pretrained"):
-        values["model"]["pretrained"] = str(Path(values["model"]["pretrained"]).expanduser().resolve())
+    scenario, model, data = values["scenario"], values["model"], values.get("data") or {}
+    scenario["dataset_root"] = dataset_root or scenario.get("dataset_root") or layout.default_root()
+    values["work_dir"] = work_dir or values.get("work_dir") or DEFAULT_WORK_DIR
+    for place, section, name in (
+        ("scenario.", scenario, "dataset_root"),
+        ("", values, "work_dir"),
+        ("", values, "load_from"),
+        ("model.", model, "pretrained"),
+        ("data.", data, "cache_dir"),
+    ):
+        if section.get(name):
+            try:
+                section[name] = str(Path(section[name]).expanduser().resolve())
+            except RuntimeError:
+                raise fault(config, place + name, f"{section[name]}: there is no such home folder") from None
     values["seed"] = seed if seed is not None else values.get("seed") or 0
     return config
 

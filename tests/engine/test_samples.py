@@ -155,6 +155,21 @@ def test_a_file_is_no_place_for_a_store(run: Run, tmp_path: Path) -> None:
         run({"cache": "disk", "cache_dir": str(tmp_path / "file")})
 
 
+@pytest.mark.parametrize("key", ["data.cache_dir", "work_dir", "load_from", "scenario.dataset_root"])
+def test_a_home_that_there_is_not_is_a_fault_of_the_config(key: str, tiny_config: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"{key}: ~nobody-here/x: there is no such home folder"):
+        open_config(tiny_config, overrides=(f"{key}=~nobody-here/x",))
+
+
+def test_paths_of_a_config_are_made_absolute(
+    tiny_config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = open_config(tiny_config, overrides=("data.cache_dir=here", "load_from=weights.pth"))
+    assert config.values["data"]["cache_dir"] == str(tmp_path / "here")
+    assert config.values["load_from"] == str(tmp_path / "weights.pth")
+
+
 def test_features_are_resident_unless_workers_are_asked_for(features_config: Path, prepared: Path) -> None:
     found = {}
     for loader in ("auto", "resident", "workers"):

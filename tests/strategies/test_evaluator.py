@@ -136,56 +136,48 @@ def test_a_step_reads_nothing_from_the_device(tmp_path: Path, monkeypatch: pytes
     assert len([name for name in found if name.startswith("Top1_Acc")]) == 5
 
 
-def test_a_live_curve_is_not_far_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluator, "PERIOD_S", 0.0)
-    monkeypatch.setattr(batch, "PERIOD_S", 0.0)
+def curve(tmp_path: Path, watching: SupervisedPlugin) -> tuple[Any, list[int]]:
+    """A strategy of three steps an epoch, and the steps whose loss its logger has been given so far."""
     seen: list[int] = []
 
     class Curve(TextLogger):
         def log_single_metric(self, name: str, value: Any, x_plot: int) -> None:
-            if name.startswith("Loss_MB"):
-                seen.append(x_plot)
+            assert name.startswith("Loss_MB")
+            seen.append(x_plot)
 
     record, model = BatchRecord(), nn.Linear(8, 3)
+    strategy = Naive(
+        model=model,
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+        train_mb_size=4,
+        plugins=[record, watching],
+        evaluator=Evaluator(record, loss_metrics(minibatch=True), [Curve(str(tmp_path / "log.txt"))]),
+    )
+    return strategy, seen
+
+
+def test_a_live_curve_is_not_far_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluator, "PERIOD_S", 0.0)
+    monkeypatch.setattr(batch, "PERIOD_S", 0.0)
     lengths: list[int] = []
 
     class Watch(SupervisedPlugin):
         def before_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
             lengths.append(len(seen))
 
-    benchmark = build_benchmark(stream([12]), None, None)
-    strategy = Naive(
-        model=model,
-        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
-        train_mb_size=4,
-        plugins=[record, Watch()],
-        evaluator=Evaluator(record, loss_metrics(minibatch=True), [Curve(str(tmp_path / "log.txt"))]),
-    )
-    strategy.train(benchmark.train_stream[0], eval_streams=[])
+    strategy, seen = curve(tmp_path, Watch())
+    strategy.train(build_benchmark(stream([12]), None, None).train_stream[0], eval_streams=[])
     assert lengths == [0, 1, 2]
     assert seen == [0, 1, 2]
 
 
 def test_a_run_that_is_broken_off_has_logged_its_steps(tmp_path: Path) -> None:
-    seen: list[int] = []
-
-    class Curve(TextLogger):
-        def log_single_metric(self, name: str, value: Any, x_plot: int) -> None:
-            seen.append(x_plot)
-
     class Stop(SupervisedPlugin):
         def before_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
             if strategy.clock.train_iterations == 2:
                 raise KeyboardInterrupt
 
-    record, model = BatchRecord(), nn.Linear(8, 3)
-    strategy = Naive(
-        model=model,
-        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
-        train_mb_size=4,
-        plugins=[record, Stop()],
-        evaluator=Evaluator(record, loss_metrics(minibatch=True), [Curve(str(tmp_path / "log.txt"))]),
-    )
+    strategy, seen = curve(tmp_path, Stop())
     with pytest.raises(KeyboardInterrupt):
         strategy.train(build_benchmark(stream([12]), None, None).train_stream[0], eval_streams=[])
     assert seen == []

@@ -28,7 +28,8 @@ from clearctl.data.samples import FeatureSamples, ImageSamples
 from clearctl.data.stream import Bucket, Stream
 from clearctl.progress import Event, Message
 from clearctl.strategies.benchmark import build_benchmark
-from clearctl.strategies.gather import GatherBatches, GatheringLoader, collated, gathering, resolve
+from clearctl.strategies.gather import GatherBatches, GatheringLoader, collated, gathering
+from clearctl.strategies.rows import resolve
 
 pytest_plugins = ("blobs",)
 

@@ -1,0 +1,132 @@
+"""What an Avalanche dataset holds, as row numbers of one source: a matrix of features, or a store of images.
+
+An Avalanche dataset is a tree of subsets and concatenations with transforms; here it is resolved to its leaves.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from avalanche.benchmarks.utils import AvalancheDataset
+from avalanche.benchmarks.utils.data_attribute import DataAttribute
+from avalanche.benchmarks.utils.flat_data import ConstantSequence, FlatData, LazyIndices, LazyRange
+from avalanche.benchmarks.utils.transforms import TupleTransform
+from torch.utils.data import default_collate
+
+from clearctl.data.cache.files import CachedImages
+from clearctl.data.cache.transform import CachedTransform
+from clearctl.data.samples import FeatureSamples
+
+Columns = list[torch.Tensor]  # of a batch: its row numbers [B], class indices [B], and what else comes with a sample
+Source = torch.Tensor | CachedTransform
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Samples of one source: sample i is its row `rows[i]`, with class index y[i] and the values extra[k][i].
+
+    The source is a matrix of features `[M, D]`, or the transform that makes images of their numbers. `rows [N] int64`,
+    `y [N]` and each of `extras` `[N, ...]` lie on the device of the features; for images on the CPU.
+    """
+
+    source: Source
+    rows: torch.Tensor
+    y: torch.Tensor
+    extras: tuple[torch.Tensor, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def columns(self) -> Columns:
+        """Everything but the samples themselves."""
+        return [self.rows, self.y, *self.extras]
+
+
+def resolve(dataset: Any) -> Rows | None:
+    """What an Avalanche dataset holds; None where that is not rows of one source."""
+    if not isinstance(dataset, AvalancheDataset) or len(dataset) == 0:
+        return None
+    found = _Leaves(dataset._flat_data._transform_groups.current_group)
+    columns = found.below(dataset._flat_data, ())
+    if columns is None or found.source is None:
+        return None
+    device = found.source.device if isinstance(found.source, torch.Tensor) else torch.device("cpu")
+    shown = [attribute for attribute in dataset._data_attributes.values() if attribute.use_in_getitem]
+    rows, y, *extras = (column.to(device) for column in (*columns, *(_values(attribute.data) for attribute in shown)))
+    return Rows(found.source, rows, y, tuple(extras))
+
+
+class _Leaves:
+    """What is found at the leaves of a tree of datasets, with the transforms of `group`."""
+
+    def __init__(self, group: str) -> None:
+        self.group = group
+        self.source: Source | None = None
+
+    def below(self, node: Any, transforms: tuple[Any, ...]) -> Columns | None:
+        """[rows, y] of all samples below `node` in order, to which `transforms` are applied; None if it has others."""
+        if isinstance(node, FeatureSamples | CachedImages):
+            return [node.rows, node.labels] if self._is_of_one_source(node, transforms) else None
+        if not isinstance(node, FlatData):
+            return None
+        for kind in ("_transform_groups", "_frozen_transform_groups"):  # which some nodes do not have
+            applied = _of_x(getattr(node, kind)[self.group]) if hasattr(node, kind) else ()
+            if applied is None:
+                return None
+            transforms = (*applied, *transforms)
+        parts = [self.below(child, transforms) for child in node._datasets]
+        there = [part for part in parts if part is not None]
+        if not there or len(there) < len(parts):
+            return None
+        return [_select(joined(columns), node._indices) for columns in zip(*there, strict=True)]
+
+    def _is_of_one_source(self, leaf: FeatureSamples | CachedImages, transforms: tuple[Any, ...]) -> bool:
+        source: Any = None
+        if isinstance(leaf, FeatureSamples):
+            source = leaf.x if not transforms else None
+        elif len(transforms) == 1 and isinstance(transforms[0], CachedTransform):
+            source = transforms[0]
+        if self.source is None:
+            self.source = source
+        return source is not None and source is self.source
+
+
+def _of_x(transform: Any) -> tuple[Any, ...] | None:
+    """The transforms of a sample's first part; None if there are any of other parts, or of all at once."""
+    if transform is None:
+        return ()
+    if not isinstance(transform, TupleTransform):
+        return None
+    first, *others = transform.transforms
+    return None if any(other is not None for other in others) else () if first is None else (first,)
+
+
+def joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """`parts` one after another; one alone as it is."""
+    return torch.cat(list(parts)) if len(parts) > 1 else parts[0]
+
+
+def _select(values: torch.Tensor, indices: Any) -> torch.Tensor:
+    if indices is None:
+        return values
+    if isinstance(indices, LazyRange):
+        first = indices._start + indices._offset
+        return values[first : first + len(indices)]
+    if isinstance(indices, LazyIndices):
+        indices._to_eager()
+        indices = indices._eager_list
+    return values[torch.as_tensor(indices, dtype=torch.int64)]
+
+
+def _values(node: Any) -> torch.Tensor:
+    """What default_collate makes of all values [N] of an attribute: task labels, or stored scores."""
+    if isinstance(node, ConstantSequence):
+        return torch.full((len(node),), node[0])
+    if isinstance(node, DataAttribute):
+        return _values(node.data)
+    if isinstance(node, FlatData):
+        return _select(joined([_values(child) for child in node._datasets if len(child)]), node._indices)
+    collated: torch.Tensor = default_collate(list(node))
+    return collated
