@@ -12,6 +12,7 @@ from clearctl.strategies.batch import BatchRecord
 from clearctl.strategies.evaluator import Evaluator
 from clearctl.strategies.hooks import call_only_what_acts
 from clearctl.strategies.registry import STRATEGIES
+from clearctl.strategies.replay import KnownPosition
 from clearctl.strategies.schedule import SchedulerPlugin
 
 
@@ -51,7 +52,7 @@ def build_strategy(
     strategy = factory(
         model=model,
         device=device,
-        plugins=[record, *plugins, *([scheduler] if scheduler is not None else [])],
+        plugins=[record, *plugins, *([scheduler] if scheduler is not None else []), KnownPosition()],
         evaluator=Evaluator(record, metrics, loggers),
         **given,
     )
@@ -77,18 +78,16 @@ def check_against_stream(section: Mapping[str, Any], num_buckets: int) -> list[t
     faults = []
     entries = [("", section), *((f"plugins.{i}.", entry) for i, entry in enumerate(section.get("plugins") or []))]
     for place, entry in entries:
-        alpha = entry.get("alpha")
+        alpha, sample_size = entry.get("alpha"), entry.get("sample_size", 64)
         if entry["type"] in ("LwF", "LwFPlugin") and isinstance(alpha, list | tuple) and len(alpha) < num_buckets:
             faults.append(
                 (f"{place}alpha", f"{len(alpha)} values for {num_buckets} buckets: give one for each, from the first")
             )
+        if entry["type"] in ("AGEM", "AGEMPlugin") and not entry.get("reservoir") and sample_size < num_buckets:
+            text = f"{sample_size} samples of {num_buckets} buckets: it takes the same number of each"
+            faults.append((f"{place}sample_size", text))
     name = section["type"]
-    sample_size = section.get("sample_size", 64)
-    if name == "AGEM" and not section.get("reservoir") and sample_size < num_buckets:
-        faults.append(
-            ("sample_size", f"{sample_size} samples of {num_buckets} buckets: it takes the same number of each")
-        )
-    if name in ("DER", "ER_ACE"):
+    if name in ("DER", "ER_ACE", "FeatureReplay"):
         size = section.get("mem_size", 200)
         batch = section.get("batch_size_mem")
         if batch is None:

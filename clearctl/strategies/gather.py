@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from avalanche.benchmarks.utils import AvalancheDataset
 from avalanche.benchmarks.utils.data_loader import MultiDatasetDataLoader, SingleDatasetDataLoader
-from avalanche.training.plugins import AGEMPlugin, SupervisedPlugin
-from torch.utils.data import DataLoader, default_collate
+from avalanche.training.plugins import SupervisedPlugin
+from torch.utils.data import ConcatDataset, DataLoader, default_collate
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.pixels import fresh
-from clearctl.strategies.rows import Columns, Rows, joined, resolve
+from clearctl.strategies.positions import Batch, Batches, Position, SideBySide
+from clearctl.strategies.rows import Columns, Rows, resolve
 
 ALIGNMENT_BYTES = 64  # of torch's allocations: a batch that starts elsewhere may be summed up in another order
 
@@ -34,92 +35,46 @@ class GatheringLoader:
         self.source = samples[0].source
         self.device = device
         self.shuffle = bool(loader.loader_kwargs.get("shuffle"))
-        self.drop_last = bool(loader.loader_kwargs.get("drop_last"))
 
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self) -> Iterator[list[torch.Tensor]]:
-        workers = self.loader.loader_kwargs.get("num_workers") or 0
-        if workers and isinstance(self.source, CachedTransform):
-            for pixels, *others in self._from_workers(self.source, workers):
-                yield [self._finish(pixels), *others]
-            return
-        torch.empty((), dtype=torch.int64).random_()  # a DataLoader draws the seed of its workers, even without any
+    def __iter__(self) -> Iterator[Batch]:
+        """An iterator that has a position, unless worker processes read ahead."""
+        columns = SideBySide([samples.columns for samples in self.samples], self.loader)
         if isinstance(self.source, CachedTransform):
-            for rows, *others in self._columns():
-                yield [self._finish(self.source.pixels(rows.tolist())), *others]
-        elif len(self.samples) == 1 and not self.shuffle and not self.loader.never_ending:
-            yield from _in_order(self.source, self.samples[0].rows, self._columns())
-        else:
-            for rows, *others in self._columns():
-                yield [_take(self.source, rows), *others]
+            workers = self.loader.loader_kwargs.get("num_workers") or 0
+            if workers:
+                return self._from_workers(self.source, columns, workers)
+            return Batches(columns, self._pixels)
+        if len(self.samples) == 1 and not self.shuffle and not self.loader.never_ending:
+            return _InOrder(columns, self.source, self.samples[0].rows)
+        return Batches(columns, self._taken)
+
+    def _taken(self, columns: Columns) -> Batch:
+        rows, *others = columns
+        assert isinstance(self.source, torch.Tensor)
+        return [_take(self.source, rows), *others]
+
+    def _pixels(self, columns: Columns) -> Batch:
+        rows, *others = columns
+        assert isinstance(self.source, CachedTransform)
+        return [self._finish(self.source.pixels(rows.tolist())), *others]
 
     def _finish(self, pixels: torch.Tensor) -> torch.Tensor:
         assert isinstance(self.source, CachedTransform)
         return self.source.finish(pixels.to(self.device, non_blocking=True))
 
-    def _from_workers(self, transform: CachedTransform, workers: int) -> Iterator[list[torch.Tensor]]:
+    def _from_workers(self, transform: CachedTransform, columns: SideBySide, workers: int) -> Iterator[Batch]:
         loader: Any = DataLoader(
             _Pixels(transform),  # type: ignore[arg-type]
-            batch_sampler=self._columns(),
+            batch_sampler=columns,
             num_workers=workers,
             collate_fn=_first,
             pin_memory=self.device.type == "cuda",
         )
-        return iter(loader)
-
-    def _columns(self) -> Iterator[Columns]:
-        """[rows, y, *extras] of each batch, the random numbers drawn when the batch is asked for."""
-        if len(self.samples) > 1 or self.loader.never_ending:
-            return self._side_by_side()
-        return self._once(0) if self._has_batches(0) else iter(())
-
-    def _has_batches(self, number: int) -> bool:
-        return len(self.samples[number]) >= (self.loader.batch_sizes[number] if self.drop_last else 1)
-
-    def _once(self, number: int) -> Iterator[Columns]:
-        """Batches of one dataset, once through, in the order of torch's RandomSampler or SequentialSampler."""
-        samples, size = self.samples[number], self.loader.batch_sizes[number]
-        columns = samples.columns
-        if self.shuffle:
-            generator = torch.Generator()
-            generator.manual_seed(int(torch.empty((), dtype=torch.int64).random_().item()))
-            order = torch.randperm(len(samples), generator=generator).to(samples.rows.device)
-            columns = [column[order] for column in columns]
-        for batch in zip(*(torch.split(column, size) for column in columns), strict=True):
-            if self.drop_last and len(batch[0]) < size:
-                return
-            yield list(batch)
-
-    def _side_by_side(self) -> Iterator[Columns]:
-        """A batch of each dataset side by side, until the one that ends the epoch is through.
-
-        The others start again or stay away from then on, as Avalanche's MultiDatasetSampler has it.
-        """
-        loader, count = self.loader, len(self.samples)
-        last = -1 if loader.never_ending else loader.termination_dataset
-        turns = [last, *(n for n in range(count) if n != last)] if last >= 0 else list(range(count))
-        passes: list[Iterator[Columns] | None] = [
-            self._once(number) if self._has_batches(number) else None for number in range(count)
-        ]
-        while last < 0 or passes[last] is not None:
-            taken: list[Columns | None] = [None] * count
-            for number in turns:
-                current = passes[number]
-                if current is None:
-                    continue
-                batch = next(current, None)
-                if batch is None and number == last:
-                    return
-                if batch is None and loader.oversample_small_datasets:
-                    passes[number] = again = self._once(number)
-                    batch = next(again, None)
-                if batch is None:
-                    passes[number] = None
-                taken[number] = batch
-            there = [batch for batch in taken if batch is not None]
-            yield [joined(parts) for parts in zip(*there, strict=True)]
+        for pixels, *others in loader:
+            yield [self._finish(pixels), *others]
 
 
 def _take(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -129,27 +84,49 @@ def _take(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     return torch.index_select(x, 0, rows, out=fresh((len(rows), *x.shape[1:]), x.dtype))
 
 
-def _in_order(x: torch.Tensor, rows: torch.Tensor, batches: Iterator[Columns]) -> Iterator[list[torch.Tensor]]:
-    """`batches` of the samples `rows` in their own order; rows that lie one after another as views of the matrix.
+class _InOrder(Batches):
+    """The samples `rows` of `x` in their own order; rows that lie one after another as views of the matrix.
 
     A network that writes into its input (an in-place activation at the front) would write into the matrix: it shows
     on the first batch, which is a copy, and then all are copies.
     """
-    row_bytes = x.stride(0) * x.element_size()
-    first = int(rows[0])
-    views = bool((rows.diff() == 1).all())
-    start = 0
-    for wanted, *others in batches:
-        end = start + len(wanted)
-        aligned = (first + start) * row_bytes % ALIGNMENT_BYTES == 0
-        own = start == 0 or not views or not aligned
-        batch = _take(x, wanted) if own else x[first + start : first + end]
-        version = batch._version
-        yield [batch, *(column.clone() for column in others)]
-        if batch._version != version:
-            assert own, "a batch of the features' own matrix was written into"
-            views = False
-        start = end
+
+    def __init__(self, columns: SideBySide, x: torch.Tensor, rows: torch.Tensor) -> None:
+        super().__init__(columns, lambda batch: batch)
+        self.x = x
+        self.row_bytes = x.stride(0) * x.element_size()
+        self.first = int(rows[0])
+        self.views = bool((rows.diff() == 1).all())
+        self._given: tuple[torch.Tensor, int, bool] | None = None  # a batch, its version, whether it is a copy
+
+    def __next__(self) -> Batch:
+        self._see_whether_written()
+        start = self.first + self.columns.passes[0].taken * self.columns.passes[0].batch_size
+        rows, *others = super().__next__()
+        aligned = start * self.row_bytes % ALIGNMENT_BYTES == 0
+        own = start == self.first or not self.views or not aligned
+        batch = _take(self.x, rows) if own else self.x[start : start + len(rows)]
+        self._given = batch, batch._version, own
+        return [batch, *(column.clone() for column in others)]
+
+    def _see_whether_written(self) -> None:
+        """Into the latest batch, which has been used by now."""
+        if self._given is not None:
+            batch, version, own = self._given
+            if batch._version != version:
+                assert own, "a batch of the features' own matrix was written into"
+                self.views = False
+            self._given = None
+
+    def position(self) -> Position:
+        """Where it stands, and whether there may be `views`."""
+        self._see_whether_written()
+        return {"views": self.views, **super().position()}
+
+    def go_to(self, position: Position) -> None:
+        """Let the next batch be the one that would have followed where `position` was taken."""
+        super().go_to(position)
+        self.views, self._given = position["views"], None
 
 
 class _Pixels:
@@ -169,16 +146,55 @@ def _first(batches: list[list[torch.Tensor]]) -> list[torch.Tensor]:
 
 def gathering(loader: Any, device: torch.device) -> Any:
     """`loader` of Avalanche with its batches gathered, where its samples are rows; else `loader` itself."""
-    if not isinstance(loader, MultiDatasetDataLoader) or loader.distributed_sampling:
+    if not _is_known(loader):
         return loader
-    known = {"num_workers", "shuffle", "pin_memory", "drop_last", "persistent_workers", "collate_fn", "batch_size"}
-    arguments = {name for name, value in loader.loader_kwargs.items() if value is not None}
     samples = [resolve(dataset) for dataset in loader.datasets]
     found = [part for part in samples if part is not None]
     alike = len({id(part.source) for part in found}) == 1
-    if len(found) < len(samples) or not alike or not arguments <= known:
+    if len(found) < len(samples) or not alike:
         return loader
     return GatheringLoader(loader, found, device)
+
+
+def _is_known(loader: Any) -> bool:
+    """Whether `loader` is one of Avalanche's, with no arguments but those whose meaning is known here."""
+    if not isinstance(loader, MultiDatasetDataLoader) or loader.distributed_sampling:
+        return False
+    known = {"num_workers", "shuffle", "pin_memory", "drop_last", "persistent_workers", "collate_fn", "batch_size"}
+    return {name for name, value in loader.loader_kwargs.items() if value is not None} <= known
+
+
+class CollatingLoader:
+    """The batches of one of Avalanche's loaders, collated sample by sample in this process, as torch does it."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+        self.samples: ConcatDataset[Any] = ConcatDataset(loader.datasets)
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Batches:
+        """An iterator that has a position."""
+        numbers = torch.split(torch.arange(len(self.samples)), [len(dataset) for dataset in self.loader.datasets])
+        return Batches(SideBySide([[part] for part in numbers], self.loader), self._collated)
+
+    def _collated(self, columns: Columns) -> Batch:
+        batch: Batch = self.loader.loader_kwargs["collate_fn"]([self.samples[i] for i in columns[0].tolist()])
+        return batch
+
+
+def collating(loader: Any) -> Any:
+    """`loader` of Avalanche with iterators that have a position; itself where worker processes fill it, or unknown."""
+    if not _is_known(loader) or loader.loader_kwargs.get("num_workers"):
+        return loader
+    return CollatingLoader(loader)
+
+
+def positioned(loader: Any, device: torch.device) -> Any:
+    """`loader` of Avalanche, without worker processes, with iterators that have a position; gathering where it can."""
+    found = gathering(loader, device)
+    return collating(loader) if found is loader else found
 
 
 def in_order(dataset: Any, batch_size: int, workers: int, device: torch.device) -> Any:
@@ -196,13 +212,6 @@ class GatherBatches(SupervisedPlugin):
         super().__init__()
         self.say: Callable[[str], None] | None = say
         _install()
-
-    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """A-GEM draws from an endless loader of its own."""
-        for plugin in strategy.plugins:
-            if isinstance(plugin, AGEMPlugin) and isinstance(plugin.buffer_dataloader, MultiDatasetDataLoader):
-                plugin.buffer_dataloader = self._gathering(plugin.buffer_dataloader, strategy)
-                plugin.buffer_dliter = iter(plugin.buffer_dataloader)
 
     def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """The loader that is learned from."""

@@ -3,11 +3,12 @@
 from typing import Any
 
 import torch
+from avalanche.benchmarks.utils.data_loader import GroupBalancedInfiniteDataLoader
 from avalanche.training.plugins import AGEMPlugin as AvalancheAGEMPlugin
 from avalanche.training.plugins import GDumbPlugin as AvalancheGDumbPlugin
 from avalanche.training.storage_policy import ExemplarsBuffer, ReservoirSamplingBuffer
 
-from clearctl.strategies.gather import collated
+from clearctl.strategies.gather import collated, positioned
 
 
 def memory_size(mem_size: int | None, buffer: ExemplarsBuffer | None, default: int = 200) -> int:
@@ -25,6 +26,9 @@ class AGEMPlugin(AvalancheAGEMPlugin):
 
     With `reservoir` the memory is one reservoir of `patterns_per_experience` samples in all, or the given `buffer`,
     and each step's reference gradient is that of `sample_size` of its samples, drawn anew.
+
+    Avalanche begins to read its memories when it has filled them; here it begins with the next bucket, in this process,
+    so that there is nothing half read between buckets, and within one it is known how far the reading is.
     """
 
     def __init__(
@@ -39,14 +43,22 @@ class AGEMPlugin(AvalancheAGEMPlugin):
         if buffer is None and patterns_per_experience is None:
             raise ValueError("the size of the memory is missing, such as patterns_per_exp=256")
         super().__init__(patterns_per_experience or 0, sample_size)
+        self.buffer_dliter: Any = None
         self.memory = buffer
         if reservoir and buffer is None:
             self.memory = ReservoirSamplingBuffer(self.patterns_per_experience)
 
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Begin to read the memories, for ever and side by side."""
+        if self.memory is None and self.buffers:
+            loader = GroupBalancedInfiniteDataLoader(self.buffers, batch_size=self.sample_size // len(self.buffers))
+            self.buffer_dliter = iter(positioned(loader, strategy.device))
+
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Take the bucket's samples into the memory."""
         if self.memory is None:
-            super().after_training_exp(strategy, **kwargs)
+            self.update_memory(strategy.experience.dataset)
+            self.buffer_dataloader = self.buffer_dliter = None
             return
         self.memory.update(strategy)
         self.buffers = [self.memory.buffer]  # where the base class looks whether there is any memory yet

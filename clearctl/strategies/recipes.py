@@ -19,6 +19,7 @@ from clearctl.config.registry import parameters
 from clearctl.strategies.bic import BiCPlugin
 from clearctl.strategies.head import Embedding, last_layer
 from clearctl.strategies.memory import AGEMPlugin, GDumbPlugin, memory_size
+from clearctl.strategies.replay import MIR, FeatureReplay
 from clearctl.strategies.scratch import FromScratchTrainingPlugin
 from clearctl.strategies.synaptic import SynapticIntelligencePlugin
 
@@ -139,8 +140,8 @@ RECIPES: dict[str, Callable[..., Any]] = {
     "FromScratchTraining": WithPlugin(FromScratchTrainingPlugin),
     "SynapticIntelligence": WithPlugin(SynapticIntelligencePlugin),
     "CWRStar": Filled(supervised.CWRStar, optional={"cwr_layer_name": _layer_name}, hidden={}),
-    "MIR": Filled(supervised.MIR, optional={}, hidden={"criterion": _loss_by_sample}),
+    "MIR": Filled(MIR, optional={}, hidden={"criterion": _loss_by_sample}),
     "FeatureReplay": Filled(
-        supervised.FeatureReplay, optional={}, hidden={"model": Split, "last_layer_name": lambda model: "classifier"}
+        FeatureReplay, optional={}, hidden={"model": Split, "last_layer_name": lambda model: "classifier"}
     ),
 }

@@ -71,10 +71,11 @@ def _strategies() -> dict[str, Factory]:
     from clearctl.strategies.closed_form import Prototype, StreamingLDA
     from clearctl.strategies.icarl import ICaRL
     from clearctl.strategies.recipes import RECIPES
+    from clearctl.strategies.replay import DER, ER_ACE
 
     found = {name: value for name, value in vars(supervised).items() if inspect.isclass(value)}
     avalanche = {name: cls for name, cls in found.items() if issubclass(cls, BaseSGDTemplate)}
-    own = {cls.__name__: cls for cls in (ICaRL, Prototype, StreamingLDA)}
+    own = {cls.__name__: cls for cls in (DER, ER_ACE, ICaRL, Prototype, StreamingLDA)}
     return {**avalanche, **RECIPES, **own}
 
 
@@ -84,13 +85,14 @@ def _plugins() -> dict[str, Factory]:
 
     from clearctl.strategies.bic import BiCPlugin
     from clearctl.strategies.memory import AGEMPlugin, GDumbPlugin
+    from clearctl.strategies.replay import RARPlugin
     from clearctl.strategies.restore import RestoreBestEpoch
     from clearctl.strategies.scratch import FromScratchTrainingPlugin
     from clearctl.strategies.synaptic import SynapticIntelligencePlugin
 
     found = {name: value for name, value in vars(plugins).items() if inspect.isclass(value)}
     avalanche = {name: cls for name, cls in found.items() if issubclass(cls, BasePlugin)}
-    mended = (AGEMPlugin, BiCPlugin, FromScratchTrainingPlugin, GDumbPlugin, SynapticIntelligencePlugin)
+    mended = (AGEMPlugin, BiCPlugin, FromScratchTrainingPlugin, GDumbPlugin, RARPlugin, SynapticIntelligencePlugin)
     own = (*mended, RestoreBestEpoch)
     return {**avalanche, **{cls.__name__: cls for cls in own}}
 

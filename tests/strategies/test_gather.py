@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from avalanche.benchmarks.utils.data_loader import (
     SingleDatasetDataLoader,
     TaskBalancedDataLoader,
 )
-from avalanche.training.plugins import EvaluationPlugin
+from avalanche.training import supervised
+from avalanche.training.plugins import AGEMPlugin, EvaluationPlugin, RARPlugin
 from blobs import BUCKETS, DIM, PER_BUCKET
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,6 +31,10 @@ from clearctl.data.stream import Bucket, Stream
 from clearctl.progress import Event, Message
 from clearctl.strategies.benchmark import build_benchmark
 from clearctl.strategies.gather import GatherBatches, GatheringLoader, collated, gathering
+from clearctl.strategies.memory import AGEMPlugin as OurAGEMPlugin
+from clearctl.strategies.recipes import RECIPES
+from clearctl.strategies.registry import PLUGINS, STRATEGIES
+from clearctl.strategies.replay import KnownPosition
 from clearctl.strategies.rows import resolve
 
 pytest_plugins = ("blobs",)
@@ -37,7 +43,13 @@ OTHERS: dict[str, dict[str, Any]] = {
     "MER": {"mem_size": 20, "batch_size_mem": 4},
     "MIR": {"mem_size": 20, "subsample": 10, "batch_size_mem": 4, "loss": None},
     "FeatureReplay": {"mem_size": 20, "batch_size_mem": 4},
+    "RAR": {
+        "type": "Naive",
+        "plugins": [{"type": "RARPlugin", "batch_size_mem": 5, "mem_size": 17, "use_adversarial_replay": False}],
+    },
 }
+# Those that draw from a memory without end, and one that learns with a memory beside each batch.
+DRAWING = ("agem", "der", "er_ace", "MIR", "FeatureReplay", "RAR", "replay")
 CPU = torch.device("cpu")
 # FeatureReplay's memory holds outputs of the network, which are no rows; MER draws each step's samples one by one.
 SAMPLE_BY_SAMPLE = ("FeatureReplay", "MER")
@@ -45,9 +57,20 @@ SAMPLE_BY_SAMPLE = ("FeatureReplay", "MER")
 
 @pytest.fixture
 def plain_avalanche(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Takes back what GatherBatches once gave Avalanche's datasets, so that a reference knows nothing of it."""
+    """Lets the next run be of Avalanche's own classes, datasets and loaders, so that a reference knows no others."""
 
     def remove() -> None:
+        for name in ("DER", "ER_ACE"):
+            monkeypatch.setitem(STRATEGIES.classes, name, getattr(supervised, name))
+        for name in ("MIR", "FeatureReplay"):
+            recipe = replace(RECIPES[name], strategy=getattr(supervised, name))
+            monkeypatch.setitem(STRATEGIES.classes, name, recipe)
+        monkeypatch.setitem(PLUGINS.classes, "RARPlugin", RARPlugin)
+        monkeypatch.setattr(
+            "clearctl.strategies.recipes.AGEMPlugin",
+            lambda size, *others: OurAGEMPlugin(size, *others) if True in others else AGEMPlugin(size, others[0]),
+        )
+        monkeypatch.setattr(KnownPosition, "before_training_epoch", lambda self, strategy, **kwargs: None)
         if hasattr(AvalancheDataset, "__getitems__"):
             monkeypatch.delattr(AvalancheDataset, "__getitems__")
 
@@ -61,9 +84,12 @@ def strategy(name: str) -> tuple[str | None, dict[str, Any]]:
     return "naive", {"type": name, "optimizer": {"lr": 0.1}, **OTHERS[name]}
 
 
-@pytest.mark.parametrize("name", [*SMALL, *OTHERS])
+@pytest.mark.parametrize(
+    ("name", "loader"), [*((name, "resident") for name in (*SMALL, *OTHERS)), *((name, "workers") for name in DRAWING)]
+)
 def test_weights_and_matrix_are_those_of_avalanches_own_loop(
     name: str,
+    loader: str,
     write_config: Callable[..., Path],
     plain_avalanche: Callable[[], None],
     monkeypatch: pytest.MonkeyPatch,
@@ -90,7 +116,9 @@ def test_weights_and_matrix_are_those_of_avalanches_own_loop(
         if isinstance(event, Message):
             said.append(event.text)
 
-    gathered = train(config, device="cpu", overrides=["data.loader=resident", order], listener=listen)
+    if loader == "workers":  # but none of them: as images are read that are not stored
+        monkeypatch.setattr("clearctl.strategies.gather.resolve", lambda dataset: None)
+    gathered = train(config, device="cpu", overrides=[f"data.loader={loader}", order], listener=listen)
     assert gathered.matrix.tolist() == plain.matrix.tolist()
     for bucket in range(1, BUCKETS + 1):
         ours, theirs = (torch.load(rundir.checkpoint_file(r.run, bucket)) for r in (gathered, plain))
@@ -99,7 +127,7 @@ def test_weights_and_matrix_are_those_of_avalanches_own_loop(
             assert theirs[key].isfinite().all()
             assert torch.equal(ours[key], theirs[key]), (bucket, key)
     assert [text for text in said if "sample by sample" in text] == []
-    if name not in SAMPLE_BY_SAMPLE:
+    if name not in SAMPLE_BY_SAMPLE and loader == "resident":
         assert len(fetched) <= 2  # the probes of whether the model fits
 
 

@@ -130,7 +130,15 @@ def test_avalanches_buffers_hold_no_more_than_their_size(name: str, build: Calla
         (dict(type="AGEM", sample_size=3), {}),
         (dict(type="AGEM", sample_size=2), {"sample_size": "2 samples of 3 buckets: it takes the same number of each"}),
         (dict(type="AGEM", sample_size=2, reservoir=True), {}),
+        (
+            dict(type="Naive", plugins=[dict(type="AGEMPlugin", sample_size=2)]),
+            {"plugins.0.sample_size": "2 samples of 3 buckets: it takes the same number of each"},
+        ),
         (dict(type="DER", mem_size=200, train_mb_size=200), {}),
+        (
+            dict(type="FeatureReplay", mem_size=9),
+            {"mem_size": "9 is less than a batch of 10 from the memory, so that it would never replay"},
+        ),
         (
             dict(type="DER", train_mb_size=256),
             {"mem_size": "200 is less than a batch of 256 from the memory, so that it would never replay"},
