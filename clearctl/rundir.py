@@ -7,6 +7,7 @@ metrics.jsonl         one JSON object a line: each epoch, each tested bucket
 eval.json             {"train", "test", "clear_metrics", "gem_metrics"}
 accuracy_matrix.csv   R[i, j]: accuracy on bucket j after training on bucket i
 checkpoints/exp_<k>.pth   model weights after k buckets
+state/                what an exact resume needs, while the run is not finished
 """
 
 import csv
@@ -94,6 +95,26 @@ def checkpoints(run: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def csv_folder(run: Path) -> Path:
+    """What the CSVLogger writes."""
+    return run / "csv"
+
+
+def tensorboard_folder(run: Path) -> Path:
+    """What the TensorboardLogger writes."""
+    return run / "tensorboard"
+
+
+def state_folder(run: Path) -> Path:
+    """What an exact resume needs."""
+    return run / "state"
+
+
+def lock_file(run: Path) -> Path:
+    """Held by the process that works on the run."""
+    return run / ".lock"
+
+
 def is_run(folder: Path) -> bool:
     """Whether `folder` is a run folder."""
     return config_file(folder).is_file() and environment_file(folder).is_file()
@@ -116,6 +137,15 @@ def read_matrix(run: Path) -> tuple[Matrix, list[str]]:
         return np.array([[float(value) for value in row[1:]] for row in rows[1:]]), rows[0][1:]
     except (OSError, ValueError, IndexError) as error:
         raise RunError(f"{matrix_file(run)} cannot be read: {error}") from None
+
+
+def read_eval(run: Path) -> dict[str, Any]:
+    """What eval.json holds. Raises RunError if it cannot be read."""
+    try:
+        found: dict[str, Any] = json.loads(eval_file(run).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{eval_file(run)} cannot be read: {error}") from None
+    return found
 
 
 def append_metrics(run: Path, record: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from clearctl import layout, rundir
+from clearctl import layout
 from clearctl.config.check import require
 from clearctl.config.load import Config, load
 from clearctl.config.registry import parameters
@@ -17,6 +17,7 @@ from clearctl.engine.accelerate import accelerate
 from clearctl.engine.calls import building, call, fault
 from clearctl.engine.catalogue import CATALOGUE
 from clearctl.engine.checkpoint import load_what_fits
+from clearctl.engine.reporting import build_loggers, build_metrics
 from clearctl.engine.samples import BuiltSamples, build_samples
 from clearctl.engine.transforms import build_transforms
 from clearctl.errors import ConfigError
@@ -161,11 +162,13 @@ def build_experiment(
     listener: Listener = ignore,
     on_epoch: OnEpoch | None = None,
     samples: BuiltSamples | None = None,
+    goes_on: bool = False,
+    wandb_id: str | None = None,
 ) -> Experiment:
     """Strategy and benchmark. Without a `run` folder there are no metrics and loggers but the accuracy itself.
 
     `listener` is told of the progress, and `on_epoch` of the end of each epoch, with its learning rate. `samples` are
-    those of `stream`, if they have been built before.
+    those of `stream`, if they have been built before. The loggers of a run that `goes_on` keep what is there.
     """
     section = dict(config.values["cl_strategy"])
     faults = check_against_stream(section, len(stream.buckets))
@@ -206,7 +209,7 @@ def build_experiment(
         watching.append(GatherBatches(lambda text: listener(Message(text, warning=True))))
     if device.type == "cuda":
         watching.append(Prefetching())
-    loggers = build_loggers(config, run) if run else []
+    loggers = build_loggers(config, run, goes_on=goes_on, wandb_id=wandb_id) if run else []
     with building(config, "cl_strategy", section["type"]):
         strategy = build_strategy(
             section.pop("type"),
@@ -280,28 +283,3 @@ def build_schedule(config: Config, entry: Mapping[str, Any], optimizer: Any) -> 
 
     with building(config, key, entry["type"]):
         return SchedulerPlugin(build(key, entry), **own)
-
-
-def build_metrics(config: Config) -> list[Any]:
-    """Avalanche's metric plugins."""
-    entries = config.values.get("metrics") or []
-    return [call(config, f"metrics.{index}", CATALOGUE.metrics, entry) for index, entry in enumerate(entries)]
-
-
-def build_loggers(config: Config, run: Path) -> list[Any]:
-    """The loggers, writing into the `run` folder where the config names no other place."""
-    built = []
-    for index, entry in enumerate(config.values.get("loggers") or []):
-        filled: dict[str, Any] = {}
-        if entry["type"] == "TextLogger" and not entry.get("file"):
-            filled["file"] = str(rundir.log_file(run))
-        elif entry["type"] == "CSVLogger" and not entry.get("log_folder"):
-            filled["log_folder"] = str(run / "csv")
-        elif entry["type"] == "TensorboardLogger" and not entry.get("tb_log_dir"):
-            filled["tb_log_dir"] = str(run / "tensorboard")
-        elif entry["type"] == "WandBLogger":
-            filled["config"] = config.values
-            filled["dir"] = entry.get("dir") or str(run)
-        given = {name: value for name, value in entry.items() if name not in filled}
-        built.append(call(config, f"loggers.{index}", CATALOGUE.loggers, given, **filled))
-    return built

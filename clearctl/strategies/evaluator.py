@@ -58,6 +58,7 @@ class Evaluator(EvaluationPlugin):
     """
 
     metrics: list[Any]
+    loggers: Any
     _metric_values: list[Any]
 
     # Avalanche's catches every callback here, for each access of an attribute anew.
@@ -117,14 +118,23 @@ class Evaluator(EvaluationPlugin):
         self._call(metrics, event, strategy)
 
     def _call(self, metrics: list[Any], event: str, strategy: Any, **kwargs: Any) -> None:
-        """Call those metrics that act at an event, and the loggers, as Avalanche does."""
+        """Call those metrics that act at an event, and the loggers, as Avalanche does.
+
+        What metrics give in a step waits for those that come later, so that no logger sees x fall.
+        """
+        waits = event in STEP_EVENTS and bool(self._learning.metrics or self._testing.metrics)
         if event not in STEP_EVENTS:
             self._catch_up()
         everything, self.metrics = self.metrics, metrics
+        loggers, values = self.loggers, self._metric_values
+        if waits:
+            self.loggers = []
         try:
             self._update_metrics_and_loggers(strategy, event)
         finally:
-            self.metrics = everything
+            self.metrics, self.loggers = everything, loggers
+            if waits:
+                self._metric_values = values
 
     def _follow(self, strategy: Any) -> None:
         """In the middle of an epoch or a bucket."""
@@ -143,6 +153,7 @@ class Evaluator(EvaluationPlugin):
                     self._update(phase, batches[number], phase.x + number)
             phase.done = len(batches)
         if self._metric_values:
+            self._metric_values.sort(key=lambda value: value.x_plot)
             for logger in self.loggers:
                 logger.log_metrics(self._metric_values)
             self._metric_values = []

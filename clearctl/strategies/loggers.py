@@ -1,14 +1,54 @@
-"""Avalanche's loggers, as a config names them, mended where they break or would draw through clearctl's progress."""
+"""Avalanche's loggers, as a config names them, mended where they break or would draw through clearctl's progress.
+
+Those that write files only ever append to them, so that a run which was killed can go on. Such a logger has
+`files()`, those that are there now, and `flush()`, after which they hold all that was logged; a run that goes on cuts
+them back to where its state was taken (`cut_back`) and logs the rest again. Its attributes are plain values that a
+state can hold, and none of them says where a file is: a run folder may be moved.
+"""
 
 import os
 import sys
+import time
 import uuid
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import wandb
+from avalanche.evaluation.metric_results import AlternativeValues
+from avalanche.logging import BaseLogger
+from avalanche.logging import CSVLogger as AvalancheCSVLogger
+from avalanche.logging import TensorboardLogger as AvalancheTensorboardLogger
 from avalanche.logging import TextLogger as AvalancheTextLogger
 from avalanche.logging import WandBLogger as AvalancheWandBLogger
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from clearctl.errors import RunError
+
+
+def cut_back(sizes: Mapping[str, int], files: Iterable[Path]) -> None:
+    """Cut append-only files back to `sizes`, {absolute path: bytes}, and delete those of `files` that it does not list.
+
+    A logger may have the former open. Only files inside the run folder are to be given: to others other runs may write
+    as well. Raises RunError, and changes nothing, where one is missing or shorter than that.
+    """
+    for name, size in sizes.items():
+        found = Path(name).stat().st_size if Path(name).is_file() else None
+        if found is None or found < size:
+            raise RunError(
+                f"{name} {'is missing' if found is None else f'has {found} bytes'}, but had {size} bytes when the state"
+                " was saved\nthis state cannot be gone on from"
+            )
+    try:
+        for name, size in sizes.items():
+            os.truncate(name, size)
+        for file in files:
+            if str(file) not in sizes:
+                file.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"{error.filename} cannot be cut back: {error.strerror}") from None
 
 
 class TextLogger(AvalancheTextLogger):
@@ -16,8 +56,25 @@ class TextLogger(AvalancheTextLogger):
 
     def __init__(self, file: str | None = None) -> None:
         assert file is not None, "the builder fills in the run folder's log.txt"
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-        super().__init__(file=open(file, "a", buffering=1, encoding="utf-8"))  # noqa: SIM115 closed by close()
+        path = Path(file).absolute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(file=path.open("a", buffering=1, encoding="utf-8"))
+
+    def _val_to_str(self, m_val: Any) -> str:
+        """A value as text; of one in several forms the numbers, where Avalanche's writes its address in memory."""
+        if isinstance(m_val, AlternativeValues):
+            m_val = m_val.best_supported_value(torch.Tensor, float, int)
+            return "a figure" if m_val is None else self._val_to_str(m_val)
+        text: str = super()._val_to_str(m_val)
+        return text
+
+    def files(self) -> list[Path]:
+        """The text file."""
+        return [Path(self.file.name)]
+
+    def flush(self) -> None:
+        """Bring all that was logged into the file."""
+        self.file.flush()
 
     def close(self) -> None:
         """Close the file."""
@@ -41,12 +98,113 @@ class InteractiveLogger(AvalancheTextLogger):
         super().__init__(file=_CurrentStderr())
 
 
+_TRAINING_COLUMNS = "training_exp,epoch,training_accuracy,val_accuracy,training_loss,val_loss"
+_EVAL_COLUMNS = "eval_exp,training_exp,eval_accuracy,eval_loss,forgetting"
+
+
+class CSVLogger(AvalancheCSVLogger):
+    """Avalanche's CSV logger: training_results.csv and eval_results.csv in `log_folder`, new unless it `goes_on`."""
+
+    def __init__(self, log_folder: str | None = None, goes_on: bool = False) -> None:
+        BaseLogger.__init__(self)  # Avalanche's own would open its files with "w"
+        folder = Path(log_folder or "csvlogs").absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.training_file = _table(folder / "training_results.csv", _TRAINING_COLUMNS, goes_on)
+        self.eval_file = _table(folder / "eval_results.csv", _EVAL_COLUMNS, goes_on)
+        self.training_exp_id: int | None = None
+        self.in_train_phase: bool | None = None
+        self.val_acc, self.val_loss = 0, 0
+
+    def files(self) -> list[Path]:
+        """The two tables."""
+        return [Path(self.training_file.name), Path(self.eval_file.name)]
+
+    def flush(self) -> None:
+        """Bring all that was logged into the files."""
+        self.training_file.flush()
+        self.eval_file.flush()
+
+
+def _table(path: Path, columns: str, goes_on: bool) -> Any:
+    """The file, open for appending, with the line of its columns."""
+    if not goes_on:
+        path.unlink(missing_ok=True)
+    file = path.open("a")
+    if file.tell() == 0:
+        print(columns, file=file, flush=True)
+    return file
+
+
+class TensorboardLogger(AvalancheTensorboardLogger):
+    """Avalanche's TensorBoard logger, with one event file for a run however often it was killed.
+
+    TensorBoard begins a new file for each process, and what several hold of one step shows several times. Here a run
+    that `goes_on` appends to the last event file of `tb_log_dir`, which then should be the run's own; a TensorBoard
+    that follows the run meanwhile shows every step once, too. Folders of s3:// and gs:// are TensorBoard's to write.
+    """
+
+    def __init__(self, tb_log_dir: str = "./tb_data", filename_suffix: str = "", goes_on: bool = False) -> None:
+        is_local = not tb_log_dir.startswith(("s3://", "gs://"))
+        before = _event_files(Path(tb_log_dir)) if goes_on and is_local else []
+        super().__init__(str(Path(tb_log_dir).absolute()) if is_local else tb_log_dir, filename_suffix)
+        if is_local:
+            events = self.writer.file_writer.event_writer
+            events.close()
+            new = Path(events._file_name)
+            if before:
+                new.unlink()
+            self.writer.file_writer.event_writer = _EventFile(before[-1] if before else new)
+
+    def files(self) -> list[Path]:
+        """All event files of the folder. A run that goes on deletes those that its state does not list."""
+        folder = str(self.writer.log_dir)
+        return [] if folder.startswith(("s3://", "gs://")) else _event_files(Path(folder))
+
+    def flush(self) -> None:
+        """Bring all that was logged into the event file."""
+        self.writer.flush()
+
+    def close(self) -> None:
+        """Close the event file."""
+        self.writer.close()
+
+
+def _event_files(folder: Path) -> list[Path]:
+    return sorted(folder.absolute().glob("*tfevents*"))
+
+
+class _EventFile:
+    """What SummaryWriter asks of tensorboard's EventFileWriter; it appends to `path`, without a queue and a thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._records = RecordWriter(path.open("ab"))
+        if path.stat().st_size == 0:
+            self.add_event(Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def add_event(self, event: Event) -> None:
+        self._records.write(event.SerializeToString())
+        self._records.flush()
+
+    def flush(self) -> None:
+        self._records.flush()
+
+    def close(self) -> None:
+        self._records.close()
+
+
 class WandBLogger(AvalancheWandBLogger):
     """Avalanche's W&B logger, made to work with today's wandb.
 
     - It names `wandb.viz.CustomChart`, which has moved to `wandb.plot`, and `wandb.util.generate_id`, which is gone.
     - Without a login it works offline instead of asking on the terminal; `offline_reason` then says why.
+    - `run_id` is the W&B run's: `params["id"]`, else $WANDB_RUN_ID, else the one given, else a new one.
+    - It can go on with a run: `goes_on` takes the given `run_id` before all others. W&B ignores what is logged for a
+      step it has, so only later steps are logged. Offline the rest of the run lies in a second folder, with the same id
+      and from the step on that the state was taken at.
     """
+
+    wandb: Any
+    step: int
 
     def __init__(
         self,
@@ -57,9 +215,15 @@ class WandBLogger(AvalancheWandBLogger):
         dir: str | None = None,
         config: dict[str, Any] | None = None,
         params: dict[str, Any] | None = None,
+        run_id: str | None = None,
+        goes_on: bool = False,
     ) -> None:
-        params = {"settings": wandb.Settings(silent=True, console="off"), **(params or {})}
-        params.setdefault("id", os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8])
+        params = {"settings": _settings(), **(params or {})}
+        if goes_on:
+            params["resume"] = "allow"
+        if goes_on and run_id:
+            params["id"] = run_id
+        params.setdefault("id", os.environ.get("WANDB_RUN_ID") or run_id or uuid.uuid4().hex[:8])
         self.offline_reason: str | None = None
         if "mode" not in params and not os.environ.get("WANDB_MODE") and not _logged_in():
             params["mode"] = "offline"
@@ -73,6 +237,8 @@ class WandBLogger(AvalancheWandBLogger):
             config=config,
             params=params,
         )
+        self.run_id: str = self.wandb.run.id
+        self.config = self.params = self.init_kwargs = self.dir = None  # used up, and nothing for a state to hold
 
     def import_wandb(self) -> None:
         """Give the base class a wandb that has the name it looks for."""
@@ -80,17 +246,36 @@ class WandBLogger(AvalancheWandBLogger):
             setattr(wandb, "viz", wandb.plot)  # noqa: B010 a name that wandb's types do not know
         self.wandb = wandb
 
+    def log_single_metric(self, name: str, value: Any, x_plot: int) -> None:
+        """Log a value at step `x_plot`, but never at one before the step of the last value."""
+        first = self.wandb.run.starting_step  # of this process: W&B has those before
+        if x_plot >= first - 1:  # the last of them may have been logged in part
+            x_plot = max(x_plot, first, self.step)
+            super().log_single_metric(name, value, x_plot)
+        self.step = x_plot
+
+    def after_training_exp(self, strategy: Any, metric_values: list[Any], **kwargs: Any) -> None:
+        """Count the trained buckets."""
+        self.log_single_metric("TrainingExperience", self.exp_count, self.step)
+        self.exp_count += 1
+
     def log_summary(self, numbers: dict[str, float], matrix: Any, bucket_names: list[str]) -> None:
         """The CLEAR and GEM numbers, and the accuracy matrix [N, N] as a table, at the end of a run."""
         rows = [[name, *row] for name, row in zip(bucket_names, matrix.tolist(), strict=True)]
         table = wandb.Table(columns=["trained to bucket", *bucket_names], data=rows)
         if wandb.run is not None:
             wandb.run.summary.update(numbers)
-        wandb.log({"accuracy_matrix": table, **numbers})
+        wandb.log({"accuracy_matrix": table, **numbers})  # at W&B's own step, which no resumed run ignores
 
     def close(self) -> None:
         """End the W&B run."""
         wandb.finish()
+
+
+def _settings() -> Any:
+    """Nothing on the terminal; and what is logged is soon in the .wandb file, where no killed process loses it."""
+    flush = "x_transaction_log_flush_interval"  # 15 s, where wandb has it
+    return wandb.Settings(silent=True, console="off", **({flush: 1.0} if flush in wandb.Settings.model_fields else {}))
 
 
 def _logged_in() -> bool:

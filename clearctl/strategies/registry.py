@@ -123,12 +123,10 @@ def _metrics() -> dict[str, Factory]:
 
 
 def _loggers() -> dict[str, Factory]:
-    from avalanche.logging import CSVLogger, TensorboardLogger
-
     from clearctl.strategies import loggers
 
-    own = (loggers.TextLogger, loggers.InteractiveLogger, loggers.WandBLogger)
-    return {cls.__name__: cls for cls in (*own, CSVLogger, TensorboardLogger)}
+    names = ("TextLogger", "InteractiveLogger", "CSVLogger", "TensorboardLogger", "WandBLogger")
+    return {name: getattr(loggers, name) for name in names}
 
 
 STRATEGIES = Registry("strategy", _strategies, refused=REFUSED_STRATEGIES)

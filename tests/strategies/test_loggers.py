@@ -1,15 +1,44 @@
 """The loggers that a config may name."""
 
 import logging
+import os
+import signal
+import struct
+import subprocess
+import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import avalanche.logging
 import pytest
 import torch
+from avalanche.evaluation.metrics import accuracy_metrics, forgetting_metrics, loss_metrics, topk_acc_metrics
+from avalanche.training.supervised import Naive
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from test_gather import stream
+from torch import nn
 
+from clearctl.config.check import check
+from clearctl.config.load import load
+from clearctl.engine.catalogue import CATALOGUE
 from clearctl.engine.loop import train
+from clearctl.engine.reporting import build_loggers
+from clearctl.errors import RunError
 from clearctl.progress import Message
-from clearctl.strategies.loggers import InteractiveLogger, TextLogger, WandBLogger
+from clearctl.strategies import batch, evaluator
+from clearctl.strategies.batch import BatchRecord
+from clearctl.strategies.benchmark import build_benchmark
+from clearctl.strategies.evaluator import Evaluator
+from clearctl.strategies.loggers import (
+    CSVLogger,
+    InteractiveLogger,
+    TensorboardLogger,
+    TextLogger,
+    WandBLogger,
+    cut_back,
+)
 
 REASON = "W&B has no login here, so this run is kept offline; `wandb sync` uploads it later"
 
@@ -49,16 +78,15 @@ def test_wandb_run_is_kept_offline_in_the_run_folder(
         listener=told.append,
     )
     assert [event for event in told if isinstance(event, Message) and event.warning] == [Message(REASON, warning=True)]
-    (folder,) = (result.run / "wandb").glob("offline-run-*")
-    (log,) = folder.glob("run-*.wandb")
+    import wandb
+
+    assert wandb.run is None  # closed at the end of the run
+    (log,) = logs_of(result.run)
     content = log.read_bytes()
     for expected in (b"gem_bwt", b"forward_transfer", b"accuracy_matrix", b"Top1_Acc_Exp", b"LinearClsHead"):
         assert expected in content
     assert list((tmp_path / "cwd").iterdir()) == []
     assert capfd.readouterr().out == ""
-    import wandb
-
-    assert wandb.run is None  # closed at the end of the run
 
     plain = train(
         features_config,
@@ -90,6 +118,7 @@ def test_mode_that_the_user_chose_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("WANDB_MODE", "disabled")
     logger = WandBLogger(project_name="p", run_name="r", dir=str(tmp_path))
     assert logger.offline_reason is None
+    logger.log_single_metric("loss", 0.5, 1)
     logger.close()
     assert list(tmp_path.rglob("offline-run-*")) == []
     monkeypatch.delenv("WANDB_MODE")
@@ -182,3 +211,326 @@ def test_other_loggers_write_into_the_run_folder(
     )
     assert len(list(result.run.glob(pattern))) > 0
     assert list((tmp_path / "cwd").iterdir()) == []
+
+
+def naive(loggers: list[Any]) -> tuple[Any, Any]:
+    """A strategy from seed 0, with metrics of every kind, and its benchmark of two buckets."""
+    torch.manual_seed(0)
+    model, record = nn.Linear(8, 3), BatchRecord()
+    of_every_kind = dict(minibatch=True, epoch=True, experience=True, stream=True)
+    metrics = [
+        *accuracy_metrics(**of_every_kind),
+        *loss_metrics(**of_every_kind),
+        *forgetting_metrics(experience=True, stream=True),
+        *topk_acc_metrics(top_k=2, **of_every_kind),
+    ]
+    strategy = Naive(
+        model=model,
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+        train_mb_size=4,
+        eval_mb_size=5,
+        train_epochs=2,
+        plugins=[record],
+        evaluator=Evaluator(record, metrics, loggers),
+        eval_every=1,
+    )
+    return strategy, build_benchmark(stream([21, 13]), None, None)
+
+
+def learn(strategy: Any, benchmark: Any, bucket: int) -> None:
+    strategy.train(benchmark.train_stream[bucket], eval_streams=[benchmark.test_stream])
+    strategy.eval(benchmark.test_stream)
+
+
+def file_loggers(folder: Path, goes_on: bool = False) -> list[Any]:
+    return [
+        TextLogger(str(folder / "log.txt")),
+        CSVLogger(str(folder / "csv"), goes_on=goes_on),
+        TensorboardLogger(str(folder / "tensorboard"), goes_on=goes_on),
+    ]
+
+
+def files_of(loggers: list[Any]) -> list[Path]:
+    return [file for logger in loggers for file in logger.files()]
+
+
+def flushed_sizes(loggers: list[Any]) -> dict[str, int]:
+    for logger in loggers:
+        logger.flush()
+    return {str(file): file.stat().st_size for file in files_of(loggers)}
+
+
+def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard reads there: {tag: [(step, value)]}."""
+    reader = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    reader.Reload()
+    return {tag: [(event.step, event.value) for event in reader.Scalars(tag)] for tag in reader.Tags()["scalars"]}
+
+
+def test_loggers_go_on_after_a_kill_as_if_nothing_had_been(tmp_path: Path) -> None:
+    straight = file_loggers(tmp_path / "straight")
+    strategy, benchmark = naive(straight)
+    for bucket in (0, 1):
+        learn(strategy, benchmark, bucket)
+
+    killed = file_loggers(tmp_path / "killed")
+    strategy, benchmark = naive(killed)
+    learn(strategy, benchmark, 0)
+    sizes = flushed_sizes(killed)
+    learn(strategy, benchmark, 1)  # of which the state knows nothing
+    assert all(Path(name).stat().st_size > size for name, size in sizes.items())
+    (tmp_path / "killed/tensorboard/events.out.tfevents.9999999999.later").write_bytes(b"made after the state")
+    event_files = sorted((tmp_path / "killed/tensorboard").iterdir())
+
+    cut_back(sizes, [*files_of(killed), *event_files])
+    resumed = file_loggers(tmp_path / "killed", goes_on=True)
+    strategy, benchmark = naive(file_loggers(tmp_path / "elsewhere"))
+    learn(strategy, benchmark, 0)  # stands for what a state restores
+    plain = (type(None), bool, int, float, str, dict)
+    for logger, before in zip(resumed, strategy.evaluator.loggers, strict=True):
+        vars(logger).update({name: value for name, value in vars(before).items() if isinstance(value, plain)})
+    strategy.evaluator.loggers = resumed
+    strategy.evaluator.before_training(strategy)  # set-up writes what is there already, and is cut again
+    cut_back({**sizes, **{name: sizes[name] for name in flushed_sizes(resumed)}}, files_of(resumed))
+    learn(strategy, benchmark, 1)
+
+    for logger in (*straight, *resumed):
+        logger.close()
+    for name in ("log.txt", "csv/training_results.csv", "csv/eval_results.csv"):
+        assert (tmp_path / "killed" / name).read_text() == (tmp_path / "straight" / name).read_text()
+    found, expected = curves(tmp_path / "killed/tensorboard"), curves(tmp_path / "straight/tensorboard")
+    assert found == expected
+    losses = [step for step, _ in found["Loss_MB/train_phase/train_stream/Task000"]]
+    assert losses == list(range(2 * 6 + 2 * 4))
+    assert len(list((tmp_path / "killed/tensorboard").iterdir())) == 1
+
+
+def test_how_often_values_are_handed_over_changes_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, period_s in (("seldom", 1e9), ("at each step", 0.0)):
+        monkeypatch.setattr(evaluator, "PERIOD_S", period_s)
+        monkeypatch.setattr(batch, "PERIOD_S", period_s)
+        loggers = file_loggers(tmp_path / name)
+        strategy, benchmark = naive(loggers)
+        for bucket in (0, 1):
+            learn(strategy, benchmark, bucket)
+        for logger in loggers:
+            logger.close()
+    for file in ("log.txt", "csv/training_results.csv", "csv/eval_results.csv"):
+        assert (tmp_path / "seldom" / file).read_text() == (tmp_path / "at each step" / file).read_text()
+    assert curves(tmp_path / "seldom/tensorboard") == curves(tmp_path / "at each step/tensorboard")
+
+
+def test_csv_is_avalanches(tmp_path: Path) -> None:
+    for logger in (CSVLogger(str(tmp_path / "ours")), avalanche.logging.CSVLogger(str(tmp_path / "theirs"))):
+        strategy, benchmark = naive([logger])
+        learn(strategy, benchmark, 0)
+        logger.close()
+    for name in ("training_results.csv", "eval_results.csv"):
+        ours = (tmp_path / "ours" / name).read_text()
+        assert ours == (tmp_path / "theirs" / name).read_text()
+        assert len(ours.splitlines()) > 2
+
+
+def test_csv_starts_anew_unless_it_goes_on(tmp_path: Path) -> None:
+    for goes_on, rows in ((False, 1), (True, 2), (False, 1)):
+        logger = CSVLogger(str(tmp_path), goes_on=goes_on)
+        logger.print_eval_metrics(0, 0, 0.5, 0.5, 0)
+        logger.close()
+        lines = (tmp_path / "eval_results.csv").read_text().splitlines()
+        assert lines == ["eval_exp,training_exp,eval_accuracy,eval_loss,forgetting", *["0,0,0.5000,0.5000,0"] * rows]
+    (tmp_path / "eval_results.csv").write_text("")  # killed before its first line
+    CSVLogger(str(tmp_path), goes_on=True).close()
+    assert (tmp_path / "eval_results.csv").read_text().startswith("eval_exp,")
+
+
+def test_what_was_logged_is_in_the_event_file_once_it_is_flushed(tmp_path: Path) -> None:
+    logger = TensorboardLogger(str(tmp_path))
+    for step in range(1000):
+        logger.log_single_metric("a", step / 2, step)
+    sizes = flushed_sizes([logger])
+    assert curves(tmp_path)["a"] == [(step, step / 2) for step in range(1000)]
+    logger.close()
+    assert {str(file): file.stat().st_size for file in logger.files()} == sizes
+
+
+def test_tensorboard_folder_of_others_is_left_alone(tmp_path: Path) -> None:
+    for step in (0, 1):
+        logger = TensorboardLogger(str(tmp_path))
+        logger.log_single_metric("a", 1.0, step)
+        logger.close()
+    assert len(logger.files()) == 2
+    assert curves(tmp_path)["a"] == [(0, 1.0), (1, 1.0)]
+
+
+def test_files_are_cut_back_while_they_are_open(tmp_path: Path) -> None:
+    logger = TextLogger(str(tmp_path / "log.txt"))
+    print("kept", file=logger.file)
+    sizes = flushed_sizes([logger])
+    print("repeated", file=logger.file)
+    (tmp_path / "later.txt").write_text("unlisted")
+    cut_back(sizes, [tmp_path / "later.txt", *logger.files()])
+    print("repeated", file=logger.file)
+    logger.close()
+    assert (tmp_path / "log.txt").read_text() == "kept\nrepeated\n"
+    assert not (tmp_path / "later.txt").exists()
+
+
+@pytest.mark.parametrize(("there", "found"), [(b"12345", "has 5 bytes"), (None, "is missing")])
+def test_a_file_that_lost_something_cannot_be_gone_on_from(there: bytes | None, found: str, tmp_path: Path) -> None:
+    whole, short, unlisted = tmp_path / "whole", tmp_path / "short", tmp_path / "unlisted"
+    whole.write_bytes(b"123456789")
+    unlisted.write_bytes(b"1")
+    if there is not None:
+        short.write_bytes(there)
+    with pytest.raises(RunError) as raised:
+        cut_back({str(whole): 4, str(short): 6}, [whole, unlisted])
+    expected = f"{short} {found}, but had 6 bytes when the state was saved\nthis state cannot be gone on from"
+    assert str(raised.value) == expected
+    assert whole.read_bytes() == b"123456789"  # an older state may still be gone on from
+    assert unlisted.exists()
+
+
+@pytest.mark.parametrize("given", ["'goes_on': True", "'run_id': 'x'"])
+def test_only_clearctl_says_that_a_logger_goes_on(given: str, features_config: Path) -> None:
+    name = given.split("'")[1]
+    for logger in ("CSVLogger", "TensorboardLogger", "WandBLogger"):
+        config = load(features_config, (f"loggers=[{{'type': {logger!r}, {given}}}]",))
+        (fault,) = check(config, CATALOGUE)
+        assert fault.message.startswith(f"{logger} has no argument {name!r}")
+
+
+def history(log: Path) -> list[dict[str, str]]:
+    """The rows of a .wandb file, {key: JSON}: LevelDB's log format in blocks of 32 KiB, after a header of 7 bytes."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    content, place, parts, rows = log.read_bytes(), 7, b"", []
+    while place + 7 <= len(content):
+        rest_of_block = 32768 - place % 32768
+        if rest_of_block < 7:
+            place += rest_of_block
+            continue
+        _, length, kind = struct.unpack_from("<IHB", content, place)
+        parts += content[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # a whole record, or the last part of one
+            record, parts = Record.FromString(parts), b""
+            if record.HasField("history"):
+                rows.append({item.key or item.nested_key[0]: item.value_json for item in record.history.item})
+    return rows
+
+
+def logs_of(folder: Path) -> list[Path]:
+    """The .wandb files there, the oldest first, once wandb's own process has written and closed them."""
+    import wandb
+
+    wandb.teardown()
+    return sorted(folder.glob("wandb/offline-run-*/run-*.wandb"), key=lambda log: log.stat().st_mtime)
+
+
+def steps_of(log: Path) -> list[int]:
+    return [int(row["_step"]) for row in history(log)]
+
+
+@pytest.mark.usefixtures("no_login")
+def test_wandb_steps_never_fall_in_a_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    logger = WandBLogger(dir=str(tmp_path))
+    logged: list[int] = []
+    original = logger.wandb.log
+    strategy, benchmark = naive([logger])
+    try:
+        logger.wandb.log = lambda data, step: (logged.append(step), original(data, step=step))
+        for bucket in (0, 1):
+            learn(strategy, benchmark, bucket)
+    finally:
+        logger.wandb.log = original
+    logger.log_summary({"gem_bwt": 0.5}, torch.eye(2), ["0", "1"])
+    logger.close()
+    assert len(logged) > 100
+    assert all(step <= later for step, later in pairwise(logged))
+    (log,) = logs_of(tmp_path)
+    rows = history(log)
+    assert [int(row["_step"]) for row in rows] == list(range(2 * 6 + 2 * 4 + 1))  # the last for what the end gives
+    for name in ("Loss_MB/train_phase/train_stream/Task000", "Topk_2_Acc_MB/train_phase/train_stream/Task000"):
+        assert [name in row for row in rows] == [True] * 20 + [False]
+    assert {"gem_bwt", "accuracy_matrix", "Top1_Acc_Stream/eval_phase/test_stream/Task000"} <= rows[-1].keys()
+    assert [int(row["TrainingExperience"]) for row in rows if "TrainingExperience" in row] == [0, 1]
+    assert "Tried to log to step" not in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("no_login")
+def test_wandb_goes_on_with_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features_config: Path) -> None:
+    config = load(features_config, ("loggers=[{'type': 'WandBLogger'}]",))
+    for steps, goes_on in (((0, 1, 2, 3), False), ((2, 3, 4), True)):
+        if goes_on:
+            monkeypatch.setenv("WANDB_RUN_ID", "another")
+        (logger,) = build_loggers(config, tmp_path, goes_on=goes_on, wandb_id="mine")
+        assert logger.run_id == "mine"
+        assert logger.wandb.run.settings.resume == ("allow" if goes_on else None)
+        for step in steps:
+            logger.log_single_metric("a", step / 2, step)
+        logger.close()
+    first, second = logs_of(tmp_path)
+    assert first.name == second.name == "run-mine.wandb"
+    assert steps_of(first) == [0, 1, 2, 3]
+    assert [(row["_step"], row["a"]) for row in history(second)] == [("2", "1"), ("3", "1.5"), ("4", "2")]
+
+
+@pytest.mark.usefixtures("no_login")
+def test_wandb_is_given_only_the_steps_it_lacks(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """As on a run that W&B has online: it says where it stands."""
+    logger = WandBLogger(dir=str(tmp_path), run_id="mine", goes_on=True)
+    logger.wandb.run._starting_step = 4
+    logger.step, logger.exp_count = 1, 1
+    for step in (1, 2, 3, 4, 5):
+        logger.log_single_metric("a", float(step), step)
+        logger.log_single_metric(f"b{step}", float(step), step)
+        if step == 2:
+            logger.after_training_exp(None, [])
+    logger.after_training_exp(None, [])
+    logger.close()
+    (log,) = logs_of(tmp_path)
+    rows = [{name: value for name, value in row.items() if name[0] != "_" or name == "_step"} for row in history(log)]
+    assert rows == [
+        {"_step": "4", "a": "4", "b3": "3", "b4": "4"},  # what step 3 has may be only a part of it
+        {"_step": "5", "a": "5", "b5": "5", "TrainingExperience": "2"},
+    ]
+    assert "Tried to log to step" not in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("no_login")
+@pytest.mark.parametrize(
+    ("params", "variable", "given", "expected"),
+    [
+        ({"id": "of-config"}, "of-shell", "given", "of-config"),
+        (None, "of-shell", "given", "of-shell"),
+        (None, None, "given", "given"),
+    ],
+)
+def test_wandb_id_of_a_first_start(
+    params: Any, variable: Any, given: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_RUN_ID", raising=False)
+    if variable:
+        monkeypatch.setenv("WANDB_RUN_ID", variable)
+    logger = WandBLogger(dir=str(tmp_path), params=params, run_id=given)
+    logger.close()
+    assert logger.run_id == expected
+    assert {type(value) for name, value in vars(logger).items() if name != "wandb"} <= {str, int, bool, type(None)}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_login")
+def test_a_killed_run_has_kept_what_it_gave_to_wandb(tmp_path: Path) -> None:
+    script = (
+        "import os, sys, time\n"
+        "from clearctl.strategies.loggers import WandBLogger\n"
+        "logger = WandBLogger(dir=sys.argv[1])\n"
+        "for step in range(100):\n"
+        "    logger.log_single_metric('a', step / 2, step)\n"
+        "time.sleep(5)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=tmp_path, env=os.environ, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    (log,) = logs_of(tmp_path)
+    assert steps_of(log) == list(range(99))  # the last row may still have been added to
