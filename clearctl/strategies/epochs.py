@@ -1,0 +1,117 @@
+"""The epochs of a bucket, with places to stop at between them and between their steps, and to go on from."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the training of a bucket stands: `epochs` are done, and of the next one the batches up to `position`.
+
+    `position` is what the iterator of the batches said (see `gather`), or None between two epochs.
+    """
+
+    epochs: int
+    steps: int = 0
+    position: dict[str, Any] | None = None
+
+
+@dataclass
+class GoingOn:
+    """A place to go on from; `lay_over` brings everything there, once the set-up of the bucket has been made again."""
+
+    place: Place
+    lay_over: Callable[[], None]
+
+
+class Epochs:
+    """Carries `strategy` through the epochs of each bucket, as Avalanche's own loop does, and stops in between.
+
+    `on_step` is called after each step, in training and in testing, and `on_epoch` after each epoch of training.
+    `going_on` is where the next bucket goes on from, if not at its start: Avalanche's set-up of a bucket is made as
+    ever, and what has been learned since is laid over it.
+    """
+
+    def __init__(self, strategy: Any, on_step: Callable[[], None], on_epoch: Callable[[], None]) -> None:
+        self.strategy = strategy
+        self.on_step = on_step
+        self.on_epoch = on_epoch
+        self.going_on: GoingOn | None = None
+        self._done = 0
+        self._batches: _Batches | None = None  # those of the epoch under way
+        strategy._train_exp = self._train_exp
+        for event in ("_after_training_iteration", "_after_eval_iteration"):
+            setattr(strategy, event, _Then(getattr(strategy, event), self._step_done))
+
+    def place(self) -> Place | None:
+        """Where training stands; None within an epoch whose batches come from worker processes, or in a test."""
+        batches = self._batches
+        if not self.strategy.is_training:
+            return None
+        if batches is None:
+            return Place(self._done)
+        if not hasattr(batches.iterator, "position"):
+            return None
+        return Place(self._done, batches.steps, batches.iterator.position())
+
+    def _train_exp(self, experience: Any, eval_streams: Any = None, **loading: Any) -> None:
+        strategy, going_on = self.strategy, self.going_on
+        self.going_on = None
+        self._done = going_on.place.epochs if going_on is not None else 0
+        if going_on is not None and going_on.place.position is None:
+            going_on.lay_over()
+            going_on = None
+        while self._done < strategy.train_epochs:
+            strategy._before_training_epoch(**loading)
+            if strategy._stop_training:  # a plugin has had enough
+                strategy._stop_training = False
+                break
+            loader = strategy.dataloader
+            strategy.dataloader = self._batches = _Batches(loader, going_on)
+            going_on = None
+            strategy.training_epoch(**loading)
+            strategy.dataloader, self._batches = loader, None
+            strategy._after_training_epoch(**loading)
+            self._done += 1
+            self.on_epoch()
+
+    def _step_done(self) -> None:
+        if self._batches is not None and self.strategy.is_training:
+            self._batches.steps += 1
+        self.on_step()
+
+
+@dataclass
+class _Batches:
+    """A loader that keeps the iterator over it, and counts its batches that were learned."""
+
+    loader: Any
+    going_on: GoingOn | None
+    iterator: Any = field(default_factory=lambda: iter(()))
+    steps: int = 0
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        self.iterator = iter(self.loader)
+        if self.going_on is not None:
+            place = self.going_on.place
+            self.steps = place.steps
+            self.iterator.go_to(place.position)
+            self.going_on.lay_over()  # after whatever a strategy does at the start of its epoch
+            self.going_on = None
+        return self.iterator
+
+
+@dataclass(frozen=True)
+class _Then:
+    """Calls `first`, then `second`."""
+
+    first: Callable[..., None]
+    second: Callable[[], None]
+
+    def __call__(self, **arguments: Any) -> None:
+        self.first(**arguments)
+        self.second()

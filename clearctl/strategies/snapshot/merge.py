@@ -1,0 +1,94 @@
+"""A captured state with the values of another config, where that has other ones."""
+
+from typing import Any
+
+import torch
+
+from clearctl.strategies.snapshot.kinds import PLAIN
+
+
+class OtherPartsError(Exception):
+    """Two configs whose runs are made of different parts; the message says where they part."""
+
+
+def merged(saved: Any, before: Any, now: Any) -> Any:
+    """The captured state `saved`, with the values that differ between `before` and `now` taken from `now`.
+
+    These were captured of experiments that had learned nothing: of the config that `saved` comes from, and of the one
+    that it is to go on with. Raises OtherPartsError where they differ in more than numbers and words.
+    """
+    before, now, saved = dict(before), dict(now), dict(saved)
+    return [(name, _merged(node, before[name], now[name], name)) for name, node in saved.items()]
+
+
+def _merged(saved: Any, before: Any, now: Any, path: str) -> Any:
+    if type(before) in PLAIN and type(now) in PLAIN:
+        return saved if _same(before, now) else now
+    if not (isinstance(before, tuple) and isinstance(now, tuple) and before[0] == now[0]):
+        raise OtherPartsError(path)
+    kind = before[0]
+    if kind in ("object", "module"):
+        return _objects(saved, before, now, path)
+    if kind == "dict":
+        return _dicts(saved, before, now, path)
+    if kind in ("list", "tuple", "named"):
+        return _lists(saved, before, now, path)
+    if kind in ("ints", "floats", "array"):
+        return saved if torch.equal(before[2], now[2]) else now
+    if kind == "tensor" and before[2].shape != now[2].shape:  # a network of another width
+        raise OtherPartsError(path)
+    if kind in ("tensor", "position", "generator", "random", "view", "indices", "same"):
+        return saved
+    return saved if before == now else now
+
+
+def _objects(saved: Any, before: Any, now: Any, path: str) -> Any:
+    olds, news = _of_state(before), _of_state(now)
+    if before[2] != now[2] or olds.keys() != news.keys():
+        raise OtherPartsError(path)
+    alike = isinstance(saved, tuple) and saved[0] == now[0] and saved[2] == now[2]
+    theirs = saved[3] if alike else {}
+    nodes = dict(theirs)
+    for name, node in news.items():
+        found = _merged(theirs.get(name, olds[name]), olds[name], node, f"{path}.{name}")
+        if name in theirs:
+            nodes[name] = found
+    return (*saved[:3], nodes) if alike else saved
+
+
+def _of_state(node: Any) -> dict[str, Any]:
+    """An object's attributes without those that are structure: which an evaluator has depends on its loggers."""
+    return {name: child for name, child in node[3].items() if child != ("alone",)}
+
+
+def _dicts(saved: Any, before: Any, now: Any, path: str) -> Any:
+    olds, news = _by_key(before), _by_key(now)
+    if olds.keys() != news.keys():
+        raise OtherPartsError(path)
+    alike = isinstance(saved, tuple) and saved[0] == "dict"
+    pairs = [
+        (key, _merged(node, olds[key], news[key], f"{path}.{key}") if type(key) in PLAIN and key in olds else node)
+        for key, node in (saved[4] if alike else before[4])
+    ]
+    return (*saved[:4], pairs) if alike else saved
+
+
+def _by_key(node: Any) -> dict[Any, Any]:
+    return {key: child for key, child in node[4] if type(key) in PLAIN}
+
+
+def _lists(saved: Any, before: Any, now: Any, path: str) -> Any:
+    olds, news = before[-1], now[-1]
+    if len(olds) != len(news):
+        raise OtherPartsError(path)
+    alike = isinstance(saved, tuple) and saved[0] == now[0] and len(saved[-1]) == len(olds)
+    theirs = saved[-1] if alike else olds
+    nodes = [
+        _merged(one, old, new, f"{path}.{number}")
+        for number, (one, old, new) in enumerate(zip(theirs, olds, news, strict=True))
+    ]
+    return (*saved[:-1], nodes) if alike else saved
+
+
+def _same(before: Any, now: Any) -> bool:
+    return type(before) is type(now) and (before == now or (before != before and now != now))  # NaN is itself

@@ -1,0 +1,281 @@
+"""A captured state laid over live objects: they take its values, and what is not there yet is made.
+
+Objects that are there stay the same ones, since closures and hooks hold them; a network's parameters and buffers are
+written into, since the optimizer and compiled code hold those.
+"""
+
+import copy
+import random
+from collections import defaultdict, deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from avalanche.benchmarks.utils.transform_groups import identity
+from avalanche.training.storage_policy import ExemplarsBuffer
+from torch import nn
+
+from clearctl.strategies.snapshot.kinds import class_named, is_left_alone, name_of, passing, slots
+from clearctl.strategies.snapshot.values import SIMPLE, insertion
+
+
+class CannotRestoreError(Exception):
+    """A state that does not fit what was built: `path` says where."""
+
+    def __init__(self, path: str, text: str) -> None:
+        super().__init__(f"{path}: {text}")
+
+
+def restore(nodes: Any, roots: dict[str, Any], given: dict[str, Any], device: torch.device) -> None:
+    """Lay the state `nodes`, captured below `roots`, over `roots` of a run built anew, which computes on `device`.
+
+    Raises CannotRestoreError where it is not of such a run; then what it was laid over is of no use any more.
+    """
+    work = _Restore(given, device)
+    for (name, node), (live_name, live) in zip(nodes, roots.items(), strict=True):
+        assert name == live_name
+        if work.value(node, live, name) is not live:
+            raise CannotRestoreError(name, "the state is of another kind of run")
+
+
+_ABSENT: Any = object()  # there is nothing live at this place; or, as a result, there is nothing to put there
+
+
+class _Restore:
+    def __init__(self, given: dict[str, Any], device: torch.device) -> None:
+        self.given = given
+        self.device = device
+        self.made: dict[int, Any] = {}  # by id
+        self.taken: set[int] = set()  # id() of each live object that stands for one of the state
+        self.networks: dict[type, nn.Module] = {}  # the first of each class, to copy structure from
+        self.in_buffers = 0
+        self.in_memory = 0
+
+    def value(self, node: Any, live: Any, path: str) -> Any:
+        if not isinstance(node, tuple):
+            return node
+        if node[0] in SIMPLE:
+            return SIMPLE[node[0]](*node[1:])
+        make: Callable[..., Any] | None = getattr(self, f"_{node[0]}", None)
+        if make is None:
+            raise CannotRestoreError(path, f"unknown kind {node[0]!r}")
+        return make(live, path, *node[1:])
+
+    def _keep(self, number: int, value: Any) -> Any:
+        self.made[number] = value
+        self.taken.add(id(value))
+        return value
+
+    def _free(self, live: Any, kind: type) -> bool:
+        """Whether `live` is of the class, and stands for nothing else yet."""
+        return type(live) is kind and id(live) not in self.taken
+
+    # What is not state, or was there before.
+
+    def _same(self, live: Any, path: str, number: int) -> Any:
+        return self.made[number]
+
+    def _given(self, live: Any, path: str, name: str) -> Any:
+        if name not in self.given:
+            raise CannotRestoreError(path, f"the run is not given {name}")
+        return self.given[name]
+
+    def _alone(self, live: Any, path: str) -> Any:
+        return live
+
+    def _position(self, live: Any, path: str, number: int, node: Any) -> Any:
+        if not hasattr(live, "go_to"):
+            raise CannotRestoreError(path, "there is no iterator to go on with")
+        live.go_to(self.value(node, _ABSENT, path))
+        return self._keep(number, live)
+
+    # Containers.
+
+    def _items(self, nodes: list[Any], live: Any, path: str) -> list[Any]:
+        there = list(live) if isinstance(live, list | tuple | deque) else []
+        there += [_ABSENT] * (len(nodes) - len(there))
+        values = [
+            self.value(node, old, f"{path}[{n}]") for n, (node, old) in enumerate(zip(nodes, there, strict=False))
+        ]
+        if any(value is _ABSENT for value in values):
+            raise CannotRestoreError(path, "what stands in it cannot be made anew")
+        return values
+
+    def _list(self, live: Any, path: str, number: int, nodes: list[Any]) -> Any:
+        target = self._keep(number, live if self._free(live, list) else [])
+        target[:] = self._items(nodes, live, path)
+        return target
+
+    def _ints(self, live: Any, path: str, number: int, values: torch.Tensor) -> Any:
+        target = self._keep(number, live if self._free(live, list) else [])
+        target[:] = values.tolist()
+        return target
+
+    _floats = _ints
+
+    def _indices(self, live: Any, path: str, number: int, values: torch.Tensor) -> Any:
+        target = self._keep(number, live if self._free(live, list) else [])
+        target[:] = values.unbind()
+        return target
+
+    def _tuple(self, live: Any, path: str, nodes: list[Any]) -> Any:
+        return tuple(self._items(nodes, live, path))
+
+    def _named(self, live: Any, path: str, kind: str, nodes: list[Any]) -> Any:
+        return self._class_of(kind, path)(*self._items(nodes, live, path))
+
+    def _set(self, live: Any, path: str, number: int, nodes: list[Any]) -> Any:
+        target = self._keep(number, live if self._free(live, set) else set())
+        values = self._items(nodes, None, path)
+        target.clear()
+        for value in insertion(values):
+            target.add(value)
+        return target
+
+    def _frozenset(self, live: Any, path: str, nodes: list[Any]) -> Any:
+        return frozenset(self._items(nodes, None, path))
+
+    def _deque(self, live: Any, path: str, number: int, most: int | None, nodes: list[Any]) -> Any:
+        return self._keep(number, deque(self._items(nodes, live, path), most))
+
+    def _dict(self, live: Any, path: str, number: int, kind_name: str, factory: Any, pairs: list[Any]) -> Any:
+        kind = self._class_of(kind_name, path)
+        if self._free(live, kind):
+            target = live
+        elif issubclass(kind, defaultdict):
+            made = self.value(factory, getattr(live, "default_factory", _ABSENT), path)
+            if made is _ABSENT:
+                raise CannotRestoreError(path, "the factory of its values cannot be made anew")
+            target = kind(made)
+        else:
+            target = kind()
+        self._keep(number, target)
+        old = dict(live) if isinstance(live, dict) else {}
+        old_keys = [*old, *[_ABSENT] * (len(pairs) - len(old))]
+        entries = []
+        for (key_node, node), old_key in zip(pairs, old_keys, strict=False):
+            key = self.value(key_node, old_key, path)
+            entries.append((key, self.value(node, old.get(key, _ABSENT), f"{path}[{key!r:.40}]")))
+        target.clear()
+        for key, value in entries:
+            if value is not _ABSENT:
+                target[key] = value
+        return target
+
+    # Objects.
+
+    def _class_of(self, name: str, path: str) -> Any:
+        try:
+            return class_named(name)
+        except ValueError as error:
+            raise CannotRestoreError(path, str(error)) from None
+
+    def _object(self, live: Any, path: str, number: int, kind_name: str, nodes: dict[str, Any]) -> Any:
+        kind = self._class_of(kind_name, path)
+        target = self._keep(number, live if self._free(live, kind) else kind.__new__(kind))
+        memory = isinstance(target, ExemplarsBuffer)
+        self.in_memory += memory
+        self._fill(target, live, path, nodes)
+        self.in_memory -= memory
+        return target
+
+    def _module(self, live: Any, path: str, number: int, kind_name: str, nodes: dict[str, Any]) -> Any:
+        kind = self._class_of(kind_name, path)
+        target = live
+        if not self._free(live, kind):
+            pattern = live if type(live) is kind else self.networks.get(kind)
+            if pattern is not None:
+                target = copy.deepcopy(pattern)
+            else:
+                target = kind.__new__(kind)
+                nn.Module.__init__(target)
+        self._keep(number, target)
+        self.networks.setdefault(kind, target)
+        self._fill(target, target, path, nodes)
+        return target
+
+    def _fill(self, target: Any, live: Any, path: str, nodes: dict[str, Any]) -> None:
+        """Give `target` the attributes of the state, and take from it those that the state lacks."""
+        present = getattr(live, "__dict__", {}) if type(live) is type(target) else {}
+        slotted = slots(type(target))
+        for name, node in nodes.items():
+            old = getattr(live, name, _ABSENT) if name in slotted else present.get(name, _ABSENT)
+            buffers = name == "_buffers" and isinstance(target, nn.Module)
+            self.in_buffers += buffers
+            value = self.value(node, old, f"{path}.{name}")
+            self.in_buffers -= buffers
+            if value is _ABSENT:
+                continue
+            if name in slotted:
+                object.__setattr__(target, name, value)
+            else:
+                target.__dict__[name] = value
+        kept = passing(type(target))
+        for name, value in list(getattr(target, "__dict__", {}).items()):
+            if name not in nodes and name not in kept and not is_left_alone(type(value)):
+                del target.__dict__[name]
+
+    # Tensors.
+
+    def _tensor(
+        self,
+        live: Any,
+        path: str,
+        number: int,
+        saved: torch.Tensor,
+        is_parameter: bool,
+        requires: bool,
+        on_device: bool,
+    ) -> Any:
+        free = isinstance(live, torch.Tensor) and id(live) not in self.taken
+        alike = free and live.shape == saved.shape and live.dtype == saved.dtype
+        if alike and (self.in_buffers or (is_parameter and isinstance(live, nn.Parameter))):
+            live.requires_grad_(requires)
+            live.data.copy_(saved)
+            return self._keep(number, live)
+        value = saved.to(self._place(live if free else None, path, on_device))
+        if is_parameter:
+            return self._keep(number, nn.Parameter(value, requires_grad=requires))
+        return self._keep(number, value.requires_grad_(requires) if requires else value)
+
+    def _place(self, live: torch.Tensor | None, path: str, on_device: bool) -> torch.device:
+        """Where a tensor belongs. Of a run on the CPU nothing says what lies on the device of another run."""
+        if not on_device or self.device.type == "cpu":
+            return torch.device("cpu")
+        if live is not None:
+            return live.device
+        # An optimizer counts its steps, and a memory draws and sorts its samples, on the CPU.
+        return torch.device("cpu") if self.in_memory or path.endswith("['step']") else self.device
+
+    def _view(
+        self, live: Any, path: str, number: int, whole: int, size: list[int], stride: list[int], offset: int
+    ) -> Any:
+        return self._keep(number, self.made[whole].detach().as_strided(size, stride, offset))
+
+    def _device(self, live: Any, path: str, own: bool, name: str) -> Any:
+        return self.device if own else torch.device(name)
+
+    def _generator(self, live: Any, path: str, number: int, state: torch.Tensor) -> Any:
+        target = live if isinstance(live, torch.Generator) and id(live) not in self.taken else torch.Generator()
+        target.set_state(state)
+        return self._keep(number, target)
+
+    # Other values.
+
+    def _array(self, live: Any, path: str, number: int, values: torch.Tensor) -> Any:
+        return self._keep(number, values.numpy())
+
+    def _enum(self, live: Any, path: str, kind: str, name: str) -> Any:
+        return self._class_of(kind, path)[name]
+
+    def _class(self, live: Any, path: str, name: str) -> Any:
+        return live if isinstance(live, type) and name_of(live) == name else self._class_of(name, path)
+
+    def _identity(self, live: Any, path: str, node: Any) -> Any:
+        return partial(identity, self.value(node, _ABSENT, path))
+
+    def _random(self, live: Any, path: str, number: int, state: Any) -> Any:
+        target = live if isinstance(live, random.Random) and id(live) not in self.taken else random.Random()
+        target.setstate(state)
+        return self._keep(number, target)
