@@ -1,8 +1,8 @@
 """clearctl: prepare, train, evaluate and report on the CLEAR continual-learning benchmark.
 
 Every command is also a function here, with plain arguments: `download`, `prepare_avalanche`, `make_fewshot`,
-`rebuild_by_metadata`, `extract_features`, `verify`, `train`, `evaluate`. They are imported when first used, so that
-`import clearctl` stays quick.
+`rebuild_by_metadata`, `extract_features`, `verify`, `train`, `resume`, `evaluate`. They are imported when first used,
+so that `import clearctl` stays quick.
 """
 
 import importlib
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from clearctl.engine.evaluate import evaluate
     from clearctl.engine.extraction import extract_features
     from clearctl.engine.loop import train
+    from clearctl.engine.resume import resume
 
 __version__ = "0.1.0"
 
@@ -28,6 +29,7 @@ __all__ = [
     "make_fewshot",
     "prepare_avalanche",
     "rebuild_by_metadata",
+    "resume",
     "train",
     "verify",
 ]
@@ -39,6 +41,7 @@ _HOMES = {
     "make_fewshot": "clearctl.dataset.fewshot",
     "prepare_avalanche": "clearctl.dataset.prepare",
     "rebuild_by_metadata": "clearctl.dataset.rebuild",
+    "resume": "clearctl.engine.resume",
     "train": "clearctl.engine.loop",
     "verify": "clearctl.dataset.verify",
 }

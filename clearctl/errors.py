@@ -45,3 +45,11 @@ class CapabilityError(ClearctlError):
     """Something this machine lacks: a device, a network, an optional package."""
 
     exit_code = 6
+
+
+class Stopped(KeyboardInterrupt):  # noqa: N818 it is no error
+    """A signal asked a run to end, and it has ended cleanly; the message says how to go on."""
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signum  # as shells have it: 130 for Ctrl-C, 143 for SIGTERM

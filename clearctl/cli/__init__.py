@@ -17,6 +17,7 @@ from clearctl.cli.extract import extract_features
 from clearctl.cli.fewshot import make_fewshot
 from clearctl.cli.prepare import prepare_avalanche
 from clearctl.cli.rebuild import rebuild_by_metadata
+from clearctl.cli.resume import resume
 from clearctl.cli.train import train
 from clearctl.cli.verify import verify
 
@@ -72,5 +73,6 @@ app.command("rebuild-by-metadata")(rebuild_by_metadata)
 app.command("extract-features")(extract_features)
 app.command("verify")(verify)
 app.command("train")(train)
+app.command("resume")(resume)
 app.command("eval")(evaluate)
 app.add_typer(config)

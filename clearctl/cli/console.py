@@ -6,6 +6,8 @@ import gc
 import json
 import logging
 import math
+import os
+import signal
 import sys
 import traceback
 import warnings
@@ -18,10 +20,22 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from clearctl.errors import ClearctlError
+from clearctl.errors import ClearctlError, Stopped
 
 INTERRUPTED = 130
+INTERRUPTION = "interrupted: what was finished is on disk; run the same command again"
 REPORT = "this is a fault in clearctl: please report it with what `--verbose` prints (`clearctl --verbose COMMAND ...`)"
+
+
+class Messages(Console):
+    """Stderr. Where nobody reads it any more (Ctrl-C ends `tee` too) a command goes on, unheard."""
+
+    def on_broken_pipe(self) -> None:
+        """Let nothing more be written, not even by the interpreter as it ends."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stderr.fileno())
+        os.close(nowhere)
 
 
 @dataclass
@@ -31,7 +45,7 @@ class Output:
     verbose: bool = False
     quiet: bool = False
     stdout: Console = field(default_factory=lambda: Console(soft_wrap=True, highlight=False, markup=False, emoji=False))
-    stderr: Console = field(default_factory=lambda: Console(stderr=True, soft_wrap=True, highlight=False))
+    stderr: Console = field(default_factory=lambda: Messages(stderr=True, soft_wrap=True, highlight=False))
 
     def message(self, text: str, warning: bool = False) -> None:
         """A line on stderr."""
@@ -109,9 +123,14 @@ def reporting_errors(command: Command) -> Command:
             command(*arguments, **options)
         except ClearctlError as error:
             output.fail(error, error.exit_code, REPORT if error.exit_code == 1 else "")
-        except KeyboardInterrupt:
-            output.stderr.print("interrupted: what was finished is on disk; run the same command again")
-            raise typer.Exit(INTERRUPTED) from None
+        except KeyboardInterrupt as interrupt:
+            # The libraries take a second or two to end, and another Ctrl-C would only print where they are.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            code, text = INTERRUPTED, INTERRUPTION
+            if isinstance(interrupt, Stopped):
+                code, text = interrupt.exit_code, str(interrupt)
+            output.stderr.print(Text(text))
+            raise typer.Exit(code) from None
         except BrokenPipeError:
             raise typer.Exit(0) from None
         except (typer.Exit, typer.Abort):

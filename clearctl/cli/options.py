@@ -37,6 +37,14 @@ Precision = Annotated[
 ]
 
 
+Deterministic = Annotated[
+    bool,
+    typer.Option(
+        "--deterministic", help="Only torch's deterministic algorithms: the same numbers on a GPU too, and slower."
+    ),
+]
+
+
 def with_precision(overrides: list[str] | None, precision: str | None) -> list[str]:
     """The values of --set, and that of --precision after them. Raises UsageError for a precision there is not."""
     from clearctl.config.speed import PRECISIONS

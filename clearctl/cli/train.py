@@ -2,12 +2,15 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clearctl.cli.console import importing, output, reporting_errors
-from clearctl.cli.options import DatasetRoot, Device, Json, Precision, Set, with_precision
+from clearctl.cli.options import DatasetRoot, Deterministic, Device, Json, Precision, Set, with_precision
+
+if TYPE_CHECKING:
+    from clearctl.engine.loop import TrainResult
 
 
 @reporting_errors
@@ -20,6 +23,7 @@ def train(
         int | None, typer.Option(min=0, help="Seed of everything random. Default: the config's, else 0.")
     ] = None,
     precision: Precision = None,
+    deterministic: Deterministic = False,
     set_: Set = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Build everything, run one batch, say what the run would take.")
@@ -30,7 +34,7 @@ def train(
 
     Example: `clearctl train configs/demo.py --device cuda --set cl_strategy.train_epochs=1`
     """
-    overrides = with_precision(set_, precision)
+    overrides = [*with_precision(set_, precision), *(["deterministic=True"] if deterministic else [])]
     if dry_run:
         _dry_run(config, device, dataset_root, seed, overrides, json)
         return
@@ -49,6 +53,11 @@ def train(
             overrides=overrides,
             listener=display.show,
         )
+    print_result(result, json)
+
+
+def print_result(result: "TrainResult", json: bool) -> None:
+    """What `train` and `resume` print of a finished run."""
     if json:
         output.json(
             {

@@ -4,13 +4,14 @@ The sections and their keys are declared here; what a `type=` may be comes in as
 own the classes lie above this one.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from clearctl.config.findings import Fault, Findings
 from clearctl.config.load import Config
-from clearctl.config.registry import Parameter, Registry, closest, parameters
+from clearctl.config.registry import Parameter, Registry, closest, is_slip, parameters
 from clearctl.config.speed import RefusedWith, check_speed
 from clearctl.errors import ConfigError
 
@@ -29,6 +30,7 @@ SECTIONS = (
     "compile",
     "channels_last",
     "tf32",
+    "deterministic",
 )
 REQUIRED = ("scenario", "model", "cl_strategy")
 PROTOCOLS = ("streaming", "iid")
@@ -61,6 +63,7 @@ class Catalogue:
 
 # Arguments that clearctl fills in itself: a config may not give them, and need not.
 FILLED_STRATEGY = ("model", "optimizer", "criterion", "device", "plugins", "evaluator")
+FILLED_LOGGER = ("goes_on", "run_id")
 
 
 def require(config: Config, catalogue: Catalogue) -> None:
@@ -95,7 +98,7 @@ class _Sections(Findings):
             if section is not None and self.is_a(name, section, dict):
                 check_section(name, section)
         self.metrics("metrics", self.values.get("metrics", []))
-        self.calls("loggers", self.values.get("loggers", []), self.catalogue.loggers)
+        self.calls("loggers", self.values.get("loggers", []), self.catalogue.loggers, FILLED_LOGGER)
         for name in ("work_dir", "load_from"):
             if self.values.get(name) is not None:
                 self.is_a(name, self.values[name], str)
@@ -116,7 +119,7 @@ class _Sections(Findings):
                 self.add(
                     name, f"there is no such section{hint or ' (a variable of the file is used up once it is read)'}"
                 )
-            elif hint and _nearly(name, hint):
+            elif hint and is_slip(name, hint):
                 self.add(name, f"there is no such section{hint}")
 
     def _file_names(self) -> set[str]:
@@ -291,21 +294,9 @@ class _Sections(Findings):
                 self.add(f"{key}.{index}", "forward_transfer_metrics needs cl_strategy.eval_every=0 or more")
 
     def checkpoints(self, key: str, section: dict[str, Any]) -> None:
-        self.known(key, section, ("interval",))
+        self.known(key, section, ("interval", "state_every"))
         self.count(f"{key}.interval", section.get("interval"), least=1)
-
-
-def _nearly(name: str, hint: str) -> bool:
-    """Whether a variable's name is a slip of a section's, `wrok_dir`, rather than a word like `models`."""
-    section = hint.split("'")[1]
-    return sorted(name) == sorted(section) or (abs(len(name) - len(section)) <= 1 and _distance(name, section) <= 2)
-
-
-def _distance(one: str, other: str) -> int:
-    """Edits (insert, delete, replace) between two short strings."""
-    row = list(range(len(other) + 1))
-    for i, letter in enumerate(one, 1):
-        row, previous = [i], row
-        for j, another in enumerate(other, 1):
-            row.append(min(row[-1] + 1, previous[j] + 1, previous[j - 1] + (letter != another)))
-    return row[-1]
+        every = section.get("state_every", "epoch")
+        is_seconds = isinstance(every, int | float) and not isinstance(every, bool) and 0 < every < math.inf
+        if every not in ("epoch", "bucket") and not is_seconds:
+            self.add(f"{key}.state_every", f"found {every!r}, expected 'epoch', 'bucket' or a number of seconds")

@@ -60,11 +60,11 @@ class Findings:
             if name not in names:
                 self.add(f"{key}.{name}", f"{key} has no such key{closest(name, list(names))}")
 
-    def calls(self, key: str, value: Any, registry: Registry) -> None:
+    def calls(self, key: str, value: Any, registry: Registry, filled: Sequence[str] = ()) -> None:
         """`value` is a list of calls."""
         if self.is_a(key, value, list):
             for index, entry in enumerate(value):
-                self.call(f"{key}.{index}", entry, registry)
+                self.call(f"{key}.{index}", entry, registry, filled)
 
     def call(
         self,

@@ -97,3 +97,19 @@ def _signature(function: Factory) -> tuple[dict[str, Parameter], bool]:
         elif parameter.kind is not kinds.POSITIONAL_ONLY and parameter.name not in ("self", "cls"):
             named[parameter.name] = Parameter(parameter.name, parameter.default, parameter.annotation)
     return named, open_ended
+
+
+def is_slip(name: str, hint: str) -> bool:
+    """Whether a variable's name is a slip of a section's, `wrok_dir`, rather than a word like `models`."""
+    section = hint.split("'")[1]
+    return sorted(name) == sorted(section) or (abs(len(name) - len(section)) <= 1 and _distance(name, section) <= 2)
+
+
+def _distance(one: str, other: str) -> int:
+    """Edits (insert, delete, replace) between two short strings."""
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        row, previous = [i], row
+        for j, another in enumerate(other, 1):
+            row.append(min(row[-1] + 1, previous[j] + 1, previous[j - 1] + (letter != another)))
+    return row[-1]

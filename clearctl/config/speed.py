@@ -14,12 +14,12 @@ RefusedWith = Mapping[tuple[str, object], Mapping[str, str]]
 
 
 def check_speed(found: Findings, values: Mapping[str, Any], refused_with: RefusedWith) -> None:
-    """Add to `found` the faults of `data`, `precision`, `compile`, `channels_last` and `tf32` in `values`."""
+    """Add to `found` the faults of `data`, `precision` and the switches of the device in `values`."""
     data = values.get("data")
     if data is not None and found.is_a("data", data, dict):
         _data(found, data)
     found.one_of("precision", values.get("precision", "fp32"), PRECISIONS)
-    for name in ("compile", "channels_last", "tf32"):
+    for name in ("compile", "channels_last", "tf32", "deterministic"):
         found.is_a(name, values.get(name, False), bool)
     model, strategy = values.get("model"), values.get("cl_strategy")
     if isinstance(model, dict):

@@ -15,7 +15,7 @@ from clearctl.config.load import Config
 from clearctl.data.samples import original_error
 from clearctl.data.stream import Bucket, Samples, Stream
 from clearctl.engine.build import build_experiment, build_model, build_stream, open_config
-from clearctl.engine.machine import resolve_device, seed_everything
+from clearctl.engine.machine import deterministic_algorithms, resolve_device, seed_everything
 from clearctl.engine.samples import loader_arguments
 from clearctl.errors import DatasetError
 from clearctl.progress import EpochDone, Listener, ignore
@@ -58,7 +58,8 @@ def dry_run(
     model = build_model(opened, stream, listener)
     parameters = list(model.parameters())
     epochs = _section(opened).get("train_epochs", 1)
-    with tempfile.TemporaryDirectory() as folder:
+    deterministic = deterministic_algorithms(bool(opened.values.get("deterministic")), target, listener)
+    with tempfile.TemporaryDirectory() as folder, deterministic:
         first = _one_batch(opened, stream, model, target, Path(folder))
     train_batches = sum(-(-len(bucket.train) // first.train_size) for bucket in stream.buckets)
     test_batches = sum(-(-len(bucket.test) // first.test_size) for bucket in stream.buckets)

@@ -13,7 +13,7 @@ from clearctl import rundir
 from clearctl.data.samples import original_error
 from clearctl.engine.build import build_experiment, build_model, build_stream, open_config
 from clearctl.engine.checkpoint import load_exactly
-from clearctl.engine.machine import resolve_device, seed_everything
+from clearctl.engine.machine import deterministic_algorithms, resolve_device, seed_everything
 from clearctl.engine.samples import build_samples, loader_arguments
 from clearctl.errors import DatasetError, RunError, UsageError
 from clearctl.metrics import Matrix, clear_metrics, gem_metrics
@@ -75,11 +75,12 @@ def evaluate(
     test_stream = list(experiment.benchmark.test_stream)
     rows = []
     try:
-        for weights in files:
-            load_exactly(experiment.strategy.model, weights)
-            listener(Message(f"testing {weights}"))
-            experiment.strategy.eval(test_stream, **loading)
-            rows.append([experiment.accuracy.accuracies[tested] for tested in range(len(stream.buckets))])
+        with deterministic_algorithms(bool(config.values.get("deterministic")), torch_device, listener):
+            for weights in files:
+                load_exactly(experiment.strategy.model, weights)
+                listener(Message(f"testing {weights}"))
+                experiment.strategy.eval(test_stream, **loading)
+                rows.append([experiment.accuracy.accuracies[tested] for tested in range(len(stream.buckets))])
     except DatasetError as error:
         raise original_error(error) or error from None
     count = len(stream.buckets)

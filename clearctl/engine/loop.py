@@ -1,8 +1,11 @@
 """Training: bucket after bucket, every bucket tested after each. The one visible loop."""
 
+import errno
 import shutil
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,20 +20,24 @@ from clearctl.engine.build import (
     build_stream,
     open_config,
 )
-from clearctl.engine.checkpoint import save_weights
-from clearctl.engine.evaluate import model_accuracies
-from clearctl.engine.machine import describe, resolve_device, seed_everything
-from clearctl.engine.results import Results
-from clearctl.engine.samples import build_samples, loader_arguments
-from clearctl.errors import DatasetError
+from clearctl.engine.course import Course, Saved, how_to_go_on
+from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device, seed_everything
+from clearctl.engine.samples import build_samples
+from clearctl.errors import DatasetError, RunError, Stopped
+from clearctl.lock import sole_writer
 from clearctl.metrics import Matrix
-from clearctl.progress import BucketDone, EpochDone, Listener, Message, ignore
-from clearctl.strategies.build import trains_on_whole_stream
+from clearctl.progress import EpochDone, Listener, Message, ignore
+
+# What an OSError says where a disk is full, or no longer there.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished run: its folder, the accuracy matrix R [N, N], and the summary numbers of it."""
+    """A finished run: its folder, the accuracy matrix R [N, N], and the summary numbers of it.
+
+    `seconds` is the time that this call took: of a run that was resumed, since then.
+    """
 
     run: Path
     bucket_names: list[str]
@@ -54,7 +61,8 @@ def train(
 
     `overrides` are "key.path=value" strings. `seed` seeds everything random (default: the config's, else 0).
     Raises ConfigError, DatasetError, RunError and CapabilityError before anything is written where it can be known
-    before, and DatasetError for an image that turns out unreadable on the way.
+    before, DatasetError for an image that turns out unreadable on the way, and Stopped where Ctrl-C or SIGTERM ended
+    the run at a step; `resume` goes on with it.
     """
     started = time.perf_counter()
     opened = open_config(config, overrides=tuple(overrides), seed=seed, work_dir=work_dir, dataset_root=dataset_root)
@@ -65,41 +73,85 @@ def train(
     samples = build_samples(opened, stream, target, listener)  # which may take a while, and leave no run folder behind
 
     run = rundir.create(Path(opened.values["work_dir"]), opened.values["seed"])
-    try:
-        experiment = build_experiment(
-            opened,
-            stream,
-            model,
-            target,
-            run=run,
-            listener=listener,
-            on_epoch=lambda done, lr: _record_epoch(run, done, lr),
-            samples=samples,
-        )
-    except BaseException:
-        shutil.rmtree(run)
-        raise
-    environment = describe(
-        target, Path(opened.values["scenario"]["dataset_root"]), stream.fingerprint(), seed_of(opened)
-    )
-    atomic.write_text(rundir.config_file(run), dump(opened.values))
-    atomic.write_json(rundir.environment_file(run), environment)
-    listener(Message(f"run folder {run}"))
-    for logger in experiment.loggers:
-        if getattr(logger, "offline_reason", None):
-            listener(Message(logger.offline_reason, warning=True))
-    try:
-        results = learn(opened, experiment, stream, run, listener)
+    with sole_worker(run):
+        try:
+            experiment = build_experiment(
+                opened,
+                stream,
+                model,
+                target,
+                run=run,
+                listener=listener,
+                on_epoch=lambda done, lr: record_epoch(run, done, lr),
+                samples=samples,
+            )
+            root = Path(opened.values["scenario"]["dataset_root"])
+            environment = describe(target, root, stream.fingerprint(), opened.values["seed"])
+            environment["wandb_run"] = next(
+                (logger.run_id for logger in experiment.loggers if hasattr(logger, "run_id")), None
+            )
+            atomic.write_text(rundir.config_file(run), dump(opened.values))
+            atomic.write_json(rundir.environment_file(run), environment)
+        except BaseException as error:
+            shutil.rmtree(run)
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise RunError(f"nothing can be written in {run.parent}: {error.strerror}") from None
+            raise
+        listener(Message(f"run folder {run}"))
         for logger in experiment.loggers:
-            if hasattr(logger, "log_summary"):
-                logger.log_summary({**results.clear(), **results.gem()}, results.matrix, stream.bucket_names)
+            if getattr(logger, "offline_reason", None):
+                listener(Message(logger.offline_reason, warning=True))
+        return carry_out(opened, experiment, stream, run, listener, started=started)
+
+
+def sole_worker(run: Path) -> AbstractContextManager[None]:
+    """Hold a run folder; where another process holds it, entering raises RunError with its pid."""
+    return sole_writer(rundir.lock_file(run), run, RunError)
+
+
+@contextmanager
+def room_on_disk(run: Path) -> Iterator[None]:
+    """Within, a disk that is full or no longer there ends the run with a RunError that says how to go on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise RunError(f"{error.filename or run} cannot be written: {error.strerror}\n{how_to_go_on(run)}") from None
+
+
+def record_epoch(run: Path, done: EpochDone, lr: float) -> None:
+    """Add an epoch to metrics.jsonl."""
+    rundir.append_metrics(run, {"event": "epoch", **asdict(done), "lr": lr})
+
+
+def carry_out(
+    config: Config,
+    experiment: Experiment,
+    stream: Stream,
+    run: Path,
+    listener: Listener,
+    *,
+    started: float,
+    saved: Saved | None = None,
+) -> TrainResult:
+    """Learn all buckets, from what is `saved` on if anything is, and end the run folder."""
+    course = Course(config, experiment, stream, run, listener)
+    deterministic = bool(config.values.get("deterministic"))
+    try:
+        with room_on_disk(run), closing(course):
+            with deterministic_algorithms(deterministic, experiment.strategy.device, listener):
+                results = course.learn(saved)
+            for logger in experiment.loggers:
+                if hasattr(logger, "log_summary"):
+                    logger.log_summary({**results.clear(), **results.gem()}, results.matrix, stream.bucket_names)
     except DatasetError as error:
-        raise original_error(error) or error from None
-    finally:
-        experiment.strategy.evaluator.flush()
-        for logger in experiment.loggers:
-            if hasattr(logger, "close"):
-                logger.close()
+        raise DatasetError(f"{original_error(error)}\nmend that, then {how_to_go_on(run)}") from None
+    except Stopped:
+        raise
+    except KeyboardInterrupt:  # a second one
+        raise Stopped(f"stopped at once\n{how_to_go_on(run)}", signal.SIGINT) from None
+    course.forget()
     return TrainResult(
         run,
         stream.bucket_names,
@@ -108,56 +160,3 @@ def train(
         results.gem(),
         time.perf_counter() - started,
     )
-
-
-def learn(config: Config, experiment: Experiment, stream: Stream, run: Path, listener: Listener) -> Results:
-    """Train on each bucket in order and test on all of them after each; results are on disk after every bucket."""
-    strategy, benchmark = experiment.strategy, experiment.benchmark
-    loading = loader_arguments(config, stream)
-    interval = (config.values.get("checkpoint_config") or {}).get("interval", 1)
-    batch_size = strategy.eval_mb_size
-    test_stream = list(benchmark.test_stream)  # Avalanche makes an experience anew each time it is asked for
-    untrained = model_accuracies(strategy.model, test_stream, strategy.device, batch_size, loading["num_workers"])
-    results = Results(stream.bucket_names, untrained)
-    at_once = trains_on_whole_stream(strategy)  # joint training: one model, so every row of the matrix is the same
-    for number, experience in enumerate(benchmark.train_stream):
-        started = time.perf_counter()
-        if number == 0 or not at_once:
-            # eval_streams is what the strategy tests on during training, if the config's eval_every asks for it
-            learned = benchmark.train_stream if at_once else experience
-            trained = strategy.train(learned, eval_streams=[test_stream], **loading)
-            tested = strategy.eval(test_stream, **loading)
-        # Avalanche returns the latest value of every metric so far: of each phase only its own are kept.
-        results.train[number] = {name: value for name, value in trained.items() if "eval_phase" not in name}
-        results.test[number] = {name: value for name, value in tested.items() if "train_phase" not in name}
-        row = [experiment.accuracy.accuracies[column] for column in range(len(stream.buckets))]
-        results.rows.append(row)
-        for bucket, accuracy in zip(stream.bucket_names, row, strict=True):
-            trained_to = stream.bucket_names[number]
-            rundir.append_metrics(
-                run, {"event": "test", "trained_to": trained_to, "bucket": bucket, "accuracy": accuracy}
-            )
-        results.write(run)
-        last = number == len(stream.buckets) - 1
-        if (number + 1) % interval == 0 or last:
-            save_weights(strategy.model, rundir.checkpoint_file(run, number + 1))
-        listener(
-            BucketDone(
-                stream.bucket_names[number],
-                number + 1,
-                len(stream.buckets),
-                tuple(row),
-                time.perf_counter() - started,
-            )
-        )
-    return results
-
-
-def seed_of(config: Config) -> int:
-    """The seed of an opened config."""
-    seed: int = config.values["seed"]
-    return seed
-
-
-def _record_epoch(run: Path, done: EpochDone, lr: float) -> None:
-    rundir.append_metrics(run, {"event": "epoch", **asdict(done), "lr": lr})

@@ -1,20 +1,27 @@
 """The device, the random generators, and what is worth knowing of the machine a run was made on."""
 
 import importlib.metadata
+import os
 import platform
 import random
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from clearctl import __version__
 from clearctl.errors import CapabilityError, UsageError
+from clearctl.progress import Listener, Message, ignore
 
 PACKAGES = ("torch", "torchvision", "avalanche-lib", "mmcls", "mmcv", "numpy", "pillow", "wandb")
+# A matrix product on a GPU gives the same bits each time only with a work space of this kind.
+_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+_CUBLAS_DETERMINISTIC = (":4096:8", ":16:8")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -40,6 +47,66 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+@contextmanager
+def deterministic_algorithms(wanted: bool, device: torch.device, listener: Listener = ignore) -> Iterator[None]:
+    """Within, if it is `wanted`, torch computes by its deterministic algorithms alone; at the end all is as before.
+
+    Raises CapabilityError where an operation has none on `device`.
+    """
+    if not wanted:
+        yield
+        return
+    listener(Message(_cost_of_determinism(device)))
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    if os.environ.get(_CUBLAS) not in _CUBLAS_DETERMINISTIC:
+        os.environ[_CUBLAS] = _CUBLAS_DETERMINISTIC[0]  # read when cuBLAS is used first, which is within
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False  # which takes the algorithm that is the fastest at the moment
+    try:
+        yield
+    except RuntimeError as error:
+        without = re.search(r"(\w+) does not have a deterministic implementation", str(error))
+        if without is None and _CUBLAS not in str(error):
+            raise
+        what = f"torch has no deterministic {without[1]} on {device.type}" if without else f"{_CUBLAS} was set too late"
+        remedy = "leave deterministic out, or use --device cpu" if without else "start it in a new process"
+        raise CapabilityError(f"deterministic=True: {what}\n{remedy}") from None
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.backends.cudnn.benchmark = benchmark
+
+
+def _cost_of_determinism(device: torch.device) -> str:
+    if device.type == "cpu":
+        return "deterministic=True: on a CPU this costs no time that could be measured"
+    return (
+        "deterministic=True: torch's deterministic algorithms are slower on a GPU and take 24 MB more there;"
+        " `train --dry-run` with and without it shows how much slower"
+    )
+
+
+def random_states() -> dict[str, Any]:
+    """Where each generator stands that a run draws from: Python's, NumPy's, torch's on the CPU and on each GPU."""
+    kind, keys, *rest = cast(tuple[Any, ...], np.random.get_state(legacy=True))
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), *rest),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],  # type: ignore[no-untyped-call]
+    }
+
+
+def set_random_states(states: dict[str, Any]) -> None:
+    """Bring the generators to where `random_states` found them; a GPU that was not there keeps its own."""
+    kind, keys, *rest = states["numpy"]
+    random.setstate(states["python"])
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(states["torch"])
+    for index, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(state, index)
 
 
 def describe(device: torch.device, dataset_root: Path, fingerprint: str, seed: int) -> dict[str, Any]:

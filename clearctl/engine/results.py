@@ -1,5 +1,6 @@
 """What a run found, written so that a kill leaves the latest whole state: eval.json and accuracy_matrix.csv."""
 
+import copy
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ class Results:
     """
 
     bucket_names: list[str]
-    untrained: list[float]
+    untrained: list[float] = field(default_factory=list)
     rows: list[list[float]] = field(default_factory=list)
     train: dict[int, dict[str, Any]] = field(default_factory=dict)
     test: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -42,14 +43,29 @@ class Results:
         """GEM's BWT and FWT; empty until the matrix is complete."""
         return gem_metrics(self.matrix, np.array(self.untrained)) if self.complete else {}
 
+    def add(self, row: list[float], train: dict[str, Any], test: dict[str, Any]) -> None:
+        """Add a bucket: its row of the matrix, and the metrics of the training on it and of the test after it."""
+        self.train[len(self.rows)] = _jsonable(train)
+        self.test[len(self.rows)] = _jsonable(test)
+        self.rows.append(row)
+
+    def state(self) -> dict[str, Any]:
+        """All of it as plain values, which stay as they are when buckets are added."""
+        return {name: copy.copy(getattr(self, name)) for name in ("untrained", "rows", "train", "test")}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Become what `state` was taken of."""
+        for name, value in copy.deepcopy(state).items():
+            setattr(self, name, value)
+
     def write(self, run: Path) -> None:
         """Write eval.json and accuracy_matrix.csv."""
         rundir.write_matrix(run, self.matrix, self.bucket_names)
         atomic.write_json(
             rundir.eval_file(run),
             {
-                "train": {str(number): _jsonable(values) for number, values in self.train.items()},
-                "test": {str(number): _jsonable(values) for number, values in self.test.items()},
+                "train": {str(number): values for number, values in self.train.items()},
+                "test": {str(number): values for number, values in self.test.items()},
                 "clear_metrics": _jsonable(self.clear()),
                 "gem_metrics": _jsonable(self.gem()),
                 "untrained": self.untrained,

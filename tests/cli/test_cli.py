@@ -21,6 +21,7 @@ COMMANDS = (
     "extract-features",
     "verify",
     "train",
+    "resume",
     "eval",
 )
 ROOT = Path(__file__).parents[2]
@@ -106,6 +107,8 @@ def test_version():
         (["prepare-avalanche", "--dataset-root", "nowhere"], 4, "no dataset folder at nowhere"),
         (["prepare-avalanche", "--seeds", "0-x"], 2, "--seeds 0-x: expected numbers"),
         (["eval", "nowhere"], 2, "nowhere"),
+        (["resume"], 2, "RUN_DIR"),
+        (["resume", "nowhere"], 5, "nowhere is no run folder"),
     ],
 )
 def test_wrong_arguments(arguments, code, told, tmp_path, monkeypatch):

@@ -114,6 +114,13 @@ def test_configs_of_the_tests_have_no_faults(tiny_config: Path, features_config:
         ("cl_strategy.optimizer=SGD", "cl_strategy.optimizer: found 'SGD', expected a dict"),
         ("cl_strategy.optimizer=None", "cl_strategy.optimizer: missing, such as optimizer=dict(type='SGD', lr=0.01)"),
         ("checkpoint_config={'interval': 0}", "checkpoint_config.interval: found 0, expected a whole number from 1"),
+        *[
+            (
+                f"checkpoint_config={{'state_every': {value!r}}}",
+                f"checkpoint_config.state_every: found {value!r}, expected 'epoch', 'bucket' or a number of seconds",
+            )
+            for value in ("epcoh", "10", 0, -5, True, None, [60])
+        ],
         ("data={'workers': -1}", "data.workers: found -1, expected a whole number from 0"),
         ("seed=-1", "seed: found -1, expected a whole number from 0"),
         ("seed=abc", "seed: found 'abc', expected a whole number from 0"),
@@ -184,6 +191,11 @@ def test_missing_section(missing: str, tmp_path: Path, tiny_config: Path) -> Non
     file = tmp_path / "top.py"
     file.write_text("".join(f"{name} = {value!r}\n" for name, value in values.items()))
     assert faults(file) == [f"{file}: {missing}: this section is missing"]
+
+
+@pytest.mark.parametrize("every", ["epoch", "bucket", 1, 600, 0.5])
+def test_when_states_are_saved(every: object, tiny_config: Path) -> None:
+    assert faults(tiny_config, f"checkpoint_config={{'interval': 2, 'state_every': {every!r}}}") == []
 
 
 def test_values_that_are_right_in_another_form_are_accepted(tiny_config: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a config may say of loaders, caches, precision, compilation, memory format and TF32."""
+"""What a config may say of loaders, caches, precision, compilation, memory format, TF32 and determinism."""
 
 from pathlib import Path
 
@@ -26,8 +26,8 @@ def faults(file: Path, *overrides: str) -> list[str]:
     "overrides",
     [
         *[(f"precision={name}",) for name in ("fp32", "bf16", "fp16")],
-        ("compile=True", "channels_last=True", "tf32=True"),
-        ("compile=False", "channels_last=False", "tf32=False"),
+        ("compile=True", "channels_last=True", "tf32=True", "deterministic=True"),
+        ("compile=False", "channels_last=False", "tf32=False", "deterministic=False"),
         *[(f"data.loader={name}", "data.workers=2") for name in ("auto", "workers")],
         ("data.loader=resident", "scenario.feature_type=tiny"),
         *[(f"data.cache={name}", "data.cache_dir=somewhere") for name in ("auto", "off", "ram", "disk")],
@@ -49,6 +49,8 @@ def test_allowed(overrides: tuple[str, ...], tiny_config: Path) -> None:
         (("compile=1",), "compile: found 1, expected a bool"),
         (("channels_last=yes",), "channels_last: found 'yes', expected a bool"),
         (("tf32=None",), "tf32: found None, expected a bool"),
+        (("deterministic=1",), "deterministic: found 1, expected a bool"),
+        (("determinstic=True",), "determinstic: there is no such section; did you mean 'deterministic'?"),
         (("data.loader=residnet",), "data.loader: found 'residnet', expected 'auto' or 'resident' or 'workers'"),
         (("data.cache=True",), "data.cache: found True, expected 'auto' or 'off' or 'ram' or 'disk'"),
         (("data.cache_dir=3",), "data.cache_dir: found 3, expected a str"),

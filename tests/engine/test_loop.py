@@ -298,10 +298,15 @@ def test_frozen_parts_stay_fixed(prepared: Path, tiny_config: Path, tmp_path: Pa
     assert changed == {"head.fc.weight", "head.fc.bias"}  # neither weights nor running means of the backbone
 
 
-def test_load_from_starts_from_the_weights_of_a_run(
-    trained: TrainResult, prepared: Path, tiny_config: Path, tmp_path: Path
+@pytest.mark.parametrize("saved_from", ["a run", "a DataParallel"])
+def test_load_from_starts_from_weights(
+    saved_from: str, trained: TrainResult, prepared: Path, tiny_config: Path, tmp_path: Path
 ) -> None:
     file = trained.run / "checkpoints/exp_3.pth"
+    if saved_from == "a DataParallel":
+        wrapped = {f"module.{name}": value for name, value in weights(trained.run, 3).items()}
+        file = tmp_path / "wrapped.pth"
+        torch.save(wrapped, file)
     result = train(
         tiny_config,
         device="cpu",

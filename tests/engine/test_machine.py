@@ -1,6 +1,7 @@
 """Devices and random generators."""
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from clearctl.engine.machine import PACKAGES, describe, resolve_device, seed_everything
+from clearctl.engine.loop import train
+from clearctl.engine.machine import PACKAGES, describe, deterministic_algorithms, resolve_device, seed_everything
 from clearctl.errors import CapabilityError, UsageError
+from clearctl.progress import EpochDone, Event, Message
 
 
 def test_cpu() -> None:
@@ -73,3 +76,66 @@ def test_description_is_json_and_names_every_package(tmp_path: Path, monkeypatch
     assert found["git"] is None
     assert (found["device"], found["seed"]) == ("cpu", 3)
     assert found["dataset"] == {"root": str(tmp_path), "fingerprint": "abc"}
+
+
+CPU = torch.device("cpu")
+COST = Message("deterministic=True: on a CPU this costs no time that could be measured")
+
+
+def test_deterministic_algorithms_are_on_within_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":0:0")
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    told: list[Event] = []
+    with deterministic_algorithms(True, CPU, told.append):
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.backends.cudnn.benchmark
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert told == [COST]
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.backends.cudnn.benchmark
+
+
+def test_without_the_wish_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    told: list[Event] = []
+    with deterministic_algorithms(False, CPU, told.append):
+        assert not torch.are_deterministic_algorithms_enabled()
+    with deterministic_algorithms(True, CPU):
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"  # as good as the other
+    assert told == []
+
+
+def test_an_operation_without_a_deterministic_algorithm_is_named() -> None:
+    x, indices = torch.nn.functional.max_pool2d(torch.rand(1, 1, 4, 4), 2, return_indices=True)
+    with pytest.raises(CapabilityError) as caught, deterministic_algorithms(True, CPU):
+        torch.nn.functional.max_unpool2d(x, indices, 2)
+    assert str(caught.value) == (
+        "deterministic=True: torch has no deterministic max_unpooling2d_forward_out on cpu\n"
+        "leave deterministic out, or use --device cpu"
+    )
+    assert not torch.are_deterministic_algorithms_enabled()
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), deterministic_algorithms(True, CPU):
+        torch.rand(2, 3) @ torch.rand(2, 3)
+
+
+def test_a_run_is_deterministic_where_its_config_says_so(features_config: Path, prepared: Path, tmp_path: Path) -> None:
+    modes: list[bool] = []
+    told: list[Event] = []
+
+    def listen(event: Event) -> None:
+        told.append(event)
+        if isinstance(event, EpochDone):
+            modes.append(torch.are_deterministic_algorithms_enabled())
+
+    for wanted in (True, False):
+        overrides = [f"deterministic={wanted}", "cl_strategy.train_epochs=1"]
+        train(
+            features_config,
+            work_dir=tmp_path,
+            dataset_root=prepared,
+            overrides=overrides,
+            device="cpu",
+            listener=listen,
+        )
+    assert modes == [True] * 3 + [False] * 3
+    assert told.count(COST) == 1

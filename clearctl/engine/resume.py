@@ -1,0 +1,219 @@
+"""Going on with a run that was killed or stopped, so that it ends as if it had never been."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clearctl import atomic, layout, rundir
+from clearctl.engine import state_files
+from clearctl.engine.build import build_experiment, build_model, build_stream, open_config
+from clearctl.engine.changes import other_values, other_versions, with_changes
+from clearctl.engine.course import Saved
+from clearctl.engine.loop import TrainResult, carry_out, record_epoch, room_on_disk, sole_worker
+from clearctl.engine.machine import describe, device_name, resolve_device, seed_everything
+from clearctl.engine.samples import build_samples
+from clearctl.engine.state import cut_back_files
+from clearctl.engine.state_files import DamagedError, Moment
+from clearctl.errors import RunError
+from clearctl.progress import Listener, Message, ignore
+
+
+def resume(
+    run: Path | str,
+    *,
+    device: str | None = None,
+    accept_changes: bool = False,
+    listener: Listener = ignore,
+) -> TrainResult:
+    """Go on with the run in the folder `run`, from its latest state that is whole; a finished one is only read.
+
+    Config, seed and, unless another `device` is given, the device are the run's. It ends with the weights, the
+    accuracy matrix and the metrics of a run that never stopped, on the same machine with the same versions.
+    Raises RunError for a folder that is no run, that another process holds, whose states are all damaged, or whose
+    config, dataset or versions have changed, each difference a line, unless `accept_changes`; and what `train` raises.
+    """
+    started = time.perf_counter()
+    run = Path(run).resolve()
+    if not rundir.is_run(run):
+        raise RunError(f"{run} is no run folder: it has no config.py and environment.json")
+    with sole_worker(run):
+        finished = _finished(run, started)
+        if finished is not None:
+            listener(Message(f"{run} is finished: there is nothing to go on with"))
+            return finished
+        saved = _saved(run, listener)
+        environment = _environment(run)
+        opened = open_config(rundir.config_file(run), work_dir=run.parent)
+        target = _device(device, environment, listener)
+        changed = [] if saved is None else list(other_values(saved.start["config"], opened))
+        differences = [*changed, *other_versions(environment)]
+        seed_everything(opened.values["seed"])
+        stream = build_stream(opened)
+        root, fingerprint = Path(opened.values["scenario"]["dataset_root"]), stream.fingerprint()
+        if environment.get("dataset", {}).get("fingerprint") not in (None, fingerprint):
+            differences.append(f"dataset: what is in {root} is not what the run began with")
+        _require_accepted(run, differences, accept_changes, listener)
+        _keep_threads(environment, target, listener)
+        model = build_model(opened, stream, listener).to(target)
+        samples = build_samples(opened, stream, target, listener)
+        with room_on_disk(run):
+            _cut_back(run, saved)
+            experiment = build_experiment(
+                opened,
+                stream,
+                model,
+                target,
+                run=run,
+                listener=listener,
+                on_epoch=lambda done, lr: record_epoch(run, done, lr),
+                samples=samples,
+                goes_on=saved is not None,
+                wandb_id=environment.get("wandb_run"),
+            )
+            if saved is not None and changed:
+                saved = with_changes(saved, opened, experiment, stream, target, run)
+                state_files.replace_all(rundir.state_folder(run), Moment(saved.bucket), saved.start)
+            _note(run, environment, target, saved, differences, root, fingerprint)
+        listener(Message(f"going on with {run} {_where(saved, stream.bucket_names)}"))
+        return carry_out(opened, experiment, stream, run, listener, started=started, saved=saved)
+
+
+def _finished(run: Path, started: float) -> TrainResult | None:
+    """What a run found that has nothing left to do; None for any other."""
+    if state_files.moments(rundir.state_folder(run)) or not rundir.matrix_file(run).is_file():
+        return None
+    matrix, names = rundir.read_matrix(run)
+    if len(matrix) < len(names) or not rundir.checkpoint_file(run, len(names)).is_file():  # which is written last
+        return None
+    found = rundir.read_eval(run)
+    return TrainResult(run, names, matrix, found["clear_metrics"], found["gem_metrics"], time.perf_counter() - started)
+
+
+def _saved(run: Path, listener: Listener) -> Saved | None:
+    """The latest state that is whole; None where none was ever written. Raises RunError where none is left."""
+    folder = rundir.state_folder(run)
+    state_files.clean(folder)
+    there = state_files.moments(folder)
+    damaged: list[str] = []
+
+    def read(moment: Moment) -> dict[str, Any] | None:
+        try:
+            return state_files.read(folder, moment)
+        except DamagedError as error:
+            damaged.append(str(error))
+            return None
+
+    starts: dict[int, dict[str, Any] | None] = {}
+    for moment in reversed(there):
+        if moment.bucket not in starts:
+            starts[moment.bucket] = read(moment.start)
+        start = starts[moment.bucket]
+        within = None if moment.is_start or start is None else read(moment)
+        if start is None or (within is None and not moment.is_start):
+            continue
+        for text in dict.fromkeys(damaged):
+            listener(Message(f"{text}: the state before it is used", warning=True))
+        return Saved(moment.bucket, start, within)
+    if not there:
+        return None
+    weights = list(rundir.checkpoints(run).values())
+    rest = (
+        f"its last weights are whole: start a new run with load_from={str(weights[-1])!r}"
+        if weights
+        else "it has no weights yet: start a new run"
+    )
+    raise RunError(f"{run} cannot be gone on with: {'; '.join(dict.fromkeys(damaged))}\n{rest}")
+
+
+def _environment(run: Path) -> dict[str, Any]:
+    file = rundir.environment_file(run)
+    try:
+        value: dict[str, Any] = layout.read_json(file)
+    except Exception as error:
+        raise RunError(str(error)) from None
+    for name, kind in {"device": str, "packages": dict, "dataset": dict, "seed": int}.items():
+        if not isinstance(value, dict) or not isinstance(value.get(name), kind):
+            raise RunError(f"{file} is not as a run writes it: it lacks {name!r}\nrestore it, or start a new run")
+    return value
+
+
+def _device(name: str | None, environment: dict[str, Any], listener: Listener) -> torch.device:
+    """The run's device, or the one that is named, which is told."""
+    before = str(environment.get("device", "auto"))
+    target = resolve_device(name or before)
+    if str(target) != before or device_name(target) != environment.get("device_name", device_name(target)):
+        listener(
+            Message(
+                f"the run was on {before} ({environment.get('device_name')}) and goes on on {target}"
+                f" ({device_name(target)}): the numbers will not be exactly those of a run that never stopped",
+                warning=True,
+            )
+        )
+    return target
+
+
+def _require_accepted(run: Path, differences: list[str], accept: bool, listener: Listener) -> None:
+    if not differences:
+        return
+    if not accept:
+        lines = "\n".join(differences)
+        raise RunError(f"{run} is not what it was:\n{lines}\nundo that, or go on nevertheless with --accept-changes")
+    for text in differences:
+        listener(Message(f"accepted: {text}", warning=True))
+
+
+def _keep_threads(environment: dict[str, Any], device: torch.device, listener: Listener) -> None:
+    """Compute with as many threads as before: sums are split among them, which rounds in other places."""
+    threads = environment.get("torch_threads")
+    if device.type == "cpu" and isinstance(threads, int) and threads != torch.get_num_threads():
+        listener(
+            Message(f"torch had {torch.get_num_threads()} threads here and {threads} in the run: it gets {threads}")
+        )
+        torch.set_num_threads(threads)
+
+
+def _cut_back(run: Path, saved: Saved | None) -> None:
+    """Take from the run's files what came after its state."""
+    folders = (rundir.csv_folder(run), rundir.tensorboard_folder(run))
+    if saved is not None:
+        there = [rundir.metrics_file(run), *(file for folder in folders for file in folder.glob("*"))]
+        cut_back_files(saved.latest, run, there)
+        return
+    for file in (rundir.metrics_file(run), rundir.log_file(run)):
+        file.unlink(missing_ok=True)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _note(
+    run: Path,
+    environment: dict[str, Any],
+    device: torch.device,
+    saved: Saved | None,
+    differences: list[str],
+    root: Path,
+    fingerprint: str,
+) -> None:
+    """Bring environment.json up to date, and add to it that the run was resumed, and what was other than before."""
+    entry = {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "bucket": saved.bucket if saved is not None else 0,
+        "device": str(device),
+        "accepted": differences,
+    }
+    now = describe(device, root, fingerprint, environment["seed"])
+    environment |= {**now, "resumed": [*environment.get("resumed", []), entry]}
+    atomic.write_json(rundir.environment_file(run), environment)
+
+
+def _where(saved: Saved | None, names: list[str]) -> str:
+    if saved is None:
+        return "from its beginning: it was stopped before anything was saved"
+    if saved.within is None:
+        return f"at the start of bucket {names[saved.bucket]}"
+    place = saved.within["place"]
+    steps = f" and {place['steps']} steps" if place["steps"] else ""
+    return f"in bucket {names[saved.bucket]}, after {place['epochs']} epochs{steps}"

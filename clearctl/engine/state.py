@@ -1,0 +1,91 @@
+"""What a run is at one moment: its strategy and all that hangs on it, generators, results, the lengths of its files."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from clearctl import rundir
+from clearctl.engine.build import Experiment
+from clearctl.engine.machine import random_states, set_random_states
+from clearctl.engine.results import Results
+from clearctl.errors import RunError
+from clearctl.strategies.epochs import Place
+from clearctl.strategies.loggers import cut_back
+from clearctl.strategies.snapshot.capture import Capturer
+from clearctl.strategies.snapshot.kinds import given_objects
+from clearctl.strategies.snapshot.restore import CannotRestoreError, restore
+
+
+class RunState:
+    """Takes the state of an experiment in its `run` folder, and lays one over it.
+
+    To be made before anything is learned.
+    """
+
+    def __init__(self, experiment: Experiment, results: Results, run: Path) -> None:
+        self.experiment = experiment
+        self.results = results
+        self.run = run
+        benchmark = experiment.benchmark
+        self._given = given_objects(
+            {
+                "train": [experience.dataset for experience in benchmark.train_stream],
+                "test": [experience.dataset for experience in benchmark.test_stream],
+            }
+        )
+        self._capturer = Capturer(self._given)
+
+    def take(self, place: Place | None) -> dict[str, Any]:
+        """The state now, within a bucket at `place`, as plain values and tensors. Raises CannotCaptureError."""
+        strategy = self.experiment.strategy
+        strategy.evaluator.flush()
+        for logger in self.experiment.loggers:
+            if hasattr(logger, "flush"):
+                logger.flush()
+        return {
+            "strategy": self.parts(),
+            "place": None if place is None else asdict(place),
+            "random": random_states(),
+            "results": self.results.state(),
+            "files": {str(file.relative_to(self.run)): file.stat().st_size for file in self._files()},
+        }
+
+    def parts(self) -> Any:
+        """The captured strategy alone."""
+        return self._capturer.capture(self._roots(), self.experiment.strategy.device)
+
+    def lay_over(self, state: dict[str, Any], files_of: dict[str, Any] | None = None) -> None:
+        """Bring the experiment, the generators, the results and the files to where `state` was taken.
+
+        The files to where `files_of` was taken, where a later state is to be laid over this one.
+        """
+        for logger in self.experiment.loggers:
+            if hasattr(logger, "flush"):
+                logger.flush()
+        cut_back_files(files_of or state, self.run)
+        strategy = self.experiment.strategy
+        try:
+            restore(state["strategy"], self._roots(), self._given, strategy.device)
+        except CannotRestoreError as error:
+            raise RunError(f"the state of {self.run} does not fit its config: {error}") from None
+        self.results.set_state(state["results"])
+        set_random_states(state["random"])
+
+    def _roots(self) -> dict[str, Any]:
+        strategy = self.experiment.strategy
+        return {"model": strategy.model, "strategy": strategy}  # the network first: others only refer to its weights
+
+    def _files(self) -> list[Path]:
+        """The files in the run folder that are added to, line after line. One elsewhere may be other runs' too."""
+        files = [rundir.metrics_file(self.run)]
+        files += [file for logger in self.experiment.loggers if hasattr(logger, "files") for file in logger.files()]
+        return [file for file in files if file.exists() and file.is_relative_to(self.run)]
+
+
+def cut_back_files(state: dict[str, Any], run: Path, there: Iterable[Path] = ()) -> None:
+    """Cut the files back to what they held when `state` was taken, and delete others of those that are `there`.
+
+    Raises RunError where one is shorter.
+    """
+    cut_back({str(run / name): size for name, size in state["files"].items()}, there)

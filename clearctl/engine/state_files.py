@@ -1,0 +1,126 @@
+"""The files in a run's `state` folder: each with its digest, written whole or not at all, two generations of each kind.
+
+bucket_<k>.state                        all that a run is at the start of bucket k (from 0)
+bucket_<k>_epoch_<e>.state              what has come since, e epochs later; it needs the former too
+bucket_<k>_epoch_<e>_step_<s>.state     and s steps into the next epoch
+"""
+
+import hashlib
+import io
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clearctl import atomic
+
+_FIRST_LINE = b"clearctl state 1 sha256 "
+_NAME = re.compile(r"bucket_(\d+)(?:_epoch_(\d+)(?:_step_(\d+))?)?\.state")
+KEPT = 2  # generations
+
+
+class DamagedError(Exception):
+    """A state file that is not what was written."""
+
+
+@dataclass(frozen=True, order=True)
+class Moment:
+    """When a state was taken: at the start of a bucket (`epochs` is -1), or later in it."""
+
+    bucket: int
+    epochs: int = -1
+    steps: int = 0
+
+    @property
+    def is_start(self) -> bool:
+        """Whether it is the start of the bucket."""
+        return self.epochs < 0
+
+    @property
+    def start(self) -> "Moment":
+        """The start of its bucket."""
+        return Moment(self.bucket)
+
+    @property
+    def file_name(self) -> str:
+        """What its file is called."""
+        epoch = "" if self.is_start else f"_epoch_{self.epochs:04d}"
+        step = f"_step_{self.steps:06d}" if self.steps else ""
+        return f"bucket_{self.bucket:04d}{epoch}{step}.state"
+
+
+def moments(folder: Path) -> list[Moment]:
+    """Of the state files there, the oldest first."""
+    matches = [_NAME.fullmatch(path.name) for path in folder.glob("*.state")]
+    return sorted(
+        Moment(int(match[1]), int(match[2]) if match[2] else -1, int(match[3] or 0)) for match in matches if match
+    )
+
+
+def write(folder: Path, moment: Moment, state: dict[str, Any]) -> None:
+    """Write a state, then remove those that are older than two generations. Raises OSError; then all is as before.
+
+    What the state says of the run's other files is on disk before it.
+    """
+    for name in state.get("files", {}):
+        with (folder.parent / name).open("rb") as file:
+            os.fsync(file.fileno())
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    with atomic.replacing(folder / moment.file_name) as temporary, temporary.open("wb") as file:
+        file.write(_FIRST_LINE + hashlib.sha256(buffer.getbuffer()).hexdigest().encode() + b"\n")
+        file.write(buffer.getbuffer())
+    there = moments(folder)
+    starts = [other for other in there if other.is_start and other <= moment]
+    later = [other for other in there if not other.is_start and other <= moment]
+    kept = {*starts[-KEPT:], *later[-KEPT:]}
+    # A later state is of no use without its start; of buckets further on there may be what a resume went back behind.
+    for other in reversed(there):
+        if other not in kept or other.start not in kept:
+            (folder / other.file_name).unlink(missing_ok=True)
+
+
+def read(folder: Path, moment: Moment) -> dict[str, Any]:
+    """The state of a moment. Raises DamagedError for a file that is missing or not what was written."""
+    file = folder / moment.file_name
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DamagedError(f"{file.name} cannot be read: {error.strerror}") from None
+    first_line, _, payload = content.partition(b"\n")
+    if first_line != _FIRST_LINE + hashlib.sha256(payload).hexdigest().encode():
+        raise DamagedError(f"{file.name} is damaged: it does not have its digest")
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # written by another torch, say
+        raise DamagedError(f"{file.name} cannot be read: {str(error).splitlines()[0]}") from None
+    return state
+
+
+def clean(folder: Path) -> None:
+    """Remove what a process left behind that was killed while it wrote."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def replace_all(folder: Path, moment: Moment, state: dict[str, Any]) -> None:
+    """Write a state in place of all others. Raises OSError.
+
+    The others go first: after a kill in between there is none that does not fit it.
+    """
+    for other in reversed(moments(folder)):
+        if other != moment:
+            (folder / other.file_name).unlink(missing_ok=True)
+    write(folder, moment, state)
+
+
+def remove_all(folder: Path) -> None:
+    """Remove every state, when the run is finished."""
+    clean(folder)
+    for moment in reversed(moments(folder)):  # so that what a kill leaves can be gone on with
+        (folder / moment.file_name).unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

@@ -1,0 +1,62 @@
+"""Ctrl-C and SIGTERM as a wish that a run fulfils at its next step."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+from clearctl.progress import Listener, Message
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Wish:
+    """`signum` is the signal that asked for the end, or None."""
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+
+
+@contextmanager
+def wish_to_stop(listener: Listener) -> Iterator[Wish]:
+    """Within, the first signal is kept in the Wish and told to `listener`, and a second one acts as ever.
+
+    Outside of the main thread, where Python has no signals, the wish is never there.
+    """
+    wish = Wish()
+    if threading.current_thread() is not threading.main_thread():
+        yield wish
+        return
+    owner = os.getpid()
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    report = sys.unraisablehook
+
+    def put_back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def take(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:  # a worker process, which its parent will end: Ctrl-C reaches all of a terminal's
+            return
+        wish.signum = number
+        put_back()
+        with suppress(RuntimeError, OSError):  # the signal came in the middle of a print, or ended its reader too
+            listener(Message("stopping at the next step; a second signal ends at once"))
+
+    def report_others(unraisable: "sys.UnraisableHookArgs") -> None:
+        # A second Ctrl-C in a finalizer, say a loader's that ends its workers, goes no further: the first still counts.
+        if unraisable.exc_type is not KeyboardInterrupt:
+            report(unraisable)
+
+    for number in SIGNALS:
+        if before[number] is not signal.SIG_IGN:  # as shells have it for Ctrl-C in background jobs
+            signal.signal(number, take)
+    sys.unraisablehook = report_others
+    try:
+        yield wish
+    finally:
+        put_back()
+        sys.unraisablehook = report

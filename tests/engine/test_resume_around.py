@@ -1,0 +1,227 @@
+"""A run and what is around it, over a kill: files it cannot write or read, torch's threads, workers, other loggers."""
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from killing import KILLED, Child, Work, carry_out
+from runs import METRICS, WATCHED, newest, require_same, sentence, straight
+from test_loggers import curves, history, logs_of
+
+from clearctl import rundir
+
+pytest_plugins = ("blobs",)
+
+METRICS_ALONE = f"metrics={METRICS!r}"
+
+
+def killed(config: Path, work_dir: Path, at: tuple[Any, ...] = ("step", 1, 1, 3), **how: Any) -> Path:
+    """A run folder whose process was killed; `how` has fields of Work, and `given` arguments of train."""
+    given = {"device": "cpu", "work_dir": work_dir, **how.pop("given", {})}
+    ended = carry_out(config, arguments=given, at=at, **{"saving": "epochs", **how})
+    assert ended.exit_code == KILLED, ended
+    [run] = work_dir.iterdir()
+    return run
+
+
+# Files that no longer fit on the disk
+
+
+def sizes(run: Path) -> dict[str, int]:
+    return {str(file.relative_to(run)): file.stat().st_size for file in run.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "train_epochs"),
+    [
+        ("metrics.jsonl", ("metrics=[]", "loggers=[]"), 25),
+        ("eval.json", (METRICS_ALONE, "loggers=[]"), 2),
+        ("log.txt", WATCHED, 2),
+        ("environment.json", ("metrics=[]", "loggers=[]"), 2),
+    ],
+)
+def test_a_file_that_cannot_be_written_ends_the_run_with_what_to_do(
+    name: str, overrides: tuple[str, ...], train_epochs: int, write_config: Callable[..., Path], tmp_path: Path
+) -> None:
+    config = write_config("naive", train_epochs=train_epochs)
+    whole = straight(config, tmp_path / "straight", saving="nothing", overrides=overrides).run
+    run = killed(config, tmp_path / "killed", given={"overrides": overrides}, at=("step", 1, 0, 1))
+    there = sizes(whole)
+    largest = there.pop(name)
+    if name == "environment.json":  # the first that is written
+        there = {"config.py": there["config.py"]}
+    limit = (max(there.values()) + largest) // 2
+    assert max(there.values()) < limit < largest
+    full = carry_out(run, most_bytes=limit)
+    assert (full.exit_code, full.error) == (5, "RunError"), full
+    first, second = full.text.splitlines()
+    assert re.fullmatch(rf"{re.escape(str(run))}\S* cannot be written: File too large", first)
+    assert second == f"go on with `clearctl resume {run}`"
+    assert len(full.warnings) <= 1  # of the state
+    assert carry_out(run).require().warnings == []
+    require_same(run, whole)
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "eval.json"])
+def test_a_first_start_on_a_full_disk(name: str, write_config: Callable[..., Path], tmp_path: Path) -> None:
+    overrides = ("metrics=[]" if name == "metrics.jsonl" else METRICS_ALONE, "loggers=[]")
+    config = write_config("naive", train_epochs=25 if name == "metrics.jsonl" else 2)
+    whole = straight(config, tmp_path / "straight", saving="nothing", overrides=overrides).run
+    there = sizes(whole)
+    largest = there.pop(name)
+    ended = carry_out(
+        config,
+        arguments={"device": "cpu", "work_dir": tmp_path / "full", "overrides": overrides},
+        most_bytes=(max(there.values()) + largest) // 2,
+    )
+    [run] = (tmp_path / "full").iterdir()
+    assert (ended.exit_code, ended.error) == (5, "RunError")
+    assert ended.text.splitlines()[1] == f"go on with `clearctl resume {run}`"
+    again = carry_out(run).require()
+    assert sentence(run, None) in again.said  # no state did fit either
+    require_same(run, whole)
+
+
+# Files that cannot be read
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '"text"', "\udcff", '{"seed": 0', '{"device": 3}', '{"packages": 3}'])
+def test_damaged_environment(text: str, write_config: Callable[..., Path], tmp_path: Path) -> None:
+    config = write_config("naive")
+    run = killed(config, tmp_path / "killed")
+    file = rundir.environment_file(run)
+    kept = file.read_bytes()
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    ended = carry_out(run)
+    assert (ended.exit_code, ended.error) == (5, "RunError"), ended
+    assert ended.text.startswith(str(file))
+    assert len(ended.text.splitlines()) <= 2
+    assert newest(run) == (1, 1, 0)
+    file.write_bytes(kept)
+    carry_out(run).require()
+    require_same(run, straight(config, tmp_path / "straight").run)
+
+
+@pytest.mark.parametrize("cut", [0, 30, 200])
+def test_damaged_config(cut: int, write_config: Callable[..., Path], tmp_path: Path) -> None:
+    config = write_config("naive")
+    run = killed(config, tmp_path / "killed")
+    file = rundir.config_file(run)
+    kept = file.read_bytes()
+    file.write_bytes(kept[:cut])
+    ended = carry_out(run)
+    assert (ended.exit_code, ended.error) in ((3, "ConfigError"), (5, "RunError")), ended
+    assert str(file) in ended.text
+    file.write_bytes(kept)
+    carry_out(run).require()
+    require_same(run, straight(config, tmp_path / "straight").run)
+
+
+# Threads
+
+
+def test_threads_of_a_run_stay(write_config: Callable[..., Path], tmp_path: Path) -> None:
+    wide = dict(type="StackedLinearClsHead", num_classes=3, in_channels=8, mid_channels=[50_000])
+    config = write_config("naive", model=dict(head=wide), optimizer=dict(type="SGD", lr=0.01))
+    overrides = {"overrides": ("checkpoint_config={'interval': 3}",)}
+    given = {"device": "cpu", **overrides}
+    one, two = (
+        carry_out(
+            config, arguments={**given, "work_dir": tmp_path / str(threads)}, threads=threads, saving="nothing"
+        ).require()
+        for threads in (1, 2)
+    )
+    run = killed(config, tmp_path / "killed", given=overrides, threads=2)
+    ended = carry_out(run, threads=1).require()
+    assert "torch had 1 threads here and 2 in the run: it gets 2" in ended.said
+    assert json.loads((run / "environment.json").read_text())["torch_threads"] == 2
+    require_same(run, two.run)
+    last = "checkpoints/exp_3.pth"
+    assert (one.run / last).read_bytes() != (two.run / last).read_bytes(), "the number of threads plays no part here"
+
+
+# Worker processes
+
+
+def test_worker_processes_end_with_a_killed_run(tiny_config: Path, prepared: Path, tmp_path: Path) -> None:
+    given = dict(dataset_root=prepared, overrides=(*WATCHED, "data.workers=2", "data.cache=off"))
+    arguments = {"device": "cpu", "work_dir": tmp_path / "killed", **given}
+    child = Child(Work(tiny_config, arguments, at=("step", 1, 1, 2), signals=(), saving="epochs"))
+    child.wait_for("at")
+    workers = psutil.Process(child.pid).children(recursive=True)
+    assert len(workers) == 2
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.end().exit_code == KILLED
+    [run] = (tmp_path / "killed").iterdir()
+    assert sentence(run, (1, 1, 0)) in carry_out(run).require().said  # at once: no worker holds the run
+    require_same(run, straight(tiny_config, tmp_path / "straight", saving="nothing", **given).run)
+    _, alive = psutil.wait_procs(workers, timeout=15)  # torch's workers look every 5 s for their parent
+    assert alive == []
+
+
+# Loggers
+
+
+def test_tensorboard_has_every_step_once(write_config: Callable[..., Path], tmp_path: Path) -> None:
+    overrides = (METRICS_ALONE, "loggers=[{'type': 'TensorboardLogger'}]")
+    config = write_config("agem")
+    whole = straight(config, tmp_path / "straight", saving="nothing", overrides=overrides).run
+    run = killed(config, tmp_path / "killed", given={"overrides": overrides}, at=("step", 1, 0, 2), saving="steps")
+    for at in (("step", 1, 1, 2), ("test", 1, 2, 2), ("step", 2, 1, 3)):
+        assert carry_out(run, at=at, saving="epochs").exit_code == KILLED
+    carry_out(run).require()
+    found, expected = (curves(folder / "tensorboard") for folder in (run, whole))
+    assert found == expected
+    losses = [step for step, _ in found["Loss_MB/train_phase/train_stream/Task000"]]
+    assert losses == list(range(len(losses)))
+    assert len(losses) == 18
+    assert len(list((run / "tensorboard").glob("*tfevents*"))) == 1
+
+
+@pytest.mark.slow
+def test_wandb_run_keeps_its_id(write_config: Callable[..., Path], tmp_path: Path) -> None:
+    """Offline it has a folder for each process: together they have every step, as a run that never stopped has it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    environ = {"WANDB_MODE": "offline", "HOME": str(home)}
+    overrides = (METRICS_ALONE, "loggers=[{'type': 'WandBLogger'}]")
+    config = write_config("agem")
+    arguments = {"device": "cpu", "work_dir": tmp_path / "straight", "overrides": overrides}
+    whole = carry_out(config, arguments=arguments, environ=environ, saving="nothing").require().run
+    arguments["work_dir"] = tmp_path / "killed"
+    child = Child(Work(config, arguments, at=("test", 1, 2, 2), signals=(), saving="epochs", environ=environ))
+    child.wait_for("at")
+    time.sleep(3)  # W&B's own process writes once a second
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.end().exit_code == KILLED
+    [run] = (tmp_path / "killed").iterdir()
+    [last, _] = sorted((run / "state").glob("bucket_0001_*"), reverse=True)
+    last.unlink()
+    assert newest(run) == (1, 1, 0)
+    carry_out(run, environ=environ).require()
+    identity = json.loads((run / "environment.json").read_text())["wandb_run"]
+    first, second = logs_of(run)
+    assert first.name == second.name == f"run-{identity}.wandb"
+    (log,) = logs_of(whole)
+    assert log.name != first.name
+
+    def rows(log: Path) -> dict[int, dict[str, float]]:
+        """{step: its numbers}; pictures and tables are files with names of their own."""
+        read = [{key: json.loads(value) for key, value in row.items()} for row in history(log)]
+        steps = [row["_step"] for row in read]
+        assert steps == sorted(set(steps))
+        files = ("_", "ConfusionMatrix", "accuracy_matrix")
+        return {row["_step"]: {key: row[key] for key in row if not key.startswith(files)} for row in read}
+
+    before, after, expected = rows(first), rows(second), rows(log)
+    assert min(after) == 9  # of bucket 1, the second epoch
+    assert list(expected) == list(range(19))  # the last for what the end gives
+    assert {"gem_bwt", "Top1_Acc_Stream/eval_phase/test_stream/Task000"} <= after[18].keys()
+    assert {step: {**before.get(step, {}), **after.get(step, {})} for step in {*before, *after}} == expected

@@ -1,0 +1,387 @@
+"""Runs in processes of their own, which end where a test wants it: by SIGKILL, or by another signal.
+
+A server process imports once what a run needs, and every run is forked from it; nothing is learned in the server, since
+torch's autograd does not survive a fork. A place in a run has a label, which is the same in every process:
+
+("untrained",)                    the model was tested before any training, and no state is saved yet
+("set-up", bucket)                Avalanche's set-up of a bucket is over, its first epoch not begun
+("step", bucket, epochs, steps)   a training step is done, its state not saved yet
+("test", bucket, epochs, steps)   the `steps`-th step of a test is done; before the bucket's set-up `epochs` is -1
+("after training", bucket)        the plugins have done their work at the end of a bucket
+("results", bucket)               eval.json and accuracy_matrix.csv are written, the weights are not
+("bucket", bucket)                all of a bucket is on disk, the state of the next is not
+("half", file)                    half of a state file is written, under its temporary name
+("renamed", file)                 a state file is whole, and what is older not removed
+("laid over", number)             a state was laid over what was built, for the `number`-th time in this process
+("forget", number)                the run is finished, and `number` of its states are removed
+"""
+
+import gc
+import math
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+Label = tuple[Any, ...]
+
+KILLED = -signal.SIGKILL  # the exit code of a process that was
+PATIENCE_S = 120.0
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
+    [
+        "clearctl.engine.resume",
+        "avalanche.training.supervised",
+        "avalanche.evaluation.metrics",
+        "clearctl.strategies.closed_form",
+        "clearctl.strategies.icarl",
+        "clearctl.strategies.loggers",
+        "matplotlib.pyplot",
+        "mmcls.models",
+        "sklearn.metrics",
+        "torchvision.transforms",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a process does: it resumes a run folder, or trains a config file with `arguments` of `train`.
+
+    At the place `at` it gets each of `signals`, first to last; where there are none, it waits there. `saving` is
+    "steps" (a state after every step, on disk before the next), "epochs", "buckets", "nothing", or as the config has
+    it. `settled` lets a save that is under way in the background end before the signal comes.
+    `most_bytes` is how long a file may become. With `own_group` the process leads a group of processes. Where it waits,
+    SIGUSR1 lets it go on. torch has `threads` threads, and `environ` comes on top of the environment.
+    """
+
+    target: Path
+    arguments: dict[str, Any] = field(default_factory=dict)
+    at: Label | None = None
+    signals: tuple[int, ...] = (signal.SIGKILL,)
+    saving: str = "as configured"
+    settled: bool = True
+    most_bytes: int | None = None
+    own_group: bool = False
+    threads: int = 1
+    environ: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Ended:
+    """How a process ended: its exit code (-9 when killed), what it said, which places it passed, what `train` gave."""
+
+    exit_code: int
+    said: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    places: list[Label] = field(default_factory=list)
+    run: Path | None = None
+    matrix: list[list[float]] | None = None
+    error: str | None = None  # the class of what was raised
+    text: str = ""
+
+    def require(self) -> "Ended":
+        """Itself, where the run came to its end."""
+        assert self.exit_code == 0, (self.exit_code, self.error, self.text, self.said, self.warnings)
+        assert self.run is not None, (self.error, self.text)
+        return self
+
+
+class Child:
+    """A process that does `work`."""
+
+    def __init__(self, work: Work) -> None:
+        self.messages, theirs = CONTEXT.Pipe(duplex=False)
+        self.process = CONTEXT.Process(target=_do, args=(work, theirs))
+        self.process.start()
+        theirs.close()
+        self.ended = Ended(0)
+        self.until = time.monotonic() + PATIENCE_S
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        pid = self.process.pid
+        assert pid is not None
+        return pid
+
+    def wait_for(self, kind: str) -> Any:
+        """The next message of a `kind`: "said", "at", "workers"."""
+        while True:
+            assert self._is_there(), f"it ended before it sent {kind!r}: {self.ended}"
+            found, value = self._receive()
+            if found == kind:
+                return value
+
+    def end(self) -> Ended:
+        """Wait for its end."""
+        while self._is_there():
+            self._receive()
+        self.process.join()
+        self.messages.close()
+        self.ended.exit_code = self.process.exitcode or 0
+        return self.ended
+
+    def _is_there(self) -> bool:
+        """Wait for a message; False at the end of the process, which its forked workers may outlive."""
+        left = self.until - time.monotonic()
+        ready = wait([self.messages, self.process.sentinel], max(left, 0))
+        if not ready:
+            self.process.kill()
+            raise TimeoutError(f"the process did not end in {PATIENCE_S:.0f} s: {self.ended}")
+        return self.messages in ready and self.messages.poll() and not self._closed()
+
+    def _closed(self) -> bool:
+        try:
+            self._next = self.messages.recv()
+        except (EOFError, OSError):
+            return True
+        return False
+
+    def _receive(self) -> tuple[str, Any]:
+        kind, value = self._next
+        if kind == "said":
+            text, is_warning = value
+            (self.ended.warnings if is_warning else self.ended.said).append(text)
+        elif kind == "places":
+            self.ended.places = value
+        elif kind == "done":
+            self.ended.run, self.ended.matrix = value
+        elif kind == "failed":
+            self.ended.error, self.ended.text = value
+        return kind, value
+
+
+def carry_out(target: Path, **work: Any) -> Ended:
+    """Do a Work in a process of its own, and wait for its end."""
+    return Child(Work(target, **work)).end()
+
+
+# In the process itself
+
+
+def _do(work: Work, messages: Connection) -> None:
+    gc.freeze()  # a collection would write to, and so copy, all that the server has imported
+    multiprocessing.set_start_method("fork", force=True)  # its own workers, as in any process but one of a fork server
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started the tests in the background
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    import torch
+
+    from clearctl import train
+    from clearctl.engine.resume import resume
+    from clearctl.errors import ClearctlError, Stopped
+    from clearctl.progress import Event, Message
+
+    one_at_a_time = threading.RLock()  # states are written in the background, and a signal comes at any moment
+
+    def send(kind: str, value: Any) -> None:
+        with one_at_a_time:
+            messages.send((kind, value))
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Message):
+            send("said", (event.text, event.warning))
+
+    os.environ.update(work.environ)
+    torch.set_num_threads(work.threads)
+    if work.own_group:
+        os.setpgid(0, 0)
+    if work.most_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (work.most_bytes, work.most_bytes))
+    places = _Places(work, send)
+    places.watch()
+    _save(work.saving)
+    do = resume if work.target.is_dir() else train
+    try:
+        result = do(work.target, listener=listen, **work.arguments)
+    except (ClearctlError, Stopped) as error:
+        send("failed", (type(error).__name__, str(error)))
+        sys.exit(error.exit_code)
+    send("places", places.seen)
+    send("done", (result.run, result.matrix.tolist()))
+
+
+class _Places:
+    """Calls `passed` with the label of each place of the run that comes by."""
+
+    def __init__(self, work: Work, send: Callable[[str, Any], None]) -> None:
+        self.work = work
+        self.send = send
+        self.course: Any = None
+        self.seen: list[Label] = []
+        self.set_up = -1  # the bucket whose set-up was the latest
+        self.tested = self.laid_over = 0
+
+    def passed(self, *label: Any) -> None:
+        self.seen.append(label)
+        if label != self.work.at:
+            return
+        if self.work.settled and label[0] not in ("half", "renamed") and self.course is not None:
+            self.course.saver.finish()
+        self.send("at", label)
+        for number in self.work.signals:
+            os.kill(os.getpid(), number)
+        if not self.work.signals:
+            self.wait()
+
+    def wait(self) -> None:
+        goes_on: list[int] = []
+        signal.signal(signal.SIGUSR1, lambda *_: goes_on.append(1))
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until and not goes_on:
+            time.sleep(0.01)
+
+    def watch(self) -> None:
+        from avalanche.training.templates.base import BaseTemplate
+
+        from clearctl import atomic
+        from clearctl.engine import course, results, state, state_files
+        from clearctl.strategies.epochs import Epochs
+
+        def learn(self: Any, *given: Any) -> None:
+            places.course = self
+
+        def step_done(self: Any) -> None:
+            place, training = self.epochs, self.experiment.strategy.is_training
+            if training:
+                places.passed("step", self._bucket, place._done, place._batches.steps)
+            else:
+                places.tested += 1
+                epochs = place._done if places.set_up == self._bucket else -1
+                places.passed("test", self._bucket, epochs, places.tested)
+
+        def test_begins(self: Any, *given: Any, **named: Any) -> None:
+            places.tested = 0
+
+        def set_up(self: Any, *given: Any, **named: Any) -> None:
+            places.set_up = places.course._bucket
+            places.passed("set-up", places.set_up)
+
+        def laid_over(self: Any, *given: Any, **named: Any) -> None:
+            places.laid_over += 1
+            places.passed("laid over", places.laid_over)
+
+        places = self
+        _first(course.Course, "learn", learn)
+        _first(course.Course, "_step_done", step_done)
+        _first(BaseTemplate, "eval", test_begins)
+        _first(Epochs, "_train_exp", set_up)
+        _then(course, "model_accuracies", lambda *_: self.passed("untrained"))
+        _then(BaseTemplate, "_after_training_exp", lambda *_, **__: self.passed("after training", self.course._bucket))
+        _then(results.Results, "write", lambda *_: self.passed("results", self.course._bucket))
+        _then(course.Course, "_end_bucket", lambda *_: self.passed("bucket", self.course._bucket))
+        _then(state.RunState, "lay_over", laid_over)
+        self._watch_files(atomic)
+        self._watch_removal(course.Course, state_files)
+
+    def _watch_files(self, atomic: Any) -> None:
+        """In the middle of the writing of a state, and right after it."""
+        replacing = atomic.replacing
+
+        @contextmanager
+        def watched(path: Path, **how: Any) -> Iterator[Any]:
+            with replacing(path, **how) as temporary:
+                yield _Halting(temporary, lambda: self.passed("half", path.name)) if is_state(path) else temporary
+            if is_state(path):
+                self.passed("renamed", path.name)
+
+        def is_state(path: Path) -> bool:
+            return path.suffix == ".state"
+
+        atomic.replacing = watched
+
+    def _watch_removal(self, course: Any, state_files: Any) -> None:
+        """At the end of a run."""
+        remove_all, unlink = state_files.remove_all, Path.unlink
+
+        def watched(folder: Path) -> None:
+            removed = 0
+
+            def counted(path: Path, missing_ok: bool = False) -> None:
+                nonlocal removed
+                unlink(path, missing_ok)
+                removed += path.suffix == ".state"
+                self.passed("forget", removed)
+
+            self.passed("forget", 0)
+            Path.unlink = counted  # type: ignore[method-assign]
+            try:
+                remove_all(folder)
+            finally:
+                Path.unlink = unlink  # type: ignore[method-assign]
+
+        state_files.remove_all = watched
+
+
+class _Halting:
+    """A path whose file tells `half` when half of a state is in it."""
+
+    def __init__(self, path: Path, half: Callable[[], None]) -> None:
+        self.path = path
+        self.half = half
+
+    @contextmanager
+    def open(self, mode: str) -> Iterator["_Halting"]:
+        with self.path.open(mode) as self.file:
+            yield self
+
+    def write(self, data: bytes | memoryview) -> None:
+        middle = len(data) // 2
+        self.file.write(data[:middle])
+        if isinstance(data, memoryview):  # not the line with the digest, which comes first
+            self.file.flush()
+            self.half()
+        self.file.write(data[middle:])
+
+
+def _first(owner: Any, name: str, act: Callable[..., None]) -> None:
+    """Let `act` be called with what `owner.name` is called with, before it."""
+    real = getattr(owner, name)
+
+    def both(*given: Any, **named: Any) -> Any:
+        act(*given, **named)
+        return real(*given, **named)
+
+    setattr(owner, name, both)
+
+
+def _then(owner: Any, name: str, act: Callable[..., None]) -> None:
+    """The same, after it."""
+    real = getattr(owner, name)
+
+    def both(*given: Any, **named: Any) -> Any:
+        found = real(*given, **named)
+        act(*given, **named)
+        return found
+
+    setattr(owner, name, both)
+
+
+def _save(when: str) -> None:
+    """Let states be saved at other times than the config has it."""
+    from clearctl.engine import saver
+
+    real = saver.Saver.__init__
+    every = {"steps": 1e-9, "epochs": "epoch", "buckets": "bucket"}.get(when)
+
+    def begin(self: Any, folder: Path, configured: Any, listener: Any, *, in_background: bool) -> None:
+        real(self, folder, every or configured, listener, in_background=in_background and when != "steps")
+
+    if when == "epochs":
+        _first(
+            saver.Saver, "is_due", lambda self, **_: self.finish()
+        )  # else an epoch may be too short for the last save
+    if every is not None:
+        saver.SHARE = math.inf
+        saver.Saver.__init__ = begin  # type: ignore[method-assign]
+    if when == "nothing":
+        saver.Saver.save = lambda *_, **__: None  # type: ignore[method-assign]
