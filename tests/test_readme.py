@@ -3,8 +3,10 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -24,12 +26,40 @@ def shell_commands() -> list[str]:
     return [line for block in blocks for line in block.splitlines()]
 
 
-def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def environment() -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "CUDA_VISIBLE_DEVICES": "", "NO_COLOR": "1"}
-    environment.update(http_proxy=NOWHERE, https_proxy=NOWHERE)
-    environment.pop("CLEARCTL_DATASET_ROOT", None)
-    return subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    found = {**os.environ, "PATH": path, "CUDA_VISIBLE_DEVICES": "", "NO_COLOR": "1"}
+    found.update(http_proxy=NOWHERE, https_proxy=NOWHERE)
+    found.pop("CLEARCTL_DATASET_ROOT", None)
+    return found
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, shell=True, cwd=folder, env=environment(), capture_output=True, text=True, check=False
+    )
+
+
+def stopped_on_the_way(command: str, folder: Path) -> None:
+    """Run a training command and press Ctrl-C after its first bucket."""
+    process = subprocess.Popen(
+        f"exec {command}",
+        shell=True,
+        cwd=folder,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
+    )
+    assert process.stderr is not None
+    told = []
+    for line in process.stderr:
+        told.append(line)
+        if line.startswith("bucket 0 (1/11) done"):
+            time.sleep(1)
+            process.send_signal(signal.SIGINT)
+    assert process.wait() == 130, told
+    assert told[-1].startswith("go on with `clearctl resume ")
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +79,9 @@ def test_every_command_of_the_readme(folder):
             recipe = run(f"make -n -C {ROOT} {command.removeprefix('make ')}", folder).stdout
             assert {"make demo": "clearctl demo", "make test": "pytest"}[command] in recipe
             continue
+        if command.endswith("# and press Ctrl-C"):
+            stopped_on_the_way(command, folder)
+            continue
         result = run(command, folder)
         if command in NEEDS_CLEAR:  # CLEAR itself is not here: the message must help
             assert result.returncode == 4
@@ -60,6 +93,9 @@ def test_every_command_of_the_readme(folder):
             assert result.returncode == 6, result.stderr
         else:
             assert result.returncode == 0, (command, result.stderr)
+        if command.startswith("clearctl resume"):
+            assert "going on with" in result.stderr
+            assert "in_domain" in result.stdout
         if command == "clearctl demo":
             demo_shows_what_the_readme_says(result)
 
