@@ -227,18 +227,16 @@ class _Places:
             return
         if self.work.settled and label[0] not in ("half", "renamed") and self.course is not None:
             self.course.saver.finish()
+        goes_on: list[int] = []
+        if not self.work.signals:  # before anyone knows that it waits
+            signal.signal(signal.SIGUSR1, lambda *_: goes_on.append(1))
         self.send("at", label)
         for number in self.work.signals:
             os.kill(os.getpid(), number)
         if not self.work.signals:
-            self.wait()
-
-    def wait(self) -> None:
-        goes_on: list[int] = []
-        signal.signal(signal.SIGUSR1, lambda *_: goes_on.append(1))
-        until = time.monotonic() + PATIENCE_S
-        while time.monotonic() < until and not goes_on:
-            time.sleep(0.01)
+            until = time.monotonic() + PATIENCE_S
+            while time.monotonic() < until and not goes_on:
+                time.sleep(0.01)
 
     def watch(self) -> None:
         from avalanche.training.templates.base import BaseTemplate

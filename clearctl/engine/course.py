@@ -171,7 +171,11 @@ class Course:
 
     def _save(self, moment: Moment, place: Place | None, *, wait: bool = False) -> None:
         def take() -> dict[str, Any]:
-            return {"config": self.config.values, **self.state.take(place)}
+            return {
+                "config": self.config.values,
+                "buckets": self.stream.bucket_names,
+                **self.state.take(place),
+            }
 
         self.saver.save(moment, take, wait=wait)
 

@@ -55,6 +55,11 @@ def resume(
         root, fingerprint = Path(opened.values["scenario"]["dataset_root"]), stream.fingerprint()
         if environment.get("dataset", {}).get("fingerprint") not in (None, fingerprint):
             differences.append(f"dataset: what is in {root} is not what the run began with")
+        if saved is not None and saved.start["buckets"] != stream.bucket_names:
+            raise RunError(
+                f"{run} has learned the buckets {', '.join(saved.start['buckets'])}, and the dataset or config now has"
+                f" {', '.join(stream.bucket_names)}\nundo that, or start a new run"
+            )
         _require_accepted(run, differences, accept_changes, listener)
         _keep_threads(environment, target, listener)
         model = build_model(opened, stream, listener).to(target)
@@ -95,7 +100,8 @@ def _finished(run: Path, started: float) -> TrainResult | None:
 def _saved(run: Path, listener: Listener) -> Saved | None:
     """The latest state that is whole; None where none was ever written. Raises RunError where none is left."""
     folder = rundir.state_folder(run)
-    state_files.clean(folder)
+    for place in (folder, run, rundir.checkpoint_file(run, 0).parent):
+        state_files.clean(place)
     there = state_files.moments(folder)
     damaged: list[str] = []
 
@@ -182,7 +188,8 @@ def _cut_back(run: Path, saved: Saved | None) -> None:
         there = [rundir.metrics_file(run), *(file for folder in folders for file in folder.glob("*"))]
         cut_back_files(saved.latest, run, there)
         return
-    for file in (rundir.metrics_file(run), rundir.log_file(run)):
+    results = (rundir.metrics_file(run), rundir.log_file(run), rundir.eval_file(run), rundir.matrix_file(run))
+    for file in (*results, *rundir.checkpoints(run).values()):
         file.unlink(missing_ok=True)
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)

@@ -76,7 +76,7 @@ class Saver:
         try:
             state_files.write(self.folder, moment, state)
             self.latest, self._failure = moment, None
-        except (OSError, RuntimeError, MemoryError) as error:
+        except Exception as error:  # in a thread nobody else would hear of it
             self._failure = getattr(error, "strerror", None) or str(error) or type(error).__name__
         self._ended_at = time.monotonic()
         self._cost_s = captured_s + self._ended_at - started

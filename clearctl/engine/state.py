@@ -88,4 +88,8 @@ def cut_back_files(state: dict[str, Any], run: Path, there: Iterable[Path] = ())
 
     Raises RunError where one is shorter.
     """
-    cut_back({str(run / name): size for name, size in state["files"].items()}, there)
+    sizes = {run / name: size for name, size in state["files"].items()}
+    for file in sizes:
+        if not file.resolve().is_relative_to(run.resolve()):
+            raise RunError(f"the state of {run} names a file outside of it: {file}")
+    cut_back({str(file): size for file, size in sizes.items()}, there)

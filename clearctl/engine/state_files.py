@@ -5,6 +5,7 @@ bucket_<k>_epoch_<e>.state              what has come since, e epochs later; it 
 bucket_<k>_epoch_<e>_step_<s>.state     and s steps into the next epoch
 """
 
+import errno
 import hashlib
 import io
 import os
@@ -63,8 +64,10 @@ def moments(folder: Path) -> list[Moment]:
 def write(folder: Path, moment: Moment, state: dict[str, Any]) -> None:
     """Write a state, then remove those that are older than two generations. Raises OSError; then all is as before.
 
-    What the state says of the run's other files is on disk before it.
+    What the state says of the run's other files is on disk before it. A state within a bucket needs that of its start.
     """
+    if not (moment.is_start or (folder / moment.start.file_name).is_file()):
+        raise FileNotFoundError(errno.ENOENT, "that of the bucket's start is not there")
     for name in state.get("files", {}):
         with (folder.parent / name).open("rb") as file:
             os.fsync(file.fileno())

@@ -106,6 +106,7 @@ def test_another_batch_size_within_an_epoch(write_config: Callable[..., Path], t
     ]
 
 
+@pytest.mark.slow
 def test_another_kill_after_the_change(write_config: Callable[..., Path], tmp_path: Path) -> None:
     config = write_config("agem", train_epochs=3)
     runs = [stopped(config, tmp_path / name) for name in ("once", "twice", "at once")]
@@ -234,3 +235,32 @@ def test_other_parts_are_refused(part: str, write_config: Callable[..., Path], t
     (run / "config.py").write_text(text)  # undone
     assert carry_out(run).require().warnings == []
     require_same(run, straight(config, tmp_path / "straight", overrides=WATCHED).run)
+
+
+def test_other_buckets_are_refused_and_the_states_stay(write_config: Callable[..., Path], tmp_path: Path) -> None:
+    run = stopped(write_config("naive"), tmp_path / "killed")
+    (run / "checkpoints" / ".exp_1.pth.abc.tmp").touch()  # what a kill may leave
+    before = sorted(path.name for path in (run / "state").iterdir())
+    text = (run / "config.py").read_text()
+    edit(run, "'feature_type': 'blobs'", "'feature_type': 'blobs', 'buckets': ['0', '1']")
+    ended = carry_out(run, arguments={"accept_changes": True})
+    assert (ended.exit_code, ended.error) == (5, "RunError"), ended
+    assert "has learned the buckets 0, 1, 2, and the dataset or config now has 0, 1" in ended.text
+    assert sorted(path.name for path in (run / "state").iterdir()) == before
+    (run / "config.py").write_text(text)
+    assert carry_out(run).require().warnings == []
+    assert [path.name for path in run.rglob(".*")] == []
+
+
+def test_another_seed_is_said_to_play_no_part(write_config: Callable[..., Path], tmp_path: Path) -> None:
+    run = stopped(write_config("der", mem_size=12), tmp_path / "killed")
+    edit(run, "\nseed = 0", "\nseed = 7")
+    edit(run, "'mem_size': 12", "'mem_size': 15")
+    accepted(
+        run,
+        "config: cl_strategy.mem_size was 12, and is 15",
+        "config: seed was 0, and is 7, which plays no part any more",
+        at=("step", 2, 1, 2),
+    )
+    state = state_files.read(run / "state", Moment(2, 1))
+    assert [sorted(node[2]) for node in attributes(state["strategy"], "seen_classes")] == [[0, 1, 2]]

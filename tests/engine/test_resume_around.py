@@ -89,6 +89,17 @@ def test_a_first_start_on_a_full_disk(name: str, write_config: Callable[..., Pat
     require_same(run, whole)
 
 
+def test_a_first_start_on_a_disk_that_is_full_already(write_config: Callable[..., Path], tmp_path: Path) -> None:
+    config, runs = write_config("naive"), tmp_path / "full"
+    room = config.stat().st_size + 100  # which reading the config takes; what is written of it has the metrics too
+    ended = carry_out(
+        config, arguments={"device": "cpu", "work_dir": runs, "overrides": (METRICS_ALONE,)}, most_bytes=room
+    )
+    assert (ended.exit_code, ended.error) == (5, "RunError"), ended
+    assert ended.text == f"nothing can be written in {runs}: File too large"
+    assert list(runs.iterdir()) == []
+
+
 # Files that cannot be read
 
 
@@ -150,6 +161,7 @@ def test_threads_of_a_run_stay(write_config: Callable[..., Path], tmp_path: Path
 # Worker processes
 
 
+@pytest.mark.slow
 def test_worker_processes_end_with_a_killed_run(tiny_config: Path, prepared: Path, tmp_path: Path) -> None:
     given = dict(dataset_root=prepared, overrides=(*WATCHED, "data.workers=2", "data.cache=off"))
     arguments = {"device": "cpu", "work_dir": tmp_path / "killed", **given}

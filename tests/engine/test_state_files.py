@@ -95,6 +95,8 @@ def test_what_was_gone_back_behind_is_removed(tmp_path: Path) -> None:
     for moment in (Moment(0), Moment(0, 1), Moment(1), Moment(1, 1)):
         state_files.write(tmp_path, moment, STATE)
     state_files.write(tmp_path, Moment(0, 2), STATE)
+    with pytest.raises(OSError, match="that of the bucket's start is not there"):
+        state_files.write(tmp_path, Moment(1, 1), STATE)
     assert state_files.moments(tmp_path) == [Moment(0), Moment(0, 1), Moment(0, 2)]
 
 

@@ -53,7 +53,7 @@ _LEFT_ALONE = (
     Prefetch,
     _Trigger,
 )
-_LEFT_ALONE_ROOTS = frozenset({"_thread", "psutil", "tensorboard", "wandb"})
+_LEFT_ALONE_ROOTS = frozenset({"_thread", "psutil", "tensorboard", "typing", "wandb"})
 _LEFT_ALONE_NAMES = frozenset(
     {"torch.utils.tensorboard.writer.SummaryWriter", "clearctl.strategies.loggers._CurrentStderr"}
 )
@@ -157,7 +157,7 @@ def class_named(name: str) -> type:
                 for part in parts[split:]:
                     found = getattr(found, part, None)
                 break
-    if not isinstance(found, type):
+    if not isinstance(found, type) or name_of(found) != name:  # not one that a module has only imported
         raise ValueError(f"there is no class {name} here")
     return found
 

@@ -33,13 +33,22 @@ def _merged(saved: Any, before: Any, now: Any, path: str) -> Any:
         return _dicts(saved, before, now, path)
     if kind in ("list", "tuple", "named"):
         return _lists(saved, before, now, path)
-    if kind in ("ints", "floats", "array"):
-        return saved if torch.equal(before[2], now[2]) else now
+    if kind in ("ints", "floats", "array", "set", "deque"):
+        return _contents(saved, before, now)
     if kind == "tensor" and before[2].shape != now[2].shape:  # a network of another width
         raise OtherPartsError(path)
     if kind in ("tensor", "position", "generator", "random", "view", "indices", "same"):
         return saved
     return saved if before == now else now
+
+
+def _contents(saved: Any, before: Any, now: Any) -> Any:
+    """Numbers, or a set: under the id that `saved` has, since ids differ from one capture to another."""
+    if all(
+        torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in zip(before[2:], now[2:], strict=True)
+    ):
+        return saved
+    return (now[0], saved[1], *now[2:]) if isinstance(saved, tuple) and saved[0] == now[0] else saved
 
 
 def _objects(saved: Any, before: Any, now: Any, path: str) -> Any:

@@ -8,6 +8,7 @@ import copy
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable
+from enum import Enum
 from functools import partial
 from typing import Any
 
@@ -47,7 +48,8 @@ class _Restore:
         self.given = given
         self.device = device
         self.made: dict[int, Any] = {}  # by id
-        self.taken: set[int] = set()  # id() of each live object that stands for one of the state
+        # id() of each live object that stands for one of the state, or is no part of it
+        self.taken: set[int] = {id(value) for value in given.values()}
         self.networks: dict[type, nn.Module] = {}  # the first of each class, to copy structure from
         self.in_buffers = 0
         self.in_memory = 0
@@ -123,7 +125,8 @@ class _Restore:
         return tuple(self._items(nodes, live, path))
 
     def _named(self, live: Any, path: str, kind: str, nodes: list[Any]) -> Any:
-        return self._class_of(kind, path)(*self._items(nodes, live, path))
+        named = self._class_of(kind, path, tuple)
+        return named(*self._items(nodes, live, path))
 
     def _set(self, live: Any, path: str, number: int, nodes: list[Any]) -> Any:
         target = self._keep(number, live if self._free(live, set) else set())
@@ -140,7 +143,7 @@ class _Restore:
         return self._keep(number, deque(self._items(nodes, live, path), most))
 
     def _dict(self, live: Any, path: str, number: int, kind_name: str, factory: Any, pairs: list[Any]) -> Any:
-        kind = self._class_of(kind_name, path)
+        kind = self._class_of(kind_name, path, dict)
         if self._free(live, kind):
             target = live
         elif issubclass(kind, defaultdict):
@@ -165,11 +168,14 @@ class _Restore:
 
     # Objects.
 
-    def _class_of(self, name: str, path: str) -> Any:
+    def _class_of(self, name: str, path: str, base: type = object) -> Any:
         try:
-            return class_named(name)
+            found = class_named(name)
         except ValueError as error:
             raise CannotRestoreError(path, str(error)) from None
+        if not issubclass(found, base):
+            raise CannotRestoreError(path, f"{name} is no {base.__name__}")
+        return found
 
     def _object(self, live: Any, path: str, number: int, kind_name: str, nodes: dict[str, Any]) -> Any:
         kind = self._class_of(kind_name, path)
@@ -181,7 +187,7 @@ class _Restore:
         return target
 
     def _module(self, live: Any, path: str, number: int, kind_name: str, nodes: dict[str, Any]) -> Any:
-        kind = self._class_of(kind_name, path)
+        kind = self._class_of(kind_name, path, nn.Module)
         target = live
         if not self._free(live, kind):
             pattern = live if type(live) is kind else self.networks.get(kind)
@@ -267,7 +273,7 @@ class _Restore:
         return self._keep(number, values.numpy())
 
     def _enum(self, live: Any, path: str, kind: str, name: str) -> Any:
-        return self._class_of(kind, path)[name]
+        return self._class_of(kind, path, Enum)[name]
 
     def _class(self, live: Any, path: str, name: str) -> Any:
         return live if isinstance(live, type) and name_of(live) == name else self._class_of(name, path)

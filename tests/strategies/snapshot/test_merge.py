@@ -21,6 +21,7 @@ def run(lr: float = 0.1, momentum: float = 0.9, epochs: int = 2, sizes: Any = (4
     optimizer = torch.optim.SGD(network.parameters(), lr=lr, momentum=momentum)
     settings = Mean()
     settings.__dict__ = {"epochs": epochs, "done": 0, "nan": float("nan"), "name": name, "kept": {"all": [1, 2]}}
+    settings.seen, settings.many = set(), list(range(20))
     return {"network": network, "optimizer": optimizer, "settings": settings}
 
 
@@ -28,6 +29,7 @@ def learn(parts: Any) -> None:
     parts["network"](torch.ones(3, 4)).sum().backward()
     parts["optimizer"].step()
     parts["settings"].done = 5
+    parts["settings"].seen.update({1, 2})
     parts["settings"].kept["more"] = torch.ones(2)
 
 
@@ -48,6 +50,15 @@ def test_values_of_the_config_are_new_and_what_was_learned_stays() -> None:
     assert torch.equal(live["network"][0].weight, learned["network"][0].weight)
     momentum = learned["optimizer"].state[learned["network"][0].weight]["momentum_buffer"]
     assert torch.equal(live["optimizer"].state[live["network"][0].weight]["momentum_buffer"], momentum)
+
+
+def test_what_is_captured_under_other_ids_stays() -> None:
+    learned, more = run(), Mean()
+    learn(learned)
+    saved, shifted = captured(learned), Capturer({}).capture({"more": more, **run()}, CPU)[1:]
+    live = run()
+    restore(merged(saved, captured(run()), shifted), live, {}, CPU)
+    assert live["settings"].seen == {1, 2}
 
 
 def test_the_same_config_changes_nothing() -> None:

@@ -75,13 +75,28 @@ def test_a_layer_that_grew_is_as_large_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["os.PathLike", "subprocess.Popen", "builtins.eval", "torch.load", "clearctl.nothing.There", "torch"]
+    "name",
+    [
+        "os.PathLike",
+        "subprocess.Popen",
+        "clearctl.engine.machine.subprocess.Popen",
+        "builtins.eval",
+        "torch.load",
+        "clearctl.nothing.There",
+        "torch",
+    ],
 )
 def test_no_class_is_made_that_states_do_not_know(name: str) -> None:
     live = Mean()
     nodes = [("root", ("object", 0, "avalanche.evaluation.metrics.mean.Mean", {"a": ("object", 1, name, {})}))]
     with pytest.raises(CannotRestoreError, match=rf"root.a: there is no class {name} here"):
         restore(nodes, {"root": live}, {}, CPU)
+
+
+def test_nothing_is_called_but_what_holds_values() -> None:
+    nodes = [("root", ("named", "torch.nn.modules.linear.Linear", [3, 4]))]
+    with pytest.raises(CannotRestoreError, match="Linear is no tuple"):
+        restore(nodes, {"root": Mean()}, {}, CPU)
 
 
 def test_a_state_of_another_kind_of_run_is_refused() -> None:
