@@ -28,6 +28,7 @@ from benchmarks.prepare import prepare
 from benchmarks.row import Row
 from benchmarks.settings import Settings
 from benchmarks.start_up import start_up
+from benchmarks.state import state
 from benchmarks.whole_run import whole_run
 
 PARTS: dict[str, Callable[[Settings], list[Row]]] = {
@@ -36,6 +37,7 @@ PARTS: dict[str, Callable[[Settings], list[Row]]] = {
     "features": features,
     "evaluation": evaluation,
     "whole-run": whole_run,
+    "state": state,
     "memory": memory,
     "images": images,
     "extraction": extraction,
