@@ -129,8 +129,8 @@ def send(mirror: Mirror, request: BaseHTTPRequestHandler, asked: Asked, body: by
     ends = [len(body), *(end for end in (cut, mirror.stall_after) if end is not None)]
     while asked.sent_bytes < min(ends):
         chunk = body[asked.sent_bytes : min(asked.sent_bytes + CHUNK_BYTES, *ends)]
+        asked.sent_bytes += len(chunk)  # before it is: a client that has all may look at once
         request.wfile.write(chunk)
-        asked.sent_bytes += len(chunk)
         if mirror.bytes_per_s:
             time.sleep(len(chunk) / mirror.bytes_per_s)
     if mirror.stall_after is not None and asked.sent_bytes >= mirror.stall_after:
