@@ -157,11 +157,19 @@ class Course:
             self._stop(self.wish.signum)
 
     def _stop(self, signum: int) -> NoReturn:
+        place = self.epochs.place()
         self._save_within(wait=True)
-        raise self._stopped(signum)
+        here = None if place is None else Moment(self._bucket, place.epochs, place.steps)
+        raise self._stopped(signum, here)
 
-    def _stopped(self, signum: int) -> Stopped:
-        kept = "its state is saved" if state_files.moments(self.saver.folder) else "nothing of it is saved yet"
+    def _stopped(self, signum: int, here: Moment | None = None) -> Stopped:
+        """What is raised; it says so where the state `here` could not be saved, or there is none to save."""
+        if here is not None and self.saver.latest == here:
+            kept = "its state is saved"
+        elif state_files.moments(self.saver.folder):
+            kept = "what came after its last state will be done again"
+        else:
+            kept = "nothing of it is saved yet"
         return Stopped(f"stopped, {kept}\n{how_to_go_on(self.run)}", signum)
 
     def _save_within(self, *, wait: bool = False) -> None:

@@ -325,7 +325,8 @@ def test_signal_ends_a_run_at_the_next_step(
     [run] = (tmp_path / "stopped").iterdir()
     assert (ended.exit_code, ended.error, ended.warnings) == (exit_code, "Stopped", [])
     assert ended.said[-1] == "stopping at the next step; a second signal ends at once"
-    assert ended.text == f"stopped, its state is saved\ngo on with `clearctl resume {run}`"
+    kept = "what came after its last state will be done again" if at[0] == "test" else "its state is saved"
+    assert ended.text == f"stopped, {kept}\ngo on with `clearctl resume {run}`"
     bucket, epochs, steps = at[1:]
     there = (bucket, epochs, 0 if at[0] == "test" else steps)
     assert newest(run) == there
