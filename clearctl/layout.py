@@ -23,8 +23,10 @@ What is made from them, in either layout:
 Knows nothing of torch. Everything read here that is not as it should be raises DatasetError.
 """
 
+import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +252,14 @@ def read_bucket_filelist(root: Path, bucket: str, num_classes: int) -> list[tupl
                 f"{file}, line {number}: class index {label} of {path}, but class_names.txt has {num_classes} classes"
             )
     return listed
+
+
+def filelists_sha256(root: Path, buckets: Sequence[str]) -> str:
+    """A digest of what the dataset is: its class names, and the images of `buckets` with their classes, in order."""
+    digest = hashlib.sha256(json.dumps(read_class_names(root)).encode())
+    for bucket in buckets:
+        digest.update(json.dumps([bucket, read_filelist(filelist_file(root, bucket))]).encode())
+    return digest.hexdigest()
 
 
 def read_split(folder: Path, listed: list[tuple[str, int]]) -> tuple[list[int], list[int]]:

@@ -1,15 +1,17 @@
 """Where everything lies in a run folder, `<work_dir>/<YYYYmmdd-HHMMSS>-seed<N>/`, and how its files are read.
 
 config.py             the resolved config, runnable by itself
-environment.json      versions, device, git, dataset fingerprint
+environment.json      versions, device, git, the dataset's fingerprint, the config file it came from
 log.txt               what the TextLogger wrote
 metrics.jsonl         one JSON object a line: each epoch, each tested bucket
 eval.json             {"train", "test", "clear_metrics", "gem_metrics"}
 accuracy_matrix.csv   R[i, j]: accuracy on bucket j after training on bucket i
 checkpoints/exp_<k>.pth   model weights after k buckets
 state/                what an exact resume needs, while the run is not finished
+report.html           the run as a page, once it is finished
 """
 
+import ast
 import csv
 import io
 import json
@@ -110,6 +112,11 @@ def state_folder(run: Path) -> Path:
     return run / "state"
 
 
+def report_file(run: Path) -> Path:
+    """The run as a page."""
+    return run / "report.html"
+
+
 def lock_file(run: Path) -> Path:
     """Held by the process that works on the run."""
     return run / ".lock"
@@ -146,6 +153,62 @@ def read_eval(run: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise RunError(f"{eval_file(run)} cannot be read: {error}") from None
     return found
+
+
+def is_finished(run: Path) -> bool:
+    """Whether the run has learned and tested every bucket, and keeps no state to go on from."""
+    if not matrix_file(run).is_file() or any(state_folder(run).glob("*.state")):
+        return False
+    matrix, names = read_matrix(run)
+    return len(matrix) == len(names) and checkpoint_file(run, len(names)).is_file()  # which is written last
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """The values of config.py, read as the literals that a run writes, never as code. Raises RunError."""
+    file = config_file(run)
+    try:
+        body = ast.parse(file.read_text(encoding="utf-8")).body
+        return {node.targets[0].id: _literal(node.value) for node in body}  # type: ignore[attr-defined]
+    except (OSError, ValueError, SyntaxError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(f"{file} is not as a run writes it: {error}\nrestore it, or start a new run") from None
+
+
+def _literal(node: ast.expr) -> Any:
+    """The value of a literal; infinities and NaN are calls of float."""
+    if isinstance(node, ast.Dict):
+        keys = [ast.literal_eval(key) for key in node.keys if key is not None]
+        return dict(zip(keys, map(_literal, node.values), strict=True))
+    if isinstance(node, ast.List | ast.Tuple):
+        found = [_literal(child) for child in node.elts]
+        return found if isinstance(node, ast.List) else tuple(found)
+    if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "float" and len(node.args) == 1:
+        return float(ast.literal_eval(node.args[0]))
+    return ast.literal_eval(node)
+
+
+def read_environment(run: Path) -> dict[str, Any]:
+    """What environment.json holds. Raises RunError if it cannot be read, or lacks what every run writes."""
+    file = environment_file(run)
+    try:
+        value: Any = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file} cannot be read: {error}") from None
+    for name, kind in {"device": str, "packages": dict, "dataset": dict, "seed": int}.items():
+        if not isinstance(value, dict) or not isinstance(value.get(name), kind):
+            raise RunError(f"{file} is not as a run writes it: it lacks {name!r}\nrestore it, or start a new run")
+    return value  # type: ignore[no-any-return]
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; the last one, if it is being written, is left out. Raises RunError."""
+    file = metrics_file(run)
+    if not file.is_file():
+        return []
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")[:-1]
+        return [json.loads(line) for line in lines]
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file} cannot be read: {error}") from None
 
 
 def append_metrics(run: Path, record: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from clearctl import rundir
+from clearctl.config.load import dump
 from clearctl.errors import RunError
 
 
@@ -92,3 +93,43 @@ def test_metrics_are_appended_a_line_each(tmp_path: Path) -> None:
     for record in records:
         rundir.append_metrics(tmp_path, record)
     assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == records
+
+
+def test_config_is_read_as_it_was_written(tmp_path: Path) -> None:
+    values = {
+        "name": "a 'quoted' name",
+        "scenario": {"buckets": [1, 2], "shot": None, "pair": (1, ("a", 2.5))},
+        "loss": {"weight": [float("inf"), -1.5e-7], "on": True},
+    }
+    rundir.config_file(tmp_path).write_text(dump(values))
+    assert rundir.read_config(tmp_path) == values
+
+
+@pytest.mark.parametrize("text", ["a = open('b')", "a = 1; b", "a.b = 3", "a = [", "import os", "a = float(open('b'))"])
+def test_config_that_no_run_wrote(text: str, tmp_path: Path) -> None:
+    rundir.config_file(tmp_path).write_text(text)
+    with pytest.raises(RunError, match="is not as a run writes it"):
+        rundir.read_config(tmp_path)
+
+
+def test_a_line_of_the_metrics_that_is_being_written_is_left_out(tmp_path: Path) -> None:
+    assert rundir.read_metrics(tmp_path) == []
+    rundir.append_metrics(tmp_path, {"event": "epoch"})
+    with rundir.metrics_file(tmp_path).open("a") as file:
+        file.write('{"event": "te')
+    assert rundir.read_metrics(tmp_path) == [{"event": "epoch"}]
+
+
+def test_a_run_is_finished_once_its_last_weights_are_there_and_its_states_gone(tmp_path: Path) -> None:
+    assert not rundir.is_finished(tmp_path)
+    rundir.write_matrix(tmp_path, np.array([[1.0, 0.5]]), ["0", "1"])
+    rundir.checkpoint_file(tmp_path, 1).parent.mkdir()
+    rundir.checkpoint_file(tmp_path, 1).touch()
+    assert not rundir.is_finished(tmp_path)
+    rundir.write_matrix(tmp_path, np.array([[1.0, 0.5], [0.5, 1.0]]), ["0", "1"])
+    assert not rundir.is_finished(tmp_path)
+    rundir.checkpoint_file(tmp_path, 2).touch()
+    assert rundir.is_finished(tmp_path)
+    rundir.state_folder(tmp_path).mkdir()
+    (rundir.state_folder(tmp_path) / "bucket_1.state").touch()
+    assert not rundir.is_finished(tmp_path)

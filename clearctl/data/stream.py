@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -55,6 +56,18 @@ class Stream:
                     hashed = part.x
                     digest.update(memoryview(part.x.cpu().contiguous().numpy()))  # type: ignore[arg-type]
         return digest.hexdigest()
+
+    def describe(self, root: Path) -> dict[str, Any]:
+        """What environment.json says of the dataset, which was read from `root`.
+
+        `filelists` is the same for all protocols, splits and features of a dataset, `fingerprint` is not.
+        """
+        return {
+            "root": str(root),
+            "fingerprint": self.fingerprint(),
+            "filelists": layout.filelists_sha256(root, self.bucket_names),
+            "class_names": list(self.class_names),
+        }
 
     def to(self, device: torch.device) -> "Stream":
         """The same stream, its features on `device`; images stay files."""

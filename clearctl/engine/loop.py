@@ -86,7 +86,8 @@ def train(
                 samples=samples,
             )
             root = Path(opened.values["scenario"]["dataset_root"])
-            environment = describe(target, root, stream.fingerprint(), opened.values["seed"])
+            environment = describe(target, stream.describe(root), opened.values["seed"])
+            environment["config"] = str(config)
             environment["wandb_run"] = next(
                 (logger.run_id for logger in experiment.loggers if hasattr(logger, "run_id")), None
             )

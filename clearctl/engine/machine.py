@@ -8,7 +8,6 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -109,8 +108,8 @@ def set_random_states(states: dict[str, Any]) -> None:
         torch.cuda.set_rng_state(state, index)
 
 
-def describe(device: torch.device, dataset_root: Path, fingerprint: str, seed: int) -> dict[str, Any]:
-    """What environment.json holds."""
+def describe(device: torch.device, dataset: dict[str, Any], seed: int) -> dict[str, Any]:
+    """What environment.json holds; `dataset` is what the stream says of itself."""
     return {
         "clearctl": __version__,
         "python": platform.python_version(),
@@ -121,7 +120,7 @@ def describe(device: torch.device, dataset_root: Path, fingerprint: str, seed: i
         "torch_threads": torch.get_num_threads(),
         "git": _git_commit(),
         "seed": seed,
-        "dataset": {"root": str(dataset_root), "fingerprint": fingerprint},
+        "dataset": dataset,
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from clearctl import atomic, layout, rundir
+from clearctl import atomic, rundir
 from clearctl.engine import state_files
 from clearctl.engine.build import build_experiment, build_model, build_stream, open_config
 from clearctl.engine.changes import other_values, other_versions, with_changes
@@ -45,15 +45,16 @@ def resume(
             listener(Message(f"{run} is finished: there is nothing to go on with"))
             return finished
         saved = _saved(run, listener)
-        environment = _environment(run)
+        environment = rundir.read_environment(run)
         opened = open_config(rundir.config_file(run), work_dir=run.parent)
         target = _device(device, environment, listener)
         changed = [] if saved is None else list(other_values(saved.start["config"], opened))
         differences = [*changed, *other_versions(environment)]
         seed_everything(opened.values["seed"])
         stream = build_stream(opened)
-        root, fingerprint = Path(opened.values["scenario"]["dataset_root"]), stream.fingerprint()
-        if environment.get("dataset", {}).get("fingerprint") not in (None, fingerprint):
+        root = Path(opened.values["scenario"]["dataset_root"])
+        dataset = stream.describe(root)
+        if environment["dataset"].get("fingerprint") not in (None, dataset["fingerprint"]):
             differences.append(f"dataset: what is in {root} is not what the run began with")
         if saved is not None and saved.start["buckets"] != stream.bucket_names:
             raise RunError(
@@ -81,18 +82,16 @@ def resume(
             if saved is not None and changed:
                 saved = with_changes(saved, opened, experiment, stream, target, run)
                 state_files.replace_all(rundir.state_folder(run), Moment(saved.bucket), saved.start)
-            _note(run, environment, target, saved, differences, root, fingerprint)
+            _note(run, environment, target, saved, differences, dataset)
         listener(Message(f"going on with {run} {_where(saved, stream.bucket_names)}"))
         return carry_out(opened, experiment, stream, run, listener, started=started, saved=saved)
 
 
 def _finished(run: Path, started: float) -> TrainResult | None:
     """What a run found that has nothing left to do; None for any other."""
-    if state_files.moments(rundir.state_folder(run)) or not rundir.matrix_file(run).is_file():
+    if not rundir.is_finished(run):
         return None
     matrix, names = rundir.read_matrix(run)
-    if len(matrix) < len(names) or not rundir.checkpoint_file(run, len(names)).is_file():  # which is written last
-        return None
     found = rundir.read_eval(run)
     return TrainResult(run, names, matrix, found["clear_metrics"], found["gem_metrics"], time.perf_counter() - started)
 
@@ -132,18 +131,6 @@ def _saved(run: Path, listener: Listener) -> Saved | None:
         else "it has no weights yet: start a new run"
     )
     raise RunError(f"{run} cannot be gone on with: {'; '.join(dict.fromkeys(damaged))}\n{rest}")
-
-
-def _environment(run: Path) -> dict[str, Any]:
-    file = rundir.environment_file(run)
-    try:
-        value: dict[str, Any] = layout.read_json(file)
-    except Exception as error:
-        raise RunError(str(error)) from None
-    for name, kind in {"device": str, "packages": dict, "dataset": dict, "seed": int}.items():
-        if not isinstance(value, dict) or not isinstance(value.get(name), kind):
-            raise RunError(f"{file} is not as a run writes it: it lacks {name!r}\nrestore it, or start a new run")
-    return value
 
 
 def _device(name: str | None, environment: dict[str, Any], listener: Listener) -> torch.device:
@@ -201,8 +188,7 @@ def _note(
     device: torch.device,
     saved: Saved | None,
     differences: list[str],
-    root: Path,
-    fingerprint: str,
+    dataset: dict[str, Any],
 ) -> None:
     """Bring environment.json up to date, and add to it that the run was resumed, and what was other than before."""
     entry = {
@@ -211,7 +197,7 @@ def _note(
         "device": str(device),
         "accepted": differences,
     }
-    now = describe(device, root, fingerprint, environment["seed"])
+    now = describe(device, dataset, environment["seed"])
     environment |= {**now, "resumed": [*environment.get("resumed", []), entry]}
     atomic.write_json(rundir.environment_file(run), environment)
 

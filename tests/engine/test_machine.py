@@ -70,7 +70,7 @@ def test_seed_everything_seeds_all_three(seed: int) -> None:
 
 def test_description_is_json_and_names_every_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # outside any repository
-    found = json.loads(json.dumps(describe(torch.device("cpu"), tmp_path, "abc", 3)))
+    found = json.loads(json.dumps(describe(torch.device("cpu"), {"root": str(tmp_path), "fingerprint": "abc"}, 3)))
     assert list(found["packages"]) == list(PACKAGES)
     assert all(found["packages"].values())
     assert found["git"] is None

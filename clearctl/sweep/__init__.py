@@ -1,0 +1,1 @@
+"""A sweep: the product of configs, seeds and grids of values, run in several processes or on a cluster."""
