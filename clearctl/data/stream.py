@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -136,12 +137,16 @@ def _read_all_features(
 ) -> tuple[torch.Tensor, torch.Tensor, dict[str, int]]:
     """(x [M, D] float32, y [M], {bucket: number of its first row}) of all buckets, in one matrix.
 
-    Each bucket is mapped from its file and copied once, so that the matrix is all that memory has to hold.
+    Each bucket is mapped from its file and copied once, so that the matrix is all that memory has to hold. A matrix of
+    the same files that is in memory still, as it is for runs that a sweep forks, is not read again.
     """
     counts = [len(lines) for lines in listed.values()]
     first_row = dict(zip(listed, itertools.accumulate([0, *counts]), strict=False))
     y = torch.tensor([label for lines in listed.values() for _, label in lines], dtype=torch.int64)
-    matrix: torch.Tensor | None = None
+    key = _state_of_files(root, name, list(listed))
+    matrix = _matrices.get(key)
+    if matrix is not None:
+        return matrix, y, first_row
     for bucket, lines in listed.items():
         x, _ = read_features(root, name, bucket, lines)
         if matrix is None:
@@ -151,7 +156,24 @@ def _read_all_features(
             raise DatasetError(f"{layout.features_folder(root, name)}: dimensions differ: {dimensions}")
         matrix[first_row[bucket] : first_row[bucket] + len(lines)] = x
     assert matrix is not None
+    _matrices[key] = matrix
     return matrix, y, first_row
+
+
+# Of all features that something in this process holds; nothing ever writes into one.
+_matrices: WeakValueDictionary[tuple[Any, ...], torch.Tensor] = WeakValueDictionary()
+
+
+def _state_of_files(root: Path, name: str, buckets: list[str]) -> tuple[Any, ...]:
+    """What is another whenever one of the files that features are read from, or held against, has been written anew."""
+    files = [layout.extraction_file(root, name)]
+    for bucket in buckets:
+        files += [layout.features_file(root, name, bucket), layout.filelist_file(root, bucket)]
+    found = [file.stat() if file.exists() else None for file in files]
+    return tuple(
+        (str(file.resolve()), status and (status.st_ino, status.st_size, status.st_mtime_ns))
+        for file, status in zip(files, found, strict=True)
+    )
 
 
 def iid_split_folder(root: Path, test_ratio: float, shot: int | None, seed: int) -> Path:

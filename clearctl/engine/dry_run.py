@@ -52,6 +52,11 @@ def dry_run(
 ) -> DryRun:
     """Build everything, learn one batch and test one, twice, and leave nothing on disk. Raises what `train` raises."""
     opened = open_config(config, overrides=tuple(overrides), seed=seed, dataset_root=dataset_root)
+    return try_out(opened, device=device, listener=listener)
+
+
+def try_out(opened: Config, *, device: str, listener: Listener = ignore) -> DryRun:
+    """`dry_run` with a config that `open_config` returned."""
     target = resolve_device(device)
     seed_everything(opened.values["seed"])
     stream = build_stream(opened)

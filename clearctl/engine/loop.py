@@ -64,8 +64,13 @@ def train(
     before, DatasetError for an image that turns out unreadable on the way, and Stopped where Ctrl-C or SIGTERM ended
     the run at a step; `resume` goes on with it.
     """
-    started = time.perf_counter()
     opened = open_config(config, overrides=tuple(overrides), seed=seed, work_dir=work_dir, dataset_root=dataset_root)
+    return start(opened, str(config), device=device, listener=listener)
+
+
+def start(opened: Config, source: str, *, device: str, listener: Listener) -> TrainResult:
+    """`train` with a config that `open_config` returned; `source` is the file it came from, which the run notes."""
+    started = time.perf_counter()
     target = resolve_device(device)
     seed_everything(opened.values["seed"])
     stream = build_stream(opened, listener)
@@ -87,7 +92,7 @@ def train(
             )
             root = Path(opened.values["scenario"]["dataset_root"])
             environment = describe(target, stream.describe(root), opened.values["seed"])
-            environment["config"] = str(config)
+            environment["config"] = source
             environment["wandb_run"] = next(
                 (logger.run_id for logger in experiment.loggers if hasattr(logger, "run_id")), None
             )

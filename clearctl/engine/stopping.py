@@ -4,11 +4,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from clearctl.progress import Listener, Message
+from clearctl.progress import Message
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -21,7 +21,7 @@ class Wish:
 
 
 @contextmanager
-def wish_to_stop(listener: Listener) -> Iterator[Wish]:
+def wish_to_stop(listener: Callable[[Message], None]) -> Iterator[Wish]:
     """Within, the first signal is kept in the Wish and told to `listener`, and a second one acts as ever.
 
     Outside of the main thread, where Python has no signals, the wish is never there.

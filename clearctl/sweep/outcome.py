@@ -1,0 +1,61 @@
+"""How the runs of a sweep go, as its engines tell it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from clearctl import progress
+from clearctl.metrics import Matrix
+
+Status = Literal["finished", "failed", "stopped"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    `failed` has what was wrong in `error`, one line or two, and the exit code that `train` alone would have had;
+    `traceback` is of an exception that should not be. `stopped` is what a signal or a cancelled sweep leaves.
+    """
+
+    status: Status
+    run: Path | None = None
+    matrix: Matrix | None = None
+    clear_metrics: dict[str, float] = field(default_factory=dict)
+    gem_metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str = ""
+    exit_code: int = 0
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """Run number `index` of the plan is being worked on."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class RunTold:
+    """An event of run number `index` of the plan."""
+
+    index: int
+    event: progress.Event
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """Run number `index` of the plan ended."""
+
+    index: int
+    outcome: Outcome
+
+
+SweepEvent: TypeAlias = RunStarted | RunTold | RunEnded | progress.Message
+SweepListener: TypeAlias = Callable[[SweepEvent], None]
+
+
+def ignore(event: SweepEvent) -> None:
+    """Listen to nothing."""
