@@ -1,8 +1,8 @@
 """clearctl: prepare, train, evaluate and report on the CLEAR continual-learning benchmark.
 
 Every command is also a function here, with plain arguments: `download`, `prepare_avalanche`, `make_fewshot`,
-`rebuild_by_metadata`, `extract_features`, `verify`, `train`, `resume`, `evaluate`. They are imported when first used,
-so that `import clearctl` stays quick.
+`rebuild_by_metadata`, `extract_features`, `verify`, `train`, `resume`, `evaluate`, `make_report`; `sweep` is two,
+`plan_sweep` and `run_sweep`. They are imported when first used, so that `import clearctl` stays quick.
 """
 
 import importlib
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from clearctl.engine.extraction import extract_features
     from clearctl.engine.loop import train
     from clearctl.engine.resume import resume
+    from clearctl.report.report import make_report
+    from clearctl.sweep.sweep import plan_sweep, run_sweep
 
 __version__ = "0.1.0"
 
@@ -27,9 +29,12 @@ __all__ = [
     "evaluate",
     "extract_features",
     "make_fewshot",
+    "make_report",
+    "plan_sweep",
     "prepare_avalanche",
     "rebuild_by_metadata",
     "resume",
+    "run_sweep",
     "train",
     "verify",
 ]
@@ -39,9 +44,12 @@ _HOMES = {
     "evaluate": "clearctl.engine.evaluate",
     "extract_features": "clearctl.engine.extraction",
     "make_fewshot": "clearctl.dataset.fewshot",
+    "make_report": "clearctl.report.report",
+    "plan_sweep": "clearctl.sweep.sweep",
     "prepare_avalanche": "clearctl.dataset.prepare",
     "rebuild_by_metadata": "clearctl.dataset.rebuild",
     "resume": "clearctl.engine.resume",
+    "run_sweep": "clearctl.sweep.sweep",
     "train": "clearctl.engine.loop",
     "verify": "clearctl.dataset.verify",
 }

@@ -15,6 +15,7 @@ import ast
 import csv
 import io
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -123,8 +124,8 @@ def lock_file(run: Path) -> Path:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether `folder` is a run folder."""
-    return config_file(folder).is_file() and environment_file(folder).is_file()
+    """Whether `folder` is a run folder, as far as it may be looked into."""
+    return os.path.isfile(config_file(folder)) and os.path.isfile(environment_file(folder))  # Path.is_file may raise
 
 
 def write_matrix(run: Path, matrix: Matrix, bucket_names: list[str]) -> None:
@@ -140,8 +141,12 @@ def write_matrix(run: Path, matrix: Matrix, bucket_names: list[str]) -> None:
 def read_matrix(run: Path) -> tuple[Matrix, list[str]]:
     """(R [rows so far, N], bucket names). Raises RunError if there is none."""
     try:
-        rows = list(csv.reader(matrix_file(run).read_text().splitlines()))
-        return np.array([[float(value) for value in row[1:]] for row in rows[1:]]), rows[0][1:]
+        heading, *rows = csv.reader(matrix_file(run).read_text().splitlines())
+        names = heading[1:]
+        if any(len(row) != len(heading) for row in rows) or len(rows) > len(names):
+            raise ValueError(f"expected {len(names)} accuracies in each row, and no more rows than that")
+        values = [[float(value) for value in row[1:]] for row in rows]
+        return np.array(values, dtype=float).reshape(len(rows), len(names)), names
     except (OSError, ValueError, IndexError) as error:
         raise RunError(f"{matrix_file(run)} cannot be read: {error}") from None
 
@@ -149,7 +154,9 @@ def read_matrix(run: Path) -> tuple[Matrix, list[str]]:
 def read_eval(run: Path) -> dict[str, Any]:
     """What eval.json holds. Raises RunError if it cannot be read."""
     try:
-        found: dict[str, Any] = json.loads(eval_file(run).read_text(encoding="utf-8"))
+        found: Any = json.loads(eval_file(run).read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it holds no JSON object")
     except (OSError, ValueError) as error:
         raise RunError(f"{eval_file(run)} cannot be read: {error}") from None
     return found
@@ -205,8 +212,10 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         return []
     try:
-        lines = file.read_text(encoding="utf-8").split("\n")[:-1]
-        return [json.loads(line) for line in lines]
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n")[:-1]]
+        if not all(isinstance(line, dict) and "event" in line for line in lines):
+            raise ValueError("a line is no JSON object with an 'event'")
+        return lines
     except (OSError, ValueError) as error:
         raise RunError(f"{file} cannot be read: {error}") from None
 

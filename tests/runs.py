@@ -34,7 +34,7 @@ def contents(run: Path) -> dict[str, Any]:
         elif name == "log.txt":
             found[name] = re.sub("0x[0-9a-f]+", "0x", path.read_text()).splitlines()
         else:
-            found[name] = None if name in ("config.py", "environment.json") else path.read_bytes()
+            found[name] = None if name in ("config.py", "environment.json", "report.html") else path.read_bytes()
     return found
 
 

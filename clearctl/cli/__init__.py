@@ -17,7 +17,9 @@ from clearctl.cli.extract import extract_features
 from clearctl.cli.fewshot import make_fewshot
 from clearctl.cli.prepare import prepare_avalanche
 from clearctl.cli.rebuild import rebuild_by_metadata
+from clearctl.cli.report import report
 from clearctl.cli.resume import resume
+from clearctl.cli.sweep import sweep
 from clearctl.cli.train import train
 from clearctl.cli.verify import verify
 
@@ -75,4 +77,6 @@ app.command("verify")(verify)
 app.command("train")(train)
 app.command("resume")(resume)
 app.command("eval")(evaluate)
+app.command("report")(report)
+app.command("sweep")(sweep)
 app.add_typer(config)

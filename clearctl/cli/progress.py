@@ -55,7 +55,7 @@ class Display:
             self._counted(event)
 
     def _train_step(self, event: TrainStep) -> None:
-        done = _fraction(event, event.step / event.num_steps)
+        done = fraction_done(event, event.step / event.num_steps)
         detail = f"step {event.step}/{event.num_steps}  {_learning(event)}"
         if self.live:
             self._update("train", _place(event), done, 1.0, detail)
@@ -65,7 +65,7 @@ class Display:
 
     def _epoch_done(self, event: EpochDone) -> None:
         if self.live:
-            self._update("train", _place(event), _fraction(event, 1.0), 1.0, _learning(event))
+            self._update("train", _place(event), fraction_done(event, 1.0), 1.0, _learning(event))
         elif event.epoch == event.num_epochs or self._time_to_speak():
             self._said_at = time.monotonic()
             self.output.message(f"{_place(event)}  {_learning(event)}")
@@ -132,7 +132,7 @@ def _learning(event: TrainStep | EpochDone) -> str:
     return f"loss {event.loss:.3f}  accuracy {event.accuracy:.3f}  {rate:,.0f} samples/s"
 
 
-def _fraction(event: TrainStep | EpochDone, of_epoch: float) -> float:
+def fraction_done(event: TrainStep | EpochDone, of_epoch: float) -> float:
     """How much of the whole stream's training is done, taking every epoch as equally long."""
     epochs = (event.bucket_number - 1) * event.num_epochs + event.epoch - 1 + of_epoch
     return epochs / (event.num_buckets * event.num_epochs)

@@ -2,23 +2,39 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from clearctl.dataset.checks.findings import Check
+from clearctl.report.groups import Group
+from clearctl.report.tables import (
+    HEADING,
+    MOST_COLUMNS,
+    NUMBERS,
+    Cell,
+    matrix_cells,
+    setting,
+    setting_keys,
+    summary,
+)
+
+_PLAIN: dict[str, Any] = {"box": None, "title_justify": "left"}
 
 # More classes or buckets than these make too large a table of images: it then has a line for each bucket.
 MOST_CLASSES, MOST_BUCKETS = 29, 12
 
-EXPLANATIONS = {
-    "in_domain": "mean of the diagonal",
-    "next_domain": "mean just right of the diagonal: the next bucket",
-    "accuracy": "mean of the diagonal and below",
-    "backward_transfer": "mean below the diagonal: buckets seen before",
-    "forward_transfer": "mean above the diagonal: buckets not seen yet",
-    "gem_bwt": "GEM: how much the last model lost or gained on earlier buckets",
-    "gem_fwt": "GEM: next bucket before training on it, over the untrained model",
+# In two lines each, so that all of them fit 80 columns beside a label.
+HEADINGS = {
+    "in_domain": "in-\ndomain",
+    "next_domain": "next-\ndomain",
+    "accuracy": "accu-\nracy",
+    "backward_transfer": "backward\ntransfer",
+    "forward_transfer": "forward\ntransfer",
+    "gem_bwt": "GEM\nBWT",
+    "gem_fwt": "GEM\nFWT",
+    "training_s": "training\n(s)",
 }
 
 
@@ -27,7 +43,7 @@ def matrix_table(rows: Sequence[Sequence[float]], row_names: Sequence[str], buck
     table = Table(title="\naccuracy (%) on each bucket", box=None, padding=(0, 0), title_justify="left")
     table.add_column("trained to ", justify="right", style="bold", no_wrap=True)
     for name in bucket_names:
-        table.add_column(f"{name:>4} ", justify="right", no_wrap=True)
+        table.add_column(f"{name:>4} ", justify="right", no_wrap=True, min_width=5)
     for number, row in enumerate(rows):
         cells = [_cell(value, diagonal=number == column) for column, value in enumerate(row)]
         table.add_row(f"{row_names[number]} ", *cells)
@@ -41,7 +57,65 @@ def numbers_table(title: str, numbers: dict[str, float]) -> Table:
     table.add_column(justify="right", style="bold", no_wrap=True)
     table.add_column(style="dim")
     for name, value in numbers.items():
-        table.add_row(name, "-" if math.isnan(value) else f"{value:.4f}", EXPLANATIONS.get(name, ""))
+        number = NUMBERS[name]
+        explanation = f"GEM: {number.explanation}" if number.of == "GEM" else number.explanation
+        table.add_row(name, "-" if math.isnan(value) else f"{value:.4f}", explanation)
+    return table
+
+
+def spread_table(group: Group, width: int) -> Table:
+    """The mean accuracy matrix of a group in percent, and the standard deviation below each number.
+
+    In whole percent where it would be wider than `width` with a decimal.
+    """
+    n, names = len(group.counted), group.bucket_names
+    what = f"mean ± std of {n} runs" if n > 1 else "a single run"
+    table = Table(title=Text(f"\n{group.label}: accuracy (%), {what}"), **_PLAIN, padding=(0, 0))
+    table.add_column("trained to ", justify="right", style="bold", no_wrap=True, min_width=11)
+    room = 4 if 11 + 5 * len(names) <= width else 3
+    for name in names:
+        table.add_column(f"{name:>{room}} ", justify="right", no_wrap=True, min_width=room + 1)
+    for number, (means, cells) in enumerate(zip(group.mean.tolist(), matrix_cells(group), strict=True)):
+        row = [
+            _spread_cell(mean, cell, diagonal=number == column, room=room)
+            for column, (mean, cell) in enumerate(zip(means, cells, strict=True))
+        ]
+        table.add_row(f"{names[number]} ", *row)
+    return table
+
+
+def summary_table(groups: Sequence[Group]) -> Table:
+    """A row for each group: the runs that count, and each number in percent with its standard deviation below it."""
+    best = "; best in bold" if len(groups) > 1 else ""
+    table = Table(title=f"\n{HEADING}{best}", **_PLAIN, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("\ngroup", overflow="fold", min_width=12)
+    table.add_column("\nn", justify="right", no_wrap=True)
+    for heading in HEADINGS.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    for group, cells in zip(groups, summary(groups), strict=True):
+        texts = [
+            Text.assemble((cell.mean, "bold green" if cell.best else ""), (f"\n±{cell.std}" if cell.std else "", "dim"))
+            for cell in cells
+        ]
+        table.add_row(Text(group.label), str(len(group.counted)), *texts)
+    return table
+
+
+def settings_table(groups: Sequence[Group]) -> Table:
+    """The settings in which the groups differ: beside each other if they are few, else a line for each."""
+    keys = setting_keys(groups)
+    table = Table(title="\nsettings in which the groups differ", **_PLAIN, padding=(0, 2, 0, 0), header_style="dim")
+    if len(keys) <= MOST_COLUMNS:
+        for heading in ("group", *(key[::-1].replace(".", "\n.", 1)[::-1] for key in keys)):
+            table.add_column(heading, overflow="fold", vertical="bottom")
+        for group in groups:
+            table.add_row(Text(group.label), *(Text(setting(group, key)) for key in keys))
+    else:
+        for heading in ("group", "setting", "value"):
+            table.add_column(heading, overflow="fold")
+        for group in groups:
+            for number, key in enumerate(group.settings):
+                table.add_row(Text("" if number else group.label), Text(key), Text(setting(group, key)))
     return table
 
 
@@ -82,8 +156,25 @@ def counts_table(images: Mapping[str, Mapping[str, int]]) -> Table:
 
 def _cell(value: float, diagonal: bool) -> Text:
     """Red through yellow to green in the background; the diagonal in bold and underlined."""
+    return _coloured(f"{100 * value:4.0f} ", value, diagonal)
+
+
+def _spread_cell(value: float, cell: Cell, diagonal: bool, room: int) -> Text:
+    """The mean, coloured, and below it the standard deviation, each in `room` letters."""
+    mean = _coloured(f"{_fitting(cell.mean, room):>{room}} ", value, diagonal)
+    if cell.std:
+        mean.append("\n").append(_coloured(f"{'±' + _fitting(cell.std, room - 1):>{room}} ", value, diagonal=False))
+    return mean
+
+
+def _fitting(number: str, room: int) -> str:
+    """`number`, without its decimal where there is no room for it."""
+    return number if len(number) <= room else f"{float(number):.0f}"
+
+
+def _coloured(text: str, value: float, diagonal: bool) -> Text:
     red, green = (1.0, 2 * value) if value < 0.5 else (2 * (1 - value), 1.0)
-    cell = Text(f"{100 * value:4.0f} ", style=f"rgb(0,0,0) on rgb({int(60 + 150 * red)},{int(60 + 150 * green)},70)")
+    cell = Text(text, style=f"rgb(0,0,0) on rgb({int(60 + 150 * red)},{int(60 + 150 * green)},70)")
     if diagonal:
         cell.stylize("bold underline", len(cell) - len(cell.plain.lstrip()), len(cell) - 1)
     return cell

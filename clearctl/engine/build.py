@@ -162,13 +162,15 @@ def build_experiment(
     listener: Listener = ignore,
     on_epoch: OnEpoch | None = None,
     samples: BuiltSamples | None = None,
+    benchmark: Any | None = None,
     goes_on: bool = False,
     wandb_id: str | None = None,
 ) -> Experiment:
     """Strategy and benchmark. Without a `run` folder there are no metrics and loggers but the accuracy itself.
 
     `listener` is told of the progress, and `on_epoch` of the end of each epoch, with its learning rate. `samples` are
-    those of `stream`, if they have been built before. The loggers of a run that `goes_on` keep what is there.
+    those of `stream`, and `benchmark` that of `samples`, if they have been built before. The loggers of a run that
+    `goes_on` keep what is there.
     """
     section = dict(config.values["cl_strategy"])
     faults = check_against_stream(section, len(stream.buckets))
@@ -177,7 +179,7 @@ def build_experiment(
     model = model.to(device)
     accelerate(config, model, device, listener)
     samples = samples or build_samples(config, stream, device, listener)
-    benchmark = build_benchmark(samples.stream, samples.train_transform, samples.eval_transform)
+    benchmark = benchmark or build_benchmark(samples.stream, samples.train_transform, samples.eval_transform)
     optimizer = section.pop("optimizer", None)
     if optimizer is not None:
         optimizer = call(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from torch import nn
+
 from clearctl import rundir
 from clearctl.config.load import Config
 from clearctl.data.stream import Stream
@@ -125,17 +127,8 @@ class Course:
         )
 
     def _end_bucket(self, seconds: float) -> None:
-        names, number, row = self.stream.bucket_names, self._bucket, self.results.rows[-1]
-        for bucket, accuracy in zip(names, row, strict=True):
-            record = {"event": "test", "trained_to": names[number], "bucket": bucket, "accuracy": accuracy}
-            rundir.append_metrics(self.run, record)
-        self.results.write(self.run)
-        if (number + 1) % self.interval == 0 or number == len(names) - 1:
-            try:
-                save_weights(self.experiment.strategy.model, rundir.checkpoint_file(self.run, number + 1))
-            except RunError as error:
-                raise RunError(f"{error}\n{how_to_go_on(self.run)}") from None
-        self.listener(BucketDone(names[number], number + 1, len(names), tuple(row), seconds))
+        write_bucket(self.run, self.results, self.experiment.strategy.model, self.interval)
+        self.listener(bucket_done(self.results, seconds))
 
     def _go_on(self, saved: Saved) -> None:
         """Lay what is saved over the experiment; a state within a bucket waits for the set-up of that bucket."""
@@ -186,6 +179,26 @@ class Course:
             }
 
         self.saver.save(moment, take, wait=wait)
+
+
+def write_bucket(run: Path, results: Results, model: nn.Module, interval: int) -> None:
+    """Write what there is at the end of a bucket; the weights of `model` every `interval` buckets, and of the last."""
+    names, number, row = results.bucket_names, len(results.rows) - 1, results.rows[-1]
+    for bucket, accuracy in zip(names, row, strict=True):
+        record = {"event": "test", "trained_to": names[number], "bucket": bucket, "accuracy": accuracy}
+        rundir.append_metrics(run, record)
+    results.write(run)
+    if (number + 1) % interval == 0 or number == len(names) - 1:
+        try:
+            save_weights(model, rundir.checkpoint_file(run, number + 1))
+        except RunError as error:
+            raise RunError(f"{error}\n{how_to_go_on(run)}") from None
+
+
+def bucket_done(results: Results, seconds: float) -> BucketDone:
+    """What is told when a bucket is done, which took `seconds`."""
+    names, number, row = results.bucket_names, len(results.rows) - 1, results.rows[-1]
+    return BucketDone(names[number], number + 1, len(names), tuple(row), seconds)
 
 
 def how_to_go_on(run: Path) -> str:

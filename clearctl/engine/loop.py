@@ -8,6 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
 
 from clearctl import atomic, rundir
 from clearctl.config.load import Config, dump
@@ -22,7 +26,7 @@ from clearctl.engine.build import (
 )
 from clearctl.engine.course import Course, Saved, how_to_go_on
 from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device, seed_everything
-from clearctl.engine.samples import build_samples
+from clearctl.engine.samples import BuiltSamples, build_samples
 from clearctl.errors import DatasetError, RunError, Stopped
 from clearctl.lock import sole_writer
 from clearctl.metrics import Matrix
@@ -77,37 +81,55 @@ def start(opened: Config, source: str, *, device: str, listener: Listener) -> Tr
     model = build_model(opened, stream, listener).to(target)
     samples = build_samples(opened, stream, target, listener)  # which may take a while, and leave no run folder behind
 
+    root = Path(opened.values["scenario"]["dataset_root"])
+    environment = {**describe(target, stream.describe(root), opened.values["seed"]), "config": source}
     run = rundir.create(Path(opened.values["work_dir"]), opened.values["seed"])
     with sole_worker(run):
-        try:
-            experiment = build_experiment(
-                opened,
-                stream,
-                model,
-                target,
-                run=run,
-                listener=listener,
-                on_epoch=lambda done, lr: record_epoch(run, done, lr),
-                samples=samples,
-            )
-            root = Path(opened.values["scenario"]["dataset_root"])
-            environment = describe(target, stream.describe(root), opened.values["seed"])
-            environment["config"] = source
-            environment["wandb_run"] = next(
-                (logger.run_id for logger in experiment.loggers if hasattr(logger, "run_id")), None
-            )
-            atomic.write_text(rundir.config_file(run), dump(opened.values))
-            atomic.write_json(rundir.environment_file(run), environment)
-        except BaseException as error:
-            shutil.rmtree(run)
-            if isinstance(error, OSError) and error.errno in NO_ROOM:
-                raise RunError(f"nothing can be written in {run.parent}: {error.strerror}") from None
-            raise
-        listener(Message(f"run folder {run}"))
-        for logger in experiment.loggers:
-            if getattr(logger, "offline_reason", None):
-                listener(Message(logger.offline_reason, warning=True))
+        experiment = open_run(opened, stream, model, target, run, samples, environment, listener)
         return carry_out(opened, experiment, stream, run, listener, started=started)
+
+
+def open_run(
+    config: Config,
+    stream: Stream,
+    model: nn.Module,
+    device: torch.device,
+    run: Path,
+    samples: BuiltSamples,
+    environment: dict[str, Any],
+    listener: Listener,
+    benchmark: Any | None = None,
+) -> Experiment:
+    """Build the experiment of a new run, and write its config and `environment`; where that fails, remove its folder.
+
+    `benchmark` is that of `samples`, if it has been built before.
+    Raises what `build_experiment` raises, and RunError where nothing can be written.
+    """
+    try:
+        experiment = build_experiment(
+            config,
+            stream,
+            model,
+            device,
+            run=run,
+            listener=listener,
+            on_epoch=lambda done, lr: record_epoch(run, done, lr),
+            samples=samples,
+            benchmark=benchmark,
+        )
+        wandb_run = next((logger.run_id for logger in experiment.loggers if hasattr(logger, "run_id")), None)
+        atomic.write_text(rundir.config_file(run), dump(config.values))
+        atomic.write_json(rundir.environment_file(run), {**environment, "wandb_run": wandb_run})
+    except BaseException as error:
+        shutil.rmtree(run)
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise RunError(f"nothing can be written in {run.parent}: {error.strerror}") from None
+        raise
+    listener(Message(f"run folder {run}"))
+    for logger in experiment.loggers:
+        if getattr(logger, "offline_reason", None):
+            listener(Message(logger.offline_reason, warning=True))
+    return experiment
 
 
 def sole_worker(run: Path) -> AbstractContextManager[None]:
@@ -158,6 +180,7 @@ def carry_out(
     except KeyboardInterrupt:  # a second one
         raise Stopped(f"stopped at once\n{how_to_go_on(run)}", signal.SIGINT) from None
     course.forget()
+    write_report(run, listener)
     return TrainResult(
         run,
         stream.bucket_names,
@@ -166,3 +189,14 @@ def carry_out(
         results.gem(),
         time.perf_counter() - started,
     )
+
+
+def write_report(run: Path, listener: Listener) -> None:
+    """Write report.html of a finished run. The run is whole without it: whatever fails is told as a warning."""
+    try:
+        from clearctl.report.page import write_run_page  # only at the end of a run is it needed
+
+        write_run_page(run)
+    except Exception as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        listener(Message(f"{rundir.report_file(run)} could not be written: {text}", warning=True))

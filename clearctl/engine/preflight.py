@@ -40,11 +40,12 @@ def check_config(
     root = Path(dataset_root or (named if isinstance(named, str) else None) or layout.default_root()).expanduser()
     found = root.is_dir()
     if found and not faults:
-        faults = _dataset_faults(config, root)
+        faults = dataset_faults(config, root)
     return Preflight([str(fault) for fault in faults], root, found)
 
 
-def _dataset_faults(config: Config, root: Path) -> list[Fault]:
+def dataset_faults(config: Config, root: Path) -> list[Fault]:
+    """What a config without a fault in itself asks of the dataset folder `root` that is not there."""
     faults = []
 
     def add(key: str, message: str) -> None:

@@ -12,7 +12,7 @@ from clearctl.engine import state_files
 from clearctl.engine.build import build_experiment, build_model, build_stream, open_config
 from clearctl.engine.changes import other_values, other_versions, with_changes
 from clearctl.engine.course import Saved
-from clearctl.engine.loop import TrainResult, carry_out, record_epoch, room_on_disk, sole_worker
+from clearctl.engine.loop import TrainResult, carry_out, record_epoch, room_on_disk, sole_worker, write_report
 from clearctl.engine.machine import describe, device_name, resolve_device, seed_everything
 from clearctl.engine.samples import build_samples
 from clearctl.engine.state import cut_back_files
@@ -28,10 +28,11 @@ def resume(
     accept_changes: bool = False,
     listener: Listener = ignore,
 ) -> TrainResult:
-    """Go on with the run in the folder `run`, from its latest state that is whole; a finished one is only read.
+    """Go on with the run in the folder `run`, from its latest state that is whole.
 
-    Config, seed and, unless another `device` is given, the device are the run's. It ends with the weights, the
-    accuracy matrix and the metrics of a run that never stopped, on the same machine with the same versions.
+    A finished one is only read, and gets its report.html if that is missing. Config, seed and, unless another `device`
+    is given, the device are the run's. It ends with the weights, the accuracy matrix and the metrics of a run that
+    never stopped, on the same machine with the same versions.
     Raises RunError for a folder that is no run, that another process holds, whose states are all damaged, or whose
     config, dataset or versions have changed, each difference a line, unless `accept_changes`; and what `train` raises.
     """
@@ -43,6 +44,8 @@ def resume(
         finished = _finished(run, started)
         if finished is not None:
             listener(Message(f"{run} is finished: there is nothing to go on with"))
+            if not rundir.report_file(run).is_file():  # the last that is written
+                write_report(run, listener)
             return finished
         saved = _saved(run, listener)
         environment = rundir.read_environment(run)
@@ -199,6 +202,7 @@ def _note(
     }
     now = describe(device, dataset, environment["seed"])
     environment |= {**now, "resumed": [*environment.get("resumed", []), entry]}
+    environment.pop("stacked", None)  # a stack leaves no states: the run has begun anew, and alone
     atomic.write_json(rundir.environment_file(run), environment)
 
 

@@ -11,6 +11,7 @@ from types import FrameType
 from clearctl.progress import Message
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPPING = Message("stopping at the next step; a second signal ends at once")
 
 
 class Wish:
@@ -44,7 +45,7 @@ def wish_to_stop(listener: Callable[[Message], None]) -> Iterator[Wish]:
         wish.signum = number
         put_back()
         with suppress(RuntimeError, OSError):  # the signal came in the middle of a print, or ended its reader too
-            listener(Message("stopping at the next step; a second signal ends at once"))
+            listener(STOPPING)
 
     def report_others(unraisable: "sys.UnraisableHookArgs") -> None:
         # A second Ctrl-C in a finalizer, say a loader's that ends its workers, goes no further: the first still counts.

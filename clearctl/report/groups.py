@@ -1,7 +1,8 @@
 """Runs that differ in nothing but their seeds belong together: their mean and standard deviation, and what is best."""
 
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from clearctl.config.check import SECTIONS
-from clearctl.config.load import flatten
 from clearctl.metrics import Matrix
 from clearctl.report.runs import Run
 
@@ -17,7 +17,10 @@ from clearctl.report.runs import Run
 _APART = ("seed", "scenario.seed", "scenario.dataset_root", "work_dir", "data.cache_dir")
 # Of these a small value is the better one; of all others a large one.
 LOWER_IS_BETTER = ("training_s",)
-DIGITS = 4  # of a number in a table; two that look the same there are equally good
+SECONDS = ("training_s",)  # all others are fractions, which tables show in percent
+# A label has no more settings than this, each of no more letters.
+MOST_IN_LABEL, MOST_LETTERS = 4, 32
+NONE = "-"  # what tables show of a number that there is none of
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,11 @@ class Group:
         """The runs that the means are of: those with the most buckets done, since the others cannot be compared."""
         most = max(len(run.matrix) for run in self.runs)
         return tuple(run for run in self.runs if len(run.matrix) == most)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the runs that count have learned every bucket."""
+        return len(self.counted[0].matrix) == len(self.bucket_names)
 
     @property
     def bucket_names(self) -> list[str]:
@@ -77,10 +85,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     together: dict[tuple[Any, ...], list[Run]] = {}
     flat: dict[tuple[Any, ...], dict[str, Any]] = {}
     for run in runs:
-        # What is no section is a variable of the file, used up once it was read.
-        values = {
-            key: value for key, value in flatten(run.values) if key not in _APART and key.partition(".")[0] in SECTIONS
-        }
+        values = {key: value for key, value in settings_of(run).items() if key not in _APART}
         key = (run.dataset, *sorted((name, repr(value)) for name, value in values.items()))
         together.setdefault(key, []).append(run)
         flat.setdefault(key, values)
@@ -93,19 +98,48 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     ]
 
 
+def settings_of(run: Run) -> dict[str, Any]:
+    """{dotted key: value} of the run's config; a list of numbers or names is one value."""
+    # What is no section is a variable of the file, used up once it was read.
+    return dict(_leaves({name: value for name, value in run.values.items() if name in SECTIONS}))
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    parts: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, dict):
+        parts = value.items()
+    elif isinstance(value, list) and any(isinstance(child, dict | list) for child in value):
+        parts = enumerate(value)
+    if not parts:
+        yield key, value
+    for name, child in parts:
+        yield from _leaves(child, f"{key}.{name}" if key else str(name))
+
+
 def spread(values: Sequence[float]) -> Spread:
-    """Mean and sample standard deviation of `values`, which are one or more."""
+    """Mean and sample standard deviation of `values`, which are one or more; both NaN where one of them is."""
+    if any(map(math.isnan, values)):
+        return Spread(math.nan, math.nan if len(values) > 1 else None, len(values))
     std = statistics.stdev(values) if len(values) > 1 else None
     return Spread(statistics.fmean(values), std, len(values))
 
 
-def best(groups: Sequence[Group], number: str) -> set[int]:
-    """The indices of the groups with the best mean of `number`, to the digits that are shown; none of a single group.
+def shown(number: str, value: float | None) -> str:
+    """`value` of a summary number as tables have it: percent or seconds with one decimal, "-" for none and for NaN."""
+    if value is None or math.isnan(value):
+        return NONE
+    text = f"{value if number in SECONDS else 100 * value:.1f}"
+    return text.removeprefix("-") if float(text) == 0 else text
 
-    NaN is never best.
+
+def best(groups: Sequence[Group], number: str) -> set[int]:
+    """The indices of the groups with the best mean of `number`: more than one where they look the same in a table.
+
+    None of a single group. NaN is never best, and nor is a group that no run has learned every bucket of.
     """
-    means = {i: round(group.numbers[number].mean, DIGITS) for i, group in enumerate(groups) if number in group.numbers}
-    means = {i: mean for i, mean in means.items() if mean == mean}
+    whole = {i: group.numbers for i, group in enumerate(groups) if group.complete}
+    texts = {i: shown(number, numbers[number].mean) for i, numbers in whole.items() if number in numbers}
+    means = {i: float(text) for i, text in texts.items() if text != NONE}
     if len(means) < 2:
         return set()
     choose = min if number in LOWER_IS_BETTER else max
@@ -121,14 +155,24 @@ def _differing(configs: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _labels(named: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
-    """The names of the groups; those of one name are told apart by the settings in which they differ."""
+    """The names of the groups; those of one name are told apart by the first settings in which they differ."""
     labels = []
     for name, settings in named:
         alike = [other for other_name, other in named if other_name == name]
         own = {key: settings.get(key, "-") for key in _differing(alike)} if len(alike) > 1 else {}
-        parts = [f"{key.rpartition('.')[2]}={value}" for key, value in own.items()]
-        labels.append(", ".join([name, *parts]))
+        parts = [f"{key.rpartition('.')[2]}={_short(one_line(value))}" for key, value in own.items()]
+        left_out = ["..."] if len(parts) > MOST_IN_LABEL else []
+        labels.append(", ".join([one_line(name), *parts[:MOST_IN_LABEL], *left_out]))
     return [_numbered(labels, index) for index in range(len(labels))]
+
+
+def one_line(value: Any) -> str:
+    """`value` as text that breaks no line and no table: what cannot be printed is a blank."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in str(value)).split())
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 3]}..."
 
 
 def _numbered(labels: Sequence[str], index: int) -> str:

@@ -14,6 +14,9 @@ from clearctl.errors import RunError
 from clearctl.metrics import Matrix, clear_metrics, gem_metrics
 from clearctl.progress import Listener, Message, ignore
 
+# What each epoch's line has, of what reports show.
+_EPOCH = {"bucket", "bucket_number", "epoch", "num_epochs", "seconds", "loss", "accuracy"}
+
 
 @dataclass(frozen=True)
 class Run:
@@ -52,13 +55,15 @@ class Run:
     def numbers(self) -> dict[str, float]:
         """CLEAR's five numbers, GEM's BWT and FWT, and `training_s`; but for the last only where every bucket is there.
 
-        `training_s` is the time of all epochs in seconds, without tests and what a strategy does between buckets.
+        `training_s` is the time of all epochs in seconds, without tests and what a strategy does between buckets; of a
+        stack's, the run's equal share.
         """
         found: dict[str, float] = {}
         if len(self.matrix) == len(self.bucket_names):
             found |= clear_metrics(self.matrix)
             found |= gem_metrics(self.matrix, np.array(self.untrained) if self.untrained else None)
-        return {**found, "training_s": sum(epoch["seconds"] for epoch in self.epochs)}
+        together = self.environment.get("stacked") or 1
+        return {**found, "training_s": sum(epoch["seconds"] for epoch in self.epochs) / together}
 
     @property
     def dataset(self) -> tuple[Any, ...]:
@@ -93,22 +98,33 @@ def find_runs(folders: Iterable[Path], listener: Listener = ignore) -> list[Run]
 
 def read_run(folder: Path) -> Run:
     """The run in `folder`. Raises RunError for one that cannot be read, or has no tested bucket yet."""
-    if not rundir.eval_file(folder).is_file():
+    if not os.path.isfile(rundir.eval_file(folder)):
         raise RunError(f"{folder} has no evaluation yet: no bucket was tested")
     values, environment, evaluation = (
         read(folder) for read in (rundir.read_config, rundir.read_environment, rundir.read_eval)
     )
     matrix, bucket_names = rundir.read_matrix(folder)
-    if not isinstance(values.get("cl_strategy"), dict):
-        raise RunError(f"{rundir.config_file(folder)} is not as a run writes it: it lacks 'cl_strategy'")
+    if not len(matrix):
+        raise RunError(f"{folder} has no evaluation yet: no bucket was tested")
+    epochs = [line for line in rundir.read_metrics(folder) if line["event"] == "epoch"]
+    untrained = evaluation.get("untrained") or []
+    scenario, strategy = values.get("scenario"), values.get("cl_strategy")
+    for file, what, sound in (
+        (rundir.config_file, "'scenario'", isinstance(scenario, dict)),
+        (rundir.config_file, "'cl_strategy' with a 'type'", isinstance(strategy, dict) and "type" in strategy),
+        (rundir.metrics_file, "numbers of an epoch", all(set(epoch) >= _EPOCH for epoch in epochs)),
+        (rundir.eval_file, "'untrained' of every bucket", not untrained or _are_numbers(untrained, len(bucket_names))),
+    ):
+        if not sound:
+            raise RunError(f"{file(folder)} is not as a run writes it: it lacks {what}")
     return Run(
         folder=folder,
         values=values,
         environment=environment,
         bucket_names=bucket_names,
         matrix=matrix,
-        untrained=evaluation.get("untrained") or [],
-        epochs=[line for line in rundir.read_metrics(folder) if line["event"] == "epoch"],
+        untrained=untrained,
+        epochs=epochs,
         evaluation=evaluation,
         finished=rundir.is_finished(folder),
     )
@@ -124,6 +140,10 @@ def require_one_dataset(runs: list[Run]) -> None:
                 f"{first.folder} and {run.folder} are of different {what}, which do not belong in one table\n"
                 "report them apart, or together nevertheless with --force"
             )
+
+
+def _are_numbers(values: Any, count: int) -> bool:
+    return isinstance(values, list) and len(values) == count and all(isinstance(v, int | float) for v in values)
 
 
 def _run_folders(folder: Path) -> Iterator[Path]:

@@ -1,7 +1,7 @@
 """What each batch gave, kept once for everything that watches a strategy: metrics, accuracies, progress."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -43,14 +43,17 @@ class Batches:
             ends = [right[end - 1] for end in accumulate(counts)]
             means = torch.stack(losses).reshape(len(losses), -1).mean(1).tolist()
             here = (end - start for start, end in zip([0, *ends], ends, strict=False))
-            new = [Batch(*numbers) for numbers in zip(means, here, counts, strict=True)]
-            self._read.extend(new)
-            for batch in new:
-                sums = self.total
-                loss = sums.loss + batch.loss * batch.size
-                self.total = Batch(loss, sums.right + batch.right, sums.size + batch.size)
+            self.extend([Batch(*numbers) for numbers in zip(means, here, counts, strict=True)])
             self._kept = []
         return self._read
+
+    def extend(self, new: Sequence[Batch]) -> None:
+        """Add batches that have been read already."""
+        self._read.extend(new)
+        for batch in new:
+            sums = self.total
+            loss = sums.loss + batch.loss * batch.size
+            self.total = Batch(loss, sums.right + batch.right, sums.size + batch.size)
 
 
 def _classes(values: torch.Tensor) -> torch.Tensor:

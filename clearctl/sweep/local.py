@@ -1,72 +1,119 @@
-"""The engine `local`: the runs of a sweep in several processes of this machine."""
+"""The engine `local`: the runs of a sweep in several processes of this machine.
+
+It imports little, so that the nursery can be started before the caller imports what the plan needs.
+"""
 
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from clearctl.engine.stopping import Wish
 from clearctl.errors import CapabilityError
-from clearctl.sweep.nursery import Assignment
 from clearctl.sweep.outcome import SweepListener
-from clearctl.sweep.plan import PlannedRun
+
+if TYPE_CHECKING:
+    from clearctl.sweep.stacks import Unit
 
 _POLL_S = 0.2  # how soon a Ctrl-C is noticed
 
 
-def run_local(
-    runs: Sequence[tuple[int, PlannedRun]], *, jobs: int, device: str, listener: SweepListener, wish: Wish
-) -> None:
-    """Carry out `runs` (each with its number in the plan), `jobs` at a time; the cores are divided among them.
+@dataclass(frozen=True)
+class Assignment:
+    """What the nursery is asked to do: the units of runs, each in a process, at most `jobs` of them at a time.
 
-    Where `wish` asks for the end, those under way save their state and end, and no other begins; at a KeyboardInterrupt
-    they end at once.
+    Each has `threads` threads.
     """
-    threads = max(1, usable_cores() // jobs)
-    with tempfile.TemporaryFile("w+", errors="replace") as words:
-        process, nursery = _start(threads, words)
-        with nursery:
-            try:
-                nursery.send(Assignment(runs, jobs, threads, device))
-                _listen(nursery, listener, wish)
-            except (EOFError, ConnectionError):
-                pass  # it ends once all runs have
-            except KeyboardInterrupt:
-                nursery.send("kill")
-                raise
-            finally:
-                nursery.close()  # else it would wait for its runs, whatever was raised here
-                process.wait()
-        if process.returncode:
-            words.seek(0)
-            last = (words.read().strip().splitlines() or ["it said nothing"])[-1]
+
+    units: Sequence["Unit"]
+    jobs: int
+    threads: int
+    device: str
+
+
+class LocalEngine:
+    """The nursery: a process that the runs are forked from. What it and the libraries print goes to `words`."""
+
+    def __init__(self, words: IO[str]) -> None:
+        self.words = words
+        self.used = False
+        mine, theirs = socket.socketpair()
+        with mine, theirs:
+            code = (
+                f"import sys; sys.path[:] = {sys.path!r};"
+                f" from clearctl.sweep.nursery import main; main({theirs.fileno()})"
+            )
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # the terminal's Ctrl-C is passed on by this process, once
+                stdin=subprocess.DEVNULL,
+                stdout=words,
+                stderr=words,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},  # it has no second thread; a run is told how many it has
+            )
+            self.pipe = Connection(os.dup(mine.fileno()))
+
+    def carry_out(self, assignment: Assignment, listener: SweepListener, wish: Wish) -> None:
+        """Carry out all runs of an assignment.
+
+        Where `wish` asks for the end, those under way save their state and end, and no other begins; at a
+        KeyboardInterrupt they end at once. Raises CapabilityError where the nursery itself fails.
+        """
+        self.used = True
+        try:
+            self.pipe.send(assignment)
+            self._listen(listener, wish)
+        except (EOFError, ConnectionError):
+            pass  # it ends once all runs have
+        except KeyboardInterrupt:
+            with suppress(OSError):
+                self.pipe.send("kill")
+            raise
+        finally:
+            self.pipe.close()  # else it would wait for its runs, whatever was raised here
+            self.process.wait()
+        if self.process.returncode:
+            self.words.seek(0)
+            last = (self.words.read().strip().splitlines() or ["it said nothing"])[-1]
             raise CapabilityError(
-                f"the process that the runs are started from ended with {process.returncode}: {last}\n"
+                f"the process that the runs are started from ended with {self.process.returncode}: {last}\n"
                 "run the same command again: finished runs are kept, the others go on"
             )
 
+    def _listen(self, listener: SweepListener, wish: Wish) -> None:
+        """Pass on what the nursery tells until it ends, which is an EOFError."""
+        passed_on = False
+        while True:
+            if wish.signum is not None and not passed_on:
+                self.pipe.send("stop")
+                passed_on = True
+            if self.pipe.poll(_POLL_S):
+                listener(self.pipe.recv())
 
-def _start(threads: int, words: IO[str]) -> tuple[subprocess.Popen[bytes], Connection]:
-    """The nursery, and the connection to it. What it and the libraries print goes to `words`."""
-    mine, theirs = socket.socketpair()
-    with mine, theirs:
-        code = (
-            f"import sys; sys.path[:] = {sys.path!r}; from clearctl.sweep.nursery import main; main({theirs.fileno()})"
-        )
-        process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,  # the terminal's Ctrl-C is passed on by this process, once
-            stdin=subprocess.DEVNULL,
-            stdout=words,
-            stderr=words,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-        )
-        return process, Connection(os.dup(mine.fileno()))
+    def close(self) -> None:
+        """End it; one that was given nothing to do has nothing to save."""
+        self.pipe.close()
+        if not self.used:
+            self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def local_engine() -> Iterator[LocalEngine]:
+    """A nursery that imports what runs need while the caller does something else; at the end it is gone."""
+    with tempfile.TemporaryFile("w+", errors="replace") as words:
+        engine = LocalEngine(words)
+        try:
+            yield engine
+        finally:
+            engine.close()
 
 
 def usable_cores() -> int:
@@ -74,12 +121,8 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _listen(nursery: Connection, listener: SweepListener, wish: Wish) -> None:
-    """Pass on what the nursery tells until it ends, which is an EOFError."""
-    passed_on = False
-    while True:
-        if wish.signum is not None and not passed_on:
-            nursery.send("stop")
-            passed_on = True
-        if nursery.poll(_POLL_S):
-            listener(nursery.recv())
+def threads_each(jobs: int) -> int:
+    """How many threads each of `jobs` runs has: its part of the cores, and no more than $OMP_NUM_THREADS."""
+    part = max(1, usable_cores() // jobs)
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return min(part, int(given)) if given.isdecimal() and int(given) > 0 else part

@@ -6,13 +6,15 @@ second thread and never asks for a GPU, since neither outlives a fork.
 """
 
 import faulthandler
+import functools
+import gc
 import multiprocessing
 import os
 import signal
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -20,37 +22,31 @@ from typing import Any
 
 import torch
 
+from clearctl.config.check import check
 from clearctl.data.stream import Stream
 from clearctl.engine.build import build_stream
-from clearctl.errors import ClearctlError
+from clearctl.engine.catalogue import CATALOGUE
+from clearctl.engine.stopping import STOPPING
 from clearctl.progress import Event, rarely
+from clearctl.sweep.local import Assignment
 from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold
-from clearctl.sweep.plan import PlannedRun
-from clearctl.sweep.work import carry_out
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What the nursery is asked to do: the runs by their number in the plan, at most `jobs` of them at a time.
-
-    Each has `threads` threads.
-    """
-
-    runs: Sequence[tuple[int, PlannedRun]]
-    jobs: int
-    threads: int
-    device: str
+from clearctl.sweep.stacks import Unit
+from clearctl.sweep.work import carry_out, carry_out_stack
 
 
 @dataclass
 class Child:
-    """A run under way: its number in the plan, its process, the pipe that it tells its events through, its output."""
+    """A unit under way: its process, the pipe that it tells its events through, its output.
 
-    index: int
+    `outcomes` {number in the plan: how the run ended} has what it told of that.
+    """
+
+    unit: Unit
     process: BaseProcess
     pipe: Connection
     output: Path
-    outcome: Outcome | None = None
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    stopping: bool = False
 
 
 class Nursery:
@@ -60,7 +56,7 @@ class Nursery:
         self.parent = parent
         self.assignment = assignment
         self.folder = folder
-        self.waiting = list(assignment.runs)
+        self.waiting = list(assignment.units)
         self.children: list[Child] = []
         self.features: dict[tuple[Any, ...], Stream] = {}
         self.stopping = False
@@ -69,7 +65,7 @@ class Nursery:
         """Carry out all runs, or until it is asked to stop and those under way have ended."""
         while self.children or (self.waiting and not self.stopping):
             while self.waiting and not self.stopping and len(self.children) < self.assignment.jobs:
-                self._fork(*self.waiting.pop(0))
+                self._fork(self.waiting.pop(0))
             self._listen()
 
     def _listen(self) -> None:
@@ -89,29 +85,35 @@ class Nursery:
             self.parent.close()
             self.parent = _nobody()
         self.stopping = True
+        for child in list(self.children):
+            while child in self.children and child.pipe.poll():
+                self._hear(child)
         for child in self.children:
+            if child.stopping and word != "kill":
+                continue  # the signal was sent to all processes, and a second one would end it at once
             with suppress(ProcessLookupError):
                 assert child.process.pid is not None
                 os.kill(child.process.pid, signal.SIGKILL if word == "kill" else signal.SIGTERM)
 
     def _hear(self, child: Child) -> None:
         try:
-            told = child.pipe.recv()
+            index, told = child.pipe.recv()
         except (EOFError, OSError):  # it has ended, or was killed in the middle of a word
             self._bury(child)
             return
+        child.stopping = child.stopping or told == STOPPING
         if isinstance(told, Outcome):
-            child.outcome = told
+            child.outcomes[index] = told
         else:
-            self._tell(RunTold(child.index, told))
+            self._tell(RunTold(index, told))
 
     def _bury(self, child: Child) -> None:
         child.process.join()
         child.pipe.close()
         self.children.remove(child)
-        outcome = child.outcome or self._without_a_word(child)
+        for index, _ in child.unit:
+            self._tell(RunEnded(index, child.outcomes.get(index) or self._without_a_word(child)))
         child.output.unlink(missing_ok=True)
-        self._tell(RunEnded(child.index, outcome))
 
     def _without_a_word(self, child: Child) -> Outcome:
         """The outcome of a process that said none."""
@@ -127,43 +129,42 @@ class Nursery:
         with suppress(OSError):  # the parent is gone, which `_obey` will hear of
             self.parent.send(event)
 
-    def _fork(self, index: int, planned: PlannedRun) -> None:
-        self._keep_features(planned)
+    def _fork(self, unit: Unit) -> None:
+        self._keep_features(unit)
         reading, writing = multiprocessing.Pipe(duplex=False)
-        output = self.folder / f"{index}.log"
+        output = self.folder / f"{unit[0][0]}.log"
         others = [self.parent, reading, *(child.pipe for child in self.children)]
         process = multiprocessing.get_context("fork").Process(
-            target=_live, args=(planned, self.assignment, writing, output, others)
+            target=_live, args=(unit, self.assignment, writing, output, others)
         )
         process.start()
         writing.close()  # so that its end is heard when the child ends
-        self.children.append(Child(index, process, reading, output))
-        self._tell(RunStarted(index))
+        self.children.append(Child(unit, process, reading, output))
+        for index, _ in unit:
+            self._tell(RunStarted(index))
 
-    def _keep_features(self, planned: PlannedRun) -> None:
-        """Have the features of a run in memory when it is forked, and no others than those that runs still wait for."""
-        key = _features(planned)
+    def _keep_features(self, unit: Unit) -> None:
+        """Have the features of a unit in memory when it is forked, and none but those that others still wait for."""
+        key = _features(unit)
         if key is None:
             return
         # Those that are under way keep theirs, whatever is let go of here.
-        coming = {key, *(_features(run) for _, run in self.waiting)}
+        coming = {key, *(_features(other) for other in self.waiting)}
         self.features = {known: stream for known, stream in self.features.items() if known in coming}
         if key not in self.features:
-            with suppress(ClearctlError):  # which the run itself will raise and tell
-                self.features[key] = build_stream(planned.config)
+            with suppress(Exception):  # which the run itself will raise and tell
+                self.features[key] = build_stream(unit[0][1].config)
 
 
-def _features(planned: PlannedRun) -> tuple[Any, ...] | None:
-    """What is equal for runs on the same matrix of features; None for a run on images."""
-    scenario = planned.config.values["scenario"]
+def _features(unit: Unit) -> tuple[Any, ...] | None:
+    """What is equal for units on the same matrix of features; None for a run on images."""
+    scenario = unit[0][1].config.values["scenario"]
     if not scenario.get("feature_type"):
         return None
     return scenario["dataset_root"], scenario["feature_type"], str(scenario.get("buckets"))
 
 
-def _live(
-    planned: PlannedRun, assignment: Assignment, pipe: Connection, output: Path, others: Sequence[Connection]
-) -> None:
+def _live(unit: Unit, assignment: Assignment, pipe: Connection, output: Path, others: Sequence[Connection]) -> None:
     """What a forked process does: the run, telling its events and at last its outcome through `pipe`."""
     for other in others:
         other.close()
@@ -171,22 +172,29 @@ def _live(
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     faulthandler.enable()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     gone = False
 
-    def tell(event: Event) -> None:
+    def tell(index: int, event: Event) -> None:
         nonlocal gone
         if gone:
             return
         try:
-            pipe.send(event)
+            pipe.send((index, event))
         except OSError:  # nobody is there any more to run the sweep: end as if asked to
             gone = True
             os.kill(os.getpid(), signal.SIGTERM)
 
-    outcome = carry_out(planned, device=assignment.device, threads=assignment.threads, listener=rarely(tell))
+    listeners = [rarely(functools.partial(tell, index)) for index, _ in unit]
+    device, threads = assignment.device, assignment.threads
+    if len(unit) == 1:
+        outcomes = [carry_out(unit[0][1], device=device, threads=threads, listener=listeners[0])]
+    else:
+        runs = [planned for _, planned in unit]
+        outcomes = carry_out_stack(runs, device=device, threads=threads, listeners=listeners)
     with suppress(OSError):
-        pipe.send(outcome)
+        for (index, _), outcome in zip(unit, outcomes, strict=True):
+            pipe.send((index, outcome))
 
 
 def _nobody() -> Connection:
@@ -202,9 +210,20 @@ _kept: list[Connection] = []
 def main(descriptor: int) -> None:
     """Serve the parent at the other end of `descriptor`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Whoever stops a job may signal all of its processes: this one ends when its runs have. One that is forked now is
+    # signalled when it can be.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     torch.set_num_threads(1)  # a fork inherits no pool of threads, but waits for one that was made before
+    for registry in (CATALOGUE.heads, CATALOGUE.strategies):  # of mmcls and of Avalanche, which take long to import
+        _ = registry.classes
     parent = Connection(descriptor)
-    with tempfile.TemporaryDirectory(prefix="clearctl-sweep-") as folder:
+    try:
         assignment = parent.recv()
+    except EOFError:  # there was nothing to do
+        os._exit(0)
+    for planned in {planned.label: planned for unit in assignment.units for _, planned in unit}.values():
+        check(planned.config, CATALOGUE)  # which imports whatever else the config names
+    gc.freeze()  # a collection in a run would write to, and so copy, all that is imported
+    with tempfile.TemporaryDirectory(prefix="clearctl-sweep-") as folder:
         Nursery(parent, assignment, Path(folder)).work()
     os._exit(0)  # unloading torch would take a second

@@ -1,17 +1,21 @@
 """What a sweep is made of: the product of configs, seeds and grids of values, held against the runs that are there."""
 
+import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from clearctl import rundir
-from clearctl.config.load import Config, flatten
+from clearctl.config.load import Config, flatten, read_literal
 from clearctl.engine.build import open_config
 from clearctl.errors import ConfigError, RunError, UsageError
 
 State = Literal["new", "resume", "finished"]
+
+_LONGEST_NAME = 200  # of 255 bytes that file systems allow
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,14 @@ def make_plan(
 ) -> list[PlannedRun]:
     """The runs of a sweep: each config with each combination of the `grid` {key: texts of its values} and each seed.
 
-    A seed is that of everything random, and with the iid protocol of the split too, unless the grid has that key.
-    Without `seeds` each config keeps its own. Run folders lie in the config's own `work_dir`, or in a folder of
-    `work_dir` for each config and combination. A run that is there already is recognised by its config, whichever
-    command made it. Raises ConfigError with the faults of all configs, and UsageError for runs that are planned twice.
+    A seed is that of everything random, and with the iid protocol of the split too, unless the grid has
+    `scenario.seed`. Without `seeds` each config keeps its own. Run folders lie in the config's own `work_dir`, or in a
+    folder of `work_dir` for each config and combination. A run that is there already is recognised by its config,
+    whichever command made it. Raises ConfigError with the faults of all configs, and UsageError for runs that are
+    planned twice.
     """
+    if seeds is not None and "seed" in (grid or {}):
+        raise UsageError("seeds are given twice: with --seeds, and as values of seed")
     names = config_names([Path(file) for file in configs])
     combinations = list(itertools.product(*([(key, text) for text in texts] for key, texts in (grid or {}).items())))
     faults: dict[str, None] = {}  # of many combinations mostly the same ones
@@ -56,8 +63,8 @@ def make_plan(
     for file, name in zip(configs, names, strict=True):
         for combination in combinations:
             varied = [(key, text) for key, text in combination if len((grid or {})[key]) > 1]
-            label = ",".join([name, *(f"{key.rpartition('.')[2]}={text}" for key, text in varied)])
-            place = None if work_dir is None else Path(work_dir) / label.replace("/", "_")
+            label = ",".join([name, *(f"{key.rpartition('.')[2]}={read_literal(text)}" for key, text in varied)])
+            place = None if work_dir is None else Path(work_dir) / _folder_name(label)
             try:
                 config = open_config(
                     file,
@@ -71,32 +78,15 @@ def make_plan(
             opened.append((label, str(file), config))
     if faults:
         raise ConfigError("\n".join(faults))
-    keys = set(grid or {})
+    keeps_split = "scenario.seed" in (grid or {})
     runs = [
-        _planned(label, source, config if seed is None else _with_seed(config, seed, keys))
+        _planned(label, source, config if seed is None else _with_seed(config, seed, keeps_split))
         for label, source, config in opened
         for seed in (seeds if seeds is not None else [None])
     ]
     _require_different(runs)
     there: dict[Path, list[tuple[Path, dict[str, Any]]]] = {}
     return [_found(run, there) for run in runs]
-
-
-def read_grid(texts: Sequence[str]) -> dict[str, list[str]]:
-    """{key: texts of its values} of `KEY=VALUE,VALUE,...` texts; commas inside brackets or quotes part nothing.
-
-    Raises UsageError.
-    """
-    grid: dict[str, list[str]] = {}
-    for text in texts:
-        key, equals, values = text.partition("=")
-        parts = [part.strip() for part in _parted(values)]
-        if not equals or not key.strip() or not all(parts):
-            raise UsageError(f"--set {text}: expected KEY=VALUE,VALUE, such as cl_strategy.optimizer.lr=0.1,1.0")
-        if key.strip() in grid:
-            raise UsageError(f"--set {text}: {key.strip()} is given twice; put all its values into one --set")
-        grid[key.strip()] = parts
-    return grid
 
 
 def config_names(files: Sequence[Path]) -> list[str]:
@@ -113,30 +103,20 @@ def config_names(files: Sequence[Path]) -> list[str]:
     return names
 
 
-def _parted(text: str) -> list[str]:
-    parts, depth, quote = [""], 0, ""
-    for character in text:
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        elif character in "([{":
-            depth += 1
-        elif character in ")]}":
-            depth -= 1
-        elif character == "," and depth == 0:
-            parts.append("")
-            continue
-        parts[-1] += character
-    return parts
+def _folder_name(label: str) -> str:
+    """The label as the name of a folder, which may be neither a path nor too long for a file system."""
+    name = label.replace("/", "_")
+    if len(name.encode()) <= _LONGEST_NAME:
+        return name
+    kept = name.encode()[: _LONGEST_NAME - 9].decode(errors="ignore")
+    return f"{kept}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def _with_seed(config: Config, seed: int, given: set[str]) -> Config:
+def _with_seed(config: Config, seed: int, keeps_split: bool) -> Config:
     scenario = dict(config.values["scenario"])
-    if scenario.get("evaluation_protocol") == "iid" and "scenario.seed" not in given:
+    if scenario.get("evaluation_protocol") == "iid" and not keeps_split:
         scenario["seed"] = seed
-    values = {**config.values, "scenario": scenario}
-    return replace(config, values=values if "seed" in given else {**values, "seed": seed})
+    return replace(config, values={**config.values, "scenario": scenario, "seed": seed})
 
 
 def _planned(label: str, source: str, config: Config) -> PlannedRun:
@@ -165,8 +145,9 @@ def _found(planned: PlannedRun, there: dict[Path, list[tuple[Path, dict[str, Any
     wanted = _values(planned.config.values)
     alike = [run for run, values in there[place] if _values(values) == wanted]
     for run in alike:
-        if rundir.is_finished(run):
-            return replace(planned, state="finished", run=run)
+        with suppress(RunError):  # what cannot be read is for the run itself to tell
+            if rundir.is_finished(run):
+                return replace(planned, state="finished", run=run)
     return replace(planned, state="resume", run=alike[-1]) if alike else planned
 
 

@@ -1,30 +1,49 @@
 """A sweep: plan, carry out what is not finished, gather how all of it went."""
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from clearctl import rundir
+import torch
+
+from clearctl import layout, rundir
 from clearctl.engine.dry_run import try_out
 from clearctl.engine.machine import resolve_device
+from clearctl.engine.preflight import dataset_faults
 from clearctl.engine.stopping import wish_to_stop
-from clearctl.errors import Stopped, UsageError
-from clearctl.sweep.local import run_local, usable_cores
+from clearctl.errors import ConfigError, RunError, Stopped, UsageError
+from clearctl.sweep.cluster.engine import Cluster, import_ray, run_on_ray
+from clearctl.sweep.local import Assignment, LocalEngine, local_engine, threads_each, usable_cores
 from clearctl.sweep.outcome import Outcome, RunEnded, SweepEvent, SweepListener, ignore
 from clearctl.sweep.plan import PlannedRun, make_plan
-
-Engine = Literal["local", "ray"]
+from clearctl.sweep.stacks import Unit, units
+from clearctl.sweep.work import failed
 
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What a sweep would do: its runs, and on how many at a time."""
+    """What a sweep would do: its runs, and how many of them (or stacks of them) at a time on which device.
+
+    Or on a `cluster`, which has its own devices and room.
+    """
 
     runs: list[PlannedRun]
     jobs: int
     device: str
+    cluster: Cluster | None = None
+    stack: bool = False
+
+    @property
+    def units(self) -> list[Unit]:
+        """What is left as it is carried out: with `stack`, runs that differ in little are one batched model."""
+        return units(self.left, stack=self.stack, jobs=self.jobs)
+
+    @property
+    def threads(self) -> int:
+        """How many threads each run has."""
+        return threads_each(self.jobs) if self.cluster is None else self.cluster.threads
 
     @property
     def left(self) -> list[tuple[int, PlannedRun]]:
@@ -34,13 +53,15 @@ class SweepPlan:
     def estimate_s(self) -> float:
         """The time that what is left would take, from a batch of one run of each label measured here.
 
-        What strategies do between buckets is not in it, nor the start. Raises what `train` raises.
+        What strategies do between buckets is not in it, nor the start; nor is how many runs a cluster has room for.
+        Raises what `train` raises.
         """
         alone: dict[str, float] = {}
         total = 0.0
         for _, run in self.left:
             if run.label not in alone:
-                alone[run.label] = try_out(run.config, device=self.device).seconds
+                with _threads(self.threads):
+                    alone[run.label] = try_out(run.config, device=self.device).seconds
             total += alone[run.label] * _share_left(run)
         return total / min(self.jobs, max(1, len(self.left)))
 
@@ -67,26 +88,39 @@ def plan_sweep(
     dataset_root: Path | str | None = None,
     jobs: int | None = None,
     device: str = "auto",
+    cluster: Cluster | None = None,
+    stack: bool | None = None,
 ) -> SweepPlan:
     """The plan of a sweep, held against the runs that are there; nothing is written. See `make_plan` for the product.
 
     `jobs` runs go at a time: by default, on a CPU, one for each core where all runs train on features, which one core
-    keeps busy, and else one alone. Raises ConfigError, UsageError, and CapabilityError for a device there is not.
+    keeps busy, and else one alone. `stack` has runs that differ in little trained as one batched model, whose results
+    are those of runs alone but for rounding, and which keeps no states to go on from: by default on a GPU, where
+    launching operations one by one is what takes the time. A `cluster` has its own devices and room.
+    Raises ConfigError, UsageError, DatasetError for a dataset folder there is not, and CapabilityError for a device
+    there is not.
     """
     runs = make_plan(configs, seeds=seeds, grid=grid, work_dir=work_dir, dataset_root=dataset_root)
+    if cluster is not None:
+        import_ray()
+        return SweepPlan(runs, 1, cluster.device, cluster)
     target = resolve_device(device)
     if jobs is None:
         on_features = all(run.config.values["scenario"].get("feature_type") for run in runs)
         jobs = usable_cores() if target.type == "cpu" and on_features else 1
     if jobs < 1:
         raise UsageError(f"jobs is {jobs}: expected 1 or more")
-    return SweepPlan(runs, jobs, str(target))
+    _require_datasets(runs)
+    # Not of those that are left: a run would have other threads, and so round elsewhere, after the sweep was stopped.
+    stacked = target.type == "cuda" if stack is None else stack
+    return SweepPlan(runs, min(jobs, len(runs)), str(target), stack=stacked)
 
 
-def sweep(plan: SweepPlan, *, listener: SweepListener = ignore) -> SweepResult:
+def run_sweep(plan: SweepPlan, *, listener: SweepListener = ignore, local: LocalEngine | None = None) -> SweepResult:
     """Carry out the runs of a plan that are not finished; one that fails stops no other.
 
-    Raises Stopped where Ctrl-C or SIGTERM ended it: the same plan, made again, goes on.
+    On this machine that is done by `local`, if one was started before. Raises Stopped where Ctrl-C or SIGTERM ended
+    it: the same plan, made again, goes on.
     """
     outcomes: dict[int, Outcome] = {
         index: _finished_before(run) for index, run in enumerate(plan.runs) if run.state == "finished"
@@ -99,15 +133,29 @@ def sweep(plan: SweepPlan, *, listener: SweepListener = ignore) -> SweepResult:
 
     with wish_to_stop(listener) as wish:
         try:
-            if plan.left:
-                run_local(
-                    plan.left, jobs=min(plan.jobs, len(plan.left)), device=plan.device, listener=listen, wish=wish
-                )
+            if plan.left and plan.cluster is not None:
+                run_on_ray(plan.left, plan.cluster, listener=listen, wish=wish)
+            elif plan.left:
+                assignment = Assignment(plan.units, plan.jobs, plan.threads, plan.device)
+                with nullcontext(local) if local else local_engine() as engine:
+                    engine.carry_out(assignment, listen, wish)
         except KeyboardInterrupt:
             raise _stopped(plan, outcomes, signal.SIGINT) from None
         if wish.signum is not None and len(outcomes) < len(plan.runs) or _any_stopped(outcomes):
             raise _stopped(plan, outcomes, wish.signum or signal.SIGTERM)
     return SweepResult(plan.runs, [outcomes[index] for index in range(len(plan.runs))])
+
+
+def _require_datasets(runs: Sequence[PlannedRun]) -> None:
+    """Raise, once, what all runs on a dataset folder would end with that is not what their configs ask for."""
+    faults: dict[str, None] = {}
+    for run in runs:
+        if run.state != "finished":
+            root = Path(run.config.values["scenario"]["dataset_root"])
+            layout.read_bucket_indices(root)
+            faults.update(dict.fromkeys(str(fault) for fault in dataset_faults(run.config, root)))
+    if faults:
+        raise ConfigError("\n".join(faults))
 
 
 def _any_stopped(outcomes: Mapping[int, Outcome]) -> bool:
@@ -121,14 +169,29 @@ def _stopped(plan: SweepPlan, outcomes: Mapping[int, Outcome], signum: int) -> S
 
 def _finished_before(planned: PlannedRun) -> Outcome:
     assert planned.run is not None
-    matrix, _ = rundir.read_matrix(planned.run)
-    found = rundir.read_eval(planned.run)
-    return Outcome("finished", planned.run, matrix, found["clear_metrics"], found["gem_metrics"])
+    try:
+        matrix, _ = rundir.read_matrix(planned.run)
+        found = rundir.read_eval(planned.run)
+    except RunError as error:
+        return failed(error, 0.0)
+    return Outcome("finished", planned.run, matrix, found.get("clear_metrics", {}), found.get("gem_metrics", {}))
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Within, torch has so many."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _share_left(planned: PlannedRun) -> float:
     """How much of the run is still to do, by its buckets."""
-    if planned.run is None or not rundir.matrix_file(planned.run).is_file():
-        return 1.0
-    matrix, names = rundir.read_matrix(planned.run)
-    return 1.0 - len(matrix) / len(names)
+    if planned.run is not None:
+        with suppress(RunError):  # before the first bucket is learned there is none to read
+            matrix, names = rundir.read_matrix(planned.run)
+            return 1.0 - len(matrix) / len(names)
+    return 1.0

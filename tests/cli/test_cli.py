@@ -23,6 +23,8 @@ COMMANDS = (
     "train",
     "resume",
     "eval",
+    "report",
+    "sweep",
 )
 ROOT = Path(__file__).parents[2]
 

@@ -1,7 +1,10 @@
 """A stream read from a prepared folder: what is in it, and every way in which the folder may not be as it should."""
 
+import gc
 import json
+import os
 import re
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -318,6 +321,43 @@ def test_fingerprint_changes_with_a_feature(root: Path) -> None:
     x[11, 4] = torch.nextafter(x[11, 4], torch.tensor(torch.inf))
     torch.save((x, labels), file)
     assert read_stream(root, feature_type="tiny").fingerprint() != before
+
+
+def test_features_that_are_in_memory_are_not_read_again(root: Path) -> None:
+    """Whatever the protocol and split; a file that was written anew is another, though nothing else has changed."""
+    held = read_stream(root, feature_type="tiny")
+    x = held.buckets[0].train.x
+    assert read_stream(root, feature_type="tiny").buckets[1].test.x is x
+    split = read_stream(root, protocol="iid", seed=0, feature_type="tiny")
+    assert split.buckets[0].test.x is x
+    assert read_stream(root, feature_type="tiny", buckets=["1"]).buckets[0].train.x is not x
+    file = layout.features_file(root, "tiny", "1")
+    status = file.stat()
+    features, labels = torch.load(file, weights_only=True)
+    torch.save((features + 1, labels), file)
+    again = read_stream(root, feature_type="tiny").buckets[1].train
+    assert torch.equal(again.x[again.rows], features + 1)
+    # The size is the same, and the time may be put back, but then the file is another.
+    torch.save((features + 2, labels), file.with_name("new"))
+    file.with_name("new").replace(file)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    again = read_stream(root, feature_type="tiny").buckets[1].train
+    assert torch.equal(again.x[again.rows], features + 2)
+    assert torch.equal(held.buckets[1].train.x[held.buckets[1].train.rows], features)  # what was held stays
+
+
+def test_features_that_nobody_holds_leave_the_memory(root: Path) -> None:
+    x = weakref.ref(read_stream(root, feature_type="tiny").buckets[0].train.x)
+    gc.collect()
+    assert x() is None
+
+
+def test_another_file_list_is_seen_though_the_features_are_in_memory(root: Path) -> None:
+    held = read_stream(root, feature_type="tiny")
+    file = layout.filelist_file(root, "1")
+    file.write_text("\n".join(reversed(file.read_text().split("\n"))))
+    assert "its labels are not those of the bucket's file list" in fault(root, feature_type="tiny")
+    assert held.bucket_names == ["0", "1"]
 
 
 def test_features_that_were_saved_with_their_gradients(root: Path) -> None:

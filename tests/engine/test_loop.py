@@ -50,6 +50,7 @@ def test_run_folder_holds_exactly_what_is_promised(trained: TrainResult) -> None
         "eval.json",
         "log.txt",
         "metrics.jsonl",
+        "report.html",
     ]
     assert re.fullmatch(r"\d{8}-\d{6}-seed0", trained.run.name)
 

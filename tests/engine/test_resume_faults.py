@@ -185,8 +185,10 @@ def test_run_on_a_full_disk_ends(config: Path, finished: Callable[..., Path], tm
     limited = {"saving": "steps", "most_bytes": 20_000}
     ended = carry_out(config, arguments={"device": "cpu", "work_dir": tmp_path / "full"}, **limited).require()
     assert [text.partition(":")[0] for text in ended.warnings] == [
-        f"the state cannot be saved in {ended.run / 'state'}"
+        f"the state cannot be saved in {ended.run / 'state'}",
+        f"{ended.run / 'report.html'} could not be written",
     ]
+    assert carry_out(ended.run).require().warnings == []  # it is finished, but for its report
     require_same(ended.run, finished(config))
 
 

@@ -1,0 +1,84 @@
+"""`clearctl report`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clearctl.cli.console import output, reporting_errors
+from clearctl.cli.options import Json
+from clearctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from clearctl.report.groups import Group
+
+# The matrices of more groups than these are many screens.
+MOST_MATRICES = 8
+
+
+@reporting_errors
+def report(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="RUN_DIR", help="Run folders, or folders that have some below them.")
+    ],
+    format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="terminal|html|latex|markdown|csv|json",
+            help="Default: what the suffix of --output says, else terminal.",
+        ),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="A file that ends in .html, .tex, .md, .csv or .json."),
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw the figures into this folder, as PNG and as PDF.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Take runs of different datasets into one report.")] = False,
+    json: Json = False,
+) -> None:
+    """Mean ± std over the runs that differ in their seeds alone: matrices, CLEAR's and GEM's numbers, training time.
+
+    A run that is still going is reported as far as it is. Tables are in
+    percent; csv and json have raw fractions. Without --output a text goes to
+    stdout, and html to report.html: in the run folder where a single run is
+    named, else in the current one.
+
+    Example: `clearctl report work_dirs --output report.html --plots plots`
+    """
+    from clearctl.cli.progress import Display
+    from clearctl.report.report import TERMINAL, choose_format, make_report, render
+
+    if json and format not in (None, "json") and not (to or format == "html"):
+        raise UsageError(f"--json prints JSON, but --format says {format}: leave one of them out, or name an --output")
+    shown = "json" if json else choose_format(to, format)
+    with Display(output) as display:
+        groups = make_report(folders, output=to, format=format, plots=plots, force=force, listener=display.show)
+    if json or (to is None and shown not in ("html", TERMINAL)):
+        sys.stdout.write(render(groups, shown))
+        sys.stdout.flush()
+    elif shown == TERMINAL:
+        _print(groups)
+
+
+def _print(groups: Sequence["Group"]) -> None:
+    """The matrices, then the table of all groups, where they differ, and what to know of the runs."""
+    from clearctl.cli import tables
+    from clearctl.report.tables import notes
+
+    show = output.stdout.print
+    if len(groups) <= MOST_MATRICES:
+        for group in groups:
+            show(tables.spread_table(group, output.stdout.width))
+    show(tables.summary_table(groups))
+    if any(group.settings for group in groups):
+        show(tables.settings_table(groups))
+    for note in notes(groups):
+        output.message(note, warning=True)
+    if len(groups) > MOST_MATRICES:
+        output.message(
+            f"the matrices of {len(groups)} groups are left out: name fewer runs, or use --output report.html"
+        )

@@ -1,0 +1,109 @@
+"""The heads of several runs as one: every operation is done once for all of them.
+
+R runs, B samples a batch, D numbers a sample, C classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from clearctl.strategies.lockstep import Anchors, Distillation, Tensors
+
+WEIGHT, BIAS = "head.fc.weight", "head.fc.bias"
+
+
+def stacked(parts: Sequence[Tensors], device: torch.device) -> Tensors:
+    """Weights `[...]` of each run as `[R, ...]` on `device`, a copy."""
+    return {name: torch.stack([part[name].detach() for part in parts]).to(device) for name in parts[0]}
+
+
+def numbers(values: Sequence[float], device: torch.device) -> torch.Tensor:
+    """A number for each run, `[R] float32`."""
+    return torch.tensor(values, dtype=torch.float32, device=device)
+
+
+def scores(weights: Tensors, x: torch.Tensor, temperature: torch.Tensor | None) -> torch.Tensor:
+    """Class scores `[R, B, C]` of `x`: `[R, B, D]`, or `[B, D]` where all runs have the same samples.
+
+    With a `temperature` `[R]` the heads are cosine heads, and the samples have length 1 already.
+    """
+    weight = weights[WEIGHT]
+    if temperature is not None:
+        weight = functional.normalize(weight, dim=-1)
+    if x.ndim == 2:
+        found = functional.linear(x, weight.flatten(0, 1)).view(len(x), *weight.shape[:2]).transpose(0, 1)
+    else:
+        # In this order: on a CPU the gradient of x @ weight.T takes four times as long.
+        found = torch.bmm(weight, x.transpose(1, 2)).transpose(1, 2)
+    found = found.contiguous()  # argmax and softmax of strided scores are slow
+    if BIAS in weights:
+        found = found + weights[BIAS][:, None]
+    return found if temperature is None else found * temperature[:, None, None]
+
+
+def losses(found: torch.Tensor, y: torch.Tensor, loss_weights: torch.Tensor) -> torch.Tensor:
+    """Each run's mean cross-entropy `[R]`, times its weight, of scores `[R, B, C]` and class indices `y [R, B]`."""
+    each = functional.cross_entropy(found.flatten(0, 1), y.flatten(), reduction="none")
+    return each.view(y.shape).mean(1) * loss_weights
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """LwF's penalty: the weights of the bucket before, and `alpha [R]`, `softness [R, 1, 1]` of each run."""
+
+    weights: Tensors
+    temperature: torch.Tensor | None
+    classes: torch.Tensor
+    alpha: torch.Tensor
+    softness: torch.Tensor
+
+    @classmethod
+    def of(cls, runs: Sequence[Distillation], temperature: torch.Tensor | None, device: torch.device) -> "Teachers":
+        """Of runs that have the same classes."""
+        return cls(
+            stacked([run.weights for run in runs], device),
+            temperature,
+            torch.tensor(runs[0].classes, device=device),
+            numbers([run.alpha for run in runs], device),
+            numbers([run.temperature for run in runs], device)[:, None, None],
+        )
+
+    def __call__(self, weights: Tensors, x: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
+        """`[R]`, for scores `found [R, B, C]` of `x [R, B, D]`; as Avalanche's LearningWithoutForgetting."""
+        with torch.no_grad():
+            old = scores(self.weights, x, self.temperature)
+            aims = torch.softmax(old.index_select(2, self.classes) / self.softness, dim=2)
+        have = torch.log_softmax(found.index_select(2, self.classes) / self.softness, dim=2)
+        divergence = functional.kl_div(have, aims, reduction="none").sum((1, 2)) / found.shape[1]
+        return self.alpha * divergence
+
+
+@dataclass(frozen=True)
+class Springs:
+    """EWC's penalty: weights and importances `[R, E, ...]` of E earlier buckets, and `strength [R]`."""
+
+    weights: Tensors
+    importances: Tensors
+    strength: torch.Tensor
+
+    @classmethod
+    def of(cls, runs: Sequence[Anchors], device: torch.device) -> "Springs":
+        """Of runs that have as many earlier buckets."""
+        return cls(
+            stacked([run.weights for run in runs], device),
+            stacked([run.importances for run in runs], device),
+            numbers([run.strength for run in runs], device),
+        )
+
+    def __call__(self, weights: Tensors, x: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
+        """`[R]`, for the `weights` as they are now."""
+        total = torch.zeros_like(self.strength)
+        for name, weight in weights.items():
+            distance = (weight[:, None] - self.weights[name]).square()
+            total = total + (self.importances[name] * distance).flatten(1).sum(1)
+        return self.strength * total
+
+
+Penalty = Teachers | Springs

@@ -1,0 +1,118 @@
+"""R runs that learn a bucket as one batched model, and R runs that are tested as one."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from clearctl.engine.stack.features import Features
+from clearctl.engine.stack.heads import Penalty, Springs, Teachers, losses, numbers, scores, stacked
+from clearctl.engine.stack.member import Member
+from clearctl.engine.stack.optimize import STEPPERS
+from clearctl.strategies.batch import Batch
+
+
+class Learner:
+    """The `members` of a stack, R of them, between two buckets: weights and optimizers are copies of their own.
+
+    The batches of all members must have the same sizes.
+    """
+
+    def __init__(self, members: Sequence[Member], features: Features) -> None:
+        self.members = members
+        self.features = features
+        self.device = features.x.device
+        self.weights = stacked([member.weights() for member in members], self.device)
+        cosine = members[0].temperature is not None
+        self.temperature = numbers([member.temperature or 0 for member in members], self.device) if cosine else None
+        self.loss_weights = numbers([member.loss_weight for member in members], self.device)
+
+    def learn(self, epochs: int, epoch_done: Callable[[], None]) -> None:
+        """Learn the bucket that all members have begun, and leave them with what they learned."""
+        penalties = self._penalties()
+        kind = STEPPERS[type(self.members[0].optimizer).__name__]
+        stepper = kind(list(self.weights.values()), [member.optimizer_states() for member in self.members])
+        for _ in range(epochs):
+            orders = [member.begin_epoch() for member in self.members]
+            sizes = [len(batch) for batch in orders[0]]
+            rows = torch.stack([torch.cat(batches) for batches in orders])
+            stepper.set_options([member.optimizer.param_groups[0] for member in self.members])
+            gave: list[torch.Tensor] = []
+            for chosen in torch.split(self._on_device(rows), sizes, dim=1):
+                x, y = self.features.take(chosen)
+                leaves = {name: weight.detach().requires_grad_() for name, weight in self.weights.items()}
+                found = scores(leaves, x, self.temperature)
+                loss = losses(found, y, self.loss_weights)
+                for penalty in penalties:
+                    loss = loss + penalty(leaves, x, found)
+                gradients = torch.autograd.grad(loss.sum(), list(leaves.values()))
+                with torch.no_grad():
+                    stepper.step(gradients)
+                gave.append(_counted(found, y, loss))
+            for member, batches in zip(self.members, _batches(gave, sizes), strict=True):
+                member.end_epoch(batches)
+            epoch_done()
+        kept = {name: weight.cpu() for name, weight in self.weights.items()}
+        for index, (member, states) in enumerate(zip(self.members, stepper.states(), strict=True)):
+            member.take_over({name: weight[index] for name, weight in kept.items()}, states)
+        self._give_importances()
+
+    def test(self, rows: Sequence[torch.Tensor], batch_size: int) -> list[list[Batch]]:
+        """The batches of each member's test on its `rows [N]`, all as many."""
+        same = all(torch.equal(rows[0], other) for other in rows[1:])
+        every = self._on_device(rows[0][None] if same else torch.stack(list(rows)))
+        gave, sizes = [], []
+        with torch.no_grad():
+            for chosen in torch.split(every, batch_size, dim=1):
+                x, y = self.features.take(chosen[0] if same else chosen)
+                found = scores(self.weights, x, self.temperature)
+                y = y.expand(found.shape[:2])
+                gave.append(_counted(found, y, losses(found, y, self.loss_weights)))
+                sizes.append(chosen.shape[1])
+        return _batches(gave, sizes)
+
+    def _penalties(self) -> list[Penalty]:
+        found: list[Penalty] = []
+        distillations = [member.lockstep.distillation() for member in self.members]
+        anchors = [member.lockstep.anchors() for member in self.members]
+        if distillations[0] is not None:
+            found.append(Teachers.of([one for one in distillations if one], self.temperature, self.device))
+        if anchors[0] is not None:
+            found.append(Springs.of([one for one in anchors if one], self.device))
+        return found
+
+    def _give_importances(self) -> None:
+        """What EWC will ask for at the end of the bucket: as Avalanche's, of batches in the bucket's own order."""
+        if not self.members[0].lockstep.wants_importances:
+            return
+        rows = self._on_device(torch.stack([member.bucket_rows() for member in self.members]))
+        parts = torch.split(rows, self.members[0].batch_size, dim=1)
+        sums = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
+        for chosen in parts:
+            x, y = self.features.take(chosen)
+            leaves = {name: weight.detach().requires_grad_() for name, weight in self.weights.items()}
+            loss = losses(scores(leaves, x, self.temperature), y, self.loss_weights)
+            for name, gradient in zip(leaves, torch.autograd.grad(loss.sum(), list(leaves.values())), strict=True):
+                sums[name] += gradient.square()
+        means = {name: (value / len(parts)).cpu() for name, value in sums.items()}
+        for index, member in enumerate(self.members):
+            member.lockstep.give_importances({name: value[index].clone() for name, value in means.items()})
+
+    def _on_device(self, rows: torch.Tensor) -> torch.Tensor:
+        if self.device.type == "cuda":
+            return rows.pin_memory().to(self.device, non_blocking=True)
+        return rows
+
+
+def _counted(found: torch.Tensor, y: torch.Tensor, loss: torch.Tensor) -> torch.Tensor:
+    """`[2, R]`: the loss of each run's batch, and its number of right answers."""
+    right = (found.detach().argmax(2) == y).sum(1)
+    return torch.stack([loss.detach(), right.to(loss.dtype)])
+
+
+def _batches(gave: Sequence[torch.Tensor], sizes: Sequence[int]) -> list[list[Batch]]:
+    """The batches of each run, of what each batch of all runs gave. This waits for the device, once."""
+    every = torch.stack(list(gave)).cpu()  # [steps, 2, R]
+    return [
+        [Batch(loss, int(right), size) for (loss, right), size in zip(every[:, :, run].tolist(), sizes, strict=True)]
+        for run in range(every.shape[2])
+    ]

@@ -1,0 +1,127 @@
+"""One run of a stack: its real experiment, which learns by arithmetic done for all runs at once."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clearctl.config.load import Config
+from clearctl.data.stream import Stream
+from clearctl.engine.build import Experiment
+from clearctl.engine.machine import random_states, set_random_states
+from clearctl.engine.results import Results
+from clearctl.engine.samples import loader_arguments
+from clearctl.engine.stack.optimize import State
+from clearctl.progress import Listener
+from clearctl.strategies.batch import Batch
+from clearctl.strategies.lockstep import Lockstep, Tensors, rows_in_order
+
+
+@dataclass
+class Member:
+    """A run with generators of its own: `states` is where they stand while another run draws.
+
+    The `experiment` is on the CPU, wherever the arithmetic is done.
+    """
+
+    config: Config
+    experiment: Experiment
+    stream: Stream
+    run: Path
+    listener: Listener
+    states: dict[str, Any]
+    results: Results = field(init=False)
+    lockstep: Lockstep = field(init=False)
+    test_stream: list[Any] = field(init=False)
+    test_rows: list[torch.Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        strategy = self.experiment.strategy
+        self.results = Results(self.stream.bucket_names)
+        self.lockstep = Lockstep(strategy, self.experiment.accuracy.record, loader_arguments(self.config, self.stream))
+        self.test_stream = list(self.experiment.benchmark.test_stream)
+        self.test_rows = [rows_in_order(experience.dataset.eval()) for experience in self.test_stream]
+        section = self.config.values["cl_strategy"]
+        loss = section.get("loss") or self.config.values["model"]["head"].get("loss") or {}
+        self.loss_weight: float = loss.get("loss_weight", 1.0)
+        self.batch_size: int = strategy.train_mb_size
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The run's own, which keeps the options and, between buckets, the state."""
+        optimizer: torch.optim.Optimizer = self.experiment.strategy.optimizer
+        return optimizer
+
+    @property
+    def temperature(self) -> float | None:
+        """Of a cosine head."""
+        return getattr(self.experiment.strategy.model.head.fc, "temperature", None)
+
+    def weights(self) -> Tensors:
+        """The model's weights, by name."""
+        return dict(self.experiment.strategy.model.named_parameters())
+
+    def optimizer_states(self) -> list[State]:
+        """What the optimizer keeps of each weight."""
+        return [dict(self.optimizer.state.get(weight, {})) for weight in self.weights().values()]
+
+    @torch.no_grad()
+    def take_over(self, weights: Tensors, states: Sequence[State]) -> None:
+        """Let model and optimizer be where the arithmetic has come to."""
+        for (name, weight), state in zip(self.weights().items(), states, strict=True):
+            weight.copy_(weights[name])
+            if state:
+                self.optimizer.state[weight] = state
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Within, it is this run that draws random numbers."""
+        set_random_states(self.states)
+        yield
+        self.states = random_states()
+
+    def begin_bucket(self, number: int) -> None:
+        """All up to the first epoch."""
+        with self.drawing():
+            self.lockstep.begin_bucket(self.experiment.benchmark.train_stream[number])
+
+    def shape(self) -> tuple[Any, ...]:
+        """What must be the same for members that learn this bucket as one."""
+        distillation = self.lockstep.distillation()
+        classes = None if distillation is None else distillation.classes
+        return self.lockstep.sizes(), classes, self.tested_sizes
+
+    @property
+    def tested_sizes(self) -> tuple[int, ...]:
+        """How many samples each bucket is tested on."""
+        return tuple(len(rows) for rows in self.test_rows)
+
+    def begin_epoch(self) -> list[torch.Tensor]:
+        """The row numbers of each batch. Orders come from torch's generator alone, so that only that is exchanged."""
+        torch.set_rng_state(self.states["torch"])
+        batches = self.lockstep.begin_epoch()
+        self.states["torch"] = torch.get_rng_state()
+        return batches
+
+    def end_epoch(self, batches: Sequence[Batch]) -> None:
+        """Tell what the batches gave."""
+        self.lockstep.end_epoch(batches)
+
+    def bucket_rows(self) -> torch.Tensor:
+        """The row numbers of the bucket that is being learned, in its own order."""
+        return rows_in_order(self.experiment.strategy.experience.dataset)
+
+    def end_bucket(self, tested: Sequence[Sequence[Batch]]) -> None:
+        """All after the last epoch, and the test, which gave `tested`; the results have one bucket more."""
+        with self.drawing():
+            trained = self.lockstep.end_bucket()
+            after = self.lockstep.test(self.test_stream, tested)
+        accuracies = self.experiment.accuracy.accuracies
+        self.results.add(
+            [accuracies[column] for column in range(len(self.test_stream))],
+            {name: value for name, value in trained.items() if "eval_phase" not in name},
+            {name: value for name, value in after.items() if "train_phase" not in name},
+        )

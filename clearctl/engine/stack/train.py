@@ -1,0 +1,246 @@
+"""Training several runs as one batched model, each with a run folder as if it had run alone."""
+
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clearctl import rundir
+from clearctl.config.load import Config
+from clearctl.data.samples import FeatureSamples
+from clearctl.data.stream import Stream
+from clearctl.engine.accelerate import allow_tf32
+from clearctl.engine.build import build_model, build_stream
+from clearctl.engine.course import bucket_done, write_bucket
+from clearctl.engine.loop import TrainResult, open_run, room_on_disk, sole_worker, write_report
+from clearctl.engine.machine import (
+    describe,
+    deterministic_algorithms,
+    random_states,
+    resolve_device,
+    seed_everything,
+    set_random_states,
+)
+from clearctl.engine.samples import BuiltSamples, build_samples
+from clearctl.engine.stack.features import Features
+from clearctl.engine.stack.key import stack_key, why_not
+from clearctl.engine.stack.learner import Learner
+from clearctl.engine.stack.member import Member
+from clearctl.engine.stopping import Wish, wish_to_stop
+from clearctl.errors import Stopped, UsageError
+from clearctl.progress import Event, Listener
+from clearctl.strategies.benchmark import build_benchmark
+
+CPU_BYTES = 1 << 30  # for what the runs of a stack hold at once, beside the features
+GPU_SHARE = 0.5  # of the memory that is free when a stack begins
+_CPU = torch.device("cpu")  # where everything is but the arithmetic
+BATCHES_HELD = 3  # the batch itself, and about as much again for what is worked out from it and for the allocator
+
+
+def train_stack(
+    configs: Sequence[Config], *, device: str, sources: Sequence[str], listeners: Sequence[Listener]
+) -> list[TrainResult]:
+    """Train runs with equal `stack_key` as one; the results are in the order of `configs`.
+
+    Each has a run folder of its own in its work_dir, with the files of a run that was alone. `sources` are the config
+    files that they came from, and listeners[i] is told of run i. Where they do not all fit into memory at once, as
+    many as do are trained together. Accuracies are those of runs alone but for the rounding of floats.
+    There are no states on the way: of runs that are stopped or killed nothing is kept but what is in their folders,
+    and each begins anew with `resume`. `seconds` are those of the whole stack.
+    Raises UsageError for runs that cannot be stacked, and what `train` raises.
+    """
+    for config in configs:
+        if stack_key(config) is None or stack_key(config) != stack_key(configs[0]):
+            reason = why_not(config) or "it is not like the others"
+            raise UsageError(f"{config.file} cannot be trained in one stack with the others: {reason}")
+    target = resolve_device(device)
+    most = largest_stack(configs[0], target)
+    results = []
+    for start in range(0, len(configs), most):
+        part = slice(start, start + most)
+        results += _train(configs[part], target, sources[part], listeners[part])
+    return results
+
+
+def largest_stack(config: Config, device: torch.device) -> int:
+    """How many runs like `config` fit into memory at once, beside the features; at least 1."""
+    room = torch.cuda.mem_get_info(device)[0] * GPU_SHARE if device.type == "cuda" else CPU_BYTES
+    return max(1, int(room // bytes_a_run(config)))
+
+
+def bytes_a_run(config: Config) -> int:
+    """What a run takes in a stack: a batch of float32, and its weights with all that is kept beside them."""
+    strategy, head = config.values["cl_strategy"], config.values["model"]["head"]
+    learned = strategy.get("train_mb_size", 1)
+    if strategy["type"] == "Replay":
+        learned += strategy.get("batch_size_mem") or learned
+    tested = strategy.get("eval_mb_size") or strategy.get("train_mb_size", 1)
+    batch = max(learned, tested) * head["in_channels"] * 4
+    weights = head["num_classes"] * (head["in_channels"] + 1) * 4
+    return int(BATCHES_HELD * batch + 32 * weights)  # gradient, momentum, importances of ten buckets, ...
+
+
+def _train(
+    configs: Sequence[Config], device: torch.device, sources: Sequence[str], listeners: Sequence[Listener]
+) -> list[TrainResult]:
+    """Train a stack that fits."""
+    started = time.perf_counter()
+    values = configs[0].values
+    allow_tf32(bool(values.get("tf32")), device)
+
+    def tell_all(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    with ExitStack() as ends:
+        members = _opened(configs, device, sources, listeners, ends)
+        with (
+            _stopped_at_once(),
+            wish_to_stop(tell_all) as wish,
+            deterministic_algorithms(bool(values.get("deterministic")), device, tell_all),
+            room_on_disk(members[0].run),
+        ):
+            _learn_all(members, device, wish)
+        for member in members:
+            write_report(member.run, member.listener)
+    seconds = time.perf_counter() - started
+    return [
+        TrainResult(
+            member.run,
+            member.stream.bucket_names,
+            member.results.matrix,
+            member.results.clear(),
+            member.results.gem(),
+            seconds,
+        )
+        for member in members
+    ]
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What runs with one scenario share: the stream, as it is read, its benchmark, and what is said of it."""
+
+    stream: Stream
+    samples: BuiltSamples
+    benchmark: Any
+    environment: dict[str, Any]
+
+    @classmethod
+    def read(cls, config: Config, device: torch.device, listener: Listener) -> "_Data":
+        stream = build_stream(config, listener)
+        samples = build_samples(config, stream, _CPU, listener)
+        described = stream.describe(Path(config.values["scenario"]["dataset_root"]))
+        return cls(stream, samples, build_benchmark(samples.stream, None, None), describe(device, described, 0))
+
+
+def _opened(
+    configs: Sequence[Config],
+    device: torch.device,
+    sources: Sequence[str],
+    listeners: Sequence[Listener],
+    ends: ExitStack,
+) -> list[Member]:
+    """The runs, opened; `ends` closes what holds their folders and files. Where one fails, no folder is left."""
+    data: dict[str, _Data] = {}
+    built = []
+    for config, listener in zip(configs, listeners, strict=True):
+        key = repr(config.values["scenario"])
+        if key not in data:
+            data[key] = _Data.read(config, device, listener)
+        seed_everything(config.values["seed"])
+        built.append((data[key], build_model(config, data[key].stream, listener), random_states()))
+    members: list[Member] = []
+    try:
+        for config, source, listener, (shared, model, states) in zip(configs, sources, listeners, built, strict=True):
+            seed = config.values["seed"]
+            environment = {**shared.environment, "seed": seed, "config": source, "stacked": len(configs)}
+            run = rundir.create(Path(config.values["work_dir"]), seed)
+            ends.enter_context(sole_worker(run))
+            set_random_states(states)
+            experiment = open_run(
+                config, shared.stream, model, _CPU, run, shared.samples, environment, listener, shared.benchmark
+            )
+            for logger in experiment.loggers:
+                ends.callback(logger.close)
+            ends.callback(experiment.strategy.evaluator.flush)
+            members.append(Member(config, experiment, shared.stream, run, listener, random_states()))
+    except BaseException:
+        for member in members:
+            shutil.rmtree(member.run)
+        raise
+    return members
+
+
+def _learn_all(members: Sequence[Member], device: torch.device, wish: Wish) -> None:
+    """Bucket after bucket, as `Course` does for one run."""
+    everything = list(_by_features(members, device))
+    for features, group in everything:
+        for part in _alike(group, lambda member: member.tested_sizes):
+            for member, tested in zip(part, _tested(Learner(part, features), part), strict=True):
+                member.results.untrained = [
+                    sum(batch.right for batch in batches) / sum(batch.size for batch in batches) for batches in tested
+                ]
+
+    def stop_if_asked() -> None:
+        if wish.signum is not None:
+            raise Stopped("stopped, nothing of a stack is saved on the way", wish.signum)
+
+    for number in range(len(members[0].test_stream)):
+        started = time.perf_counter()
+        for member in members:
+            member.begin_bucket(number)
+        for features, group in everything:
+            for part in _alike(group, lambda member: member.shape()):
+                learner = Learner(part, features)
+                learner.learn(part[0].experiment.strategy.train_epochs, stop_if_asked)
+                for member, tested in zip(part, _tested(learner, part), strict=True):
+                    member.end_bucket(tested)
+        for member in members:
+            interval = (member.config.values.get("checkpoint_config") or {}).get("interval", 1)
+            write_bucket(member.run, member.results, member.experiment.strategy.model, interval)
+            member.listener(bucket_done(member.results, time.perf_counter() - started))
+
+
+def _tested(learner: Learner, members: Sequence[Member]) -> list[list[Any]]:
+    """For each member and each bucket of its test stream, what the batches gave."""
+    size = members[0].experiment.strategy.eval_mb_size
+    buckets = [learner.test(rows, size) for rows in zip(*(member.test_rows for member in members), strict=True)]
+    return [list(found) for found in zip(*buckets, strict=True)]
+
+
+def _alike(members: Sequence[Member], key: Callable[[Member], Any]) -> list[list[Member]]:
+    """The members with equal keys together, in their order."""
+    groups: dict[Any, list[Member]] = {}
+    for member in members:
+        groups.setdefault(key(member), []).append(member)
+    return list(groups.values())
+
+
+def _by_features(members: Sequence[Member], device: torch.device) -> Iterator[tuple[Features, list[Member]]]:
+    """Members whose streams read one matrix, which they all do unless its files change meanwhile."""
+
+    def matrix(stream: Stream) -> int:
+        part = stream.buckets[0].train
+        assert isinstance(part, FeatureSamples)
+        return id(part.x)
+
+    for group in _alike(members, lambda member: matrix(member.stream)):
+        yield Features(group[0].stream, device, cosine=group[0].temperature is not None), group
+
+
+@contextmanager
+def _stopped_at_once() -> Iterator[None]:
+    """A second Ctrl-C."""
+    try:
+        yield
+    except Stopped:
+        raise
+    except KeyboardInterrupt:
+        raise Stopped("stopped at once", signal.SIGINT) from None

@@ -1,0 +1,74 @@
+"""A report as Markdown tables."""
+
+import re
+from collections.abc import Sequence
+
+from clearctl.report.groups import Group
+from clearctl.report.tables import (
+    HEADING,
+    MOST_COLUMNS,
+    NUMBERS,
+    Cell,
+    matrix_cells,
+    notes,
+    setting,
+    setting_keys,
+    summary,
+)
+
+
+def render_markdown(groups: Sequence[Group]) -> str:
+    """Summary, settings in which the groups differ, accuracy matrices and notes, as GitHub's Markdown."""
+    parts = [f"{HEADING[0].upper()}{HEADING[1:]}{'; the best in bold' if len(groups) > 1 else ''}.", *_summary(groups)]
+    if setting_keys(groups):
+        parts += ["## Settings in which the groups differ", _settings(groups)]
+    for group in groups:
+        parts += [f"## Accuracy matrix of {escaped(group.label)}", _matrix(group)]
+    found = notes(groups)
+    if found:
+        parts += ["## Notes", "\n".join(f"- {escaped(note)}" for note in found)]
+    return "\n\n".join(parts) + "\n"
+
+
+def escaped(text: str) -> str:
+    """`text` with everything that Markdown would take for its own."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", text)
+
+
+def _summary(groups: Sequence[Group]) -> list[str]:
+    rows = [
+        [escaped(group.label), str(len(group.counted)), *map(_text, cells)]
+        for group, cells in zip(groups, summary(groups), strict=True)
+    ]
+    explained = (f"- {number.title}: {number.explanation}" for number in NUMBERS.values())
+    return [_table(["group", "n", *(number.title for number in NUMBERS.values())], rows), "\n".join(explained)]
+
+
+def _settings(groups: Sequence[Group]) -> str:
+    keys = setting_keys(groups)
+    if len(keys) <= MOST_COLUMNS:
+        rows = [[escaped(group.label), *(escaped(setting(group, key)) for key in keys)] for group in groups]
+        return _table(["group", *map(escaped, keys)], rows)
+    lines = []
+    for group in groups:
+        lines.append(f"- {escaped(group.label)}")
+        lines += [f"  - {escaped(key)} = {escaped(setting(group, key))}" for key in group.settings]
+    return "\n".join(lines)
+
+
+def _matrix(group: Group) -> str:
+    rows = [
+        [escaped(name), *(cell.text() for cell in cells)]
+        for name, cells in zip(group.bucket_names, matrix_cells(group), strict=False)
+    ]
+    return _table(["trained to", *map(escaped, group.bucket_names)], rows)
+
+
+def _text(cell: Cell) -> str:
+    return f"**{cell.text()}**" if cell.best else cell.text()
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first column is text and whose others are aligned to the right."""
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,110 @@
+"""A report as one HTML page that needs nothing else: no network, no font, no library."""
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from clearctl import __version__, atomic, rundir
+from clearctl.report import colours
+from clearctl.report.classes import class_accuracies
+from clearctl.report.groups import Group, group_runs
+from clearctl.report.runs import Run, read_run
+from clearctl.report.sections import group_section, sorted_by
+from clearctl.report.tables import MOST_COLUMNS, NUMBERS, notes, setting, setting_keys, summary
+from clearctl.report.thumbnails import sample_images
+
+MOST_OPEN_GROUPS = 2  # of more, each is folded
+
+
+def render_page(groups: Sequence[Group]) -> str:
+    """The page of `groups`: a summary, and for each its matrix, curves, config, environment and runs.
+
+    Where the folder of a dataset is still there, some of its images are in the page.
+    """
+    classes = [class_accuracies(group) for group in groups]
+    of_classes = [found.values for found in classes if found is not None]
+    scale = colours.scale_of([group.mean for group in groups])
+    class_scale = colours.scale_of([matrix for matrices in of_classes for matrix in matrices])
+    keys = setting_keys(groups)
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=_title(groups),
+            facts=_facts(groups),
+            notes=notes(groups),
+            colours=colours.style(),
+            numbers=NUMBERS,
+            setting_columns=keys if len(keys) <= MOST_COLUMNS else [],
+            settings_apart=keys if len(keys) > MOST_COLUMNS else [],
+            setting=setting,
+            sorted_by=sorted_by,
+            rows=list(zip(groups, summary(groups), strict=True)),
+            samples=sample_images([run for group in groups for run in group.runs]),
+            sections=[group_section(*each, scale, class_scale) for each in zip(groups, classes, strict=True)],
+            scale=scale,
+            class_scale=class_scale,
+            heat_steps=colours.HEAT_STEPS,
+            folded=len(groups) > MOST_OPEN_GROUPS,
+            version=__version__,
+        )
+    )
+
+
+def write_run_page(run: Path) -> None:
+    """Write the page of a single run into its folder. Raises RunError for what is no run, and OSError."""
+    atomic.write_text(rundir.report_file(run), render_page(group_runs([read_run(run)])))
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("clearctl.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _title(groups: Sequence[Group]) -> str:
+    if len(groups) == 1:
+        return groups[0].label
+    return f"{sum(len(group.runs) for group in groups)} runs in {len(groups)} groups"
+
+
+def _facts(groups: Sequence[Group]) -> list[tuple[str, str]]:
+    """(name, value) of what all is about."""
+    runs = [run for group in groups for run in group.runs]
+    versions = (str(run.environment.get("clearctl", "?")) for run in runs)
+    return [
+        ("runs", str(len(runs))),
+        ("seeds", _listed(map(str, sorted({run.seed for run in runs})))),
+        ("dataset", _listed(map(_dataset, runs))),
+        ("protocol", _listed(map(_protocol, runs))),
+        ("trained with clearctl", _listed(versions)),
+    ]
+
+
+def _dataset(run: Run) -> str:
+    """Its name, with the number of buckets and classes."""
+    scenario, known = run.values["scenario"], run.environment["dataset"]
+    name = scenario.get("data_name") or Path(str(known.get("root") or scenario.get("dataset_root"))).name
+    parts = [f"{len(run.bucket_names)} bucket{'s' * (len(run.bucket_names) != 1)}"]
+    if known.get("class_names"):
+        parts.append(f"{len(known['class_names'])} classes")
+    return f"{name} ({', '.join(parts)})"
+
+
+def _protocol(run: Run) -> str:
+    scenario = run.values["scenario"]
+    shot = f", {scenario['shot']} shot" if scenario.get("shot") is not None else ""
+    return f"{scenario.get('evaluation_protocol', 'streaming')}{shot}"
+
+
+def _listed(values: Iterable[str]) -> str:
+    """Each value once; of many the first ones and how many there are."""
+    names = list(dict.fromkeys(values))
+    return ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:6])} … ({len(names)})"

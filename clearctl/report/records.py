@@ -1,0 +1,72 @@
+"""A report for programs: JSON with everything, and CSV with a row for each group. Raw fractions, no percent."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from clearctl.report.groups import Group, best
+from clearctl.report.runs import Run
+from clearctl.report.tables import NUMBERS, notes, setting_keys
+
+
+def render_json(groups: Sequence[Group]) -> str:
+    """{"groups": [...], "best": {number: [labels]}, "notes": [...]}; a number that there is none of is null."""
+    value = {
+        "groups": [_group(group) for group in groups],
+        "best": {number: [groups[index].label for index in sorted(best(groups, number))] for number in NUMBERS},
+        "notes": notes(groups),
+    }
+    return json.dumps(_finite(value), indent=2, allow_nan=False) + "\n"
+
+
+def render_csv(groups: Sequence[Group]) -> str:
+    """A row for each group: its label, the runs that count, all runs, mean and std of each number, the settings."""
+    keys = setting_keys(groups)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    headings = [f"{number}_{part}" for number in NUMBERS for part in ("mean", "std")]
+    writer.writerow(["group", "n", "runs", *headings, *keys])
+    for group in groups:
+        found = (group.numbers.get(number) for number in NUMBERS)
+        numbers = [value for spread in found for value in ((spread.mean, spread.std) if spread else (None, None))]
+        shown = ["" if value is None or math.isnan(value) else repr(float(value)) for value in numbers]
+        settings = [group.settings.get(key, "") for key in keys]
+        writer.writerow([group.label, len(group.counted), len(group.runs), *shown, *settings])
+    return text.getvalue()
+
+
+def _group(group: Group) -> dict[str, Any]:
+    return {
+        "label": group.label,
+        "n": len(group.counted),
+        "buckets": group.bucket_names,
+        "numbers": {name: {"mean": found.mean, "std": found.std} for name, found in group.numbers.items()},
+        "mean": group.mean.tolist(),
+        "std": None if group.std is None else group.std.tolist(),
+        "settings": group.settings,
+        "runs": [_run(run, counted=any(run is other for other in group.counted)) for run in group.runs],
+    }
+
+
+def _run(run: Run, counted: bool) -> dict[str, Any]:
+    return {
+        "folder": str(run.folder),
+        "seed": run.seed,
+        "finished": run.finished,
+        "counted": counted,
+        "numbers": run.numbers,
+        "accuracy_matrix": run.matrix.tolist(),
+        "untrained": run.untrained,
+    }
+
+
+def _finite(value: Any) -> Any:
+    """`value` as JSON can hold it, which has no NaN and no infinity."""
+    if isinstance(value, dict):
+        return {name: _finite(child) for name, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(child) for child in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,120 @@
+"""A report of run folders: groups of runs that differ in their seeds alone, written as what is asked for."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from clearctl import atomic, rundir
+from clearctl.errors import RunError, UsageError
+from clearctl.progress import Listener, Message, ignore
+from clearctl.report.groups import Group, group_runs
+from clearctl.report.latex import render_latex
+from clearctl.report.markdown import render_markdown
+from clearctl.report.records import render_csv, render_json
+from clearctl.report.runs import find_runs, require_one_dataset
+
+TERMINAL = "terminal"
+SUFFIXES = {".html": "html", ".tex": "latex", ".md": "markdown", ".csv": "csv", ".json": "json"}
+FORMATS = (TERMINAL, *SUFFIXES.values())
+_TEXTS: dict[str, Callable[[Sequence[Group]], str]] = {
+    "latex": render_latex,
+    "markdown": render_markdown,
+    "csv": render_csv,
+    "json": render_json,
+}
+# Of a run, and not to be written over.
+_RUN_FILES = (
+    rundir.config_file,
+    rundir.environment_file,
+    rundir.log_file,
+    rundir.metrics_file,
+    rundir.eval_file,
+    rundir.matrix_file,
+)
+
+
+def make_report(
+    folders: Sequence[Path | str] | Path | str,
+    *,
+    output: Path | str | None = None,
+    format: str | None = None,
+    plots: Path | str | None = None,
+    force: bool = False,
+    listener: Listener = ignore,
+) -> list[Group]:
+    """The runs at and below `folders`, grouped; `output` and `plots` are written if they are given.
+
+    Args:
+        folders: run folders, or folders that have some below them. A run that is still going counts with what it has.
+        output: the file to write. Its suffix says what in: .html, .tex, .md, .csv or .json.
+        format: one of FORMATS, for an `output` of another suffix. "html" without `output` writes report.html, into the
+            run folder where `folders` is a single one, else into the current folder. Any other without `output` writes
+            nothing; `render` gives its text.
+        plots: a folder for figures, as PNG and PDF.
+        force: take runs of different datasets into one report.
+        listener: told of what is left out, and of what was written.
+
+    Raises UsageError for a format there is none of, or that disagrees with `output`; RunError where no run is left,
+    for runs of different datasets, and where something cannot be written.
+    """
+    named = [Path(folders)] if isinstance(folders, Path | str) else list(map(Path, folders))
+    wanted = choose_format(output, format)
+    runs = find_runs(named, listener)
+    if not force:
+        require_one_dataset(runs)
+    groups = group_runs(runs)
+    file = None if output is None else Path(output)
+    if file is None and wanted == "html":
+        file = rundir.report_file(named[0]) if len(named) == 1 and rundir.is_run(named[0]) else Path("report.html")
+    if file is not None:
+        _write(file, render(groups, wanted))
+        listener(Message(f"report written to {file}"))
+    if plots is not None:
+        from clearctl.report.plots import write_plots
+
+        try:
+            written = write_plots(groups, Path(plots), listener)
+        except OSError as error:
+            raise RunError(f"the plots cannot be written to {plots}: {error.strerror}") from None
+        listener(Message(f"{len(written)} plots written to {plots}, each as PNG and as PDF"))
+    return groups
+
+
+def render(groups: Sequence[Group], format: str) -> str:
+    """The groups in one of FORMATS but "terminal", as text. Raises UsageError for another."""
+    if format == "html":
+        from clearctl.report.page import render_page  # with jinja2 and Pillow, for which the others need not wait
+
+        return render_page(groups)
+    if format not in _TEXTS:
+        raise UsageError(f"--format {format}: there is no text of it; expected {_listed(tuple(SUFFIXES.values()))}")
+    return _TEXTS[format](groups)
+
+
+def choose_format(output: Path | str | None, format: str | None) -> str:
+    """What the suffix of `output` says, else `format`, else "terminal". Raises UsageError where they do not agree."""
+    if format is not None and format not in FORMATS:
+        raise UsageError(f"--format {format}: expected {_listed(FORMATS)}")
+    if output is None:
+        return format or TERMINAL
+    path = Path(output)
+    by_suffix = SUFFIXES.get(path.suffix.lower())
+    if format is not None and by_suffix not in (None, format):
+        raise UsageError(f"--output {path} is {by_suffix}, but --format says {format}: leave one of them out")
+    if format == TERMINAL:
+        raise UsageError("--format terminal is for the terminal: leave --output out, or choose another format")
+    if by_suffix is None and format is None:
+        raise UsageError(f"--output {path}: expected a name that ends in {_listed(tuple(SUFFIXES))}")
+    if rundir.is_run(path.parent) and path.name in {file(path.parent).name for file in _RUN_FILES}:
+        raise UsageError(f"--output {path} is the run's own file: choose another name")
+    return by_suffix or str(format)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        atomic.write_text(file, text)
+    except OSError as error:
+        raise RunError(f"{file} cannot be written: {error.strerror}; choose another with --output") from None
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"

@@ -1,0 +1,223 @@
+"""What a page shows of one group: its matrix as coloured cells, its charts, and tables of config, environment, runs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from clearctl.config.load import flatten
+from clearctl.metrics import Matrix
+from clearctl.report.charts import Line, line_chart
+from clearctl.report.classes import ClassAccuracies
+from clearctl.report.colours import Scale, line_step
+from clearctl.report.curves import training_charts, training_curves
+from clearctl.report.groups import NONE, Group, one_line, settings_of, shown
+from clearctl.report.runs import Run
+from clearctl.report.tables import NUMBERS, Cell, matrix_cells, summary
+
+# What is another for each run by its nature.
+_OWN = ("dataset.fingerprint", "wandb_run")
+_NOT_THERE = "not there"
+_MOST_LETTERS = 300  # of a value
+
+
+@dataclass(frozen=True)
+class HeatCell:
+    """A cell of a heatmap: its colour (None where there is no value), what it says, and whether it is marked."""
+
+    step: int | None
+    value: Cell
+    marked: bool = False
+
+
+@dataclass(frozen=True)
+class HeatTable:
+    """A heatmap: (name, cells) of each row."""
+
+    title: str
+    columns: list[str]
+    rows: list[tuple[str, list[HeatCell]]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A key with each of its values in the runs of a group, and the seeds of those that have it if not all do."""
+
+    key: str
+    values: list[tuple[str, str]]
+    notable: bool
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run of a group, its numbers in the order of NUMBERS."""
+
+    seed: int
+    folder: str
+    state: str
+    numbers: list[str]
+
+
+@dataclass(frozen=True)
+class Section:
+    """All that the page shows of a group."""
+
+    group: Group
+    accuracy: str
+    matrix: HeatTable
+    swatches: list[tuple[int, str]]
+    charts: list[tuple[str, Markup]]
+    curves: list[tuple[str, Markup]]
+    classes: list[HeatTable]
+    config: list[Entry]
+    environment: list[Entry]
+    runs: list[RunRow]
+
+
+def group_section(group: Group, classes: ClassAccuracies | None, scale: Scale, class_scale: Scale) -> Section:
+    """What the page shows of `group`; the scales are those of all groups, so that colours can be compared."""
+    curves = training_curves(group.counted)
+    count = len(group.bucket_names)
+    return Section(
+        group=group,
+        accuracy=summary([group])[0][list(NUMBERS).index("accuracy")].text(),
+        matrix=_matrix(group, scale),
+        swatches=[(line_step(i, count), name) for i, name in enumerate(group.bucket_names)],
+        charts=accuracy_charts(group) if count > 1 else [],
+        curves=[] if curves is None else training_charts(curves),
+        classes=[] if classes is None else _class_tables(group, classes, class_scale),
+        config=_config(group),
+        environment=_environment(group),
+        runs=[_run_row(group, run) for run in group.runs],
+    )
+
+
+def sorted_by(group: Group, number: str) -> float | None:
+    """What a table sorts the group by in the column of a number; None for NaN and where there is none."""
+    found = group.numbers.get(number)
+    return None if found is None or np.isnan(found.mean) else found.mean
+
+
+def accuracy_charts(group: Group) -> list[tuple[str, Markup]]:
+    """(title, chart): each bucket's accuracy as training goes on, and each model's over the buckets it is tested on."""
+    names, count, trained = group.bucket_names, len(group.bucket_names), len(group.mean)
+    values = [[_with_percent(cell) for cell in row] for row in matrix_cells(group)]
+    of_buckets = [
+        Line(
+            range(trained),
+            (100 * group.mean[:, j]).tolist(),
+            f"c{line_step(j, count)}",
+            f"bucket {names[j]}",
+            [f"bucket {names[j]}, trained to {names[i]}: {values[i][j]}" for i in range(trained)],
+            marked=j,
+        )
+        for j in range(count)
+    ]
+    of_models = [
+        Line(
+            range(count),
+            (100 * group.mean[i]).tolist(),
+            f"c{line_step(i, count)}",
+            f"trained to bucket {names[i]}",
+            [f"trained to {names[i]}, bucket {names[j]}: {values[i][j]}" for j in range(count)],
+            marked=i,
+        )
+        for i in range(trained)
+    ]
+    ticks = [(float(i), name) for i, name in enumerate(names)]
+    return [
+        (title, line_chart(lines, title=title, x_label=label, y_label="accuracy (%)", x_ticks=ticks, at_most=100))
+        for title, label, lines in (
+            ("Accuracy on each bucket as training goes on", "trained to bucket", of_buckets),
+            ("Accuracy of each model over the test buckets", "tested on bucket", of_models),
+        )
+    ]
+
+
+def _with_percent(cell: Cell) -> str:
+    return f"{cell.text()} %"
+
+
+def _matrix(group: Group, scale: Scale) -> HeatTable:
+    """A row for each bucket of the stream; those that are not trained on yet are empty."""
+    names = group.bucket_names
+    rows = [
+        [
+            HeatCell(scale.step(mean), cell, marked=i == j)
+            for j, (mean, cell) in enumerate(zip(means, cells, strict=True))
+        ]
+        for i, (means, cells) in enumerate(zip(group.mean.tolist(), matrix_cells(group), strict=True))
+    ]
+    rows += [[HeatCell(None, Cell("", ""))] * len(names)] * (len(names) - len(rows))
+    title = "Accuracy (%) after training to a bucket (rows), on each bucket’s test images (columns)"
+    return HeatTable(title, names, list(zip(names, rows, strict=True)))
+
+
+def _class_tables(group: Group, classes: ClassAccuracies, scale: Scale) -> list[HeatTable]:
+    """What was measured."""
+    measured = (
+        ("on all test images, trained to each bucket", classes.over_time, group.bucket_names[: len(group.mean)]),
+        ("of the last model, on each bucket", classes.at_end, group.bucket_names),
+    )
+    return [
+        HeatTable(f"Accuracy (%) of each class {title}", columns, _class_rows(classes.names, matrix, scale))
+        for title, matrix, columns in measured
+        if matrix is not None
+    ]
+
+
+def _class_rows(names: Sequence[str], matrix: Matrix, scale: Scale) -> list[tuple[str, list[HeatCell]]]:
+    rows = [
+        [HeatCell(None if np.isnan(value) else scale.step(value), Cell(shown("accuracy", value), "")) for value in row]
+        for row in matrix.tolist()
+    ]
+    return list(zip(names, rows, strict=True))
+
+
+def _config(group: Group) -> list[Entry]:
+    """The configs of the runs; what other groups of the report have otherwise is notable."""
+    return _entries(group.runs, [settings_of(run) for run in group.runs], lambda key, _: key in group.settings)
+
+
+def _environment(group: Group) -> list[Entry]:
+    """Where the runs were made; what is not the same for all of them is notable."""
+    flat = []
+    for run in group.runs:
+        known = {key: value for key, value in flatten(run.environment) if value is not None and key != "seed"}
+        flat.append({key: value for key, value in known.items() if not key.startswith("dataset.class_names")})
+    return _entries(group.runs, flat, lambda key, differs: differs and key not in _OWN)
+
+
+def _entries(runs: Sequence[Run], flat: Sequence[dict[str, Any]], notable: Callable[[str, bool], bool]) -> list[Entry]:
+    """An entry for each key of any run; `notable(key, whether the runs differ in it)` tells what stands out."""
+    entries = []
+    for key in dict.fromkeys(key for values in flat for key in values):
+        having: dict[str, list[int]] = {}
+        for run, values in zip(runs, flat, strict=True):
+            having.setdefault(_text(values[key]) if key in values else _NOT_THERE, []).append(run.seed)
+        differs = len(having) > 1
+        values_of_key = [(text, _seeds(seeds) if differs else "") for text, seeds in having.items()]
+        entries.append(Entry(key, values_of_key, notable(key, differs)))
+    return entries
+
+
+def _text(value: Any) -> str:
+    """A value in one line that is not endless; an empty text is shown as one."""
+    text = one_line(value) or repr(value)
+    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}…"
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    different = sorted(set(seeds))
+    return f"seed{'s' * (len(different) > 1)} {', '.join(map(str, different))}"
+
+
+def _run_row(group: Group, run: Run) -> RunRow:
+    done, total = len(run.matrix), len(run.bucket_names)
+    state = "finished" if run.finished else f"not finished: {done} of {total} buckets"
+    if all(run is not counted for counted in group.counted):
+        state += ", not in the means"
+    numbers = [shown(number, run.numbers[number]) if number in run.numbers else NONE for number in NUMBERS]
+    return RunRow(run.seed, str(run.folder), state, numbers)

@@ -1,0 +1,92 @@
+"""What a process of the cluster does for a sweep: one run after another, told to the machine that asked for them."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from clearctl.data.stream import Stream
+from clearctl.engine.build import build_stream
+from clearctl.errors import ClearctlError
+from clearctl.progress import Counted, EpochDone, Event, TrainStep
+from clearctl.sweep.cluster.folders import pack, unpack
+from clearctl.sweep.outcome import Outcome
+from clearctl.sweep.plan import PlannedRun
+from clearctl.sweep.work import carry_out
+
+_PERIOD_S = 1.0  # between two reports of the steps of a run
+
+_held: list[Stream] = []  # of the run before: the next one of this process mostly has the same features
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A run as it is sent to the cluster. `token` is a file that is there where its work_dir is the planner's own.
+
+    `before` is the packed folder of a run that is to go on, for where it is not.
+    """
+
+    planned: PlannedRun
+    token: Path
+    before: bytes | None
+    device: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How a run ended, and its packed folder where the planner cannot see it."""
+
+    outcome: Outcome
+    packed: bytes | None = None
+
+
+def deliver(parcel: Parcel, tell: Callable[[Event], None]) -> Delivery:
+    """Carry out a run: in its place where this machine sees that, else in a temporary folder that is sent back."""
+    _hold_features(parcel.planned)
+    listener = _seldom(tell)
+    if parcel.token.exists():
+        outcome = carry_out(parcel.planned, device=parcel.device, threads=parcel.threads, listener=listener)
+        return Delivery(outcome)
+    with tempfile.TemporaryDirectory(prefix="clearctl-sweep-") as folder:
+        planned = _moved(parcel, Path(folder))
+        outcome = carry_out(planned, device=parcel.device, threads=parcel.threads, listener=listener)
+        made = [place for place in Path(folder).iterdir() if place.is_dir()]
+        if not made:
+            return Delivery(outcome)
+        return Delivery(replace(outcome, run=made[0]), pack(made[0]))
+
+
+def _moved(parcel: Parcel, folder: Path) -> PlannedRun:
+    config = parcel.planned.config
+    moved = replace(config, values={**config.values, "work_dir": str(folder)})
+    run = parcel.planned.run
+    if run is not None and parcel.before is not None:
+        unpack(parcel.before, folder / run.name)
+        run = folder / run.name
+    return replace(parcel.planned, config=moved, run=run)
+
+
+def _hold_features(planned: PlannedRun) -> None:
+    _held.clear()
+    if planned.config.values["scenario"].get("feature_type"):
+        with suppress(ClearctlError):  # which the run itself will raise
+            _held.append(build_stream(planned.config))
+
+
+def _seldom(tell: Callable[[Event], None]) -> Callable[[Event], None]:
+    """`tell`, but of steps, epochs and counts only one in a while: each goes over the network."""
+    said_at = 0.0
+
+    def listener(event: Event) -> None:
+        nonlocal said_at
+        if isinstance(event, TrainStep | EpochDone | Counted):
+            now = time.monotonic()
+            if now - said_at < _PERIOD_S:
+                return
+            said_at = now
+        tell(event)
+
+    return listener

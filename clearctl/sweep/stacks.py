@@ -1,0 +1,37 @@
+"""Which runs of a sweep are trained together, as one batched model."""
+
+import itertools
+from collections.abc import Hashable, Sequence
+from typing import TypeAlias
+
+from clearctl import rundir
+from clearctl.engine.stack.key import stack_key
+from clearctl.sweep.plan import PlannedRun
+
+Unit: TypeAlias = tuple[tuple[int, PlannedRun], ...]  # runs of one process, each with its number in the plan
+
+
+def units(runs: Sequence[tuple[int, PlannedRun]], *, stack: bool, jobs: int) -> list[Unit]:
+    """`runs` as they are carried out: each alone or, with `stack`, those together that may be, in the order they come.
+
+    A run that goes on from a state does so alone. Where there are fewer stacks than `jobs`, they are parted, so that
+    each job has one.
+    """
+    together: dict[Hashable, list[tuple[int, PlannedRun]]] = {}
+    for index, planned in runs:
+        key = stack_key(planned.config) if stack and begins_anew(planned) else None
+        together.setdefault(("alone", index) if key is None else ("stacked", key), []).append((index, planned))
+    parts = -(-jobs // max(1, len(together)))
+    return [tuple(part) for unit in together.values() for part in _parted(unit, parts)]
+
+
+def begins_anew(planned: PlannedRun) -> bool:
+    """Whether the run has nothing to go on from: it is new, or of a stack that was stopped."""
+    return planned.run is None or not any(rundir.state_folder(planned.run).glob("*.state"))
+
+
+def _parted(unit: Sequence[tuple[int, PlannedRun]], parts: int) -> list[Sequence[tuple[int, PlannedRun]]]:
+    """`unit` in at most `parts` pieces, as even as they can be."""
+    parts = min(parts, len(unit))
+    ends = [len(unit) * number // parts for number in range(parts + 1)]
+    return [unit[start:end] for start, end in itertools.pairwise(ends)]

@@ -1,0 +1,327 @@
+"""Stacked runs end as they would have alone: the orders and memories exactly, the numbers but for rounding."""
+
+import json
+import re
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from clearctl import rundir
+from clearctl.config.load import Config
+from clearctl.engine.build import open_config
+from clearctl.engine.evaluate import evaluate
+from clearctl.engine.loop import TrainResult, start
+from clearctl.engine.resume import resume
+from clearctl.engine.stack import train as stack
+from clearctl.engine.stack.key import stack_key, why_not
+from clearctl.engine.stack.train import train_stack
+from clearctl.errors import ConfigError, Stopped, UsageError
+from clearctl.progress import BucketDone, EpochDone, Event, ignore
+
+TESTED = 10  # samples of a bucket, in the iid protocol
+METRICS = [
+    dict(type="accuracy_metrics", minibatch=True, epoch=True, epoch_running=True, experience=True, stream=True),
+    dict(type="loss_metrics", minibatch=True, epoch=True, epoch_running=True, experience=True, stream=True),
+    dict(type="forgetting_metrics", experience=True, stream=True),
+]
+MOMENTUM = dict(type="SGD", lr=0.2, momentum=0.9, weight_decay=0.01)
+OTHER_LR = {"cl_strategy.optimizer.lr": 0.5}
+OTHER_SPLIT = {"cl_strategy.optimizer.momentum": 0.5, "scenario.seed": 1}
+
+Open = Callable[..., Config]
+
+
+@pytest.fixture
+def opened(features_config: Path, prepared: Path) -> Open:
+    """A factory of configs: `opened(work_dir, seed, {key: value}, name=section, ...)`, on the features `tiny`."""
+
+    def make(work_dir: Path, seed: int = 0, values: dict[str, Any] | None = None, **sections: Any) -> Config:
+        strategy = dict(train_mb_size=8, eval_mb_size=4, train_epochs=3, optimizer=MOMENTUM)
+        sections["cl_strategy"] = {"type": "Naive", **strategy, **sections.get("cl_strategy", {})}
+        sections = {"metrics": METRICS, "loggers": [dict(type="TextLogger")], **sections}
+        overrides = [f"{key}={value!r}" for key, value in {**sections, **(values or {})}.items()]
+        return open_config(
+            features_config, overrides=tuple(overrides), seed=seed, work_dir=work_dir, dataset_root=prepared
+        )
+
+    return make
+
+
+def alone(config: Config) -> TrainResult:
+    return start(config, "here.py", device="cpu", listener=ignore)
+
+
+def together(configs: Sequence[Config], device: str = "cpu") -> list[TrainResult]:
+    return train_stack(configs, device=device, sources=["here.py"] * len(configs), listeners=[ignore] * len(configs))
+
+
+def require_alike(found: TrainResult, expected: TrainResult, *, samples: int = 1) -> None:
+    """The matrices but for `samples` of a bucket, the weights to 1e-5; the same names everywhere."""
+    assert np.abs(found.matrix - expected.matrix).max() <= samples / TESTED + 1e-9
+    assert found.bucket_names == expected.bucket_names
+    for file in ("eval.json", "metrics.jsonl", "log.txt", "accuracy_matrix.csv", "report.html", "config.py"):
+        assert (found.run / file).is_file(), file
+    theirs = rundir.checkpoints(expected.run)
+    assert list(rundir.checkpoints(found.run)) == list(theirs) == [1, 2, 3]
+    for number, file in rundir.checkpoints(found.run).items():
+        ours, other = (torch.load(path, weights_only=True) for path in (file, theirs[number]))
+        assert list(ours) == list(other)
+        for name in other:
+            assert (ours[name] - other[name]).norm() <= 1e-5 * other[name].norm(), (number, name)
+
+
+def require_same_reports(found: Path, expected: Path) -> None:
+    """Every metric, epoch and line of the log; numbers but for rounding."""
+    ours, theirs = rundir.read_eval(found), rundir.read_eval(expected)
+    assert list(ours) == list(theirs)
+    for phase in ("train", "test"):
+        for number in theirs[phase]:
+            assert ours[phase][number] == pytest.approx(theirs[phase][number], rel=1e-4, abs=1e-5)
+    assert ours["untrained"] == theirs["untrained"]
+    for mine, other in zip(rundir.read_metrics(found), rundir.read_metrics(expected), strict=True):
+        assert list(mine) == list(other)
+        for name, value in other.items():
+            if name != "seconds":
+                assert mine[name] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-4)), name
+    logs = [re.sub(r"-?\d+\.\d+", "x", (run / "log.txt").read_text()) for run in (found, expected)]
+    assert logs[0] == logs[1]
+
+
+STRATEGIES: dict[str, list[dict[str, Any]]] = {
+    "naive": [dict(), OTHER_LR, OTHER_SPLIT],
+    "cumulative": [{"cl_strategy.type": "Cumulative", **other} for other in (OTHER_LR, OTHER_SPLIT)],
+    "lwf": [
+        {"cl_strategy.type": "LwF", "cl_strategy.alpha": [0.0, 0.5, 2.0], "cl_strategy.temperature": 2.0},
+        {"cl_strategy.type": "LwF", "cl_strategy.alpha": 3.0, "cl_strategy.temperature": 1.0, **OTHER_SPLIT},
+    ],
+    "ewc": [
+        {"cl_strategy.type": "EWC", "cl_strategy.mode": "separate", "cl_strategy.ewc_lambda": strength, **other}
+        for strength, other in ((0.4, OTHER_LR), (20.0, OTHER_SPLIT))
+    ],
+    "online ewc": [
+        {
+            "cl_strategy.type": "EWC",
+            "cl_strategy.mode": "online",
+            "cl_strategy.decay_factor": decay,
+            "cl_strategy.ewc_lambda": strength,
+        }
+        for decay, strength in ((0.1, 0.4), (0.9, 5.0))
+    ],
+    "adam": [
+        {"cl_strategy.optimizer": dict(type="Adam", lr=0.05)},
+        {"cl_strategy.optimizer": dict(type="Adam", lr=0.2, weight_decay=0.1, betas=[0.8, 0.99], eps=1e-4)},
+    ],
+    "adamw": [
+        {"cl_strategy.optimizer": dict(type="AdamW", lr=0.05)},
+        {"cl_strategy.optimizer": dict(type="AdamW", lr=0.2, weight_decay=0.3), "scenario.seed": 1},
+    ],
+    "nesterov": [
+        {"cl_strategy.optimizer": dict(type="SGD", lr=rate, momentum=0.8, nesterov=True)} for rate in (0.1, 0.3)
+    ],
+    "cosine": [
+        {"model.head": dict(type="CosineDistanceHead", num_classes=3, in_channels=5, temperature=hot), **other}
+        for hot, other in ((10.0, OTHER_LR), (4.0, OTHER_SPLIT))
+    ],
+    "cosine lwf": [
+        {
+            "model.head": dict(type="CosineDistanceHead", num_classes=3, in_channels=5, temperature=hot),
+            "cl_strategy.type": "LwF",
+            "cl_strategy.alpha": 1.0,
+            "cl_strategy.temperature": 2.0,
+        }
+        for hot in (10.0, 4.0)
+    ],
+    "losses": [
+        {"cl_strategy.loss": dict(type="CrossEntropyLoss", loss_weight=0.5)},
+        {"model.head.loss": dict(type="CrossEntropyLoss", loss_weight=2.0)},
+    ],
+    "schedules": [
+        {"cl_strategy.scheduler": dict(type="StepLR", step_size=1, gamma=0.5)},
+        {"cl_strategy.scheduler": dict(type="OneCycleLR", max_lr=0.5, total_steps=9)},
+        {"cl_strategy.scheduler": dict(type="ExponentialLR", gamma=0.5, by="bucket")},
+    ],
+}
+BUFFERS: dict[str, dict[str, Any]] = {
+    "reservoir": dict(type="ReservoirSamplingBuffer", max_size=12),
+    "biased reservoir": dict(type="BiasedReservoirSamplingBuffer", max_size=12, alpha_mode="Fixed", alpha_value=1.5),
+    # Of which each run has another number of samples, so that they are no longer learned as one.
+    "biased reservoir, never full": dict(type="BiasedReservoirSamplingBuffer", max_size=70),
+    "of buckets": dict(type="ExperienceBalancedBuffer", max_size=13),
+    "of classes": dict(type="ClassBalancedBuffer", max_size=13),
+    "parametric": dict(type="ParametricBuffer", max_size=13, groupby="class"),
+}
+for called, buffer in BUFFERS.items():
+    for use in (dict(type="Replay"), dict(type="GDumb", reset=False)):
+        given = {f"cl_strategy.{key}": value for key, value in {**use, "buffer": buffer}.items()}
+        STRATEGIES[f"{use['type']}, {called}"] = [{**given, **other} for other in (OTHER_LR, OTHER_SPLIT)]
+STRATEGIES["Replay"] = [{"cl_strategy.type": "Replay", "cl_strategy.mem_size": 20, **other} for other in ({}, OTHER_LR)]
+STRATEGIES["GDumb"] = [{"cl_strategy.type": "GDumb", "cl_strategy.mem_size": 20, **other} for other in ({}, OTHER_LR)]
+
+
+CASES = [
+    pytest.param(
+        variants, id=name, marks=[pytest.mark.slow] if name.endswith(("buckets", "classes", "parametric")) else []
+    )
+    for name, variants in STRATEGIES.items()
+]
+
+
+@pytest.mark.parametrize("variants", CASES)
+def test_each_run_ends_as_it_does_alone(opened: Open, tmp_path: Path, variants: list[dict[str, Any]]) -> None:
+    configs = [opened(tmp_path / f"together {seed}", seed, values) for seed, values in enumerate(variants)]
+    found = together(configs)
+    drawn = torch.get_rng_state()  # the last run's
+    for seed, values in enumerate(variants):
+        expected = alone(opened(tmp_path / f"alone {seed}", seed, values))
+        require_alike(found[seed], expected)
+        require_same_reports(found[seed].run, expected.run)
+    assert torch.equal(torch.get_rng_state(), drawn)
+
+
+def test_generators_that_are_never_full_make_stacks_of_other_sizes(opened: Open, tmp_path: Path) -> None:
+    """Else the case above would not be what it says."""
+    buffer = BUFFERS["biased reservoir, never full"]
+    configs = [opened(tmp_path, seed, cl_strategy=dict(type="GDumb", reset=False, buffer=buffer)) for seed in (0, 1)]
+    counts = []
+    for result in together(configs):
+        epochs = [record for record in rundir.read_metrics(result.run) if record["event"] == "epoch"]
+        counts.append([record["num_samples"] for record in epochs])
+    assert counts[0][:3] == counts[1][:3]
+    assert counts[0] != counts[1]
+
+
+def test_runs_of_the_streaming_protocol_share_the_samples_they_are_tested_on(opened: Open, tmp_path: Path) -> None:
+    scenario = {"scenario.evaluation_protocol": "streaming", "cl_strategy.train_mb_size": 7}
+    found = together([opened(tmp_path / f"{seed}", seed, scenario) for seed in (0, 1, 2)])
+    for seed, result in enumerate(found):
+        expected = alone(opened(tmp_path / "alone", seed, scenario))
+        require_alike(result, expected)
+        require_same_reports(result.run, expected.run)
+
+
+def test_a_run_that_diverges_leaves_the_others_alone(opened: Open, tmp_path: Path) -> None:
+    values = [{"cl_strategy.optimizer.lr": rate} for rate in (0.2, 1e38)]
+    found, diverged = together([opened(tmp_path / "together", 0, value) for value in values])
+    require_alike(found, alone(opened(tmp_path / "alone", 0, values[0])))
+    weights = torch.load(rundir.checkpoint_file(diverged.run, 3), weights_only=True)
+    assert not weights["head.fc.weight"].isfinite().all()
+
+
+def test_a_stack_that_does_not_fit_is_trained_in_parts(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = [opened(tmp_path / f"{seed}", seed) for seed in range(3)]
+    monkeypatch.setattr(stack, "CPU_BYTES", 2.5 * stack.bytes_a_run(configs[0]))
+    assert stack.largest_stack(configs[0], torch.device("cpu")) == 2
+    found = together(configs)
+    assert [rundir.read_environment(result.run)["stacked"] for result in found] == [2, 2, 1]
+    assert [rundir.read_environment(result.run)["seed"] for result in found] == [0, 1, 2]
+    require_alike(found[2], alone(opened(tmp_path / "alone", 2)))
+
+
+def test_each_run_is_told_its_own_events(opened: Open, tmp_path: Path) -> None:
+    told: list[list[Event]] = [[], []]
+    configs = [opened(tmp_path / f"{seed}", seed) for seed in (0, 1)]
+    results = train_stack(configs, device="cpu", sources=["a.py", "b.py"], listeners=[events.append for events in told])
+    for events, result, source in zip(told, results, ("a.py", "b.py"), strict=True):
+        epochs = [event for event in events if isinstance(event, EpochDone)]
+        buckets = [event for event in events if isinstance(event, BucketDone)]
+        assert [(epoch.bucket_number, epoch.epoch) for epoch in epochs] == [
+            (b, e) for b in (1, 2, 3) for e in (1, 2, 3)
+        ]
+        assert [bucket.accuracies for bucket in buckets] == [tuple(row) for row in result.matrix]
+        assert rundir.read_environment(result.run)["config"] == source
+    assert told[0] != told[1]
+
+
+def test_evaluating_a_stacked_run_gives_its_matrix(opened: Open, tmp_path: Path) -> None:
+    for result in together([opened(tmp_path / f"{seed}", seed) for seed in (0, 1)]):
+        found = evaluate(result.run, device="cpu").matrix
+        assert found is not None
+        assert np.abs(found - result.matrix).max() <= 1 / TESTED + 1e-9
+        assert rundir.is_finished(result.run)
+
+
+def test_a_stack_that_is_stopped_goes_on_run_by_run(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.default_int_handler)  # as in a terminal
+
+    def stop(event: Event) -> None:
+        if isinstance(event, EpochDone) and (event.bucket_number, event.epoch) == (2, 1):
+            signal.raise_signal(signal.SIGINT)
+
+    configs = [opened(tmp_path / f"{seed}", seed) for seed in (0, 1)]
+    with pytest.raises(Stopped, match="nothing of a stack is saved"):
+        train_stack(configs, device="cpu", sources=["here.py"] * 2, listeners=[stop, ignore])
+    for seed in (0, 1):
+        (run,) = (tmp_path / f"{seed}").iterdir()
+        assert len(rundir.read_matrix(run)[0]) == 1
+        result = resume(run, device="cpu")
+        expected = alone(opened(tmp_path / "alone", seed))
+        assert np.array_equal(result.matrix, expected.matrix)
+        environment = json.loads((run / "environment.json").read_text())
+        assert "stacked" not in environment
+        assert len(environment["resumed"]) == 1
+
+
+def test_no_folder_is_left_where_a_run_cannot_begin(opened: Open, tmp_path: Path) -> None:
+    configs = [
+        opened(tmp_path / "runs", 0, cl_strategy=dict(type="LwF", alpha=alpha, temperature=2.0))
+        for alpha in (1.0, [1.0])
+    ]
+    with pytest.raises(ConfigError, match="1 values for 3 buckets"):
+        together(configs)
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_runs_that_are_not_alike_are_refused(opened: Open, tmp_path: Path) -> None:
+    one, other = opened(tmp_path), opened(tmp_path, 1, {"cl_strategy.train_epochs": 4})
+    assert stack_key(one) != stack_key(other)
+    with pytest.raises(UsageError, match="it is not like the others"):
+        together([one, other])
+    si = opened(tmp_path, 0, {"cl_strategy.type": "SynapticIntelligence", "cl_strategy.si_lambda": 0.1})
+    with pytest.raises(UsageError, match=re.escape(why_not(si))):
+        together([si])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", ["naive", "lwf", "ewc", "adam", "cosine", "Replay, reservoir"])
+def test_a_stack_on_a_gpu_is_that_on_the_cpu(opened: Open, tmp_path: Path, name: str) -> None:
+    configs = [
+        [opened(tmp_path / device, seed, values) for seed, values in enumerate(STRATEGIES[name])]
+        for device in ("cuda", "cpu")
+    ]
+    for found, expected in zip(together(configs[0], "cuda"), together(configs[1]), strict=True):
+        require_alike(found, expected)
+        assert rundir.read_environment(found.run)["device"] == "cuda"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_an_epoch_on_a_gpu_waits_for_it_once(opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the steps torch itself refuses to wait."""
+    from clearctl.engine.stack import learner
+
+    take = learner.Features.take
+
+    def watched(*arguments: Any) -> Any:
+        torch.cuda.set_sync_debug_mode("error")
+        return take(*arguments)
+
+    read = learner._batches
+
+    def over(*arguments: Any) -> Any:
+        torch.cuda.set_sync_debug_mode("default")
+        return read(*arguments)
+
+    monkeypatch.setattr(learner.Features, "take", watched)
+    monkeypatch.setattr(learner, "_batches", over)
+    together([opened(tmp_path, seed, STRATEGIES["lwf"][0]) for seed in (0, 1)], "cuda")

@@ -1,0 +1,185 @@
+"""Sweeps on a real Ray, which the tests start."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from runs import require_same
+
+from clearctl import rundir
+from clearctl.engine.stopping import Wish
+from clearctl.errors import CapabilityError, Stopped
+from clearctl.progress import BucketDone
+from clearctl.sweep.cluster.engine import Cluster, run_on_ray
+from clearctl.sweep.outcome import RunEnded, RunStarted, RunTold, SweepEvent
+from clearctl.sweep.sweep import SweepPlan, plan_sweep, run_sweep
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+LONG = ("cl_strategy.train_epochs", ["400"])
+QUICK = ("cl_strategy.train_epochs", ["3"])
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def ray_address() -> Iterator[str]:
+    """A Ray of two CPUs, in processes of its own as on a cluster."""
+    port = free_port()
+    folder = Path("/tmp") / f"ray-{os.getpid()}"  # its sockets need a short path
+    command = [
+        *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
+        *("--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2", "--include-dashboard=false"),
+        f"--temp-dir={folder}",
+    ]
+    # A cluster asks who is there for its token, as Ray's own does by default.
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="a" * 32)
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    try:
+        give_up = time.monotonic() + 120
+        while True:
+            assert process.poll() is None, process.stdout and process.stdout.read().decode()
+            assert time.monotonic() < give_up
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.2)
+        yield f"127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def plan(config: Path, prepared: Path, work_dir: Path, epochs: tuple[str, list[str]], **given: object) -> SweepPlan:
+    grid = {epochs[0]: epochs[1], "cl_strategy.optimizer.lr": ["0.1", "0.5"]}
+    return plan_sweep([config], seeds=[0, 1], grid=grid, work_dir=work_dir, dataset_root=prepared, **given)
+
+
+@pytest.fixture(scope="module")
+def local(prepared: Path, features_config: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, SweepPlan]:
+    """The same sweeps by the engine `local`, each run with one thread."""
+    found = {}
+    for name, epochs in {"quick": QUICK, "long": LONG}.items():
+        work_dir = tmp_path_factory.mktemp(name)
+        run_sweep(plan(features_config, prepared, work_dir, epochs, device="cpu", jobs=os.cpu_count()))
+        found[name] = plan(features_config, prepared, work_dir, epochs, device="cpu")
+        assert [run.state for run in found[name].runs] == ["finished"] * 4
+    return found
+
+
+def require_equal(ours: SweepPlan, theirs: SweepPlan) -> None:
+    for one, other in zip(ours.runs, theirs.runs, strict=True):
+        assert one.run is not None
+        assert other.run is not None
+        require_same(one.run, other.run)
+
+
+def test_ray_and_local_leave_the_same_runs(
+    ray_address: str, local: dict[str, SweepPlan], prepared: Path, features_config: Path, tmp_path: Path
+) -> None:
+    cluster = Cluster(ray_address)
+    told: list[SweepEvent] = []
+    result = run_sweep(plan(features_config, prepared, tmp_path, QUICK, cluster=cluster), listener=told.append)
+    assert result.failed == []
+    again = plan(features_config, prepared, tmp_path, QUICK, cluster=cluster)
+    assert [run.state for run in again.runs] == ["finished"] * 4
+    assert [run.run for run in again.runs] == [outcome.run for outcome in result.outcomes]
+    require_equal(again, local["quick"])
+    for one, other in zip(result.outcomes, local["quick"].runs, strict=True):
+        assert one.matrix is not None
+        assert other.run is not None
+        assert one.matrix.tolist() == rundir.read_matrix(other.run)[0].tolist()
+    assert sorted(event.index for event in told if isinstance(event, RunStarted)) == [0, 1, 2, 3]
+    assert sorted(event.index for event in told if isinstance(event, RunEnded)) == [0, 1, 2, 3]
+    buckets = [event.index for event in told if isinstance(event, RunTold) and isinstance(event.event, BucketDone)]
+    assert sorted(buckets) == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert list(tmp_path.glob("*/.sweep-*")) == []
+
+
+def test_one_that_is_killed_fails_alone_and_goes_on(
+    ray_address: str, local: dict[str, SweepPlan], prepared: Path, features_config: Path, tmp_path: Path
+) -> None:
+    cluster = Cluster(ray_address)
+    killed: list[int] = []
+
+    def kill(event: SweepEvent) -> None:
+        if isinstance(event, RunTold) and isinstance(event.event, BucketDone) and not killed:
+            (folder,) = {lock.parent for lock in tmp_path.glob("*lr=0.1/*-seed0/.lock")}
+            if event.index == 0:
+                killed.append(int((folder / ".lock").read_text()))
+                os.kill(killed[0], signal.SIGKILL)
+
+    result = run_sweep(plan(features_config, prepared, tmp_path, LONG, cluster=cluster), listener=kill)
+    assert killed
+    assert [outcome.status for outcome in result.outcomes] == ["failed", "finished", "finished", "finished"]
+    (failed,) = result.failed
+    assert failed[1].exit_code == 5
+    assert failed[1].error.startswith("it was lost on the cluster")
+    again = plan(features_config, prepared, tmp_path, LONG, cluster=cluster)
+    assert [run.state for run in again.runs] == ["resume", "finished", "finished", "finished"]
+    assert run_sweep(again).failed == []
+    require_equal(plan(features_config, prepared, tmp_path, LONG, cluster=cluster), local["long"])
+
+
+def test_a_wish_to_stop_saves_what_is_under_way_and_begins_nothing(
+    ray_address: str, local: dict[str, SweepPlan], prepared: Path, features_config: Path, tmp_path: Path
+) -> None:
+    cluster = Cluster(ray_address)
+
+    asked = False
+
+    def ask(event: SweepEvent) -> None:
+        nonlocal asked
+        if not asked and isinstance(event, RunTold) and isinstance(event.event, BucketDone):
+            asked = True
+            signal.raise_signal(signal.SIGINT)
+
+    planned = plan(features_config, prepared, tmp_path, LONG, cluster=cluster)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
+    try:
+        with pytest.raises(Stopped, match="0 of 4 runs are finished\nthe same command goes on") as caught:
+            run_sweep(planned, listener=ask)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert caught.value.exit_code == 130
+    there = sorted(tmp_path.glob("*/*-seed*"))
+    assert 1 <= len(there) <= 3
+    assert all(list(rundir.state_folder(run).glob("*.state")) for run in there)
+    again = plan(features_config, prepared, tmp_path, LONG, cluster=cluster)
+    assert {run.state for run in again.runs} == {"resume", "new"}
+    assert run_sweep(again).failed == []
+    require_equal(plan(features_config, prepared, tmp_path, LONG, cluster=cluster), local["long"])
+
+
+def test_where_no_ray_is(prepared: Path, features_config: Path, tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    unreachable = plan(features_config, prepared, tmp_path, QUICK, cluster=Cluster(address))
+    started = time.monotonic()
+    with pytest.raises(CapabilityError, match=f"the Ray at {address} cannot be reached: .*refused") as caught:
+        run_sweep(unreachable)
+    assert time.monotonic() - started < 10
+    assert "--engine local" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # as Python has it for a module that cannot be imported
+    with pytest.raises(CapabilityError, match=r"pip install 'clearctl\[ray\]'"):
+        run_on_ray([], Cluster(), listener=lambda event: None, wish=Wish())

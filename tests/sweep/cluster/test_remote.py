@@ -1,0 +1,87 @@
+"""Runs on machines that do not see the folders of the one that asked for them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from runs import require_same
+
+from clearctl import rundir, train
+from clearctl.engine.loop import TrainResult
+from clearctl.progress import BucketDone, Event
+from clearctl.sweep.cluster.folders import gather, pack, unpack
+from clearctl.sweep.cluster.remote import Parcel, deliver
+from clearctl.sweep.plan import PlannedRun, make_plan
+
+
+def planned_in(folder: Path, config: Path, prepared: Path) -> PlannedRun:
+    (planned,) = make_plan([config], work_dir=folder, dataset_root=prepared)
+    return planned
+
+
+@pytest.fixture
+def alone(features_config: Path, prepared: Path, tmp_path: Path) -> TrainResult:
+    return train(features_config, device="cpu", work_dir=tmp_path / "alone", dataset_root=prepared)
+
+
+def test_a_run_comes_back_whole(alone: TrainResult, features_config: Path, prepared: Path, tmp_path: Path) -> None:
+    planned = planned_in(tmp_path / "here", features_config, prepared)
+    told: list[Event] = []
+    delivery = deliver(Parcel(planned, tmp_path / "not there", None, "cpu", 1), told.append)
+    assert not planned.work_dir.exists()
+    assert delivery.outcome.status == "finished"
+    assert delivery.packed is not None
+    assert delivery.outcome.run is not None
+    assert not delivery.outcome.run.exists()
+    assert [event.bucket for event in told if isinstance(event, BucketDone)] == ["0", "1", "2"]
+    run = gather(delivery.packed, delivery.outcome.run.name, planned)
+    require_same(run, alone.run)
+    assert rundir.read_config(run) == planned.config.values
+    assert planned_in(tmp_path / "here", features_config, prepared).run == run
+    second = gather(delivery.packed, delivery.outcome.run.name, planned)
+    assert second == run.with_name(f"{run.name}-2")
+    assert sorted(path.name for path in planned.work_dir.iterdir()) == sorted([run.name, second.name])
+
+
+def test_where_the_folder_is_seen_nothing_is_sent(features_config: Path, prepared: Path, tmp_path: Path) -> None:
+    planned = planned_in(tmp_path / "here", features_config, prepared)
+    token = tmp_path / "token"
+    token.touch()
+    delivery = deliver(Parcel(planned, token, None, "cpu", 1), lambda event: None)
+    assert delivery.packed is None
+    assert delivery.outcome.run is not None
+    assert delivery.outcome.run.parent == planned.work_dir
+
+
+def test_one_that_was_killed_here_goes_on_there(
+    alone: TrainResult, features_config: Path, prepared: Path, tmp_path: Path
+) -> None:
+    here = planned_in(tmp_path / "here", features_config, prepared).work_dir
+    run = train(features_config, device="cpu", work_dir=here, dataset_root=prepared).run
+    rundir.checkpoint_file(run, 3).unlink()  # as it is where a kill came before the last weights were written
+    planned = planned_in(tmp_path / "here", features_config, prepared)
+    assert (planned.state, planned.run) == ("resume", run)
+    parcel = Parcel(planned, tmp_path / "not there", pack(run), "cpu", 1)
+    delivery = deliver(parcel, lambda event: None)
+    assert delivery.outcome.status == "finished", delivery.outcome
+    assert delivery.packed is not None
+    assert gather(delivery.packed, run.name, planned) == run
+    require_same(run, alone.run)
+    assert [path.name for path in here.iterdir()] == [run.name]
+
+
+def test_a_fault_there_is_the_outcome(features_config: Path, prepared: Path, tmp_path: Path) -> None:
+    planned = planned_in(tmp_path / "here", features_config, prepared)
+    scenario = {**planned.config.values["scenario"], "dataset_root": str(tmp_path / "nowhere")}
+    config = replace(planned.config, values={**planned.config.values, "scenario": scenario})
+    delivery = deliver(Parcel(replace(planned, config=config), tmp_path / "no", None, "cpu", 1), lambda event: None)
+    assert (delivery.outcome.status, delivery.outcome.exit_code) == ("failed", 4)
+    assert str(tmp_path / "nowhere") in delivery.outcome.error
+    assert delivery.packed is None
+
+
+def test_a_folder_is_packed_and_unpacked_as_it_is(alone: TrainResult, tmp_path: Path) -> None:
+    unpack(pack(alone.run), tmp_path / "copy")
+    require_same(tmp_path / "copy", alone.run)
+    with pytest.raises(FileExistsError):
+        unpack(pack(alone.run), tmp_path / "copy")

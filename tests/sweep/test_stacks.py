@@ -1,0 +1,97 @@
+"""Runs of a sweep that are trained as one batched model."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clearctl import plan_sweep, run_sweep, rundir
+from clearctl.sweep.stacks import units
+from clearctl.sweep.sweep import SweepPlan
+
+GRID = {"cl_strategy.optimizer.lr": ["0.05", "0.1"]}
+Planner = Callable[..., SweepPlan]
+
+
+@pytest.fixture
+def plan(features_config: Path, prepared: Path, tmp_path: Path) -> Planner:
+    def make(name: str = "runs", **given: object) -> SweepPlan:
+        return plan_sweep(
+            [features_config],
+            **{"seeds": [0, 1], "grid": GRID, "work_dir": tmp_path / name, "dataset_root": prepared, **given},
+        )
+
+    return make
+
+
+def numbers(plan: SweepPlan) -> list[list[int]]:
+    return [[index for index, _ in unit] for unit in plan.units]
+
+
+def test_runs_are_stacked_only_where_that_is_asked_for_on_a_cpu(plan: Planner) -> None:
+    assert numbers(plan(device="cpu")) == [[0], [1], [2], [3]]
+    assert numbers(plan(device="cpu", stack=True, jobs=1)) == [[0, 1, 2, 3]]
+
+
+def test_each_job_has_a_stack_where_there_are_too_few(plan: Planner) -> None:
+    assert numbers(plan(device="cpu", stack=True, jobs=2)) == [[0, 1], [2, 3]]
+    assert numbers(plan(device="cpu", stack=True, jobs=3)) == [[0], [1], [2, 3]]
+    assert numbers(plan(device="cpu", stack=True, jobs=9)) == [[0], [1], [2], [3]]
+
+
+def test_what_differs_in_more_has_a_stack_of_its_own(plan: Planner) -> None:
+    several = plan(device="cpu", stack=True, jobs=1, seeds=[0, 1], grid={"cl_strategy.train_mb_size": ["4", "8"]})
+    assert numbers(several) == [[0, 1], [2, 3]]
+    strategies = plan(device="cpu", stack=True, jobs=1, grid={"cl_strategy.type": ["Naive", "Cumulative"]})
+    assert numbers(strategies) == [[0, 1], [2, 3]]
+    optimizers = plan(device="cpu", stack=True, jobs=1, grid={"cl_strategy.optimizer.type": ["SGD", "RMSprop"]})
+    assert numbers(optimizers) == [[0, 1], [2], [3]]
+
+
+@pytest.mark.slow
+def test_a_stacked_sweep_finds_what_runs_alone_find(plan: Planner) -> None:
+    alone = run_sweep(plan("alone", device="cpu", jobs=2))
+    stacked = run_sweep(plan("stacked", device="cpu", jobs=2, stack=True))
+    assert not alone.failed
+    assert not stacked.failed
+    for one, other in zip(stacked.outcomes, alone.outcomes, strict=True):
+        assert one.matrix is not None
+        assert other.matrix is not None
+        assert one.run is not None
+        np.testing.assert_array_equal(one.matrix, other.matrix)
+        assert json.loads(rundir.environment_file(one.run).read_text())["stacked"] == 2
+    assert [run.state for run in plan("stacked", device="cpu", stack=True).runs] == ["finished"] * 4
+
+
+@pytest.mark.slow
+def test_a_stack_that_was_killed_is_a_stack_again(plan: Planner) -> None:
+    first = run_sweep(plan(device="cpu", jobs=1, stack=True))
+    for outcome in first.outcomes:  # as a kill before the end leaves them: a stack keeps no states
+        assert outcome.run is not None
+        rundir.checkpoint_file(outcome.run, 3).unlink()
+    again = plan(device="cpu", jobs=1, stack=True)
+    assert [run.state for run in again.runs] == ["resume"] * 4
+    assert [[index for index, _ in unit] for unit in units(again.left, stack=True, jobs=1)] == [[0, 1, 2, 3]]
+    second = run_sweep(again)
+    assert not second.failed
+    assert all(outcome.run is not None and outcome.run.exists() for outcome in second.outcomes)
+    assert sorted(path for place in {run.work_dir for run in again.runs} for path in place.iterdir()) == sorted(
+        outcome.run for outcome in second.outcomes if outcome.run is not None
+    )
+    for one, other in zip(first.outcomes, second.outcomes, strict=True):
+        np.testing.assert_array_equal(one.matrix, other.matrix)
+
+
+@pytest.mark.slow
+def test_one_with_a_state_goes_on_alone(plan: Planner) -> None:
+    run_sweep(plan(device="cpu", jobs=2))
+    for run in plan(device="cpu").runs[:1]:
+        assert run.run is not None
+        rundir.checkpoint_file(run.run, 3).unlink()
+        rundir.state_folder(run.run).mkdir()
+        (rundir.state_folder(run.run) / "bucket_2.state").touch()
+    left = plan(device="cpu", stack=True, jobs=1)
+    assert [run.state for run in left.runs] == ["resume", "finished", "finished", "finished"]
+    assert numbers(left) == [[0]]
