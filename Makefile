@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves, into .venv. They need Python 3.10–3.12, make and a network.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports check bench bench-quick clean
+.PHONY: help install demo paper-table test lint types imports check bench bench-quick docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,6 +8,11 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && echo $$p && break; done)
 WORKERS ?= 2
+# Of `make paper-table`.
+DATASET ?= dataset/CLEAR-10-PUBLIC
+FEATURES ?= moco_b0
+SEEDS ?= 0-4
+PAPER ?= work_dirs/paper/$(FEATURES)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +29,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt build-constraints.txt
 
 demo: install ## see the whole of it on real images (about a minute)
 	$(BIN)/clearctl demo
+
+paper-table: install ## the CLEAR-10 feature grid as a table: DATASET=DIR [FEATURES=moco_b0] [SEEDS=0-4] [SWEEP=OPTIONS]
+	$(BIN)/clearctl sweep configs/paper/*.py --seeds $(SEEDS) --dataset-root "$(DATASET)" \
+		--set scenario.feature_type=$(FEATURES) --work-dir "$(PAPER)" $(SWEEP)
+	$(BIN)/clearctl report "$(PAPER)" --output "$(PAPER)/table.tex"
+	$(BIN)/clearctl report "$(PAPER)" --output "$(PAPER)/report.html"
+	$(BIN)/clearctl report "$(PAPER)"
 
 test: install ## run all tests
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
@@ -45,6 +57,9 @@ bench: install ## measure, side by side in one run
 
 bench-quick: install ## small sizes; fails where a ratio is below its floor
 	$(BIN)/python -m benchmarks --quick
+
+docs: install ## make docs/config.md anew, from the code
+	$(BIN)/python -W ignore docs/make_config.py
 
 clean: ## remove what was made here, the environment too
 	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache clearctl-demo

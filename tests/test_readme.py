@@ -19,11 +19,15 @@ NEEDS_CLEAR = (
 )
 NOWHERE = "http://127.0.0.1:9"  # as a proxy it lets nothing out
 README = ROOT / "README.md"
+CHINESE = ROOT / "README.zh-CN.md"
+
+
+def shell_blocks(page: Path) -> list[str]:
+    return re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def shell_commands() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(), re.DOTALL)
-    return [line for block in blocks for line in block.splitlines()]
+    return [line for block in shell_blocks(README) for line in block.splitlines()]
 
 
 def environment() -> dict[str, str]:
@@ -96,6 +100,8 @@ def test_every_command_of_the_readme(folder):
         if command.startswith("clearctl resume"):
             assert "going on with" in result.stderr
             assert "in_domain" in result.stdout
+        if command.startswith("clearctl report"):
+            assert "<html" in (folder / "report.html").read_text()
         if command == "clearctl demo":
             demo_shows_what_the_readme_says(result)
 
@@ -129,3 +135,28 @@ def test_the_table_of_commands_is_complete():
     named = re.findall(r"^\| `clearctl ([a-z-]+)", README.read_text(), re.MULTILINE)
     groups = [group.typer_instance.info.name for group in app.registered_groups]
     assert list(dict.fromkeys(named)) == [command.name for command in app.registered_commands] + groups
+
+
+def test_the_chinese_readme_has_the_same_commands():
+    assert shell_blocks(CHINESE) == shell_blocks(README)
+    fault = r"```\n\$ .*?```"
+    texts = [page.read_text(encoding="utf-8") for page in (README, CHINESE)]
+    assert len({re.search(fault, text, re.DOTALL)[0] for text in texts}) == 1
+    tables = [re.findall(r"^\| `(clearctl [^`]+)`", text, re.MULTILINE) for text in texts]
+    assert tables[0] == tables[1]
+    assert len(tables[0]) > 10
+
+
+def test_the_chinese_readme_has_the_same_parts_links_and_code():
+    def links(text: str) -> list[str]:
+        return sorted(re.findall(r"\]\(([^)]+)\)", text))
+
+    def code(text: str) -> set[str]:
+        return set(re.findall(r"`([^`\n]+)`", text))
+
+    english, chinese = (page.read_text(encoding="utf-8") for page in (README, CHINESE))
+    assert links(english.replace("(README.zh-CN.md)", "(README)")) == links(chinese.replace("(README.md)", "(README)"))
+    assert len(re.findall(r"^## ", english, re.MULTILINE)) == len(re.findall(r"^## ", chinese, re.MULTILINE))
+    assert code(english) == code(chinese)
+    assert english.splitlines()[2] == "[中文](README.zh-CN.md)"
+    assert chinese.splitlines()[2] == "[English](README.md)"

@@ -47,7 +47,7 @@ Deterministic = Annotated[
 
 def with_precision(overrides: list[str] | None, precision: str | None) -> list[str]:
     """The values of --set, and that of --precision after them. Raises UsageError for a precision there is not."""
-    from clearctl.config.speed import PRECISIONS
+    from clearctl.config.keys import PRECISIONS
 
     if precision not in (None, *PRECISIONS):
         raise UsageError(f"--precision {precision}: expected fp32, bf16 or fp16")

@@ -1,7 +1,7 @@
 """Find every fault of a config before anything is built.
 
-The sections and their keys are declared here; what a `type=` may be comes in as registries, because the packages that
-own the classes lie above this one.
+The sections and their keys are declared in keys.py; what a `type=` may be comes in as registries, because the packages
+that own the classes lie above this one.
 """
 
 import math
@@ -10,31 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from clearctl.config.findings import Fault, Findings
+from clearctl.config.keys import CHECKPOINTS, MODEL, PARTS, PROTOCOLS, SCENARIO, SCHEDULER, STRATEGY, TOP, UNITS
 from clearctl.config.load import Config
 from clearctl.config.registry import Parameter, Registry, closest, is_slip, parameters
 from clearctl.config.speed import RefusedWith, check_speed
 from clearctl.errors import ConfigError
 
-SECTIONS = (
-    "scenario",
-    "model",
-    "loggers",
-    "metrics",
-    "cl_strategy",
-    "work_dir",
-    "checkpoint_config",
-    "load_from",
-    "seed",
-    "data",
-    "precision",
-    "compile",
-    "channels_last",
-    "tf32",
-    "deterministic",
-)
-REQUIRED = ("scenario", "model", "cl_strategy")
-PROTOCOLS = ("streaming", "iid")
-PARTS = ("backbone", "neck", "head")
+SECTIONS = tuple(TOP)
+REQUIRED = tuple(name for name, key in TOP.items() if key.required)
 
 
 @dataclass(frozen=True)
@@ -126,23 +109,7 @@ class _Sections(Findings):
         return {key.partition(".")[0] for key, origin in self.config.origins.items() if origin != "--set"}
 
     def scenario(self, key: str, section: dict[str, Any]) -> None:
-        self.known(
-            key,
-            section,
-            (
-                "dataset_type",
-                "data_name",
-                "dataset_root",
-                "evaluation_protocol",
-                "seed",
-                "shot",
-                "test_ratio",
-                "feature_type",
-                "train_transform",
-                "eval_transform",
-                "buckets",
-            ),
-        )
+        self.known(key, section, tuple(SCENARIO))
         self.one_of(f"{key}.dataset_type", section.get("dataset_type", "CLEAR"), ("CLEAR",))
         protocol = section.get("evaluation_protocol", "streaming")
         self.one_of(f"{key}.evaluation_protocol", protocol, PROTOCOLS)
@@ -165,11 +132,7 @@ class _Sections(Findings):
             self.calls(f"{key}.{name}", section.get(name) or [], self.catalogue.transforms)
 
     def model(self, key: str, section: dict[str, Any]) -> None:
-        self.known(
-            key,
-            section,
-            ("type", "backbone", "neck", "head", "torchmodel", "pretrained", "init_cfg", "train_cfg", "freeze"),
-        )
+        self.known(key, section, tuple(MODEL))
         self.one_of(f"{key}.type", section.get("type", "ImageClassifier"), ("ImageClassifier",))
         if not section.get("head") and not section.get("torchmodel"):
             self.add(
@@ -235,7 +198,7 @@ class _Sections(Findings):
                 )
 
     def strategy(self, key: str, section: dict[str, Any]) -> None:
-        own = ("optimizer", "scheduler", "loss", "plugins")
+        own = tuple(STRATEGY)
         arguments = {name: value for name, value in section.items() if name not in own}
         self.call(key, arguments, self.catalogue.strategies, filled=FILLED_STRATEGY, also=own)
         for name in ("train_mb_size", "eval_mb_size", "train_epochs"):
@@ -268,7 +231,7 @@ class _Sections(Findings):
 
     def scheduler(self, key: str, section: Any, nested: bool = False) -> None:
         """A scheduler, with the keys `by` and `reset` of clearctl's own, and the schedulers inside it."""
-        own = () if nested else ("by", "reset")
+        own = () if nested else tuple(SCHEDULER)
         arguments = section
         if isinstance(section, dict):
             arguments = {name: value for name, value in section.items() if name not in own}
@@ -279,7 +242,7 @@ class _Sections(Findings):
             for index, inner in enumerate(section["schedulers"]):
                 self.scheduler(f"{key}.schedulers.{index}", inner, nested=True)
         if not nested:
-            self.one_of(f"{key}.by", section.get("by", "epoch"), ("epoch", "step", "bucket"))
+            self.one_of(f"{key}.by", section.get("by", "epoch"), UNITS)
             reset = section.get("reset")
             if reset is not None and self.is_a(f"{key}.reset", reset, bool) and reset and section.get("by") == "bucket":
                 self.add(f"{key}.reset", "by='bucket' with reset=True would undo every step")
@@ -294,7 +257,7 @@ class _Sections(Findings):
                 self.add(f"{key}.{index}", "forward_transfer_metrics needs cl_strategy.eval_every=0 or more")
 
     def checkpoints(self, key: str, section: dict[str, Any]) -> None:
-        self.known(key, section, ("interval", "state_every"))
+        self.known(key, section, tuple(CHECKPOINTS))
         self.count(f"{key}.interval", section.get("interval"), least=1)
         every = section.get("state_every", "epoch")
         is_seconds = isinstance(every, int | float) and not isinstance(every, bool) and 0 < every < math.inf

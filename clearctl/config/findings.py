@@ -103,13 +103,13 @@ class Findings:
 
     def argument(self, key: str, value: Any, parameter: Parameter) -> None:
         """`value` is of a type that the parameter says it takes."""
-        expected = _expected_types(parameter)
+        expected = expected_types(parameter)
         if expected and not isinstance(value, expected):
             names = " or ".join(kind.__name__ for kind in expected if kind is not type(None))
             self.add(key, f"found {value!r}, expected {names}")
 
 
-def _expected_types(parameter: Parameter) -> tuple[type, ...]:
+def expected_types(parameter: Parameter) -> tuple[type, ...]:
     """The types that a plain annotation, or failing that a plain default, allows; empty where neither says."""
     annotation = parameter.annotation
     simple = (bool, int, float, str)

@@ -4,10 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clearctl.config.findings import Findings
-
-PRECISIONS = ("fp32", "bf16", "fp16")
-LOADERS = ("auto", "resident", "workers")
-CACHES = ("auto", "off", "ram", "disk")
+from clearctl.config.keys import CACHES, DATA, LOADERS, PRECISIONS
 
 # {(key, value): {strategy or plugin that cannot go with that value of the top level: why}}
 RefusedWith = Mapping[tuple[str, object], Mapping[str, str]]
@@ -29,7 +26,7 @@ def check_speed(found: Findings, values: Mapping[str, Any], refused_with: Refuse
 
 
 def _data(found: Findings, section: Mapping[str, Any]) -> None:
-    found.known("data", section, ("workers", "loader", "cache", "cache_dir"))
+    found.known("data", section, tuple(DATA))
     found.count("data.workers", section.get("workers"), least=0)
     found.one_of("data.loader", section.get("loader", "auto"), LOADERS)
     scenario = found.config.values.get("scenario")

@@ -1,4 +1,4 @@
-"""An Avalanche benchmark from a stream of buckets. Avalanche's own CLEAR loader is not used: see docs/avalanche.md."""
+"""An Avalanche benchmark from a stream of buckets. Avalanche's own CLEAR loader is not used (docs/coming-from.md)."""
 
 from typing import Any
 

@@ -101,6 +101,7 @@ def _replay(
     task_balanced_dataloader: bool = False,
     buffer: ExemplarsBuffer | None = None,
 ) -> Any:
+    """Experience replay: each mini-batch is joined by one from a memory of earlier buckets."""
     return avalanche_plugins.ReplayPlugin(
         mem_size=memory_size(mem_size, buffer),
         batch_size_mem=batch_size_mem,
@@ -115,6 +116,7 @@ def _agem(
     reservoir: bool = False,
     buffer: ExemplarsBuffer | None = None,
 ) -> AGEMPlugin:
+    """A-GEM (Chaudhry et al., ICLR 2019): no step may raise the mean loss of a batch from the memory."""
     return AGEMPlugin(patterns_per_exp, sample_size, reservoir, buffer)
 
 

@@ -84,7 +84,7 @@ class MIRPlugin(AvalancheMIRPlugin):
 
 
 class MIR(supervised.MIR):
-    """Maximally interfered retrieval, with the plugin above."""
+    """Maximally interfered retrieval (Aljundi et al., NeurIPS 2019). Its plugin is the one above."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)

@@ -1,0 +1,264 @@
+"""Write docs/config.md from the code: python docs/make_config.py (`make docs`).
+
+Keys come from clearctl/config/keys.py, names and arguments from the registries and signatures that configs are checked
+against, and what a class is from the first sentence of its docstring.
+"""
+
+import importlib.metadata
+import inspect
+import re
+import textwrap
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from clearctl.config import keys
+from clearctl.config.check import FILLED_LOGGER, FILLED_STRATEGY
+from clearctl.config.findings import expected_types
+from clearctl.config.keys import Key, Keys
+from clearctl.config.registry import Factory, Parameter, Registry, parameters
+from clearctl.engine.catalogue import CATALOGUE
+from clearctl.strategies.recipes import Filled, WithPlugin
+
+PAGE = Path(__file__).with_name("config.md")
+OF_EVERY_HEAD = ("loss", "topk", "cal_acc", "init_cfg")
+# Whose names and signatures are on the page, beside clearctl's own.
+LIBRARIES = ("avalanche-lib", "mmcls", "mmcv", "torch", "torchvision")
+
+HEAD = """\
+# Config reference
+
+A config is a Python file. Its variables with the names below are its sections; any other is used up once the file is
+read. `_base_` is a file, or a list of files, that it builds on: a key given again replaces theirs, and a dict with
+`_delete_=True` replaces theirs as a whole. `--set key.path=value` replaces one value; a number in the path is a place
+in a list. `clearctl config check CONFIG...` holds a config against all that is said here.
+
+A *call* is `dict(type='Name', ...)`: a name of a list below, and arguments of that class. In the tables an argument has
+its default, or its type where it has none or None; **bold** ones must be given. An asterisk marks what is clearctl's
+own, a plus a class of the library's that clearctl has mended or extended. Arguments that only an object can fill are
+left out.
+"""
+
+# What Avalanche's own docstrings do not say.
+MEANINGS = {
+    "MER": "Meta-experience replay (Riemer et al., ICLR 2019)",
+    "accuracy_matrix_metrics": "Avalanche's own matrix of accuracies",
+    "accuracy_metrics": "Top-1 accuracy",
+    "amca_metrics": "Average mean class accuracy",
+    "bwt_metrics": "Accuracy now less that right after the bucket was learned",
+    "class_accuracy_metrics": "Accuracy of each class",
+    "confusion_matrix_metrics": "Counts of each class taken for each",
+    "cpu_usage_metrics": "Processor use",
+    "disk_usage_metrics": "Disk use",
+    "forgetting_metrics": "Accuracy right after a bucket was learned less that now",
+    "forward_transfer_metrics": "Accuracy on a bucket right before it is learned less that before any training",
+    "gpu_usage_metrics": "GPU use",
+    "loss_metrics": "Mean loss",
+    "MAC_metrics": "Multiply-accumulate operations of a forward pass",
+    "ram_usage_metrics": "Memory use",
+    "timing_metrics": "Seconds",
+    "topk_acc_metrics": "Top-k accuracy",
+}
+
+
+def page() -> str:
+    """The text of docs/config.md."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
+    made = textwrap.fill(f"This page is made from the code by `make docs`, with {versions}.", 120)
+    return "\n\n".join([HEAD.strip(), made, *_sections()]) + "\n"
+
+
+def _sections() -> Iterator[str]:
+    yield "## Top level"
+    yield _table_of_keys(keys.TOP)
+    yield "## scenario"
+    yield _table_of_keys(keys.SCENARIO)
+    yield _names("Transforms, of torchvision.transforms", CATALOGUE.transforms)
+    yield "Transforms of images need a ToTensor or PILToTensor. Features are not transformed."
+    yield "## model"
+    yield _table_of_keys(keys.MODEL)
+    yield "Either a `head`, alone on features or after a `backbone` on images, or a `torchmodel`, which stands alone."
+    yield f"Heads; each takes {_code(OF_EVERY_HEAD)} of mmcls's ClsHead besides:"
+    yield _classes("head", CATALOGUE.heads, library("mmcls.models.heads"), OF_EVERY_HEAD)
+    for what, registry in (
+        ("Backbones, of mmcls", CATALOGUE.backbones),
+        ("Necks, of mmcls", CATALOGUE.necks),
+        ("Batch augmentations, of mmcls", CATALOGUE.augments),
+    ):
+        yield _names(what, registry)
+    yield "`torchmodel` is any class of torch.nn, such as `dict(type='Linear', in_features=2048, out_features=11)`."
+    yield from _strategy()
+    yield "## metrics"
+    yield "A list of calls. [formats.md](formats.md) says under which names their values are written."
+    yield _classes("metric", CATALOGUE.metrics, library("avalanche.evaluation.metrics"))
+    yield "## loggers"
+    yield "A list of calls. Files lie in the run folder where no other place is named."
+    yield _classes("logger", CATALOGUE.loggers, library("avalanche.logging"), filled=FILLED_LOGGER)
+    yield "## checkpoint_config"
+    yield _table_of_keys(keys.CHECKPOINTS)
+    yield "## data"
+    yield _table_of_keys(keys.DATA)
+    yield "What they give and cost is in [performance.md](performance.md)."
+
+
+def _strategy() -> Iterator[str]:
+    yield "## cl_strategy"
+    yield "`type` and the arguments of the strategy, and these:"
+    yield _table_of_keys(keys.STRATEGY)
+    yield "Every strategy takes these of Avalanche's, unless its row says otherwise:"
+    yield _table_of_keys(keys.EVERY_STRATEGY)
+    yield "### Strategies"
+    skipped = (*FILLED_STRATEGY, *keys.EVERY_STRATEGY)
+    yield _classes("strategy", CATALOGUE.strategies, library("avalanche.training.supervised"), skipped, _lacks)
+    yield _refused(CATALOGUE.strategies)
+    yield "### Buffers"
+    yield "`buffer` of a strategy is a call:"
+    yield _classes("buffer", CATALOGUE.buffers, library("avalanche.training.storage_policy"))
+    yield "### Plugins"
+    yield _classes("plugin", CATALOGUE.plugins, library("avalanche.training.plugins"))
+    yield _refused(CATALOGUE.plugins)
+    yield "### Optimizers, schedulers, losses"
+    yield _names("Optimizers, of torch.optim", CATALOGUE.optimizers)
+    yield _refused(CATALOGUE.optimizers)
+    yield _names("Schedulers, of torch.optim.lr_scheduler", CATALOGUE.schedulers)
+    yield "A scheduler takes these besides; a SequentialLR or ChainedScheduler has calls in `schedulers`."
+    yield _table_of_keys(keys.SCHEDULER)
+    yield _names("Losses, of mmcls", CATALOGUE.losses)
+    yield "### What does not go together"
+    yield "\n".join(
+        f"- `{key}={value!r}` with {_code(reasons)}: {next(iter(reasons.values()))}."
+        for (key, value), reasons in CATALOGUE.refused_with.items()
+    )
+
+
+def library(module: str) -> Mapping[str, Any]:
+    """{name: what it is} in a module of a library: what is not there is clearctl's own."""
+    return vars(importlib.import_module(module))
+
+
+def _table_of_keys(section: Keys) -> str:
+    def row(name: str, key: Key) -> tuple[str, ...]:
+        shown = f"`{name}`"
+        default = "must be given" if key.required else "" if key.default is None else f"`{key.default!r}`"
+        return (f"**{shown}**" if key.required else shown) + ("\\*" if key.own else ""), key.takes, default, key.meaning
+
+    return _table(("key", "takes", "default", "meaning"), [row(name, key) for name, key in section.items()])
+
+
+def _classes(
+    what: str,
+    registry: Registry,
+    theirs: Mapping[str, Any],
+    filled: Iterable[str] = (),
+    remarks: typing.Callable[[Factory], list[str]] = lambda factory: [],
+) -> str:
+    """A table of the classes with the arguments that a config may give."""
+    rows = []
+    for name, factory in sorted(registry.classes.items(), key=lambda item: item[0].lower()):
+        known = parameters(theirs[name])[0] if name in theirs else None
+        accepted = {key: value for key, value in parameters(factory)[0].items() if key not in filled}
+        shown = [
+            _argument(parameter, own=known is not None and key not in known)
+            for key, parameter in accepted.items()
+            if _can_be_given(parameter)
+        ]
+        mark = "\\*" if known is None else "+" if _is_ours(factory) else ""
+        rows.append((f"`{name}`{mark}", ", ".join([*shown, *remarks(factory)]), MEANINGS.get(name) or summary(factory)))
+    return _table((what, "arguments", "what it is"), rows)
+
+
+def _lacks(factory: Factory) -> list[str]:
+    """What a strategy does without that the others have."""
+    accepted = parameters(factory)[0]
+    missing = [name for name in keys.EVERY_STRATEGY if name not in accepted]
+    remarks = [f"no {_code(missing)}"] if missing else []
+    if "optimizer" not in accepted:
+        remarks.append("no optimizer and scheduler")
+    if "criterion" not in accepted:
+        remarks.append("no loss but its own")
+    return remarks
+
+
+def _is_ours(factory: Factory) -> bool:
+    return getattr(factory, "__module__", "").startswith("clearctl")
+
+
+def _argument(parameter: Parameter, *, own: bool) -> str:
+    star = "\\*" if own else ""
+    if parameter.required:
+        kinds = _kinds(parameter)
+        return f"**`{parameter.name}{': ' + kinds if kinds else ''}`**{star}"
+    if parameter.default is None:
+        return f"`{parameter.name}: {_kinds(parameter) or 'None'}`{star}"
+    return f"`{parameter.name}={parameter.default!r}`{star}"
+
+
+def _kinds(parameter: Parameter) -> str:
+    kinds = [kind.__name__ for kind in expected_types(parameter) if kind is not type(None)]
+    if "float" in kinds:
+        kinds.remove("int")
+    return " or ".join(kinds) or _annotated(parameter.annotation)
+
+
+def _annotated(annotation: Any) -> str:
+    """An annotation in words, without None; empty where it says nothing."""
+    if annotation in (inspect.Parameter.empty, Any):
+        return ""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        kinds = [_annotated(kind) for kind in typing.get_args(annotation) if kind is not type(None)]
+        return " or ".join(dict.fromkeys(kinds))
+    if isinstance(annotation, typing.ForwardRef):
+        return annotation.__forward_arg__
+    if isinstance(annotation, str):
+        return annotation
+    name = getattr(typing.get_origin(annotation) or annotation, "__name__", str(annotation))
+    return {"Sequence": "list", "ExemplarsBuffer": "call"}.get(name, name)
+
+
+def _can_be_given(parameter: Parameter) -> bool:
+    """Whether a literal, or a call that clearctl builds, can fill it."""
+    if parameter.name == "buffer" and parameter.annotation is not inspect.Parameter.empty:
+        return "Buffer" in str(parameter.annotation)
+    if callable(parameter.default) and not parameter.required:
+        return False
+    return not re.search(r"Buffer|Callable|Strategy|Module|Logger|Plugin|Sampler|IO\[", str(parameter.annotation))
+
+
+def summary(factory: Factory) -> str:
+    """The first sentence of a class's docstring, or of that of the class that a recipe makes."""
+    if isinstance(factory, WithPlugin):
+        factory = factory.make_plugin
+    elif isinstance(factory, Filled):
+        factory = factory.strategy
+    text = " ".join(inspect.cleandoc(factory.__doc__ or "").split("\n\n")[0].split())
+    text = re.sub(r":class:`~?([^`]*)`", r"`\1`", text).replace("``", "`")
+    sentence = re.split(r"(?<=[a-z0-9)`])\.(?: |$)", text)[0]
+    return sentence.rstrip(".: ").replace("|", "\\|")
+
+
+def _names(what: str, registry: Registry) -> str:
+    return textwrap.fill(f"{what}: {', '.join(sorted(registry.classes, key=str.lower))}.", 120, break_long_words=False)
+
+
+def _refused(registry: Registry) -> str:
+    """The names that exist and cannot be used, those with the same reason together."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in (registry.refused or {}).items():
+        reasons.setdefault(reason, []).append(name)
+    lines = [f"- {_code(names)}: {reason}" for reason, names in reasons.items()]
+    return "Refused, with the reason:\n\n" + "\n".join(lines)
+
+
+def _code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
