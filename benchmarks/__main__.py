@@ -21,10 +21,12 @@ from benchmarks.alone import alone
 from benchmarks.evaluation import evaluation
 from benchmarks.extraction import extraction
 from benchmarks.features import features
+from benchmarks.grid import grid
 from benchmarks.images import images
 from benchmarks.machine import describe
 from benchmarks.memory import memory
 from benchmarks.prepare import prepare
+from benchmarks.report import report
 from benchmarks.row import Row
 from benchmarks.settings import Settings
 from benchmarks.start_up import start_up
@@ -37,6 +39,8 @@ PARTS: dict[str, Callable[[Settings], list[Row]]] = {
     "features": features,
     "evaluation": evaluation,
     "whole-run": whole_run,
+    "grid": grid,
+    "report": report,
     "state": state,
     "memory": memory,
     "images": images,

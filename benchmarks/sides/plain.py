@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.sides.stopwatch import take_times
-from benchmarks.sides.task import BATCH, LR, MOMENTUM, STRATEGIES, Times
+from benchmarks.sides.task import BATCH, GRID, LR, MOMENTUM, STRATEGIES, Times
 
 
 def learn(folder: Path, strategy: str, epochs: int, device: str) -> Times:
@@ -36,7 +36,10 @@ def read(folder: Path, strategy: str, epochs: int, device: str) -> tuple[Any, An
 
 
 def build(strategy: str, model: Any, epochs: int, device: str, *, file: Any = None, batch: int = BATCH) -> Any:
-    """A strategy of Avalanche; with a log file the metrics are those of configs/_base_/metrics.py, else none."""
+    """A strategy of Avalanche, by its name or the grid's.
+
+    With a log file the metrics are those of configs/_base_/metrics.py, else none.
+    """
     import torch
     from avalanche.evaluation import metrics
     from avalanche.logging import TextLogger
@@ -52,7 +55,8 @@ def build(strategy: str, model: Any, epochs: int, device: str, *, file: Any = No
     evaluator = EvaluationPlugin(*measured, loggers=[TextLogger(file)]) if file else EvaluationPlugin(loggers=[])
     optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM)
     auto = "cuda" if torch.cuda.is_available() else "cpu"
-    return getattr(supervised, strategy)(
+    kind, arguments = GRID[strategy] if strategy in GRID else (strategy, STRATEGIES[strategy])
+    return getattr(supervised, kind)(
         model=model,
         optimizer=optimizer,
         criterion=torch.nn.CrossEntropyLoss(),
@@ -61,7 +65,7 @@ def build(strategy: str, model: Any, epochs: int, device: str, *, file: Any = No
         train_epochs=epochs,
         device=torch.device(auto if device == "auto" else device),
         evaluator=evaluator,
-        **STRATEGIES[strategy],
+        **arguments,
     )
 
 

@@ -1,0 +1,5 @@
+_base_ = ["ewc.py"]
+
+name = "EWC (iid)"
+scenario = dict(evaluation_protocol="iid", seed=0)
+work_dir = "./work_dirs/paper/ewc_iid"

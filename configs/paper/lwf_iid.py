@@ -1,0 +1,5 @@
+_base_ = ["lwf.py"]
+
+name = "LwF (iid)"
+scenario = dict(evaluation_protocol="iid", seed=0)
+work_dir = "./work_dirs/paper/lwf_iid"

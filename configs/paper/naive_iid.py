@@ -1,0 +1,5 @@
+_base_ = ["naive.py"]
+
+name = "Naive (iid)"
+scenario = dict(evaluation_protocol="iid", seed=0)
+work_dir = "./work_dirs/paper/naive_iid"

@@ -1,0 +1,4 @@
+_base_ = ["../_base_/feature_grid.py", "../_base_/replay.py"]
+
+name = "Replay"
+work_dir = "./work_dirs/paper/replay"

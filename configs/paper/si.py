@@ -1,0 +1,4 @@
+_base_ = ["../_base_/feature_grid.py", "../_base_/synaptic_intelligence.py"]
+
+name = "SI"
+work_dir = "./work_dirs/paper/si"

@@ -1,0 +1,5 @@
+_base_ = ["si.py"]
+
+name = "SI (iid)"
+scenario = dict(evaluation_protocol="iid", seed=0)
+work_dir = "./work_dirs/paper/si_iid"
