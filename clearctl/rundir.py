@@ -141,8 +141,10 @@ def write_matrix(run: Path, matrix: Matrix, bucket_names: list[str]) -> None:
 def read_matrix(run: Path) -> tuple[Matrix, list[str]]:
     """(R [rows so far, N], bucket names). Raises RunError if there is none."""
     try:
-        heading, *rows = csv.reader(matrix_file(run).read_text().splitlines())
+        heading, *rows = csv.reader(matrix_file(run).read_text(encoding="utf-8").splitlines())
         names = heading[1:]
+        if not names:
+            raise ValueError("its first line names no buckets")
         if any(len(row) != len(heading) for row in rows) or len(rows) > len(names):
             raise ValueError(f"expected {len(names)} accuracies in each row, and no more rows than that")
         values = [[float(value) for value in row[1:]] for row in rows]
@@ -162,9 +164,14 @@ def read_eval(run: Path) -> dict[str, Any]:
     return found
 
 
+def has_state(run: Path) -> bool:
+    """Whether there is a state to go on from."""
+    return any(state_folder(run).glob("*.state"))
+
+
 def is_finished(run: Path) -> bool:
     """Whether the run has learned and tested every bucket, and keeps no state to go on from."""
-    if not matrix_file(run).is_file() or any(state_folder(run).glob("*.state")):
+    if not matrix_file(run).is_file() or has_state(run):
         return False
     matrix, names = read_matrix(run)
     return len(matrix) == len(names) and checkpoint_file(run, len(names)).is_file()  # which is written last

@@ -61,7 +61,7 @@ def test_unfinished_matrix_has_the_rows_so_far(tmp_path: Path) -> None:
     assert rundir.read_matrix(tmp_path)[0].shape == (1, 3)
 
 
-@pytest.mark.parametrize("text", [None, "", "trained_to,0\n0,high\n", "trained_to,0,1\n0,0.5,0.5\n1,0.5\n"])
+@pytest.mark.parametrize("text", [None, "", "damaged", "trained_to,0\n0,high\n", "trained_to,0,1\n0,0.5,0.5\n1,0.5\n"])
 def test_matrix_that_cannot_be_read(text: str | None, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "accuracy_matrix.csv").write_text(text)

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TextIO, TypeVar
 
 import typer
 from rich.console import Console
@@ -27,15 +27,21 @@ INTERRUPTION = "interrupted: what was finished is on disk; run the same command 
 REPORT = "this is a fault in clearctl: please report it with what `--verbose` prints (`clearctl --verbose COMMAND ...`)"
 
 
+class Results(Console):
+    """Stdout. Where nobody reads it any more (`| head -1`) a command has nothing left to do."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise BrokenPipeError as any other write does, with which a command ends quietly."""
+        raise BrokenPipeError
+
+
 class Messages(Console):
     """Stderr. Where nobody reads it any more (Ctrl-C ends `tee` too) a command goes on, unheard."""
 
     def on_broken_pipe(self) -> None:
         """Let nothing more be written, not even by the interpreter as it ends."""
         self.quiet = True
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stderr.fileno())
-        os.close(nowhere)
+        _write_nowhere(sys.stderr)
 
 
 @dataclass
@@ -44,7 +50,7 @@ class Output:
 
     verbose: bool = False
     quiet: bool = False
-    stdout: Console = field(default_factory=lambda: Console(soft_wrap=True, highlight=False, markup=False, emoji=False))
+    stdout: Console = field(default_factory=lambda: Results(soft_wrap=True, highlight=False, markup=False, emoji=False))
     stderr: Console = field(default_factory=lambda: Messages(stderr=True, soft_wrap=True, highlight=False))
 
     def message(self, text: str, warning: bool = False) -> None:
@@ -111,6 +117,13 @@ def importing() -> Iterator[None]:
         atexit.register(gc.unfreeze)  # else nanobind finds its types alive at the end, and says so
 
 
+def _write_nowhere(stream: TextIO) -> None:
+    """What is left of a stream that nobody reads would else be tried, and told of, as the interpreter ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
@@ -132,6 +145,11 @@ def reporting_errors(command: Command) -> Command:
             output.stderr.print(Text(text))
             raise typer.Exit(code) from None
         except BrokenPipeError:
+            for stream in (sys.stdout, sys.stderr):
+                try:
+                    stream.flush()
+                except BrokenPipeError:
+                    _write_nowhere(stream)
             raise typer.Exit(0) from None
         except (typer.Exit, typer.Abort):
             raise

@@ -157,7 +157,7 @@ def _how_stacked(plan: "SweepPlan") -> str:
     if not stacks:
         return ""
     if not plan.stack:
-        return "; exact and resumable, so not stacked (see --stack)"
+        return "; to the bit and resumable: --stack is faster and neither"
     return f"; {sum(stacks)} of the runs are {len(stacks)} stack{'s' * (len(stacks) > 1)}, each one batched model"
 
 
@@ -175,8 +175,10 @@ def _dry_run(plan: "SweepPlan", json: bool) -> None:
         return
     output.stdout.print(plan_table(plan.runs))
     if plan.left:
-        alone = ", one run after another" if plan.cluster is not None else ""
-        output.stdout.print(f"\nestimate  {duration(seconds)}{alone}, and what strategies do between buckets")
+        how = ", one run after another" if plan.cluster is not None else ""
+        if any(len(unit) > 1 for unit in plan.units):
+            how = " at most, since stacks take less"
+        output.stdout.print(f"\nestimate  {duration(seconds)}{how}, and what strategies do between buckets")
 
 
 def _setting(plan: "SweepPlan") -> dict[str, Any]:

@@ -169,11 +169,15 @@ def _state_of_files(root: Path, name: str, buckets: list[str]) -> tuple[Any, ...
     files = [layout.extraction_file(root, name)]
     for bucket in buckets:
         files += [layout.features_file(root, name, bucket), layout.filelist_file(root, bucket)]
-    found = [file.stat() if file.exists() else None for file in files]
-    return tuple(
-        (str(file.resolve()), status and (status.st_ino, status.st_size, status.st_mtime_ns))
-        for file, status in zip(files, found, strict=True)
-    )
+    return tuple((os.path.abspath(file), _identity(file)) for file in files)
+
+
+def _identity(file: Path) -> tuple[int, int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:  # which whoever reads the file will tell
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def iid_split_folder(root: Path, test_ratio: float, shot: int | None, seed: int) -> Path:

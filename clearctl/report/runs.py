@@ -24,7 +24,7 @@ class Run:
 
     `values` are those of config.py, `matrix` is R [buckets trained on, N] with the columns `bucket_names`, `untrained`
     [N] the accuracy before any training, empty where it was not kept. `epochs` are the lines of metrics.jsonl of that
-    kind, `evaluation` is what eval.json holds.
+    kind, `evaluation` is what eval.json holds. It is `finished` where every bucket is done and no state is left.
     """
 
     folder: Path
@@ -112,6 +112,7 @@ def read_run(folder: Path) -> Run:
     for file, what, sound in (
         (rundir.config_file, "'scenario'", isinstance(scenario, dict)),
         (rundir.config_file, "'cl_strategy' with a 'type'", isinstance(strategy, dict) and "type" in strategy),
+        (rundir.matrix_file, "accuracies from 0 to 1", bool(((matrix >= 0) & (matrix <= 1)).all())),
         (rundir.metrics_file, "numbers of an epoch", all(set(epoch) >= _EPOCH for epoch in epochs)),
         (rundir.eval_file, "'untrained' of every bucket", not untrained or _are_numbers(untrained, len(bucket_names))),
     ):
@@ -126,7 +127,8 @@ def read_run(folder: Path) -> Run:
         untrained=untrained,
         epochs=epochs,
         evaluation=evaluation,
-        finished=rundir.is_finished(folder),
+        # Unlike rundir.is_finished it needs no weights: who keeps a table's runs may keep them without.
+        finished=len(matrix) == len(bucket_names) and not any(rundir.state_folder(folder).glob("*.state")),
     )
 
 

@@ -22,6 +22,7 @@ from avalanche.logging import CSVLogger as AvalancheCSVLogger
 from avalanche.logging import TensorboardLogger as AvalancheTensorboardLogger
 from avalanche.logging import TextLogger as AvalancheTextLogger
 from avalanche.logging import WandBLogger as AvalancheWandBLogger
+from matplotlib.figure import Figure
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -196,6 +197,7 @@ class WandBLogger(AvalancheWandBLogger):
     """Avalanche's W&B logger, made to work with today's wandb.
 
     - It names `wandb.viz.CustomChart`, which has moved to `wandb.plot`, and `wandb.util.generate_id`, which is gone.
+    - A metric's figure is logged as an image: as it is, wandb wants plotly for it.
     - Without a login it works offline instead of asking on the terminal; `offline_reason` then says why.
     - `run_id` is the W&B run's: `params["id"]`, else $WANDB_RUN_ID, else the one given, else a new one.
     - It can go on with a run: `goes_on` takes the given `run_id` before all others. W&B ignores what is logged for a
@@ -251,7 +253,11 @@ class WandBLogger(AvalancheWandBLogger):
         first = self.wandb.run.starting_step  # of this process: W&B has those before
         if x_plot >= first - 1:  # the last of them may have been logged in part
             x_plot = max(x_plot, first, self.step)
-            super().log_single_metric(name, value, x_plot)
+            shown = value.alternatives[0] if isinstance(value, AlternativeValues) else value
+            if isinstance(shown, Figure):  # which W&B would take for one of plotly's
+                self.wandb.log({name: self.wandb.Image(shown)}, step=x_plot)
+            else:
+                super().log_single_metric(name, value, x_plot)
         self.step = x_plot
 
     def after_training_exp(self, strategy: Any, metric_values: list[Any], **kwargs: Any) -> None:

@@ -68,10 +68,9 @@ class LocalEngine:
         """
         self.used = True
         try:
-            self.pipe.send(assignment)
+            with suppress(ConnectionError):  # where it has ended, it is said below how
+                self.pipe.send(assignment)
             self._listen(listener, wish)
-        except (EOFError, ConnectionError):
-            pass  # it ends once all runs have
         except KeyboardInterrupt:
             with suppress(OSError):
                 self.pipe.send("kill")
@@ -88,14 +87,18 @@ class LocalEngine:
             )
 
     def _listen(self, listener: SweepListener, wish: Wish) -> None:
-        """Pass on what the nursery tells until it ends, which is an EOFError."""
+        """Pass on what the nursery tells until it ends, which it does once all runs have."""
         passed_on = False
         while True:
-            if wish.signum is not None and not passed_on:
-                self.pipe.send("stop")
-                passed_on = True
-            if self.pipe.poll(_POLL_S):
-                listener(self.pipe.recv())
+            try:
+                if wish.signum is not None and not passed_on:
+                    self.pipe.send("stop")
+                    passed_on = True
+                event = self.pipe.recv() if self.pipe.poll(_POLL_S) else None
+            except (EOFError, ConnectionError):
+                return
+            if event is not None:
+                listener(event)
 
     def close(self) -> None:
         """End it; one that was given nothing to do has nothing to save."""

@@ -52,7 +52,7 @@ def make_plan(
     `scenario.seed`. Without `seeds` each config keeps its own. Run folders lie in the config's own `work_dir`, or in a
     folder of `work_dir` for each config and combination. A run that is there already is recognised by its config,
     whichever command made it. Raises ConfigError with the faults of all configs, and UsageError for runs that are
-    planned twice.
+    planned twice, or none at all.
     """
     if seeds is not None and "seed" in (grid or {}):
         raise UsageError("seeds are given twice: with --seeds, and as values of seed")
@@ -84,6 +84,8 @@ def make_plan(
         for label, source, config in opened
         for seed in (seeds if seeds is not None else [None])
     ]
+    if not runs:
+        raise UsageError("the sweep has no runs: expected a config and, where seeds are given, a seed at least")
     _require_different(runs)
     there: dict[Path, list[tuple[Path, dict[str, Any]]]] = {}
     return [_found(run, there) for run in runs]

@@ -27,7 +27,7 @@ def units(runs: Sequence[tuple[int, PlannedRun]], *, stack: bool, jobs: int) -> 
 
 def begins_anew(planned: PlannedRun) -> bool:
     """Whether the run has nothing to go on from: it is new, or of a stack that was stopped."""
-    return planned.run is None or not any(rundir.state_folder(planned.run).glob("*.state"))
+    return planned.run is None or not rundir.has_state(planned.run)
 
 
 def _parted(unit: Sequence[tuple[int, PlannedRun]], parts: int) -> list[Sequence[tuple[int, PlannedRun]]]:

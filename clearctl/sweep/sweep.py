@@ -53,15 +53,17 @@ class SweepPlan:
     def estimate_s(self) -> float:
         """The time that what is left would take, from a batch of one run of each label measured here.
 
-        What strategies do between buckets is not in it, nor the start; nor is how many runs a cluster has room for.
-        Raises what `train` raises.
+        What strategies do between buckets is not in it, nor the start; nor is how many runs a cluster has room for, or
+        what stacks save. It is measured on the CPU where this machine lacks the GPU of a cluster's. Raises what `train`
+        raises.
         """
+        device = self.device if self.cluster is None or torch.cuda.is_available() else "cpu"
         alone: dict[str, float] = {}
         total = 0.0
         for _, run in self.left:
             if run.label not in alone:
                 with _threads(self.threads):
-                    alone[run.label] = try_out(run.config, device=self.device).seconds
+                    alone[run.label] = try_out(run.config, device=device).seconds
             total += alone[run.label] * _share_left(run)
         return total / min(self.jobs, max(1, len(self.left)))
 

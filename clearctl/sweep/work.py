@@ -4,12 +4,18 @@ import shutil
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
+from clearctl import rundir
+from clearctl.data.stream import Stream
+from clearctl.engine.build import build_stream
 from clearctl.engine.loop import TrainResult, sole_worker, start
+from clearctl.engine.machine import resolve_device
 from clearctl.engine.resume import resume
-from clearctl.engine.stack.train import train_stack
+from clearctl.engine.stack.train import largest_stack, train_stack
 from clearctl.errors import ClearctlError, Stopped
 from clearctl.progress import Listener
 from clearctl.sweep.outcome import Outcome
@@ -35,14 +41,34 @@ def carry_out(planned: PlannedRun, *, device: str, threads: int, listener: Liste
 def carry_out_stack(
     runs: Sequence[PlannedRun], *, device: str, threads: int, listeners: Sequence[Listener]
 ) -> list[Outcome]:
-    """Train the runs as one batched model; whatever that raises is the outcome of each."""
-    started = time.perf_counter()
+    """Train the runs as one batched model, as many at a time as fit into memory; what that raises is their outcome.
+
+    A run that cannot begin, or that another process has brought further meanwhile, is carried out alone.
+    """
     torch.set_num_threads(threads)
+    outcomes: dict[int, Outcome] = {}
     try:
-        for planned in runs:
-            if planned.run is not None:  # what a stack left that was stopped: there is nothing in it to go on from
-                with sole_worker(planned.run):
-                    shutil.rmtree(planned.run)
+        together = _ready(runs)
+        most = largest_stack(runs[0].config, resolve_device(device))
+    except Exception as error:
+        return [failed(error, 0.0)] * len(runs)
+    except KeyboardInterrupt as error:
+        return [_stopped(error, 0.0)] * len(runs)
+    alone = [[index] for index in range(len(runs)) if index not in together]
+    for part in [*alone, *(together[first : first + most] for first in range(0, len(together), most))]:
+        if any(outcome.status == "stopped" for outcome in outcomes.values()):
+            ended = [Outcome("stopped", error="stopped before it began")] * len(part)
+        elif part in alone:
+            ended = [carry_out(runs[part[0]], device=device, threads=threads, listener=listeners[part[0]])]
+        else:
+            ended = _train([runs[index] for index in part], device, [listeners[index] for index in part])
+        outcomes.update(zip(part, ended, strict=True))
+    return [outcomes[index] for index in range(len(runs))]
+
+
+def _train(runs: Sequence[PlannedRun], device: str, listeners: Sequence[Listener]) -> list[Outcome]:
+    started = time.perf_counter()
+    try:
         results = train_stack(
             [planned.config for planned in runs],
             device=device,
@@ -54,6 +80,32 @@ def carry_out_stack(
         return [failed(error, time.perf_counter() - started)] * len(runs)
     except KeyboardInterrupt as error:
         return [_stopped(error, time.perf_counter() - started)] * len(runs)
+
+
+def _ready(runs: Sequence[PlannedRun]) -> list[int]:
+    """The numbers of the runs whose data can be read and that have nothing to go on from; what these left is removed.
+
+    Since the plan was made another sweep may have finished one.
+    """
+    streams: dict[str, Stream] = {}  # held, so that features are read once
+    ready = []
+    for index, planned in enumerate(runs):
+        scenario = repr(planned.config.values["scenario"])
+        with suppress(Exception):  # which the run alone will raise, and tell
+            streams[scenario] = streams.get(scenario) or build_stream(planned.config)
+            if planned.run is not None and not _clear(planned.run):
+                continue
+            ready.append(index)
+    return ready
+
+
+def _clear(run: Path) -> bool:
+    """Remove what a stack left that was stopped; False, and nothing is, where there is more than that."""
+    with sole_worker(run):
+        if rundir.is_finished(run) or rundir.has_state(run):
+            return False
+        shutil.rmtree(run)
+    return True
 
 
 def finished(result: TrainResult) -> Outcome:

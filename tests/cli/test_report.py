@@ -190,6 +190,18 @@ def test_a_folder_that_is_no_run_is_skipped(few: Path) -> None:
     assert len(result.stdout.splitlines()) == 5
 
 
+@pytest.mark.parametrize("format", ["terminal", "json"])
+def test_where_nobody_reads_it_ends_quietly(few: Path, format: str) -> None:
+    """As with `| head -1`, but surely before the first write."""
+    command = [sys.executable, "-m", "clearctl", "report", str(few), "--format", format]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
 def test_plots(few: Path) -> None:
     result = clearctl("report", few / "1", "--plots", "plots", "--format", "csv")
     assert result.exit_code == 0, result.stderr

@@ -82,7 +82,7 @@ def test_a_dry_run_shows_all_and_leaves_nothing(features_config: Path, prepared:
     assert result.exit_code == 0, result.stderr
     assert result.stderr.splitlines() == [
         "4 runs: 4 new",
-        "2 at a time on cpu, 1 thread each",
+        "2 at a time on cpu, 1 thread each; to the bit and resumable: --stack is faster and neither",
         f"run folders in 2 folders of {tmp_path / 'runs'}",
     ]
     rows = [line.split() for line in result.stdout.splitlines()]
@@ -130,7 +130,7 @@ def test_off_a_terminal_it_says_what_begins_and_ends(features_config: Path, prep
     lines = result.stderr.splitlines()
     assert lines[:3] == [
         "4 runs: 4 new",
-        "2 at a time on cpu, 1 thread each",
+        "2 at a time on cpu, 1 thread each; to the bit and resumable: --stack is faster and neither",
         f"run folders in 2 folders of {work_dir}",
     ]
     for run in answer["runs"]:

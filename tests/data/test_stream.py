@@ -346,6 +346,13 @@ def test_features_that_are_in_memory_are_not_read_again(root: Path) -> None:
     assert torch.equal(held.buckets[1].train.x[held.buckets[1].train.rows], features)  # what was held stays
 
 
+def test_a_features_file_that_cannot_be_looked_at(root: Path) -> None:
+    file = layout.features_file(root, "tiny", "1")
+    file.unlink()
+    file.symlink_to(file.name)  # a loop
+    assert f"{file} is missing" in fault(root, feature_type="tiny")
+
+
 def test_features_that_nobody_holds_leave_the_memory(root: Path) -> None:
     x = weakref.ref(read_stream(root, feature_type="tiny").buckets[0].train.x)
     gc.collect()

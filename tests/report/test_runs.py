@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,6 +87,15 @@ def test_a_run_still_going_has_what_it_has_done(tmp_path: Path) -> None:
     assert run.numbers == {"training_s": 4 * SECONDS}
 
 
+def test_a_run_without_its_weights_is_finished_and_one_with_a_state_is_not(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    shutil.rmtree(folder / "checkpoints")
+    assert read_run(folder).finished
+    (folder / "state").mkdir()
+    (folder / "state/bucket_0003.state").write_bytes(b"of the last bucket")
+    assert not read_run(folder).finished
+
+
 @pytest.mark.parametrize(
     ("config", "values", "name"),
     [
@@ -133,6 +143,8 @@ def test_what_cannot_be_reported_is_named_and_left_out(tmp_path: Path, told: lis
         ("accuracy_matrix.csv", "trained_to,0,1,2\n0,0.5,0.5\n", "expected 3 accuracies"),
         ("accuracy_matrix.csv", "trained_to,0\n0,0.5\n1,0.5\n", "no more rows"),
         ("accuracy_matrix.csv", "trained_to,0\n0,high\n", "high"),
+        ("accuracy_matrix.csv", "trained_to,0\n0,nan\n", "accuracies from 0 to 1"),
+        ("accuracy_matrix.csv", "trained_to,0\n0,50.0\n", "accuracies from 0 to 1"),
         ("metrics.jsonl", "1\n", "no JSON object with an 'event'"),
         ("metrics.jsonl", '{"event": "epoch"}\n', "numbers of an epoch"),
         ("environment.json", "{}", "lacks 'device'"),

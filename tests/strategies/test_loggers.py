@@ -16,6 +16,7 @@ import pytest
 import torch
 from avalanche.evaluation.metrics import accuracy_metrics, forgetting_metrics, loss_metrics, topk_acc_metrics
 from avalanche.training.supervised import Naive
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_gather import stream
 from torch import nn
@@ -111,6 +112,27 @@ def test_wandb_needs_no_login_and_can_log_what_avalanche_gives(tmp_path: Path) -
     finally:
         logger.close()
     assert len(list(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))) == 1
+
+
+@pytest.mark.usefixtures("no_login")
+def test_wandb_gets_the_figures_of_metrics_as_images(
+    prepared: Path, features_config: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    drawing = [{"type": "confusion_matrix_metrics", "stream": True}, {"type": "labels_repartition_metrics"}]
+    run = train(
+        features_config,
+        device="cpu",
+        work_dir=tmp_path / "runs",
+        dataset_root=prepared,
+        overrides=["loggers=[{'type': 'WandBLogger'}]", f"metrics={drawing}", "cl_strategy.train_epochs=1"],
+    ).run
+    logs_of(run)  # when all of them are written
+    for name in ("ConfusionMatrix_Stream", "Repartition"):
+        images = list(run.glob(f"wandb/offline-run-*/files/media/images/{name}*/**/*.png"))
+        assert len(images) >= 3
+        with Image.open(images[0]) as image:
+            assert min(image.size) > 200
+    assert capfd.readouterr().out == ""
 
 
 @pytest.mark.usefixtures("no_login")

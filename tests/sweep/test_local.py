@@ -174,6 +174,24 @@ def test_one_crashes_and_one_is_killed_and_the_rest_goes_on(
         require_same(folder(result.outcomes[index]), straight(second, index, tmp_path / "straight").run)
 
 
+@pytest.mark.slow
+def test_a_listener_whose_reader_is_gone(features_config: Path, prepared: Path, tmp_path: Path) -> None:
+    """As with `clearctl sweep ... 2>&1 | head`: what it raises goes on, and no run is left behind."""
+    work_dir = tmp_path / "swept"
+    grid = {EPOCHS: ["300"]}
+    plan = plan_sweep([features_config], grid=grid, dataset_root=prepared, work_dir=work_dir, jobs=1, device="cpu")
+
+    def act(event: SweepEvent) -> None:
+        if isinstance(event, RunTold) and isinstance(event.event, EpochDone):
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        run_sweep(plan, listener=act)
+    [run] = (work_dir / "features").iterdir()
+    assert not rundir.lock_file(run).exists()
+    assert not rundir.is_finished(run)
+
+
 def private_bytes(pid: int) -> int:
     """What a process has in memory that no other shares."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()

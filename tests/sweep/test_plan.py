@@ -132,6 +132,12 @@ def test_a_run_that_is_in_the_sweep_twice(times: int, arguments: dict, features_
         make_plan([features_config] * times, **arguments)
 
 
+@pytest.mark.parametrize("seeds", [None, []])
+def test_a_sweep_of_nothing(seeds: list[int] | None, features_config: Path) -> None:
+    with pytest.raises(UsageError, match="the sweep has no runs"):
+        make_plan([] if seeds is None else [features_config], seeds=seeds)
+
+
 def test_seeds_that_are_given_twice(features_config: Path) -> None:
     with pytest.raises(UsageError, match="given twice: with --seeds, and as values of seed"):
         make_plan([features_config], seeds=[0], grid={"seed": ["1"]})

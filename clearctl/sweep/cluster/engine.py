@@ -6,16 +6,17 @@ import socket
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from clearctl.engine.stopping import Wish
-from clearctl.errors import CapabilityError
-from clearctl.progress import Event
+from clearctl.errors import CapabilityError, RunError, UsageError
+from clearctl.progress import Event, Message
 from clearctl.sweep.cluster.folders import gather, pack
 from clearctl.sweep.cluster.remote import Delivery, Parcel, deliver
+from clearctl.sweep.local import usable_cores
 from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold, SweepListener
 from clearctl.sweep.plan import PlannedRun
 
@@ -34,6 +35,14 @@ class Cluster:
     cpus_per_run: float = 1.0
     gpus_per_run: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Raise UsageError for amounts that Ray does not know."""
+        for amount, what in ((self.cpus_per_run, "CPUs"), (self.gpus_per_run, "GPUs")):
+            if amount < 0 or amount != round(amount, 4) or (amount > 1 and not float(amount).is_integer()):
+                raise UsageError(
+                    f"{amount} {what} per run: Ray gives a whole number, or a part of one with at most four decimals"
+                )
+
     @property
     def device(self) -> str:
         """What runs train on there."""
@@ -50,12 +59,17 @@ def run_on_ray(
 ) -> None:
     """Carry out `runs` (each with its number in the plan) on a Ray cluster, as many at a time as it has room for.
 
-    The dataset has to be at the same path on every machine, and clearctl installed. Run folders end up
-    where the plan has them, whether the machines share that folder or not. Raises CapabilityError without Ray, and for
-    an address where none is.
+    The dataset has to be at the same path on every machine, and clearctl installed. Run folders end up where the plan
+    has them, whether the machines share that folder or not. Raises CapabilityError without Ray, for an address where
+    none is, and where the cluster is lost; RunError for a work_dir that cannot be written.
     """
     ray = import_ray()
-    with _connected(ray, cluster.address), _tokens(runs) as tokens:
+    address = cluster.address or os.environ.get("RAY_ADDRESS") or None
+    with _connected(ray, address), _tokens(runs) as tokens:
+        for text in _lacks(ray, cluster):
+            if address is None:  # no other machine will ever come
+                raise CapabilityError(f"{text}\nuse a smaller --cpus-per-run or --gpus-per-run, or name a cluster")
+            listener(Message(f"{text}: runs wait for one", warning=True))
         ears = ray.util.queue.Queue(actor_options={"num_cpus": 0})
         work = ray.remote(num_cpus=cluster.cpus_per_run, num_gpus=cluster.gpus_per_run, max_retries=0)(_work)
         waiting: dict[Any, tuple[int, PlannedRun]] = {}
@@ -69,6 +83,11 @@ def run_on_ray(
             for reference in waiting:
                 ray.cancel(reference, force=True)
             raise
+        except ray.exceptions.RayError as error:  # of what passes on the events; a run's own is its outcome
+            raise CapabilityError(
+                f"the Ray cluster was lost: {_last_line(error)}\n"
+                "run the same command again: finished runs are kept, the others go on"
+            ) from None
 
 
 def import_ray() -> Any:
@@ -105,7 +124,7 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         where = f"the Ray at {address}" if address else "a Ray"
         try:
             _require_reachable(address)
-            own = {} if address or os.environ.get("RAY_ADDRESS") else {"num_cpus": _cores(), "include_dashboard": False}
+            own = {} if address else {"num_cpus": usable_cores(), "include_dashboard": False}
             with _signals_kept():
                 ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
         except Exception as error:
@@ -121,13 +140,24 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
             ray.shutdown()
 
 
+def _lacks(ray: Any, cluster: Cluster) -> Iterator[str]:
+    """What a run asks for that no machine has as yet: Ray would wait for one without a word."""
+    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for name, wanted in (("CPU", cluster.cpus_per_run), ("GPU", cluster.gpus_per_run)):
+        most = max((resources.get(name, 0) for resources in there), default=0)
+        if wanted > most:
+            yield f"a run takes {wanted:g} {name}s and no machine of the Ray has more than {most:g}"
+
+
 @contextmanager
 def _signals_kept() -> Iterator[None]:
     """Undo that Ray takes SIGTERM for itself."""
     before = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _require_reachable(address: str | None) -> None:
@@ -137,10 +167,6 @@ def _require_reachable(address: str | None) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextmanager
 def _tokens(runs: Sequence[tuple[int, PlannedRun]]) -> Iterator[dict[Path, Path]]:
     """{work_dir: a file in it} by which a process of the cluster sees whether it sees the same folder."""
@@ -148,12 +174,22 @@ def _tokens(runs: Sequence[tuple[int, PlannedRun]]) -> Iterator[dict[Path, Path]
     tokens = {planned.work_dir: planned.work_dir / name for _, planned in runs}
     try:
         for folder, token in tokens.items():
-            folder.mkdir(parents=True, exist_ok=True)
-            token.touch()
+            _make(folder, token)
         yield tokens
     finally:
         for token in tokens.values():
-            token.unlink(missing_ok=True)
+            with suppress(OSError):
+                token.unlink()
+
+
+def _make(folder: Path, token: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        token.touch()
+    except OSError as error:
+        raise RunError(
+            f"{folder} cannot be written: {error.strerror or error}\nchoose another with --work-dir"
+        ) from None
 
 
 def _follow(
@@ -161,6 +197,7 @@ def _follow(
 ) -> None:
     """Pass on what is told until all have ended; where the end is wished, those under way save their state first."""
     passed_on = False
+    begun: set[int] = set()
     while waiting:
         if wish.signum is not None and not passed_on:
             passed_on = True
@@ -168,10 +205,14 @@ def _follow(
                 ray.cancel(reference, recursive=False)
         ended, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=_POLL_S)
         for event in ears.get_nowait_batch(ears.qsize()):  # not until it is empty: it may fill as fast
+            if isinstance(event, RunStarted):
+                begun.add(event.index)
             listener(event)
         for reference in ended:
             index, planned = waiting.pop(reference)
-            listener(RunEnded(index, _outcome(ray, reference, planned)))
+            outcome = _outcome(ray, reference, planned)
+            if outcome.status != "stopped" or index in begun:  # one that was cancelled before it began has not ended
+                listener(RunEnded(index, outcome))
 
 
 def _outcome(ray: Any, reference: Any, planned: PlannedRun) -> Outcome:

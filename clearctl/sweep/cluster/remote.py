@@ -9,7 +9,6 @@ from pathlib import Path
 
 from clearctl.data.stream import Stream
 from clearctl.engine.build import build_stream
-from clearctl.errors import ClearctlError
 from clearctl.progress import Counted, EpochDone, Event, TrainStep
 from clearctl.sweep.cluster.folders import pack, unpack
 from clearctl.sweep.outcome import Outcome
@@ -70,10 +69,12 @@ def _moved(parcel: Parcel, folder: Path) -> PlannedRun:
 
 
 def _hold_features(planned: PlannedRun) -> None:
-    _held.clear()
+    """Read the features of a run, and only then let go of those of the run before: they may be the same."""
+    held = []
     if planned.config.values["scenario"].get("feature_type"):
-        with suppress(ClearctlError):  # which the run itself will raise
-            _held.append(build_stream(planned.config))
+        with suppress(Exception):  # which the run itself will raise and tell
+            held.append(build_stream(planned.config))
+    _held[:] = held
 
 
 def _seldom(tell: Callable[[Event], None]) -> Callable[[Event], None]:

@@ -14,8 +14,8 @@ from runs import require_same
 
 from clearctl import rundir
 from clearctl.engine.stopping import Wish
-from clearctl.errors import CapabilityError, Stopped
-from clearctl.progress import BucketDone
+from clearctl.errors import CapabilityError, RunError, Stopped, UsageError
+from clearctl.progress import BucketDone, Message
 from clearctl.sweep.cluster.engine import Cluster, run_on_ray
 from clearctl.sweep.outcome import RunEnded, RunStarted, RunTold, SweepEvent
 from clearctl.sweep.sweep import SweepPlan, plan_sweep, run_sweep
@@ -168,9 +168,51 @@ def test_a_wish_to_stop_saves_what_is_under_way_and_begins_nothing(
     require_equal(plan(features_config, prepared, tmp_path, LONG, cluster=cluster), local["long"])
 
 
-def test_where_no_ray_is(prepared: Path, features_config: Path, tmp_path: Path) -> None:
+def test_more_than_any_machine_has_is_told_and_can_be_stopped(
+    ray_address: str, prepared: Path, features_config: Path, tmp_path: Path
+) -> None:
+    told: list[str] = []
+
+    def stop(event: SweepEvent) -> None:
+        if isinstance(event, Message) and event.warning:
+            told.append(event.text)
+            signal.raise_signal(signal.SIGINT)
+        assert not isinstance(event, RunEnded)  # none began
+
+    planned = plan(features_config, prepared, tmp_path, QUICK, cluster=Cluster(ray_address, cpus_per_run=64))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
+    try:
+        with pytest.raises(Stopped):
+            run_sweep(planned, listener=stop)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert told == ["a run takes 64 CPUs and no machine of the Ray has more than 2: runs wait for one"]
+
+
+@pytest.mark.parametrize("amounts", [(1.5, 0), (1, 2.5), (0.00001, 0), (-1, 0), (float("inf"), 0), (1, float("nan"))])
+def test_amounts_that_ray_does_not_know(amounts: tuple[float, float]) -> None:
+    with pytest.raises(UsageError, match="Ray gives a whole number, or a part of one"):
+        Cluster(None, *amounts)
+
+
+def test_a_folder_that_cannot_be_written(
+    ray_address: str, prepared: Path, features_config: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(RunError, match=f"{file}/.* cannot be written: Not a directory"):
+        run_sweep(plan(features_config, prepared, file, QUICK, cluster=Cluster(ray_address)))
+
+
+@pytest.mark.parametrize("how", ["option", "environment"])
+def test_where_no_ray_is(
+    how: str, prepared: Path, features_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     address = f"127.0.0.1:{free_port()}"
-    unreachable = plan(features_config, prepared, tmp_path, QUICK, cluster=Cluster(address))
+    if how == "environment":
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    cluster = Cluster(address if how == "option" else None)
+    unreachable = plan(features_config, prepared, tmp_path, QUICK, cluster=cluster)
     started = time.monotonic()
     with pytest.raises(CapabilityError, match=f"the Ray at {address} cannot be reached: .*refused") as caught:
         run_sweep(unreachable)

@@ -9,6 +9,7 @@ from runs import require_same
 from clearctl import rundir, train
 from clearctl.engine.loop import TrainResult
 from clearctl.progress import BucketDone, Event
+from clearctl.sweep.cluster import remote
 from clearctl.sweep.cluster.folders import gather, pack, unpack
 from clearctl.sweep.cluster.remote import Parcel, deliver
 from clearctl.sweep.plan import PlannedRun, make_plan
@@ -85,3 +86,14 @@ def test_a_folder_is_packed_and_unpacked_as_it_is(alone: TrainResult, tmp_path: 
     require_same(tmp_path / "copy", alone.run)
     with pytest.raises(FileExistsError):
         unpack(pack(alone.run), tmp_path / "copy")
+
+
+def test_the_next_run_on_the_same_features_does_not_read_them_again(
+    features_config: Path, prepared: Path, tmp_path: Path
+) -> None:
+    matrices = []
+    for name in ("one", "other"):
+        planned = planned_in(tmp_path / name, features_config, prepared)
+        deliver(Parcel(planned, tmp_path, None, "cpu", 1), lambda event: None)
+        matrices.append(id(remote._held[0].buckets[0].train.x))
+    assert matrices[0] == matrices[1]
