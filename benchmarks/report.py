@@ -50,7 +50,9 @@ def _make_runs(folder: Path, runs: Path) -> None:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(content)
         run = runs / f"copy-{number}"
-        values = (run / "config.py").read_text().replace("'lr': 0.01", f"'lr': {0.01 * (group + 1)}")
+        values = (run / "config.py").read_text()
+        assert "'lr': 0.01" in values
+        values = values.replace("'lr': 0.01", f"'lr': {0.01 * (group + 1)}")
         (run / "config.py").write_text(values.replace("\nseed = 0", f"\nseed = {seed}"))
         environment = json.loads((run / "environment.json").read_text())
         (run / "environment.json").write_text(json.dumps({**environment, "seed": seed}))

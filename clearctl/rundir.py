@@ -170,11 +170,15 @@ def has_state(run: Path) -> bool:
 
 
 def is_finished(run: Path) -> bool:
-    """Whether the run has learned and tested every bucket, and keeps no state to go on from."""
+    """Whether the run has learned and tested every bucket, and keeps no state to go on from.
+
+    Its last weights, which are written last, are there too, unless somebody has removed all weights since.
+    """
     if not matrix_file(run).is_file() or has_state(run):
         return False
     matrix, names = read_matrix(run)
-    return len(matrix) == len(names) and checkpoint_file(run, len(names)).is_file()  # which is written last
+    last = checkpoint_file(run, len(names))
+    return len(matrix) == len(names) and (last.is_file() or not last.parent.exists())
 
 
 def read_config(run: Path) -> dict[str, Any]:

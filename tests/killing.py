@@ -191,6 +191,7 @@ def _do(work: Work, messages: Connection) -> None:
         if isinstance(event, Message):
             send("said", (event.text, event.warning))
 
+    os.environ.pop("WANDB_SERVICE", None)  # another test's, which would outlive a kill and keep the run's id in use
     os.environ.update(work.environ)
     torch.set_num_threads(work.threads)
     if work.own_group:
