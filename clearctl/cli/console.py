@@ -3,9 +3,7 @@
 import atexit
 import functools
 import gc
-import json
 import logging
-import math
 import os
 import signal
 import sys
@@ -21,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from clearctl.errors import ClearctlError, Stopped
+from clearctl.jsontext import json_text
 
 INTERRUPTED = 130
 INTERRUPTION = "interrupted: what was finished is on disk; run the same command again"
@@ -62,7 +61,7 @@ class Output:
 
     def json(self, value: Any) -> None:
         """One JSON object on stdout; JSON has no NaN, so a number that is none is null."""
-        sys.stdout.write(json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+        sys.stdout.write(json_text(value))
         sys.stdout.flush()
 
     def written(self, written: int, unchanged: int, dry_run: bool) -> None:
@@ -82,14 +81,6 @@ class Output:
             text = f"{type(error).__name__}: {text}"
         self.stderr.print(Text.assemble(("error: ", "bold red"), text + (f"\n{note}" if note else "")))
         raise typer.Exit(exit_code)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(child) for name, child in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(child) for child in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 output = Output()

@@ -2,11 +2,11 @@
 
 import csv
 import io
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
+from clearctl.jsontext import json_text
 from clearctl.report.groups import Group, best
 from clearctl.report.runs import Run
 from clearctl.report.tables import NUMBERS, notes, setting_keys
@@ -19,7 +19,7 @@ def render_json(groups: Sequence[Group]) -> str:
         "best": {number: [groups[index].label for index in sorted(best(groups, number))] for number in NUMBERS},
         "notes": notes(groups),
     }
-    return json.dumps(_finite(value), indent=2, allow_nan=False) + "\n"
+    return json_text(value)
 
 
 def render_csv(groups: Sequence[Group]) -> str:
@@ -61,12 +61,3 @@ def _run(run: Run, counted: bool) -> dict[str, Any]:
         "accuracy_matrix": run.matrix.tolist(),
         "untrained": run.untrained,
     }
-
-
-def _finite(value: Any) -> Any:
-    """`value` as JSON can hold it, which has no NaN and no infinity."""
-    if isinstance(value, dict):
-        return {name: _finite(child) for name, child in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(child) for child in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -3,6 +3,7 @@
 torch's own optimizers take one learning rate for a tensor, so that runs which differ in it would be stepped one by one.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ Options = dict[str, Any]  # of an optimizer's parameter group: lr, momentum, ...
 State = dict[str, torch.Tensor]  # what an optimizer keeps of one weight
 
 
-class Stepper:
+class Stepper(ABC):
     """Steps `weights`, each `[R, ...]`, of R runs; `states[r][k]` is what run r keeps of its k-th weight."""
 
     def __init__(self, weights: Sequence[torch.Tensor], states: Sequence[Sequence[State]]) -> None:
@@ -27,19 +28,19 @@ class Stepper:
             self._given = given
             self._use(given)
 
+    @abstractmethod
     def step(self, gradients: Sequence[torch.Tensor]) -> None:
         """One step of every run."""
-        raise NotImplementedError
 
+    @abstractmethod
     def states(self) -> list[list[State]]:
         """What each run's optimizer would keep by now, on the CPU."""
-        raise NotImplementedError
 
-    def _load(self, states: Sequence[Sequence[State]]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _load(self, states: Sequence[Sequence[State]]) -> None: ...
 
-    def _use(self, options: list[Options]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _use(self, options: list[Options]) -> None: ...
 
     def _stacked(self, states: Sequence[Sequence[State]], name: str) -> list[torch.Tensor]:
         """`name` of each weight, `[R, ...]`; zeros for a run that has none yet."""
