@@ -101,10 +101,7 @@ class Classifier(nn.Module):
             scores = self.head.simple_test(self.features(x), softmax=False, post_process=False)
         if isinstance(scores, torch.Tensor):
             return self._widened(scores)
-        outputs = tuple(self._widened(output) for output in scores)
-        total = torch.stack(outputs).sum(0)
-        setattr(total, _OUTPUTS, outputs)
-        return total
+        return sum_of_outputs(tuple(self._widened(output) for output in scores))
 
     def _precision(self, x: torch.Tensor) -> AbstractContextManager[Any]:
         """Autocast, if asked for. A pass in float16 whose loss is not scaled would lose its gradients: float32."""
@@ -125,6 +122,13 @@ class Classifier(nn.Module):
 
     def _widened(self, scores: torch.Tensor) -> torch.Tensor:
         return scores if self.autocast is None else scores.float()
+
+
+def sum_of_outputs(outputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Scores `[B, num_classes]` that are the sum of a head's outputs, and of which `head_outputs` knows them."""
+    total = torch.stack(outputs).sum(0)
+    setattr(total, _OUTPUTS, outputs)
+    return total
 
 
 def head_outputs(scores: torch.Tensor) -> tuple[torch.Tensor, ...]:

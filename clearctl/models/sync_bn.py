@@ -1,0 +1,83 @@
+"""Batch norms over the rows of all processes, so that what they learn does not depend on how many there are."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+_synchronises = False  # no ContextVar, which torch.compile does not read
+
+
+@contextmanager
+def synchronising() -> Iterator[None]:
+    """Within, each process passes its own rows of a batch; else all pass the same ones, and have nothing to add."""
+    global _synchronises
+    _synchronises = True
+    try:
+        yield
+    finally:
+        _synchronises = False
+
+
+class SyncBatchNorm(nn.SyncBatchNorm):
+    """torch's, which works on GPUs alone; and the same on a CPU."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """`input [n, C, ...]`, the rows of this process, normalised by those of all processes while synchronising."""
+        if not _synchronises or not (self.training or self.running_mean is None):
+            return _BatchNorm.forward(self, input)
+        if input.is_cuda and self.training:
+            return super().forward(input)
+        self._check_input_dim(input)
+        wide = torch.promote_types(input.dtype, torch.float32)  # as torch computes under autocast
+        x = input.transpose(0, 1).flatten(1).to(wide)  # [C, M]
+        sums: torch.Tensor = _Sum.apply(torch.stack([torch.full_like(x[:, 0], x.shape[1]), x.sum(1)]))
+        count, mean = sums[0], sums[1] / sums[0]
+        deviations = x - mean[:, None]
+        squares: torch.Tensor = _Sum.apply(deviations.pow(2).sum(1))
+        variance = squares / count
+        if self.training:
+            self._follow(mean.detach(), (squares / (count - 1)).detach())
+        y = deviations * (variance + self.eps).rsqrt()[:, None]
+        y = y.reshape(input.shape[1], input.shape[0], *input.shape[2:]).transpose(0, 1)
+        if self.affine:
+            shape = (1, -1, *[1] * (input.ndim - 2))
+            y = y * self.weight.view(shape) + self.bias.view(shape)
+        return y.to(input.dtype)
+
+    def _follow(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        """Bring the running mean and variance up to date, as torch does."""
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance, share)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over the processes; so is its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, own: torch.Tensor) -> torch.Tensor:
+        total = own.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        total = gradients[0].clone()
+        distributed.all_reduce(total)
+        return total
+
+
+def synchronised(network: nn.Module) -> nn.Module:
+    """`network` with its batch norms over the rows of all processes; names and values of the weights stay."""
+    made: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    for module in made.modules():
+        if type(module) is nn.SyncBatchNorm:
+            module.__class__ = SyncBatchNorm
+    return made
