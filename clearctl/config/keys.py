@@ -137,6 +137,12 @@ DATA: Keys = {
         "where decoded images are kept; `auto` takes the disk, else memory, else none, by the room there is",
     ),
     "cache_dir": Key("str", None, "the folder for them, instead of the dataset's `training_folder/image_cache`"),
+    "batch_per_rank": Key(
+        "bool",
+        False,
+        "with several processes: `train_mb_size`, `eval_mb_size` and `batch_size_mem` are of each of them, not of the"
+        " whole batch",
+    ),
 }
 
 TOP: Keys = {
@@ -156,5 +162,8 @@ TOP: Keys = {
     "compile": Key("bool", False, "torch.compile of backbone and neck", own=True),
     "channels_last": Key("bool", False, "images and filters in the order that convolutions read best", own=True),
     "tf32": Key("bool", False, "matrix products and convolutions with 10-bit mantissas, on CUDA alone", own=True),
+    "sync_bn": Key(
+        "bool", False, "with several processes: batch norms over the samples of all, not of each by itself", own=True
+    ),
     "deterministic": Key("bool", False, "torch's deterministic algorithms alone", own=True),
 }

@@ -16,8 +16,10 @@ def check_speed(found: Findings, values: Mapping[str, Any], refused_with: Refuse
     if data is not None and found.is_a("data", data, dict):
         _data(found, data)
     found.one_of("precision", values.get("precision", "fp32"), PRECISIONS)
-    for name in ("compile", "channels_last", "tf32", "deterministic"):
+    for name in ("compile", "channels_last", "tf32", "deterministic", "sync_bn"):
         found.is_a(name, values.get(name, False), bool)
+    if values.get("sync_bn") is True and values.get("compile") is True:
+        found.add("sync_bn", "compiled code does not wait for other processes: leave out one of it and compile")
     model, strategy = values.get("model"), values.get("cl_strategy")
     if isinstance(model, dict):
         _of_model(found, values, model)
@@ -37,6 +39,7 @@ def _data(found: Findings, section: Mapping[str, Any]) -> None:
         found.add("data.cache", "loader='workers' reads every image anew: leave one of the two out")
     if section.get("cache_dir") is not None:
         found.is_a("data.cache_dir", section["cache_dir"], str)
+    found.is_a("data.batch_per_rank", section.get("batch_per_rank", False), bool)
 
 
 def _of_model(found: Findings, values: Mapping[str, Any], model: Mapping[str, Any]) -> None:

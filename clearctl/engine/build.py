@@ -13,6 +13,7 @@ from clearctl.config.check import require
 from clearctl.config.load import Config, load
 from clearctl.config.registry import parameters
 from clearctl.data.stream import Stream, read_stream
+from clearctl.distributed import world
 from clearctl.engine.accelerate import accelerate
 from clearctl.engine.calls import building, call, fault
 from clearctl.engine.catalogue import CATALOGUE
@@ -25,6 +26,8 @@ from clearctl.models.augments import build_augments
 from clearctl.models.classifier import build_classifier
 from clearctl.models.fit import find_misfit, randomness_kept
 from clearctl.models.losses import build_criterion
+from clearctl.models.parallel import share_passes
+from clearctl.models.sync_bn import synchronised
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.augment import BatchAugment, SoftLabelLoss, mixing_fault
 from clearctl.strategies.batch import BatchRecord
@@ -34,9 +37,12 @@ from clearctl.strategies.gather import GatherBatches
 from clearctl.strategies.observe import BucketAccuracy, OnEpoch, ProgressReporter
 from clearctl.strategies.precision import scale_loss
 from clearctl.strategies.prefetch import Prefetching
+from clearctl.strategies.registry import SHARED_PLUGINS, SHARED_STRATEGIES
 from clearctl.strategies.schedule import SchedulerPlugin
 
 DEFAULT_WORK_DIR = "work_dirs"
+# Arguments of strategies and plugins that `data.batch_per_rank` takes as those of each process.
+BATCH_SIZES = ("train_mb_size", "eval_mb_size", "batch_size_mem", "batch_size")
 
 
 @dataclass
@@ -176,8 +182,14 @@ def build_experiment(
     faults = check_against_stream(section, len(stream.buckets))
     if faults:
         raise ConfigError("\n".join(str(fault(config, f"cl_strategy.{key}", text)) for key, text in faults))
+    if world.size() > 1 and (config.values.get("data") or {}).get("batch_per_rank"):
+        section = _of_all_processes(section)
     model = model.to(device)
+    if config.values.get("sync_bn"):
+        model = synchronised(model)
     accelerate(config, model, device, listener)
+    if world.size() > 1:
+        share_passes(model)
     samples = samples or build_samples(config, stream, device, listener)
     benchmark = benchmark or build_benchmark(samples.stream, samples.train_transform, samples.eval_transform)
     optimizer = section.pop("optimizer", None)
@@ -211,7 +223,8 @@ def build_experiment(
         watching.append(GatherBatches(lambda text: listener(Message(text, warning=True))))
     if device.type == "cuda":
         watching.append(Prefetching())
-    loggers = build_loggers(config, run, goes_on=goes_on, wandb_id=wandb_id) if run else []
+    writes = run is not None and world.is_first()
+    loggers = build_loggers(config, run, goes_on=goes_on, wandb_id=wandb_id) if run and writes else []
     with building(config, "cl_strategy", section["type"]):
         strategy = build_strategy(
             section.pop("type"),
@@ -232,6 +245,36 @@ def build_experiment(
     if refusal:
         raise fault(config, "model.train_cfg.augments", f"{config.values['cl_strategy']['type']} {refusal}")
     return Experiment(strategy, benchmark, accuracy, loggers)
+
+
+def require_shareable(config: Config) -> None:
+    """Raise ConfigError, naming each, for what several processes cannot share; with one there is nothing to refuse."""
+    if world.size() == 1:
+        return
+    section = config.values["cl_strategy"]
+    names: list[tuple[str, str, tuple[str, ...]]] = [("cl_strategy", section["type"], SHARED_STRATEGIES)]
+    for index, entry in enumerate(section.get("plugins") or []):
+        names.append((f"cl_strategy.plugins.{index}", entry["type"], SHARED_PLUGINS))
+    faults = [
+        fault(
+            config,
+            f"{key}.type",
+            f"{name} was never tried with several processes: run it with one, or use {', '.join(shared)}",
+        )
+        for key, name, shared in names
+        if name not in shared
+    ]
+    if faults:
+        raise ConfigError("\n".join(map(str, faults)))
+
+
+def _of_all_processes(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A strategy's section with the sizes of each process's batches made those of the whole batches."""
+
+    def whole(entry: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value * world.size() if name in BATCH_SIZES and value else value for name, value in entry.items()}
+
+    return {**whole(section), "plugins": [whole(entry) for entry in section.get("plugins") or []]}
 
 
 def build_loss(config: Config, model: nn.Module, device: torch.device) -> nn.Module | None:

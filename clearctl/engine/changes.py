@@ -15,7 +15,7 @@ from clearctl.engine.build import Experiment, build_experiment, build_model
 from clearctl.engine.course import Saved
 from clearctl.engine.machine import packages
 from clearctl.engine.results import Results
-from clearctl.engine.state import RunState
+from clearctl.engine.state import RunState, without_loggers
 from clearctl.errors import RunError
 from clearctl.progress import ignore
 from clearctl.strategies.snapshot.merge import OtherPartsError, merged
@@ -81,20 +81,3 @@ def with_changes(
             f"the config of {run} has changed so that its run is made of other parts, at {error}\n"
             "undo that, or start a new run with load_from"
         ) from None
-
-
-def without_loggers(nodes: Any) -> Any:
-    """A captured state in which the evaluator's loggers are left to what is there."""
-    return [(name, _left_alone(node)) for name, node in nodes]
-
-
-def _left_alone(node: Any) -> Any:
-    if isinstance(node, tuple) and node[0] == "object":
-        kept = {
-            name: ("alone",) if name == "loggers" and node[2].endswith(".Evaluator") else _left_alone(child)
-            for name, child in node[3].items()
-        }
-        return (*node[:3], kept)
-    if isinstance(node, tuple) and node[0] in ("list", "tuple"):
-        return (*node[:-1], [_left_alone(child) for child in node[-1]])
-    return node

@@ -12,6 +12,8 @@ from torch import nn
 from clearctl import rundir
 from clearctl.config.load import Config
 from clearctl.data.stream import Stream
+from clearctl.distributed import world
+from clearctl.distributed.world import Agreement
 from clearctl.engine import state_files
 from clearctl.engine.build import Experiment
 from clearctl.engine.checkpoint import save_weights
@@ -65,6 +67,7 @@ class Course:
             in_background=not self.loading["num_workers"],
         )
         self._bucket = 0
+        self._asked = Agreement()  # to stop, by a signal to any of the processes
 
     def learn(self, saved: Saved | None) -> Results:
         """Learn what is left: all buckets, or from what is `saved` on. Raises Stopped, at a step, if it is asked to."""
@@ -89,7 +92,8 @@ class Course:
 
     def forget(self) -> None:
         """Remove the states of the run, which is finished."""
-        state_files.remove_all(self.saver.folder)
+        if world.is_first():
+            state_files.remove_all(self.saver.folder)
 
     def _learn_buckets(self, saved: Saved | None) -> None:
         strategy, benchmark = self.experiment.strategy, self.experiment.benchmark
@@ -127,7 +131,8 @@ class Course:
         )
 
     def _end_bucket(self, seconds: float) -> None:
-        write_bucket(self.run, self.results, self.experiment.strategy.model, self.interval)
+        if world.is_first():
+            write_bucket(self.run, self.results, self.experiment.strategy.model, self.interval)
         self.listener(bucket_done(self.results, seconds))
 
     def _go_on(self, saved: Saved) -> None:
@@ -138,22 +143,25 @@ class Course:
             self.epochs.going_on = GoingOn(Place(**within["place"]), lambda: self.state.lay_over(within))
 
     def _step_done(self) -> None:
-        if self.wish.signum is not None:
-            self._stop(self.wish.signum)
+        signum = self._asked.reached(self.wish.signum or 0)
+        if signum:
+            self._stop(signum)
         elif self.saver.is_due(epoch_ended=False):
             self._save_within()
 
     def _epoch_done(self) -> None:
         if self.saver.is_due(epoch_ended=True):
             self._save_within()
-        if self.wish.signum is not None:
-            self._stop(self.wish.signum)
+        signum = self._asked.reached(self.wish.signum or 0)
+        if signum:
+            self._stop(signum)
 
     def _stop(self, signum: int) -> NoReturn:
         place = self.epochs.place()
         self._save_within(wait=True)
         here = None if place is None else Moment(self._bucket, place.epochs, place.steps)
-        raise self._stopped(signum, here)
+        # All wait here for the first, whom their end would end while it saves.
+        raise Stopped(world.from_first(str(self._stopped(signum, here))), signum)
 
     def _stopped(self, signum: int, here: Moment | None = None) -> Stopped:
         """What is raised; it says so where the state `here` could not be saved, or there is none to save."""
@@ -171,6 +179,9 @@ class Course:
             self._save(Moment(self._bucket, place.epochs, place.steps), place, wait=wait)
 
     def _save(self, moment: Moment, place: Place | None, *, wait: bool = False) -> None:
+        if not world.is_first():
+            return
+
         def take() -> dict[str, Any]:
             return {
                 "config": self.config.values,
@@ -202,5 +213,8 @@ def bucket_done(results: Results, seconds: float) -> BucketDone:
 
 
 def how_to_go_on(run: Path) -> str:
-    """The command that goes on with a run."""
-    return f"go on with `clearctl resume {shlex.quote(str(run))}`"
+    """The command that goes on with a run, by as many processes as this one has."""
+    command = f"clearctl resume {shlex.quote(str(run))}"
+    if world.size() > world.local_size():
+        return f"go on with `torchrun ... -m {command}` on every machine, as it was started"
+    return f"go on with `{command}{f' --nproc {world.size()}' if world.size() > 1 else ''}`"

@@ -10,8 +10,11 @@ import torch
 from torch import nn
 
 from clearctl import rundir
+from clearctl.config.load import Config
 from clearctl.data.samples import original_error
-from clearctl.engine.build import build_experiment, build_model, build_stream, open_config
+from clearctl.distributed import world
+from clearctl.distributed.world import noticing_lost_peers, together
+from clearctl.engine.build import build_experiment, build_model, build_stream, open_config, require_shareable
 from clearctl.engine.checkpoint import load_exactly
 from clearctl.engine.machine import deterministic_algorithms, resolve_device, seed_everything
 from clearctl.engine.samples import build_samples, loader_arguments
@@ -48,6 +51,7 @@ def evaluate(
 ) -> EvalResult:
     """Test a run folder's checkpoints, or a config with `checkpoint`, on every bucket of its stream.
 
+    Under torchrun every process calls it, and they share the work.
     Writes nothing but decoded images, where `data.cache` has them kept. Raises RunError for a folder that is no run or
     a checkpoint that is not of the model.
     """
@@ -64,9 +68,28 @@ def evaluate(
         if checkpoint is None:
             raise UsageError(f"{target} is a config: name the weights to test with --checkpoint FILE")
     config = open_config(file, overrides=tuple(overrides), dataset_root=dataset_root)
+    require_shareable(config)
     torch_device = resolve_device(device)
-    seed_everything(config.values["seed"])
     files = [Path(checkpoint)] if checkpoint is not None else list(found.values())
+    with noticing_lost_peers(), together(torch_device):
+        rows, names = _rows(config, files, torch_device, listener if world.is_first() else ignore)
+    complete = checkpoint is None and list(found) == list(range(1, len(names) + 1))
+    matrix = np.array(rows) if complete else None
+    return EvalResult(
+        names,
+        files,
+        rows,
+        matrix,
+        clear_metrics(matrix) if matrix is not None else {},
+        gem_metrics(matrix) if matrix is not None else {},
+    )
+
+
+def _rows(
+    config: Config, files: Sequence[Path], torch_device: torch.device, listener: Listener
+) -> tuple[list[list[float]], list[str]]:
+    """The accuracies of each checkpoint on every bucket, and the buckets' names."""
+    seed_everything(config.values["seed"])
     stream = build_stream(config)
     model = build_model(config, stream, listener)
     samples = build_samples(config, stream, torch_device, listener, training=False)
@@ -83,17 +106,7 @@ def evaluate(
                 rows.append([experiment.accuracy.accuracies[tested] for tested in range(len(stream.buckets))])
     except DatasetError as error:
         raise original_error(error) or error from None
-    count = len(stream.buckets)
-    complete = checkpoint is None and list(found) == list(range(1, count + 1))
-    matrix = np.array(rows) if complete else None
-    return EvalResult(
-        stream.bucket_names,
-        files,
-        rows,
-        matrix,
-        clear_metrics(matrix) if matrix is not None else {},
-        gem_metrics(matrix) if matrix is not None else {},
-    )
+    return rows, stream.bucket_names
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,15 @@ from clearctl import atomic, rundir
 from clearctl.config.load import Config, dump
 from clearctl.data.samples import original_error
 from clearctl.data.stream import Stream
+from clearctl.distributed import world
+from clearctl.distributed.world import PeerLostError, from_first, noticing_lost_peers, together
 from clearctl.engine.build import (
     Experiment,
     build_experiment,
     build_model,
     build_stream,
     open_config,
+    require_shareable,
 )
 from clearctl.engine.course import Course, Saved, how_to_go_on
 from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device, seed_everything
@@ -32,6 +35,7 @@ from clearctl.lock import sole_writer
 from clearctl.metrics import Matrix
 from clearctl.progress import EpochDone, Listener, Message, ignore
 
+RUN = "run"  # the name under which a run's folder is kept for processes that torchrun starts again
 # What an OSError says where a disk is full, or no longer there.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
@@ -67,26 +71,39 @@ def train(
     Raises ConfigError, DatasetError, RunError and CapabilityError before anything is written where it can be known
     before, DatasetError for an image that turns out unreadable on the way, and Stopped where Ctrl-C or SIGTERM ended
     the run at a step; `resume` goes on with it.
+
+    Under torchrun every process calls it, and all share the run, which is written by the first.
     """
     opened = open_config(config, overrides=tuple(overrides), seed=seed, work_dir=work_dir, dataset_root=dataset_root)
     return start(opened, str(config), device=device, listener=listener)
 
 
+def earlier_run() -> Path | None:
+    """The run folder that these processes began before torchrun started them again; None if there is none."""
+    begun = world.remembered(RUN) if world.attempt() else None
+    return Path(begun) if begun is not None else None
+
+
 def start(opened: Config, source: str, *, device: str, listener: Listener) -> TrainResult:
     """`train` with a config that `open_config` returned; `source` is the file it came from, which the run notes."""
     started = time.perf_counter()
+    listener = listener if world.is_first() else ignore
+    require_shareable(opened)
     target = resolve_device(device)
-    seed_everything(opened.values["seed"])
-    stream = build_stream(opened, listener)
-    model = build_model(opened, stream, listener).to(target)
-    samples = build_samples(opened, stream, target, listener)  # which may take a while, and leave no run folder behind
-
-    root = Path(opened.values["scenario"]["dataset_root"])
-    environment = {**describe(target, stream.describe(root), opened.values["seed"]), "config": source}
-    run = rundir.create(Path(opened.values["work_dir"]), opened.values["seed"])
-    with sole_worker(run):
-        experiment = open_run(opened, stream, model, target, run, samples, environment, listener)
-        return carry_out(opened, experiment, stream, run, listener, started=started)
+    with noticing_lost_peers(), together(target):
+        seed_everything(opened.values["seed"])
+        stream = build_stream(opened, listener)
+        model = build_model(opened, stream, listener).to(target)
+        # This may take a while, and leave no run folder behind.
+        samples = build_samples(opened, stream, target, listener)
+        root = Path(opened.values["scenario"]["dataset_root"])
+        environment = {**describe(target, stream.describe(root), opened.values["seed"]), "config": source}
+        run = from_first(
+            rundir.create(Path(opened.values["work_dir"]), opened.values["seed"]) if world.is_first() else Path()
+        )
+        with sole_worker(run):
+            experiment = open_run(opened, stream, model, target, run, samples, environment, listener)
+            return carry_out(opened, experiment, stream, run, listener, started=started)
 
 
 def open_run(
@@ -117,11 +134,14 @@ def open_run(
             samples=samples,
             benchmark=benchmark,
         )
-        wandb_run = next((logger.run_id for logger in experiment.loggers if hasattr(logger, "run_id")), None)
-        atomic.write_text(rundir.config_file(run), dump(config.values))
-        atomic.write_json(rundir.environment_file(run), {**environment, "wandb_run": wandb_run})
+        if world.is_first():
+            wandb_run = next((logger.run_id for logger in experiment.loggers if hasattr(logger, "run_id")), None)
+            atomic.write_text(rundir.config_file(run), dump(config.values))
+            atomic.write_json(rundir.environment_file(run), {**environment, "wandb_run": wandb_run})
+            world.remember(RUN, str(run))
     except BaseException as error:
-        shutil.rmtree(run)
+        if world.is_first():
+            shutil.rmtree(run)
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise RunError(f"nothing can be written in {run.parent}: {error.strerror}") from None
         raise
@@ -133,7 +153,9 @@ def open_run(
 
 
 def sole_worker(run: Path) -> AbstractContextManager[None]:
-    """Hold a run folder; where another process holds it, entering raises RunError with its pid."""
+    """Hold a run folder, for all that share the run; where another holds it, entering raises RunError with its pid."""
+    if not world.is_first():
+        return nullcontext()
     return sole_writer(rundir.lock_file(run), run, RunError)
 
 
@@ -150,7 +172,8 @@ def room_on_disk(run: Path) -> Iterator[None]:
 
 def record_epoch(run: Path, done: EpochDone, lr: float) -> None:
     """Add an epoch to metrics.jsonl."""
-    rundir.append_metrics(run, {"event": "epoch", **asdict(done), "lr": lr})
+    if world.is_first():
+        rundir.append_metrics(run, {"event": "epoch", **asdict(done), "lr": lr})
 
 
 def carry_out(
@@ -167,7 +190,7 @@ def carry_out(
     course = Course(config, experiment, stream, run, listener)
     deterministic = bool(config.values.get("deterministic"))
     try:
-        with room_on_disk(run), closing(course):
+        with room_on_disk(run), closing(course), noticing_lost_peers():
             with deterministic_algorithms(deterministic, experiment.strategy.device, listener):
                 results = course.learn(saved)
             for logger in experiment.loggers:
@@ -175,12 +198,16 @@ def carry_out(
                     logger.log_summary({**results.clear(), **results.gem()}, results.matrix, stream.bucket_names)
     except DatasetError as error:
         raise DatasetError(f"{original_error(error)}\nmend that, then {how_to_go_on(run)}") from None
+    except PeerLostError as error:
+        rest = "torchrun starts them all again" if world.starts_again() else how_to_go_on(run)
+        raise PeerLostError(f"{error}\n{rest}") from None
     except Stopped:
         raise
     except KeyboardInterrupt:  # a second one
         raise Stopped(f"stopped at once\n{how_to_go_on(run)}", signal.SIGINT) from None
     course.forget()
-    write_report(run, listener)
+    if world.is_first():
+        write_report(run, listener)
     return TrainResult(
         run,
         stream.bucket_names,

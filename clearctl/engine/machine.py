@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from clearctl import __version__
+from clearctl.distributed import randomness, world
 from clearctl.errors import CapabilityError, UsageError
 from clearctl.progress import Listener, Message, ignore
 
@@ -24,25 +25,39 @@ _CUBLAS_DETERMINISTIC = (":4096:8", ":16:8")
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.
+    """`auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`; of several processes each has a GPU of its own.
 
     Raises UsageError for another name and CapabilityError for a GPU that is not there.
     """
     kind, _, index = name.partition(":")
     if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", name):
         raise UsageError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if world.size() > 1 and kind != "cpu" and (count or kind == "cuda"):
+        return _gpu_of_process(name, count)
     if kind == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if kind == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if int(index or 0) >= count:
-            found = f"{count} GPU{'s' if count > 1 else ''}" if count else "no GPU that torch can use"
-            raise CapabilityError(f"--device {name}: this machine has {found}\nuse --device cpu, or --device auto")
+        return torch.device("cuda" if count else "cpu")
+    if kind == "cuda" and int(index or 0) >= count:
+        found = f"{count} GPU{'s' if count > 1 else ''}" if count else "no GPU that torch can use"
+        raise CapabilityError(f"--device {name}: this machine has {found}\nuse --device cpu, or --device auto")
     return torch.device(name)
+
+
+def _gpu_of_process(name: str, count: int) -> torch.device:
+    """The GPU of this process, of the `count` of its machine."""
+    if ":" in name:
+        raise UsageError(f"--device {name}: each of {world.size()} processes needs a GPU of its own: use --device cuda")
+    if world.local_size() > count:
+        raise CapabilityError(
+            f"--device {name}: {world.local_size()} processes on a machine with {count} GPUs\n"
+            "start one process for each GPU, or use --device cpu"
+        )
+    return torch.device("cuda", world.local_rank())
 
 
 def seed_everything(seed: int) -> None:
     """Seed Python's, NumPy's and torch's generators: the one place where a run is seeded."""
+    randomness.seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
@@ -95,6 +110,7 @@ def random_states() -> dict[str, Any]:
         "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), *rest),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],  # type: ignore[no-untyped-call]
+        "passes": randomness.passes(),
     }
 
 
@@ -104,6 +120,11 @@ def set_random_states(states: dict[str, Any]) -> None:
     random.setstate(states["python"])
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
     torch.set_rng_state(states["torch"])
+    randomness.set_passes(states.get("passes", 0))
+    if world.size() > 1:  # that of the first process, on the GPU of each
+        if states["cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state(states["cuda"][0])
+        return
     for index, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
         torch.cuda.set_rng_state(state, index)
 
@@ -118,6 +139,7 @@ def describe(device: torch.device, dataset: dict[str, Any], seed: int) -> dict[s
         "device": str(device),
         "device_name": device_name(device),
         "torch_threads": torch.get_num_threads(),
+        "processes": world.size(),
         "git": _git_commit(),
         "seed": seed,
         "dataset": dataset,

@@ -8,8 +8,11 @@ from typing import Any
 import torch
 
 from clearctl import atomic, rundir
+from clearctl.config.load import Config
+from clearctl.distributed import world
+from clearctl.distributed.world import from_first, noticing_lost_peers, together
 from clearctl.engine import state_files
-from clearctl.engine.build import build_experiment, build_model, build_stream, open_config
+from clearctl.engine.build import build_experiment, build_model, build_stream, open_config, require_shareable
 from clearctl.engine.changes import other_values, other_versions, with_changes
 from clearctl.engine.course import Saved
 from clearctl.engine.loop import TrainResult, carry_out, record_epoch, room_on_disk, sole_worker, write_report
@@ -37,6 +40,7 @@ def resume(
     config, dataset or versions have changed, each difference a line, unless `accept_changes`; and what `train` raises.
     """
     started = time.perf_counter()
+    listener = listener if world.is_first() else ignore
     run = Path(run).resolve()
     if not rundir.is_run(run):
         raise RunError(f"{run} is no run folder: it has no config.py and environment.json")
@@ -44,50 +48,69 @@ def resume(
         finished = _finished(run, started)
         if finished is not None:
             listener(Message(f"{run} is finished: there is nothing to go on with"))
-            if not rundir.report_file(run).is_file():  # the last that is written
+            if world.is_first() and not rundir.report_file(run).is_file():  # the last that is written
                 write_report(run, listener)
             return finished
-        saved = _saved(run, listener)
         environment = rundir.read_environment(run)
         opened = open_config(rundir.config_file(run), work_dir=run.parent)
+        require_shareable(opened)
         target = _device(device, environment, listener)
-        changed = [] if saved is None else list(other_values(saved.start["config"], opened))
-        differences = [*changed, *other_versions(environment)]
-        seed_everything(opened.values["seed"])
-        stream = build_stream(opened)
-        root = Path(opened.values["scenario"]["dataset_root"])
-        dataset = stream.describe(root)
-        if environment["dataset"].get("fingerprint") not in (None, dataset["fingerprint"]):
-            differences.append(f"dataset: what is in {root} is not what the run began with")
-        if saved is not None and saved.start["buckets"] != stream.bucket_names:
-            raise RunError(
-                f"{run} has learned the buckets {', '.join(saved.start['buckets'])}, and the dataset or config now has"
-                f" {', '.join(stream.bucket_names)}\nundo that, or start a new run"
-            )
-        _require_accepted(run, differences, accept_changes, listener)
-        _keep_threads(environment, target, listener)
-        model = build_model(opened, stream, listener).to(target)
-        samples = build_samples(opened, stream, target, listener)
-        with room_on_disk(run):
+        with noticing_lost_peers(), together(target):
+            return _go_on(run, opened, environment, target, accept_changes, listener, started)
+
+
+def _go_on(
+    run: Path,
+    opened: Config,
+    environment: dict[str, Any],
+    target: torch.device,
+    accept_changes: bool,
+    listener: Listener,
+    started: float,
+) -> TrainResult:
+    """Go on with a run that is held, by all processes."""
+    saved = from_first(_saved(run, listener) if world.is_first() else None)
+    changed = [] if saved is None else list(other_values(saved.start["config"], opened))
+    differences = [*changed, *other_versions(environment)]
+    seed_everything(opened.values["seed"])
+    stream = build_stream(opened)
+    root = Path(opened.values["scenario"]["dataset_root"])
+    dataset = stream.describe(root)
+    if environment["dataset"].get("fingerprint") not in (None, dataset["fingerprint"]):
+        differences.append(f"dataset: what is in {root} is not what the run began with")
+    if saved is not None and saved.start["buckets"] != stream.bucket_names:
+        raise RunError(
+            f"{run} has learned the buckets {', '.join(saved.start['buckets'])}, and the dataset or config now has"
+            f" {', '.join(stream.bucket_names)}\nundo that, or start a new run"
+        )
+    _require_accepted(run, differences, accept_changes, listener)
+    _keep_threads(environment, target, listener)
+    model = build_model(opened, stream, listener).to(target)
+    samples = build_samples(opened, stream, target, listener)
+    with room_on_disk(run):
+        if world.is_first():
             _cut_back(run, saved)
-            experiment = build_experiment(
-                opened,
-                stream,
-                model,
-                target,
-                run=run,
-                listener=listener,
-                on_epoch=lambda done, lr: record_epoch(run, done, lr),
-                samples=samples,
-                goes_on=saved is not None,
-                wandb_id=environment.get("wandb_run"),
-            )
-            if saved is not None and changed:
+        experiment = build_experiment(
+            opened,
+            stream,
+            model,
+            target,
+            run=run,
+            listener=listener,
+            on_epoch=lambda done, lr: record_epoch(run, done, lr),
+            samples=samples,
+            goes_on=saved is not None,
+            wandb_id=environment.get("wandb_run"),
+        )
+        if saved is not None and changed:
+            if world.is_first():
                 saved = with_changes(saved, opened, experiment, stream, target, run)
                 state_files.replace_all(rundir.state_folder(run), Moment(saved.bucket), saved.start)
+            saved = from_first(saved)
+        if world.is_first():
             _note(run, environment, target, saved, differences, dataset)
-        listener(Message(f"going on with {run} {_where(saved, stream.bucket_names)}"))
-        return carry_out(opened, experiment, stream, run, listener, started=started, saved=saved)
+    listener(Message(f"going on with {run} {_where(saved, stream.bucket_names)}"))
+    return carry_out(opened, experiment, stream, run, listener, started=started, saved=saved)
 
 
 def _finished(run: Path, started: float) -> TrainResult | None:
@@ -139,7 +162,17 @@ def _saved(run: Path, listener: Listener) -> Saved | None:
 def _device(name: str | None, environment: dict[str, Any], listener: Listener) -> torch.device:
     """The run's device, or the one that is named, which is told."""
     before = str(environment.get("device", "auto"))
-    target = resolve_device(name or before)
+    before_kind = before.partition(":")[0] if world.size() > 1 else before
+    target = resolve_device(name or before_kind)
+    processes = environment.get("processes", 1)
+    if processes != world.size():
+        listener(
+            Message(
+                f"the run was shared by {processes} processes and goes on with {world.size()}: the numbers will differ"
+                " in their last digits from those of a run that never stopped",
+                warning=True,
+            )
+        )
     if str(target) != before or device_name(target) != environment.get("device_name", device_name(target)):
         listener(
             Message(
@@ -164,6 +197,8 @@ def _require_accepted(run: Path, differences: list[str], accept: bool, listener:
 def _keep_threads(environment: dict[str, Any], device: torch.device, listener: Listener) -> None:
     """Compute with as many threads as before: sums are split among them, which rounds in other places."""
     threads = environment.get("torch_threads")
+    if environment.get("processes", 1) != world.size():  # it will differ anyway, and they share the processors
+        return
     if device.type == "cpu" and isinstance(threads, int) and threads != torch.get_num_threads():
         listener(
             Message(f"torch had {torch.get_num_threads()} threads here and {threads} in the run: it gets {threads}")
@@ -198,6 +233,7 @@ def _note(
         "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "bucket": saved.bucket if saved is not None else 0,
         "device": str(device),
+        "processes": world.size(),
         "accepted": differences,
     }
     now = describe(device, dataset, environment["seed"])

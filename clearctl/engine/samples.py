@@ -12,6 +12,7 @@ from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.samples import ImageSamples
 from clearctl.data.stream import Bucket, Stream
 from clearctl.data.transforms import split_steps
+from clearctl.distributed import world
 from clearctl.engine.transforms import NAMES, build_steps, build_transforms
 from clearctl.progress import Listener, Message
 
@@ -54,6 +55,9 @@ def build_samples(
         return BuiltSamples(stream.to(device), None, None, gathered=True)
     cache = _data(config, "cache", "auto")
     if stream.feature_dim is not None or cache == "off" or _data(config, "loader", "auto") == "workers":
+        if stream.feature_dim is None and world.size() > 1:
+            text = "each process reads every image of a batch: it reads only its part with data.cache"
+            listener(Message(text, warning=True))
         return BuiltSamples(stream, *build_transforms(config), gathered=False)
     learned, tested = ([_images(bucket, name) for bucket in stream.buckets] for name in ("train", "test"))
     files = list_files([*learned, *tested])
@@ -74,7 +78,10 @@ def build_samples(
         Bucket(bucket.name, CachedImages.of(train, number), CachedImages.of(test, number))
         for bucket, train, test in zip(stream.buckets, learned, tested, strict=True)
     ]
-    train_transform, eval_transform = (CachedTransform(stores[name], splits[name]) for name in NAMES)
+    shared = {name: world.size() > 1 for name in NAMES}
+    if (config.values["model"].get("train_cfg") or {}).get("augments"):
+        shared["train_transform"] = False  # samples are mixed with any others of their batch
+    train_transform, eval_transform = (CachedTransform(stores[name], splits[name], shared[name]) for name in NAMES)
     return BuiltSamples(replace(stream, buckets=tuple(buckets)), train_transform, eval_transform, gathered=True)
 
 

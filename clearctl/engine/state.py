@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from clearctl import rundir
+from clearctl.distributed import world
 from clearctl.engine.build import Experiment
 from clearctl.engine.machine import random_states, set_random_states
 from clearctl.engine.results import Results
@@ -63,10 +64,13 @@ class RunState:
         for logger in self.experiment.loggers:
             if hasattr(logger, "flush"):
                 logger.flush()
-        cut_back_files(files_of or state, self.run)
-        strategy = self.experiment.strategy
+        strategy, parts = self.experiment.strategy, state["strategy"]
+        if world.is_first():
+            cut_back_files(files_of or state, self.run)
+        else:
+            parts = without_loggers(parts)
         try:
-            restore(state["strategy"], self._roots(), self._given, strategy.device)
+            restore(parts, self._roots(), self._given, strategy.device)
         except CannotRestoreError as error:
             raise RunError(f"the state of {self.run} does not fit its config: {error}") from None
         self.results.set_state(state["results"])
@@ -93,3 +97,20 @@ def cut_back_files(state: dict[str, Any], run: Path, there: Iterable[Path] = ())
         if not file.resolve().is_relative_to(run.resolve()):
             raise RunError(f"the state of {run} names a file outside of it: {file}")
     cut_back({str(file): size for file, size in sizes.items()}, there)
+
+
+def without_loggers(nodes: Any) -> Any:
+    """A captured state in which the evaluator's loggers are left to what is there."""
+    return [(name, _left_alone(node)) for name, node in nodes]
+
+
+def _left_alone(node: Any) -> Any:
+    if isinstance(node, tuple) and node[0] == "object":
+        kept = {
+            name: ("alone",) if name == "loggers" and node[2].endswith(".Evaluator") else _left_alone(child)
+            for name, child in node[3].items()
+        }
+        return (*node[:3], kept)
+    if isinstance(node, tuple) and node[0] in ("list", "tuple"):
+        return (*node[:-1], [_left_alone(child) for child in node[-1]])
+    return node

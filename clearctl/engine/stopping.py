@@ -49,7 +49,9 @@ def wish_to_stop(listener: Callable[[Message], None]) -> Iterator[Wish]:
 
     def report_others(unraisable: "sys.UnraisableHookArgs") -> None:
         # A second Ctrl-C in a finalizer, say a loader's that ends its workers, goes no further: the first still counts.
-        if unraisable.exc_type is not KeyboardInterrupt:
+        # And Python says so where a signal comes while its handler is put back.
+        late = unraisable.exc_type is OSError and "race condition" in str(unraisable.exc_value)
+        if unraisable.exc_type is not KeyboardInterrupt and not late:
             report(unraisable)
 
     for number in SIGNALS:

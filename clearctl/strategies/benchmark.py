@@ -6,6 +6,7 @@ from avalanche.benchmarks.scenarios.deprecated.generic_benchmark_creation import
     create_multi_dataset_generic_benchmark,
 )
 from avalanche.benchmarks.utils.classification_dataset import _make_taskaware_classification_dataset
+from avalanche.distributed import DistributedHelper
 
 from clearctl.data.samples import Transform
 from clearctl.data.stream import Samples, Stream
@@ -16,7 +17,11 @@ def build_benchmark(stream: Stream, train_transform: Transform | None, eval_tran
 
     `train_transform` is applied to images that are learned from (replayed ones too), `eval_transform` to those that
     are tested on; for features both must be None.
+
+    Where several processes share the run Avalanche is not to know: its loaders would give each other samples, and fill
+    up what does not divide, where here all learn every batch, each a part (`models.parallel`).
     """
+    type(DistributedHelper).is_distributed = False
     return create_multi_dataset_generic_benchmark(
         [_dataset(bucket.train) for bucket in stream.buckets],
         [_dataset(bucket.test) for bucket in stream.buckets],

@@ -6,17 +6,20 @@ weight, is bit-identical to what Avalanche's own loaders give.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from avalanche.benchmarks.utils import AvalancheDataset
 from avalanche.benchmarks.utils.data_loader import MultiDatasetDataLoader, SingleDatasetDataLoader
 from avalanche.training.plugins import SupervisedPlugin
-from torch.utils.data import ConcatDataset, DataLoader, default_collate
+from torch.utils.data import ConcatDataset, DataLoader, default_collate, get_worker_info
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.pixels import fresh
+from clearctl.distributed.randomness import own_numbers, seed_worker
+from clearctl.distributed.split import Part, own_rows
 from clearctl.strategies.positions import Batch, Batches, Position, SideBySide
 from clearctl.strategies.rows import Columns, Rows, resolve
 
@@ -59,11 +62,13 @@ class GatheringLoader:
     def _pixels(self, columns: Columns) -> Batch:
         rows, *others = columns
         assert isinstance(self.source, CachedTransform)
-        return [self._finish(self.source.pixels(rows.tolist())), *others]
+        return [self._finished(_own_pixels(self.source, rows), len(rows)), *others]
 
-    def _finish(self, pixels: torch.Tensor) -> torch.Tensor:
+    def _finished(self, pixels: torch.Tensor, size: int) -> torch.Tensor:
+        """The floats of a batch of `size` images, or of this process's part of it."""
         assert isinstance(self.source, CachedTransform)
-        return self.source.finish(pixels.to(self.device, non_blocking=True))
+        x = self.source.finish(pixels.to(self.device, non_blocking=True))
+        return Part.of(x, size) if self.source.shares_reading else x
 
     def _from_workers(self, transform: CachedTransform, columns: SideBySide, workers: int) -> Iterator[Batch]:
         loader: Any = DataLoader(
@@ -72,9 +77,19 @@ class GatheringLoader:
             num_workers=workers,
             collate_fn=_first,
             pin_memory=self.device.type == "cuda",
+            worker_init_fn=seed_worker if transform.shares_reading else None,
         )
         for pixels, *others in loader:
-            yield [self._finish(pixels), *others]
+            yield [self._finished(pixels, len(others[0])), *others]
+
+
+def _own_pixels(source: CachedTransform, rows: torch.Tensor) -> torch.Tensor:
+    """The bytes of the images `rows`, or of those that this process is to read."""
+    own = rows[own_rows(len(rows))] if source.shares_reading else rows
+    # A worker process draws numbers that nobody else draws anyway: `seed_worker`.
+    shared = len(own) == len(rows) or get_worker_info() is not None
+    with nullcontext() if shared else own_numbers(torch.device("cpu"), transforms=True):
+        return source.pixels(own.tolist())
 
 
 def _take(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -130,14 +145,14 @@ class _InOrder(Batches):
 
 
 class _Pixels:
-    """What a worker process is asked for: the bytes of a batch, beside what else is known of it."""
+    """What a worker process is asked for: the bytes of a batch, or of its part, beside what else is known of it."""
 
     def __init__(self, transform: CachedTransform) -> None:
         self.transform = transform
 
     def __getitems__(self, columns: Columns) -> list[list[torch.Tensor]]:
         rows, *others = columns
-        return [[self.transform.pixels(rows.tolist()), *others]]
+        return [[_own_pixels(self.transform, rows), *others]]
 
 
 def _first(batches: list[list[torch.Tensor]]) -> list[torch.Tensor]:
@@ -240,7 +255,12 @@ def collated(dataset: Any, indices: Sequence[int]) -> Any:
     positions = torch.as_tensor(indices, dtype=torch.int64, device=found.rows.device)
     rows, *others = (column[positions] for column in found.columns)
     source = found.source
-    return [_take(source, rows) if isinstance(source, torch.Tensor) else source.batch(rows.tolist()), *others]
+    if isinstance(source, torch.Tensor):
+        return [_take(source, rows), *others]
+    if get_worker_info() is not None:  # whose processes draw alike
+        return [source.batch(rows.tolist()), *others]
+    x = source.finish(_own_pixels(source, rows))
+    return [Part.of(x, len(rows)) if source.shares_reading else x, *others]
 
 
 def _resolved(dataset: Any) -> Rows | None:

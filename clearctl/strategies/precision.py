@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from clearctl.distributed import world
 from clearctl.models.classifier import loss_scaled
 
 _LOG = logging.getLogger(__name__)
@@ -19,7 +20,8 @@ def scale_loss(strategy: Any) -> None:
     Where one overflows, all are 0 and the step is left out. A plugin's own pass that ends in its own backward
     (A-GEM's and GEM's memories, EWC's and MAS's importances) knows of no scale: the network runs it in float32.
     """
-    strategy.scaler = torch.amp.GradScaler(strategy.device.type)
+    # Where processes share a pass, gradients are multiplied by their number on the way back (`models.parallel`).
+    strategy.scaler = torch.amp.GradScaler(strategy.device.type, init_scale=2.0**16 / world.size())
     strategy.forward = partial(_forward, strategy)
     strategy.backward = partial(_backward, strategy)
     strategy.optimizer_step = partial(_optimizer_step, strategy)

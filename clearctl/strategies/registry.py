@@ -38,6 +38,30 @@ REFUSED_WITH: dict[tuple[str, object], dict[str, str]] = {
     ("channels_last", True): {"AGEM": _FLAT, "AGEMPlugin": _FLAT},
 }
 
+# What several processes may share a run of: each is tested to end as with one process.
+SHARED_STRATEGIES = (
+    "Naive",
+    "Cumulative",
+    "Replay",
+    "GDumb",
+    "EWC",
+    "SynapticIntelligence",
+    "LwF",
+    "MAS",
+    "AGEM",
+    "DER",
+    "ER_ACE",
+)
+SHARED_PLUGINS = (
+    "ReplayPlugin",
+    "GDumbPlugin",
+    "EWCPlugin",
+    "SynapticIntelligencePlugin",
+    "LwFPlugin",
+    "MASPlugin",
+    "AGEMPlugin",
+)
+
 REFUSED_PLUGINS = {
     "EvaluationPlugin": "clearctl makes it from the sections `metrics` and `loggers`",
     "LRSchedulerPlugin": "use cl_strategy.scheduler with its keys `by` and `reset`",

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sharing import environment, free_port
 
 from clearctl.engine.evaluate import evaluate
 from clearctl.engine.loop import TrainResult
-from clearctl.errors import RunError, UsageError
+from clearctl.errors import ConfigError, RunError, UsageError
 
 
 def test_run_gives_the_recorded_matrix(trained: TrainResult) -> None:
@@ -169,3 +170,14 @@ def test_untrained_accuracies_leave_the_generators_alone(
     assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == states
     assert model.training
     assert found == json.loads((trained.run / "eval.json").read_text())["untrained"]
+
+
+def test_a_strategy_that_several_processes_cannot_share_is_not_tested_by_them(
+    prepared: Path, tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(0, 2, free_port()).items():
+        monkeypatch.setenv(name, value)
+    config = tmp_path / "other.py"
+    config.write_text(f"_base_ = {[str(tiny_config)]!r}\ncl_strategy = dict(type='CWRStar')\n")
+    with pytest.raises(ConfigError, match="CWRStar was never tried with several processes"):
+        evaluate(config, checkpoint=tmp_path / "any.pth", dataset_root=prepared)

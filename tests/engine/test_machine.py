@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sharing import environment
 
 from clearctl.engine.loop import train
 from clearctl.engine.machine import PACKAGES, describe, deterministic_algorithms, resolve_device, seed_everything
@@ -51,6 +52,47 @@ def test_nonsense_is_a_usage_error(name: str) -> None:
         resolve_device(name)
     assert caught.value.exit_code == 2
     assert str(caught.value) == f"--device {name}: expected auto, cpu, cuda or cuda:N"
+
+
+def be_one_of(
+    monkeypatch: pytest.MonkeyPatch, processes: int, local_rank: int, gpus: int, local_size: int | None = None
+) -> None:
+    """Be one of several processes, on a machine with so many GPUs."""
+    environ = {**environment(local_rank, processes, 1), "LOCAL_WORLD_SIZE": str(local_size or processes)}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+
+
+def test_each_of_several_processes_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for local_rank in range(3):
+        be_one_of(monkeypatch, 6, local_rank, gpus=4, local_size=3)  # and three more on another machine
+        for name in ("auto", "cuda"):
+            assert resolve_device(name) == torch.device("cuda", local_rank)
+        assert resolve_device("cpu") == torch.device("cpu")
+        with pytest.raises(UsageError) as caught:
+            resolve_device("cuda:1")
+        assert str(caught.value) == "--device cuda:1: each of 6 processes needs a GPU of its own: use --device cuda"
+
+
+def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    be_one_of(monkeypatch, 6, 1, gpus=2, local_size=3)
+    for name in ("auto", "cuda"):
+        with pytest.raises(CapabilityError) as caught:
+            resolve_device(name)
+        assert str(caught.value) == (
+            f"--device {name}: 3 processes on a machine with 2 GPUs\n"
+            "start one process for each GPU, or use --device cpu"
+        )
+    assert resolve_device("cpu") == torch.device("cpu")
+
+
+def test_several_processes_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    be_one_of(monkeypatch, 2, 1, gpus=0)
+    assert resolve_device("auto") == torch.device("cpu")
+    with pytest.raises(CapabilityError, match="2 processes on a machine with 0 GPUs"):
+        resolve_device("cuda")
 
 
 def draw() -> list[float]:

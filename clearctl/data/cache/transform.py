@@ -17,11 +17,14 @@ class CachedTransform:
 
     Called as the pipeline itself would be, sample after sample, it draws the same random numbers in the same order,
     from torch's and Python's global generators, and on a CPU gives the same bits. Raises what the pipeline raises.
+
+    `shares_reading` says that of a batch each process of a run is to read its own part alone.
     """
 
-    def __init__(self, store: ImageStore, split: Split) -> None:
+    def __init__(self, store: ImageStore, split: Split, shares_reading: bool = False) -> None:
         self.store = store
         self.split = split
+        self.shares_reading = shares_reading
         self.finish = split.finish
         count = 0
         while count < len(split.per_sample) and _same_on_planes(split.per_sample[count]):
