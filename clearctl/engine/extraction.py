@@ -3,7 +3,8 @@
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from clearctl.config.load import Config, load
 from clearctl.data.samples import ImageSamples
 from clearctl.data.transforms import split_at_pixels
 from clearctl.dataset.arguments import choose_buckets
+from clearctl.distributed import world
+from clearctl.distributed.world import PeerLostError, collected, from_first, noticing_lost_peers, together
 from clearctl.engine.accelerate import require_compiler, warn_of_slow_precision
 from clearctl.engine.catalogue import CATALOGUE
 from clearctl.engine.machine import device_name, packages, resolve_device
@@ -24,7 +27,7 @@ from clearctl.errors import ConfigError, DatasetError, UsageError
 from clearctl.features.extract import extract
 from clearctl.features.forward import PRECISIONS
 from clearctl.features.official import write_official
-from clearctl.features.record import Record
+from clearctl.features.record import THREADS, Record
 from clearctl.models.default_weights import load_default_weights
 from clearctl.models.extractor import FeatureExtractor, build_extractor, feature_dimension
 from clearctl.models.folding import folded
@@ -50,7 +53,7 @@ class ExtractResult:
 
     `buckets` are those that are there now, `written` those of this call; `images` were read in `seconds`, of which the
     network waited `waiting_s` for images and was compiled for `compiling_s`. `official` are the folders of per-class
-    files, where they were asked for.
+    files, where they were asked for. Of several processes `images` are all, the times and `workers` the first's.
     """
 
     name: str
@@ -105,7 +108,7 @@ def extract_features(
         compile: have torch.compile make code of the network first, which took 7 to 20 s for ResNet-50 and pays from
             some thousands of images on. Features differ in the last bits; it needs a compiler on the machine.
         batch_size: images at once; by default as fits the device.
-        workers: processes that decode images; by default as fits the device.
+        workers: processes that decode images, for each process of a run; by default as fits the device.
         buckets: only these; all when None.
         official: also write the per-class files that releases ship (`features.official`).
         force: replace features of that name that were made otherwise.
@@ -114,74 +117,121 @@ def extract_features(
     The same command after a kill goes on from the last whole bucket and ends in the same bytes. Raises UsageError,
     ConfigError, DatasetError, RunError (a checkpoint that does not fit) and CapabilityError; nothing is written where
     it can be known before, and a bucket is whole or not there.
+
+    Under torchrun every process calls it, and they share the batches; the first writes, and all return its result. The
+    bytes are those that one process writes, on a CPU with as many threads of torch (OMP_NUM_THREADS, which torchrun
+    sets to 1): with more or fewer, sums are rounded elsewhere. Raises PeerLostError where another process has ended.
     """
     root = Path(root)
+    listener = listener if world.is_first() else ignore
     _check_arguments(precision, batch_size, workers, checkpoint, weights)
     target = resolve_device(device)
-    chosen = choose_buckets(root, layout.read_bucket_indices(root), buckets)
-    warn_of_slow_precision(target, precision, listener)
-    if compile:
-        require_compiler(target)
+    # Before the processes talk: the check imports Avalanche, which makes a logger then, and refuses to in the others.
     recipe = _recipe(arch, arguments, config)
-    network = build_extractor(recipe.arch, recipe.arguments)
-    called = _check_name(name or recipe.name)
-    pixels, prepare = split_at_pixels(recipe.steps)
-    source = _fill(network, checkpoint, weights, allow_partial, listener)
-    probe = _probe(root, chosen[0], pixels, prepare)
-    dimension = feature_dimension(network, probe)
-    listener(Message(f"features {called!r}: {recipe.arch}, {source['from']}, {dimension} numbers an image"))
-    record = Record(
-        root,
-        called,
-        _as_json(
-            {
-                "arch": recipe.arch,
-                "arguments": recipe.arguments,
-                "weights_sha256": weights_digest(network),
-                "transform": recipe.transform,
-                "precision": precision,
-                "compile": compile,
-                "device": target.type,
-            }
-        ),
-        {"weights": source, "clearctl": __version__, "packages": packages(), "device_name": device_name(target)},
-        dimension,
-    )
-    loaders = _default_workers(target) if workers is None else workers
-    folder = layout.features_folder(root, called)
-    with lock.sole_writer(folder.with_name(f".{called}.lock"), folder, DatasetError):
-        done = extract(
-            record,
-            chosen,
-            folded(network, probe),
-            pixels,
-            prepare,
-            device=target,
-            precision=precision,
-            compile=compile,
-            batch_size=batch_size or BATCH_SIZE[target.type],
-            workers=loaders,
-            force=force,
-            listener=listener,
+    with _shared_work(target):
+        chosen = choose_buckets(root, layout.read_bucket_indices(root), buckets)
+        warn_of_slow_precision(target, precision, listener)
+        if compile:
+            require_compiler(target)
+        network = build_extractor(recipe.arch, recipe.arguments)
+        called = _check_name(name or recipe.name)
+        pixels, prepare = split_at_pixels(recipe.steps)
+        # Weights that must be fetched are fetched by one process of each machine, and then found by the others.
+        if world.local_rank() > 0:
+            collected(None)
+        source = _fill(network, checkpoint, weights, allow_partial, listener)
+        if world.local_rank() == 0:
+            collected(None)
+        probe = _probe(root, chosen[0], pixels, prepare)
+        dimension = feature_dimension(network, probe)
+        listener(Message(f"features {called!r}: {recipe.arch}, {source['from']}, {dimension} numbers an image"))
+        record = Record(
+            root,
+            called,
+            _as_json(
+                {
+                    "arch": recipe.arch,
+                    "arguments": recipe.arguments,
+                    "weights_sha256": weights_digest(network),
+                    "transform": recipe.transform,
+                    "precision": precision,
+                    "compile": compile,
+                    "device": target.type,
+                }
+            ),
+            _about(source, target),
+            dimension,
         )
-        # All that are there, so that the per-class files are of one make too.
-        made = [name for name in layout.read_bucket_indices(root) if layout.features_file(root, called, name).is_file()]
-        folders = write_official(root, called, made, force=force, listener=listener) if official else ()
-    return ExtractResult(
-        called,
-        folder,
-        dimension,
-        str(source["from"]),
-        str(target),
-        chosen,
-        done.written,
-        done.images,
-        done.seconds,
-        done.waiting_s,
-        done.compiling_s,
-        loaders,
-        folders,
-    )
+        loaders = _default_workers(target) if workers is None else workers
+        folder = layout.features_folder(root, called)
+        with _sole_writer(folder):
+            done = extract(
+                record,
+                chosen,
+                folded(network, probe),
+                pixels,
+                prepare,
+                device=target,
+                precision=precision,
+                compile=compile,
+                batch_size=batch_size or BATCH_SIZE[target.type],
+                workers=loaders,
+                force=force,
+                listener=listener,
+            )
+            folders = _official(root, called, force, listener) if official and world.is_first() else ()
+        return from_first(
+            ExtractResult(
+                called,
+                folder,
+                dimension,
+                str(source["from"]),
+                str(target),
+                chosen,
+                done.written,
+                done.images,
+                done.seconds,
+                done.waiting_s,
+                done.compiling_s,
+                loaders,
+                folders,
+            )
+        )
+
+
+@contextmanager
+def _shared_work(device: torch.device) -> Iterator[None]:
+    """Within, the processes of a run can talk; where one is lost, the others' PeerLostError says how to go on."""
+    try:
+        with noticing_lost_peers(), together(device):
+            yield
+    except PeerLostError as error:
+        rest = "torchrun starts them all again, and they go on" if world.starts_again() else "the same command goes on"
+        raise PeerLostError(f"{error}\n{rest} from the last whole bucket") from None
+
+
+def _sole_writer(folder: Path) -> AbstractContextManager[None]:
+    """Hold the features of a name, for all processes. Entering raises DatasetError where another command holds them."""
+    if not world.is_first():
+        return nullcontext()
+    return lock.sole_writer(folder.with_name(f".{folder.name}.lock"), folder, DatasetError)
+
+
+def _about(source: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """What extraction.json holds besides the settings."""
+    about = {
+        "weights": source,
+        "clearctl": __version__,
+        "packages": packages(),
+        "device_name": device_name(device),
+    }
+    return about if device.type == "cuda" else {**about, THREADS: torch.get_num_threads()}
+
+
+def _official(root: Path, name: str, force: bool, listener: Listener) -> tuple[Path, ...]:
+    """Write per-class files of all buckets that are there, so that they are of one make too; returns their folders."""
+    made = [bucket for bucket in layout.read_bucket_indices(root) if layout.features_file(root, name, bucket).is_file()]
+    return write_official(root, name, made, force=force, listener=listener)
 
 
 def _as_json(settings: dict[str, Any]) -> dict[str, Any]:
@@ -294,7 +344,10 @@ def _check_name(name: str) -> str:
 
 
 def _default_workers(device: torch.device) -> int:
-    """On a GPU, one process for each core; on a CPU none: they would take the cores that the network needs."""
+    """On a GPU, one process for each core; on a CPU none: they would take the cores that the network needs.
+
+    The processes that a run has on this machine share its cores.
+    """
     if device.type == "cpu":
         return 0
-    return min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+    return min(MOST_WORKERS, max(1, len(os.sched_getaffinity(0)) // world.local_size()))

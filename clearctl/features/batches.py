@@ -1,7 +1,11 @@
-"""The images of several buckets as batches, read ahead by worker processes without a pause between buckets."""
+"""The images of several buckets as batches, read ahead by worker processes without a pause between buckets.
+
+Several processes share them by whole batches: a batch's features depend on which images are in it, in their last bits.
+"""
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from clearctl.data.samples import ImageSamples, original_error
+from clearctl.distributed import world
 from clearctl.errors import CapabilityError, DatasetError
 
 
@@ -49,6 +54,15 @@ def _stack(pixels: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.stack(list(pixels))
 
 
+def owners(buckets: Sequence[BucketImages], batch_size: int) -> list[list[int]]:
+    """The rank of the process that each batch of each bucket is for.
+
+    The processes take turns over all buckets, not anew in each: at the end none has read two batches more than another.
+    """
+    turns = cycle(range(world.size()))
+    return [[next(turns) for _ in range(0, len(images.listed), batch_size)] for images in buckets]
+
+
 def read_batches(
     root: Path,
     buckets: Sequence[BucketImages],
@@ -60,12 +74,15 @@ def read_batches(
 ) -> Generator[torch.Tensor, None, None]:
     """Yield `[B, ...]` of bucket after bucket in the order of the lists; the last of a bucket may be smaller.
 
+    Of several processes each gets the batches that it owns.
+
     Raises DatasetError, naming file and bucket, for an image that cannot be decoded.
     """
     order = [
         [(number, line) for line in range(start, min(start + batch_size, len(images.listed)))]
-        for number, images in enumerate(buckets)
-        for start in range(0, len(images.listed), batch_size)
+        for number, (images, ranks) in enumerate(zip(buckets, owners(buckets, batch_size), strict=True))
+        for start, rank in zip(range(0, len(images.listed), batch_size), ranks, strict=True)
+        if rank == world.rank()
     ]
     loader: DataLoader[torch.Tensor] = DataLoader(
         _Pixels(root, buckets, transform),

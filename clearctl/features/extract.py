@@ -5,8 +5,12 @@
 
 A bucket is whole or not there. The same command after a kill goes on from the last whole bucket and ends in the same
 bytes. The images are not changed, so rows never shift: one that cannot be read ends the extraction.
+
+Under torchrun all processes call `extract`. Each computes every so many-th batch; the first gets the rows of all,
+bucket after bucket, and is the only one that reads and writes what is here.
 """
 
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,8 +22,10 @@ from torch import nn
 from clearctl import layout
 from clearctl.data.features import save_features
 from clearctl.data.stream import require_images
+from clearctl.distributed import world
+from clearctl.distributed.world import collected, from_first
 from clearctl.errors import DatasetError, RunError
-from clearctl.features.batches import BucketImages, read_batches
+from clearctl.features.batches import BucketImages, owners, read_batches
 from clearctl.features.forward import Forward
 from clearctl.features.record import Record, go_on_or_start, sha256
 from clearctl.progress import Counted, Listener, Message
@@ -31,7 +37,8 @@ WORK = "extract features"
 class Extracted:
     """What `extract` did: the buckets it wrote and those that were done, images read, and seconds.
 
-    `waiting_s` of the `seconds` the network waited for images, `compiling_s` it was compiled.
+    `waiting_s` of the `seconds` the network waited for images, `compiling_s` it was compiled. Of several processes
+    these two are each one's own, the others are of all.
     """
 
     written: tuple[str, ...]
@@ -63,8 +70,9 @@ def extract(
     `prepare` that batch, on the device, into the network's input (`data.transforms.split_at_pixels`).
 
     Raises DatasetError for features of that name that were made otherwise, an image that is missing or cannot be
-    decoded, and files that cannot be written; RunError for features that are not finite; CapabilityError where memory
-    is too small for one image, and for a network that cannot be compiled.
+    decoded, and files that cannot be written; RunError for features that are not finite, and in a process that has
+    another network or dataset than the first; CapabilityError where memory is too small for one image, and for a
+    network that cannot be compiled. Where one process raises, the others find it lost, and raise that.
     """
     classes = len(layout.read_class_names(wanted.root))
     # Before the lists: where one changes meanwhile, its features are of neither, and are made again.
@@ -72,8 +80,9 @@ def extract(
     lists = {name: layout.read_bucket_filelist(wanted.root, name, classes) for name in buckets}
     for name, listed in lists.items():
         require_images(wanted.root, name, [path for path, _ in listed])
-    record = go_on_or_start(wanted, force=force)
-    done = tuple(name for name in buckets if record.is_done(name))
+    record = go_on_or_start(wanted, force=force) if world.is_first() else wanted
+    done = from_first(tuple(name for name in buckets if record.is_done(name)) if world.is_first() else ())
+    _require_alike(wanted.settings, digests)
     todo = [BucketImages(name, lists[name]) for name in buckets if name not in done]
     started = time.perf_counter()
     if not todo:
@@ -87,18 +96,28 @@ def extract(
     )
     clock = _Clock(batches)
     target = record.file
+    threads_before = torch.get_num_threads()
     try:
-        if not record.buckets:
-            _remove_others(record)
-        record.write()  # the settings first: what is written after them belongs to them
-        seen = 0
-        for images in todo:
+        _keep_threads(from_first(record.threads), listener)
+        if world.is_first():
+            if not record.buckets:
+                _remove_others(record)
+            record.write()  # the settings first: what is written after them belongs to them
+        seen = whole = 0
+        for images, ranks in zip(todo, owners(todo, batch_size), strict=True):
             rows: list[torch.Tensor] = []
-            while sum(map(len, rows)) < len(images.listed):
+            for _ in range(ranks.count(world.rank())):
                 rows.append(forward(next(clock)))
                 seen += len(rows[-1])
                 listener(Counted(WORK, seen, total, "images"))
-            x = torch.cat(rows).cpu()
+            parts = [iter(of_rank) for of_rank in collected([batch.cpu() for batch in rows])]
+            whole += len(images.listed)
+            if seen < whole:  # the others' are known only now
+                seen = whole
+                listener(Counted(WORK, seen, total, "images"))
+            if not world.is_first():
+                continue
+            x = torch.cat([next(parts[rank]) for rank in ranks])
             _require_finite(x, images)
             target = layout.features_file(record.root, record.name, images.bucket)
             save_features(target, x, [label for _, label in images.listed])
@@ -108,6 +127,7 @@ def extract(
         raise DatasetError(f"{target} cannot be written: {error.strerror}") from None
     finally:
         batches.close()  # ends the workers at once
+        torch.set_num_threads(threads_before)
     return Extracted(
         tuple(images.bucket for images in todo),
         done,
@@ -116,6 +136,29 @@ def extract(
         clock.waiting_s,
         forward.compiling_s,
     )
+
+
+def _require_alike(settings: dict[str, Any], digests: dict[str, str | None]) -> None:
+    """Raise RunError unless the first process has the same settings and file lists: on another machine they may differ.
+
+    The rows of two networks, or of two lists, would make one file, and nobody would notice.
+    """
+    first_settings, first_digests = from_first((settings, digests))
+    differing = [key for key, value in first_settings.items() if settings.get(key) != value]
+    differing += [f"file list of bucket {name}" for name, value in first_digests.items() if digests.get(name) != value]
+    if differing:
+        raise RunError(
+            f"process {world.rank()}, on {socket.gethostname()}, has another {', '.join(differing)} than the first\n"
+            "give all machines the same dataset, checkpoint, config and versions"
+        )
+
+
+def _keep_threads(threads: int | None, listener: Listener) -> None:
+    """Compute with as many threads as the extraction began with: sums are split among them, which rounds elsewhere."""
+    if threads is not None and threads != torch.get_num_threads():
+        now = torch.get_num_threads()
+        listener(Message(f"torch had {now} threads here and {threads} when the extraction began: it gets {threads}"))
+        torch.set_num_threads(threads)
 
 
 def _remove_others(record: Record) -> None:

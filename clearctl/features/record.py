@@ -2,7 +2,8 @@
 
 training_folder/features/<name>/extraction.json
     settings   what the numbers follow from: arch, arguments, weights, transform, precision, compile, device
-    about      what is worth knowing besides: where the weights came from, library versions, the device's name
+    about      what is worth knowing besides: where the weights came from, library versions, the device's name, and on a
+               CPU torch's threads, since the last bits depend on their number
     dimension  D
     buckets    {bucket: {"rows", "filelist_sha256", "sha256"}} of each bucket that is done; sha256 is of its all.pth
 """
@@ -16,6 +17,7 @@ from clearctl.atomic import write_json
 from clearctl.digest import file_sha256
 from clearctl.errors import DatasetError
 
+THREADS = "torch_threads"
 # What settings mean that files from before there was a choice do not name.
 _UNNAMED = {"compile": False}
 
@@ -30,6 +32,12 @@ class Record:
     about: dict[str, Any]
     dimension: int
     buckets: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def threads(self) -> int | None:
+        """torch's threads when the extraction began; None where that is not known, or plays no part."""
+        threads = self.about.get(THREADS)
+        return threads if isinstance(threads, int) and threads > 0 else None
 
     @property
     def file(self) -> Path:
@@ -100,9 +108,10 @@ def go_on_or_start(wanted: Record, *, force: bool) -> Record:
             f"the features {wanted.name!r} in {folder.parent} were made otherwise: {'; '.join(differences)}\n"
             "choose another --name, or replace them with --force"
         )
-    return Record(
-        wanted.root, wanted.name, wanted.settings, wanted.about, wanted.dimension, _entries(before["buckets"])
-    )
+    about, done = dict(wanted.about), _entries(before["buckets"])
+    if done and THREADS in about and isinstance(before.get("about"), dict):
+        about[THREADS] = before["about"].get(THREADS)
+    return Record(wanted.root, wanted.name, wanted.settings, about, wanted.dimension, done)
 
 
 def _same_make(wanted: Record) -> Record | None:

@@ -535,6 +535,19 @@ def test_a_full_disk_leaves_no_half_bucket(root, config):
     assert extract_features(root, config=config, weights="none", device="cpu").written == ("0", "1", "2")
 
 
+@pytest.mark.parametrize(("cores", "processes", "workers"), [(8, 1, 8), (64, 1, 16), (64, 8, 8), (8, 3, 2), (2, 4, 1)])
+def test_the_processes_of_a_machine_share_its_cores(monkeypatch, cores, processes, workers):
+    from sharing import environment
+
+    from clearctl.engine.extraction import _default_workers
+
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
+    for name, value in environment(0, processes, 0).items():
+        monkeypatch.setenv(name, value)
+    assert _default_workers(torch.device("cuda")) == workers
+    assert _default_workers(torch.device("cpu")) == 0
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_the_rows_are_those_of_the_cpu(root, config):
