@@ -1,11 +1,30 @@
 """The console script, and `python -m clearctl`."""
 
+import signal
+import time
+
+USAGE = 2
+GRACE_S = 3.0
+
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; of several processes only the first is heard, but for an error."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Until a command can tell of it. Other processes than the first never do: they end at once, also where they
+        # wait for each other in torch's C++, which no exception reaches.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from clearctl.cli import app
+    from clearctl.cli.console import hush
+    from clearctl.distributed import world
 
-    app()
+    if not world.is_first():
+        hush()
+    try:
+        app()
+    except SystemExit as ended:
+        if ended.code == USAGE and not world.is_first():
+            time.sleep(GRACE_S)  # torchrun ends all when one has ended: the first is to tell what is wrong before
+        raise
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ import typer
 
 from clearctl import __version__
 from clearctl.cli.config import config
-from clearctl.cli.console import hush_libraries, output
+from clearctl.cli.console import hush_libraries, output, reporting_errors
 from clearctl.cli.demo import demo
 from clearctl.cli.download import download
 from clearctl.cli.evaluate import evaluate
 from clearctl.cli.extract import extract_features
 from clearctl.cli.fewshot import make_fewshot
+from clearctl.cli.launch import refuse_if_shared
 from clearctl.cli.prepare import prepare_avalanche
 from clearctl.cli.rebuild import rebuild_by_metadata
 from clearctl.cli.report import report
@@ -47,7 +48,9 @@ def _print_help(context: typer.Context, wanted: bool) -> None:
 
 # Typer's own --help of the group has no default, which costs an import of pydantic before any command's help.
 @app.callback(add_help_option=False)
+@reporting_errors
 def main(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
@@ -65,6 +68,7 @@ def main(
     output.verbose, output.quiet = verbose, quiet
     if not verbose:
         hush_libraries()
+    refuse_if_shared(context.invoked_subcommand)
 
 
 app.command("demo")(demo)

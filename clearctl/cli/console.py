@@ -7,17 +7,20 @@ import logging
 import os
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any, NoReturn, TextIO, TypeVar
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from clearctl.distributed import world
 from clearctl.errors import ClearctlError, Stopped
 from clearctl.jsontext import json_text
 
@@ -73,7 +76,13 @@ class Output:
             self.stdout.print(f"{written} files {verb}, {unchanged} were there and right")
 
     def fail(self, error: BaseException, exit_code: int, note: str = "") -> NoReturn:
-        """Print `error` to stderr and end with `exit_code`."""
+        """Print `error` to stderr and end with `exit_code`; of several processes the first that fails tells why."""
+        if not world.is_first_to_tell():
+            raise typer.Exit(exit_code)
+        if not world.is_first():
+            sys.stderr = sys.__stderr__
+            if self.stderr.is_terminal:
+                self.stderr.print()  # below the bars of the first
         if self.verbose:
             traceback.print_exception(error, file=sys.stderr)
         text = str(error) or type(error).__name__
@@ -84,6 +93,11 @@ class Output:
 
 
 output = Output()
+
+
+def hush() -> None:
+    """Let nothing of this process be heard."""
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 it is closed at the end of the process
 
 
 def hush_libraries() -> None:
@@ -97,15 +111,27 @@ def hush_libraries() -> None:
 def importing() -> Iterator[None]:
     """While the libraries are imported: what that makes stays, and the garbage collector would look through it often.
 
-    A sixth of the time; what is there at the end is left out of later rounds too.
+    A sixth of the time; what is there at the end is left out of later rounds too. Ctrl-C ends the process at once:
+    NumPy and Matplotlib take a KeyboardInterrupt in the middle of an import for something else, and go on.
     """
     gc.disable()
+    is_main = threading.current_thread() is threading.main_thread()
+    hears = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if hears:
+        signal.signal(signal.SIGINT, _leave)
     try:
         yield
     finally:
+        if hears:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         gc.freeze()
         gc.enable()
         atexit.register(gc.unfreeze)  # else nanobind finds its types alive at the end, and says so
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    output.stderr.print(INTERRUPTION)
+    os._exit(INTERRUPTED)
 
 
 def _write_nowhere(stream: TextIO) -> None:
@@ -123,6 +149,8 @@ def reporting_errors(command: Command) -> Command:
 
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> None:
+        if world.is_first() and signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # `__main__` has put it off until it can be told
         try:
             command(*arguments, **options)
         except ClearctlError as error:

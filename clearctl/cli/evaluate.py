@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from clearctl.cli.console import importing, output, reporting_errors
-from clearctl.cli.options import DatasetRoot, Device, Json, Precision, Set, with_precision
+from clearctl.cli.launch import share
+from clearctl.cli.options import DatasetRoot, Device, Json, Nproc, Precision, Set, with_precision
 
 
 @reporting_errors
@@ -17,12 +18,14 @@ def evaluate(
     dataset_root: DatasetRoot = None,
     precision: Precision = None,
     set_: Set = None,
+    nproc: Nproc = 1,
     json: Json = False,
 ) -> None:
     """Test a run's checkpoints, or one checkpoint, on every bucket.
 
     Example: `clearctl eval work_dirs/quickstart/20260101-120000-seed0`
     """
+    share(nproc)
     from clearctl.cli.progress import Display
 
     with importing():

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from clearctl import layout
-from clearctl.cli.console import output, reporting_errors
-from clearctl.cli.options import Buckets, DatasetRoot, Device, Json, parse_buckets, parse_pairs
+from clearctl.cli.console import importing, output, reporting_errors
+from clearctl.cli.launch import share
+from clearctl.cli.options import Buckets, DatasetRoot, Device, Json, Nproc, parse_buckets, parse_pairs
 from clearctl.errors import UsageError
 
 
@@ -48,6 +49,7 @@ def extract_features(
         str, typer.Option("--layout", metavar="training|official", help="official: per-class files too.")
     ] = "training",
     force: Annotated[bool, typer.Option("--force", help="Replace features of that name made otherwise.")] = False,
+    nproc: Nproc = 1,
     json: Json = False,
 ) -> None:
     """Extract the features of a frozen network for every image, to train on with scenario.feature_type.
@@ -56,11 +58,14 @@ def extract_features(
 
     Example: `clearctl extract-features --arch resnet50`
     """
-    from clearctl.cli.progress import Display, duration
-    from clearctl.engine.extraction import extract_features as extract
-
     if layout_ not in ("training", "official"):
         raise UsageError(f"--layout {layout_}: expected training or official")
+    share(nproc)
+    from clearctl.cli.progress import Display, duration
+
+    with importing():
+        from clearctl.engine.extraction import extract_features as extract
+
     with Display(output) as display:
         result = extract(
             dataset_root or layout.default_root(),
@@ -81,7 +86,7 @@ def extract_features(
             force=force,
             listener=display.show,
         )
-    share = result.waiting_s / result.seconds if result.seconds else 0.0
+    waiting = result.waiting_s / result.seconds if result.seconds else 0.0
     rate = result.images / result.seconds if result.seconds else 0.0
     if json:
         output.json(
@@ -96,7 +101,7 @@ def extract_features(
                 "images": result.images,
                 "seconds": round(result.seconds, 3),
                 "images_per_second": round(rate, 1),
-                "waiting_for_images": round(share, 3),
+                "waiting_for_images": round(waiting, 3),
                 "compiling_seconds": round(result.compiling_s, 3),
                 "official": [str(folder) for folder in result.official],
             }
@@ -111,7 +116,7 @@ def extract_features(
         return
     output.stdout.print(
         f"{result.images:,} images in {duration(result.seconds)}: {rate:,.0f} images/s, "
-        f"{share:.0%} of the time waiting for images{_advice(share, result.workers)}"
+        f"{waiting:.0%} of the time waiting for images{_advice(waiting, result.workers)}"
         + (f", {duration(result.compiling_s)} of it compiling" if compile_ else "")
     )
     output.stdout.print(
@@ -120,6 +125,6 @@ def extract_features(
     )
 
 
-def _advice(share: float, workers: int) -> str:
+def _advice(waiting: float, workers: int) -> str:
     """What would help where the network waits for images."""
-    return f" (more --workers than {workers} may help)" if share > 0.2 else ""
+    return f" (more --workers than {workers} may help)" if waiting > 0.2 else ""

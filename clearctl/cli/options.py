@@ -31,6 +31,12 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the config; may be repeated."),
 ]
 
+Nproc = Annotated[
+    int,
+    typer.Option(
+        "--nproc", min=1, metavar="N", help="Share the work among N processes of this machine; each has a GPU, or none."
+    ),
+]
 Precision = Annotated[
     str | None,
     typer.Option(metavar="fp32|bf16|fp16", help="Arithmetic of the network. Default: the config's, else fp32."),

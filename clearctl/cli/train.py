@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clearctl.cli.console import importing, output, reporting_errors
-from clearctl.cli.options import DatasetRoot, Deterministic, Device, Json, Precision, Set, with_precision
+from clearctl.cli.launch import share
+from clearctl.cli.options import DatasetRoot, Deterministic, Device, Json, Nproc, Precision, Set, with_precision
+from clearctl.distributed import world
+from clearctl.errors import UsageError
 
 if TYPE_CHECKING:
     from clearctl.engine.loop import TrainResult
@@ -28,6 +31,7 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Build everything, run one batch, say what the run would take.")
     ] = False,
+    nproc: Nproc = 1,
     json: Json = False,
 ) -> None:
     """Train on bucket after bucket, test on every bucket after each.
@@ -35,15 +39,24 @@ def train(
     Example: `clearctl train configs/demo.py --device cuda --set cl_strategy.train_epochs=1`
     """
     overrides = [*with_precision(set_, precision), *(["deterministic=True"] if deterministic else [])]
+    if dry_run and max(nproc, world.size()) > 1:
+        raise UsageError("--dry-run is done by one process: leave --nproc out")
     if dry_run:
         _dry_run(config, device, dataset_root, seed, overrides, json)
         return
+    share(nproc)
     from clearctl.cli.progress import Display
 
     with importing():
+        from clearctl.engine.loop import earlier_run
         from clearctl.engine.loop import train as run_training
+        from clearctl.engine.resume import resume
 
     with Display(output) as display:
+        begun = earlier_run()
+        if begun is not None:  # torchrun has started all processes again
+            print_result(resume(begun, device=None if device == "auto" else device, listener=display.show), json)
+            return
         result = run_training(
             config,
             device=device,

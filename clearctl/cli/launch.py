@@ -1,0 +1,86 @@
+"""`--nproc N`: the same command by several processes, started by torch's own launcher."""
+
+import logging
+import os
+import signal
+import sys
+import uuid
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+from clearctl.cli.console import importing, output
+from clearctl.distributed import world
+from clearctl.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+# Those that several processes can share; the others would all do the same.
+SHARED = ("train", "resume", "eval", "extract-features")
+ENDING = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")  # what torch's launcher hands on to the processes
+
+
+def share(processes: int) -> None:
+    """Have the present command done by so many processes, and end with their exit code; go on if this is one of them.
+
+    Raises UsageError where torchrun has started another number of them, and RunError where they were killed.
+    """
+    if world.size() > 1:
+        if processes not in (1, world.size()):
+            raise UsageError(f"--nproc {processes}: torchrun has started {world.size()} processes: leave --nproc out")
+        return
+    if processes > 1:
+        _launch(processes)
+
+
+def refuse_if_shared(command: str | None) -> None:
+    """Raise UsageError where several processes were started for a `command` of one."""
+    if world.size() > 1 and command is not None and command not in SHARED:
+        raise UsageError(f"{command} is done by one process: start it without torchrun (for {', '.join(SHARED)})")
+
+
+def _launch(processes: int) -> None:
+    with importing():
+        import torch
+        from torch.distributed.elastic.multiprocessing.api import SignalException
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+        from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.disable(logging.ERROR)  # torch's own words on an end that the processes themselves tell of
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // processes)))
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        max_restarts=0,
+        # torch would end at those too that `nohup` and background jobs are not to hear.
+        signals_to_handle=",".join(name for name in ENDING if signal.getsignal(signal.Signals[name]) != signal.SIG_IGN),
+    )
+    try:
+        elastic_launch(config, sys.executable)(*sys.orig_argv[1:])
+    except ChildFailedError as failed:
+        _end_as(failed, processes)
+    except SignalException as stopped:
+        raise typer.Exit(128 + stopped.sigval) from None
+    raise typer.Exit
+
+
+def _end_as(failed: "ChildFailedError", processes: int) -> NoReturn:
+    """End with the exit code of the process that told of an error. Raises RunError where none could."""
+    rank, first = failed.get_first_failure()
+    if first.exitcode > 0:
+        raise typer.Exit(first.exitcode)
+    output.stderr.show_cursor()  # of a terminal; the live bars of a process that is killed leave it hidden
+    told = [failure.exitcode for failure in failed.failures.values() if failure.exitcode > 0]
+    ended = f"process {rank} of {processes} was ended by {signal.Signals(-first.exitcode).name}"
+    if not told:
+        raise RunError(
+            f"{ended}, and so were the others\n"
+            f"start it again; a run that has its folder goes on with `clearctl resume RUN_DIR --nproc {processes}`"
+        )
+    output.message(ended)  # the others only know that it is gone
+    raise typer.Exit(told[0])

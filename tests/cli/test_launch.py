@@ -1,0 +1,433 @@
+"""Commands that several processes share, as a user starts them: by `--nproc`, and by torch's launcher itself."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import CONFIGS
+from runs import require_same
+from sharing import environment, free_port
+from typer.testing import CliRunner
+
+from clearctl import layout, rundir
+from clearctl.cli import app
+from clearctl.distributed import world
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="it finds processes as only Linux tells")
+slow = pytest.mark.slow
+
+CLEARCTL = [sys.executable, "-m", "clearctl"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+# From a hang, not from slowness: none of the commands takes a fifth of it on a quiet machine of 2 cores.
+PATIENCE_S = 150.0
+LONG = ("--set", "cl_strategy.train_epochs=120")
+MIR = ("type=MIR", "mem_size=12", "subsample=6", "batch_size_mem=4")
+
+
+def until(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.01)
+
+
+@dataclass
+class Command:
+    """A command in processes of its own, which are known by a word in their environment."""
+
+    process: subprocess.Popen[bytes]
+    mark: str
+    folder: Path
+
+    @property
+    def stdout(self) -> str:
+        return (self.folder / "stdout").read_text()
+
+    @property
+    def stderr(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+    def processes(self) -> dict[int, dict[str, str]]:
+        """The environments of all that run, by their ids."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                entries = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
+                is_over = (folder / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+            except OSError:
+                continue
+            if f"MARK={self.mark}" in entries and not is_over:
+                found[int(folder.name)] = dict(entry.split("=", 1) for entry in entries if "=" in entry)
+        return found
+
+    def rank(self, number: int) -> int:
+        """The id of a process of those that share the run."""
+        found = [pid for pid, environ in self.processes().items() if environ.get("RANK") == str(number)]
+        assert len(found) == 1, self.stderr
+        return found[0]
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        until(lambda: self.process.poll() is not None or condition())
+        assert self.process.poll() is None, self.stderr
+
+    def end(self) -> int:
+        """Its exit code; nothing of it is left."""
+        code = self.process.wait(PATIENCE_S)
+        until(lambda: not self.processes(), 10)
+        return code
+
+
+@contextmanager
+def started(
+    *arguments: object, folder: Path, ignoring: tuple[int, ...] = (), cwd: Path | None = None, **environ: object
+) -> Iterator[Command]:
+    """Start a command, and end it in any case with all that it has started."""
+    folder = folder / uuid.uuid4().hex
+    folder.mkdir()
+    mark = uuid.uuid4().hex
+
+    def settle() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where tests run in the background
+        for number in ignoring:
+            signal.signal(number, signal.SIG_IGN)
+
+    alone = {name: value for name, value in os.environ.items() if name not in environment(0, 1, 0)}
+    with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+        process = subprocess.Popen(
+            [str(argument) for argument in arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=cwd,
+            env={
+                **alone,
+                "OMP_NUM_THREADS": "1",
+                "MARK": mark,
+                **{name: str(value) for name, value in environ.items()},
+            },
+            preexec_fn=settle,
+        )
+    command = Command(process, mark, folder)
+    try:
+        yield command
+    finally:
+        while left := command.processes():
+            for pid in left:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            process.poll()
+            time.sleep(0.05)
+        process.wait()
+
+
+def ended(*arguments: object, folder: Path, **how: object) -> tuple[int, str, str]:
+    """The exit code of a command, its stdout and its stderr."""
+    with started(*arguments, folder=folder, **how) as command:
+        return command.end(), command.stdout, command.stderr
+
+
+def training(prepared: Path, work_dir: Path) -> list[object]:
+    return ["train", CONFIGS / "features.py", "--dataset-root", prepared, "--work-dir", work_dir, "--device", "cpu"]
+
+
+def the_run(work_dir: Path) -> Path:
+    (run,) = work_dir.glob("*")
+    return run
+
+
+def epochs(run: Path) -> int:
+    """How many epochs its metrics tell of."""
+    file = rundir.metrics_file(run)
+    return file.read_text().count('"event": "epoch"') if file.is_file() else 0
+
+
+def until_learning(command: Command, work_dir: Path, *, beginning: str) -> None:
+    """Until it has learned some epochs more than when it told of its `beginning`."""
+    command.until(lambda: beginning in command.stderr)
+    run = the_run(work_dir)
+    before = epochs(run)
+    command.until(lambda: epochs(run) > before + 8)
+
+
+def require_told_once(stderr: str, *texts: str) -> None:
+    for text in texts:
+        assert stderr.count(text) == 1, (text, stderr)
+    assert "Traceback" not in stderr
+    assert "torch/distributed" not in stderr
+
+
+# A run from beginning to end
+
+
+@pytest.fixture(scope="module")
+def shared(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """A run of 2 processes by `clearctl train --nproc 2`, not to be changed; and what it printed.
+
+    It starts in a folder with modules that are not meant, and with SIGHUP ignored, as under `nohup`.
+    """
+    folder = tmp_path_factory.mktemp("shared")
+    for name in ("clearctl", "queue", "torch"):
+        (folder / f"{name}.py").write_text("raise SystemExit('not this one')")
+    script = Path(sys.executable).parent / "clearctl"
+    arguments = training(prepared, folder / "runs")
+    with started(script, *arguments, "--nproc", 2, folder=folder, cwd=folder, ignoring=(signal.SIGHUP,)) as command:
+        command.until(lambda: len(command.processes()) == 3)
+        for pid in command.processes():
+            os.kill(pid, signal.SIGHUP)
+        code = command.end()
+    assert code == 0, command.stderr
+    return the_run(folder / "runs"), command.stdout, command.stderr
+
+
+@slow
+def test_a_run_by_nproc_prints_and_writes_once(shared: tuple[Path, str, str]) -> None:
+    run, stdout, stderr = shared
+    for text in ("accuracy (%) on each bucket", "CLEAR's metrics", "GEM's metrics", "in_domain"):
+        assert stdout.count(text) == 1, stdout
+    require_told_once(stderr, f"run folder {run}\n", "bucket 2 (3/3) done in", f"everything is in {run}\n")
+    assert "warning" not in stderr
+    assert rundir.read_environment(run)["processes"] == 2
+    assert rundir.is_finished(run)
+    assert epochs(run) == 6
+
+
+@slow
+def test_two_machines(shared: tuple[Path, str, str], prepared: Path, tmp_path: Path) -> None:
+    """Two of torch's launchers on this host, each with one process."""
+    machine = [
+        *(*TORCHRUN, "--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", "--rdzv-id=two"),
+        *(f"--rdzv-endpoint=127.0.0.1:{free_port()}", "-m", "clearctl"),
+        *(*training(prepared, tmp_path / "runs"), "--json"),
+    ]
+    with ExitStack() as stack:
+        machines = [stack.enter_context(started(*machine, folder=tmp_path)) for _ in range(2)]
+        assert [command.end() for command in machines] == [0, 0], [command.stderr for command in machines]
+    (said,) = filter(None, (command.stdout for command in machines))
+    require_told_once("".join(command.stderr for command in machines), "run folder ")
+    run = the_run(tmp_path / "runs")
+    answer = json.loads(said)
+    assert answer["run"] == str(run)
+    assert answer["accuracy_matrix"] == rundir.read_matrix(shared[0])[0].tolist()
+    require_same(run, shared[0])
+
+
+@slow
+def test_eval_by_two_processes(shared: tuple[Path, str, str], tmp_path: Path) -> None:
+    code, stdout, stderr = ended(
+        *CLEARCTL, "eval", shared[0], "--nproc", 2, "--device", "cpu", "--json", folder=tmp_path
+    )
+    assert code == 0, stderr
+    alone = CliRunner().invoke(app, ["eval", str(shared[0]), "--device", "cpu", "--json"])
+    assert json.loads(stdout) == json.loads(alone.stdout)
+    assert json.loads(stdout)["accuracy_matrix"] == rundir.read_matrix(shared[0])[0].tolist()
+
+
+@slow
+def test_features_by_two_processes(prepared: Path, tmp_path: Path) -> None:
+    roots = [shutil.copytree(prepared, tmp_path / name) for name in ("one", "two")]
+    arguments = ["extract-features", "--config", CONFIGS / "tiny.py", "--name", "net", "--weights", "none"]
+    arguments += ["--device", "cpu", "--batch-size", "4", "--json", "--dataset-root"]
+    alone = CliRunner().invoke(app, [str(argument) for argument in (*arguments, roots[0])])
+    assert alone.exit_code == 0, alone.stderr
+    code, stdout, stderr = ended(*CLEARCTL, *arguments, roots[1], "--nproc", 2, folder=tmp_path)
+    assert code == 0, stderr
+    assert "Traceback" not in stderr
+    one, two = json.loads(alone.stdout), json.loads(stdout)
+    assert [two[key] for key in ("written", "images", "dimension")] == [
+        one[key] for key in ("written", "images", "dimension")
+    ]
+    for bucket in one["buckets"]:
+        files = [layout.features_file(root, "net", bucket) for root in roots]
+        assert files[1].read_bytes() == files[0].read_bytes()
+
+
+# Ended early
+
+
+@slow
+def test_a_run_that_is_ended_in_every_way_goes_on(prepared: Path, tmp_path: Path) -> None:
+    """Each time by the command that it has told; it ends as one that torch's launcher has started again by itself."""
+    work_dir = tmp_path / "runs"
+    arguments = [*training(prepared, work_dir), *LONG, "--nproc", 2]
+    beginning = "run folder "
+    for victim, number in ((0, signal.SIGKILL), (1, signal.SIGKILL), (None, signal.SIGTERM), (None, signal.SIGINT)):
+        with started(*CLEARCTL, *arguments, folder=tmp_path) as command:
+            until_learning(command, work_dir, beginning=beginning)
+            os.kill(command.process.pid if victim is None else command.rank(victim), number)
+            code, told = command.end(), command.stderr
+        assert command.stdout == ""
+        require_told_once(told, beginning, "go on with ")
+        if victim is None:
+            assert code == 128 + number, told
+            require_told_once(told, "stopping at the next step", "stopped, its state is saved\n")
+            assert "error: " not in told
+        else:
+            assert code == 5, told
+            require_told_once(told, "error: another process of this run has ended\n")
+            assert told.endswith(f"process {victim} of 2 was ended by SIGKILL\n")
+        (hint,) = re.findall("go on with `clearctl (.*)`", told)
+        arguments = shlex.split(hint)
+        assert arguments == ["resume", str(the_run(work_dir)), "--nproc", "2"]
+        beginning = "going on with "
+    code, stdout, stderr = ended(*CLEARCTL, *arguments, "--json", folder=tmp_path)
+    assert code == 0, stderr
+    run = the_run(work_dir)
+    assert json.loads(stdout)["run"] == str(run)
+    assert len(rundir.read_environment(run)["resumed"]) == 4
+    require_same(run, started_again(prepared, tmp_path / "again"))
+
+
+def started_again(prepared: Path, folder: Path) -> Path:
+    """The run folder of a run whose processes torch's launcher has started a second time."""
+    folder.mkdir()
+    launcher = [*TORCHRUN, "--standalone", "--nproc-per-node=2", "--max-restarts=1", "-m", "clearctl"]
+    with started(*launcher, *training(prepared, folder / "runs"), *LONG, folder=folder) as command:
+        until_learning(command, folder / "runs", beginning="run folder ")
+        os.kill(command.rank(1), signal.SIGKILL)
+        assert command.end() == 0, command.stderr
+    for text in ("torchrun starts them all again\n", "going on with ", "everything is in "):
+        assert command.stderr.count(text) == 1, command.stderr
+    assert "go on with `clearctl" not in command.stderr
+    assert "Traceback" not in command.stderr
+    assert command.stdout.count("CLEAR's metrics") == 1
+    run = the_run(folder / "runs")
+    assert len(rundir.read_environment(run)["resumed"]) == 1
+    return run
+
+
+def hindering(folder: Path, code: str) -> dict[str, object]:
+    """An environment in which `code` is run in every Python process as it starts."""
+    (folder / "sitecustomize.py").write_text(code)
+    return {"PYTHONPATH": folder}
+
+
+def test_processes_that_end_before_they_can_tell_of_it(prepared: Path, tmp_path: Path) -> None:
+    environ = hindering(tmp_path, "import os\nif os.environ.get('RANK') == '1': os.kill(os.getpid(), 9)\n")
+    arguments = [*training(prepared, tmp_path / "runs"), "--nproc", 2]
+    code, stdout, stderr = ended(*CLEARCTL, *arguments, folder=tmp_path, **environ)
+    assert (code, stdout) == (5, ""), stderr
+    require_told_once(stderr, "error: process 1 of 2 was ended by SIGKILL, and so were the others\n")
+    assert "`clearctl resume RUN_DIR --nproc 2`" in stderr
+    assert len(stderr.splitlines()) == 2
+    assert not (tmp_path / "runs").exists()
+
+
+# A library that takes Ctrl-C for something else, and goes on: NumPy's C code does so while Matplotlib is imported.
+DEAF = """
+import os, signal, sys, time
+
+class Deaf:
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["DEAF"] and os.environ.get("RANK") == os.environ.get("WHERE"):
+            sys.meta_path.remove(self)
+            try:
+                os.kill(os.getppid() if "WHERE" in os.environ else os.getpid(), signal.SIGINT)
+                time.sleep(5)
+            except KeyboardInterrupt:
+                pass
+
+sys.meta_path.insert(0, Deaf())
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "told"), [("typer", -signal.SIGINT, ""), ("avalanche", 130, "interrupted: what was finished")]
+)
+def test_ctrl_c_while_the_libraries_are_imported(
+    name: str, code: int, told: str, prepared: Path, tmp_path: Path
+) -> None:
+    environ = {**hindering(tmp_path, DEAF), "DEAF": name}
+    found = ended(*CLEARCTL, *training(prepared, tmp_path / "runs"), folder=tmp_path, **environ)
+    assert found[:2] == (code, "")
+    assert found[2].startswith(told)
+    assert len(found[2].splitlines()) == bool(told)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_ctrl_c_while_the_processes_start(rank: int, prepared: Path, tmp_path: Path) -> None:
+    environ = {**hindering(tmp_path, DEAF), "DEAF": "torch", "WHERE": rank}
+    arguments = [*training(prepared, tmp_path / "runs"), "--nproc", 2]
+    code, stdout, stderr = ended(*CLEARCTL, *arguments, folder=tmp_path, **environ)
+    assert (code, stdout) == (130, ""), stderr
+    assert stderr in ("", "interrupted: what was finished is on disk; run the same command again\n")
+    assert not (tmp_path / "runs").exists()
+
+
+# Refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["--dataset-root", "nowhere"], 4, "nowhere: found nothing there"),
+        ([part for value in MIR for part in ("--set", f"cl_strategy.{value}")], 3, "MIR was never tried with several"),
+    ],
+)
+def test_an_error_that_all_processes_have_is_told_once(
+    arguments: list[str], code: int, told: str, prepared: Path, tmp_path: Path
+) -> None:
+    arguments = [*training(prepared, tmp_path / "runs"), *arguments, "--nproc", 2]
+    found = ended(*CLEARCTL, *arguments, folder=tmp_path)
+    assert found[:2] == (code, ""), found[2]
+    require_told_once(found[2], "error: ", told)
+    assert len(found[2].splitlines()) <= 2
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--bogus"], "No such option: --bogus"),
+        (["--dry-run"], "--dry-run is done by one process: leave --nproc out"),
+        (["--nproc", "0"], "--nproc"),
+    ],
+)
+def test_what_is_refused_before_any_process_starts(
+    arguments: list[str], told: str, prepared: Path, tmp_path: Path
+) -> None:
+    arguments = [*map(str, training(prepared, tmp_path / "runs")), "--nproc", "2", *arguments]
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_another_number_than_that_of_the_launcher(prepared: Path, tmp_path: Path) -> None:
+    arguments = [*map(str, training(prepared, tmp_path / "runs")), "--nproc", "3"]
+    result = CliRunner().invoke(app, arguments, env=environment(0, 2, 0))
+    assert result.exit_code == 2
+    assert result.stderr == "error: --nproc 3: torchrun has started 2 processes: leave --nproc out\n"
+    assert world.size() == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["verify"], "error: verify is done by one process: start it without torchrun"),
+        (["train", "--bogus"], "No such option: --bogus"),
+    ],
+)
+def test_torchs_launcher_lets_an_error_be_told_once(arguments: list[str], told: str, tmp_path: Path) -> None:
+    """The first process comes last, and is the only one that prints what a command line lacks."""
+    environ = hindering(tmp_path, "import os, time\nif os.environ.get('RANK') == '0': time.sleep(0.7)\n")
+    launcher = [*TORCHRUN, "--standalone", "--nproc-per-node=2", "-m", "clearctl"]
+    code, stdout, stderr = ended(*launcher, *arguments, folder=tmp_path, **environ)
+    assert (code, stdout) == (1, "")  # the launcher's own
+    assert stderr.count(told) == 1, stderr
+    assert "exitcode  : 2 " in stderr  # in the launcher's report, which has the only stack
+    assert stderr.count("Traceback") == 1
