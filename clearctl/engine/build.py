@@ -20,6 +20,7 @@ from clearctl.engine.catalogue import CATALOGUE
 from clearctl.engine.checkpoint import load_what_fits
 from clearctl.engine.reporting import build_loggers, build_metrics
 from clearctl.engine.samples import BuiltSamples, build_samples
+from clearctl.engine.sharing import of_all_processes
 from clearctl.engine.transforms import build_transforms
 from clearctl.errors import ConfigError
 from clearctl.models.augments import build_augments
@@ -37,12 +38,9 @@ from clearctl.strategies.gather import GatherBatches
 from clearctl.strategies.observe import BucketAccuracy, OnEpoch, ProgressReporter
 from clearctl.strategies.precision import scale_loss
 from clearctl.strategies.prefetch import Prefetching
-from clearctl.strategies.registry import SHARED_PLUGINS, SHARED_STRATEGIES
 from clearctl.strategies.schedule import SchedulerPlugin
 
 DEFAULT_WORK_DIR = "work_dirs"
-# Arguments of strategies and plugins that `data.batch_per_rank` takes as those of each process.
-BATCH_SIZES = ("train_mb_size", "eval_mb_size", "batch_size_mem", "batch_size")
 
 
 @dataclass
@@ -183,7 +181,7 @@ def build_experiment(
     if faults:
         raise ConfigError("\n".join(str(fault(config, f"cl_strategy.{key}", text)) for key, text in faults))
     if world.size() > 1 and (config.values.get("data") or {}).get("batch_per_rank"):
-        section = _of_all_processes(section)
+        section = of_all_processes(section)
     model = model.to(device)
     if config.values.get("sync_bn"):
         model = synchronised(model)
@@ -245,36 +243,6 @@ def build_experiment(
     if refusal:
         raise fault(config, "model.train_cfg.augments", f"{config.values['cl_strategy']['type']} {refusal}")
     return Experiment(strategy, benchmark, accuracy, loggers)
-
-
-def require_shareable(config: Config) -> None:
-    """Raise ConfigError, naming each, for what several processes cannot share; with one there is nothing to refuse."""
-    if world.size() == 1:
-        return
-    section = config.values["cl_strategy"]
-    names: list[tuple[str, str, tuple[str, ...]]] = [("cl_strategy", section["type"], SHARED_STRATEGIES)]
-    for index, entry in enumerate(section.get("plugins") or []):
-        names.append((f"cl_strategy.plugins.{index}", entry["type"], SHARED_PLUGINS))
-    faults = [
-        fault(
-            config,
-            f"{key}.type",
-            f"{name} was never tried with several processes: run it with one, or use {', '.join(shared)}",
-        )
-        for key, name, shared in names
-        if name not in shared
-    ]
-    if faults:
-        raise ConfigError("\n".join(map(str, faults)))
-
-
-def _of_all_processes(section: Mapping[str, Any]) -> dict[str, Any]:
-    """A strategy's section with the sizes of each process's batches made those of the whole batches."""
-
-    def whole(entry: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: value * world.size() if name in BATCH_SIZES and value else value for name, value in entry.items()}
-
-    return {**whole(section), "plugins": [whole(entry) for entry in section.get("plugins") or []]}
 
 
 def build_loss(config: Config, model: nn.Module, device: torch.device) -> nn.Module | None:

@@ -14,10 +14,11 @@ from clearctl.config.load import Config
 from clearctl.data.samples import original_error
 from clearctl.distributed import world
 from clearctl.distributed.world import noticing_lost_peers, together
-from clearctl.engine.build import build_experiment, build_model, build_stream, open_config, require_shareable
+from clearctl.engine.build import build_experiment, build_model, build_stream, open_config
 from clearctl.engine.checkpoint import load_exactly
 from clearctl.engine.machine import deterministic_algorithms, resolve_device, seed_everything
 from clearctl.engine.samples import build_samples, loader_arguments
+from clearctl.engine.sharing import require_shareable
 from clearctl.errors import DatasetError, RunError, UsageError
 from clearctl.metrics import Matrix, clear_metrics, gem_metrics
 from clearctl.models.fit import randomness_kept

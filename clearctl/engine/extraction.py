@@ -12,18 +12,15 @@ from typing import Any
 import torch
 
 from clearctl import __version__, layout, lock
-from clearctl.config.check import check
-from clearctl.config.load import Config, load
 from clearctl.data.samples import ImageSamples
 from clearctl.data.transforms import split_at_pixels
 from clearctl.dataset.arguments import choose_buckets
 from clearctl.distributed import world
 from clearctl.distributed.world import PeerLostError, collected, from_first, noticing_lost_peers, together
 from clearctl.engine.accelerate import require_compiler, warn_of_slow_precision
-from clearctl.engine.catalogue import CATALOGUE
 from clearctl.engine.machine import device_name, packages, resolve_device
-from clearctl.engine.transforms import build_steps
-from clearctl.errors import ConfigError, DatasetError, UsageError
+from clearctl.engine.recipe import build_recipe
+from clearctl.errors import DatasetError, UsageError
 from clearctl.features.extract import extract
 from clearctl.features.forward import PRECISIONS
 from clearctl.features.official import write_official
@@ -34,14 +31,6 @@ from clearctl.models.folding import folded
 from clearctl.models.weights import few, load_checkpoint, weights_digest
 from clearctl.progress import Listener, Message, ignore
 
-DEFAULT_ARCH = "resnet50"
-# The transform of the published features (prepare_features.py in the CLEAR paper's code).
-PUBLISHED_TRANSFORM: tuple[dict[str, Any], ...] = (
-    {"type": "Resize", "size": 224},
-    {"type": "CenterCrop", "size": 224},
-    {"type": "ToTensor"},
-    {"type": "Normalize", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
-)
 BATCH_SIZE = {"cpu": 32, "cuda": 256}
 MOST_WORKERS = 16
 PROBE_SEED = 0
@@ -127,7 +116,7 @@ def extract_features(
     _check_arguments(precision, batch_size, workers, checkpoint, weights)
     target = resolve_device(device)
     # Before the processes talk: the check imports Avalanche, which makes a logger then, and refuses to in the others.
-    recipe = _recipe(arch, arguments, config)
+    recipe = build_recipe(arch, arguments, config)
     with _shared_work(target):
         chosen = choose_buckets(root, layout.read_bucket_indices(root), buckets)
         warn_of_slow_precision(target, precision, listener)
@@ -241,47 +230,6 @@ def _as_json(settings: dict[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise UsageError(f"--arch-arg: extraction.json cannot hold it: {error}") from None
     return value
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    """What is extracted with: `transform` as a config lists it, and its built `steps`.
-
-    `name` is what the features are called where nobody says.
-    """
-
-    arch: str
-    arguments: dict[str, Any]
-    transform: list[dict[str, Any]]
-    steps: list[Any]
-    name: str
-
-
-def _recipe(arch: str | None, arguments: Mapping[str, Any] | None, config: Path | str | None) -> _Recipe:
-    """From the arguments of `extract_features`. Raises UsageError and ConfigError."""
-    if config is None:
-        arch = arch or DEFAULT_ARCH
-        published = Config({"scenario": {"eval_transform": list(PUBLISHED_TRANSFORM)}}, "the published transform")
-        steps = build_steps(published, "eval_transform")
-        return _Recipe(arch, dict(arguments or {}), list(PUBLISHED_TRANSFORM), steps, arch.rpartition(":")[2])
-    if arch is not None or arguments:
-        raise UsageError("--config says which backbone: leave --arch and --arch-arg out")
-    opened = load(config)
-    for section in ("model", "scenario"):
-        if not isinstance(opened.values.get(section, {}), dict):
-            raise ConfigError(f"{config}: {section}: found {opened.values[section]!r}, expected a dict")
-    for fault in check(opened, CATALOGUE):
-        if fault.key.startswith(("model.backbone", "scenario.eval_transform")):
-            raise ConfigError(str(fault))
-    backbone = (opened.values.get("model") or {}).get("backbone")
-    if not isinstance(backbone, dict):
-        raise ConfigError(f"{config}: model.backbone: not there, and it is what features are extracted with")
-    scenario = opened.values.setdefault("scenario", {})
-    transform = scenario.setdefault("eval_transform", list(PUBLISHED_TRANSFORM))
-    given = {key: value for key, value in backbone.items() if key not in ("type", "init_cfg")}
-    return _Recipe(
-        f"mmcls:{backbone['type']}", given, transform, build_steps(opened, "eval_transform"), Path(config).stem
-    )
 
 
 def _fill(

@@ -25,11 +25,11 @@ from clearctl.engine.build import (
     build_model,
     build_stream,
     open_config,
-    require_shareable,
 )
 from clearctl.engine.course import Course, Saved, how_to_go_on
 from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device, seed_everything
 from clearctl.engine.samples import BuiltSamples, build_samples
+from clearctl.engine.sharing import require_shareable
 from clearctl.errors import DatasetError, RunError, Stopped
 from clearctl.lock import sole_writer
 from clearctl.metrics import Matrix

@@ -12,12 +12,13 @@ from clearctl.config.load import Config
 from clearctl.distributed import world
 from clearctl.distributed.world import from_first, noticing_lost_peers, together
 from clearctl.engine import state_files
-from clearctl.engine.build import build_experiment, build_model, build_stream, open_config, require_shareable
+from clearctl.engine.build import build_experiment, build_model, build_stream, open_config
 from clearctl.engine.changes import other_values, other_versions, with_changes
 from clearctl.engine.course import Saved
 from clearctl.engine.loop import TrainResult, carry_out, record_epoch, room_on_disk, sole_worker, write_report
 from clearctl.engine.machine import describe, device_name, resolve_device, seed_everything
 from clearctl.engine.samples import build_samples
+from clearctl.engine.sharing import require_shareable
 from clearctl.engine.state import cut_back_files
 from clearctl.engine.state_files import DamagedError, Moment
 from clearctl.errors import RunError

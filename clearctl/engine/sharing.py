@@ -1,0 +1,43 @@
+"""What of a config several processes can share, and what its batch sizes mean for them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from clearctl.config.load import Config
+from clearctl.distributed import world
+from clearctl.engine.calls import fault
+from clearctl.errors import ConfigError
+from clearctl.strategies.registry import SHARED_PLUGINS, SHARED_STRATEGIES
+
+# Arguments of strategies and plugins that `data.batch_per_rank` takes as those of each process.
+BATCH_SIZES = ("train_mb_size", "eval_mb_size", "batch_size_mem", "batch_size")
+
+
+def require_shareable(config: Config) -> None:
+    """Raise ConfigError, naming each, for what several processes cannot share; with one there is nothing to refuse."""
+    if world.size() == 1:
+        return
+    section = config.values["cl_strategy"]
+    names: list[tuple[str, str, tuple[str, ...]]] = [("cl_strategy", section["type"], SHARED_STRATEGIES)]
+    for index, entry in enumerate(section.get("plugins") or []):
+        names.append((f"cl_strategy.plugins.{index}", entry["type"], SHARED_PLUGINS))
+    faults = [
+        fault(
+            config,
+            f"{key}.type",
+            f"{name} was never tried with several processes: run it with one, or use {', '.join(shared)}",
+        )
+        for key, name, shared in names
+        if name not in shared
+    ]
+    if faults:
+        raise ConfigError("\n".join(map(str, faults)))
+
+
+def of_all_processes(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A strategy's section with the sizes of each process's batches made those of the whole batches."""
+
+    def whole(entry: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value * world.size() if name in BATCH_SIZES and value else value for name, value in entry.items()}
+
+    return {**whole(section), "plugins": [whole(entry) for entry in section.get("plugins") or []]}
