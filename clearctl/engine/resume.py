@@ -18,7 +18,7 @@ from clearctl.engine.course import Saved
 from clearctl.engine.loop import TrainResult, carry_out, record_epoch, room_on_disk, sole_worker, write_report
 from clearctl.engine.machine import describe, device_name, resolve_device, seed_everything
 from clearctl.engine.samples import build_samples
-from clearctl.engine.sharing import require_shareable
+from clearctl.engine.sharing import require_alike, require_shareable
 from clearctl.engine.state import cut_back_files
 from clearctl.engine.state_files import DamagedError, Moment
 from clearctl.errors import RunError
@@ -77,6 +77,7 @@ def _go_on(
     stream = build_stream(opened)
     root = Path(opened.values["scenario"]["dataset_root"])
     dataset = stream.describe(root)
+    require_alike(opened, dataset)
     if environment["dataset"].get("fingerprint") not in (None, dataset["fingerprint"]):
         differences.append(f"dataset: what is in {root} is not what the run began with")
     if saved is not None and saved.start["buckets"] != stream.bucket_names:

@@ -1,14 +1,17 @@
 """What of a config several processes can share, and what its batch sizes mean for them."""
 
+import socket
 from collections.abc import Mapping
 from typing import Any
 
-from clearctl.config.load import Config
+from clearctl.config.load import Config, flatten
 from clearctl.distributed import world
+from clearctl.distributed.world import collected
 from clearctl.engine.calls import fault
-from clearctl.errors import ConfigError
+from clearctl.errors import ConfigError, RunError
 from clearctl.strategies.registry import SHARED_PLUGINS, SHARED_STRATEGIES
 
+PLACES = ("scenario.dataset_root", "data.cache_dir")  # may be another on each machine
 # Arguments of strategies and plugins that `data.batch_per_rank` takes as those of each process.
 BATCH_SIZES = ("train_mb_size", "eval_mb_size", "batch_size_mem", "batch_size")
 
@@ -32,6 +35,21 @@ def require_shareable(config: Config) -> None:
     ]
     if faults:
         raise ConfigError("\n".join(map(str, faults)))
+
+
+def require_alike(config: Config, dataset: Mapping[str, Any]) -> None:
+    """Raise RunError in the first process, naming what differs, unless all have its config and `dataset`.
+
+    On another machine they may differ, and the processes would learn from other samples than they think.
+    """
+    own = {**dict(flatten(config.values)), "dataset": dataset["fingerprint"]}
+    for rank, (machine, found) in enumerate(collected((socket.gethostname(), own))):
+        keys = [key for key in {**own, **found} if own.get(key) != found.get(key) and key not in PLACES]
+        if keys:
+            raise RunError(
+                f"process {rank}, on {machine}, has another {', '.join(keys)} than the first\n"
+                "give all machines the same config and dataset"
+            )
 
 
 def of_all_processes(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Runs that several processes share end as with one process; killed and resumed with as many, to the bit."""
 
 import json
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterable
@@ -348,6 +349,16 @@ def test_another_number_of_processes_goes_on_too(write: Callable[..., Path], tmp
         assert any(text.startswith(said) for text in resumed.warnings)
         environment = json.loads((folder / "environment.json").read_text())
         assert (environment["processes"], environment["resumed"][0]["processes"]) == (count, count)
+
+
+def test_a_process_with_another_config_ends_all(write: Callable[..., Path], tmp_path: Path) -> None:
+    given = dict(device="cpu", work_dir=tmp_path / "runs")
+    other = {1: dict(arguments={**given, "overrides": ("cl_strategy.train_epochs=3",)})}
+    first, second = (child.end() for child in begin(write("naive"), 2, other, arguments=given))
+    assert (first.exit_code, first.error) == (5, "RunError")
+    assert re.match(r"process 1, on .*, has another cl_strategy.train_epochs than the first\n", first.text)
+    assert (second.exit_code, second.error) == (5, "PeerLostError")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_an_error_of_the_first_alone_ends_all(write: Callable[..., Path], tmp_path: Path) -> None:
