@@ -160,6 +160,7 @@ def _write_environment(
         "device": "cpu",
         "device_name": "CPU",
         "torch_threads": 1,
+        "processes": 1,
         "git": None,
         "seed": seed,
         "dataset": {
