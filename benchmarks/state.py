@@ -19,7 +19,7 @@ def state(settings: Settings) -> list[Row]:
 
     Few epochs a bucket are the worst case, since each bucket begins with a state.
     """
-    buckets, epochs, rounds = (3, 5, 1) if settings.quick else (10, 20, 3)
+    buckets, epochs, rounds = (3, 5, 3) if settings.quick else (10, 20, 3)
     folder = alone(feature_folder, settings.folder / f"features-{buckets}", buckets)
     rows = []
     for strategy in STRATEGIES[: 1 if settings.quick else None]:
