@@ -199,7 +199,7 @@ def is_first_to_tell() -> bool:
 
 
 def remember(name: str, value: str) -> None:
-    """Keep `value` for the processes of later attempts, and for torchrun's own."""
+    """Keep `value` for the processes of later attempts; without torchrun's store it is forgotten."""
     store = _store("run")
     if store is not None:
         store.set(name, value)
