@@ -25,16 +25,17 @@ def download(
     release: Annotated[
         str,
         typer.Option(
+            "--release",
             metavar="RELEASE",
             help="public; or the later release with train and test apart: image-only, or full (with features).",
         ),
     ] = "public",
     url: Annotated[
-        str | None, typer.Option(metavar="BASE", help="A mirror: the address of the folder with the archives.")
+        str | None, typer.Option("--url", metavar="BASE", help="A mirror: the address of the folder with the archives.")
     ] = None,
     md5: Annotated[
         list[str] | None,
-        typer.Option(metavar="[FILE=]HEX", help="What an archive must have; may be repeated as FILE=HEX."),
+        typer.Option("--md5", metavar="[FILE=]HEX", help="What an archive must have; may be repeated as FILE=HEX."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there, download anew.")] = False,
     keep_archive: Annotated[bool, typer.Option("--keep-archive", help="Do not delete the archives.")] = False,

@@ -13,7 +13,9 @@ from clearctl.cli.options import DatasetRoot, Device, Json, Nproc, Precision, Se
 @reporting_errors
 def evaluate(
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="A run folder, or a config with --checkpoint.")],
-    checkpoint: Annotated[Path | None, typer.Option(metavar="FILE", help="The weights to test.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", metavar="FILE", help="The weights to test.")
+    ] = None,
     device: Device = "auto",
     dataset_root: DatasetRoot = None,
     precision: Precision = None,

@@ -16,29 +16,35 @@ from clearctl.errors import UsageError
 def extract_features(
     arch: Annotated[
         str | None,
-        typer.Option(metavar="ARCH", help="A model of torchvision.models, or mmcls:TYPE. Default: resnet50."),
+        typer.Option("--arch", metavar="ARCH", help="A model of torchvision.models, or mmcls:TYPE. Default: resnet50."),
     ] = None,
     arch_arg: Annotated[
         list[str] | None,
         typer.Option("--arch-arg", metavar="KEY=VALUE", help="An argument of its constructor; may be repeated."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Take model.backbone and scenario.eval_transform from a config.")
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Take model.backbone and scenario.eval_transform from a config."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="What the features are called. Default: the architecture.")] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Weights: of torchvision, mmcls, MoCo, BYOL, DINO or a run.")
+        Path | None,
+        typer.Option("--checkpoint", metavar="FILE", help="Weights: of torchvision, mmcls, MoCo, BYOL, DINO or a run."),
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(metavar="default|none", help="Without --checkpoint: torchvision's weights, or random ones."),
+        typer.Option(
+            "--weights", metavar="default|none", help="Without --checkpoint: torchvision's weights, or random ones."
+        ),
     ] = None,
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Go on where the checkpoint leaves weights random.")
     ] = False,
     dataset_root: DatasetRoot = None,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(metavar="fp32|bf16|fp16", help="Arithmetic of the network.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option("--precision", metavar="fp32|bf16|fp16", help="Arithmetic of the network.")
+    ] = "fp32",
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile the network first: pays from thousands of images on.")
     ] = False,

@@ -13,10 +13,13 @@ from clearctl.errors import UsageError
 @reporting_errors
 def make_fewshot(
     dataset_root: DatasetRoot = None,
-    shot: Annotated[int, typer.Option(metavar="K", help="Images of each class to train on, in every bucket.")] = 5,
+    shot: Annotated[
+        int, typer.Option("--shot", metavar="K", help="Images of each class to train on, in every bucket.")
+    ] = 5,
     seed: Annotated[int | None, typer.Option(help="Seed of the split. Default: 0.")] = None,
     seeds: Annotated[
-        str | None, typer.Option(metavar="SEEDS", help="Several splits, such as 0-4 or 0,2, in place of --seed.")
+        str | None,
+        typer.Option("--seeds", metavar="SEEDS", help="Several splits, such as 0-4 or 0,2, in place of --seed."),
     ] = None,
     buckets: Buckets = None,
     force: Force = False,

@@ -39,7 +39,9 @@ Nproc = Annotated[
 ]
 Precision = Annotated[
     str | None,
-    typer.Option(metavar="fp32|bf16|fp16", help="Arithmetic of the network. Default: the config's, else fp32."),
+    typer.Option(
+        "--precision", metavar="fp32|bf16|fp16", help="Arithmetic of the network. Default: the config's, else fp32."
+    ),
 ]
 
 

@@ -16,7 +16,7 @@ def prepare_avalanche(
         float | None, typer.Option(help="Fraction of each bucket to test on; 0 makes no split. Default: 0.3.")
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(metavar="SEEDS", help="Seeds of the splits, such as 0,2. Default: 0-4.")
+        str | None, typer.Option("--seeds", metavar="SEEDS", help="Seeds of the splits, such as 0,2. Default: 0-4.")
     ] = None,
     stratified: Annotated[bool, typer.Option("--stratified", help="Split each class by itself.")] = False,
     buckets: Buckets = None,

@@ -20,19 +20,24 @@ def rebuild_by_metadata(
     output: Annotated[Path, typer.Option("--output", metavar="DIR", help="The new folder.", show_default=False)],
     dataset_root: DatasetRoot = None,
     sort_by: Annotated[
-        str | None, typer.Option(metavar="FIELD", help="Sort by this field: numbers as numbers, dates as dates.")
+        str | None,
+        typer.Option("--sort-by", metavar="FIELD", help="Sort by this field: numbers as numbers, dates as dates."),
     ] = None,
     descending: Annotated[bool, typer.Option("--descending", help="Sort from the largest down.")] = False,
     where: Annotated[
         str | None,
-        typer.Option(metavar="EXPR", help="Keep only these, such as \"date_taken >= '2008' and bucket != 0\"."),
+        typer.Option(
+            "--where", metavar="EXPR", help="Keep only these, such as \"date_taken >= '2008' and bucket != 0\"."
+        ),
     ] = None,
     process: Annotated[
         str | None,
-        typer.Option(metavar="MODULE:FUNCTION", help="In place of --sort-by: your function on each class's records."),
+        typer.Option(
+            "--process", metavar="MODULE:FUNCTION", help="In place of --sort-by: your function on each class's records."
+        ),
     ] = None,
-    num_buckets: Annotated[int, typer.Option(metavar="N", help="How many new buckets.")] = 10,
-    images: Annotated[str, typer.Option(metavar="HOW", help="link, hardlink or copy the images.")] = "link",
+    num_buckets: Annotated[int, typer.Option("--num-buckets", metavar="N", help="How many new buckets.")] = 10,
+    images: Annotated[str, typer.Option("--images", metavar="HOW", help="link, hardlink or copy the images.")] = "link",
     drop_missing: Annotated[
         bool, typer.Option("--drop-missing", help="Leave out records without a field that is asked for.")
     ] = False,

@@ -26,6 +26,7 @@ def report(
     format: Annotated[
         str | None,
         typer.Option(
+            "--format",
             metavar="terminal|html|latex|markdown|csv|json",
             help="Default: what the suffix of --output says, else terminal.",
         ),
@@ -35,7 +36,8 @@ def report(
         typer.Option("--output", metavar="FILE", help="A file that ends in .html, .tex, .md, .csv or .json."),
     ] = None,
     plots: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Draw the figures into this folder, as PNG and as PDF.")
+        Path | None,
+        typer.Option("--plots", metavar="DIR", help="Draw the figures into this folder, as PNG and as PDF."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Take runs of different datasets into one report.")] = False,
     json: Json = False,

@@ -15,7 +15,7 @@ from clearctl.cli.train import print_result
 def resume(
     run: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of a run that was killed or stopped.")],
     device: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N. Default: the run's.")
+        str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N. Default: the run's.")
     ] = None,
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Go on though config, dataset or versions have changed.")

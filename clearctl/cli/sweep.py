@@ -26,7 +26,7 @@ MOST_NAMED = 3  # runs that failed alike
 def sweep(
     configs: Annotated[list[Path], typer.Argument(metavar="CONFIG", help="Config files.")],
     seeds: Annotated[
-        str | None, typer.Option(metavar="SEEDS", help="Such as 0-4. Default: each config's own seed.")
+        str | None, typer.Option("--seeds", metavar="SEEDS", help="Such as 0-4. Default: each config's own seed.")
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -34,7 +34,7 @@ def sweep(
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Runs at a time. Default: as many as this machine is best at."),
+        typer.Option("--jobs", min=1, metavar="N", help="Runs at a time. Default: as many as this machine is best at."),
     ] = None,
     stack: Annotated[
         bool | None,
@@ -44,20 +44,27 @@ def sweep(
             help="Train runs on features that differ in little as one batched model. Default: on a GPU.",
         ),
     ] = None,
-    engine: Annotated[str, typer.Option(metavar="local|ray", help="Where the runs are carried out.")] = "local",
+    engine: Annotated[
+        str, typer.Option("--engine", metavar="local|ray", help="Where the runs are carried out.")
+    ] = "local",
     address: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="The Ray cluster. Default: $RAY_ADDRESS, else one started here."),
+        typer.Option(
+            "--address", metavar="HOST:PORT", help="The Ray cluster. Default: $RAY_ADDRESS, else one started here."
+        ),
     ] = None,
     cpus_per_run: Annotated[
-        float | None, typer.Option(min=0.01, metavar="N", help="CPUs of a run on Ray. Default: 1.")
+        float | None, typer.Option("--cpus-per-run", min=0.01, metavar="N", help="CPUs of a run on Ray. Default: 1.")
     ] = None,
     gpus_per_run: Annotated[
-        float | None, typer.Option(min=0.0, metavar="N", help="GPUs of a run on Ray, such as 0.25. Default: 0.")
+        float | None,
+        typer.Option("--gpus-per-run", min=0.0, metavar="N", help="GPUs of a run on Ray, such as 0.25. Default: 0."),
     ] = None,
     work_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where each config and combination of values has a folder for its runs."),
+        typer.Option(
+            "--work-dir", metavar="DIR", help="Where each config and combination of values has a folder for its runs."
+        ),
     ] = None,
     dataset_root: DatasetRoot = None,
     device: Device = "auto",

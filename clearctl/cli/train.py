@@ -21,7 +21,9 @@ def train(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config file, such as configs/demo.py.")],
     device: Device = "auto",
     dataset_root: DatasetRoot = None,
-    work_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the run folder is made.")] = None,
+    work_dir: Annotated[
+        Path | None, typer.Option("--work-dir", metavar="DIR", help="Where the run folder is made.")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of everything random. Default: the config's, else 0.")
     ] = None,

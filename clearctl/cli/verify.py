@@ -24,7 +24,8 @@ def verify(
     dataset_root: DatasetRoot = None,
     images: Annotated[bool, typer.Option("--images", help="Decode every image too, and compare contents.")] = False,
     jobs: Annotated[
-        int | None, typer.Option(metavar="N", help="Images to decode at a time. Default: one for each processor.")
+        int | None,
+        typer.Option("--jobs", metavar="N", help="Images to decode at a time. Default: one for each processor."),
     ] = None,
     json: Json = False,
 ) -> None:
