@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 # What every side of a comparison imports; loaded once in a server process that each measurement is forked from.
 # Nothing of clearctl: what it changes in these packages must not reach the plain side.
-PRELOADED = ("torch", "torchvision", "avalanche.training.supervised", "mmcls.models", "wandb")
+PRELOADED = ("benchmarks.preload",)
 
 
 def alone(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

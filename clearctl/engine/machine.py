@@ -1,6 +1,7 @@
 """The device, the random generators, and what is worth knowing of the machine a run was made on."""
 
 import importlib.metadata
+import logging
 import os
 import platform
 import random
@@ -53,6 +54,25 @@ def _gpu_of_process(name: str, count: int) -> torch.device:
             "start one process for each GPU, or use --device cpu"
         )
     return torch.device("cuda", world.local_rank())
+
+
+@contextmanager
+def no_gpu_asked_for() -> Iterator[None]:
+    """Answer False to `torch.cuda.is_available()`, for imports in a process that forks others which use a GPU.
+
+    mmcv asks as it is imported (through torch.utils.cpp_extension). The real answer loads CUDA's driver, after which
+    every process forked from this one refuses to use a GPU.
+    """
+    asked = torch.cuda.is_available
+    torch.cuda.is_available = lambda: False
+    logger = logging.getLogger("torch.utils.cpp_extension")  # which would warn that there is no GPU
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        torch.cuda.is_available = asked
+        logger.setLevel(level)
 
 
 def seed_everything(seed: int) -> None:

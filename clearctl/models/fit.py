@@ -23,10 +23,16 @@ class Misfit:
 
 @contextmanager
 def randomness_kept() -> Iterator[None]:
-    """Whatever is drawn inside, Python's, NumPy's and torch's generators stand afterwards where they stood before."""
+    """Put Python's, NumPy's and torch's generators back afterwards, whatever is drawn inside.
+
+    The generator of a GPU is put back where this process uses a GPU already. Without `devices`, `fork_rng` would
+    initialise CUDA on every GPU of the machine, even for a run on the CPU.
+    """
+    used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    gpus = [torch.cuda.current_device()] if used else []
     python_state, numpy_state = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(gpus):
             yield
     finally:
         random.setstate(python_state)

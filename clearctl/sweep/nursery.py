@@ -26,6 +26,7 @@ from clearctl.config.check import check
 from clearctl.data.stream import Stream
 from clearctl.engine.build import build_stream
 from clearctl.engine.catalogue import CATALOGUE
+from clearctl.engine.machine import no_gpu_asked_for
 from clearctl.engine.stopping import STOPPING
 from clearctl.progress import Event, rarely
 from clearctl.sweep.local import Assignment
@@ -207,6 +208,13 @@ def _nobody() -> Connection:
 _kept: list[Connection] = []
 
 
+def import_libraries() -> None:
+    """Import mmcls and Avalanche, which take long, so that every fork still can use a GPU."""
+    with no_gpu_asked_for():
+        for registry in (CATALOGUE.heads, CATALOGUE.strategies):
+            _ = registry.classes
+
+
 def main(descriptor: int) -> None:
     """Serve the parent at the other end of `descriptor`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -214,15 +222,15 @@ def main(descriptor: int) -> None:
     # signalled when it can be.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     torch.set_num_threads(1)  # a fork inherits no pool of threads, but waits for one that was made before
-    for registry in (CATALOGUE.heads, CATALOGUE.strategies):  # of mmcls and of Avalanche, which take long to import
-        _ = registry.classes
+    import_libraries()
     parent = Connection(descriptor)
     try:
         assignment = parent.recv()
     except EOFError:  # there was nothing to do
         os._exit(0)
-    for planned in {planned.label: planned for unit in assignment.units for _, planned in unit}.values():
-        check(planned.config, CATALOGUE)  # which imports whatever else the config names
+    with no_gpu_asked_for():
+        for planned in {planned.label: planned for unit in assignment.units for _, planned in unit}.values():
+            check(planned.config, CATALOGUE)  # which imports whatever else the config names
     gc.freeze()  # a collection in a run would write to, and so copy, all that is imported
     with tempfile.TemporaryDirectory(prefix="clearctl-sweep-") as folder:
         Nursery(parent, assignment, Path(folder)).work()

@@ -11,7 +11,14 @@ import torch
 from sharing import environment
 
 from clearctl.engine.loop import train
-from clearctl.engine.machine import PACKAGES, describe, deterministic_algorithms, resolve_device, seed_everything
+from clearctl.engine.machine import (
+    PACKAGES,
+    describe,
+    deterministic_algorithms,
+    no_gpu_asked_for,
+    resolve_device,
+    seed_everything,
+)
 from clearctl.errors import CapabilityError, UsageError
 from clearctl.progress import EpochDone, Event, Message
 
@@ -52,6 +59,13 @@ def test_nonsense_is_a_usage_error(name: str) -> None:
         resolve_device(name)
     assert caught.value.exit_code == 2
     assert str(caught.value) == f"--device {name}: expected auto, cpu, cuda or cuda:N"
+
+
+def test_imports_ask_for_no_gpu_and_later_calls_do() -> None:
+    asked = torch.cuda.is_available
+    with no_gpu_asked_for():
+        assert not torch.cuda.is_available()
+    assert torch.cuda.is_available is asked
 
 
 def be_one_of(

@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -254,3 +256,18 @@ def test_two_runs_that_decode_the_same_images_at_the_same_time(
     for index, outcome in enumerate(result.outcomes):
         assert outcome.matrix is not None
         assert (outcome.matrix == straight(plan, index, tmp_path / "straight", **{"data.cache": "off"}).matrix).all()
+
+
+def test_what_is_forked_after_the_imports_can_use_a_gpu() -> None:
+    """mmcv asks for a GPU as it is imported, after which torch refuses CUDA in every process that is forked."""
+    code = """
+import os, sys
+from clearctl.sweep.nursery import import_libraries
+import_libraries()
+import torch
+assert "mmcls.models" in sys.modules and "avalanche.training" in sys.modules
+if os.fork() == 0:
+    os._exit(3 if torch._C._cuda_isInBadFork() else 0)
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code]).returncode == 0
