@@ -37,7 +37,6 @@ from clearctl.strategies.build import build_strategy, check_against_stream
 from clearctl.strategies.gather import GatherBatches
 from clearctl.strategies.observe import BucketAccuracy, OnEpoch, ProgressReporter
 from clearctl.strategies.precision import scale_loss
-from clearctl.strategies.prefetch import Prefetching
 from clearctl.strategies.schedule import SchedulerPlugin
 
 DEFAULT_WORK_DIR = "work_dirs"
@@ -219,8 +218,6 @@ def build_experiment(
     watching = [accuracy, ProgressReporter(record, stream.bucket_names, listener, on_epoch), *plugins]
     if samples.gathered:
         watching.append(GatherBatches(lambda text: listener(Message(text, warning=True))))
-    if device.type == "cuda":
-        watching.append(Prefetching())
     writes = run is not None and world.is_first()
     loggers = build_loggers(config, run, goes_on=goes_on, wandb_id=wandb_id) if run and writes else []
     with building(config, "cl_strategy", section["type"]):

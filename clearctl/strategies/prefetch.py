@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sized
 from typing import Any, cast
 
 import torch
-from avalanche.training.plugins import SupervisedPlugin
 
 from clearctl.strategies.gather import GatheringLoader
 
@@ -50,22 +49,12 @@ class Prefetch:
             return [tensor.to(self.device, non_blocking=True) for tensor in batch]
 
 
-class Prefetching(SupervisedPlugin):
-    """Puts Prefetch over the loaders that a strategy learns and is tested with, where worker processes fill them.
+def prefetched(loader: Any, device: torch.device, workers: int) -> Any:
+    """`loader` with Prefetch over it, where worker processes fill it and `device` is a GPU; else `loader` itself.
 
-    Without workers the samples are transformed in this process, by random numbers of the generator that strategies
+    Without workers the samples are transformed in this process, with random numbers of the generator that strategies
     draw from: reading ahead would change which of them draws what. A loader that gathers copies by itself.
     """
-
-    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
-        """The loader that is learned from."""
-        self._cover(strategy, kwargs)
-
-    def before_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """The loader that is tested with."""
-        self._cover(strategy, kwargs)
-
-    def _cover(self, strategy: Any, loading: dict[str, Any]) -> None:
-        covered = isinstance(strategy.dataloader, Prefetch | GatheringLoader)
-        if loading.get("num_workers", 0) and not covered:
-            strategy.dataloader = Prefetch(strategy.dataloader, strategy.device)
+    if device.type != "cuda" or not workers or isinstance(loader, Prefetch | GatheringLoader):
+        return loader
+    return Prefetch(loader, device)

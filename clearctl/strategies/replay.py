@@ -17,6 +17,7 @@ from avalanche.training.plugins import SupervisedPlugin
 from clearctl.errors import ConfigError
 from clearctl.strategies.gather import collating, positioned
 from clearctl.strategies.positions import Endless, Position
+from clearctl.strategies.prefetch import prefetched
 
 
 def passes(
@@ -180,8 +181,16 @@ class RARPlugin(AvalancheRARPlugin):
 
 
 class KnownPosition(SupervisedPlugin):
-    """Lets the loader that is learned from have a position, where no worker processes fill it and none gathers."""
+    """The last plugin that touches a loader, on every device, so that states of all devices have the same plugins.
 
-    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
-        """Collate in this process."""
-        strategy.dataloader = collating(strategy.dataloader)
+    The loader that is learned from gets a position, where no worker processes fill it and none gathers. On a GPU both
+    loaders copy the next batch while one is used (`prefetched`).
+    """
+
+    def before_training_epoch(self, strategy: Any, num_workers: int = 0, **kwargs: Any) -> None:
+        """The loader that is learned from."""
+        strategy.dataloader = prefetched(collating(strategy.dataloader), strategy.device, num_workers)
+
+    def before_eval_exp(self, strategy: Any, num_workers: int = 0, **kwargs: Any) -> None:
+        """The loader that is tested with."""
+        strategy.dataloader = prefetched(strategy.dataloader, strategy.device, num_workers)

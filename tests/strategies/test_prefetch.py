@@ -1,13 +1,12 @@
 """Batches read ahead are the same batches."""
 
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from clearctl.strategies.prefetch import Prefetch, Prefetching
+from clearctl.strategies.prefetch import Prefetch, prefetched
 
 CPU = torch.device("cpu")
 
@@ -44,16 +43,14 @@ def test_on_a_cpu_nothing_is_read_ahead_and_a_stop_ends_the_reading() -> None:
     assert (read, closed) == ([0, 1, 2], [True])
 
 
-def test_only_loaders_with_workers_are_read_ahead() -> None:
-    plugin, strategy = Prefetching(), SimpleNamespace(dataloader=loader(), device=CPU)
-    first = strategy.dataloader
-    plugin.before_training_epoch(strategy, num_workers=0)
-    plugin.before_eval_exp(strategy)
-    assert strategy.dataloader is first
-    plugin.before_training_epoch(strategy, num_workers=2)
-    plugin.before_training_epoch(strategy, num_workers=2)
-    assert isinstance(strategy.dataloader, Prefetch)
-    assert strategy.dataloader.loader is first
+def test_only_loaders_with_workers_are_read_ahead_and_only_on_a_gpu() -> None:
+    gpu, plain = torch.device("cuda"), loader()
+    assert prefetched(plain, CPU, workers=2) is plain
+    assert prefetched(plain, gpu, workers=0) is plain
+    covered = prefetched(plain, gpu, workers=2)
+    assert isinstance(covered, Prefetch)
+    assert covered.loader is plain
+    assert prefetched(covered, gpu, workers=2) is covered
 
 
 @pytest.mark.gpu

@@ -14,11 +14,17 @@ from typing import Any
 
 import torch
 from avalanche.benchmarks.utils.transform_groups import identity
+from avalanche.core import BasePlugin
+from avalanche.evaluation import PluginMetric
+from avalanche.logging import BaseLogger
 from avalanche.training.storage_policy import ExemplarsBuffer
 from torch import nn
 
 from clearctl.strategies.snapshot.kinds import class_named, is_left_alone, name_of, passing, slots
 from clearctl.strategies.snapshot.values import SIMPLE, insertion
+
+# What a build makes, in the same places each time: one of another class means that the state is of another run.
+_BUILT = (BasePlugin, PluginMetric, BaseLogger)
 
 
 class CannotRestoreError(Exception):
@@ -179,6 +185,8 @@ class _Restore:
 
     def _object(self, live: Any, path: str, number: int, kind_name: str, nodes: dict[str, Any]) -> Any:
         kind = self._class_of(kind_name, path)
+        if isinstance(live, _BUILT) and type(live) is not kind:
+            raise CannotRestoreError(path, f"the state has a {kind_name}, this run a {name_of(type(live))}")
         target = self._keep(number, live if self._free(live, kind) else kind.__new__(kind))
         memory = isinstance(target, ExemplarsBuffer)
         self.in_memory += memory

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from avalanche.evaluation.metrics import Mean
+from avalanche.training.plugins import LwFPlugin, MASPlugin
 from torch import nn
 
 from clearctl.strategies.snapshot.capture import Capturer
@@ -112,3 +113,9 @@ def test_an_object_that_only_other_data_has_is_refused() -> None:
     nodes = Capturer({"train.7.x": rows}).capture({"root": holder}, CPU)
     with pytest.raises(CannotRestoreError, match=r"root.rows: the run is not given train\.7\.x"):
         restore(nodes, {"root": live}, {}, CPU)
+
+
+def test_a_plugin_of_another_class_is_refused_instead_of_made_empty() -> None:
+    nodes = Capturer({}).capture({"plugins": [LwFPlugin()]}, CPU)
+    with pytest.raises(CannotRestoreError, match=r"plugins\[0\]: the state has a .*LwFPlugin, this run a .*MASPlugin"):
+        restore(nodes, {"plugins": [MASPlugin()]}, {}, CPU)
