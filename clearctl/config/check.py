@@ -9,9 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clearctl.config.dialect import DIALECTS
 from clearctl.config.findings import Fault, Findings
+from clearctl.config.foreign import RUNTIME, runtime_keys
 from clearctl.config.keys import CHECKPOINTS, MODEL, PARTS, PROTOCOLS, SCENARIO, SCHEDULER, STRATEGY, TOP, UNITS
 from clearctl.config.load import Config
+from clearctl.config.plugins import check_plugins
+from clearctl.config.published import published_faults
 from clearctl.config.registry import Parameter, Registry, closest, is_slip, parameters
 from clearctl.config.speed import RefusedWith, check_speed
 from clearctl.errors import ConfigError
@@ -49,9 +53,12 @@ FILLED_STRATEGY = ("model", "optimizer", "criterion", "device", "plugins", "eval
 FILLED_LOGGER = ("goes_on", "run_id")
 
 
-def require(config: Config, catalogue: Catalogue) -> None:
-    """Raise ConfigError with every fault, one a line, if there is any."""
-    faults = check(config, catalogue)
+def require(config: Config, catalogue: Catalogue, *, of_run: bool = False) -> None:
+    """Raise ConfigError with every fault, one a line, if there is any.
+
+    The config `of_run` folders may contradict what is published of its dataset: such runs were once made.
+    """
+    faults = check(config, catalogue) + ([] if of_run else published_faults(config))
     if faults:
         raise ConfigError("\n".join(str(fault) for fault in faults))
 
@@ -86,6 +93,8 @@ class _Sections(Findings):
             if self.values.get(name) is not None:
                 self.is_a(name, self.values[name], str)
         self.count("seed", self.values.get("seed"), least=0)
+        if self.values.get("dialect") is not None:
+            self.one_of("dialect", self.values["dialect"], DIALECTS)
         check_speed(self, self.values, self.catalogue.refused_with)
         return self.faults
 
@@ -93,8 +102,10 @@ class _Sections(Findings):
         for name in REQUIRED:
             if self.values.get(name) is None:
                 self.add(name, "this section is missing")
+        for name, instead in runtime_keys(self.values):
+            self.add(name, f"mmcls's key, which does nothing here: {instead}, and leave it out")
         for name in self.values:
-            if name in SECTIONS:
+            if name in SECTIONS or name in RUNTIME:
                 continue
             hint = closest(name, [section for section in SECTIONS if section not in self.values])
             if self.config.origin(name) == "--set" or name not in self._file_names():
@@ -228,6 +239,7 @@ class _Sections(Findings):
         ):
             if argument not in accepted and section.get(part) is not None:
                 self.add(f"{key}.{part}", f"{name} {reason}: leave it out")
+        check_plugins(self, key, section, accepted)
 
     def scheduler(self, key: str, section: Any, nested: bool = False) -> None:
         """A scheduler, with the keys `by` and `reset` of clearctl's own, and the schedulers inside it."""

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clearctl.data_names import DATA_NAMES
+
 PROTOCOLS = ("streaming", "iid")
 PARTS = ("backbone", "neck", "head")
 UNITS = ("epoch", "step", "bucket")
@@ -39,12 +41,18 @@ def _choice(names: tuple[str, ...]) -> str:
 
 SCENARIO: Keys = {
     "dataset_type": Key("`'CLEAR'`", "CLEAR", "there is no other"),
-    "data_name": Key("str", None, "a name for the reader, such as `'clear10'`; nothing depends on it"),
+    "data_name": Key(
+        "str",
+        None,
+        f"{', '.join(f'`{name!r}`' for name in DATA_NAMES)}: which of CLEAR's datasets it is, which settles the default"
+        " folder, the number of classes and the buckets that there may be; a dataset of your own has another name, or"
+        " none",
+    ),
     "dataset_root": Key(
         "str",
         None,
-        "the dataset folder; `--dataset-root` wins over it, and without both it is `$CLEARCTL_DATASET_ROOT`,"
-        " else `dataset/CLEAR-10-PUBLIC`",
+        "the dataset folder; `--dataset-root` wins over it, and without both it is `$CLEARCTL_DATASET_ROOT`, else that"
+        " of `data_name`: `dataset/CLEAR-10-PUBLIC`, also without a name, or `dataset/CLEAR-100-PUBLIC`",
     ),
     "evaluation_protocol": Key(
         _choice(PROTOCOLS),
@@ -154,6 +162,14 @@ TOP: Keys = {
     "work_dir": Key("str", "work_dirs", "the folder in which a run makes its own; `--work-dir` wins"),
     "checkpoint_config": Key("dict", None, "what is kept on the way"),
     "load_from": Key("str", None, "a checkpoint file with which a new run starts; its head may be another"),
+    "dialect": Key(
+        "`'clearctl'` or `'clear_avalanche_mmlab'`",
+        None,
+        "whose defaults the config means: the second has those of the scripts that CLEAR's configs were written for,"
+        " and without the key `config check` and `train` print a notice for each difference; see"
+        " [coming-from.md](coming-from.md)",
+        own=True,
+    ),
     "seed": Key(
         "int from 0", 0, "seeds Python, NumPy and torch, once, before the network is built; `--seed` wins", own=True
     ),

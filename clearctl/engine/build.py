@@ -1,7 +1,7 @@
 """From a checked config to live objects. Below this module nobody receives a config."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,10 @@ from torch import nn
 
 from clearctl import layout
 from clearctl.config.check import require
+from clearctl.config.dialect import notices, translated, write_out_defaults
 from clearctl.config.load import Config, load
+from clearctl.config.published import class_count_faults
+from clearctl.config.published import dataset_root as find_dataset_root
 from clearctl.config.registry import parameters
 from clearctl.data.stream import Stream, read_stream
 from clearctl.distributed import world
@@ -59,16 +62,20 @@ def open_config(
     seed: int | None = None,
     work_dir: Path | str | None = None,
     dataset_root: Path | str | None = None,
+    of_run: bool = False,
 ) -> Config:
     """The checked config of `file`, complete: paths absolute, seed and folders filled in.
 
-    `dataset_root` wins over the config's, which wins over $CLEARCTL_DATASET_ROOT. Raises ConfigError with all faults.
+    `dataset_root` wins over the config's, which wins over $CLEARCTL_DATASET_ROOT. `of_run` says that the file is a
+    run folder's. Raises ConfigError with all faults.
     """
-    config = load(file, overrides)
-    require(config, CATALOGUE)
+    read = load(file, overrides)
+    config = replace(translated(read), of_run=of_run, notices=() if of_run else tuple(notices(read)))
+    require(config, CATALOGUE, of_run=of_run)
     values = config.values
+    write_out_defaults(values, of_run=of_run)
     scenario, model, data = values["scenario"], values["model"], values.get("data") or {}
-    scenario["dataset_root"] = dataset_root or scenario.get("dataset_root") or layout.default_root()
+    scenario["dataset_root"] = find_dataset_root(config, dataset_root)
     values["work_dir"] = work_dir or values.get("work_dir") or DEFAULT_WORK_DIR
     for place, section, name in (
         ("scenario.", scenario, "dataset_root"),
@@ -111,13 +118,7 @@ def build_model(config: Config, stream: Stream, listener: Listener) -> nn.Module
     Raises ConfigError if it does not fit the stream.
     """
     section = config.values["model"]
-    classes = len(stream.class_names)
-    num_classes = (section.get("head") or {}).get("num_classes")
-    if isinstance(num_classes, int) and num_classes != classes:
-        text = f"found {num_classes}, but the dataset has {classes} classes"
-        if num_classes < classes:
-            raise fault(config, "model.head.num_classes", text)
-        listener(Message(f"model.head.num_classes: {text}: the scores of the others are never right", warning=True))
+    _require_classes(config, len(stream.class_names), listener)
 
     def say(key: str, left: list[str]) -> None:
         if left:
@@ -131,6 +132,17 @@ def build_model(config: Config, stream: Stream, listener: Listener) -> nn.Module
     if file:
         say("load_from", load_what_fits(model, Path(file)))
     return model
+
+
+def _require_classes(config: Config, classes: int, listener: Listener) -> None:
+    """Raise ConfigError where the config has another number of classes than the dataset.
+
+    Earlier versions made runs with more, which can still be tested and resumed.
+    """
+    for key, text in class_count_faults(config.values, classes):
+        if not config.of_run:
+            raise fault(config, key, text)
+        listener(Message(f"{key}: {text}: scores of classes that are not there are never right", warning=True))
 
 
 def require_fit(config: Config, stream: Stream, model: nn.Module) -> None:

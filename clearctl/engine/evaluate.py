@@ -68,7 +68,7 @@ def evaluate(
         file, found = target, {}
         if checkpoint is None:
             raise UsageError(f"{target} is a config: name the weights to test with --checkpoint FILE")
-    config = open_config(file, overrides=tuple(overrides), dataset_root=dataset_root)
+    config = open_config(file, overrides=tuple(overrides), dataset_root=dataset_root, of_run=target.is_dir())
     require_shareable(config)
     torch_device = resolve_device(device)
     files = [Path(checkpoint)] if checkpoint is not None else list(found.values())

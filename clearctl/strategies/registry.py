@@ -60,9 +60,14 @@ SHARED_PLUGINS = (
     "LwFPlugin",
     "MASPlugin",
     "AGEMPlugin",
+    "ExponentialMovingAverage",
+    "GradientClipping",
+    "RestoreBestEpoch",
+    "WarmUp",
 )
 
 REFUSED_PLUGINS = {
+    "LoadBestPlugin": "it is the predecessor's; here it is RestoreBestEpoch, by training loss or accuracy",
     "EvaluationPlugin": "clearctl makes it from the sections `metrics` and `loggers`",
     "LRSchedulerPlugin": "use cl_strategy.scheduler with its keys `by` and `reset`",
     "SupervisedPlugin": "it is the base class, and does nothing",
@@ -107,17 +112,20 @@ def _plugins() -> dict[str, Factory]:
     from avalanche.core import BasePlugin
     from avalanche.training import plugins
 
+    from clearctl.strategies.averaging import ExponentialMovingAverage
     from clearctl.strategies.bic import BiCPlugin
+    from clearctl.strategies.clipping import GradientClipping
     from clearctl.strategies.memory import AGEMPlugin, GDumbPlugin
     from clearctl.strategies.replay import RARPlugin
     from clearctl.strategies.restore import RestoreBestEpoch
     from clearctl.strategies.scratch import FromScratchTrainingPlugin
     from clearctl.strategies.synaptic import SynapticIntelligencePlugin
+    from clearctl.strategies.warmup import WarmUp
 
     found = {name: value for name, value in vars(plugins).items() if inspect.isclass(value)}
     avalanche = {name: cls for name, cls in found.items() if issubclass(cls, BasePlugin)}
-    mended = (AGEMPlugin, BiCPlugin, FromScratchTrainingPlugin, GDumbPlugin, RARPlugin, SynapticIntelligencePlugin)
-    own = (*mended, RestoreBestEpoch)
+    fixed = (AGEMPlugin, BiCPlugin, FromScratchTrainingPlugin, GDumbPlugin, RARPlugin, SynapticIntelligencePlugin)
+    own = (*fixed, ExponentialMovingAverage, GradientClipping, RestoreBestEpoch, WarmUp)
     return {**avalanche, **{cls.__name__: cls for cls in own}}
 
 

@@ -5,4 +5,4 @@ _base_ = ["metrics.py"]
 scenario = dict(dataset_type="CLEAR", data_name="clear10", evaluation_protocol="streaming", feature_type="moco_b0")
 model = dict(head=dict(type="LinearClsHead", num_classes=11, in_channels=2048))
 loggers = []
-checkpoint_config = dict(interval=11)  # the last weights: a hundred runs are many files
+checkpoint_config = dict(interval=10)  # the last weights: a hundred runs are many files

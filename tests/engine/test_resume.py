@@ -160,6 +160,15 @@ PARTS: dict[str, dict[str, Any]] = {
     "dropout, RestoreBestEpoch": dict(
         model=DROPOUT, scheduler=STEPWISE, plugins=[dict(type="RestoreBestEpoch", metric="train_accuracy")]
     ),
+    "clipping, warm-up, average": dict(
+        optimizer=MOMENTUM,
+        eval_every=1,
+        plugins=[
+            dict(type="ExponentialMovingAverage", decay=0.8),
+            dict(type="GradientClipping", max_norm=0.5),
+            dict(type="WarmUp", steps=5, start_factor=0.1),
+        ],
+    ),
     "EarlyStopping, tests after each epoch": dict(
         train_epochs=5,
         eval_every=1,
@@ -177,6 +186,9 @@ PARTS: dict[str, dict[str, Any]] = {
     "ClassBalancedBuffer": dict(type="ClassBalancedBuffer", max_size=11),
     "ParametricBuffer": dict(type="ParametricBuffer", max_size=11, groupby="class"),
     "BiasedReservoirSamplingBuffer": dict(type="BiasedReservoirSamplingBuffer", max_size=11, alpha_value=1.5),
+    "biased, newest first, Buffer": dict(
+        type="BiasedReservoirSamplingBuffer", max_size=11, alpha_value=1.5, evict="newest"
+    ),
 }
 MORE = {
     "bfloat16": ("precision=bf16",),

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from clearctl import layout
 from clearctl.errors import UsageError
 
+DATASETS = Path("dataset")
 BASE_URL = "https://huggingface.co/datasets/elvishelvis6/CLEAR-Continual_Learning_Benchmark/resolve/main"
 
 
@@ -56,7 +57,7 @@ def find_archives(name: str, release: str) -> tuple[Archive, ...]:
 def default_root(name: str, release: str) -> Path:
     """The dataset folder when none is named: $CLEARCTL_DATASET_ROOT, else by name and release. Raises UsageError."""
     folder = _find(name, release)[0]
-    return Path(os.environ.get(layout.ROOT_VARIABLE) or layout.DEFAULT_ROOT.parent / folder)
+    return Path(os.environ.get(layout.ROOT_VARIABLE) or DATASETS / folder)
 
 
 def base_url(mirror: str | None) -> str:

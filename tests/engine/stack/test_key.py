@@ -74,7 +74,10 @@ def test_what_changes_shapes_or_steps_is_not(features_config: Path, values: dict
         (dict(data=dict(loader="workers", workers=1)), "data.loader='workers' reads sample by sample"),
         (dict(precision="bf16"), "precision='bf16': a stack computes in fp32"),
         (dict(cl_strategy__type="MAS"), "MAS is not among the strategies that are stacked: Naive, Cumulative"),
-        (dict(cl_strategy__plugins=[dict(type="RestoreBestEpoch")]), "cl_strategy.plugins act between the steps"),
+        (
+            dict(cl_strategy__plugins=[dict(type="RestoreBestEpoch"), dict(type="GradientClipping", max_norm=1.0)]),
+            "cl_strategy.plugins: GradientClipping acts between the steps",
+        ),
         (dict(cl_strategy__eval_every=1), "cl_strategy.eval_every tests in the middle of a bucket"),
         (dict(cl_strategy__loss=dict(type="LabelSmoothLoss", label_smooth_val=0.1)), "LabelSmoothLoss is not Cross"),
         (

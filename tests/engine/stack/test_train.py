@@ -140,6 +140,28 @@ STRATEGIES: dict[str, list[dict[str, Any]]] = {
         {"cl_strategy.loss": dict(type="CrossEntropyLoss", loss_weight=0.5)},
         {"model.head.loss": dict(type="CrossEntropyLoss", loss_weight=2.0)},
     ],
+    "best epoch": [
+        {
+            "cl_strategy.plugins": [dict(type="RestoreBestEpoch", metric=metric)],
+            "cl_strategy.optimizer": dict(type="SGD", lr=0.1, momentum=0.9),
+            # The learning rate grows until the weights are thrown far off: the last epoch is not the best.
+            "cl_strategy.scheduler": dict(type="ExponentialLR", gamma=12.0),
+            "cl_strategy.train_epochs": 4,
+            **other,
+        }
+        for metric, other in (("train_accuracy", {}), ("train_loss", OTHER_SPLIT))
+    ],
+    "best epoch of one, EWC": [
+        {
+            "cl_strategy.type": "EWC",
+            "cl_strategy.mode": "separate",
+            "cl_strategy.ewc_lambda": 20.0,
+            "cl_strategy.optimizer": dict(type="SGD", lr=rate, momentum=0.9),
+            "cl_strategy.train_epochs": 4,
+            "cl_strategy.plugins": plugins,
+        }
+        for rate, plugins in ((2.0, [dict(type="RestoreBestEpoch", metric="train_accuracy")]), (0.1, []))
+    ],
     "schedules": [
         {"cl_strategy.scheduler": dict(type="StepLR", step_size=1, gamma=0.5)},
         {"cl_strategy.scheduler": dict(type="OneCycleLR", max_lr=0.5, total_steps=9)},
