@@ -15,7 +15,6 @@ from clearctl.config.foreign import RUNTIME, runtime_keys
 from clearctl.config.keys import CHECKPOINTS, MODEL, PARTS, PROTOCOLS, SCENARIO, SCHEDULER, STRATEGY, TOP, UNITS
 from clearctl.config.load import Config
 from clearctl.config.plugins import check_plugins
-from clearctl.config.published import published_faults
 from clearctl.config.registry import Parameter, Registry, closest, is_slip, parameters
 from clearctl.config.speed import RefusedWith, check_speed
 from clearctl.errors import ConfigError
@@ -53,12 +52,9 @@ FILLED_STRATEGY = ("model", "optimizer", "criterion", "device", "plugins", "eval
 FILLED_LOGGER = ("goes_on", "run_id")
 
 
-def require(config: Config, catalogue: Catalogue, *, of_run: bool = False) -> None:
-    """Raise ConfigError with every fault, one a line, if there is any.
-
-    The config `of_run` folders may contradict what is published of its dataset: such runs were once made.
-    """
-    faults = check(config, catalogue) + ([] if of_run else published_faults(config))
+def require(config: Config, catalogue: Catalogue) -> None:
+    """Raise ConfigError with every fault, one a line, if there is any."""
+    faults = check(config, catalogue)
     if faults:
         raise ConfigError("\n".join(str(fault) for fault in faults))
 

@@ -8,8 +8,8 @@ from clearctl import layout
 from clearctl.config.findings import Fault
 from clearctl.config.load import Config
 from clearctl.config.registry import closest, is_slip
-from clearctl.data_names import DATA_NAMES
-from clearctl.errors import ConfigError
+from clearctl.data_names import DATA_NAMES, Published
+from clearctl.errors import ConfigError, DatasetError
 
 
 def class_counts(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
@@ -39,15 +39,18 @@ def class_counts(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
             yield f"{key}.{name}", count
 
 
-def published_faults(config: Config) -> list[Fault]:
-    """Where the config contradicts its `data_name`: the number of classes, the names of buckets, a slip in the name."""
+def published_faults(config: Config, root: Path | None) -> list[Fault]:
+    """Where the config contradicts its `data_name`: the number of classes, the names of buckets, a slip in the name.
+
+    Where the dataset folder `root` is there and agrees with the config, it is another dataset under that name, say a
+    part of CLEAR-10, and `misnamed` says so. The classes of another of CLEAR's datasets are a fault all the same.
+    """
     faults: list[Fault] = []
 
     def add(key: str, message: str) -> None:
         faults.append(Fault(config.origin(key), key, message))
 
-    scenario = _section(config.values, "scenario")
-    name = scenario.get("data_name")
+    name = _section(config.values, "scenario").get("data_name")
     if not isinstance(name, str):
         return faults
     if name not in DATA_NAMES:
@@ -55,13 +58,13 @@ def published_faults(config: Config) -> list[Fault]:
         if hint and is_slip(name.lower(), hint):
             add("scenario.data_name", f"found {name!r}, expected one of {', '.join(DATA_NAMES)}{hint}")
         return faults
-    known = DATA_NAMES[name]
     other = "for another dataset leave data_name out or give it a name of its own"
+    known, classes, buckets = DATA_NAMES[name], _classes_there(root), _buckets_there(root)
+    of_another = classes in {published.num_classes for published in DATA_NAMES.values()}
     for key, count in class_counts(config.values):
-        if count != known.num_classes:
+        if count != known.num_classes and (count != classes or of_another):
             add(key, f"found {count}, but data_name {name!r} has {known.num_classes} classes; {other}")
-    buckets = scenario.get("buckets")
-    wrong = [str(each) for each in buckets if str(each) not in known.bucket_names] if isinstance(buckets, list) else []
+    wrong = [each for each in _unknown_buckets(config.values, known) if each not in buckets]
     if wrong:
         add(
             "scenario.buckets",
@@ -71,17 +74,43 @@ def published_faults(config: Config) -> list[Fault]:
     return faults
 
 
+def misnamed(config: Config, root: Path) -> str | None:
+    """A line where the dataset folder `root` is not the dataset that the config calls it by."""
+    name = _section(config.values, "scenario").get("data_name")
+    known, classes = DATA_NAMES.get(name) if isinstance(name, str) else None, _classes_there(root)
+    if known is None or classes in (None, known.num_classes):
+        return None
+    return (
+        f"scenario.data_name: {name!r} has {known.num_classes} classes, but the dataset has {classes}: it is another"
+        " one, so give it a name of its own"
+    )
+
+
+def _unknown_buckets(values: Mapping[str, Any], known: Published) -> list[str]:
+    """The buckets that a config names and that no archive of the dataset has."""
+    named = _section(values, "scenario").get("buckets")
+    return [str(each) for each in named if str(each) not in known.bucket_names] if isinstance(named, list) else []
+
+
+def _classes_there(root: Path | None) -> int | None:
+    try:
+        return len(layout.read_class_names(root)) if root is not None else None
+    except DatasetError:
+        return None
+
+
+def _buckets_there(root: Path | None) -> list[str]:
+    try:
+        return layout.read_bucket_indices(root) if root is not None else []
+    except DatasetError:
+        return []
+
+
 def class_count_faults(values: Mapping[str, Any], classes: int) -> Iterator[tuple[str, str]]:
     """(dotted key, what is wrong) where a config contradicts the number of classes that its dataset folder has."""
-    counts = list(class_counts(values))
-    for key, count in counts:
+    for key, count in class_counts(values):
         if count != classes:
             yield key, f"found {count}, but the dataset has {classes} classes"
-    name = _section(values, "scenario").get("data_name")
-    known = DATA_NAMES.get(name) if isinstance(name, str) else None
-    if not counts and known is not None and known.num_classes != classes:
-        text = f"found {name!r}, which has {known.num_classes} classes, but the dataset has {classes}"
-        yield "scenario.data_name", f"{text}; leave it out, or give the dataset a name of its own"
 
 
 def dataset_root(config: Config, named: Path | str | None = None) -> Path:

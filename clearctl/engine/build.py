@@ -12,7 +12,7 @@ from clearctl import layout
 from clearctl.config.check import require
 from clearctl.config.dialect import notices, translated, write_out_defaults
 from clearctl.config.load import Config, load
-from clearctl.config.published import class_count_faults
+from clearctl.config.published import class_count_faults, misnamed, published_faults
 from clearctl.config.published import dataset_root as find_dataset_root
 from clearctl.config.registry import parameters
 from clearctl.data.stream import Stream, read_stream
@@ -70,12 +70,15 @@ def open_config(
     run folder's. Raises ConfigError with all faults.
     """
     read = load(file, overrides)
-    config = replace(translated(read), of_run=of_run, notices=() if of_run else tuple(notices(read)))
-    require(config, CATALOGUE, of_run=of_run)
+    config = replace(translated(read), of_run=of_run)
+    require(config, CATALOGUE)
+    root = find_dataset_root(config, dataset_root)
+    if not of_run:  # earlier versions made runs that contradict what is published of their dataset
+        config = _of_its_dataset(replace(config, notices=tuple(notices(read))), root)
     values = config.values
     write_out_defaults(values, of_run=of_run)
     scenario, model, data = values["scenario"], values["model"], values.get("data") or {}
-    scenario["dataset_root"] = find_dataset_root(config, dataset_root)
+    scenario["dataset_root"] = root
     values["work_dir"] = work_dir or values.get("work_dir") or DEFAULT_WORK_DIR
     for place, section, name in (
         ("scenario.", scenario, "dataset_root"),
@@ -91,6 +94,16 @@ def open_config(
                 raise fault(config, place + name, f"{section[name]}: there is no such home folder") from None
     values["seed"] = seed if seed is not None else values.get("seed") or 0
     return config
+
+
+def _of_its_dataset(config: Config, root: Path) -> Config:
+    """`config`, with a notice if `root` is not what its data_name says. Raises ConfigError where they cannot go."""
+    root = root.expanduser()
+    faults = published_faults(config, root)
+    if faults:
+        raise ConfigError("\n".join(str(each) for each in faults))
+    noted = misnamed(config, root)
+    return replace(config, notices=(*config.notices, noted)) if noted else config
 
 
 def build_stream(config: Config, listener: Listener = ignore) -> Stream:

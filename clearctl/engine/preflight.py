@@ -9,7 +9,7 @@ from clearctl.config.check import check
 from clearctl.config.dialect import notices, translated
 from clearctl.config.findings import Fault
 from clearctl.config.load import Config, load
-from clearctl.config.published import class_count_faults, published_faults
+from clearctl.config.published import class_count_faults, misnamed, published_faults
 from clearctl.config.published import dataset_root as find_dataset_root
 from clearctl.data.stream import iid_split_command, iid_split_folder
 from clearctl.engine.catalogue import CATALOGUE
@@ -42,15 +42,17 @@ def check_config(
     except ConfigError as error:
         return Preflight([str(error)], None, False)
     config, noted = translated(read), tuple(notices(read))
-    faults = [str(fault) for fault in [*check(config, CATALOGUE), *published_faults(config)]]
+    faults = [str(fault) for fault in check(config, CATALOGUE)]
     try:
         root = find_dataset_root(config, dataset_root).expanduser()
     except ConfigError as error:
         return Preflight([*faults, str(error)], None, False, noted)
+    faults += [str(fault) for fault in published_faults(config, root)]
+    name = misnamed(config, root)
     found = root.is_dir()
     if found and not faults:
         faults = [str(fault) for fault in dataset_faults(config, root)]
-    return Preflight(faults, root, found, noted)
+    return Preflight(faults, root, found, (*noted, name) if name else noted)
 
 
 def dataset_faults(config: Config, root: Path) -> list[Fault]:

@@ -1,12 +1,14 @@
 """Configs against what is published of the dataset that their data_name stands for."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from clearctl import prepare_avalanche
 from clearctl.config.load import Config
-from clearctl.config.published import class_count_faults, class_counts, dataset_root, published_faults
+from clearctl.config.published import class_count_faults, class_counts, dataset_root, misnamed, published_faults
 from clearctl.data_names import DATA_NAMES
 from clearctl.errors import ConfigError
 
@@ -27,8 +29,8 @@ def config(**values: Any) -> Config:
     return Config(values, "a.py")
 
 
-def lines(found: Config) -> list[str]:
-    return [str(fault) for fault in published_faults(found)]
+def lines(found: Config, root: Path | None = None) -> list[str]:
+    return [str(fault) for fault in published_faults(found, root)]
 
 
 @pytest.mark.parametrize("key", COUNTS)
@@ -56,6 +58,28 @@ def test_what_is_published_is_right(name: str, classes: int) -> None:
 @pytest.mark.parametrize("buckets", [["1", "10"], ["0"], [str(number) for number in range(11)], None, "1"])
 def test_buckets_that_there_may_be(buckets: Any) -> None:
     assert lines(config(scenario={"data_name": "clear10", "buckets": buckets})) == []
+
+
+def test_a_dataset_that_is_there_outranks_its_name(clear_folder: Callable[..., Path]) -> None:
+    root = clear_folder(images=1, buckets=("1", "12"))
+    prepare_avalanche(root, test_ratio=0)
+    found = config(scenario={"data_name": "clear10", "buckets": ["12"]}, model={"head": {"num_classes": 3}})
+    assert lines(found, root) == []
+    assert misnamed(found, root) == (
+        "scenario.data_name: 'clear10' has 11 classes, but the dataset has 3: it is another one, so give it a name of"
+        " its own"
+    )
+    assert len(lines(found, root / "nothing")) == 2
+    assert len(lines(config(scenario={"data_name": "clear10"}, model={"head": {"num_classes": 4}}), root)) == 1
+
+
+def test_another_of_clears_datasets_under_that_name_is_a_fault(clear_folder: Callable[..., Path]) -> None:
+    root = clear_folder(images=1, buckets=("1",), classes=[str(number) for number in range(11)])
+    found = config(scenario={"data_name": "clear100"}, model={"head": {"num_classes": 11}})
+    assert lines(found, root) == [
+        "a.py: model.head.num_classes: found 11, but data_name 'clear100' has 100 classes; for another dataset leave"
+        " data_name out or give it a name of its own"
+    ]
 
 
 def test_buckets_that_there_are_not() -> None:
