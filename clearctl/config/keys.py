@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 PROTOCOLS = ("streaming", "iid")
+TASK_LABELS = ("single", "bucket")
 PARTS = ("backbone", "neck", "head")
 UNITS = ("epoch", "step", "bucket")
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -61,6 +62,14 @@ SCENARIO: Keys = {
     "eval_transform": Key("list of calls", [], "what is done to an image that is tested; plays no part for features"),
     "buckets": Key(
         "list of names", None, "the buckets of the stream, in this order; by default all that are prepared", own=True
+    ),
+    "task_labels": Key(
+        _choice(TASK_LABELS),
+        "single",
+        "`single` gives every sample the task label 0, `bucket` those of bucket i, from 0, the label i, as Avalanche's"
+        " `CLEAR` does; names of metrics and the batches of Cumulative, JointTraining, GDumb and ICaRL depend on it:"
+        " [coming-from.md](coming-from.md#task-labels)",
+        own=True,
     ),
 }
 

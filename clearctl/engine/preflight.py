@@ -75,7 +75,7 @@ def dataset_faults(config: Config, root: Path) -> list[Fault]:
     num_classes = (config.values["model"].get("head") or {}).get("num_classes")
     if isinstance(num_classes, int) and num_classes < classes:
         add("model.head.num_classes", f"found {num_classes}, but the dataset has {classes} classes")
-    for key, message in check_against_stream(strategy, len(buckets)):
+    for key, message in check_against_stream(strategy, len(buckets), scenario.get("task_labels", "single")):
         add(f"cl_strategy.{key}", message)
     return faults
 
