@@ -99,6 +99,14 @@ def _drop_shot(values: Values) -> None:
     _section(values, "cl_strategy").pop("shot", None)
 
 
+def _has_no_task_labels(values: Values) -> bool:
+    return isinstance(values.get("scenario"), dict) and "task_labels" not in values["scenario"]
+
+
+def _label_buckets(values: Values) -> None:
+    values["scenario"]["task_labels"] = "bucket"
+
+
 def _has_biased_reservoir(values: Values) -> bool:
     buffer = _section(_section(values, "cl_strategy"), "buffer")
     return buffer.get("type") == "BiasedReservoirSamplingBuffer" and "evict" not in buffer
@@ -124,6 +132,14 @@ DIFFERENCES = (
         "trains all of the network",
         "freeze=['backbone'] to model",
         _freeze_what_is_loaded,
+    ),
+    Difference(
+        "task labels",
+        _has_no_task_labels,
+        "gave bucket i the task label i, which balances the batches of Cumulative and GDumb and names metrics",
+        "gives every bucket the label 0",
+        "task_labels='bucket' to scenario",
+        _label_buckets,
     ),
     Difference(
         "TextLogger",

@@ -11,6 +11,7 @@ from typing import Any
 from clearctl.data_names import DATA_NAMES
 
 PROTOCOLS = ("streaming", "iid")
+TASK_LABELS = ("single", "bucket")
 PARTS = ("backbone", "neck", "head")
 UNITS = ("epoch", "step", "bucket")
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -69,6 +70,14 @@ SCENARIO: Keys = {
     "eval_transform": Key("list of calls", [], "what is done to an image that is tested; plays no part for features"),
     "buckets": Key(
         "list of names", None, "the buckets of the stream, in this order; by default all that are prepared", own=True
+    ),
+    "task_labels": Key(
+        _choice(TASK_LABELS),
+        "single",
+        "`single` gives every sample the task label 0, `bucket` those of bucket i, from 0, the label i, as Avalanche's"
+        " `CLEAR` does; names of metrics and the batches of Cumulative, JointTraining, GDumb and ICaRL depend on it:"
+        " [coming-from.md](coming-from.md#task-labels)",
+        own=True,
     ),
 }
 

@@ -125,6 +125,12 @@ def build_stream(config: Config, listener: Listener = ignore) -> Stream:
     )
 
 
+def benchmark_of(config: Config, samples: BuiltSamples) -> Any:
+    """The benchmark of `samples`, with the task labels that the scenario asks for."""
+    task_labels = config.values["scenario"].get("task_labels", "single")
+    return build_benchmark(samples.stream, samples.train_transform, samples.eval_transform, task_labels)
+
+
 def build_model(config: Config, stream: Stream, listener: Listener) -> nn.Module:
     """The network, with the weights of `pretrained` and then `load_from` if there are any.
 
@@ -201,7 +207,7 @@ def build_experiment(
     `goes_on` keep what is there.
     """
     section = dict(config.values["cl_strategy"])
-    faults = check_against_stream(section, len(stream.buckets))
+    faults = check_against_stream(section, len(stream.buckets), config.values["scenario"].get("task_labels", "single"))
     if faults:
         raise ConfigError("\n".join(str(fault(config, f"cl_strategy.{key}", text)) for key, text in faults))
     if world.size() > 1 and (config.values.get("data") or {}).get("batch_per_rank"):
@@ -213,7 +219,7 @@ def build_experiment(
     if world.size() > 1:
         share_passes(model)
     samples = samples or build_samples(config, stream, device, listener)
-    benchmark = benchmark or build_benchmark(samples.stream, samples.train_transform, samples.eval_transform)
+    benchmark = benchmark or benchmark_of(config, samples)
     optimizer = section.pop("optimizer", None)
     if optimizer is not None:
         optimizer = call(

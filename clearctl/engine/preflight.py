@@ -85,7 +85,7 @@ def dataset_faults(config: Config, root: Path) -> list[Fault]:
         )
     for key, message in class_count_faults(config.values, classes):
         add(key, message)
-    for key, message in check_against_stream(strategy, len(buckets)):
+    for key, message in check_against_stream(strategy, len(buckets), scenario.get("task_labels", "single")):
         add(f"cl_strategy.{key}", message)
     return faults
 

@@ -16,7 +16,7 @@ REFUSED_STRATEGIES = {
     "LearningToPrompt": f"{_OWN_MODEL}: a prompted ViT of timm, downloaded",
     "ExpertGateStrategy": "it needs Avalanche's ExpertGate model, an AlexNet for each task with an autoencoder",
     "PNNStrategy": "it needs Avalanche's PNN model, which grows a column for each task",
-    "PackNet": "it needs a PackNetModel and task labels at test time, which CLEAR has none of",
+    "PackNet": "it needs a PackNetModel, which keeps a mask of the weights for each task label",
     "LFL": "it needs a model with get_features(), which mmcls's have not",
     "CoPE": "it needs a model that returns L2-normalised features instead of class scores",
     "GSS_greedy": "it stores flattened inputs of a fixed `input_size` and compares a gradient for each sample: it"

@@ -20,6 +20,7 @@ CASES: dict[str, tuple[dict[str, Any], str, Any]] = {
         "model.freeze",
         ["backbone", "neck"],
     ),
+    "task labels": ({"scenario": {"evaluation_protocol": "iid"}}, "scenario.task_labels", "bucket"),
     "TextLogger": (
         {"loggers": [{"type": "TextLogger"}]},
         "loggers",
@@ -78,7 +79,7 @@ def test_with_the_predecessors_dialect_it_means_what_it_meant(name: str) -> None
 @pytest.mark.parametrize(
     "values",
     [
-        {"cl_strategy": {"train_epochs": 1}},
+        {"cl_strategy": {"train_epochs": 1}, "scenario": {"task_labels": "single"}},
         {"cl_strategy": {"train_epochs": 5, "plugins": [{"type": "RestoreBestEpoch"}]}},
         {"load_from": "a.pth", "model": {"backbone": {}, "freeze": ["backbone"]}},
         {"load_from": "a.pth", "model": {"head": {}}},

@@ -212,6 +212,23 @@ def test_part_killed_twice(name: str, write_config: Callable[..., Path], tmp_pat
     assert began_at == [(0, 1, 1), (1, kills[1].at[2], 0)]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cumulative", "reservoir", "balanced replay"])
+def test_batches_over_task_labels_killed_within_a_pass_through_each(
+    name: str, write_config: Callable[..., Path], tmp_path: Path
+) -> None:
+    base, arguments = strategy(name)
+    config = write_config(base, **arguments)
+    overrides = (*WATCHED, "scenario.task_labels=bucket")
+    whole = straight(config, tmp_path / "straight", saving="nothing", overrides=overrides)
+    kills = [Kill(("step", 1, 0, 2), "steps"), Kill(("step", 2, 1, 2), "steps"), Kill(("half", "bucket_0002.state"))]
+    kills.sort(key=lambda kill: order(kill.at))
+    run, began_at = train_killed(config, kills, tmp_path / "killed", overrides=overrides)
+    require_same(run, whole.run)
+    assert began_at[0] == (1, 0, 1)
+    assert began_at[2] == (2, 1, 1)
+
+
 # Images
 
 RANDOM = [

@@ -150,6 +150,53 @@ def test_settings_that_do_not_suit_the_stream(section: dict[str, Any], expected:
     assert dict(check_against_stream(section, 3)) == expected
 
 
+def too_small(found: int, name: str, labels: int) -> str:
+    why = f"with scenario.task_labels='bucket' a batch of {name} has samples of each of {labels} buckets"
+    return f"found {found}, but {why}: give {labels} or more"
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        (dict(type="Cumulative", train_mb_size=4), {}),
+        (dict(type="Cumulative", train_mb_size=3), {"train_mb_size": too_small(3, "Cumulative", 4)}),
+        (dict(type="JointTraining"), {"train_mb_size": too_small(1, "JointTraining", 4)}),
+        (dict(type="ICaRL", memory_size=9, train_mb_size=2), {"train_mb_size": too_small(2, "ICaRL", 4)}),
+        (dict(type="GDumb", mem_size=9, train_mb_size=2), {"train_mb_size": too_small(2, "GDumb", 4)}),
+        (dict(type="GDumb", mem_size=2, train_mb_size=2), {}),
+        (dict(type="GDumb", buffer=dict(type="ReservoirSamplingBuffer", max_size=3), train_mb_size=3), {}),
+        (
+            dict(type="GDumb", buffer=dict(type="ReservoirSamplingBuffer", max_size=3), train_mb_size=2),
+            {"train_mb_size": too_small(2, "GDumb", 3)},
+        ),
+        (
+            dict(type="Naive", train_mb_size=2, plugins=[dict(type="GDumbPlugin", mem_size=9)]),
+            {"train_mb_size": too_small(2, "GDumbPlugin", 4)},
+        ),
+        (dict(type="Naive"), {}),
+        (dict(type="Replay"), {}),
+        (
+            dict(type="Replay", task_balanced_dataloader=True, train_mb_size=2),
+            {"train_mb_size": too_small(2, "Replay", 3)},  # the last bucket is never replayed
+        ),
+        (dict(type="Replay", task_balanced_dataloader=True, train_mb_size=2, batch_size_mem=3), {}),
+        (
+            dict(
+                type="Naive",
+                train_mb_size=8,
+                plugins=[dict(type="ReplayPlugin", task_balanced_dataloader=True, batch_size_mem=2)],
+            ),
+            {"plugins.0.batch_size_mem": too_small(2, "ReplayPlugin", 3)},
+        ),
+    ],
+)
+def test_batches_that_are_balanced_over_labels_have_room_for_each(
+    section: dict[str, Any], expected: dict[str, str]
+) -> None:
+    assert dict(check_against_stream(section, 4, "bucket")) == expected
+    assert check_against_stream(section, 4) == []
+
+
 def test_alpha_list_shorter_than_the_stream_is_found_before_the_run(write_config: Callable[..., Path]) -> None:
     config = write_config("lwf", alpha=[0.0, 1.0])
     with pytest.raises(ConfigError, match=r"^.*lwf\.py: cl_strategy\.alpha: 2 values for 3 buckets"):

@@ -36,9 +36,17 @@ def stack_key(config: Config) -> Hashable | None:
     optimizer, buffer = strategy["optimizer"], dict(strategy.get("buffer") or {})
     if scenario.get("evaluation_protocol") != "iid":
         scenario["evaluation_protocol"] = "streaming"
+    scenario.setdefault("task_labels", "single")
     parts = {
         "scenario": _picked(
-            scenario, "dataset_root", "evaluation_protocol", "feature_type", "shot", "test_ratio", "buckets"
+            scenario,
+            "dataset_root",
+            "evaluation_protocol",
+            "feature_type",
+            "shot",
+            "test_ratio",
+            "buckets",
+            "task_labels",
         ),
         "head": _picked(head, "type", "num_classes", "in_channels"),
         "strategy": {name: value for name, value in strategy.items() if name not in (*_FREE, "optimizer", "buffer")},

@@ -22,6 +22,7 @@ def opened(file: Path, **values: Any) -> Config:
     [
         dict(seed=3),
         dict(scenario__seed=1),
+        dict(scenario__task_labels="single"),
         dict(work_dir="elsewhere"),
         dict(cl_strategy__optimizer__lr=0.5),
         dict(cl_strategy__optimizer__momentum=0.9),
@@ -56,6 +57,7 @@ def test_what_changes_neither_shapes_nor_steps_is_free(features_config: Path, va
         dict(scenario__feature_type="other"),
         dict(scenario__test_ratio=0.5),
         dict(scenario__buckets=["0", "1"]),
+        dict(scenario__task_labels="bucket"),
         dict(model__head__in_channels=6),
         dict(model__head=dict(type="CosineDistanceHead", num_classes=3, in_channels=5)),
         dict(deterministic=True),

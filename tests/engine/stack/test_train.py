@@ -182,6 +182,16 @@ for called, buffer in BUFFERS.items():
         given = {f"cl_strategy.{key}": value for key, value in {**use, "buffer": buffer}.items()}
         STRATEGIES[f"{use['type']}, {called}"] = [{**given, **other} for other in (OTHER_LR, OTHER_SPLIT)]
 STRATEGIES["Replay"] = [{"cl_strategy.type": "Replay", "cl_strategy.mem_size": 20, **other} for other in ({}, OTHER_LR)]
+LABELS = {"scenario.task_labels": "bucket"}
+STRATEGIES |= {
+    f"{name}, by task label": [{**given, **LABELS} for given in STRATEGIES[name]]
+    for name in ("cumulative", "lwf", "GDumb, reservoir")
+}
+STRATEGIES["Replay, by task label"] = [
+    {"cl_strategy.type": "Replay", "cl_strategy.mem_size": 20, "cl_strategy.task_balanced_dataloader": True, **LABELS}
+    | other
+    for other in ({}, OTHER_LR)
+]
 STRATEGIES["GDumb"] = [{"cl_strategy.type": "GDumb", "cl_strategy.mem_size": 20, **other} for other in ({}, OTHER_LR)]
 
 
