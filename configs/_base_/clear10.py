@@ -1,5 +1,5 @@
-# CLEAR-10 on images, streaming protocol: train and test stream are all of each bucket. Bucket i has the task label i, as
-# in the published experiments.
+# CLEAR-10 on images, streaming protocol: train and test stream are all of each bucket. Bucket i has the task label i,
+# as in the published experiments.
 # The folder is --dataset-root, else $CLEARCTL_DATASET_ROOT, else dataset/CLEAR-10-PUBLIC.
 img_norm_cfg = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
 train_pipeline = [
