@@ -115,7 +115,7 @@ EVERY_STRATEGY: Keys = {
         "int",
         -1,
         "also tests every bucket in training: -1 never, 0 at the end of a bucket, k also after every k epochs;"
-        " the matrix does not need it",
+        " the matrix does not need it, and the weights do not change by it",
     ),
     "peval_mode": Key("`'epoch'` or `'iteration'`", "epoch", "what `eval_every` counts"),
 }

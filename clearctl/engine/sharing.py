@@ -24,7 +24,14 @@ def require_shareable(config: Config) -> None:
     names: list[tuple[str, str, tuple[str, ...]]] = [("cl_strategy", section["type"], SHARED_STRATEGIES)]
     for index, entry in enumerate(section.get("plugins") or []):
         names.append((f"cl_strategy.plugins.{index}", entry["type"], SHARED_PLUGINS))
+    entries = {"cl_strategy": section}
+    entries.update({f"cl_strategy.plugins.{i}": entry for i, entry in enumerate(section.get("plugins") or [])})
     faults = [
+        fault(config, f"{key}.importance", "'sample' is worked out by one process: run it with one, or use 'batch'")
+        for key, entry in entries.items()
+        if entry.get("importance") == "sample"
+    ]
+    faults += [
         fault(
             config,
             f"{key}.type",

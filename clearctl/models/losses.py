@@ -23,6 +23,9 @@ class Criterion(nn.Module):
     Scores that are the sum of several outputs of a head (see `head_outputs`) get the mean of the outputs' losses.
     `as_head` divides a sum over samples and classes by the number of samples, as mmcls's heads do; without it the
     mean is the loss's own: FocalLoss, AsymmetricLoss and the sigmoid CrossEntropyLoss divide by B * C then.
+
+    A loss with buffers learns from what it is called with: SeesawLoss counts the samples of each class. In eval mode
+    such a call leaves the buffers as they were. mmcls never calls a loss in a test.
     """
 
     def __init__(self, loss: nn.Module, *, as_head: bool = False) -> None:
@@ -33,6 +36,13 @@ class Criterion(nn.Module):
 
     def forward(self, scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The loss, a scalar."""
+        before = [] if self.training else [(buffer, buffer.clone()) for buffer in self.loss.buffers()]
+        loss = self._of(scores, target)
+        for buffer, value in before:
+            buffer.copy_(value)
+        return loss
+
+    def _of(self, scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         outputs = head_outputs(scores)
         if target.ndim == 2:
             target = target.to(scores.dtype)

@@ -11,9 +11,11 @@ from clearctl.config.registry import parameters
 from clearctl.strategies.batch import BatchRecord
 from clearctl.strategies.evaluator import Evaluator
 from clearctl.strategies.hooks import call_only_what_acts
+from clearctl.strategies.periodic_tests import keep_generators_in_tests
 from clearctl.strategies.registry import STRATEGIES
 from clearctl.strategies.replay import KnownPosition
 from clearctl.strategies.schedule import SchedulerPlugin
+from clearctl.strategies.stateful_loss import learn_in_steps_alone
 
 
 def build_strategy(
@@ -57,6 +59,8 @@ def build_strategy(
         **given,
     )
     call_only_what_acts(strategy)
+    learn_in_steps_alone(strategy)
+    keep_generators_in_tests(strategy)
     return strategy
 
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from clearctl.config.registry import parameters
 from clearctl.strategies.bic import BiCPlugin
+from clearctl.strategies.ewc import ewc_plugin
 from clearctl.strategies.head import Embedding, last_layer
 from clearctl.strategies.memory import AGEMPlugin, GDumbPlugin, memory_size
 from clearctl.strategies.replay import MIR, FeatureReplay
@@ -139,6 +140,7 @@ RECIPES: dict[str, Callable[..., Any]] = {
     "GDumb": WithPlugin(GDumbPlugin),
     "AGEM": WithPlugin(_agem),
     "BiC": WithPlugin(BiCPlugin),
+    "EWC": WithPlugin(ewc_plugin),
     "FromScratchTraining": WithPlugin(FromScratchTrainingPlugin),
     "SynapticIntelligence": WithPlugin(SynapticIntelligencePlugin),
     "CWRStar": Filled(supervised.CWRStar, optional={"cwr_layer_name": _layer_name}, hidden={}),

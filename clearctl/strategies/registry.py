@@ -115,6 +115,7 @@ def _plugins() -> dict[str, Factory]:
     from clearctl.strategies.averaging import ExponentialMovingAverage
     from clearctl.strategies.bic import BiCPlugin
     from clearctl.strategies.clipping import GradientClipping
+    from clearctl.strategies.ewc import ewc_plugin
     from clearctl.strategies.memory import AGEMPlugin, GDumbPlugin
     from clearctl.strategies.replay import RARPlugin
     from clearctl.strategies.restore import RestoreBestEpoch
@@ -126,7 +127,7 @@ def _plugins() -> dict[str, Factory]:
     avalanche = {name: cls for name, cls in found.items() if issubclass(cls, BasePlugin)}
     fixed = (AGEMPlugin, BiCPlugin, FromScratchTrainingPlugin, GDumbPlugin, RARPlugin, SynapticIntelligencePlugin)
     own = (*fixed, ExponentialMovingAverage, GradientClipping, RestoreBestEpoch, WarmUp)
-    return {**avalanche, **{cls.__name__: cls for cls in own}}
+    return {**avalanche, **{cls.__name__: cls for cls in own}, "EWCPlugin": ewc_plugin}
 
 
 def _buffers() -> dict[str, Factory]:

@@ -1,4 +1,4 @@
-"""Avalanche's synaptic intelligence, made to work on the CPU and with frozen parts, and to stay on the device."""
+"""Synaptic intelligence, on the device of the strategy."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,20 +6,34 @@ from typing import Any
 import torch
 from avalanche.training.plugins import SynapticIntelligencePlugin as AvalancheSynapticIntelligencePlugin
 
-MOST_IMPORTANCE = 0.001  # Avalanche's cap
+CAP = 0.001  # Avalanche's
 
 
 class SynapticIntelligencePlugin(AvalancheSynapticIntelligencePlugin):
-    """Synaptic intelligence (Zenke et al., ICML 2017).
+    """Synaptic intelligence (Zenke et al., ICML 2017): each weight is held back as far as moving it lowered the loss.
 
-    Avalanche remembers weights by `param.detach().cpu().flatten()`, which on the CPU is the live weight itself: no
-    step moves it away from what is remembered, every importance is 0 and training is plain fine-tuning. On a GPU it
-    waits for five copies a parameter and step. Here what is remembered are copies on the strategy's device. Parameters
-    that are not trained have no gradient to follow, and are left out.
+    In a bucket, a weight's contribution is the sum over steps of -gradient * movement. After the bucket its importance
+    grows by the contribution divided by its squared movement over the bucket plus `eps` (the paper's xi). The loss gets
+    `si_lambda` / 2 times the sum over weights of importance * (weight - weight at the end of the bucket before)^2, so
+    that the paper's c is `si_lambda` / 2. Importances below zero, which would push weights away, count as zero.
+
+    `max_importance` caps them, as Avalanche does at 0.001: with `si_lambda` up to 1 the penalty is then so small that
+    training is plain fine-tuning. None leaves them as the paper has them.
+
+    What Avalanche does besides: it remembers weights by `param.detach().cpu().flatten()`, which on the CPU is the live
+    weight itself, so that every importance is 0, and waits on a GPU for five copies a parameter and step; it bounds
+    importances only from above. Parameters that are not trained have no gradient to follow, and are left out.
     """
 
-    def __init__(self, si_lambda: float | Sequence[float], eps: float = 1e-7) -> None:
+    max_importance: float | None = CAP  # what states have that were saved before there was a choice
+
+    def __init__(
+        self, si_lambda: float | Sequence[float], eps: float = 1e-7, max_importance: float | None = CAP
+    ) -> None:
         super().__init__(si_lambda=si_lambda, eps=eps)
+        if max_importance is not None and not max_importance > 0:
+            raise ValueError(f"max_importance is {max_importance}, expected a positive number or None")
+        self.max_importance = max_importance
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Remember the weights that the bucket starts with."""
@@ -40,7 +54,7 @@ class SynapticIntelligencePlugin(AvalancheSynapticIntelligencePlugin):
 
     @torch.no_grad()
     def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
-        """Add what the step did to the loss, gradient times movement, to each weight's trajectory."""
+        """Add gradient times movement of the step to each weight's trajectory."""
         parameters = dict(strategy.model.named_parameters())
         for name, weights in self._weights(strategy.model):
             moved = weights - self.syn_data["old_theta"][name].data
@@ -53,7 +67,7 @@ class SynapticIntelligencePlugin(AvalancheSynapticIntelligencePlugin):
             total = self.syn_data["cum_trajectory"][name]
             moved = weights - self.ewc_data[0][name].data
             total.data += self.syn_data["trajectory"][name].data / (moved.square() + self.eps)
-            self.ewc_data[1][name].data = (-total.data).clamp(max=MOST_IMPORTANCE)
+            self.ewc_data[1][name].data = (-total.data).clamp(min=0, max=self.max_importance)
             self.ewc_data[0][name].data = weights.clone()
 
     def _weights(self, model: Any) -> list[tuple[str, torch.Tensor]]:

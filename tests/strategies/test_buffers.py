@@ -91,6 +91,42 @@ def test_share_of_each_bucket(mode: str, alpha: float, shares: list[float]) -> N
     assert found == pytest.approx(shares, abs=0.015)  # three standard deviations of a mean over 10,000
 
 
+@pytest.mark.parametrize("evict", ["random", "newest"])
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_free_places_are_filled(alpha: float, evict: str) -> None:
+    torch.manual_seed(0)
+    held = feed(BiasedReservoirSamplingBuffer(50, "Fixed", alpha, evict), [20, 20, 20, 20])
+    assert held[:2] == [{0: 20}, {0: 20, 1: 20}]
+    assert [sum(counter.values()) for counter in held] == [20, 40, 50, 50]
+    if alpha == 0:
+        assert held[3] == {0: 20, 1: 20, 2: 10}
+
+
+@pytest.mark.parametrize("counts", [[60, 60, 60, 60], [10, 10, 10, 10, 10, 10], [90, 30, 60, 15], [30, 200, 40]])
+def test_alpha_1_fixed_gives_all_samples_the_same_chance(counts: list[int]) -> None:
+    """Reservoir sampling, for any ratio of buffer and buckets."""
+    torch.manual_seed(0)
+    size, repeats = 40, 300
+    total: Counter[int] = Counter()
+    for _ in range(repeats):
+        buffer = BiasedReservoirSamplingBuffer(size, "Fixed", 1.0)
+        for bucket, count in enumerate(counts):
+            buffer.post_adapt(None, SimpleNamespace(dataset=make_avalanche_dataset(Rows(bucket, count))))
+        total.update(owner for owner, _ in contents(buffer))
+    found = [total[bucket] / (size * repeats) for bucket in range(len(counts))]
+    assert found == pytest.approx([count / sum(counts) for count in counts], abs=0.02)
+
+
+def test_evicting_the_newest_keeps_the_first_buckets() -> None:
+    """As the authors' code, which holds 30/10/5/3/12 in the mean of buckets as large as the buffer."""
+    torch.manual_seed(0)
+    total: Counter[int] = Counter()
+    for _ in range(100):
+        total.update(feed(BiasedReservoirSamplingBuffer(60, "Fixed", 1.0, "newest"), [60] * 5)[-1])
+    means = [total[bucket] / 100 for bucket in range(5)]
+    assert means == pytest.approx([30, 10, 5, 3, 12], abs=1.0)
+
+
 def test_chance_is_torchs_alone() -> None:
     def run(seed: int) -> list[tuple[int, int]]:
         torch.manual_seed(seed)
@@ -115,7 +151,12 @@ def test_resize() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "found"),
-    [((0, "Fixed", 1.0), "max_size is 0"), ((5, "fixed", 1.0), "'fixed'"), ((5, "Fixed", -1.0), "alpha_value is -1.0")],
+    [
+        ((0, "Fixed", 1.0), "max_size is 0"),
+        ((5, "fixed", 1.0), "'fixed'"),
+        ((5, "Fixed", -1.0), "alpha_value is -1.0"),
+        ((5, "Fixed", 1.0, "oldest"), "evict is 'oldest', expected 'random' or 'newest'"),
+    ],
 )
 def test_arguments_that_make_no_sense(arguments: tuple[Any, ...], found: str) -> None:
     with pytest.raises(ValueError, match=found):

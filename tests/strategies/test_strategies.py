@@ -38,6 +38,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "ewc": {},
     "ewc_online": {},
     "synaptic_intelligence": {},
+    "synaptic_intelligence_uncapped": {},
     "lwf": {},
     "mas": {},
     "cwr_star": {},

@@ -73,6 +73,8 @@ def _reasons(values: Mapping[str, Any]) -> Iterator[str]:
     yield from _of_model(values["model"])
     if strategy["type"] not in STRATEGIES:
         yield f"{strategy['type']} is not among the strategies that are stacked: {', '.join(STRATEGIES)}"
+    if strategy.get("importance") == "sample":
+        yield "cl_strategy.importance='sample' has passes of its own"
     others = [entry["type"] for entry in strategy.get("plugins") or [] if entry["type"] not in PLUGINS]
     if others:
         yield f"cl_strategy.plugins: {others[0]} acts between the steps of a run"

@@ -120,8 +120,4 @@ class Member:
             trained = self.lockstep.end_bucket()
             after = self.lockstep.test(self.test_stream, tested)
         accuracies = self.experiment.accuracy.accuracies
-        self.results.add(
-            [accuracies[column] for column in range(len(self.test_stream))],
-            {name: value for name, value in trained.items() if "eval_phase" not in name},
-            {name: value for name, value in after.items() if "train_phase" not in name},
-        )
+        self.results.add([accuracies[column] for column in range(len(self.test_stream))], trained, after)

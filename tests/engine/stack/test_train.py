@@ -171,8 +171,6 @@ STRATEGIES: dict[str, list[dict[str, Any]]] = {
 BUFFERS: dict[str, dict[str, Any]] = {
     "reservoir": dict(type="ReservoirSamplingBuffer", max_size=12),
     "biased reservoir": dict(type="BiasedReservoirSamplingBuffer", max_size=12, alpha_mode="Fixed", alpha_value=1.5),
-    # Of which each run has another number of samples, so that they are no longer learned as one.
-    "biased reservoir, never full": dict(type="BiasedReservoirSamplingBuffer", max_size=70),
     "of buckets": dict(type="ExperienceBalancedBuffer", max_size=13),
     "of classes": dict(type="ClassBalancedBuffer", max_size=13),
     "parametric": dict(type="ParametricBuffer", max_size=13, groupby="class"),
@@ -213,18 +211,6 @@ def test_each_run_ends_as_it_does_alone(opened: Open, tmp_path: Path, variants: 
         require_alike(found[seed], expected)
         require_same_reports(found[seed].run, expected.run)
     assert torch.equal(torch.get_rng_state(), drawn)
-
-
-def test_generators_that_are_never_full_make_stacks_of_other_sizes(opened: Open, tmp_path: Path) -> None:
-    """Else the case above would not be what it says."""
-    buffer = BUFFERS["biased reservoir, never full"]
-    configs = [opened(tmp_path, seed, cl_strategy=dict(type="GDumb", reset=False, buffer=buffer)) for seed in (0, 1)]
-    counts = []
-    for result in together(configs):
-        epochs = [record for record in rundir.read_metrics(result.run) if record["event"] == "epoch"]
-        counts.append([record["num_samples"] for record in epochs])
-    assert counts[0][:3] == counts[1][:3]
-    assert counts[0] != counts[1]
 
 
 def test_runs_of_the_streaming_protocol_share_the_samples_they_are_tested_on(opened: Open, tmp_path: Path) -> None:
