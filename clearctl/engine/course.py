@@ -123,12 +123,8 @@ class Course:
         learned = benchmark.train_stream if at_once else experience
         trained = strategy.train(learned, eval_streams=[test_stream], **self.loading)
         tested = strategy.eval(test_stream, **self.loading)
-        # Avalanche returns the latest value of every metric so far: of each phase only its own are kept.
-        self.results.add(
-            [self.experiment.accuracy.accuracies[column] for column in range(len(self.stream.buckets))],
-            {name: value for name, value in trained.items() if "eval_phase" not in name},
-            {name: value for name, value in tested.items() if "train_phase" not in name},
-        )
+        accuracies = self.experiment.accuracy.accuracies
+        self.results.add([accuracies[column] for column in range(len(self.stream.buckets))], trained, tested)
 
     def _end_bucket(self, seconds: float) -> None:
         if world.is_first():

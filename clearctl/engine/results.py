@@ -11,6 +11,8 @@ import numpy as np
 from clearctl import atomic, rundir
 from clearctl.metrics import Matrix, clear_metrics, gem_metrics
 
+TESTED = "test_stream"
+
 
 @dataclass
 class Results:
@@ -44,9 +46,14 @@ class Results:
         return gem_metrics(self.matrix, np.array(self.untrained)) if self.complete else {}
 
     def add(self, row: list[float], train: dict[str, Any], test: dict[str, Any]) -> None:
-        """Add a bucket: its row of the matrix, and the metrics of the training on it and of the test after it."""
-        self.train[len(self.rows)] = _jsonable(train)
-        self.test[len(self.rows)] = _jsonable(test)
+        """Add a bucket: its row of the matrix, and the metrics of the training on it and of the test after it.
+
+        Avalanche returns the latest value of every metric so far: of each phase only its own are kept. Not every
+        metric of a test names its phase (AMCA), but each names the stream that was tested.
+        """
+        learned = {name: value for name, value in train.items() if not {"eval_phase", TESTED} & set(name.split("/"))}
+        self.train[len(self.rows)] = _jsonable(learned)
+        self.test[len(self.rows)] = _jsonable({name: v for name, v in test.items() if "train_phase" not in name})
         self.rows.append(row)
 
     def state(self) -> dict[str, Any]:

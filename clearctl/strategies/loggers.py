@@ -104,7 +104,14 @@ _EVAL_COLUMNS = "eval_exp,training_exp,eval_accuracy,eval_loss,forgetting"
 
 
 class CSVLogger(AvalancheCSVLogger):
-    """Avalanche's CSV logger: training_results.csv and eval_results.csv in `log_folder`, new unless it `goes_on`."""
+    """Avalanche's CSV logger: training_results.csv and eval_results.csv in `log_folder`, new unless it `goes_on`.
+
+    The validation columns of an epoch are of the test at its end (of the last bucket that was tested, as Avalanche has
+    it), and empty without one. Avalanche's are of the test before, and 0 before the first: an epoch is tested after
+    its row is written. Here its row waits for that.
+    """
+
+    waiting: tuple[Any, ...] | None = None  # the row of an epoch that has not been written yet
 
     def __init__(self, log_folder: str | None = None, goes_on: bool = False) -> None:
         BaseLogger.__init__(self)  # Avalanche's own would open its files with "w"
@@ -114,7 +121,31 @@ class CSVLogger(AvalancheCSVLogger):
         self.eval_file = _table(folder / "eval_results.csv", _EVAL_COLUMNS, goes_on)
         self.training_exp_id: int | None = None
         self.in_train_phase: bool | None = None
-        self.val_acc, self.val_loss = 0, 0
+        self.val_acc: Any = ""
+        self.val_loss: Any = ""
+
+    def print_train_metrics(
+        self, training_exp: int, epoch: int, train_acc: Any, val_acc: Any, train_loss: Any, val_loss: Any
+    ) -> None:
+        """Keep the row of an epoch until what tests it has run."""
+        self.waiting = (training_exp, epoch, train_acc, train_loss)
+        self.val_acc = self.val_loss = ""
+
+    def before_training_epoch(self, strategy: Any, metric_values: list[Any], **kwargs: Any) -> None:
+        """Write the row of the epoch before."""
+        super().before_training_epoch(strategy, metric_values, **kwargs)
+        self._write_row()
+
+    def after_training(self, strategy: Any, metric_values: list[Any], **kwargs: Any) -> None:
+        """Write the row of a bucket's last epoch."""
+        super().after_training(strategy, metric_values, **kwargs)
+        self._write_row()
+
+    def _write_row(self) -> None:
+        if self.waiting is not None:
+            training_exp, epoch, accuracy, loss = self.waiting
+            self.waiting = None
+            super().print_train_metrics(training_exp, epoch, accuracy, self.val_acc, loss, self.val_loss)
 
     def files(self) -> list[Path]:
         """The two tables."""

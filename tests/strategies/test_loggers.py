@@ -1,5 +1,6 @@
 """The loggers that a config may name."""
 
+import csv
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ import pytest
 import torch
 from avalanche.evaluation.metrics import accuracy_metrics, forgetting_metrics, loss_metrics, topk_acc_metrics
 from avalanche.training.supervised import Naive
+from avalanche.training.templates.base_sgd import PeriodicEval
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_gather import stream
@@ -347,10 +349,34 @@ def test_csv_is_avalanches(tmp_path: Path) -> None:
         strategy, benchmark = naive([logger])
         learn(strategy, benchmark, 0)
         logger.close()
-    for name in ("training_results.csv", "eval_results.csv"):
-        ours = (tmp_path / "ours" / name).read_text()
-        assert ours == (tmp_path / "theirs" / name).read_text()
-        assert len(ours.splitlines()) > 2
+    ours, theirs = ((tmp_path / side / "eval_results.csv").read_text() for side in ("ours", "theirs"))
+    assert ours == theirs
+    assert len(ours.splitlines()) > 2
+    rows, others = (_rows(tmp_path / side / "training_results.csv") for side in ("ours", "theirs"))
+    for column in ("training_exp", "epoch", "training_accuracy", "training_loss"):
+        assert [row[column] for row in rows] == [row[column] for row in others]
+    # A row has the test at the end of its epoch, which Avalanche has in the next.
+    for column in ("val_accuracy", "val_loss"):
+        assert [row[column] for row in rows[:-1]] == [row[column] for row in others[1:]]
+    assert len(rows) == 2
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    with file.open() as table:
+        return list(csv.DictReader(table))
+
+
+def test_csv_has_no_validation_where_nothing_was_tested(tmp_path: Path) -> None:
+    logger = CSVLogger(str(tmp_path))
+    strategy, benchmark = naive([logger])
+    strategy.eval_every = -1
+    for plugin in strategy.plugins:
+        if isinstance(plugin, PeriodicEval):
+            plugin.eval_every = -1
+    learn(strategy, benchmark, 0)
+    logger.close()
+    rows = _rows(tmp_path / "training_results.csv")
+    assert [(row["val_accuracy"], row["val_loss"]) for row in rows] == [("", "")] * 2
 
 
 def test_csv_starts_anew_unless_it_goes_on(tmp_path: Path) -> None:

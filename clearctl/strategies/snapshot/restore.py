@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from avalanche.benchmarks.utils.transform_groups import identity
 from avalanche.core import BasePlugin
-from avalanche.evaluation import PluginMetric
+from avalanche.evaluation import Metric, PluginMetric
 from avalanche.logging import BaseLogger
 from avalanche.training.storage_policy import ExemplarsBuffer
 from torch import nn
@@ -47,6 +47,17 @@ def restore(nodes: Any, roots: dict[str, Any], given: dict[str, Any], device: to
 
 
 _ABSENT: Any = object()  # there is nothing live at this place; or, as a result, there is nothing to put there
+
+
+def _new_metric(kind: type) -> Any:
+    """A metric such as those that Avalanche makes when a stream is first tested: it has functions that no state holds.
+
+    They are the factories of its values.
+    """
+    try:
+        return kind()
+    except TypeError:  # it takes arguments
+        return _ABSENT
 
 
 class _Restore:
@@ -187,6 +198,8 @@ class _Restore:
         kind = self._class_of(kind_name, path)
         if isinstance(live, _BUILT) and type(live) is not kind:
             raise CannotRestoreError(path, f"the state has a {kind_name}, this run a {name_of(type(live))}")
+        if type(live) is not kind and Metric in kind.__mro__:
+            live = _new_metric(kind)
         target = self._keep(number, live if self._free(live, kind) else kind.__new__(kind))
         memory = isinstance(target, ExemplarsBuffer)
         self.in_memory += memory

@@ -1,0 +1,26 @@
+"""Tests during training (`eval_every`) leave the random generators as they were."""
+
+from typing import Any
+
+from avalanche.training.templates.base_sgd import PeriodicEval
+
+from clearctl.distributed import randomness
+from clearctl.models.fit import randomness_kept
+
+
+def keep_generators_in_tests(strategy: Any) -> None:
+    """Put the generators back after each test during training, so that `eval_every` does not change the weights.
+
+    A loader draws a number when it starts; in Avalanche a run that is tested more often learns other batches. What a
+    strategy itself does in a test stays: FeatureReplay draws from its memory there.
+    """
+    plugin = next(plugin for plugin in strategy.plugins if isinstance(plugin, PeriodicEval))
+    plain = plugin._peval
+
+    def peval(strategy: Any, **loading: Any) -> None:
+        passes = randomness.passes()
+        with randomness_kept():
+            plain(strategy, **loading)
+        randomness.set_passes(passes)
+
+    plugin._peval = peval
