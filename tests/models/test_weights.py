@@ -279,6 +279,12 @@ def test_file_without_weights(content: Any, tmp_path: Path) -> None:
         read_weights(saved(content, tmp_path))
 
 
+def test_missing_file_names_one_nearby(tmp_path: Path) -> None:
+    (tmp_path / "exp_10.pth").touch()
+    with pytest.raises(RunError, match=r"no checkpoint at \S+/exp10.pth; did you mean '\S+/exp_10.pth'\?"):
+        read_weights(tmp_path / "exp10.pth")
+
+
 def test_pickled_code_is_refused(tmp_path: Path) -> None:
     for content in (
         {"args": Path("x"), "model": BACKBONE},
