@@ -8,7 +8,7 @@ from torch import nn
 from clearctl import atomic
 from clearctl.errors import RunError
 from clearctl.models.fitting import differences
-from clearctl.models.state_dict import read_weights
+from clearctl.models.state_dict import Weights, read_weights
 
 
 def save_weights(model: nn.Module, file: Path) -> None:
@@ -22,8 +22,13 @@ def save_weights(model: nn.Module, file: Path) -> None:
 
 def load_exactly(model: nn.Module, file: Path) -> None:
     """Fill every weight of `model` from `file`. Raises RunError, naming what differs, if it is not this model's."""
+    model.load_state_dict(read_exactly(model, file))
+
+
+def read_exactly(model: nn.Module, file: Path) -> Weights:
+    """The weights in `file`. Raises RunError, naming what differs, if they are not those of `model`."""
     weights = read_weights(file)
     faults = differences(model.state_dict(), weights)
     if faults:
         raise RunError(f"{file} is not of this model: {faults}")
-    model.load_state_dict(weights)
+    return weights
