@@ -19,7 +19,7 @@ def feature_folder(root: Path, buckets: int, rows: int = ROWS, dimension: int = 
     training = root / "training_folder"
     generator = torch.Generator().manual_seed(0)
     y = [row % CLASSES for row in range(rows)]
-    names = [str(number) for number in range(buckets)]
+    names = [str(number) for number in range(1, buckets + 1)]
     for name in names:
         (training / "filelists" / name).mkdir(parents=True)
         (training / "filelists" / name / "all.txt").write_text("\n".join(f"{i}.jpg {k}" for i, k in enumerate(y)))
@@ -41,7 +41,7 @@ def image_folder(root: Path, images: int, distinct: int = 64) -> Path:
 
     generator = np.random.default_rng(0)
     names = ["a", "b"]
-    files = [root / f"labeled_images/0/{name}/{number}.jpg" for name in names for number in range(images // 2)]
+    files = [root / f"labeled_images/1/{name}/{number}.jpg" for name in names for number in range(images // 2)]
     for number, file in enumerate(files):
         file.parent.mkdir(parents=True, exist_ok=True)
         if number >= distinct:
@@ -56,7 +56,7 @@ def image_folder(root: Path, images: int, distinct: int = 64) -> Path:
 def name_folder(root: Path, buckets: int, classes: int, images: int) -> Path:
     """A raw folder whose images are empty files."""
     names = [f"class {number}" for number in range(classes)]
-    for bucket in range(buckets):
+    for bucket in range(1, buckets + 1):
         for name in names:
             folder = root / "labeled_images" / str(bucket) / name
             folder.mkdir(parents=True)
@@ -68,7 +68,7 @@ def name_folder(root: Path, buckets: int, classes: int, images: int) -> Path:
 
 def _write_metadata(root: Path, buckets: int, names: list[str], images: int) -> None:
     index: dict[str, dict[str, str]] = {}
-    for bucket in map(str, range(buckets)):
+    for bucket in map(str, range(1, buckets + 1)):
         index[bucket] = {}
         for name in names:
             path = f"labeled_metadata/{bucket}/{name}.json"

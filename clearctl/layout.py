@@ -31,9 +31,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from clearctl.data_names import DATA_NAMES, DEFAULT
 from clearctl.errors import DatasetError
 
-DEFAULT_ROOT = Path("dataset/CLEAR-10-PUBLIC")
 ROOT_VARIABLE = "CLEARCTL_DATASET_ROOT"
 TRAIN_FOLDERS = ("train", "train_image_only")
 TEST_FOLDER = "test"
@@ -41,9 +41,12 @@ TEST_FOLDER = "test"
 _MAX_DIGITS = 9
 
 
-def default_root() -> Path:
-    """The dataset folder when none is named: $CLEARCTL_DATASET_ROOT, else `dataset/CLEAR-10-PUBLIC`."""
-    return Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
+def default_root(data_name: str | None = None) -> Path:
+    """The dataset folder when none is named: $CLEARCTL_DATASET_ROOT, else that of `data_name`, by default CLEAR-10's.
+
+    Raises KeyError for a name that is not CLEAR's: nothing is known of its folder.
+    """
+    return Path(os.environ.get(ROOT_VARIABLE) or DATA_NAMES[data_name or DEFAULT].folder)
 
 
 def labeled_folders(root: Path) -> list[Path]:

@@ -30,8 +30,11 @@ def make_clear_folder(
     seed: int = 0,
     noise: float = 20.0,
     first_id: int = 0,
+    metadata_order: Sequence[str] | None = None,
 ) -> Path:
     """Write a raw folder in CLEAR's public layout, with real JPEGs, and return it.
+
+    The classes are in the order of `metadata_order` in labeled_metadata.json, by default that of class_names.txt.
 
     `images` is the number for each bucket and class, or a mapping by class or by (bucket, class);
     what it lacks has 7. A number of 0 leaves the class out of the bucket. Ids are above `first_id`.
@@ -45,7 +48,8 @@ def make_clear_folder(
     index: dict[str, dict[str, str]] = {}
     for bucket in buckets:
         index[bucket] = {}
-        for number, name in enumerate(classes):
+        for name in metadata_order or classes:
+            number = classes.index(name)
             count = images
             if isinstance(images, Mapping):
                 count = images.get((bucket, name), images.get(name, 7))

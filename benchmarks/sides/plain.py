@@ -28,7 +28,7 @@ def read(folder: Path, strategy: str, epochs: int, device: str) -> tuple[Any, An
     torch.manual_seed(0)
     files = sorted(folder.glob("training_folder/features/random/*/all.pth"), key=lambda file: int(file.parent.name))
     buckets = [(x, torch.tensor(y)) for x, y in map(torch.load, files)]
-    # As avalanche.benchmarks.CLEAR makes it, but with one task label, so that the metrics are the same as clearctl's.
+    # As avalanche.benchmarks.CLEAR makes it, but with one task label, as clearctl's runs have by default.
     benchmark = creation.create_generic_benchmark_from_tensor_lists(buckets, buckets, task_labels=[0] * len(buckets))
     model = torch.nn.Linear(DIMENSION, CLASSES)
     file = open(folder.parent / "plain.log", "a")  # noqa: SIM115 the strategy's logger writes into it

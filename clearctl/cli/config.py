@@ -26,7 +26,7 @@ def check(
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Name every fault of every file at once; where the dataset folder is there, hold them against it too.
+    """Name every fault of every file at once; where the dataset folder is there, check them against it too.
 
     Example: `clearctl config check configs/demo.py configs/quickstart.py`
     """
@@ -36,13 +36,17 @@ def check(
     results = {str(file): check_config(file, dataset_root=dataset_root, overrides=set_ or []) for file in configs}
     faults = [fault for result in results.values() for fault in result.faults]
     if json:
-        output.json({file: {"faults": result.faults} for file, result in results.items()})
+        output.json(
+            {file: {"faults": result.faults, "notices": list(result.notices)} for file, result in results.items()}
+        )
     else:
         for file, result in results.items():
+            for notice in result.notices:
+                output.message(f"{file}: {notice}")
             if result.faults:
                 continue
             against = result.dataset_root if result.dataset_found else "no dataset: its folder is not there"
-            output.stdout.print(f"{file}: right (held against {against})")
+            output.stdout.print(f"{file}: right (checked against {against})")
     if faults and not json:
         raise ConfigError("\n".join(faults))
     if faults:
@@ -60,9 +64,10 @@ def show(
 
     Example: `clearctl config show configs/demo.py --set cl_strategy.train_epochs=1`
     """
+    from clearctl.config.dialect import translated
     from clearctl.config.load import flatten, load
 
-    loaded = load(file, set_ or [])
+    loaded = translated(load(file, set_ or []))
     leaves = [(key, value, loaded.origin(key)) for key, value in flatten(loaded.values)]
     if json:
         output.json({"config": loaded.values, "origins": {key: origin for key, _, origin in leaves}})

@@ -20,7 +20,7 @@ def demo(
 
     Makes a CLEAR-shaped stream from scikit-learn's handwritten digits, prepares it, trains a small network on bucket
     after bucket, tests it on every bucket, and shows the accuracy matrix and CLEAR's metrics. Then it extracts features
-    with the network as it was after bucket 0, and trains a linear head on them.
+    with the network as it was after bucket 1, and trains a linear head on them.
 
     Example: `clearctl demo`
     """
@@ -52,7 +52,7 @@ def demo(
     output.stdout.print(matrix_table(trained.matrix.tolist(), trained.bucket_names, trained.bucket_names))
     output.stdout.print(numbers_table("CLEAR's metrics", trained.clear_metrics))
     output.stdout.print(numbers_table("GEM's metrics", trained.gem_metrics))
-    title = "CLEAR's metrics of a linear head on the features of the network that learned bucket 0 alone"
+    title = "CLEAR's metrics of a linear head on the features of the network that learned bucket 1 alone"
     output.stdout.print(numbers_table(title, result.on_features.clear_metrics))
     output.stdout.print(f"\ndataset     {result.dataset_root}")
     output.stdout.print(f"run folder  {trained.run}")

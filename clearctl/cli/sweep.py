@@ -143,6 +143,8 @@ def _show_plan(plan: "SweepPlan") -> None:
     total = len(plan.runs)
     words = {"finished": "finished", "resume": "to go on", "new": "new"}
     parts = [f"{number} {words[state]}" for state, number in count.items() if number]
+    for notice in dict.fromkeys(notice for run in plan.runs for notice in run.config.notices):
+        output.message(notice)
     output.message(f"{total} run{'s' * (total > 1)}: {', '.join(parts)}")
     if plan.left and plan.cluster is not None:
         output.message(f"on Ray, as many at a time as it has room for, each on {plan.device}")

@@ -9,9 +9,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clearctl.config.dialect import DIALECTS
 from clearctl.config.findings import Fault, Findings
-from clearctl.config.keys import CHECKPOINTS, MODEL, PARTS, PROTOCOLS, SCENARIO, SCHEDULER, STRATEGY, TOP, UNITS
+from clearctl.config.foreign import RUNTIME, runtime_keys
+from clearctl.config.keys import (
+    CHECKPOINTS,
+    MODEL,
+    PARTS,
+    PROTOCOLS,
+    SCENARIO,
+    SCHEDULER,
+    STRATEGY,
+    TASK_LABELS,
+    TOP,
+    UNITS,
+)
 from clearctl.config.load import Config
+from clearctl.config.plugins import check_plugins
 from clearctl.config.registry import Parameter, Registry, closest, is_slip, parameters
 from clearctl.config.speed import RefusedWith, check_speed
 from clearctl.errors import ConfigError
@@ -86,6 +100,8 @@ class _Sections(Findings):
             if self.values.get(name) is not None:
                 self.is_a(name, self.values[name], str)
         self.count("seed", self.values.get("seed"), least=0)
+        if self.values.get("dialect") is not None:
+            self.one_of("dialect", self.values["dialect"], DIALECTS)
         check_speed(self, self.values, self.catalogue.refused_with)
         return self.faults
 
@@ -93,8 +109,10 @@ class _Sections(Findings):
         for name in REQUIRED:
             if self.values.get(name) is None:
                 self.add(name, "this section is missing")
+        for name, instead in runtime_keys(self.values):
+            self.add(name, f"mmcls's key, which does nothing here: {instead}, and leave it out")
         for name in self.values:
-            if name in SECTIONS:
+            if name in SECTIONS or name in RUNTIME:
                 continue
             hint = closest(name, [section for section in SECTIONS if section not in self.values])
             if self.config.origin(name) == "--set" or name not in self._file_names():
@@ -113,6 +131,7 @@ class _Sections(Findings):
         self.one_of(f"{key}.dataset_type", section.get("dataset_type", "CLEAR"), ("CLEAR",))
         protocol = section.get("evaluation_protocol", "streaming")
         self.one_of(f"{key}.evaluation_protocol", protocol, PROTOCOLS)
+        self.one_of(f"{key}.task_labels", section.get("task_labels", "single"), TASK_LABELS)
         for name in ("dataset_root", "data_name", "feature_type"):
             if section.get(name) is not None:
                 self.is_a(f"{key}.{name}", section[name], str)
@@ -228,6 +247,7 @@ class _Sections(Findings):
         ):
             if argument not in accepted and section.get(part) is not None:
                 self.add(f"{key}.{part}", f"{name} {reason}: leave it out")
+        check_plugins(self, key, section, accepted)
 
     def scheduler(self, key: str, section: Any, nested: bool = False) -> None:
         """A scheduler, with the keys `by` and `reset` of clearctl's own, and the schedulers inside it."""
@@ -250,11 +270,17 @@ class _Sections(Findings):
     def metrics(self, key: str, value: Any) -> None:
         """The metrics; Avalanche's forward transfer is measured by evaluations during training."""
         self.calls(key, value, self.catalogue.metrics)
-        strategy = self.values.get("cl_strategy")
+        strategy, scenario = self.values.get("cl_strategy"), self.values.get("scenario")
+        by_bucket = isinstance(scenario, dict) and scenario.get("task_labels") == "bucket"
         every = strategy.get("eval_every", -1) if isinstance(strategy, dict) else -1
         for index, entry in enumerate(value if isinstance(value, list) else []):
             if isinstance(entry, dict) and entry.get("type") == "forward_transfer_metrics" and every == -1:
                 self.add(f"{key}.{index}", "forward_transfer_metrics needs cl_strategy.eval_every=0 or more")
+            if by_bucket and isinstance(entry, dict) and isinstance(entry.get("classes"), list):
+                text = (
+                    "a list is of task label 0, with scenario.task_labels='bucket' the first bucket alone: leave it out"
+                )
+                self.add(f"{key}.{index}.classes", text)
 
     def checkpoints(self, key: str, section: dict[str, Any]) -> None:
         self.known(key, section, tuple(CHECKPOINTS))

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clearctl.data_names import DATA_NAMES
+
 PROTOCOLS = ("streaming", "iid")
+TASK_LABELS = ("single", "bucket")
 PARTS = ("backbone", "neck", "head")
 UNITS = ("epoch", "step", "bucket")
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -39,12 +42,18 @@ def _choice(names: tuple[str, ...]) -> str:
 
 SCENARIO: Keys = {
     "dataset_type": Key("`'CLEAR'`", "CLEAR", "there is no other"),
-    "data_name": Key("str", None, "a name for the reader, such as `'clear10'`; nothing depends on it"),
+    "data_name": Key(
+        "str",
+        None,
+        f"{', '.join(f'`{name!r}`' for name in DATA_NAMES)}: which of CLEAR's datasets it is, which settles the default"
+        " folder, the number of classes and the buckets that there may be; a dataset of your own has another name, or"
+        " none",
+    ),
     "dataset_root": Key(
         "str",
         None,
-        "the dataset folder; `--dataset-root` wins over it, and without both it is `$CLEARCTL_DATASET_ROOT`,"
-        " else `dataset/CLEAR-10-PUBLIC`",
+        "the dataset folder; `--dataset-root` wins over it, and without both it is `$CLEARCTL_DATASET_ROOT`, else that"
+        " of `data_name`: `dataset/CLEAR-10-PUBLIC`, also without a name, or `dataset/CLEAR-100-PUBLIC`",
     ),
     "evaluation_protocol": Key(
         _choice(PROTOCOLS),
@@ -61,6 +70,14 @@ SCENARIO: Keys = {
     "eval_transform": Key("list of calls", [], "what is done to an image that is tested; plays no part for features"),
     "buckets": Key(
         "list of names", None, "the buckets of the stream, in this order; by default all that are prepared", own=True
+    ),
+    "task_labels": Key(
+        _choice(TASK_LABELS),
+        "single",
+        "`single` gives every sample the task label 0, `bucket` those of bucket i, from 0, the label i, as Avalanche's"
+        " `CLEAR` does; names of metrics and the batches of Cumulative, JointTraining, GDumb and ICaRL depend on it:"
+        " [coming-from.md](coming-from.md#task-labels)",
+        own=True,
     ),
 }
 
@@ -158,6 +175,14 @@ TOP: Keys = {
         None,
         "a checkpoint file with which a new run starts: of a run (its head may be another), or raw from mmcls,"
         " torchvision, MoCo, BYOL or DINO",
+    ),
+    "dialect": Key(
+        "`'clearctl'` or `'clear_avalanche_mmlab'`",
+        None,
+        "whose defaults the config means: the second has those of the scripts that CLEAR's configs were written for,"
+        " and without the key `config check` and `train` print a notice for each difference; see"
+        " [coming-from.md](coming-from.md)",
+        own=True,
     ),
     "seed": Key(
         "int from 0", 0, "seeds Python, NumPy and torch, once, before the network is built; `--seed` wins", own=True

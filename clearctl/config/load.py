@@ -22,11 +22,17 @@ SET_ORIGIN = "--set"
 
 @dataclass(frozen=True)
 class Config:
-    """A merged config: `values` are plain dicts, lists and literals; `origins` {key path: the file it came from}."""
+    """A merged config: `values` are plain dicts, lists and literals; `origins` {key path: the file it came from}.
+
+    `of_run` says that it is a run folder's: the run was made already, perhaps by an earlier version. `notices` are
+    lines on what the config would have meant in the predecessor (`dialect`).
+    """
 
     values: dict[str, Any]
     file: str
     origins: Mapping[str, str] = field(default_factory=dict)
+    of_run: bool = False
+    notices: tuple[str, ...] = ()
 
     def origin(self, key: str) -> str:
         """The file (or `--set`) that the value at the dotted `key`, or the nearest one above it, came from.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clearctl.config.findings import Findings
+from clearctl.config.foreign import DATA as OF_MMCLS
 from clearctl.config.keys import CACHES, DATA, LOADERS, PRECISIONS
 
 # {(key, value): {strategy or plugin that cannot go with that value of the top level: why}}
@@ -28,7 +29,10 @@ def check_speed(found: Findings, values: Mapping[str, Any], refused_with: Refuse
 
 
 def _data(found: Findings, section: Mapping[str, Any]) -> None:
-    found.known("data", section, tuple(DATA))
+    for name in section:
+        if name in OF_MMCLS:
+            found.add(f"data.{name}", f"mmcls's key, which does nothing here: {OF_MMCLS[name]}, and leave it out")
+    found.known("data", {name: value for name, value in section.items() if name not in OF_MMCLS}, tuple(DATA))
     found.count("data.workers", section.get("workers"), least=0)
     found.one_of("data.loader", section.get("loader", "auto"), LOADERS)
     scenario = found.config.values.get("scenario")

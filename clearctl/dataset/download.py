@@ -14,12 +14,12 @@ from pathlib import Path
 from clearctl import layout
 from clearctl.dataset import unpack
 from clearctl.dataset.files import sole_writer
-from clearctl.dataset.remote.archives import Archive, base_url, default_root, find_archives
+from clearctl.dataset.remote.archives import Archive, base_url, default_root, find_archives, other_releases
 from clearctl.dataset.remote.checksum import is_md5
 from clearctl.dataset.remote.delivery import FOLDER, Delivery, Ready, Receipt
-from clearctl.dataset.remote.fetch import PATIENCE, Patience
+from clearctl.dataset.remote.fetch import PATIENCE, NotThereError, Patience
 from clearctl.dataset.remote.origin import forget, read_origin
-from clearctl.errors import DatasetError, UsageError
+from clearctl.errors import CapabilityError, DatasetError, UsageError
 from clearctl.progress import Listener, ignore, megabytes
 
 
@@ -85,7 +85,11 @@ def download(
             Delivery(root, archive, f"{base}/{archive.file}", wanted.get(archive.file), force, listener)
             for archive in archives
         ]
-        return _carry_out(root, jobs, keep_archive, max_unpacked_bytes, patience)
+        try:
+            return _carry_out(root, jobs, keep_archive, max_unpacked_bytes, patience)
+        except NotThereError as error:
+            others = ", ".join(f"--release {other}" for other in other_releases(name, release))
+            raise CapabilityError(f"{error}; or take another release of {name}: {others}") from None
 
 
 def _carry_out(

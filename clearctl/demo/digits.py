@@ -1,11 +1,11 @@
 """A dataset in CLEAR's public layout, made in seconds, without a network, of images that scikit-learn ships.
 
 What is real: the classes "zero".."nine" are scikit-learn's 1,797 handwritten digits (8 x 8 pixels,
-`load_digits`), each used exactly once and spread evenly over the buckets "0".."10"; the class "BACKGROUND" is
-16 crops a bucket of its two photographs (`load_sample_image`), no two of them overlapping. All are saved as
-32 x 32 RGB JPEGs.
+`load_digits`), each used exactly once and spread evenly over the buckets "1".."10", which are those of CLEAR-10; the
+class "BACKGROUND" is 16 crops a bucket of its two photographs (`load_sample_image`), no two of them overlapping. All
+are saved as 32 x 32 RGB JPEGs. As in CLEAR-10, "BACKGROUND" is the first class and the last in labeled_metadata.json.
 
-What is made up: the dates (bucket "0" is 2004, bucket "10" is 2014), and a drift of appearance over the years,
+What is made up: the dates (bucket "1" is 2005, bucket "10" is 2014), and a drift of appearance over the years,
 which the module `drift` describes.
 
 The same seed gives the same bytes, for the same versions of NumPy and Pillow.
@@ -30,13 +30,14 @@ from clearctl.errors import DatasetError, UsageError
 DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 BACKGROUND = "BACKGROUND"
 CLASS_NAMES = (BACKGROUND, *DIGIT_NAMES)
-NUM_BUCKETS = 11
-FIRST_YEAR = 2004
+METADATA_ORDER = (*DIGIT_NAMES, BACKGROUND)
+NUM_BUCKETS = 10
+YEAR_OF_BUCKET_0 = 2004
 CROPS_PER_BUCKET = 16
 STAMP_NAME = "demo.json"
-VERSION = 1
+VERSION = 2  # 1 had eleven buckets, 0 to 10
 
-_TILE = 48  # 13 x 8 tiles in each 640 x 427 photograph: 208, of which 176 are used
+_TILE = 48  # 13 x 8 tiles in each 640 x 427 photograph: 208, of which 160 are used
 _FIRST_ID = 4_000_000_000
 _ID_STEP = 5_000_000
 _DAY = 86_400
@@ -112,6 +113,8 @@ def _is_made(root: Path, seed: int) -> bool:
             raise _refusal(root, "holds something other than the demo dataset")
         return False
     found = layout.read_json(stamp)
+    if isinstance(found, dict) and isinstance(found.get("version"), int) and found["version"] < VERSION:
+        raise _refusal(root, "holds the demo dataset of an earlier clearctl")
     if found != _stamp(seed):
         raise _refusal(root, f"holds a demo dataset of {json.dumps(found)}, not {json.dumps(_stamp(seed))}")
     layout.require_clear(root)
@@ -150,7 +153,7 @@ def _build(root: Path, seed: int) -> None:
     buckets = _deal(_digits(rng), _crops(rng))
     paths: dict[str, dict[str, str]] = {}
     serial = 0
-    for number, sources in enumerate(buckets):
+    for number, sources in enumerate(buckets, 1):
         order = rng.permutation(len(sources))
         shots = [_Shot(number, place, len(sources), serial + place) for place in range(len(sources))]
         records = [_write_image(root, sources[i], shot, rng) for i, shot in zip(order, shots, strict=True)]
@@ -187,7 +190,7 @@ def _digits(rng: np.random.Generator) -> list[Source]:
 
 
 def _crops(rng: np.random.Generator) -> list[Source]:
-    """176 disjoint 48 x 48 crops of the two photographs, shuffled."""
+    """160 disjoint 48 x 48 crops of the two photographs, shuffled."""
     from sklearn.datasets import load_sample_image
 
     crops = [crop for photo in PHOTOS for crop in _tiles(photo, load_sample_image(photo.file_name))]
@@ -246,7 +249,7 @@ def _write_image(root: Path, source: Source, shot: _Shot, rng: np.random.Generat
     relative = f"labeled_images/{shot.bucket}/{source.class_name}/{name}.jpg"
     path = root / relative
     path.parent.mkdir(parents=True, exist_ok=True)
-    look = jittered(look_at(moment(shot.bucket / (NUM_BUCKETS - 1), rng)), rng)
+    look = jittered(look_at(moment((shot.bucket - 1) / (NUM_BUCKETS - 1), rng)), rng)
     render(source.pixels, look, rng).save(path, format="JPEG", quality=90, subsampling=0)
     taken = _date_taken(shot, rng)
     uploaded = calendar.timegm(taken.timetuple()) + int(rng.integers(2 * _DAY, 120 * _DAY))
@@ -267,7 +270,7 @@ def _write_image(root: Path, source: Source, shot: _Shot, rng: np.random.Generat
 
 def _date_taken(shot: _Shot, rng: np.random.Generator) -> datetime:
     """A moment in the bucket's year; the images of a bucket are spread over it in the order of their ids."""
-    start = datetime(FIRST_YEAR + shot.bucket, 1, 1)
+    start = datetime(YEAR_OF_BUCKET_0 + shot.bucket, 1, 1)
     length = (datetime(start.year + 1, 1, 1) - start).total_seconds()
     return start + timedelta(seconds=int(length * (shot.place + rng.random()) / shot.count))
 
@@ -275,7 +278,7 @@ def _date_taken(shot: _Shot, rng: np.random.Generator) -> datetime:
 def _write_records(root: Path, bucket: str, filed: list[_Filed]) -> dict[str, str]:
     """Write a bucket's JSON files, one a class; return their paths relative to `root` by class."""
     paths = {}
-    for name in CLASS_NAMES:
+    for name in METADATA_ORDER:
         records = {item.record["ID"]: item.record for item in filed if item.class_name == name}
         paths[name] = f"labeled_metadata/{bucket}/{name}.json"
         _write_json(root / paths[name], records)

@@ -1,6 +1,6 @@
 """How the images of the demo change over the years, as cameras and fashions do.
 
-The look is a function of the time t = bucket / 10:
+The look is a function of the time t = (bucket - 1) / 9:
 
     t                 0                     0.5                    1
     ink               dark brown            vermilion              pale yellow
@@ -16,7 +16,7 @@ an old camera still in use, a fashion before its day.
 
 So neighbouring buckets look alike and distant ones do not. A small CNN trained on bucket after bucket has
 some 0.9 right on held-out images of the bucket it was trained on last, a little less on the neighbours, and
-less the further away: after bucket "10", some 0.3 on bucket "0".
+less the further away: after bucket "10", some 0.3 on bucket "1".
 """
 
 import math
@@ -58,7 +58,7 @@ _PAPERS = ((246, 236, 208), (176, 208, 222), (92, 146, 190), (48, 74, 136), (20,
 
 
 def look_at(t: float) -> Look:
-    """The look of time `t`, 0 (bucket "0") to 1 (bucket "10"), without any jitter."""
+    """The look of time `t`, 0 (bucket "1") to 1 (bucket "10"), without any jitter."""
     return Look(
         ink=_colour_at(t, _INKS),
         paper=_colour_at(t, _PAPERS),

@@ -3,6 +3,7 @@
 This is a config: `configs/quickstart.py` is this file.
 """
 
+dialect = "clearctl"
 name = "quickstart"
 normalize = dict(type="Normalize", mean=[0.5, 0.5, 0.5], std=[0.25, 0.25, 0.25])
 

@@ -1,12 +1,13 @@
-"""A linear head on the features of the demo's network as it was after bucket 0, learned bucket after bucket.
+"""A linear head on the features of the demo's network as it was after bucket 1, learned bucket after bucket.
 
-As the CLEAR paper does with a network that learned nothing but bucket 0. This is a config:
+The CLEAR paper does the same with a network that learned bucket 0, which has no labels, by itself. This is a config:
 `configs/quickstart_feature.py` is this file.
 """
 
+dialect = "clearctl"
 name = "quickstart_feature"
 
-scenario = dict(dataset_type="CLEAR", evaluation_protocol="iid", seed=0, feature_type="bucket0")
+scenario = dict(dataset_type="CLEAR", evaluation_protocol="iid", seed=0, feature_type="bucket1")
 model = dict(head=dict(type="LinearClsHead", num_classes=11, in_channels=64))
 
 cl_strategy = dict(

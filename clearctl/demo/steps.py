@@ -13,14 +13,14 @@ from clearctl.rundir import checkpoint_file
 
 CONFIG = Path(__file__).parent / "quickstart.py"
 FEATURE_CONFIG = Path(__file__).parent / "quickstart_feature.py"
-FEATURES = "bucket0"
+FEATURES = "bucket1"
 
 
 @dataclass(frozen=True)
 class DemoResult:
     """Where the dataset lies, what training found, what testing its checkpoints again found, and the same on features.
 
-    `extracted` are the features of the network as it was after bucket 0, `on_features` a linear head trained on them.
+    `extracted` are the features of the network as it was after bucket 1, `on_features` a linear head trained on them.
     """
 
     dataset_root: Path
@@ -45,7 +45,7 @@ def run_demo(folder: Path, *, seed: int = 0, device: str = "auto", listener: Lis
     trained = train(CONFIG, device=device, work_dir=folder / "runs", seed=seed, dataset_root=root, listener=listener)
     _say(listener, f"4. clearctl eval {trained.run}")
     tested = evaluate(trained.run, device=device, listener=listener)
-    checkpoint = checkpoint_file(trained.run, 1)  # after bucket 0 alone
+    checkpoint = checkpoint_file(trained.run, 1)  # after bucket 1 alone
     _say(
         listener,
         f"5. clearctl extract-features --config configs/quickstart.py --checkpoint {checkpoint} --name {FEATURES}"

@@ -1,7 +1,7 @@
 """From a checked config to live objects. Below this module nobody receives a config."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,10 @@ from torch import nn
 
 from clearctl import layout
 from clearctl.config.check import require
+from clearctl.config.dialect import notices, translated, write_out_defaults
 from clearctl.config.load import Config, load
+from clearctl.config.published import class_count_faults, misnamed, published_faults
+from clearctl.config.published import dataset_root as find_dataset_root
 from clearctl.config.registry import parameters
 from clearctl.data.stream import Stream, read_stream
 from clearctl.distributed import world
@@ -59,16 +62,23 @@ def open_config(
     seed: int | None = None,
     work_dir: Path | str | None = None,
     dataset_root: Path | str | None = None,
+    of_run: bool = False,
 ) -> Config:
     """The checked config of `file`, complete: paths absolute, seed and folders filled in.
 
-    `dataset_root` wins over the config's, which wins over $CLEARCTL_DATASET_ROOT. Raises ConfigError with all faults.
+    `dataset_root` wins over the config's, which wins over $CLEARCTL_DATASET_ROOT. `of_run` says that the file is a
+    run folder's. Raises ConfigError with all faults.
     """
-    config = load(file, overrides)
+    read = load(file, overrides)
+    config = replace(translated(read), of_run=of_run)
     require(config, CATALOGUE)
+    root = find_dataset_root(config, dataset_root)
+    if not of_run:  # earlier versions made runs that contradict what is published of their dataset
+        config = _of_its_dataset(replace(config, notices=tuple(notices(read))), root)
     values = config.values
+    write_out_defaults(values, of_run=of_run)
     scenario, model, data = values["scenario"], values["model"], values.get("data") or {}
-    scenario["dataset_root"] = dataset_root or scenario.get("dataset_root") or layout.default_root()
+    scenario["dataset_root"] = root
     values["work_dir"] = work_dir or values.get("work_dir") or DEFAULT_WORK_DIR
     for place, section, name in (
         ("scenario.", scenario, "dataset_root"),
@@ -84,6 +94,16 @@ def open_config(
                 raise fault(config, place + name, f"{section[name]}: there is no such home folder") from None
     values["seed"] = seed if seed is not None else values.get("seed") or 0
     return config
+
+
+def _of_its_dataset(config: Config, root: Path) -> Config:
+    """`config`, with a notice if `root` is not what its data_name says. Raises ConfigError where they cannot go."""
+    root = root.expanduser()
+    faults = published_faults(config, root)
+    if faults:
+        raise ConfigError("\n".join(str(each) for each in faults))
+    noted = misnamed(config, root)
+    return replace(config, notices=(*config.notices, noted)) if noted else config
 
 
 def build_stream(config: Config, listener: Listener = ignore) -> Stream:
@@ -105,19 +125,19 @@ def build_stream(config: Config, listener: Listener = ignore) -> Stream:
     )
 
 
+def benchmark_of(config: Config, samples: BuiltSamples) -> Any:
+    """The benchmark of `samples`, with the task labels that the scenario asks for."""
+    task_labels = config.values["scenario"].get("task_labels", "single")
+    return build_benchmark(samples.stream, samples.train_transform, samples.eval_transform, task_labels)
+
+
 def build_model(config: Config, stream: Stream, listener: Listener) -> nn.Module:
     """The network, with the weights of `pretrained` and then `load_from` if there are any.
 
     Raises ConfigError if it does not fit the stream.
     """
     section = config.values["model"]
-    classes = len(stream.class_names)
-    num_classes = (section.get("head") or {}).get("num_classes")
-    if isinstance(num_classes, int) and num_classes != classes:
-        text = f"found {num_classes}, but the dataset has {classes} classes"
-        if num_classes < classes:
-            raise fault(config, "model.head.num_classes", text)
-        listener(Message(f"model.head.num_classes: {text}: the scores of the others are never right", warning=True))
+    _require_classes(config, len(stream.class_names), listener)
 
     def say(key: str, left: Sequence[str]) -> None:
         if left:
@@ -134,6 +154,17 @@ def build_model(config: Config, stream: Stream, listener: Listener) -> nn.Module
             listener(Message(f"load_from: the weights under {report.prefix!r} of {file}"))
         say("load_from", report.left_random)
     return model
+
+
+def _require_classes(config: Config, classes: int, listener: Listener) -> None:
+    """Raise ConfigError where the config has another number of classes than the dataset.
+
+    Earlier versions made runs with more, which can still be tested and resumed.
+    """
+    for key, text in class_count_faults(config.values, classes):
+        if not config.of_run:
+            raise fault(config, key, text)
+        listener(Message(f"{key}: {text}: scores of classes that are not there are never right", warning=True))
 
 
 def require_fit(config: Config, stream: Stream, model: nn.Module) -> None:
@@ -179,7 +210,7 @@ def build_experiment(
     `goes_on` keep what is there.
     """
     section = dict(config.values["cl_strategy"])
-    faults = check_against_stream(section, len(stream.buckets))
+    faults = check_against_stream(section, len(stream.buckets), config.values["scenario"].get("task_labels", "single"))
     if faults:
         raise ConfigError("\n".join(str(fault(config, f"cl_strategy.{key}", text)) for key, text in faults))
     if world.size() > 1 and (config.values.get("data") or {}).get("batch_per_rank"):
@@ -191,7 +222,7 @@ def build_experiment(
     if world.size() > 1:
         share_passes(model)
     samples = samples or build_samples(config, stream, device, listener)
-    benchmark = benchmark or build_benchmark(samples.stream, samples.train_transform, samples.eval_transform)
+    benchmark = benchmark or benchmark_of(config, samples)
     optimizer = section.pop("optimizer", None)
     if optimizer is not None:
         optimizer = call(

@@ -90,7 +90,7 @@ def evaluate(
             raise UsageError(
                 f"{target} is a config: name the weights to test with --checkpoint FILE, or --checkpoints DIR"
             )
-    config = open_config(file, overrides=tuple(overrides), dataset_root=dataset_root)
+    config = open_config(file, overrides=tuple(overrides), dataset_root=dataset_root, of_run=target.is_dir())
     require_shareable(config)
     torch_device = resolve_device(device)
     if checkpoint is not None and Path(checkpoint).is_dir():

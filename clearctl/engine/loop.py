@@ -88,6 +88,8 @@ def start(opened: Config, source: str, *, device: str, listener: Listener) -> Tr
     """`train` with a config that `open_config` returned; `source` is the file it came from, which the run notes."""
     started = time.perf_counter()
     listener = listener if world.is_first() else ignore
+    for notice in opened.notices:
+        listener(Message(notice))
     require_shareable(opened)
     target = resolve_device(device)
     with noticing_lost_peers(), together(target):

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from clearctl import layout
 from clearctl.config.check import check
+from clearctl.config.dialect import notices, translated
 from clearctl.config.findings import Fault
 from clearctl.config.load import Config, load
+from clearctl.config.published import class_count_faults, misnamed, published_faults
+from clearctl.config.published import dataset_root as find_dataset_root
 from clearctl.data.stream import iid_split_command, iid_split_folder
 from clearctl.engine.catalogue import CATALOGUE
 from clearctl.errors import ConfigError, DatasetError
@@ -16,11 +19,15 @@ from clearctl.strategies.build import check_against_stream
 
 @dataclass(frozen=True)
 class Preflight:
-    """What was found: `faults`, each a line, and whether there was a dataset folder to hold the config against."""
+    """What was found: `faults`, each a line, and whether there was a dataset folder to check the config against.
+
+    `notices` are lines on what the config would have meant in the predecessor (`config.dialect`).
+    """
 
     faults: list[str]
-    dataset_root: Path
+    dataset_root: Path | None
     dataset_found: bool
+    notices: tuple[str, ...] = ()
 
 
 def check_config(
@@ -31,17 +38,21 @@ def check_config(
     Builds and writes nothing. A file that cannot even be read has that one fault.
     """
     try:
-        config = load(file, overrides)
+        read = load(file, overrides)
     except ConfigError as error:
-        return Preflight([str(error)], Path(dataset_root or layout.default_root()), False)
-    faults = check(config, CATALOGUE)
-    scenario = config.values.get("scenario")
-    named = scenario.get("dataset_root") if isinstance(scenario, dict) else None
-    root = Path(dataset_root or (named if isinstance(named, str) else None) or layout.default_root()).expanduser()
+        return Preflight([str(error)], None, False)
+    config, noted = translated(read), tuple(notices(read))
+    faults = [str(fault) for fault in check(config, CATALOGUE)]
+    try:
+        root = find_dataset_root(config, dataset_root).expanduser()
+    except ConfigError as error:
+        return Preflight([*faults, str(error)], None, False, noted)
+    faults += [str(fault) for fault in published_faults(config, root)]
+    name = misnamed(config, root)
     found = root.is_dir()
     if found and not faults:
-        faults = dataset_faults(config, root)
-    return Preflight([str(fault) for fault in faults], root, found)
+        faults = [str(fault) for fault in dataset_faults(config, root)]
+    return Preflight(faults, root, found, (*noted, name) if name else noted)
 
 
 def dataset_faults(config: Config, root: Path) -> list[Fault]:
@@ -72,10 +83,9 @@ def dataset_faults(config: Config, root: Path) -> list[Fault]:
         add(
             "scenario.feature_type", f"no features {feature_type!r} in {folder}: there are {', '.join(names) or 'none'}"
         )
-    num_classes = (config.values["model"].get("head") or {}).get("num_classes")
-    if isinstance(num_classes, int) and num_classes < classes:
-        add("model.head.num_classes", f"found {num_classes}, but the dataset has {classes} classes")
-    for key, message in check_against_stream(strategy, len(buckets)):
+    for key, message in class_count_faults(config.values, classes):
+        add(key, message)
+    for key, message in check_against_stream(strategy, len(buckets), scenario.get("task_labels", "single")):
         add(f"cl_strategy.{key}", message)
     return faults
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from clearctl import atomic, rundir
+from clearctl.config.dialect import write_out_defaults
 from clearctl.config.load import Config
 from clearctl.distributed import world
 from clearctl.distributed.world import from_first, noticing_lost_peers, together
@@ -53,7 +54,7 @@ def resume(
                 write_report(run, listener)
             return finished
         environment = rundir.read_environment(run)
-        opened = open_config(rundir.config_file(run), work_dir=run.parent)
+        opened = open_config(rundir.config_file(run), work_dir=run.parent, of_run=True)
         require_shareable(opened)
         target = _device(device, environment, listener)
         with noticing_lost_peers(), together(target):
@@ -147,6 +148,7 @@ def _saved(run: Path, listener: Listener) -> Saved | None:
         within = None if moment.is_start or start is None else read(moment)
         if start is None or (within is None and not moment.is_start):
             continue
+        write_out_defaults(start["config"], of_run=True)
         for text in dict.fromkeys(damaged):
             listener(Message(f"{text}: the state before it is used", warning=True))
         return Saved(moment.bucket, start, within)

@@ -25,11 +25,11 @@ class CosineDistanceHead(ClsHead):
     """Scores are `temperature` times the cosine between the features and each class's weight vector.
 
     The class weights are `fc.weight [num_classes, in_channels]`; only their direction counts. The temperature is
-    fixed. Of a multi-stage input the last stage is used, as by mmcls's LinearClsHead. Other arguments (`loss`,
-    `topk`, `cal_acc`, `init_cfg`) are ClsHead's.
+    fixed; its default is that of the published experiments. Of a multi-stage input the last stage is used, as by
+    mmcls's LinearClsHead. Other arguments (`loss`, `topk`, `cal_acc`, `init_cfg`) are ClsHead's.
     """
 
-    def __init__(self, num_classes: int, in_channels: int, temperature: float = 10.0, **kwargs: Any) -> None:
+    def __init__(self, num_classes: int, in_channels: int, temperature: float = 2.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if num_classes < 1 or in_channels < 1:
             raise ValueError(f"num_classes={num_classes} and in_channels={in_channels} must be positive")

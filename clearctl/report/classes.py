@@ -2,7 +2,8 @@
 
 The names are Avalanche's: "Top1_ClassAcc_Stream/eval_phase/test_stream/Task000/<class>" over all test sets,
 "Top1_ClassAcc_Exp/eval_phase/test_stream/Task000/Exp<bucket>/<class>" on one bucket's, and
-"ConfusionMatrix_Stream/eval_phase/test_stream", whose rows are the true classes.
+"ConfusionMatrix_Stream/eval_phase/test_stream", whose rows are the true classes. With `scenario.task_labels='bucket'`
+the number after Task is the bucket's, and there is no accuracy over all test sets but in the confusion matrix.
 """
 
 import re
@@ -16,7 +17,7 @@ from clearctl.metrics import Matrix
 from clearctl.report.groups import Group
 from clearctl.report.runs import Run
 
-_NAME = re.compile(r"Top1_ClassAcc_(Stream|Exp)/eval_phase/test_stream/Task\d+(?:/Exp(\d+))?/(\d+)")
+_NAME = re.compile(r"Top1_ClassAcc_(Stream|Exp)/eval_phase/test_stream/Task(\d+)(?:/Exp(\d+))?/(\d+)")
 _CONFUSION = "ConfusionMatrix_Stream/eval_phase/test_stream"
 
 
@@ -25,12 +26,14 @@ class ClassAccuracies:
     """Means over the runs of a group; NaN where a class was not measured.
 
     `names` [C] are the classes, `over_time` [C, rows] their accuracy on all test images after each bucket, `at_end`
-    [C, N] that of the last model on each bucket. Either is None where no run has it.
+    [C, N] that of the last model on each bucket. Either is None where no run has it. With `over_buckets` `over_time`
+    is the mean over the buckets' accuracies, each counted once, because no run has the accuracy on all images.
     """
 
     names: list[str]
     over_time: Matrix | None
     at_end: Matrix | None
+    over_buckets: bool = False
 
     @property
     def values(self) -> list[Matrix]:
@@ -46,39 +49,60 @@ def class_accuracies(group: Group) -> ClassAccuracies | None:
         return None
     count = max(len(matrix) for matrix in known)
     names = group.runs[0].environment["dataset"].get("class_names") or []
-    padded = [None if matrix is None else _padded(matrix, count) for matrix in (over_time, at_end)]
-    return ClassAccuracies([*names[:count], *map(str, range(len(names), count))], *padded)
+    over_time, at_end = (None if matrix is None else _padded(matrix, count) for matrix in (over_time, at_end))
+    over_buckets = any(_by_bucket(run) and not _of_confusion(run) for run in group.counted)
+    return ClassAccuracies([*names[:count], *map(str, range(len(names), count))], over_time, at_end, over_buckets)
 
 
 def _over_time(run: Run) -> Matrix | None:
-    """[C, rows], from the class accuracies or else the confusion matrices."""
-    tests = [_test(run, number) for number in range(len(run.matrix))]
-    entries = {
-        (int(found[3]), number): value
-        for number, test in enumerate(tests)
-        for name, value in test.items()
-        if (found := _NAME.fullmatch(name)) and found[1] == "Stream"
+    """[C, rows], from the class accuracies or else the confusion matrices; with a label a bucket in the other order."""
+    first, second = (_of_confusion, _of_names) if _by_bucket(run) else (_of_names, _of_confusion)
+    return _filled(first(run) or second(run), len(run.matrix))
+
+
+def _of_names(run: Run) -> dict[tuple[int, int], float | None]:
+    """{(class, row): accuracy} of the class accuracies; the mean over the task labels, where there are several."""
+    found: dict[tuple[int, int], list[float]] = {}
+    for number in range(len(run.matrix)):
+        for name, value in _test(run, number).items():
+            match = _NAME.fullmatch(name)
+            if match and match[1] == "Stream":
+                found.setdefault((int(match[4]), number), []).extend([] if value is None else [value])
+    return {place: sum(values) / len(values) if values else None for place, values in found.items()}
+
+
+def _of_confusion(run: Run) -> dict[tuple[int, int], float | None]:
+    """{(class, row): accuracy} of the confusion matrices."""
+    if _normalized_by_prediction(run):
+        return {}
+    return {
+        (label, number): row[label] / sum(row)
+        for number in range(len(run.matrix))
+        for label, row in enumerate(_test(run, number).get(_CONFUSION) or [])
+        if sum(row) > 0
     }
-    if not entries and not _normalized_by_prediction(run):
-        entries = {
-            (label, number): row[label] / sum(row)
-            for number, test in enumerate(tests)
-            for label, row in enumerate(test.get(_CONFUSION) or [])
-            if sum(row) > 0
-        }
-    return _filled(entries, len(run.matrix))
 
 
 def _at_end(run: Run) -> Matrix | None:
     """[C, N] of the last model."""
     found = ((_NAME.fullmatch(name), value) for name, value in _test(run, len(run.matrix) - 1).items())
-    entries = {(int(name[3]), int(name[2])): value for name, value in found if name and name[1] == "Exp"}
+    entries = {
+        (int(name[4]), int(name[3])): value
+        for name, value in found
+        # Avalanche has accuracies of 0 for the labels of other buckets, where the config lists classes by label.
+        if name and name[1] == "Exp" and not (_by_bucket(run) and int(name[2]) != int(name[3]))
+    }
     return _filled(entries, len(run.bucket_names))
 
 
 def _test(run: Run, number: int) -> dict[str, Any]:
     """What was measured after training on bucket `number`."""
     return run.evaluation.get("test", {}).get(str(number)) or {}
+
+
+def _by_bucket(run: Run) -> bool:
+    """Whether each bucket has a task label of its own."""
+    return bool(run.values.get("scenario", {}).get("task_labels") == "bucket")
 
 
 def _normalized_by_prediction(run: Run) -> bool:

@@ -160,8 +160,9 @@ def _matrix(group: Group, scale: Scale) -> HeatTable:
 
 def _class_tables(group: Group, classes: ClassAccuracies, scale: Scale) -> list[HeatTable]:
     """What was measured."""
+    over = "as the mean over all buckets" if classes.over_buckets else "on all test images"
     measured = (
-        ("on all test images, trained to each bucket", classes.over_time, group.bucket_names[: len(group.mean)]),
+        (f"{over}, trained to each bucket", classes.over_time, group.bucket_names[: len(group.mean)]),
         ("of the last model, on each bucket", classes.at_end, group.bucket_names),
     )
     return [

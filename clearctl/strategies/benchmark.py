@@ -12,23 +12,30 @@ from clearctl.data.samples import Transform
 from clearctl.data.stream import Samples, Stream
 
 
-def build_benchmark(stream: Stream, train_transform: Transform | None, eval_transform: Transform | None) -> Any:
-    """A domain-incremental benchmark: experience k is bucket k of the stream, and every sample has task label 0.
+def build_benchmark(
+    stream: Stream,
+    train_transform: Transform | None,
+    eval_transform: Transform | None,
+    task_labels: str = "single",
+) -> Any:
+    """A domain-incremental benchmark: experience k is bucket k of the stream.
 
     `train_transform` is applied to images that are learned from (replayed ones too), `eval_transform` to those that
-    are tested on; for features both must be None.
+    are tested on; for features both must be None. With `task_labels` 'bucket' the samples of experience k have the
+    task label k, as in Avalanche's CLEAR; with 'single' all have 0.
 
     Where several processes share the run Avalanche is not to know: its loaders would give each other samples, and fill
     up what does not divide, where here all learn every batch, each a part (`models.parallel`).
     """
     type(DistributedHelper).is_distributed = False
+    labels = [number if task_labels == "bucket" else 0 for number in range(len(stream.buckets))]
     return create_multi_dataset_generic_benchmark(
-        [_dataset(bucket.train) for bucket in stream.buckets],
-        [_dataset(bucket.test) for bucket in stream.buckets],
+        [_dataset(bucket.train, label) for bucket, label in zip(stream.buckets, labels, strict=True)],
+        [_dataset(bucket.test, label) for bucket, label in zip(stream.buckets, labels, strict=True)],
         train_transform=train_transform,
         eval_transform=eval_transform,
     )
 
 
-def _dataset(samples: Samples) -> Any:
-    return _make_taskaware_classification_dataset(samples, targets=samples.targets, task_labels=0)
+def _dataset(samples: Samples, task_label: int) -> Any:
+    return _make_taskaware_classification_dataset(samples, targets=samples.targets, task_labels=task_label)

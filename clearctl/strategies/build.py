@@ -1,6 +1,6 @@
 """A strategy from its parts, and what can be known to be wrong with it before it runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -70,10 +70,12 @@ def needs_whole_buckets(name: str) -> bool:
     return name == "BiC"
 
 
-def check_against_stream(section: Mapping[str, Any], num_buckets: int) -> list[tuple[str, str]]:
+def check_against_stream(
+    section: Mapping[str, Any], num_buckets: int, task_labels: str = "single"
+) -> list[tuple[str, str]]:
     """(key below cl_strategy, what is wrong) for settings that would end a run, or do nothing, on so many buckets.
 
-    `section` is a config's cl_strategy that has passed the check.
+    `section` is a config's cl_strategy that has passed the check, `task_labels` that of its scenario.
     """
     faults = []
     entries = [("", section), *((f"plugins.{i}.", entry) for i, entry in enumerate(section.get("plugins") or []))]
@@ -95,4 +97,30 @@ def check_against_stream(section: Mapping[str, Any], num_buckets: int) -> list[t
         if size < batch:
             text = f"{size} is less than a batch of {batch} from the memory, so that it would never replay"
             faults.append(("mem_size", text))
+    if task_labels == "bucket":
+        for place, entry in entries:
+            faults += _too_small_for_a_balanced_batch(section, place, entry, num_buckets)
     return faults
+
+
+def _too_small_for_a_balanced_batch(
+    section: Mapping[str, Any], place: str, entry: Mapping[str, Any], num_buckets: int
+) -> Iterator[tuple[str, str]]:
+    """Batches with fewer samples than task labels: Avalanche's balanced loaders take some of each label.
+
+    `entry` is the strategy `section` itself, or one of its plugins at `place`.
+    """
+    name, batch = entry["type"], section.get("train_mb_size", 1)
+    memory = (entry.get("buffer") or {}).get("max_size") or entry.get("mem_size") or 200
+    if name in ("Cumulative", "JointTraining", "ICaRL", "GDumb", "GDumbPlugin"):
+        labels = min(num_buckets, memory) if name.startswith("GDumb") else num_buckets
+        key = "train_mb_size"
+    elif name in ("Replay", "ReplayPlugin") and entry.get("task_balanced_dataloader"):
+        labels = min(num_buckets - 1, memory)
+        given = entry.get("batch_size_mem")
+        key, batch = ("train_mb_size", batch) if given is None else (f"{place}batch_size_mem", given)
+    else:
+        return
+    if batch < labels:
+        why = f"with scenario.task_labels='bucket' a batch of {name} has samples of each of {labels} buckets"
+        yield key, f"found {batch}, but {why}: give {labels} or more"

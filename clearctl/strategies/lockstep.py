@@ -16,6 +16,7 @@ from avalanche.training.utils import ParamData
 from clearctl.strategies.batch import Batch, BatchRecord
 from clearctl.strategies.gather import GatheringLoader
 from clearctl.strategies.positions import Batches, SideBySide
+from clearctl.strategies.restore import RestoreBestEpoch
 from clearctl.strategies.rows import resolve
 
 Tensors = dict[str, torch.Tensor]  # by the names of a model's weights
@@ -114,6 +115,18 @@ class Lockstep:
         strategy._load_train_state(before)
         metrics: dict[str, Any] = strategy.evaluator.get_last_metrics()
         return metrics
+
+    @property
+    def epoch_is_best(self) -> bool:
+        """Whether RestoreBestEpoch is to restore, as far as is known, the epoch that ended last."""
+        plugin = self._plugin(RestoreBestEpoch)
+        return plugin is not None and bool(plugin.is_best)
+
+    def give_best(self, weights: Tensors) -> None:
+        """Let RestoreBestEpoch, if there is one, restore `weights` at the end of this bucket."""
+        plugin = self._plugin(RestoreBestEpoch)
+        if plugin is not None:
+            plugin.keep(weights)
 
     def distillation(self) -> Distillation | None:
         """What LwF adds in this bucket; None without LwF, and in the first."""

@@ -16,7 +16,7 @@ REFUSED_STRATEGIES = {
     "LearningToPrompt": f"{_OWN_MODEL}: a prompted ViT of timm, downloaded",
     "ExpertGateStrategy": "it needs Avalanche's ExpertGate model, an AlexNet for each task with an autoencoder",
     "PNNStrategy": "it needs Avalanche's PNN model, which grows a column for each task",
-    "PackNet": "it needs a PackNetModel and task labels at test time, which CLEAR has none of",
+    "PackNet": "it needs a PackNetModel, which keeps a mask of the weights for each task label",
     "LFL": "it needs a model with get_features(), which mmcls's have not",
     "CoPE": "it needs a model that returns L2-normalised features instead of class scores",
     "GSS_greedy": "it stores flattened inputs of a fixed `input_size` and compares a gradient for each sample: it"
@@ -60,9 +60,14 @@ SHARED_PLUGINS = (
     "LwFPlugin",
     "MASPlugin",
     "AGEMPlugin",
+    "ExponentialMovingAverage",
+    "GradientClipping",
+    "RestoreBestEpoch",
+    "WarmUp",
 )
 
 REFUSED_PLUGINS = {
+    "LoadBestPlugin": "it is the predecessor's; here it is RestoreBestEpoch, by training loss or accuracy",
     "EvaluationPlugin": "clearctl makes it from the sections `metrics` and `loggers`",
     "LRSchedulerPlugin": "use cl_strategy.scheduler with its keys `by` and `reset`",
     "SupervisedPlugin": "it is the base class, and does nothing",
@@ -107,17 +112,20 @@ def _plugins() -> dict[str, Factory]:
     from avalanche.core import BasePlugin
     from avalanche.training import plugins
 
+    from clearctl.strategies.averaging import ExponentialMovingAverage
     from clearctl.strategies.bic import BiCPlugin
+    from clearctl.strategies.clipping import GradientClipping
     from clearctl.strategies.memory import AGEMPlugin, GDumbPlugin
     from clearctl.strategies.replay import RARPlugin
     from clearctl.strategies.restore import RestoreBestEpoch
     from clearctl.strategies.scratch import FromScratchTrainingPlugin
     from clearctl.strategies.synaptic import SynapticIntelligencePlugin
+    from clearctl.strategies.warmup import WarmUp
 
     found = {name: value for name, value in vars(plugins).items() if inspect.isclass(value)}
     avalanche = {name: cls for name, cls in found.items() if issubclass(cls, BasePlugin)}
-    mended = (AGEMPlugin, BiCPlugin, FromScratchTrainingPlugin, GDumbPlugin, RARPlugin, SynapticIntelligencePlugin)
-    own = (*mended, RestoreBestEpoch)
+    fixed = (AGEMPlugin, BiCPlugin, FromScratchTrainingPlugin, GDumbPlugin, RARPlugin, SynapticIntelligencePlugin)
+    own = (*fixed, ExponentialMovingAverage, GradientClipping, RestoreBestEpoch, WarmUp)
     return {**avalanche, **{cls.__name__: cls for cls in own}}
 
 

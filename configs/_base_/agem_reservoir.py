@@ -1,3 +1,3 @@
 # A-GEM with one reservoir of patterns_per_exp samples in all; `buffer` may give another.
 _base_ = ["feature_training.py"]
-cl_strategy = dict(type="AGEM", patterns_per_exp=2310, sample_size=256, reservoir=True)
+cl_strategy = dict(type="AGEM", patterns_per_exp=3300, sample_size=3300, reservoir=True)

@@ -3,5 +3,8 @@ _base_ = ["feature_training.py"]
 cl_strategy = dict(
     type="GDumb",
     reset=False,
-    buffer=dict(type="BiasedReservoirSamplingBuffer", max_size=2310, alpha_mode="Fixed", alpha_value=1.0),
+    # As in the authors' code, what enters takes the places of the newest of the earlier samples.
+    buffer=dict(
+        type="BiasedReservoirSamplingBuffer", max_size=3300, alpha_mode="Fixed", alpha_value=1.0, evict="newest"
+    ),
 )

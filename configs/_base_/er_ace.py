@@ -1,3 +1,3 @@
 # ER-ACE: replay with an asymmetric cross-entropy.
 _base_ = ["feature_training.py"]
-cl_strategy = dict(type="ER_ACE", mem_size=2310, batch_size_mem=256)
+cl_strategy = dict(type="ER_ACE", mem_size=3300, batch_size_mem=256)

@@ -1,7 +1,8 @@
 # iCaRL: exemplars by herding, sigmoid outputs, nearest mean of exemplars. It has a loss of its own.
+dialect = "clearctl"
 cl_strategy = dict(
     type="ICaRL",
-    memory_size=2310,
+    memory_size=3300,
     fixed_memory=True,
     train_mb_size=256,
     eval_mb_size=256,

@@ -1,3 +1,3 @@
-# Each mini-batch is joined by one from a memory of earlier buckets, as large as a bucket of CLEAR-10 (70% of 3,300).
+# Each mini-batch is joined by one from a memory of earlier buckets, as large as a bucket of CLEAR-10.
 _base_ = ["feature_training.py"]
-cl_strategy = dict(type="Replay", mem_size=2310)
+cl_strategy = dict(type="Replay", mem_size=3300)

@@ -1,3 +1,5 @@
+# Source: the papers' code, which has it with and without a reservoir. The predecessor has it with one:
+# --set cl_strategy.reservoir=True
 _base_ = ["../_base_/feature_grid.py", "../_base_/agem.py"]
 
 name = "A-GEM"

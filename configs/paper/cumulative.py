@@ -1,3 +1,4 @@
+# Not among the published configs: an upper bound, with the settings of the others.
 _base_ = ["../_base_/feature_grid.py", "../_base_/cumulative.py"]
 
 name = "Cumulative"

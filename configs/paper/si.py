@@ -1,3 +1,4 @@
+# Source: the papers' code and the predecessor.
 _base_ = ["../_base_/feature_grid.py", "../_base_/synaptic_intelligence.py"]
 
 name = "SI"

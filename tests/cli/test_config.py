@@ -27,7 +27,7 @@ def test_all_faults_of_all_files_at_once():
     assert result.exit_code == 3
     assert "'ResNt'" in result.stderr
     assert "expected a whole number from 1" in result.stderr
-    assert result.stdout == "configs/demo.py: right (held against no dataset: its folder is not there)\n"
+    assert result.stdout == "configs/demo.py: right (checked against no dataset: its folder is not there)\n"
     answer = clearctl("config", "check", *files, "--json", "--dataset-root", "nowhere")
     assert answer.exit_code == 3
     assert [len(found["faults"]) for found in json.loads(answer.stdout).values()] == [1, 1, 0]

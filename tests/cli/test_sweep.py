@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 from runs import require_same
 from typer.testing import CliRunner, Result
 
@@ -110,12 +111,15 @@ def test_off_a_terminal_it_says_what_begins_and_ends(features_config: Path, prep
     file.write_text("{}")
     work_dir = tmp_path / "my runs"
     arguments = [features_config, "--seeds", "0-1", "--dataset-root", root, "--work-dir", work_dir, "--device", "cpu"]
-    result = clearctl("sweep", *arguments, "--set", "model.head.num_classes=3,4", "--jobs", "2", "--json")
+    weights = tmp_path / "weights.pth"
+    torch.save({"head.fc.weight": torch.zeros(3, 5)}, weights)
+    batches = ["--set", "cl_strategy.train_mb_size=8,16", "--set", f"load_from={weights}"]
+    result = clearctl("sweep", *arguments, *batches, "--jobs", "2", "--json")
     assert result.exit_code == 4, result.stderr
     answer = json.loads(result.stdout)
     assert [(run["label"], run["seed"], run["status"]) for run in answer["runs"]] == [
-        (f"features,num_classes={classes}", seed, status)
-        for classes in (3, 4)
+        (f"features,train_mb_size={size}", seed, status)
+        for size in (8, 16)
         for seed, status in ((0, "finished"), (1, "failed"))
     ]
     for run in answer["runs"]:
@@ -141,17 +145,17 @@ def test_off_a_terminal_it_says_what_begins_and_ends(features_config: Path, prep
         if run["status"] == "finished":
             assert ended[0].endswith(f": accuracy {run['clear_metrics']['accuracy']:.3f}")
     warnings = [line for line in lines if line.startswith("warning: ")]
-    assert len(warnings) == 1, lines  # of both runs with a class too many
-    assert "model.head.num_classes: found 4, but the dataset has 3 classes" in warnings[0]
+    assert len(warnings) == 1, lines  # of all four runs
+    assert "load_from has no fitting head.fc.bias: left as initialised" in warnings[0]
     assert f"make the table with `clearctl report '{work_dir}'`" in lines
     at = lines.index("error: 2 runs failed")
-    told = f"features,num_classes=3 seed 1 and features,num_classes=4 seed 1: {file}: expected a list"
+    told = f"features,train_mb_size=8 seed 1 and features,train_mb_size=16 seed 1: {file}: expected a list"
     assert lines[at + 1].startswith(told)
     assert lines[-1] == "the same command runs them again, and nothing that is finished"
-    assert sum(line.startswith("features,num_classes=3 seed 1 and") for line in lines) == 1
+    assert sum(line.startswith("features,train_mb_size=8 seed 1 and") for line in lines) == 1
 
     arguments[2] = "0"
-    again = clearctl("--quiet", "sweep", *arguments, "--set", "model.head.num_classes=3,4", "--json")
+    again = clearctl("--quiet", "sweep", *arguments, *batches, "--json")
     assert (again.exit_code, again.stderr) == (0, "")
     second = json.loads(again.stdout)["runs"]
     assert second == [{**run, "seconds": None} for run in answer["runs"] if run["seed"] == 0]

@@ -98,6 +98,12 @@ def test_configs_of_the_tests_have_no_faults(tiny_config: Path, features_config:
         # values
         ("scenario.seed=None", "scenario.seed: the iid protocol needs the seed of a split, such as seed=0"),
         ("scenario.evaluation_protocol=idd", "found 'idd', expected 'streaming' or 'iid'; did you mean 'iid'?"),
+        (
+            "scenario.task_labels=buckets",
+            "scenario.task_labels: found 'buckets', expected 'single' or 'bucket'; did you mean 'bucket'?",
+        ),
+        ("scenario.task_labels=[0, 1]", "scenario.task_labels: found [0, 1], expected 'single' or 'bucket'"),
+        ("scenario.task_label=bucket", "scenario has no such key; did you mean 'task_labels'?"),
         ("scenario.dataset_type=CORE50", "scenario.dataset_type: found 'CORE50', expected 'CLEAR'"),
         ("scenario.dataset_root=5", "scenario.dataset_root: found 5, expected a str"),
         ("scenario.shot=0", "scenario.shot: found 0, expected a whole number from 1"),

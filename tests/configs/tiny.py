@@ -1,4 +1,5 @@
 # What the tests train: a net of a few hundred weights on 16 px images, with every metric whose value can be compared.
+dialect = "clearctl"
 normalize = dict(type="Normalize", mean=[0.5, 0.5, 0.5], std=[0.25, 0.25, 0.25])
 
 scenario = dict(

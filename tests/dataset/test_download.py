@@ -15,6 +15,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from mirror import Mirror
 
 from clearctl import prepare_avalanche
 from clearctl.dataset.download import download
-from clearctl.dataset.remote.archives import BASE_URL, RELEASES, default_root, find_archives
+from clearctl.dataset.remote.archives import BASE_URL, RELEASES, base_url, default_root, find_archives
 from clearctl.dataset.remote.fetch import Patience
 from clearctl.errors import CapabilityError, DatasetError, UsageError
 from clearctl.progress import Counted, Message
@@ -341,6 +342,35 @@ def test_a_server_that_refuses(mirror, root, status):
         mirror, root, f"{mirror.url}/{PUBLIC}", f"answers {status}", "--url", f"{root}/.download", error=CapabilityError
     )
     assert not root.parent.exists()  # what was made and is empty is gone
+
+
+def test_an_archive_that_is_not_there_any_more_names_the_other_releases(mirror, root):
+    mirror.statuses = [404]
+    text = refused(mirror, root, "answers 404", error=CapabilityError)
+    assert text.endswith("or take another release of clear10: --release image-only, --release full")
+
+
+def test_a_mirror_of_the_whole_hub(monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.example/")
+    assert base_url(None) == "https://hub.example/" + BASE_URL.removeprefix("https://huggingface.co/")
+    assert base_url("https://mirror.example/clear/") == "https://mirror.example/clear"  # --url wins
+    monkeypatch.setenv("HF_ENDPOINT", "hub.example")
+    with pytest.raises(UsageError, match=r"^\$HF_ENDPOINT=hub.example: expected the address of a folder"):
+        base_url(None)
+
+
+def test_what_the_hub_had_is_compared(mirror, root, data, monkeypatch):
+    digest = hashlib.sha256(data).hexdigest()
+    (archive,) = find_archives("clear10", "public")
+    for recorded, checked in ((digest, ("the hub's sha256 of 2026",)), ("0" * 64, ())):
+        told = []
+        monkeypatch.setitem(
+            RELEASES["clear10"], "public", ("CLEAR-10-PUBLIC", (replace(archive, md5=None, sha256=recorded),))
+        )
+        assert get(mirror, root, listener=told.append, force=True).archives[0].checked == checked
+        warned = [event.text for event in told if isinstance(event, Message) and event.warning]
+        assert len(warned) == (not checked)
+        assert all(f"the sha256 is {digest}, the hub's sha256 of 2026 is {recorded}" in text for text in warned)
 
 
 def test_cut_and_given_up_and_gone_on_from_by_the_same_call(mirror, root, data, published):

@@ -106,6 +106,22 @@ def test_another_batch_size_within_an_epoch(write_config: Callable[..., Path], t
     ]
 
 
+def test_other_task_labels(write_config: Callable[..., Path], tmp_path: Path) -> None:
+    """Kept samples are those of the dataset, and so have its labels."""
+    config = write_config("cumulative")
+    labels = (*WATCHED, "scenario.task_labels=single")
+    run = stopped(config, tmp_path / "killed", at=("step", 2, 1, 3), overrides=labels)
+    edit(run, "'task_labels': 'single'", "'task_labels': 'bucket'")
+    accepted(run, "config: scenario.task_labels was 'single', and is 'bucket'")
+    tested = json.loads((run / "eval.json").read_text())["test"]
+    name = "Top1_Acc_Exp/eval_phase/test_stream/Task{:03}/Exp001"
+    assert [[name.format(label) in tested[row] for label in (0, 1)] for row in "012"] == [
+        [True, False],
+        [True, False],
+        [True, True],  # the latest value of each name, as Avalanche returns them
+    ]
+
+
 @pytest.mark.slow
 def test_another_kill_after_the_change(write_config: Callable[..., Path], tmp_path: Path) -> None:
     config = write_config("agem", train_epochs=3)

@@ -160,6 +160,15 @@ PARTS: dict[str, dict[str, Any]] = {
     "dropout, RestoreBestEpoch": dict(
         model=DROPOUT, scheduler=STEPWISE, plugins=[dict(type="RestoreBestEpoch", metric="train_accuracy")]
     ),
+    "clipping, warm-up, average": dict(
+        optimizer=MOMENTUM,
+        eval_every=1,
+        plugins=[
+            dict(type="ExponentialMovingAverage", decay=0.8),
+            dict(type="GradientClipping", max_norm=0.5),
+            dict(type="WarmUp", steps=5, start_factor=0.1),
+        ],
+    ),
     "EarlyStopping, tests after each epoch": dict(
         train_epochs=5,
         eval_every=1,
@@ -177,6 +186,9 @@ PARTS: dict[str, dict[str, Any]] = {
     "ClassBalancedBuffer": dict(type="ClassBalancedBuffer", max_size=11),
     "ParametricBuffer": dict(type="ParametricBuffer", max_size=11, groupby="class"),
     "BiasedReservoirSamplingBuffer": dict(type="BiasedReservoirSamplingBuffer", max_size=11, alpha_value=1.5),
+    "biased, newest first, Buffer": dict(
+        type="BiasedReservoirSamplingBuffer", max_size=11, alpha_value=1.5, evict="newest"
+    ),
 }
 MORE = {
     "bfloat16": ("precision=bf16",),
@@ -198,6 +210,23 @@ def test_part_killed_twice(name: str, write_config: Callable[..., Path], tmp_pat
     run, began_at = train_killed(config, kills, tmp_path / "killed", overrides=overrides)
     require_same(run, whole.run)
     assert began_at == [(0, 1, 1), (1, kills[1].at[2], 0)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cumulative", "reservoir", "balanced replay"])
+def test_batches_over_task_labels_killed_within_a_pass_through_each(
+    name: str, write_config: Callable[..., Path], tmp_path: Path
+) -> None:
+    base, arguments = strategy(name)
+    config = write_config(base, **arguments)
+    overrides = (*WATCHED, "scenario.task_labels=bucket")
+    whole = straight(config, tmp_path / "straight", saving="nothing", overrides=overrides)
+    kills = [Kill(("step", 1, 0, 2), "steps"), Kill(("step", 2, 1, 2), "steps"), Kill(("half", "bucket_0002.state"))]
+    kills.sort(key=lambda kill: order(kill.at))
+    run, began_at = train_killed(config, kills, tmp_path / "killed", overrides=overrides)
+    require_same(run, whole.run)
+    assert began_at[0] == (1, 0, 1)
+    assert began_at[2] == (2, 1, 1)
 
 
 # Images

@@ -121,6 +121,18 @@ def test_two_and_three_processes_end_as_one(base: str, write: Callable[..., Path
     assert len(told) == 1  # the same records, written once
 
 
+@pytest.mark.parametrize("base", ["cumulative", "reservoir"])
+def test_batches_over_task_labels_are_shared_too(base: str, write: Callable[..., Path], tmp_path: Path) -> None:
+    config, overrides = write(base), ["scenario.task_labels=bucket"]
+    alone, shared = (
+        carry_out_by(count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count), overrides=overrides))
+        for count in (1, 2)
+    )
+    require_alike(shared, alone)
+    single = carry_out_by(1, config, arguments=dict(device="cpu", work_dir=tmp_path / "single"))
+    assert not torch.equal(weights(alone.run), weights(single.run))
+
+
 @pytest.mark.parametrize(
     "base",
     ["replay", "biased_replay", "gdumb", "reservoir", "biased_reservoir", "agem", "agem_reservoir", "der", "er_ace"],

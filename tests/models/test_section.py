@@ -159,11 +159,21 @@ def test_features_of_another_width_are_told(features_config: Path, prepared: Pat
         built(features_config, prepared, module)
 
 
-def test_more_classes_than_the_dataset_has_are_a_warning(features_config: Path, prepared: Path) -> None:
-    experiment, messages = built(features_config, prepared, "model.head.num_classes=1000")
-    assert experiment.strategy.model.head.fc.weight.shape[0] == 1000
-    assert [message.warning for message in messages] == [True]
-    assert messages[0].text.startswith("model.head.num_classes: found 1000, but the dataset has 3 classes")
+def test_more_classes_than_the_dataset_has_are_a_fault(features_config: Path, prepared: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^--set: model.head.num_classes: found 1000, but the dataset has 3 classes"):
+        built(features_config, prepared, "model.head.num_classes=1000")
+
+
+def test_a_run_with_more_classes_than_the_dataset_has_can_still_be_tested(
+    features_config: Path, prepared: Path
+) -> None:
+    config = open_config(features_config, overrides=("model.head.num_classes=4",), dataset_root=prepared, of_run=True)
+    messages: list[Any] = []
+    model = build_model(config, build_stream(config), messages.append)
+    assert model.head.fc.weight.shape[0] == 4
+    assert [(message.warning, message.text.partition(":")[0]) for message in messages] == [
+        (True, "model.head.num_classes")
+    ]
 
 
 def test_looking_at_a_sample_draws_nothing(tiny_config: Path, prepared: Path) -> None:

@@ -75,6 +75,34 @@ def test_classes_without_a_name_have_their_number(tmp_path: Path) -> None:
     assert found.names == ["0", "1", "2", "3"]
 
 
+BY_BUCKET = {"scenario.task_labels": "bucket"}
+
+
+def test_a_task_label_for_each_bucket(tmp_path: Path) -> None:
+    stream, bucket = (name.replace("Task000", "Task{:03}") for name in (STREAM, BUCKET))
+    measured = {
+        number: {
+            **{f"{stream.format(label)}/2": (label + number) / 4 for label in range(3)},
+            **{f"{bucket.format(label)}/Exp{label:03}/2": label / 4 for label in range(3)},
+            f"{bucket.format(0)}/Exp002/2": 0.0,  # as where the config lists classes by label
+            f"{stream.format(1)}/0": None,
+        }
+        for number in range(3)
+    }
+    found = class_accuracies(group(make_run(tmp_path / "run", measured=measured, **BY_BUCKET)))
+    assert found is not None
+    assert found.over_buckets
+    nan = np.nan
+    np.testing.assert_array_equal(found.over_time, [[nan] * 3, [nan] * 3, [0.25, 0.5, 0.75]])
+    np.testing.assert_array_equal(found.at_end, [[nan] * 3, [nan] * 3, [0.0, 0.25, 0.5]])
+    for values in measured.values():  # which counts images
+        values[CONFUSION] = [[3, 1, 0], [0, 4, 0], [2, 0, 2]]
+    found = class_accuracies(group(make_run(tmp_path / "counted", measured=measured, **BY_BUCKET)))
+    assert found is not None
+    assert not found.over_buckets
+    np.testing.assert_array_equal(found.over_time, [[0.75] * 3, [1.0] * 3, [0.5] * 3])
+
+
 @pytest.fixture(scope="module")
 def measured_run(prepared: Path, tiny_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from clearctl import train

@@ -242,6 +242,14 @@ def test_classes_where_they_were_measured(tmp_path: Path) -> None:
     ]
 
 
+def test_classes_with_a_task_label_for_each_bucket_are_means_over_buckets(tmp_path: Path) -> None:
+    measured = {2: {f"Top1_ClassAcc_Stream/eval_phase/test_stream/Task{i:03}/0": i / 4 for i in range(3)}}
+    make_run(tmp_path / "run", measured=measured, **{"scenario.task_labels": "bucket"})
+    found = page(tmp_path)
+    assert found.table("heat classes")[1] == ["BACKGROUND", "-", "-", "25.0"]
+    assert "Accuracy (%) of each class as the mean over all buckets, trained to each bucket" in found.of("summary")
+
+
 def test_many_settings_are_a_table_of_their_own(tmp_path: Path) -> None:
     make_run(tmp_path / "1")
     make_run(tmp_path / "2", **{f"cl_strategy.setting_{i}": i for i in range(5)})

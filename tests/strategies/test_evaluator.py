@@ -9,7 +9,7 @@ from avalanche.evaluation import metrics
 from avalanche.evaluation.metrics import accuracy_metrics, bwt_metrics, forgetting_metrics, loss_metrics
 from avalanche.logging import CSVLogger
 from avalanche.training.plugins import EvaluationPlugin, SupervisedPlugin
-from avalanche.training.supervised import Naive
+from avalanche.training.supervised import Cumulative, Naive
 from test_gather import stream
 from torch import nn
 
@@ -36,15 +36,15 @@ def all_metrics() -> list[Any]:
     ]
 
 
-def run(own: bool, file: Path, loggers: list[Any], **arguments: Any) -> Any:
+def run(own: bool, file: Path, loggers: list[Any], kind: Any = Naive, labels: str = "single", **arguments: Any) -> Any:
     """Train and test a small stream with Avalanche's evaluator, or with ours."""
     torch.manual_seed(0)
-    benchmark = build_benchmark(stream([21, 13, 16]), None, None)
+    benchmark = build_benchmark(stream([21, 13, 16]), None, None, labels)
     model = nn.Linear(8, 3)
     flat = [metric for group in all_metrics() for metric in (group if isinstance(group, list) else [group])]
     loggers = [TextLogger(str(file)), *loggers]
     record = BatchRecord()
-    strategy = Naive(
+    strategy = kind(
         model=model,
         optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
         criterion=nn.CrossEntropyLoss(),
@@ -70,6 +70,8 @@ def run(own: bool, file: Path, loggers: list[Any], **arguments: Any) -> Any:
         {"eval_every": 0},
         {"eval_every": 2},
         {"eval_every": 3, "peval_mode": "iteration"},  # tested in the middle of an epoch
+        {"eval_every": 0, "labels": "bucket"},
+        {"eval_every": 2, "labels": "bucket", "kind": Cumulative},  # batches of several task labels
     ],
 )
 def test_every_value_is_avalanches(arguments: dict[str, Any], tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "MER": {"mem_size": 20, "batch_size_mem": 4},
     "MIR": {"mem_size": 20, "subsample": 10, "batch_size_mem": 4, "loss": None},
     "FeatureReplay": {"mem_size": 20, "batch_size_mem": 4},
+    "balanced replay": {"type": "Replay", "mem_size": 12, "task_balanced_dataloader": True},
     "RAR": {
         "type": "Naive",
         "plugins": [{"type": "RARPlugin", "batch_size_mem": 5, "mem_size": 17, "use_adversarial_replay": False}],
@@ -50,6 +51,18 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 # Those that draw from a memory without end, and one that learns with a memory beside each batch.
 DRAWING = ("agem", "der", "er_ace", "MIR", "FeatureReplay", "RAR", "replay")
+# Those whose batches have samples of each task label, or that carry the labels along.
+LABELLED = (
+    "cumulative",
+    "reservoir",
+    "gdumb",
+    "joint_training",
+    "icarl",
+    "balanced replay",
+    "agem",
+    "der",
+    "bic",
+)
 CPU = torch.device("cpu")
 # FeatureReplay's memory holds outputs of the network, which are no rows; MER draws each step's samples one by one.
 SAMPLE_BY_SAMPLE = ("FeatureReplay", "MER")
@@ -85,18 +98,25 @@ def strategy(name: str) -> tuple[str | None, dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "loader"), [*((name, "resident") for name in (*SMALL, *OTHERS)), *((name, "workers") for name in DRAWING)]
+    ("name", "loader", "labels"),
+    [
+        *((name, "resident", "single") for name in (*SMALL, *OTHERS)),
+        *((name, "workers", "single") for name in DRAWING),
+        *((name, "resident", "bucket") for name in LABELLED),
+        *((name, "workers", "bucket") for name in LABELLED[:2]),
+    ],
 )
 def test_weights_and_matrix_are_those_of_avalanches_own_loop(
     name: str,
     loader: str,
+    labels: str,
     write_config: Callable[..., Path],
     plain_avalanche: Callable[[], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     base, arguments = strategy(name)
     config = write_config(base, **{"train_mb_size": 7, "eval_mb_size": 10, **arguments})  # with odd last batches
-    order = "scenario.buckets=['2','0','1']"
+    scenario = ["scenario.buckets=['2','0','1']", f"scenario.task_labels={labels!r}"]
     plain_avalanche()
     monkeypatch.setattr("clearctl.strategies.build.call_only_what_acts", lambda strategy: None)
     monkeypatch.setattr(
@@ -104,7 +124,7 @@ def test_weights_and_matrix_are_those_of_avalanches_own_loop(
         lambda record, metrics, loggers: EvaluationPlugin(*metrics, loggers=loggers),
     )
     monkeypatch.setattr(EvaluationPlugin, "flush", lambda self: None, raising=False)
-    plain = train(config, device="cpu", overrides=["data.loader=workers", order])
+    plain = train(config, device="cpu", overrides=["data.loader=workers", *scenario])
     monkeypatch.undo()
 
     fetched: list[int] = []
@@ -118,7 +138,7 @@ def test_weights_and_matrix_are_those_of_avalanches_own_loop(
 
     if loader == "workers":  # but none of them: as images are read that are not stored
         monkeypatch.setattr("clearctl.strategies.gather.resolve", lambda dataset: None)
-    gathered = train(config, device="cpu", overrides=[f"data.loader={loader}", order], listener=listen)
+    gathered = train(config, device="cpu", overrides=[f"data.loader={loader}", *scenario], listener=listen)
     assert gathered.matrix.tolist() == plain.matrix.tolist()
     for bucket in range(1, BUCKETS + 1):
         ours, theirs = (torch.load(rundir.checkpoint_file(r.run, bucket)) for r in (gathered, plain))

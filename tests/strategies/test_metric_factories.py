@@ -44,9 +44,14 @@ def test_every_factory_is_listed():
     assert set(METRICS.classes) == set(NAMES) | needs_images_or_a_gpu
 
 
-@pytest.fixture(scope="module")
-def results(features_config, prepared, tmp_path_factory):
-    overrides = [f"metrics={[entry(name) for name in NAMES]!r}", "cl_strategy.eval_every=0"]
+@pytest.fixture(scope="module", params=["single", "bucket"])
+def results(request, features_config, prepared, tmp_path_factory):
+    overrides = [
+        f"metrics={[entry(name) for name in NAMES]!r}",
+        "cl_strategy.eval_every=0",
+        "cl_strategy.type=Cumulative",
+        f"scenario.task_labels={request.param}",
+    ]
     run = train(
         features_config,
         dataset_root=prepared,

@@ -194,7 +194,7 @@ def test_best_epoch_is_restored_and_told(
         scheduler=dict(_delete_=True, type="ExponentialLR", gamma=12.0),
         plugins=[dict(type="RestoreBestEpoch", metric=metric)],
     )
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         built.strategy.train(built.buckets[0])
     best = (
         min(range(5), key=watch.losses.__getitem__)
@@ -206,7 +206,7 @@ def test_best_epoch_is_restored_and_told(
     assert torch.equal(built.head(), watch.weights[best])
     assert not torch.equal(built.head(), watch.weights[-1])
     assert torch.equal(flat(built.plugin("LwFPlugin").lwf.prev_model), watch.weights[best])  # the strategy saw it too
-    assert f"bucket number 1 goes on with the weights of epoch {best + 1} of 5 ({metric} " in caplog.text
+    assert f"bucket number 1 ends with the weights of epoch {best + 1} of 5 ({metric} " in caplog.text
 
 
 def test_unknown_metric(build: Callable[..., Built]) -> None:

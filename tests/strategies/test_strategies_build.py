@@ -76,7 +76,7 @@ def test_filled_values_can_be_given(build: Callable[..., Built]) -> None:
     assert built.plugin("CWRStarPlugin").cwr_layer_name == "head.fc"
     assert build("streaming_lda", num_classes=CLASSES, input_size=DIM).strategy.input_size == DIM
     with pytest.raises(ConfigError, match=r"cl_strategy: StreamingLDA refuses .* num_classes=3 and input_size=8"):
-        build("streaming_lda", num_classes=4)
+        build("streaming_lda", input_size=4)
 
 
 def test_parts_that_a_strategy_has_no_use_for(faults: Callable[..., Any]) -> None:
@@ -103,7 +103,7 @@ def test_buffers_are_checked(faults: Callable[..., Any], build: Callable[..., Bu
     ]
     ((key, message),) = faults("ewc", buffer=dict(type="ReservoirSamplingBuffer", max_size=3))
     assert (key, message) == ("cl_strategy.buffer", "EWC has no argument 'buffer'")
-    with pytest.raises(ConfigError, match="mem_size is 2310, but the buffer's max_size is 3"):
+    with pytest.raises(ConfigError, match="mem_size is 3300, but the buffer's max_size is 3"):
         build("replay", buffer=dict(type="ReservoirSamplingBuffer", max_size=3))
     with pytest.raises(ConfigError, match="a buffer needs reservoir=True"):
         build("agem", buffer=dict(type="ReservoirSamplingBuffer", max_size=3))
@@ -148,6 +148,53 @@ def test_avalanches_buffers_hold_no_more_than_their_size(name: str, build: Calla
 )
 def test_settings_that_do_not_suit_the_stream(section: dict[str, Any], expected: dict[str, str]) -> None:
     assert dict(check_against_stream(section, 3)) == expected
+
+
+def too_small(found: int, name: str, labels: int) -> str:
+    why = f"with scenario.task_labels='bucket' a batch of {name} has samples of each of {labels} buckets"
+    return f"found {found}, but {why}: give {labels} or more"
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        (dict(type="Cumulative", train_mb_size=4), {}),
+        (dict(type="Cumulative", train_mb_size=3), {"train_mb_size": too_small(3, "Cumulative", 4)}),
+        (dict(type="JointTraining"), {"train_mb_size": too_small(1, "JointTraining", 4)}),
+        (dict(type="ICaRL", memory_size=9, train_mb_size=2), {"train_mb_size": too_small(2, "ICaRL", 4)}),
+        (dict(type="GDumb", mem_size=9, train_mb_size=2), {"train_mb_size": too_small(2, "GDumb", 4)}),
+        (dict(type="GDumb", mem_size=2, train_mb_size=2), {}),
+        (dict(type="GDumb", buffer=dict(type="ReservoirSamplingBuffer", max_size=3), train_mb_size=3), {}),
+        (
+            dict(type="GDumb", buffer=dict(type="ReservoirSamplingBuffer", max_size=3), train_mb_size=2),
+            {"train_mb_size": too_small(2, "GDumb", 3)},
+        ),
+        (
+            dict(type="Naive", train_mb_size=2, plugins=[dict(type="GDumbPlugin", mem_size=9)]),
+            {"train_mb_size": too_small(2, "GDumbPlugin", 4)},
+        ),
+        (dict(type="Naive"), {}),
+        (dict(type="Replay"), {}),
+        (
+            dict(type="Replay", task_balanced_dataloader=True, train_mb_size=2),
+            {"train_mb_size": too_small(2, "Replay", 3)},  # the last bucket is never replayed
+        ),
+        (dict(type="Replay", task_balanced_dataloader=True, train_mb_size=2, batch_size_mem=3), {}),
+        (
+            dict(
+                type="Naive",
+                train_mb_size=8,
+                plugins=[dict(type="ReplayPlugin", task_balanced_dataloader=True, batch_size_mem=2)],
+            ),
+            {"plugins.0.batch_size_mem": too_small(2, "ReplayPlugin", 3)},
+        ),
+    ],
+)
+def test_batches_that_are_balanced_over_labels_have_room_for_each(
+    section: dict[str, Any], expected: dict[str, str]
+) -> None:
+    assert dict(check_against_stream(section, 4, "bucket")) == expected
+    assert check_against_stream(section, 4) == []
 
 
 def test_alpha_list_shorter_than_the_stream_is_found_before_the_run(write_config: Callable[..., Path]) -> None:

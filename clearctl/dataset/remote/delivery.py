@@ -152,7 +152,8 @@ class Delivery:
         expected = origin.checksums if origin else ()
         if self.md5:
             expected = (Checksum("md5", self.md5, "--md5"),)
-        found = digests(path, {"md5", *(checksum.algorithm for checksum in expected)}, self.listener)
+        wanted = [*expected, *_recorded(self.archive)]
+        found = digests(path, {"md5", *(checksum.algorithm for checksum in wanted)}, self.listener)
         for checksum in expected:
             digest = found[checksum.algorithm]
             if digest != checksum.digest:
@@ -160,12 +161,21 @@ class Delivery:
                     f"{self.archive.file}: the {checksum.algorithm} is {digest}, "
                     f"expected {checksum.digest} ({checksum.source})"
                 )
-        known = [] if self.archive.md5 is None or self.md5 else [Checksum("md5", self.archive.md5, "Renate's md5")]
-        if known and known[0].digest != found["md5"]:
-            text = f"{self.archive.file}: the md5 is {found['md5']}, while Renate, another loader, had"
-            self.listener(Message(f"{text} {known[0].digest}: it may be a newer file", warning=True))
-            known = []
+        known = []
+        for checksum in () if self.md5 else _recorded(self.archive):
+            digest = found[checksum.algorithm]
+            if digest == checksum.digest:
+                known.append(checksum)
+                continue
+            text = f"{self.archive.file}: the {checksum.algorithm} is {digest}, {checksum.source} is {checksum.digest}"
+            self.listener(Message(f"{text}: it may be a newer file", warning=True))
         return found["md5"], tuple(checksum.source for checksum in (*expected, *known))
+
+
+def _recorded(archive: Archive) -> list[Checksum]:
+    """What others noted of the archive."""
+    noted = (("md5", archive.md5, "Renate's md5"), ("sha256", archive.sha256, "the hub's sha256 of 2026"))
+    return [Checksum(algorithm, digest, source) for algorithm, digest, source in noted if digest is not None]
 
 
 def _rename_whole(part: Path, final: Path) -> None:

@@ -26,6 +26,10 @@ _CHUNK_BYTES = 1 << 18
 _LONGEST_PAUSE_S = 60.0
 
 
+class NotThereError(CapabilityError):
+    """The server has no such file."""
+
+
 @dataclass(frozen=True)
 class Patience:
     """When to give up. `retries` times in a row the connection may break without having brought anything new.
@@ -53,8 +57,9 @@ class Fetched:
 def fetch(url: str, part: Path, patience: Patience, listener: Listener) -> Fetched:
     """Bring the file at `url` into `part`, from where an earlier call stopped.
 
-    Raises CapabilityError where the server cannot be reached, refuses, or breaks off too often (what has come stays);
-    DatasetError where the disk has no room. OSError where `part` cannot be written.
+    Raises CapabilityError where the server cannot be reached, refuses, or breaks off too often (what has come stays),
+    NotThereError where it has no such file; DatasetError where the disk has no room. OSError where `part` cannot be
+    written.
     """
     transfer = _Transfer(url, part, patience, listener)
     farthest, failures, started = size_of(part), 0, time.monotonic()
@@ -187,6 +192,8 @@ class _Transfer:
         status, encoding = response.status_code, response.headers.get("Content-Encoding", "identity")
         if status in (429, 500, 502, 503, 504):
             raise _BrokenError(f"the server answers {status} {response.reason}")
+        if status in (404, 410):
+            raise NotThereError(str(self.failed(f"the server answers {status} {response.reason}")))
         if status != (206 if offset else 200):
             raise self.failed(f"the server answers {status} {response.reason}")
         if encoding != "identity":

@@ -13,6 +13,7 @@ OPTIMIZERS = {
     "Adam": ("lr", "betas", "eps", "weight_decay"),
     "AdamW": ("lr", "betas", "eps", "weight_decay"),
 }
+PLUGINS = ("RestoreBestEpoch",)
 METRICS = ("accuracy_metrics", "loss_metrics", "forgetting_metrics")
 LOGGERS = ("TextLogger",)
 
@@ -35,14 +36,22 @@ def stack_key(config: Config) -> Hashable | None:
     optimizer, buffer = strategy["optimizer"], dict(strategy.get("buffer") or {})
     if scenario.get("evaluation_protocol") != "iid":
         scenario["evaluation_protocol"] = "streaming"
+    scenario.setdefault("task_labels", "single")
     parts = {
         "scenario": _picked(
-            scenario, "dataset_root", "evaluation_protocol", "feature_type", "shot", "test_ratio", "buckets"
+            scenario,
+            "dataset_root",
+            "evaluation_protocol",
+            "feature_type",
+            "shot",
+            "test_ratio",
+            "buckets",
+            "task_labels",
         ),
         "head": _picked(head, "type", "num_classes", "in_channels"),
         "strategy": {name: value for name, value in strategy.items() if name not in (*_FREE, "optimizer", "buffer")},
         "optimizer": [optimizer["type"], bool(optimizer.get("nesterov"))],
-        "buffer": {name: value for name, value in buffer.items() if name not in ("alpha_mode", "alpha_value")},
+        "buffer": {name: value for name, value in buffer.items() if name not in ("alpha_mode", "alpha_value", "evict")},
         "device": [bool(values.get("deterministic")), bool(values.get("tf32"))],
     }
     return json.dumps(parts, sort_keys=True, default=str)
@@ -64,8 +73,9 @@ def _reasons(values: Mapping[str, Any]) -> Iterator[str]:
     yield from _of_model(values["model"])
     if strategy["type"] not in STRATEGIES:
         yield f"{strategy['type']} is not among the strategies that are stacked: {', '.join(STRATEGIES)}"
-    if strategy.get("plugins"):
-        yield "cl_strategy.plugins act between the steps of a run"
+    others = [entry["type"] for entry in strategy.get("plugins") or [] if entry["type"] not in PLUGINS]
+    if others:
+        yield f"cl_strategy.plugins: {others[0]} acts between the steps of a run"
     if strategy.get("eval_every", -1) not in (None, -1):
         yield "cl_strategy.eval_every tests in the middle of a bucket"
     yield from _of_loss("cl_strategy.loss", strategy.get("loss"))

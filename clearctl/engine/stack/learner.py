@@ -31,6 +31,8 @@ class Learner:
         penalties = self._penalties()
         kind = STEPPERS[type(self.members[0].optimizer).__name__]
         stepper = kind(list(self.weights.values()), [member.optimizer_states() for member in self.members])
+        best = {name: weight.clone() for name, weight in self.weights.items()}
+        kept = [False] * len(self.members)
         for _ in range(epochs):
             orders = [member.begin_epoch() for member in self.members]
             sizes = [len(batch) for batch in orders[0]]
@@ -50,10 +52,20 @@ class Learner:
                 gave.append(_counted(found, y, loss))
             for member, batches in zip(self.members, _batches(gave, sizes), strict=True):
                 member.end_epoch(batches)
+            for index, member in enumerate(self.members):
+                if member.lockstep.epoch_is_best:
+                    kept[index] = True
+                    for name, weight in self.weights.items():
+                        best[name][index].copy_(weight[index])
             epoch_done()
-        kept = {name: weight.cpu() for name, weight in self.weights.items()}
+        for index in (index for index, is_kept in enumerate(kept) if is_kept):
+            for name, weight in self.weights.items():
+                weight[index].copy_(best[name][index])
+        learned = {name: weight.cpu() for name, weight in self.weights.items()}
         for index, (member, states) in enumerate(zip(self.members, stepper.states(), strict=True)):
-            member.take_over({name: weight[index] for name, weight in kept.items()}, states)
+            weights = {name: weight[index] for name, weight in learned.items()}
+            member.take_over(weights, states)
+            member.lockstep.give_best(weights)
         self._give_importances()
 
     def test(self, rows: Sequence[torch.Tensor], batch_size: int) -> list[list[Batch]]:

@@ -16,7 +16,7 @@ from clearctl.config.load import Config
 from clearctl.data.samples import FeatureSamples
 from clearctl.data.stream import Stream
 from clearctl.engine.accelerate import allow_tf32
-from clearctl.engine.build import build_model, build_stream
+from clearctl.engine.build import benchmark_of, build_model, build_stream
 from clearctl.engine.course import bucket_done, write_bucket
 from clearctl.engine.loop import TrainResult, open_run, room_on_disk, sole_worker, write_report
 from clearctl.engine.machine import (
@@ -35,7 +35,6 @@ from clearctl.engine.stack.member import Member
 from clearctl.engine.stopping import Wish, wish_to_stop
 from clearctl.errors import Stopped, UsageError
 from clearctl.progress import Event, Listener
-from clearctl.strategies.benchmark import build_benchmark
 
 CPU_BYTES = 1 << 30  # for what the runs of a stack hold at once, beside the features
 GPU_SHARE = 0.5  # of the memory that is free when a stack begins
@@ -137,7 +136,7 @@ class _Data:
         stream = build_stream(config, listener)
         samples = build_samples(config, stream, _CPU, listener)
         described = stream.describe(Path(config.values["scenario"]["dataset_root"]))
-        return cls(stream, samples, build_benchmark(samples.stream, None, None), describe(device, described, 0))
+        return cls(stream, samples, benchmark_of(config, samples), describe(device, described, 0))
 
 
 def _opened(

@@ -2,8 +2,6 @@ _base_ = ["../../_base_/clear10.py", "../../_base_/metrics.py", "../../_base_/bi
 
 scenario = dict(feature_type="byol_imagenet")
 model = dict(head=dict(type="LinearClsHead", num_classes=11, in_channels=2048))
-cl_strategy = dict(
-    buffer=dict(alpha_mode="Dynamic", alpha_value=1.0),
-)
+cl_strategy = dict(buffer=dict(alpha_mode="Dynamic", alpha_value=1.0))
 loggers = [dict(type="TextLogger")]
 work_dir = "./work_dirs/clear10/byol-imagenet_biased_reservoir"

@@ -1,5 +1,3 @@
-import numpy as np
-
 _base_ = ["../../_base_/clear10.py", "../../_base_/metrics.py", "../../_base_/lwf.py"]
 
 model = dict(
@@ -8,7 +6,6 @@ model = dict(
     head=dict(type="LinearClsHead", num_classes=11, in_channels=512),
 )
 cl_strategy = dict(
-    alpha=np.linspace(0, 2, num=11).tolist(),  # a value for each bucket: old ones count more and more
     train_mb_size=64,
     eval_mb_size=64,
     train_epochs=70,

@@ -1,5 +1,6 @@
 _base_ = ["../../clear10/image-res18/naive.py"]
 
-scenario = dict(data_name="clear100")
-model = dict(head=dict(num_classes=101))
+scenario = dict(data_name="clear100_cvpr2022")
+model = dict(head=dict(num_classes=100))
+cl_strategy = dict(train_mb_size=256, eval_mb_size=256)
 work_dir = "./work_dirs/clear100/image-res18_naive"

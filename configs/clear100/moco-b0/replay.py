@@ -1,5 +1,7 @@
 _base_ = ["../../clear10/moco-b0/replay.py"]
 
-scenario = dict(data_name="clear100")
-model = dict(head=dict(num_classes=101))
+scenario = dict(data_name="clear100_cvpr2022")
+model = dict(head=dict(num_classes=100))
+# 200 epochs as in the predecessor; the papers' code has 100.
+cl_strategy = dict(mem_size=10_000, train_epochs=200)
 work_dir = "./work_dirs/clear100/moco-b0_replay"

@@ -1,5 +1,5 @@
 _base_ = ["../clear10-5shot/prototype.py"]
 
-scenario = dict(data_name="clear100")
-model = dict(head=dict(num_classes=101))
+scenario = dict(data_name="clear100_cvpr2022")
+model = dict(head=dict(num_classes=100))
 work_dir = "./work_dirs/fewshot/clear100_5shot_prototype"

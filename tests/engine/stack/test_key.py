@@ -22,6 +22,7 @@ def opened(file: Path, **values: Any) -> Config:
     [
         dict(seed=3),
         dict(scenario__seed=1),
+        dict(scenario__task_labels="single"),
         dict(work_dir="elsewhere"),
         dict(cl_strategy__optimizer__lr=0.5),
         dict(cl_strategy__optimizer__momentum=0.9),
@@ -56,6 +57,7 @@ def test_what_changes_neither_shapes_nor_steps_is_free(features_config: Path, va
         dict(scenario__feature_type="other"),
         dict(scenario__test_ratio=0.5),
         dict(scenario__buckets=["0", "1"]),
+        dict(scenario__task_labels="bucket"),
         dict(model__head__in_channels=6),
         dict(model__head=dict(type="CosineDistanceHead", num_classes=3, in_channels=5)),
         dict(deterministic=True),
@@ -74,7 +76,10 @@ def test_what_changes_shapes_or_steps_is_not(features_config: Path, values: dict
         (dict(data=dict(loader="workers", workers=1)), "data.loader='workers' reads sample by sample"),
         (dict(precision="bf16"), "precision='bf16': a stack computes in fp32"),
         (dict(cl_strategy__type="MAS"), "MAS is not among the strategies that are stacked: Naive, Cumulative"),
-        (dict(cl_strategy__plugins=[dict(type="RestoreBestEpoch")]), "cl_strategy.plugins act between the steps"),
+        (
+            dict(cl_strategy__plugins=[dict(type="RestoreBestEpoch"), dict(type="GradientClipping", max_norm=1.0)]),
+            "cl_strategy.plugins: GradientClipping acts between the steps",
+        ),
         (dict(cl_strategy__eval_every=1), "cl_strategy.eval_every tests in the middle of a bucket"),
         (dict(cl_strategy__loss=dict(type="LabelSmoothLoss", label_smooth_val=0.1)), "LabelSmoothLoss is not Cross"),
         (

@@ -140,6 +140,28 @@ STRATEGIES: dict[str, list[dict[str, Any]]] = {
         {"cl_strategy.loss": dict(type="CrossEntropyLoss", loss_weight=0.5)},
         {"model.head.loss": dict(type="CrossEntropyLoss", loss_weight=2.0)},
     ],
+    "best epoch": [
+        {
+            "cl_strategy.plugins": [dict(type="RestoreBestEpoch", metric=metric)],
+            "cl_strategy.optimizer": dict(type="SGD", lr=0.1, momentum=0.9),
+            # The learning rate grows until the weights are thrown far off: the last epoch is not the best.
+            "cl_strategy.scheduler": dict(type="ExponentialLR", gamma=12.0),
+            "cl_strategy.train_epochs": 4,
+            **other,
+        }
+        for metric, other in (("train_accuracy", {}), ("train_loss", OTHER_SPLIT))
+    ],
+    "best epoch of one, EWC": [
+        {
+            "cl_strategy.type": "EWC",
+            "cl_strategy.mode": "separate",
+            "cl_strategy.ewc_lambda": 20.0,
+            "cl_strategy.optimizer": dict(type="SGD", lr=rate, momentum=0.9),
+            "cl_strategy.train_epochs": 4,
+            "cl_strategy.plugins": plugins,
+        }
+        for rate, plugins in ((2.0, [dict(type="RestoreBestEpoch", metric="train_accuracy")]), (0.1, []))
+    ],
     "schedules": [
         {"cl_strategy.scheduler": dict(type="StepLR", step_size=1, gamma=0.5)},
         {"cl_strategy.scheduler": dict(type="OneCycleLR", max_lr=0.5, total_steps=9)},
@@ -160,6 +182,16 @@ for called, buffer in BUFFERS.items():
         given = {f"cl_strategy.{key}": value for key, value in {**use, "buffer": buffer}.items()}
         STRATEGIES[f"{use['type']}, {called}"] = [{**given, **other} for other in (OTHER_LR, OTHER_SPLIT)]
 STRATEGIES["Replay"] = [{"cl_strategy.type": "Replay", "cl_strategy.mem_size": 20, **other} for other in ({}, OTHER_LR)]
+LABELS = {"scenario.task_labels": "bucket"}
+STRATEGIES |= {
+    f"{name}, by task label": [{**given, **LABELS} for given in STRATEGIES[name]]
+    for name in ("cumulative", "lwf", "GDumb, reservoir")
+}
+STRATEGIES["Replay, by task label"] = [
+    {"cl_strategy.type": "Replay", "cl_strategy.mem_size": 20, "cl_strategy.task_balanced_dataloader": True, **LABELS}
+    | other
+    for other in ({}, OTHER_LR)
+]
 STRATEGIES["GDumb"] = [{"cl_strategy.type": "GDumb", "cl_strategy.mem_size": 20, **other} for other in ({}, OTHER_LR)]
 
 

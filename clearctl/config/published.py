@@ -1,0 +1,138 @@
+"""A config against what is published of the dataset that its `data_name` stands for, and the folder of that dataset."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from clearctl import layout
+from clearctl.config.findings import Fault
+from clearctl.config.load import Config
+from clearctl.config.registry import closest, is_slip
+from clearctl.data_names import DATA_NAMES, Published
+from clearctl.errors import ConfigError, DatasetError
+
+
+def class_counts(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """(dotted key, number of classes) for each place of a config that names one."""
+    model, strategy = _section(values, "model"), _section(values, "cl_strategy")
+    places: list[tuple[str, Any, str]] = [
+        ("model.head", model.get("head"), "num_classes"),
+        ("model.torchmodel", model.get("torchmodel"), "out_features"),
+        ("cl_strategy", strategy, "num_classes"),
+        ("cl_strategy.buffer", strategy.get("buffer"), "total_num_classes"),
+        ("cl_strategy.loss", strategy.get("loss"), "num_classes"),
+        ("model.head.loss", _section(model, "head").get("loss"), "num_classes"),
+    ]
+    augments = _section(model, "train_cfg").get("augments")
+    places += [
+        (f"model.train_cfg.augments.{index}", entry, "num_classes")
+        for index, entry in enumerate(augments if isinstance(augments, list) else [augments])
+    ]
+    metrics = values.get("metrics")
+    places += [
+        (f"metrics.{index}", entry, "num_classes")
+        for index, entry in enumerate(metrics if isinstance(metrics, list) else [])
+    ]
+    for key, section, name in places:
+        count = section.get(name) if isinstance(section, dict) else None
+        if isinstance(count, int) and not isinstance(count, bool):
+            yield f"{key}.{name}", count
+
+
+def published_faults(config: Config, root: Path | None) -> list[Fault]:
+    """Where the config contradicts its `data_name`: the number of classes, the names of buckets, a slip in the name.
+
+    Where the dataset folder `root` is there and agrees with the config, it is another dataset under that name, say a
+    part of CLEAR-10, and `misnamed` says so. The classes of another of CLEAR's datasets are a fault all the same.
+    """
+    faults: list[Fault] = []
+
+    def add(key: str, message: str) -> None:
+        faults.append(Fault(config.origin(key), key, message))
+
+    name = _section(config.values, "scenario").get("data_name")
+    if not isinstance(name, str):
+        return faults
+    if name not in DATA_NAMES:
+        hint = closest(name, list(DATA_NAMES))
+        if hint and is_slip(name.lower(), hint):
+            add("scenario.data_name", f"found {name!r}, expected one of {', '.join(DATA_NAMES)}{hint}")
+        return faults
+    other = "for another dataset leave data_name out or give it a name of its own"
+    known, classes, buckets = DATA_NAMES[name], _classes_there(root), _buckets_there(root)
+    of_another = classes in {published.num_classes for published in DATA_NAMES.values()}
+    for key, count in class_counts(config.values):
+        if count != known.num_classes and (count != classes or of_another):
+            add(key, f"found {count}, but data_name {name!r} has {known.num_classes} classes; {other}")
+    wrong = [each for each in _unknown_buckets(config.values, known) if each not in buckets]
+    if wrong:
+        add(
+            "scenario.buckets",
+            f"found {', '.join(wrong)}, but data_name {name!r} has {known.labeled_buckets} labelled buckets, none above"
+            f" {known.bucket_names[-1]}; {other}",
+        )
+    return faults
+
+
+def misnamed(config: Config, root: Path) -> str | None:
+    """A line where the dataset folder `root` is not the dataset that the config calls it by."""
+    name = _section(config.values, "scenario").get("data_name")
+    known, classes = DATA_NAMES.get(name) if isinstance(name, str) else None, _classes_there(root)
+    if known is None or classes in (None, known.num_classes):
+        return None
+    return (
+        f"scenario.data_name: {name!r} has {known.num_classes} classes, but the dataset has {classes}: it is another"
+        " one, so give it a name of its own"
+    )
+
+
+def _unknown_buckets(values: Mapping[str, Any], known: Published) -> list[str]:
+    """The buckets that a config names and that no archive of the dataset has."""
+    named = _section(values, "scenario").get("buckets")
+    return [str(each) for each in named if str(each) not in known.bucket_names] if isinstance(named, list) else []
+
+
+def _classes_there(root: Path | None) -> int | None:
+    try:
+        return len(layout.read_class_names(root)) if root is not None else None
+    except DatasetError:
+        return None
+
+
+def _buckets_there(root: Path | None) -> list[str]:
+    try:
+        return layout.read_bucket_indices(root) if root is not None else []
+    except DatasetError:
+        return []
+
+
+def class_count_faults(values: Mapping[str, Any], classes: int) -> Iterator[tuple[str, str]]:
+    """(dotted key, what is wrong) where a config contradicts the number of classes that its dataset folder has."""
+    for key, count in class_counts(values):
+        if count != classes:
+            yield key, f"found {count}, but the dataset has {classes} classes"
+
+
+def dataset_root(config: Config, named: Path | str | None = None) -> Path:
+    """The dataset folder: `named`, else the config's, else $CLEARCTL_DATASET_ROOT, else that of its `data_name`.
+
+    Raises ConfigError where none is known: the name is not one of CLEAR's.
+    """
+    scenario = _section(config.values, "scenario")
+    given = named or scenario.get("dataset_root")
+    if isinstance(given, str | Path):
+        return Path(given)
+    name = scenario.get("data_name")
+    try:
+        return layout.default_root(name if isinstance(name, str) else None)
+    except KeyError:
+        raise ConfigError(
+            f"{config.origin('scenario.data_name')}: scenario.dataset_root: missing, and data_name {name!r} is none of"
+            f" {', '.join(DATA_NAMES)}, whose folders are known\n"
+            f"name the folder there, with --dataset-root DIR or with ${layout.ROOT_VARIABLE}"
+        ) from None
+
+
+def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = values.get(name)
+    return found if isinstance(found, dict) else {}

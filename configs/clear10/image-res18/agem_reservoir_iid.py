@@ -1,0 +1,6 @@
+_base_ = ["agem_reservoir.py"]
+
+scenario = dict(evaluation_protocol="iid", seed=0)
+# One bucket of the iid protocol's training part, as in the papers' code; the predecessor has 3,300 here too.
+cl_strategy = dict(patterns_per_exp=2310, sample_size=2310)
+work_dir = "./work_dirs/clear10/image-res18_agem_reservoir_iid"

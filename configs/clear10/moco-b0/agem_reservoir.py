@@ -1,0 +1,6 @@
+_base_ = ["../../_base_/clear10.py", "../../_base_/metrics.py", "../../_base_/agem_reservoir.py"]
+
+scenario = dict(feature_type="moco_b0")
+model = dict(head=dict(type="LinearClsHead", num_classes=11, in_channels=2048))
+loggers = [dict(type="TextLogger")]
+work_dir = "./work_dirs/clear10/moco-b0_agem_reservoir"

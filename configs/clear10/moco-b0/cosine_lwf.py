@@ -1,0 +1,4 @@
+_base_ = ["lwf.py"]
+
+model = dict(head=dict(type="CosineDistanceHead"))
+work_dir = "./work_dirs/clear10/moco-b0_cosine_lwf"

@@ -1,0 +1,6 @@
+_base_ = ["../../clear10/image-res18/agem_reservoir.py"]
+
+scenario = dict(data_name="clear100_cvpr2022")
+model = dict(head=dict(num_classes=100))
+cl_strategy = dict(patterns_per_exp=10_000, sample_size=10_000, train_mb_size=256, eval_mb_size=256)
+work_dir = "./work_dirs/clear100/image-res18_agem_reservoir"

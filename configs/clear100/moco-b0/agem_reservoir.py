@@ -1,0 +1,7 @@
+_base_ = ["../../clear10/moco-b0/agem_reservoir.py"]
+
+scenario = dict(data_name="clear100_cvpr2022")
+model = dict(head=dict(num_classes=100))
+# 200 epochs as in the predecessor; the papers' code has 100.
+cl_strategy = dict(patterns_per_exp=10_000, sample_size=10_000, train_epochs=200)
+work_dir = "./work_dirs/clear100/moco-b0_agem_reservoir"

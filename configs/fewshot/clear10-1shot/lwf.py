@@ -1,0 +1,6 @@
+_base_ = ["../../_base_/clear10.py", "../../_base_/metrics.py", "../../_base_/lwf.py"]
+
+scenario = dict(feature_type="moco_b0", evaluation_protocol="iid", shot=1, seed=0)
+model = dict(head=dict(type="LinearClsHead", num_classes=11, in_channels=2048))
+loggers = [dict(type="TextLogger")]
+work_dir = "./work_dirs/fewshot/clear10_1shot_lwf"
