@@ -10,9 +10,12 @@ train_image_only/) and its test/, each with all of it; which of the two it is, i
     features/<name>/features.json         {bucket: {class: path of its pth}}, as some releases have them
     features/<name>/<bucket>/<class>.pth     {id: tensor [D]}
 
+Without labeled_metadata.json the labels are the folders below labeled_images/; then class_names.txt may be missing too.
+
 What is made from them, in either layout:
 
     training_folder/bucket_indices.json
+    training_folder/class_names.txt       where the release has none
     training_folder/filelists/<bucket>/all.txt
     training_folder/features/<name>/<bucket>/all.pth
     training_folder/testset_ratio_<r>/split_<seed>/<bucket>/{train,test}.txt, {train,test}_indices.json
@@ -23,10 +26,8 @@ What is made from them, in either layout:
 Knows nothing of torch. Everything read here that is not as it should be raises DatasetError.
 """
 
-import hashlib
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def labeled_folders(root: Path) -> list[Path]:
     """
     require_root(root)
     train = next((root / name for name in TRAIN_FOLDERS if (root / name).is_dir()), None)
-    if labeled_metadata_file(root).is_file() or train is None:
+    if train is None or has_metadata(root) or (is_labeled(root) and not is_labeled(train)):
         require_clear(root)
         return [root]
     folders = [train, root / TEST_FOLDER]
@@ -75,17 +76,45 @@ def is_bucket_name(name: str) -> bool:
 
 
 def class_names_file(root: Path) -> Path:
-    """One class name a line; in the later layout the one in train/ (test/ has the same, or it is not prepared)."""
+    """One class name a line; in the later layout the one in train/, or else in test/ (both have the same).
+
+    Where the release has none, that of the prepared folder.
+    """
     trains = [root / name for name in TRAIN_FOLDERS]
-    for folder in [root, *trains] if labeled_metadata_file(root).is_file() else [*trains, root]:
+    own = [root, *trains] if has_metadata(root) else [*trains, root]
+    for folder in [*own, root / TEST_FOLDER, training_folder(root)]:
         if (folder / "class_names.txt").is_file():
             return folder / "class_names.txt"
     return root / "class_names.txt"
 
 
+def prepared_class_names_file(root: Path) -> Path:
+    """The class names by which a folder was prepared whose release has none."""
+    return training_folder(root) / "class_names.txt"
+
+
 def labeled_metadata_file(folder: Path) -> Path:
     """{bucket: {class: path of its json, relative to the folder}}."""
     return folder / "labeled_metadata.json"
+
+
+def labeled_images_folder(folder: Path) -> Path:
+    """Holds a folder for each bucket, with one for each class of it."""
+    return folder / "labeled_images"
+
+
+def has_metadata(folder: Path) -> bool:
+    """Whether a labelled folder says by metadata what its images are; else its folders do."""
+    return labeled_metadata_file(folder).is_file()
+
+
+def is_labeled(folder: Path) -> bool:
+    """Whether `folder` has metadata, or a folder of images for a bucket."""
+    images = labeled_images_folder(folder)
+    try:
+        return has_metadata(folder) or (images.is_dir() and any(map(is_bucket_name, os.listdir(images))))
+    except OSError as error:
+        raise DatasetError(f"{images} cannot be read: {error.strerror}") from None
 
 
 def released_features_folder(folder: Path) -> Path:
@@ -221,14 +250,19 @@ def read_bucket_indices(root: Path) -> list[str]:
 def require_clear(root: Path) -> None:
     """Raise DatasetError, naming what is missing, unless `root` looks like CLEAR's public layout."""
     require_root(root)
-    expected = [class_names_file(root), labeled_metadata_file(root)]
-    missing = [path.name for path in expected if not path.is_file()]
-    if missing:
-        raise DatasetError(
-            f"{root} is not a CLEAR folder: it has no {' and no '.join(missing)}\n"
-            "expected class_names.txt, labeled_metadata.json, labeled_metadata/ and labeled_images/ there, "
-            "or the same in train/ and in test/"
-        )
+    if has_metadata(root) and not class_names_file(root).is_file():
+        missing = "class_names.txt"
+    elif not is_labeled(root):
+        missing = "labeled_metadata.json and no labeled_images/<bucket>/<class>/"
+    elif not has_metadata(root) and (root / "labeled_metadata").is_dir():
+        missing = "labeled_metadata.json, the index of its labeled_metadata/: was the archive unpacked whole?"
+    else:
+        return
+    raise DatasetError(
+        f"{root} is not a CLEAR folder: it has no {missing}\n"
+        "expected class_names.txt, labeled_metadata.json, labeled_metadata/ and labeled_images/ there, "
+        "or labeled_images/<bucket>/<class>/ alone, or the same in train/ and in test/"
+    )
 
 
 def read_filelist(path: Path) -> list[tuple[str, int]]:
@@ -255,36 +289,6 @@ def read_bucket_filelist(root: Path, bucket: str, num_classes: int) -> list[tupl
                 f"{file}, line {number}: class index {label} of {path}, but class_names.txt has {num_classes} classes"
             )
     return listed
-
-
-def filelists_sha256(root: Path, buckets: Sequence[str]) -> str:
-    """A digest of what the dataset is: its class names, and the images of `buckets` with their classes, in order."""
-    digest = hashlib.sha256(json.dumps(read_class_names(root)).encode())
-    for bucket in buckets:
-        digest.update(json.dumps([bucket, read_filelist(filelist_file(root, bucket))]).encode())
-    return digest.hexdigest()
-
-
-def read_split(folder: Path, listed: list[tuple[str, int]]) -> tuple[list[int], list[int]]:
-    """The line numbers (from 0) to train on and to test on, from the four files in a split's folder of a bucket.
-
-    `listed` is the bucket's file list, with which the files must agree.
-    """
-    parts = []
-    for part in ("train", "test"):
-        file = folder / f"{part}_indices.json"
-        indices = read_json(file)
-        valid = isinstance(indices, list) and all(isinstance(i, int) and 0 <= i < len(listed) for i in indices)
-        if not valid or not indices:
-            raise DatasetError(f"{file}: expected a list of line numbers, 0 to {len(listed) - 1}, of the file list")
-        if read_filelist(folder / f"{part}.txt") != [listed[i] for i in indices]:
-            command = "make-fewshot" if folder.parent.parent.name.endswith("_shot") else "prepare-avalanche"
-            raise DatasetError(
-                f"{folder / f'{part}.txt'} and {file.name} disagree with the file list\n"
-                f"they were made for another one: run `clearctl {command} --force`"
-            )
-        parts.append(indices)
-    return parts[0], parts[1]
 
 
 def _lines(text: str) -> list[str]:

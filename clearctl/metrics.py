@@ -3,6 +3,8 @@
 R[i, j] is the accuracy (0 to 1) on the test set of bucket j after training on buckets 0..i.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +26,17 @@ def clear_metrics(matrix: Matrix) -> dict[str, float]:
         "backward_transfer": _mean(matrix[columns < rows]),
         "forward_transfer": _mean(matrix[columns > rows]),
     }
+
+
+def challenge_score(numbers: Mapping[str, float]) -> float:
+    """The score of CLEAR's challenge at CVPR'22: the mean of these four of `clear_metrics`."""
+    parts = ("next_domain", "in_domain", "backward_transfer", "forward_transfer")
+    return _mean(np.array([numbers[name] for name in parts]))
+
+
+def added_metrics(matrix: Matrix) -> dict[str, float]:
+    """What others have reported of R [N, N] besides: the challenge's score, and the mean of its last column."""
+    return {"challenge": challenge_score(clear_metrics(matrix)), "final_domain": _mean(matrix[:, -1])}
 
 
 def gem_metrics(matrix: Matrix, untrained: Matrix | None = None) -> dict[str, float]:

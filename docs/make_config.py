@@ -16,7 +16,7 @@ from typing import Any
 
 from clearctl.config import keys
 from clearctl.config.check import FILLED_LOGGER, FILLED_STRATEGY
-from clearctl.config.findings import expected_types
+from clearctl.config.findings import expected_types, type_names
 from clearctl.config.keys import Key, Keys
 from clearctl.config.registry import Factory, Parameter, Registry, parameters
 from clearctl.engine.catalogue import CATALOGUE
@@ -196,7 +196,7 @@ def _argument(parameter: Parameter, *, own: bool) -> str:
 
 
 def _kinds(parameter: Parameter) -> str:
-    kinds = [kind.__name__ for kind in expected_types(parameter) if kind is not type(None)]
+    kinds = type_names(expected_types(parameter))
     if "float" in kinds:
         kinds.remove("int")
     return " or ".join(kinds) or _annotated(parameter.annotation)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 CLASSES = ("BACKGROUND", "camera", "cup of tea")
+UNSORTED = ("zebra", "apple", "cup of tea")
 CONFIGS = Path(__file__).parent / "configs"
 
 
@@ -87,6 +89,24 @@ def clear_folder(tmp_path: Path) -> Callable[..., Path]:
 
     def make(name: str = "clear", **arguments: object) -> Path:
         return make_clear_folder(tmp_path / name, **arguments)
+
+    return make
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Callable[..., Path]:
+    """A factory of raw folders that only their folders of images label: as `clear_folder`, less all metadata.
+
+    With `named` class_names.txt is there. It does not have the classes in the order of their names.
+    """
+
+    def make(name: str = "images", named: bool = True, **arguments: object) -> Path:
+        root = make_clear_folder(tmp_path / name, **{"classes": UNSORTED, **arguments})
+        shutil.rmtree(root / "labeled_metadata")
+        (root / "labeled_metadata.json").unlink()
+        if not named:
+            (root / "class_names.txt").unlink()
+        return root
 
     return make
 

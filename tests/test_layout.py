@@ -45,11 +45,43 @@ def test_require_root(tmp_path):
 
 def test_require_clear_names_what_is_missing(tmp_path, clear_folder):
     layout.require_clear(clear_folder(images=1))
-    with pytest.raises(DatasetError, match=r"no class_names\.txt and no labeled_metadata\.json"):
+    nothing = r"has no labeled_metadata\.json and no labeled_images/<bucket>/<class>/\n"
+    with pytest.raises(DatasetError, match=nothing):
         layout.require_clear(tmp_path)
-    (tmp_path / "class_names.txt").touch()
-    with pytest.raises(DatasetError, match=r"has no labeled_metadata\.json"):
+    (tmp_path / "labeled_images/unsorted").mkdir(parents=True)
+    with pytest.raises(DatasetError, match=nothing):
         layout.require_clear(tmp_path)
+    (tmp_path / "labeled_images/1").mkdir()
+    layout.require_clear(tmp_path)
+    (tmp_path / "labeled_metadata").mkdir()
+    with pytest.raises(DatasetError, match=r"no labeled_metadata\.json, the index of its labeled_metadata/: was the"):
+        layout.require_clear(tmp_path)
+    (tmp_path / "labeled_metadata.json").touch()
+    with pytest.raises(DatasetError, match=r"has no class_names\.txt\n"):
+        layout.require_clear(tmp_path)
+
+
+def test_class_names_are_those_of_the_release_else_of_its_preparation(tmp_path):
+    with pytest.raises(DatasetError, match=f"{tmp_path}/class_names.txt is missing"):
+        layout.read_class_names(tmp_path)
+    layout.training_folder(tmp_path).mkdir()
+    layout.prepared_class_names_file(tmp_path).write_text("b\na")
+    assert layout.read_class_names(tmp_path) == ["b", "a"]
+    for place in ("test", "train_image_only"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "class_names.txt").write_text(place)
+        assert layout.read_class_names(tmp_path) == [place]
+
+
+def test_a_folder_that_cannot_be_looked_into(tmp_path, monkeypatch):
+    layout.labeled_images_folder(tmp_path).mkdir()
+
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr("os.listdir", refuse)
+    with pytest.raises(DatasetError, match="labeled_images cannot be read: Permission denied"):
+        layout.is_labeled(tmp_path)
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])

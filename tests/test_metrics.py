@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from clearctl.metrics import clear_metrics, gem_metrics
+from clearctl.metrics import added_metrics, challenge_score, clear_metrics, gem_metrics
 
 MATRIX = np.array([[0.5, 0.4, 0.3], [0.6, 0.7, 0.2], [0.1, 0.8, 0.9]])
 
@@ -36,16 +36,43 @@ def test_gem_metrics_by_hand():
     )
 
 
+def test_added_metrics_by_hand():
+    in_domain, next_domain, backward, forward = 2.1 / 3, 0.6 / 2, 1.5 / 3, 0.9 / 3
+    assert added_metrics(MATRIX) == pytest.approx(
+        {"challenge": (in_domain + next_domain + backward + forward) / 4, "final_domain": (0.3 + 0.2 + 0.9) / 3}
+    )
+
+
+@pytest.mark.parametrize(
+    ("next_domain", "in_domain", "backward", "forward", "score"),
+    [(0.917, 0.916, 0.939, 0.887, 0.91475), (0.902, 0.908, 0.933, 0.882, 0.90625)],
+    ids=["CLEAR-10", "CLEAR-100"],
+)
+def test_published_rows_of_the_challenge(next_domain, in_domain, backward, forward, score):
+    """Of the second place at CVPR'22; accuracy, the fifth of CLEAR's numbers, plays no part."""
+    numbers = {
+        "next_domain": next_domain,
+        "in_domain": in_domain,
+        "backward_transfer": backward,
+        "forward_transfer": forward,
+        "accuracy": 0.0,
+    }
+    assert challenge_score(numbers) == pytest.approx(score, abs=1e-12)
+
+
 def test_one_bucket_has_only_a_diagonal():
     metrics = clear_metrics(np.array([[0.25]]))
     assert metrics.pop("in_domain") == metrics.pop("accuracy") == 0.25
     assert all(math.isnan(value) for value in metrics.values())
     assert all(math.isnan(value) for value in gem_metrics(np.array([[0.25]]), np.array([0.5])).values())
+    added = added_metrics(np.array([[0.25]]))
+    assert math.isnan(added["challenge"])
+    assert added["final_domain"] == 0.25
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (2, 3), (4,), (2, 2, 2)])
 def test_only_square_matrices(shape):
-    for metrics in (clear_metrics, gem_metrics):
+    for metrics in (clear_metrics, gem_metrics, added_metrics):
         with pytest.raises(ValueError, match="square"):
             metrics(np.zeros(shape))
 

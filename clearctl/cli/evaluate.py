@@ -12,9 +12,13 @@ from clearctl.cli.options import DatasetRoot, Device, Json, Nproc, Precision, Se
 
 @reporting_errors
 def evaluate(
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="A run folder, or a config with --checkpoint.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="A run folder, or a config with weights.")],
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", metavar="FILE", help="The weights to test.")
+    ] = None,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option("--checkpoints", metavar="DIR", help="Weights to test, one file for each bucket, by number."),
     ] = None,
     device: Device = "auto",
     dataset_root: DatasetRoot = None,
@@ -23,7 +27,10 @@ def evaluate(
     nproc: Nproc = 1,
     json: Json = False,
 ) -> None:
-    """Test a run's checkpoints, or one checkpoint, on every bucket.
+    """Test a run's checkpoints, one checkpoint, or a folder with one for each bucket, on every bucket.
+
+    A folder is what CLEAR's challenge takes: exp_1.pth to exp_10.pth, 1.pth to 10.pth, or any names that differ in
+    one number.
 
     Example: `clearctl eval work_dirs/quickstart/20260101-120000-seed0`
     """
@@ -37,6 +44,7 @@ def evaluate(
         result = run_evaluation(
             target,
             checkpoint=checkpoint,
+            checkpoints=checkpoints,
             device=device,
             dataset_root=dataset_root,
             overrides=with_precision(set_, precision),

@@ -27,7 +27,8 @@ def prepare_avalanche(
     """Write file lists and train/test splits by the published procedure, byte for byte.
 
     Reads every release: the public folder, and the later one with train/ (or train_image_only/) and test/, which keeps
-    its own split. Features that a release ships are made ready to train on.
+    its own split. Features that a release ships are made ready to train on. Images without metadata are labelled by
+    their folders, labeled_images/<bucket>/<class>/.
 
     Example: `clearctl prepare-avalanche --dataset-root dataset/CLEAR-10-PUBLIC --seeds 0-4`
     """

@@ -21,7 +21,11 @@ MOST_MATRICES = 8
 @reporting_errors
 def report(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="RUN_DIR", help="Run folders, or folders that have some below them.")
+        list[Path],
+        typer.Argument(
+            metavar="RUN_DIR",
+            help="Run folders, or folders that have some below them; accuracy matrices as .csv files.",
+        ),
     ],
     format: Annotated[
         str | None,
@@ -39,6 +43,10 @@ def report(
         Path | None,
         typer.Option("--plots", metavar="DIR", help="Draw the figures into this folder, as PNG and as PDF."),
     ] = None,
+    add: Annotated[
+        str | None,
+        typer.Option("--add", metavar="NAMES", help="Further numbers: challenge, final_domain, or both with a comma."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Take runs of different datasets into one report.")] = False,
     json: Json = False,
 ) -> None:
@@ -47,7 +55,8 @@ def report(
     A run that is still going is reported as far as it is. Tables are in
     percent; csv and json have raw fractions. Without --output a text goes to
     stdout, and html to report.html: in the run folder where a single run is
-    named, else in the current one.
+    named, else in the current one. A .csv file of N rows of N fractions,
+    R[i, j] on bucket j after training to i, is a row of its own.
 
     Example: `clearctl report work_dirs --output report.html --plots plots`
     """
@@ -57,18 +66,22 @@ def report(
     if json and format not in (None, "json") and not (to or format == "html"):
         raise UsageError(f"--json prints JSON, but --format says {format}: leave one of them out, or name an --output")
     shown = "json" if json else choose_format(to, format)
+    added = [name.strip() for name in (add or "").split(",") if name.strip()]
     with Display(output) as display:
-        groups = make_report(folders, output=to, format=format, plots=plots, force=force, listener=display.show)
+        groups = make_report(
+            folders, output=to, format=format, plots=plots, add=added, force=force, listener=display.show
+        )
     if json or (to is None and shown not in ("html", TERMINAL)):
-        sys.stdout.write(render(groups, shown))
+        sys.stdout.write(render(groups, shown, added))
         sys.stdout.flush()
     elif shown == TERMINAL:
-        _print(groups)
+        _print(groups, added)
 
 
-def _print(groups: Sequence["Group"]) -> None:
+def _print(groups: Sequence["Group"], added: Sequence[str]) -> None:
     """The matrices, then the table of all groups, where they differ, and what to know of the runs."""
     from clearctl.cli import tables
+    from clearctl.report.numbers import ADDED
     from clearctl.report.tables import notes
 
     show = output.stdout.print
@@ -76,6 +89,8 @@ def _print(groups: Sequence["Group"]) -> None:
         for group in groups:
             show(tables.spread_table(group, output.stdout.width))
     show(tables.summary_table(groups))
+    if added:  # in a table of their own: beside the others they would not fit
+        show(tables.summary_table(groups, {name: ADDED[name] for name in ADDED if name in added}))
     if any(group.settings for group in groups):
         show(tables.settings_table(groups))
     for note in notes(groups):

@@ -9,10 +9,10 @@ from rich.text import Text
 
 from clearctl.dataset.checks.findings import Check
 from clearctl.report.groups import Group
+from clearctl.report.numbers import ADDED, NUMBERS, Numbers
 from clearctl.report.tables import (
     HEADING,
     MOST_COLUMNS,
-    NUMBERS,
     Cell,
     matrix_cells,
     setting,
@@ -35,6 +35,8 @@ HEADINGS = {
     "gem_bwt": "GEM\nBWT",
     "gem_fwt": "GEM\nFWT",
     "training_s": "training\n(s)",
+    "challenge": "chal-\nlenge",
+    "final_domain": "final\ndomain",
 }
 
 
@@ -68,8 +70,8 @@ def spread_table(group: Group, width: int) -> Table:
 
     In whole percent where it would be wider than `width` with a decimal.
     """
-    n, names = len(group.counted), group.bucket_names
-    what = f"mean ± std of {n} runs" if n > 1 else "a single run"
+    names = group.bucket_names
+    what = group.what.replace("mean of", "mean ± std of")
     table = Table(title=Text(f"\n{group.label}: accuracy (%), {what}"), **_PLAIN, padding=(0, 0))
     table.add_column("trained to ", justify="right", style="bold", no_wrap=True, min_width=11)
     room = 4 if 11 + 5 * len(names) <= width else 3
@@ -84,15 +86,16 @@ def spread_table(group: Group, width: int) -> Table:
     return table
 
 
-def summary_table(groups: Sequence[Group]) -> Table:
+def summary_table(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> Table:
     """A row for each group: the runs that count, and each number in percent with its standard deviation below it."""
     best = "; best in bold" if len(groups) > 1 else ""
-    table = Table(title=f"\n{HEADING}{best}", **_PLAIN, padding=(0, 1, 0, 0), header_style="dim")
+    title = "added" if numbers.keys() <= ADDED.keys() else HEADING
+    table = Table(title=f"\n{title}{best}", **_PLAIN, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("\ngroup", overflow="fold", min_width=12)
     table.add_column("\nn", justify="right", no_wrap=True)
-    for heading in HEADINGS.values():
-        table.add_column(heading, justify="right", no_wrap=True)
-    for group, cells in zip(groups, summary(groups), strict=True):
+    for name in numbers:
+        table.add_column(HEADINGS[name], justify="right", no_wrap=True)
+    for group, cells in zip(groups, summary(groups, numbers), strict=True):
         texts = [
             Text.assemble((cell.mean, "bold green" if cell.best else ""), (f"\n±{cell.std}" if cell.std else "", "dim"))
             for cell in cells

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from clearctl.config.documented import kinds
 from clearctl.config.load import Config
 from clearctl.config.registry import Parameter, Registry, article, closest, parameters
 
@@ -104,31 +105,49 @@ class Findings:
     def argument(self, key: str, value: Any, parameter: Parameter) -> None:
         """`value` is of a type that the parameter says it takes."""
         expected = expected_types(parameter)
+        if not expected and isinstance(value, str) and takes_no_text(parameter):
+            expected = (type(parameter.default),)
         if expected and not isinstance(value, expected):
-            names = " or ".join(kind.__name__ for kind in expected if kind is not type(None))
-            self.add(key, f"found {value!r}, expected {names}")
+            self.add(key, f"found {value!r}, expected {' or '.join(type_names(expected))}")
 
 
 def expected_types(parameter: Parameter) -> tuple[type, ...]:
-    """The types that a plain annotation, or failing that a plain default, allows; empty where neither says."""
+    """The types that a plain annotation, or failing that the documentation, allows; empty where neither says.
+
+    The type of a default allows nothing to be refused: mmcls's Twins has False where it takes a list too.
+    """
     annotation = parameter.annotation
     simple = (bool, int, float, str)
     if annotation in simple:
-        kinds = {annotation}
+        allowed = {annotation}
     elif typing.get_origin(annotation) in (typing.Union, types.UnionType):
         # torch says `float | Tensor` of a learning rate; a config cannot hold a tensor.
-        kinds = {kind for kind in typing.get_args(annotation) if getattr(kind, "__name__", "") != "Tensor"}
-        if not kinds <= {*simple, type(None)}:
+        allowed = {kind for kind in typing.get_args(annotation) if getattr(kind, "__name__", "") != "Tensor"}
+        if not allowed <= {*simple, type(None)}:
             return ()
-    elif annotation is inspect.Parameter.empty and type(parameter.default) in (bool, float, str):
-        kinds = {type(parameter.default)}
-        if kinds == {str}:  # a default string often stands for one of several forms
+    elif annotation is inspect.Parameter.empty:
+        allowed = kinds(parameter.documented)
+        if not allowed:
             return ()
-        kinds |= {type(None), list, tuple, dict} if kinds == {float} else {type(None)}
+        allowed.add(type(None))  # docstrings leave out that None stands for nothing
+        if parameter.name == "init_cfg":
+            allowed |= {list, tuple}  # and that mmcv takes several, as its BaseModule says
     else:
         return ()
-    if float in kinds:
-        kinds.add(int)
-    if parameter.default is None:
-        kinds.add(type(None))
-    return tuple(sorted(kinds, key=lambda kind: kind.__name__))
+    if float in allowed:
+        allowed.add(int)
+    if not parameter.required:
+        allowed.add(type(parameter.default))
+    return tuple(sorted(allowed, key=lambda kind: kind.__name__))
+
+
+def takes_no_text(parameter: Parameter) -> bool:
+    """Whether nothing but a default says what the parameter takes, and that is a number or a bool."""
+    is_said = parameter.documented or parameter.annotation is not inspect.Parameter.empty
+    return not is_said and isinstance(parameter.default, int | float)
+
+
+def type_names(expected: Sequence[type]) -> list[str]:
+    """What a person reads for `expected_types`: None goes without saying, and a tuple where a list is named."""
+    silent = (type(None), tuple) if list in expected else (type(None),)
+    return [kind.__name__ for kind in expected if kind not in silent]

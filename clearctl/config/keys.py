@@ -87,7 +87,7 @@ MODEL: Keys = {
     "neck": Key("call or list of calls", None, "from feature maps to vectors"),
     "head": Key("call", None, "from vectors to class scores; this or `torchmodel` is needed"),
     "torchmodel": Key("call", None, "one module of torch.nn in place of backbone, neck and head"),
-    "pretrained": Key("str", None, "a checkpoint file for the whole network; nothing is fetched"),
+    "pretrained": Key("str", None, "a checkpoint file for the whole network, as for `load_from`; nothing is fetched"),
     "init_cfg": Key("dict or list of dicts", None, "mmcv's initialisation; backbone, neck and head may have their own"),
     "train_cfg": Key("`dict(augments=...)`", None, "mmcls's augmentations of whole batches, one call or a list"),
     "freeze": Key(f"list of {_choice(PARTS)}", [], "parts whose weights and running means stay as they are", own=True),
@@ -170,7 +170,12 @@ TOP: Keys = {
     "cl_strategy": Key("dict", None, "how it learns", required=True),
     "work_dir": Key("str", "work_dirs", "the folder in which a run makes its own; `--work-dir` wins"),
     "checkpoint_config": Key("dict", None, "what is kept on the way"),
-    "load_from": Key("str", None, "a checkpoint file with which a new run starts; its head may be another"),
+    "load_from": Key(
+        "str",
+        None,
+        "a checkpoint file with which a new run starts: of a run (its head may be another), or raw from mmcls,"
+        " torchvision, MoCo, BYOL or DINO",
+    ),
     "dialect": Key(
         "`'clearctl'` or `'clear_avalanche_mmlab'`",
         None,

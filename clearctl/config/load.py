@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clearctl.errors import ConfigError
+from clearctl.nearby import nearby_file
 
 SET_ORIGIN = "--set"
 
@@ -55,7 +56,8 @@ def load(file: Path | str, overrides: Sequence[str] = ()) -> Config:
     """
     path = Path(file)
     if not path.is_file():
-        raise ConfigError(f"{path}: no config file there\nexpected a Python file such as configs/quickstart.py")
+        hint = nearby_file(path)
+        raise ConfigError(f"{path}: no config file there{hint}\nexpected a Python file such as configs/quickstart.py")
     values = _plain(_read(path))
     for key, value in flatten(values):
         if not _is_literal(value):
@@ -125,15 +127,19 @@ def _close_temporaries(error: BaseException) -> None:
 def _reading_fault(path: Path, error: BaseException) -> str:
     """One line for an exception raised inside a config: the file at fault (a base perhaps), its line, the error."""
     file, line = str(path), None
+    files = [file]
     for frame, number in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_name == "_file2dict":
             file = _relative(frame.f_locals["filename"])
+            files.append(file)
         elif frame.f_code.co_name == "<module>" and "site-packages" not in frame.f_code.co_filename:
             line = number
     if isinstance(error, SyntaxError):
         line = error.lineno or (error.__context__.lineno if isinstance(error.__context__, SyntaxError) else None)
     if isinstance(error, FileNotFoundError) and line is None:
-        return f"{path}: a file named in _base_ is missing: {_relative(file)}"
+        named_by = files[-2] if len(files) > 3 else str(path)  # the file whose _base_ it is in
+        hint = nearby_file(Path(file), seen_from=Path(named_by).parent, but=[Path(named_by)])
+        return f"{named_by}: a file named in _base_ is missing: {file}{hint}"
     where = f"{file}, line {line}" if line else file
     text = str(error).replace("\n", " ")
     if isinstance(error, SyntaxError):

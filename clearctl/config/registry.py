@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from clearctl.config.documented import documented_types
+
 Factory = Callable[..., Any]
 
 
@@ -56,11 +58,15 @@ def closest(name: str, candidates: Mapping[str, Any] | list[str]) -> str:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument that a class takes. `default` is inspect.Parameter.empty where there is none."""
+    """One argument that a class takes. `default` and `annotation` are inspect.Parameter.empty where there is none.
+
+    `documented` are its types in the words of the class's docstring, "" where that does not say.
+    """
 
     name: str
     default: Any
     annotation: Any
+    documented: str = ""
 
     @property
     def required(self) -> bool:
@@ -74,20 +80,21 @@ def parameters(factory: Factory) -> tuple[dict[str, Parameter], bool]:
     Arguments that a class hands to its bases through **kwargs are followed up the inheritance chain, so that only
     a chain which ends in **kwargs at a class that says nothing more of them counts as open.
     """
+    documented = documented_types(factory)
     if not inspect.isclass(factory):
-        return _signature(factory)
+        return _signature(factory, documented)
     found: dict[str, Parameter] = {}
     for cls in factory.__mro__:
         if "__init__" not in vars(cls) or cls is object:
             continue
-        own, open_ended = _signature(vars(cls)["__init__"])
+        own, open_ended = _signature(vars(cls)["__init__"], documented)
         found = own | found
         if not open_ended:
             return found, False
     return found, not found
 
 
-def _signature(function: Factory) -> tuple[dict[str, Parameter], bool]:
+def _signature(function: Factory, documented: Mapping[str, str]) -> tuple[dict[str, Parameter], bool]:
     kinds = inspect.Parameter
     named: dict[str, Parameter] = {}
     open_ended = False
@@ -95,7 +102,8 @@ def _signature(function: Factory) -> tuple[dict[str, Parameter], bool]:
         if parameter.kind in (kinds.VAR_KEYWORD, kinds.VAR_POSITIONAL):
             open_ended = True
         elif parameter.kind is not kinds.POSITIONAL_ONLY and parameter.name not in ("self", "cls"):
-            named[parameter.name] = Parameter(parameter.name, parameter.default, parameter.annotation)
+            types = documented.get(parameter.name, "")
+            named[parameter.name] = Parameter(parameter.name, parameter.default, parameter.annotation, types)
     return named, open_ended
 
 

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from clearctl import layout
+from clearctl import filelists, layout
 from clearctl.data.features import read_features
 from clearctl.data.samples import FeatureSamples, ImageSamples
 from clearctl.errors import DatasetError, UsageError
@@ -66,7 +66,7 @@ class Stream:
         return {
             "root": str(root),
             "fingerprint": self.fingerprint(),
-            "filelists": layout.filelists_sha256(root, self.bucket_names),
+            "filelists": filelists.sha256(root, self.bucket_names),
             "class_names": list(self.class_names),
         }
 
@@ -127,7 +127,7 @@ def read_stream(
 def _parts(listed: list[tuple[str, int]], split: Path | None) -> tuple[list[int], list[int]]:
     """(train, test) line numbers of a bucket's file list: those of the folder `split`, or all of them twice."""
     if split is not None:
-        return layout.read_split(split, listed)
+        return filelists.read_split(split, listed)
     everything = list(range(len(listed)))
     return everything, everything
 

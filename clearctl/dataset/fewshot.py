@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from clearctl import layout
+from clearctl import filelists, layout
 from clearctl.dataset.arguments import check_seeds, choose_buckets
 from clearctl.dataset.files import Wanted, bring_about, sole_writer, wanted_bytes
 from clearctl.dataset.splits import Split, few_shot_split, lines_by_class, split_files
@@ -106,7 +106,7 @@ class _Job:
         members = lines_by_class([label for _, label in listed], len(self.class_names))
         published_test: list[int] = []
         if layout.has_published_split(self.root):
-            train, published_test = layout.read_split(layout.published_split_folder(self.root) / bucket, listed)
+            train, published_test = filelists.read_split(layout.published_split_folder(self.root) / bucket, listed)
             drawn_from = frozenset(train)
             members = [[number for number in of_class if number in drawn_from] for of_class in members]
         self._check(bucket, members, bool(published_test))

@@ -4,6 +4,8 @@
     labeled_metadata/<bucket>/<class>.json   {id: {"ID", "IMG_PATH", "DATE_TAKEN", ...}}
     labeled_images/<bucket>/<class>/<id>.jpg
 
+A folder without labeled_metadata.json is read by its folders (`image_folders`): it gives the same index and records.
+
 Whatever is not as it should be raises DatasetError, which names the file, the bucket and the class.
 """
 
@@ -11,12 +13,13 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clearctl import layout
+from clearctl.dataset import image_folders
 from clearctl.errors import DatasetError
 
 Records = dict[str, dict[str, Any]]
@@ -40,28 +43,51 @@ class LabeledIndex:
 
     `class_names` are by class index. `class_files` is {bucket: {class: path of its json}}: the buckets in
     numeric order, the classes of a bucket in the order of the file, the paths relative to the dataset folder.
+    Without metadata (`has_metadata`) the paths are those of the folders of images, in the order of the class indices.
     """
 
     class_names: tuple[str, ...]
     class_files: dict[str, dict[str, str]]
+    has_metadata: bool = True
+
+    def place(self, root: Path) -> Path:
+        """What says which buckets and classes there are: labeled_metadata.json, else labeled_images/."""
+        return layout.labeled_metadata_file(root) if self.has_metadata else layout.labeled_images_folder(root)
 
 
-def read_index(root: Path) -> LabeledIndex:
+def read_index(root: Path, class_names: Sequence[str] | None = None) -> LabeledIndex:
     """The buckets and classes of the raw folder `root`, checked against each other.
 
-    Raises DatasetError: not a CLEAR folder, broken JSON, a bucket that is not a number, a class that
-    class_names.txt lacks.
+    `class_names` are those of the release, where `root` is a part of one; read here when left out. Raises DatasetError:
+    not a CLEAR folder, broken JSON, a bucket that is not a number, a class that class_names.txt lacks.
     """
     layout.require_clear(root)
-    class_names = tuple(layout.read_class_names(root))
-    file = layout.labeled_metadata_file(root)
-    content = _read_object(file)
+    names = read_class_names([root])[0] if class_names is None else tuple(class_names)
+    has_metadata = layout.has_metadata(root)
+    place = LabeledIndex(names, {}, has_metadata).place(root)
+    content = _read_object(place) if has_metadata else image_folders.read_folders(root, names)
     if not content:
-        raise DatasetError(f"{file} names no bucket")
-    known = set(class_names)
+        raise DatasetError(f"{place} names no bucket")
+    known = set(names)
     for bucket, classes in content.items():
-        _check_classes(file, bucket, classes, known)
-    return LabeledIndex(class_names, {bucket: content[bucket] for bucket in _numeric_order(file, content)})
+        _check_classes(place, bucket, classes, known)
+    return LabeledIndex(names, {bucket: content[bucket] for bucket in _numeric_order(place, content)}, has_metadata)
+
+
+def read_class_names(folders: Sequence[Path]) -> list[tuple[str, ...]]:
+    """The class names of each labelled folder of a release.
+
+    One without a class_names.txt has those of the others; where none has one they are the names of the class folders,
+    sorted. Raises DatasetError.
+    """
+    own = [tuple(layout.read_class_names(folder)) if has_class_names(folder) else None for folder in folders]
+    shared = next(filter(None, own), None) or image_folders.class_names_of(folders)
+    return [names or shared for names in own]
+
+
+def has_class_names(folder: Path) -> bool:
+    """Whether a labelled folder numbers the classes by a class_names.txt; beside metadata it has to."""
+    return (folder / "class_names.txt").is_file() or layout.has_metadata(folder)
 
 
 def read_buckets(root: Path) -> list[str]:
@@ -80,13 +106,16 @@ def read_records(root: Path, bucket: str, index: LabeledIndex | None = None) -> 
     """
     index = index or read_index(root)
     if bucket not in index.class_files:
-        raise DatasetError(f"{layout.labeled_metadata_file(root)} has no bucket {bucket!r}")
+        raise DatasetError(f"{index.place(root)} has no bucket {bucket!r}")
     folders = _Folders(root)
     for class_name, file in index.class_files[bucket].items():
         where = f"bucket {bucket}, class {class_name!r}"
-        if not folders.holds(file):
-            raise DatasetError(f"{layout.labeled_metadata_file(root)}: {file!r} leaves the folder ({where})")
-        records = _read_object(root / file, where)
+        if not folders.holds(file if index.has_metadata else f"{file}/image"):
+            raise DatasetError(f"{index.place(root)}: {file!r} leaves the folder ({where})")
+        if index.has_metadata:
+            records = _read_object(root / file, where)
+        else:
+            records = image_folders.read_images(root, file, where)
         for image_id, record in records.items():
             fault = _record_fault(record, folders)
             if fault:
@@ -99,10 +128,11 @@ def read_labeled_bucket(
 ) -> list[LabeledImage]:
     """The labelled images of a bucket, in the order of the published file lists.
 
-    That is: classes in the order of labeled_metadata.json, ids in the order of the class's json. `index` is
-    what `read_index(root)` gave, read here when left out. With `check_images` every image must be there as a
-    file (or a link to one); it is not opened. Raises DatasetError: as `read_index` and `read_records`, an id
-    or path listed twice, an image that is not there, no image at all.
+    That is: classes in the order of labeled_metadata.json, ids in the order of the class's json; without metadata
+    classes in the order of their index, images by the characters of their file names. `index` is what
+    `read_index(root)` gave, read here when left out. With `check_images` every image must be there as a file (or a
+    link to one); it is not opened. Raises DatasetError: as `read_index` and `read_records`, an id or path listed twice,
+    an image that is not there, no image at all.
     """
     index = index or read_index(root)
     class_indices = {name: number for number, name in enumerate(index.class_names)}
@@ -113,12 +143,13 @@ def read_labeled_bucket(
         file = root / index.class_files[bucket][class_name]
         for image_id, record in records.items():
             path = record["IMG_PATH"]
-            _note_once(ids, "id", image_id, class_name, f"{file}, bucket {bucket}")
+            if index.has_metadata:  # else it is a file's name, which every class may have
+                _note_once(ids, "id", image_id, class_name, f"{file}, bucket {bucket}")
             # Two spellings of one path are one image.
             _note_once(paths, "IMG_PATH", os.path.normpath(path), class_name, f"{file}, bucket {bucket}")
             images.append(LabeledImage(image_id, path, class_indices[class_name]))
     if not images:
-        raise DatasetError(f"{layout.labeled_metadata_file(root)}: bucket {bucket} has no images")
+        raise DatasetError(f"{index.place(root)}: bucket {bucket} has no images")
     if check_images:
         _check_images(root, bucket, images, index.class_names)
     return images
@@ -201,7 +232,7 @@ def _check_classes(file: Path, bucket: str, classes: Any, known: set[str]) -> No
         if name not in known:
             raise DatasetError(f"{file}: class {name!r} of bucket {bucket} is not in class_names.txt")
         if not isinstance(path, str) or _path_fault(path):
-            raise DatasetError(f"{file}: bucket {bucket}, class {name!r}: {path!r} is not a path of a json file")
+            raise DatasetError(f"{file}: bucket {bucket}, class {name!r}: {path!r} is not a path that can be listed")
 
 
 def _numeric_order(file: Path, buckets: dict[str, Any]) -> list[str]:

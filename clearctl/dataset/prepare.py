@@ -5,6 +5,7 @@
     training_folder/testset_ratio_<r>/split_<seed>/<bucket>/{train,test}.txt, {train,test}_indices.json
     training_folder/published_split/<bucket>/   the same four files, where train/ and test/ come apart
     training_folder/features/<name>/<bucket>/all.pth   where the release has features/<name>/features.json
+    training_folder/class_names.txt   where the release has none: the names of its class folders, sorted
 
 The procedures are those by which the published folders were made (prepare_training_folder.py in the CLEAR paper's
 code), so that a published folder and one made here are the same bytes. Everything is read, checked and compared before
@@ -79,7 +80,8 @@ def prepare_avalanche(
 
     Where train and test come as separate folders a file list holds the lines of train, then those of test, and the
     split is by those folders: `test_ratio`, `seeds` and `stratified` are then refused. Features that the release ships
-    are put into file-list order.
+    are put into file-list order. A folder without metadata is listed by its folders: classes in the order of their
+    index, the images of a class by the characters of their file names.
 
     A second run changes nothing and reports every file as unchanged. A killed run leaves whole files, and
     the next one adds the rest; bucket_indices.json comes last, so a folder that has it is prepared.
@@ -96,6 +98,7 @@ def prepare_avalanche(
     if release.has_published_split:
         _refuse_split_options(release, test_ratio, seeds, stratified)
         wanted_seeds = ()
+    _tell_of_no_metadata(release, listener)
     chosen = _choose_buckets(release, buckets, listener)
     features = tuple(find_released_features(release, chosen, listener))
     job = _Job(release, chosen, ratio, wanted_seeds if ratio else (), stratified, features)
@@ -146,6 +149,9 @@ class _Job:
         for features in self.features:
             yield from wanted_features(self.release, features, bucket, images)
         if bucket == self.buckets[-1]:
+            if not self.release.names_classes:
+                file = layout.prepared_class_names_file(self.release.root)
+                yield wanted_bytes(file, "\n".join(self.release.class_names).encode())
             file = layout.bucket_indices_file(self.release.root)
             yield wanted_bytes(file, json.dumps(list(self.buckets)).encode())
 
@@ -190,6 +196,13 @@ def _bring_about(job: _Job, force: bool, dry_run: bool, listener: Listener) -> O
         write="write file lists and splits",
         unit="buckets",
     )
+
+
+def _tell_of_no_metadata(release: Release, listener: Listener) -> None:
+    for folder in release.without_metadata:
+        listener(Message(f"{folder} has no labeled_metadata.json: its images are listed by class and file name"))
+    if not release.names_classes:
+        listener(Message("there is no class_names.txt: classes are numbered by the names of their folders, sorted"))
 
 
 def _warn_of_stale_files(job: _Job, replaced: Sequence[Path], listener: Listener) -> None:

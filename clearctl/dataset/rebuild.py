@@ -105,7 +105,7 @@ def rebuild_by_metadata(
     root, output = Path(root), Path(output)
     recut = _read_arguments(sort_by, descending, num_buckets, where, process, images, drop_missing)
     release = read_release(root)
-    _check_class_names(release)
+    _check_source(release)
     _check_nesting(release, output)
     asked = {
         "source": os.path.relpath(os.path.realpath(root), os.path.realpath(output)),
@@ -245,8 +245,11 @@ def _read_arguments(
     return Recut(num_buckets, sort_by.lower() if sort_by else None, descending, condition, function, name, drop_missing)
 
 
-def _check_class_names(release: Release) -> None:
-    """Raise DatasetError for a class that no folder can be called after."""
+def _check_source(release: Release) -> None:
+    """Raise DatasetError for a folder without metadata, and for a class that no folder can be called after."""
+    for folder in release.without_metadata:
+        file = layout.labeled_metadata_file(folder)
+        raise DatasetError(f"{file} is missing: rebuild-by-metadata sorts and filters by what it says of each image")
     for name in release.class_names:
         if name in (".", "..") or "/" in name or "\0" in name:
             file = layout.class_names_file(release.root)

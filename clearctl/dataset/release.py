@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clearctl import layout
-from clearctl.dataset.labeled import LabeledImage, LabeledIndex, read_index, read_labeled_bucket
+from clearctl.dataset.labeled import (
+    LabeledImage,
+    LabeledIndex,
+    has_class_names,
+    read_class_names,
+    read_index,
+    read_labeled_bucket,
+)
 from clearctl.errors import DatasetError
 
 
@@ -25,7 +32,8 @@ class Release:
     """The labelled folders of the dataset folder `root`.
 
     `parts` is one folder, or the train and the test folder, in that order. `buckets` are those that all parts have, in
-    numeric order; `unpaired` are those that only one has.
+    numeric order; `unpaired` are those that only one has. `class_names` are the names of the class folders, sorted,
+    where the release has no class_names.txt (`names_classes` is False).
     """
 
     root: Path
@@ -33,6 +41,12 @@ class Release:
     class_names: tuple[str, ...]
     buckets: tuple[str, ...]
     unpaired: tuple[str, ...]
+    names_classes: bool = True
+
+    @property
+    def without_metadata(self) -> tuple[Path, ...]:
+        """The labelled folders that only their folders of images label."""
+        return tuple(part.folder for part in self.parts if not part.index.has_metadata)
 
     @property
     def has_published_split(self) -> bool:
@@ -45,7 +59,8 @@ def read_release(root: Path) -> Release:
 
     Raises DatasetError as `labeled.read_index` does, and for parts that number the classes differently.
     """
-    parts = [_read_part(root, folder) for folder in layout.labeled_folders(root)]
+    folders = layout.labeled_folders(root)
+    parts = [_read_part(root, folder, names) for folder, names in zip(folders, read_class_names(folders), strict=True)]
     class_names = parts[0].index.class_names
     for part in parts[1:]:
         if part.index.class_names != class_names:
@@ -60,7 +75,8 @@ def read_release(root: Path) -> Release:
         raise DatasetError(f"{root}: no bucket is both in {parts[0].folder.name}/ and in {parts[1].folder.name}/")
     every = {bucket for part in parts for bucket in part.index.class_files}
     unpaired = sorted(every - set(shared), key=int)
-    return Release(root, tuple(parts), class_names, tuple(shared), tuple(unpaired))
+    names_classes = any(map(has_class_names, folders))
+    return Release(root, tuple(parts), class_names, tuple(shared), tuple(unpaired), names_classes)
 
 
 def read_bucket(release: Release, bucket: str, *, check_images: bool = True) -> list[list[LabeledImage]]:
@@ -75,5 +91,5 @@ def read_bucket(release: Release, bucket: str, *, check_images: bool = True) -> 
     return images
 
 
-def _read_part(root: Path, folder: Path) -> Part:
-    return Part(folder, "" if folder == root else f"{folder.name}/", read_index(folder))
+def _read_part(root: Path, folder: Path, class_names: tuple[str, ...]) -> Part:
+    return Part(folder, "" if folder == root else f"{folder.name}/", read_index(folder, class_names))

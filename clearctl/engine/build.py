@@ -1,6 +1,6 @@
 """From a checked config to live objects. Below this module nobody receives a config."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from clearctl.distributed import world
 from clearctl.engine.accelerate import accelerate
 from clearctl.engine.calls import building, call, fault
 from clearctl.engine.catalogue import CATALOGUE
-from clearctl.engine.checkpoint import load_what_fits
 from clearctl.engine.reporting import build_loggers, build_metrics
 from clearctl.engine.samples import BuiltSamples, build_samples
 from clearctl.engine.sharing import of_all_processes
@@ -31,6 +30,7 @@ from clearctl.models.classifier import build_classifier
 from clearctl.models.fit import find_misfit, randomness_kept
 from clearctl.models.losses import build_criterion
 from clearctl.models.parallel import share_passes
+from clearctl.models.pretrained import load_network
 from clearctl.models.sync_bn import synchronised
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.augment import BatchAugment, SoftLabelLoss, mixing_fault
@@ -139,7 +139,7 @@ def build_model(config: Config, stream: Stream, listener: Listener) -> nn.Module
     section = config.values["model"]
     _require_classes(config, len(stream.class_names), listener)
 
-    def say(key: str, left: list[str]) -> None:
+    def say(key: str, left: Sequence[str]) -> None:
         if left:
             listener(Message(f"{key} has no fitting {', '.join(left)}: left as initialised", warning=True))
 
@@ -149,7 +149,10 @@ def build_model(config: Config, stream: Stream, listener: Listener) -> nn.Module
     require_fit(config, stream, model)
     file = config.values.get("load_from")
     if file:
-        say("load_from", load_what_fits(model, Path(file)))
+        report = load_network(model, Path(file))
+        if report.prefix:
+            listener(Message(f"load_from: the weights under {report.prefix!r} of {file}"))
+        say("load_from", report.left_random)
     return model
 
 

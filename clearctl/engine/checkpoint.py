@@ -7,8 +7,8 @@ from torch import nn
 
 from clearctl import atomic
 from clearctl.errors import RunError
-from clearctl.models.state_dict import read_weights
-from clearctl.models.weights import differences
+from clearctl.models.fitting import differences
+from clearctl.models.state_dict import Weights, read_weights
 
 
 def save_weights(model: nn.Module, file: Path) -> None:
@@ -22,26 +22,13 @@ def save_weights(model: nn.Module, file: Path) -> None:
 
 def load_exactly(model: nn.Module, file: Path) -> None:
     """Fill every weight of `model` from `file`. Raises RunError, naming what differs, if it is not this model's."""
+    model.load_state_dict(read_exactly(model, file))
+
+
+def read_exactly(model: nn.Module, file: Path) -> Weights:
+    """The weights in `file`. Raises RunError, naming what differs, if they are not those of `model`."""
     weights = read_weights(file)
     faults = differences(model.state_dict(), weights)
     if faults:
         raise RunError(f"{file} is not of this model: {faults}")
-    model.load_state_dict(weights)
-
-
-def load_what_fits(model: nn.Module, file: Path) -> list[str]:
-    """Start `model` from `file`, which may lack the head or be a backbone's alone; returns what stays as it was.
-
-    Raises RunError if a weight of the backbone is missing or has another shape, or if nothing fits at all.
-    """
-    weights = read_weights(file)
-    own = model.state_dict()
-    if not any(name in own for name in weights):
-        weights = {f"backbone.{name}": value for name, value in weights.items()}
-    fitting = {name: v for name, v in weights.items() if name in own and own[name].shape == v.shape}
-    left = [name for name in own if name not in fitting]
-    body = [name for name in left if name.startswith("backbone.")]
-    if body or not fitting:
-        raise RunError(f"{file} does not fit the model: {differences(own, weights)}")
-    model.load_state_dict(fitting, strict=False)
-    return left
+    return weights

@@ -15,10 +15,11 @@ from clearctl.data.samples import original_error
 from clearctl.distributed import world
 from clearctl.distributed.world import noticing_lost_peers, together
 from clearctl.engine.build import build_experiment, build_model, build_stream, open_config
-from clearctl.engine.checkpoint import load_exactly
+from clearctl.engine.checkpoint import load_exactly, read_exactly
 from clearctl.engine.machine import deterministic_algorithms, resolve_device, seed_everything
 from clearctl.engine.samples import build_samples, loader_arguments
 from clearctl.engine.sharing import require_shareable
+from clearctl.engine.submission import checkpoint_files, require_one_each
 from clearctl.errors import DatasetError, RunError, UsageError
 from clearctl.metrics import Matrix, clear_metrics, gem_metrics
 from clearctl.models.fit import randomness_kept
@@ -30,7 +31,7 @@ from clearctl.strategies.gather import in_order
 class EvalResult:
     """Accuracies: one row [N] for each checkpoint, in the order of `checkpoints`.
 
-    `matrix` R [N, N] and its numbers are there where a run has a checkpoint of every bucket.
+    `matrix` R [N, N] and its numbers are there where a run, or a folder, has a checkpoint of every bucket.
     """
 
     bucket_names: list[str]
@@ -45,35 +46,61 @@ def evaluate(
     target: Path | str,
     *,
     checkpoint: Path | str | None = None,
+    checkpoints: Path | str | None = None,
     device: str = "auto",
     dataset_root: Path | str | None = None,
     overrides: Sequence[str] = (),
     listener: Listener = ignore,
 ) -> EvalResult:
-    """Test a run folder's checkpoints, or a config with `checkpoint`, on every bucket of its stream.
+    """Test a run folder's checkpoints on every bucket of its stream, or others of its model, or of a config's.
+
+    Args:
+        target: a run folder, or a config with `checkpoint` or `checkpoints`.
+        checkpoint: a file to test instead of the run's own.
+        checkpoints: a folder of files to test instead, one for each bucket in the order of the numbers in their names,
+            as CLEAR's challenge takes them (`submission`).
+        device: where: "auto", "cpu", "cuda" or "cuda:N".
+        dataset_root: the dataset folder, in place of the config's.
+        overrides: "key.path=value", applied to the config in order.
+        listener: told of progress.
 
     Under torchrun every process calls it, and they share the work.
-    Writes nothing but decoded images, where `data.cache` has them kept. Raises RunError for a folder that is no run or
-    a checkpoint that is not of the model.
+    Writes nothing but decoded images, where `data.cache` has them kept. Raises UsageError for a config without weights
+    and for both kinds of them; RunError for a folder that is no run, a checkpoint that is not of the model, and
+    `checkpoints` that are not one for each bucket.
     """
+    if checkpoint is not None and checkpoints is not None:
+        raise UsageError("--checkpoint is one file, --checkpoints a folder of them: give one of the two")
+    named = checkpoint if checkpoint is not None else checkpoints
     target = Path(target)
     if target.is_dir():
         if not rundir.is_run(target):
-            raise RunError(f"{target} is no run folder: it has no config.py and environment.json")
+            hint = f"\nto test the checkpoints in it: clearctl eval CONFIG --checkpoints {target}"
+            raise RunError(
+                f"{target} is no run folder: it has no config.py and environment.json"
+                f"{hint if any(target.glob('*.pth')) else ''}"
+            )
         file = rundir.config_file(target)
         found = rundir.checkpoints(target)
-        if not found and checkpoint is None:
+        if not found and named is None:
             raise RunError(f"{target} has no checkpoints yet: expected checkpoints/exp_<k>.pth")
     else:
         file, found = target, {}
-        if checkpoint is None:
-            raise UsageError(f"{target} is a config: name the weights to test with --checkpoint FILE")
+        if named is None:
+            raise UsageError(
+                f"{target} is a config: name the weights to test with --checkpoint FILE, or --checkpoints DIR"
+            )
     config = open_config(file, overrides=tuple(overrides), dataset_root=dataset_root, of_run=target.is_dir())
     require_shareable(config)
     torch_device = resolve_device(device)
+    if checkpoint is not None and Path(checkpoint).is_dir():
+        raise RunError(f"{checkpoint} is a folder: --checkpoints DIR tests all of its checkpoints, one for each bucket")
+    if checkpoints is not None:
+        found = dict(enumerate(checkpoint_files(Path(checkpoints)), 1))
     files = [Path(checkpoint)] if checkpoint is not None else list(found.values())
     with noticing_lost_peers(), together(torch_device):
-        rows, names = _rows(config, files, torch_device, listener if world.is_first() else ignore)
+        listening = listener if world.is_first() else ignore
+        rows, names = _rows(config, files, torch_device, listening, one_each=checkpoints is not None)
     complete = checkpoint is None and list(found) == list(range(1, len(names) + 1))
     matrix = np.array(rows) if complete else None
     return EvalResult(
@@ -87,16 +114,23 @@ def evaluate(
 
 
 def _rows(
-    config: Config, files: Sequence[Path], torch_device: torch.device, listener: Listener
+    config: Config, files: Sequence[Path], torch_device: torch.device, listener: Listener, *, one_each: bool
 ) -> tuple[list[list[float]], list[str]]:
-    """The accuracies of each checkpoint on every bucket, and the buckets' names."""
+    """The accuracies of each checkpoint on every bucket, and the buckets' names.
+
+    With `one_each` there must be one checkpoint for each bucket, and all must fit before the first is tested.
+    """
     seed_everything(config.values["seed"])
     stream = build_stream(config)
+    if one_each:
+        require_one_each(files, stream.bucket_names)
     model = build_model(config, stream, listener)
     samples = build_samples(config, stream, torch_device, listener, training=False)
     experiment = build_experiment(config, stream, model, torch_device, run=None, listener=listener, samples=samples)
     loading = loader_arguments(config, stream)
     test_stream = list(experiment.benchmark.test_stream)
+    for weights in files if one_each else []:
+        read_exactly(experiment.strategy.model, weights)
     rows = []
     try:
         with deterministic_algorithms(bool(config.values.get("deterministic")), torch_device, listener):

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from clearctl.config.registry import Registry
-from clearctl.models.pretrained import is_pretrained, load_pretrained
+from clearctl.models.pretrained import is_pretrained, load_init_cfg
 from clearctl.models.registry import BACKBONES, HEADS, NECKS, TORCH_MODELS
 
 Part = Mapping[str, Any]
@@ -218,11 +218,11 @@ def _initialise(
             if len(entries) > len(from_files) or not from_files:
                 cast(Any, part).init_weights()
             for entry in from_files:
-                on_left(f"{name}.init_cfg", load_pretrained(part, entry))
+                on_left(f"{name}.init_cfg", load_init_cfg(part, entry))
     for entry in init_cfg:
         if is_pretrained(entry):
-            on_left("init_cfg", load_pretrained(network, entry))
+            on_left("init_cfg", load_init_cfg(network, entry))
         else:
             initialize(network, dict(entry))
     if pretrained is not None:
-        on_left("pretrained", load_pretrained(network, {"checkpoint": pretrained}))
+        on_left("pretrained", load_init_cfg(network, {"checkpoint": pretrained}))

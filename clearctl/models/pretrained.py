@@ -1,4 +1,4 @@
-"""mmcv's `Pretrained` initialisation from a file on disk, without mmcv's own loader.
+"""A network that starts from a file on disk: by `load_from`, or by mmcv's `Pretrained` without mmcv's own loader.
 
 mmcv's would fetch network addresses, and leaves to torch's default whether pickled code is run.
 """
@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
+from clearctl.errors import RunError
+from clearctl.models.fitting import LoadReport, differences, fill, ignored, of_deeper_parts
+from clearctl.models.names import BACKBONE, find_network, that_matter
 from clearctl.models.state_dict import read_weights
 
 
@@ -27,38 +29,50 @@ def is_pretrained(init_cfg: Any) -> bool:
     return isinstance(init_cfg, Mapping) and init_cfg.get("type") == "Pretrained"
 
 
-def load_pretrained(module: nn.Module, init_cfg: Mapping[str, Any]) -> list[str]:
+def load_network(network: nn.Module, file: Path) -> LoadReport:
+    """Start `network` from `file`, which may lack the head, be a backbone's alone, or hold that under any prefix.
+
+    What a backbone can adapt (position embeddings of another size), it does. Raises RunError, and leaves `network`
+    filled in part, if a weight of the backbone is missing or has another shape, if the file is of a deeper one, or if
+    nothing fits at all.
+    """
+    weights = read_weights(file)
+    prefix, names = find_network(network.state_dict(), weights)
+    given = {name: weights[in_file] for name, in_file in names.items()}
+    left = fill(network, given)
+    own = that_matter(network.state_dict())
+    body = {name.removeprefix(BACKBONE): value for name, value in own.items() if name.startswith(BACKBONE)}
+    in_body = [name.removeprefix(BACKBONE) for name in that_matter(given) if name.startswith(BACKBONE)]
+    too_many = [BACKBONE + name for name in of_deeper_parts(body, in_body)]
+    if too_many or len(left) == len(own) or any(name.startswith(BACKBONE) for name in left):
+        where = f" (under its prefix {prefix!r})" if prefix else ""
+        shown = {name: value for name, value in given.items() if name in own or name in too_many or not body}
+        raise RunError(f"{file} does not fit the model{where}: {differences(own, shown)}")
+    return LoadReport(prefix, left, ignored(own, that_matter(weights), names))
+
+
+def load_init_cfg(module: nn.Module, init_cfg: Mapping[str, Any]) -> list[str]:
     """Fill `module` as `init_cfg=dict(type='Pretrained', checkpoint=..., prefix=...)` says; returns the names left out.
 
     As with mmcv, weights of the file that the module lacks are ignored, and weights of the module that the file
     lacks, or has in another shape, stay as they are; a backbone adapts what it can (position embeddings of another
-    size). With `prefix`, only what starts with it counts, without it. A file of a backbone alone fits a network too.
+    size). With `prefix`, only what starts with it counts, without it. Without one the names in the file may have any,
+    as those of a MoCo or BYOL checkpoint, and a file of a backbone alone fits a network too.
     Raises ValueError if nothing fits or the checkpoint is an address.
     """
     fault = address_fault(init_cfg.get("checkpoint"))
     if fault:
         raise ValueError(fault)
-    file = Path(init_cfg["checkpoint"]).expanduser()
-    weights = dict(read_weights(file))
     prefix = init_cfg.get("prefix") or ""
+    if prefix and not prefix.endswith("."):
+        prefix = f"{prefix}."
+    file = Path(init_cfg["checkpoint"]).expanduser()
+    weights = read_weights(file)
     if prefix:
-        prefix = prefix if prefix.endswith(".") else f"{prefix}."
         weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-    own = module.state_dict()
-    if not any(name in own for name in weights):
-        weights = {f"backbone.{name}": value for name, value in weights.items()}
-    _load(module, weights, "")
-    fitting = {name for name, value in weights.items() if name in own and own[name].shape == value.shape}
-    # torch itself adds the counters of batch norms to old files that lack them.
-    if all(name.endswith("num_batches_tracked") for name in fitting):
+    _, names = find_network(module.state_dict(), weights)
+    left = fill(module, {name: weights[in_file] for name, in_file in names.items()})
+    if len(left) == len(that_matter(module.state_dict())):
         where = f" under the prefix {prefix!r}" if prefix else ""
         raise ValueError(f"{file} holds{where} none of the weights of {type(module).__name__}")
-    return [name for name in own if name not in fitting]
-
-
-def _load(module: nn.Module, weights: dict[str, torch.Tensor], prefix: str) -> None:
-    """nn.Module.load_state_dict, but what does not fit is passed over; hooks that adapt weights write to `weights`."""
-    faults: list[str] = []
-    module._load_from_state_dict(weights, prefix, {}, True, [], [], faults)
-    for name, child in module.named_children():
-        _load(child, weights, f"{prefix}{name}.")
+    return list(left)

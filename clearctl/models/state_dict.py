@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from clearctl.errors import RunError
+from clearctl.nearby import nearby_file
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -26,7 +27,7 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise RunError(f"no checkpoint at {file}") from None
+        raise RunError(f"no checkpoint at {file}{nearby_file(file)}") from None
     except pickle.UnpicklingError as error:
         needed = re.search(r"GLOBAL (\S+)", str(error))
         if needed is None:

@@ -102,7 +102,7 @@ def _test(run: Run, number: int) -> dict[str, Any]:
 
 def _by_bucket(run: Run) -> bool:
     """Whether each bucket has a task label of its own."""
-    return bool(run.values["scenario"].get("task_labels") == "bucket")
+    return bool(run.values.get("scenario", {}).get("task_labels") == "bucket")
 
 
 def _normalized_by_prediction(run: Run) -> bool:

@@ -51,6 +51,12 @@ class Group:
         return tuple(run for run in self.runs if len(run.matrix) == most)
 
     @property
+    def what(self) -> str:
+        """What the mean is of."""
+        n = len(self.counted)
+        return "from a file" if self.runs[0].foreign else f"mean of {n} runs" if n > 1 else "a single run"
+
+    @property
     def complete(self) -> bool:
         """Whether the runs that count have learned every bucket."""
         return len(self.counted[0].matrix) == len(self.bucket_names)
@@ -86,14 +92,17 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     flat: dict[tuple[Any, ...], dict[str, Any]] = {}
     for run in runs:
         values = {key: value for key, value in settings_of(run).items() if key not in _APART}
-        key = (run.dataset, *sorted((name, repr(value)) for name, value in values.items()))
+        key: tuple[Any, ...] = (run.dataset, *sorted((name, repr(value)) for name, value in values.items()))
+        if run.foreign:
+            key = (run.folder,)
         together.setdefault(key, []).append(run)
         flat.setdefault(key, values)
-    differing = _differing(list(flat.values()))
+    # A matrix from a file has no settings, which is no difference in each of them.
+    differing = _differing([flat[key] for key, members in together.items() if not members[0].foreign])
     settings = {key: {name: flat[key][name] for name in differing if name in flat[key]} for key in flat}
     labels = _labels([(together[key][0].name, settings[key]) for key in together])
     return [
-        Group(label, tuple(sorted(members, key=lambda run: (run.seed, str(run.folder)))), settings[key])
+        Group(label, tuple(sorted(members, key=lambda run: (run.seed or 0, str(run.folder)))), settings[key])
         for label, (key, members) in zip(labels, together.items(), strict=True)
     ]
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from clearctl.report.groups import Group
-from clearctl.report.tables import HEADING, NUMBERS, Cell, notes, setting, summary
+from clearctl.report.numbers import NUMBERS, Numbers
+from clearctl.report.tables import HEADING, Cell, notes, setting, summary
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -27,7 +28,7 @@ _ESCAPES = {
 _HEADINGS = {"backward_transfer": "backward tr.", "forward_transfer": "forward tr."}
 
 
-def render_latex(groups: Sequence[Group]) -> str:
+def render_latex(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> str:
     """A tabular of booktabs' rules; what the groups differ in, and the notes, are comments above it."""
     comments = [
         r"needs \usepackage{booktabs}",
@@ -37,11 +38,11 @@ def render_latex(groups: Sequence[Group]) -> str:
     ]
     lines = [
         *(f"% {comment}" for comment in comments),
-        rf"\begin{{tabular}}{{lr{'r' * len(NUMBERS)}}}",
+        rf"\begin{{tabular}}{{lr{'r' * len(numbers)}}}",
         r"\toprule",
-        *_headings(),
+        *_headings(numbers),
         r"\midrule",
-        *(_row(group, cells) for group, cells in zip(groups, summary(groups), strict=True)),
+        *(_row(group, cells) for group, cells in zip(groups, summary(groups, numbers), strict=True)),
         r"\bottomrule",
         r"\end{tabular}",
     ]
@@ -57,16 +58,16 @@ def _settings(group: Group) -> str:
     return ", ".join(f"{key} = {setting(group, key)}" for key in group.settings)
 
 
-def _headings() -> list[str]:
+def _headings(numbers: Numbers) -> list[str]:
     """Whose the numbers are, a rule under each, then their own headings."""
     owners, rules, first = ["", ""], [], 3
-    for of in dict.fromkeys(number.of for number in NUMBERS.values()):
-        count = sum(number.of == of for number in NUMBERS.values())
+    for of in dict.fromkeys(number.of for number in numbers.values()):
+        count = sum(number.of == of for number in numbers.values())
         owners.append(rf"\multicolumn{{{count}}}{{c}}{{{of}}}" if of else "")
         if of:
             rules.append(rf"\cmidrule(lr){{{first}-{first + count - 1}}}")
         first += count
-    own = [_HEADINGS.get(name, number.heading) for name, number in NUMBERS.items()]
+    own = [_HEADINGS.get(name, number.heading) for name, number in numbers.items()]
     return [_line(owners), " ".join(rules), _line(["", "n", *own])]
 
 

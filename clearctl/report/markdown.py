@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 
 from clearctl.report.groups import Group
+from clearctl.report.numbers import NUMBERS, Numbers
 from clearctl.report.tables import (
     HEADING,
     MOST_COLUMNS,
-    NUMBERS,
     Cell,
     matrix_cells,
     notes,
@@ -17,9 +17,10 @@ from clearctl.report.tables import (
 )
 
 
-def render_markdown(groups: Sequence[Group]) -> str:
+def render_markdown(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> str:
     """Summary, settings in which the groups differ, accuracy matrices and notes, as GitHub's Markdown."""
-    parts = [f"{HEADING[0].upper()}{HEADING[1:]}{'; the best in bold' if len(groups) > 1 else ''}.", *_summary(groups)]
+    in_bold = "; the best in bold" if len(groups) > 1 else ""
+    parts = [f"{HEADING[0].upper()}{HEADING[1:]}{in_bold}.", *_summary(groups, numbers)]
     if setting_keys(groups):
         parts += ["## Settings in which the groups differ", _settings(groups)]
     for group in groups:
@@ -35,13 +36,13 @@ def escaped(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", text)
 
 
-def _summary(groups: Sequence[Group]) -> list[str]:
+def _summary(groups: Sequence[Group], numbers: Numbers) -> list[str]:
     rows = [
         [escaped(group.label), str(len(group.counted)), *map(_text, cells)]
-        for group, cells in zip(groups, summary(groups), strict=True)
+        for group, cells in zip(groups, summary(groups, numbers), strict=True)
     ]
-    explained = (f"- {number.title}: {number.explanation}" for number in NUMBERS.values())
-    return [_table(["group", "n", *(number.title for number in NUMBERS.values())], rows), "\n".join(explained)]
+    explained = (f"- {number.title}: {number.explanation}" for number in numbers.values())
+    return [_table(["group", "n", *(number.title for number in numbers.values())], rows), "\n".join(explained)]
 
 
 def _settings(groups: Sequence[Group]) -> str:

@@ -10,15 +10,16 @@ from clearctl import __version__, atomic, rundir
 from clearctl.report import colours
 from clearctl.report.classes import class_accuracies
 from clearctl.report.groups import Group, group_runs
+from clearctl.report.numbers import NUMBERS, Numbers
 from clearctl.report.runs import Run, read_run
 from clearctl.report.sections import group_section, sorted_by
-from clearctl.report.tables import MOST_COLUMNS, NUMBERS, notes, setting, setting_keys, summary
+from clearctl.report.tables import MOST_COLUMNS, notes, setting, setting_keys, summary
 from clearctl.report.thumbnails import sample_images
 
 MOST_OPEN_GROUPS = 2  # of more, each is folded
 
 
-def render_page(groups: Sequence[Group]) -> str:
+def render_page(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> str:
     """The page of `groups`: a summary, and for each its matrix, curves, config, environment and runs.
 
     Where the folder of a dataset is still there, some of its images are in the page.
@@ -36,14 +37,14 @@ def render_page(groups: Sequence[Group]) -> str:
             facts=_facts(groups),
             notes=notes(groups),
             colours=colours.style(),
-            numbers=NUMBERS,
+            numbers=numbers,
             setting_columns=keys if len(keys) <= MOST_COLUMNS else [],
             settings_apart=keys if len(keys) > MOST_COLUMNS else [],
             setting=setting,
             sorted_by=sorted_by,
-            rows=list(zip(groups, summary(groups), strict=True)),
+            rows=list(zip(groups, summary(groups, numbers), strict=True)),
             samples=sample_images([run for group in groups for run in group.runs]),
-            sections=[group_section(*each, scale, class_scale) for each in zip(groups, classes, strict=True)],
+            sections=[group_section(*each, scale, class_scale, numbers) for each in zip(groups, classes, strict=True)],
             scale=scale,
             class_scale=class_scale,
             heat_steps=colours.HEAT_STEPS,
@@ -77,14 +78,18 @@ def _title(groups: Sequence[Group]) -> str:
 
 def _facts(groups: Sequence[Group]) -> list[tuple[str, str]]:
     """(name, value) of what all is about."""
-    runs = [run for group in groups for run in group.runs]
+    every = [run for group in groups for run in group.runs]
+    runs = [run for run in every if not run.foreign]
+    if not runs:
+        return [("matrices", _listed(run.name for run in every))]
     versions = (str(run.environment.get("clearctl", "?")) for run in runs)
     return [
         ("runs", str(len(runs))),
-        ("seeds", _listed(map(str, sorted({run.seed for run in runs})))),
+        ("seeds", _listed(map(str, sorted({run.seed for run in runs if run.seed is not None})))),
         ("dataset", _listed(map(_dataset, runs))),
         ("protocol", _listed(map(_protocol, runs))),
         ("trained with clearctl", _listed(versions)),
+        *([("from files", _listed(run.name for run in every if run.foreign))] if len(every) > len(runs) else []),
     ]
 
 

@@ -25,7 +25,8 @@ from clearctl.metrics import Matrix
 from clearctl.progress import Counted, Listener, ignore
 from clearctl.report.colours import Rgb, Scale, scale_of, text_colour
 from clearctl.report.groups import SECONDS, Group
-from clearctl.report.tables import NUMBERS, Cell, matrix_cells
+from clearctl.report.numbers import NUMBERS, Numbers
+from clearctl.report.tables import Cell, matrix_cells
 
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -41,9 +42,11 @@ _MOST_IN_CELLS = 24  # buckets; the numbers of more would be too small to read
 _POINT = "#0072b2"
 
 
-def write_plots(groups: Sequence[Group], folder: Path, listener: Listener = ignore) -> list[Path]:
+def write_plots(
+    groups: Sequence[Group], folder: Path, listener: Listener = ignore, numbers: Numbers = NUMBERS
+) -> list[Path]:
     """Draw everything into `folder` and return the names of the figures, without suffix. Raises OSError."""
-    jobs: list[tuple[str, Callable[[], Figure]]] = [("metrics", partial(numbers_figure, groups))]
+    jobs: list[tuple[str, Callable[[], Figure]]] = [("metrics", partial(numbers_figure, groups, numbers))]
     scale = scale_of([group.mean for group in groups])
     for name, group in zip(file_names([group.label for group in groups]), groups, strict=True):
         jobs.append((f"matrix-{name}", partial(matrix_figure, group, scale)))
@@ -113,15 +116,18 @@ def accuracy_figure(group: Group) -> Figure:
     return figure
 
 
-def numbers_figure(groups: Sequence[Group]) -> Figure:
+def numbers_figure(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> Figure:
     """Every summary number of every group beside each other, with error bars of one standard deviation."""
     columns = 4
-    rows = -(-len(NUMBERS) // columns)
+    rows = -(-len(numbers) // columns)
     labels = [_plain(_cut(group.label)) for group in groups]
     width = 8.5 + 0.07 * min(max(map(len, labels)), _MOST_LETTERS)
     figure = Figure(figsize=(width, rows * (1.1 + 0.24 * len(groups))), layout="constrained")
     places = np.arange(len(groups))
-    for axes, (name, number) in zip(figure.subplots(rows, columns, sharey=True).flat, NUMBERS.items(), strict=True):
+    places_of_axes = figure.subplots(rows, columns, sharey=True).flat
+    for axes in places_of_axes[len(numbers) :]:
+        axes.remove()
+    for axes, (name, number) in zip(places_of_axes, numbers.items(), strict=False):
         scale = 1 if name in SECONDS else 100
         found = [group.numbers.get(name) for group in groups]
         means = [math.nan if one is None else scale * one.mean for one in found]
@@ -174,8 +180,7 @@ def _name_ticks(axis: Axis, names: Sequence[str]) -> None:
 
 
 def _title(group: Group, figure: Figure) -> str:
-    n = len(group.counted)
-    text = f"{group.label}, {f'mean of {n} runs' if n > 1 else 'a single run'}"
+    text = f"{group.label}, {group.what}"
     letters = int(12 * figure.get_figwidth())
     return "\n".join(textwrap.wrap(_plain(text), letters))
 

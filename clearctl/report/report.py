@@ -9,13 +9,14 @@ from clearctl.progress import Listener, Message, ignore
 from clearctl.report.groups import Group, group_runs
 from clearctl.report.latex import render_latex
 from clearctl.report.markdown import render_markdown
+from clearctl.report.numbers import Numbers, choose_numbers
 from clearctl.report.records import render_csv, render_json
 from clearctl.report.runs import find_runs, require_one_dataset
 
 TERMINAL = "terminal"
 SUFFIXES = {".html": "html", ".tex": "latex", ".md": "markdown", ".csv": "csv", ".json": "json"}
 FORMATS = (TERMINAL, *SUFFIXES.values())
-_TEXTS: dict[str, Callable[[Sequence[Group]], str]] = {
+_TEXTS: dict[str, Callable[[Sequence[Group], Numbers], str]] = {
     "latex": render_latex,
     "markdown": render_markdown,
     "csv": render_csv,
@@ -38,26 +39,32 @@ def make_report(
     output: Path | str | None = None,
     format: str | None = None,
     plots: Path | str | None = None,
+    add: Sequence[str] = (),
     force: bool = False,
     listener: Listener = ignore,
 ) -> list[Group]:
     """The runs at and below `folders`, grouped; `output` and `plots` are written if they are given.
 
     Args:
-        folders: run folders, or folders that have some below them. A run that is still going counts with what it has.
+        folders: run folders, or folders that have some below them; and accuracy matrices made elsewhere, as CSV files
+            of N rows of N fractions (`foreign`), each a row of its own. A run that is still going counts with what it
+            has.
         output: the file to write. Its suffix says what in: .html, .tex, .md, .csv or .json.
         format: one of FORMATS, for an `output` of another suffix. "html" without `output` writes report.html, into the
             run folder where `folders` is a single one, else into the current folder. Any other without `output` writes
             nothing; `render` gives its text.
         plots: a folder for figures, as PNG and PDF.
+        add: further numbers, of `numbers.ADDED`: "challenge", "final_domain".
         force: take runs of different datasets into one report.
         listener: told of what is left out, and of what was written.
 
-    Raises UsageError for a format there is none of, or that disagrees with `output`; RunError where no run is left,
-    for runs of different datasets, and where something cannot be written.
+    Raises UsageError for a format there is none of, or that disagrees with `output`, and for an unknown number;
+    RunError where no run is left, for runs of different datasets, for a file that is no accuracy matrix, and where
+    something cannot be written.
     """
     named = [Path(folders)] if isinstance(folders, Path | str) else list(map(Path, folders))
     wanted = choose_format(output, format)
+    numbers = choose_numbers(add)
     runs = find_runs(named, listener)
     if not force:
         require_one_dataset(runs)
@@ -66,28 +73,32 @@ def make_report(
     if file is None and wanted == "html":
         file = rundir.report_file(named[0]) if len(named) == 1 and rundir.is_run(named[0]) else Path("report.html")
     if file is not None:
-        _write(file, render(groups, wanted))
+        _write(file, render(groups, wanted, add))
         listener(Message(f"report written to {file}"))
     if plots is not None:
         from clearctl.report.plots import write_plots
 
         try:
-            written = write_plots(groups, Path(plots), listener)
+            written = write_plots(groups, Path(plots), listener, numbers)
         except OSError as error:
             raise RunError(f"the plots cannot be written to {plots}: {error.strerror}") from None
         listener(Message(f"{len(written)} plots written to {plots}, each as PNG and as PDF"))
     return groups
 
 
-def render(groups: Sequence[Group], format: str) -> str:
-    """The groups in one of FORMATS but "terminal", as text. Raises UsageError for another."""
+def render(groups: Sequence[Group], format: str, add: Sequence[str] = ()) -> str:
+    """The groups in one of FORMATS but "terminal", as text, with the numbers of ADDED that `add` names.
+
+    Raises UsageError for another format and for an unknown number.
+    """
+    numbers = choose_numbers(add)
     if format == "html":
         from clearctl.report.page import render_page  # with jinja2 and Pillow, for which the others need not wait
 
-        return render_page(groups)
+        return render_page(groups, numbers)
     if format not in _TEXTS:
         raise UsageError(f"--format {format}: there is no text of it; expected {_listed(tuple(SUFFIXES.values()))}")
-    return _TEXTS[format](groups)
+    return _TEXTS[format](groups, numbers)
 
 
 def choose_format(output: Path | str | None, format: str | None) -> str:

@@ -1,7 +1,7 @@
 """What a run folder holds, read for a report. A run that is still going can be read too."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +11,9 @@ import numpy as np
 
 from clearctl import rundir
 from clearctl.errors import RunError
-from clearctl.metrics import Matrix, clear_metrics, gem_metrics
+from clearctl.metrics import Matrix, added_metrics, clear_metrics, gem_metrics
 from clearctl.progress import Listener, Message, ignore
+from clearctl.report.foreign import read_foreign
 
 # What each epoch's line has, of what reports show.
 _EPOCH = {"bucket", "bucket_number", "epoch", "num_epochs", "seconds", "loss", "accuracy"}
@@ -25,6 +26,7 @@ class Run:
     `values` are those of config.py, `matrix` is R [buckets trained on, N] with the columns `bucket_names`, `untrained`
     [N] the accuracy before any training, empty where it was not kept. `epochs` are the lines of metrics.jsonl of that
     kind, `evaluation` is what eval.json holds. It is `finished` where every bucket is done and no state is left.
+    Of a `foreign` one there is a matrix alone, in a file: it has no seed, config and times.
     """
 
     folder: Path
@@ -36,6 +38,7 @@ class Run:
     epochs: list[dict[str, Any]]
     evaluation: dict[str, Any]
     finished: bool
+    foreign: bool = False
 
     @property
     def name(self) -> str:
@@ -47,21 +50,25 @@ class Run:
         return Path(file).stem if file else str(self.values["cl_strategy"]["type"])
 
     @property
-    def seed(self) -> int:
+    def seed(self) -> int | None:
         """The run's seed."""
-        return int(self.environment["seed"])
+        return None if self.foreign else int(self.environment["seed"])
 
     @cached_property
     def numbers(self) -> dict[str, float]:
-        """CLEAR's five numbers, GEM's BWT and FWT, and `training_s`; but for the last only where every bucket is there.
+        """CLEAR's numbers and those added to them, GEM's BWT and FWT, and `training_s`, if it was not made elsewhere.
+
+        But for the last they are there only where every bucket is done.
 
         `training_s` is the time of all epochs in seconds, without tests and what a strategy does between buckets; of a
         stack's, the run's equal share.
         """
         found: dict[str, float] = {}
         if len(self.matrix) == len(self.bucket_names):
-            found |= clear_metrics(self.matrix)
+            found |= clear_metrics(self.matrix) | added_metrics(self.matrix)
             found |= gem_metrics(self.matrix, np.array(self.untrained) if self.untrained else None)
+        if self.foreign:
+            return found
         together = self.environment.get("stacked") or 1
         return {**found, "training_s": sum(epoch["seconds"] for epoch in self.epochs) / together}
 
@@ -72,13 +79,16 @@ class Run:
         return (known, *self.bucket_names)
 
 
-def find_runs(folders: Iterable[Path], listener: Listener = ignore) -> list[Run]:
-    """The runs at and below `folders`, sorted by path, each once; what cannot be reported is told as a warning.
+def find_runs(places: Iterable[Path], listener: Listener = ignore) -> list[Run]:
+    """The runs at and below the folders of `places`, sorted by path, each once, then the matrices in its files.
 
-    Raises RunError where none is left.
+    What is no run, or cannot be reported, is told as a warning. Raises RunError where nothing is left, and for a file
+    that is no accuracy matrix.
     """
+    named = list(places)
+    files = dict.fromkeys(place for place in named if place.is_file())
     runs: dict[Path, Run] = {}
-    for folder in folders:
+    for folder in (place for place in named if place not in files):
         found = list(_run_folders(folder))
         if not found:
             text = "no such folder" if not folder.is_dir() else "no run folder, and has none below it"
@@ -91,9 +101,29 @@ def find_runs(folders: Iterable[Path], listener: Listener = ignore) -> list[Run]
                 runs[place] = read_run(run)
             except RunError as error:
                 listener(Message(f"{str(error).splitlines()[0]}: left out", warning=True))
-    if not runs:
+    in_order = [runs[place] for place in sorted(runs)]
+    in_order += [_foreign_run(file, in_order) for file in files]
+    if not in_order:
         raise RunError("there is no run to report\nname run folders that `clearctl train` made, or folders of them")
-    return [runs[place] for place in sorted(runs)]
+    return in_order
+
+
+def _foreign_run(file: Path, runs: Sequence[Run]) -> Run:
+    """The matrix in a file as a run; buckets that it does not name have the names of the `runs`' if as many."""
+    matrix, names = read_foreign(file)
+    alike = (run.bucket_names for run in runs if len(run.bucket_names) == len(matrix))
+    return Run(
+        folder=file,
+        values={"name": file.name},
+        environment={"dataset": {}},
+        bucket_names=names or next(alike, None) or list(map(str, range(len(matrix)))),
+        matrix=matrix,
+        untrained=[],
+        epochs=[],
+        evaluation={},
+        finished=True,
+        foreign=True,
+    )
 
 
 def read_run(folder: Path) -> Run:
@@ -132,16 +162,25 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def require_one_dataset(runs: list[Run]) -> None:
+def require_one_dataset(runs: Sequence[Run]) -> None:
     """Raise RunError, naming a run of each, where the runs are of more than one dataset, or of other buckets."""
-    first = runs[0]
+    first, *others = by_dataset(runs).values()
+    for run in others:
+        what = "buckets" if run.bucket_names != first.bucket_names else "datasets"
+        raise RunError(
+            f"{first.folder} and {run.folder} are of different {what}, which do not belong in one table\n"
+            "report them apart, or together nevertheless with --force"
+        )
+
+
+def by_dataset(runs: Sequence[Run]) -> dict[tuple[Any, ...], Run]:
+    """{dataset: the first run of it}; a matrix from a file is of any dataset that has buckets of the same names."""
+    found = {run.dataset: run for run in reversed(runs) if not run.foreign}
+    found = {run.dataset: run for run in runs if found.get(run.dataset) is run}
     for run in runs:
-        if run.dataset != first.dataset:
-            what = "buckets" if run.bucket_names != first.bucket_names else "datasets"
-            raise RunError(
-                f"{first.folder} and {run.folder} are of different {what}, which do not belong in one table\n"
-                "report them apart, or together nevertheless with --force"
-            )
+        if run.foreign and all(run.bucket_names != other.bucket_names for other in found.values()):
+            found[run.dataset] = run
+    return found
 
 
 def _are_numbers(values: Any, count: int) -> bool:

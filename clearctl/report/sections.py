@@ -14,8 +14,9 @@ from clearctl.report.classes import ClassAccuracies
 from clearctl.report.colours import Scale, line_step
 from clearctl.report.curves import training_charts, training_curves
 from clearctl.report.groups import NONE, Group, one_line, settings_of, shown
+from clearctl.report.numbers import NUMBERS, Numbers
 from clearctl.report.runs import Run
-from clearctl.report.tables import NUMBERS, Cell, matrix_cells, summary
+from clearctl.report.tables import Cell, matrix_cells, summary
 
 # What is another for each run by its nature.
 _OWN = ("dataset.fingerprint", "wandb_run")
@@ -52,9 +53,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run of a group, its numbers in the order of NUMBERS."""
+    """A run of a group, with its seed as text, and its numbers in the order of the page's."""
 
-    seed: int
+    seed: str
     folder: str
     state: str
     numbers: list[str]
@@ -76,7 +77,9 @@ class Section:
     runs: list[RunRow]
 
 
-def group_section(group: Group, classes: ClassAccuracies | None, scale: Scale, class_scale: Scale) -> Section:
+def group_section(
+    group: Group, classes: ClassAccuracies | None, scale: Scale, class_scale: Scale, numbers: Numbers = NUMBERS
+) -> Section:
     """What the page shows of `group`; the scales are those of all groups, so that colours can be compared."""
     curves = training_curves(group.counted)
     count = len(group.bucket_names)
@@ -90,7 +93,7 @@ def group_section(group: Group, classes: ClassAccuracies | None, scale: Scale, c
         classes=[] if classes is None else _class_tables(group, classes, class_scale),
         config=_config(group),
         environment=_environment(group),
-        runs=[_run_row(group, run) for run in group.runs],
+        runs=[_run_row(group, run, numbers) for run in group.runs],
     )
 
 
@@ -197,7 +200,7 @@ def _entries(runs: Sequence[Run], flat: Sequence[dict[str, Any]], notable: Calla
     for key in dict.fromkeys(key for values in flat for key in values):
         having: dict[str, list[int]] = {}
         for run, values in zip(runs, flat, strict=True):
-            having.setdefault(_text(values[key]) if key in values else _NOT_THERE, []).append(run.seed)
+            having.setdefault(_text(values[key]) if key in values else _NOT_THERE, []).append(run.seed or 0)
         differs = len(having) > 1
         values_of_key = [(text, _seeds(seeds) if differs else "") for text, seeds in having.items()]
         entries.append(Entry(key, values_of_key, notable(key, differs)))
@@ -215,10 +218,12 @@ def _seeds(seeds: Sequence[int]) -> str:
     return f"seed{'s' * (len(different) > 1)} {', '.join(map(str, different))}"
 
 
-def _run_row(group: Group, run: Run) -> RunRow:
+def _run_row(group: Group, run: Run, numbers: Numbers) -> RunRow:
     done, total = len(run.matrix), len(run.bucket_names)
     state = "finished" if run.finished else f"not finished: {done} of {total} buckets"
     if all(run is not counted for counted in group.counted):
         state += ", not in the means"
-    numbers = [shown(number, run.numbers[number]) if number in run.numbers else NONE for number in NUMBERS]
-    return RunRow(run.seed, str(run.folder), state, numbers)
+    if run.foreign:
+        state = "from a file"
+    texts = [shown(number, run.numbers[number]) if number in run.numbers else NONE for number in numbers]
+    return RunRow(NONE if run.seed is None else str(run.seed), str(run.folder), state, texts)

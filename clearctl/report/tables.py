@@ -8,36 +8,12 @@ from typing import Any
 import numpy as np
 
 from clearctl.report.groups import NONE, Group, best, one_line, shown
+from clearctl.report.numbers import NUMBERS, Numbers
+from clearctl.report.runs import by_dataset
 
 # More settings than these do not fit beside each other: they are listed group by group.
 MOST_COLUMNS = 4
 HEADING = "accuracy in percent, mean ± sample standard deviation over n runs"
-
-
-@dataclass(frozen=True)
-class Number:
-    """A summary number: whose it is, its heading in a table under that, and what it is."""
-
-    of: str
-    heading: str
-    explanation: str
-
-    @property
-    def title(self) -> str:
-        """Its heading where that stands alone, so that CLEAR's transfers and GEM's are never taken for each other."""
-        return f"{self.of} {self.heading}" if self.of == "GEM" else self.heading
-
-
-NUMBERS = {
-    "in_domain": Number("CLEAR", "in-domain", "mean of the diagonal"),
-    "next_domain": Number("CLEAR", "next-domain", "mean just right of the diagonal: the next bucket"),
-    "accuracy": Number("CLEAR", "accuracy", "mean of the diagonal and below"),
-    "backward_transfer": Number("CLEAR", "backward transfer", "mean below the diagonal: buckets seen before"),
-    "forward_transfer": Number("CLEAR", "forward transfer", "mean above the diagonal: buckets not seen yet"),
-    "gem_bwt": Number("GEM", "BWT", "how much the last model lost or gained on earlier buckets"),
-    "gem_fwt": Number("GEM", "FWT", "next bucket before training on it, over the untrained model"),
-    "training_s": Number("", "training (s)", "seconds of all epochs, without the tests"),
-}
 
 
 @dataclass(frozen=True)
@@ -53,10 +29,10 @@ class Cell:
         return f"{self.mean}{plus_minus}{self.std}" if self.std else self.mean
 
 
-def summary(groups: Sequence[Group]) -> list[list[Cell]]:
-    """A row for each group, with a cell for each of NUMBERS."""
+def summary(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> list[list[Cell]]:
+    """A row for each group, with a cell for each of `numbers`."""
     columns = []
-    for number in NUMBERS:
+    for number in numbers:
         leading = best(groups, number)
         columns.append([_cell(group, number, index in leading) for index, group in enumerate(groups)])
     return [list(row) for row in zip(*columns, strict=True)]
@@ -88,7 +64,7 @@ def setting(group: Group, key: str) -> str:
 def notes(groups: Sequence[Group]) -> list[str]:
     """What a reader of the numbers has to know: runs that are not finished, that do not count, or are there twice."""
     found = []
-    datasets = {run.dataset for group in groups for run in group.runs}
+    datasets = by_dataset([run for group in groups for run in group.runs])
     if len(datasets) > 1:
         found.append(f"the runs are of {len(datasets)} datasets or choices of buckets: do not compare their numbers")
     for group in groups:
@@ -100,7 +76,7 @@ def notes(groups: Sequence[Group]) -> list[str]:
                 found.append(f"{what}, so it does not count in the means of {group.label}")
             elif done < total:
                 found.append(f"{what}, so it has no summary numbers yet")
-        seeds = Counter((run.seed, run.values["scenario"].get("seed")) for run in group.counted)
+        seeds = Counter((run.seed, run.values.get("scenario", {}).get("seed")) for run in group.counted)
         twice = ", ".join(f"seed {seed}" for (seed, _), count in seeds.items() if count > 1)
         if twice:
             found.append(f"{group.label} has more than one run of {twice}")

@@ -30,6 +30,7 @@ class Samples:
 
 def sample_images(runs: Sequence[Run]) -> list[Samples]:
     """Images of each dataset of `runs` whose folder is still there, none of one that has no images."""
+    runs = [run for run in runs if not run.foreign]
     datasets = {run.dataset: run for run in reversed(runs)}
     first_runs = [run for run in runs if datasets[run.dataset] is run]
     found = (_samples(run, MOST_BYTES // len(first_runs)) for run in first_runs)

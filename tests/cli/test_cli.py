@@ -134,8 +134,8 @@ def refused(result: Result, code: int, *told: str) -> None:
 
 def test_a_folder_that_is_not_clear(tmp_path, config):
     (tmp_path / "folder").mkdir()
-    refused(clearctl("prepare-avalanche", "--dataset-root", tmp_path / "folder"), 4, "no class_names.txt")
-    refused(clearctl("train", config, "--dataset-root", tmp_path / "folder"), 4, "no class_names.txt")
+    refused(clearctl("prepare-avalanche", "--dataset-root", tmp_path / "folder"), 4, "has no labeled_metadata.json")
+    refused(clearctl("train", config, "--dataset-root", tmp_path / "folder"), 4, "has no labeled_metadata.json")
 
 
 def test_a_folder_that_is_not_prepared(clear_folder, config):

@@ -98,6 +98,27 @@ def test_the_terminal_has_matrices_summary_settings_and_notes(few: Path) -> None
     assert "\x1b" not in result.stdout
 
 
+def test_added_numbers_and_a_matrix_from_a_file(few: Path) -> None:
+    Path("joint.csv").write_text("\n".join(",".join(map(str, row)) for row in MATRIX))
+    result = clearctl("report", few / "3", "joint.csv", "--add", "challenge, final_domain")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr == ""
+    lines = [line.rstrip() for line in result.stdout.splitlines()]
+    assert "joint.csv: accuracy (%), from a file" in lines
+    start = lines.index("added; best in bold")
+    assert [line.split() for line in lines[start + 1 : start + 5]] == [
+        ["chal-", "final"],
+        ["group", "n", "lenge", "domain"],
+        ["naive", "1", "63.7", "60.0"],
+        ["joint.csv", "1", "63.7", "60.0"],
+    ]
+    assert max(map(len, lines)) <= 80
+    assert "joint.csv    1   86.7   55.0  75.0     63.3     50.0 -25.0    -        -" in lines
+    refused(clearctl("report", few, "--add", "chalenge"), 2, "did you mean 'challenge'?")
+    Path("joint.csv").write_text("80.0,60.0\n70.0,90.0\n")
+    refused(clearctl("report", few, "joint.csv"), 5, "joint.csv, line 1: found '80.0', expected a fraction")
+
+
 @pytest.mark.parametrize("size", [10, 11, 13])
 def test_the_matrix_fits_80_columns(tmp_path: Path, size: int) -> None:
     for seed in (0, 1):

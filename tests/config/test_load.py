@@ -239,6 +239,34 @@ def test_fault_of_a_base_names_the_base(text: str, message: str, write) -> None:
 
 def test_missing_base_names_both_files(write) -> None:
     assert fault(write("top.py", "_base_ = 'none.py'\n")) == "top.py: a file named in _base_ is missing: none.py"
+    write("shared/middle.py", "_base_ = '../none.py'\n")
+    found = fault(write("other.py", "_base_ = 'shared/middle.py'\n"))
+    assert found == "shared/middle.py: a file named in _base_ is missing: none.py"
+
+
+@pytest.mark.parametrize(
+    ("base", "meant"),
+    [
+        ("../_base_/naiv.py", "../_base_/naive.py"),
+        ("_base_/naive.py", "../_base_/naive.py"),
+        ("../base/naive.py", "../_base_/naive.py"),
+        ("naive.py", "../_base_/naive.py"),
+        ("mines.py", None),  # not the file that names it
+    ],
+)
+def test_missing_base_names_a_file_nearby(base: str, meant: str | None, write) -> None:
+    write("configs/_base_/naive.py", "a = 1\n")
+    file = write("configs/mine/mine.py", f"_base_ = ['../_base_/naive.py', {base!r}]\n")
+    missing = os.path.normpath(f"configs/mine/{base}")
+    hint = f"; did you mean {meant!r}?" if meant else ""
+    assert fault(file) == f"configs/mine/mine.py: a file named in _base_ is missing: {missing}{hint}"
+
+
+def test_missing_file_names_a_file_nearby(write) -> None:
+    write("configs/quickstart.py", "a = 1\n")
+    for missing in ("quickstart.py", "configs/quick_start.py"):
+        first = fault(missing).split("\n")[0]
+        assert first == f"{missing}: no config file there; did you mean 'configs/quickstart.py'?"
 
 
 def test_fault_leaves_nothing_to_be_told_at_exit(write, monkeypatch: pytest.MonkeyPatch) -> None:

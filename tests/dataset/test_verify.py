@@ -524,7 +524,8 @@ def test_an_id_in_train_and_test(later_folder):
 
 
 def test_file_lists_that_overlap_where_there_are_no_labels(root):
-    shutil.rmtree(root / "labeled_metadata")
+    for name in ("labeled_metadata", "labeled_images"):
+        shutil.rmtree(root / name)
     (root / "labeled_metadata.json").unlink()
     shutil.copy(root / f"{PREPARED}/filelists/0/all.txt", root / f"{PREPARED}/filelists/2/all.txt")
     faults = [check for severity, check, _ in found(root) if severity == "fault"]

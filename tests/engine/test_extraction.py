@@ -398,6 +398,22 @@ def test_official_layout_of_a_release_that_comes_split(later_folder, config):
     assert prepare_avalanche(folder).written == 0
 
 
+def test_official_layout_of_a_folder_without_metadata(image_folder, config):
+    folder = image_folder(named=False, images=2, size_px=48, buckets=("1",))
+    prepare_avalanche(folder, test_ratio=0)
+    extract_features(folder, config=config, weights="none", device="cpu", official=True)
+    index = json.loads((folder / "features/small/features.json").read_text())
+    assert list(index["1"]) == ["apple", "cup of tea", "zebra"]
+    rows = load_released_features(folder / index["1"]["zebra"])
+    assert list(rows) == sorted(file.stem for file in (folder / "labeled_images/1/zebra").iterdir())
+    x, _ = load_features(layout.features_file(folder, "small", "1"))
+    assert torch.equal(torch.stack(list(rows.values())), x[4:])
+    # As a release ships them, by the same ids.
+    shutil.rmtree(layout.features_folder(folder, "small"))
+    assert prepare_avalanche(folder, test_ratio=0).features == ("small",)
+    assert torch.equal(load_features(layout.features_file(folder, "small", "1"))[0], x)
+
+
 def test_a_run_trains_on_them(root, config, features_config, tmp_path):
     result = extract_features(root, config=config, weights="none", device="cpu")
     overrides = [f"scenario.feature_type={result.name}", f"model.head.in_channels={result.dimension}"]

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from clearctl import layout, rundir
+from clearctl import filelists, rundir
 from clearctl.engine.build import open_config
 from clearctl.engine.loop import TrainResult, train
 from clearctl.errors import ConfigError, DatasetError, RunError
@@ -133,7 +133,7 @@ def test_environment_names_versions_device_and_dataset(trained: TrainResult, pre
     assert (found["device"], found["seed"]) == ("cpu", 0)
     assert found["dataset"]["root"] == str(prepared)
     assert re.fullmatch(r"[0-9a-f]{64}", found["dataset"]["fingerprint"])
-    assert found["dataset"]["filelists"] == layout.filelists_sha256(prepared, ["0", "1", "2"])
+    assert found["dataset"]["filelists"] == filelists.sha256(prepared, ["0", "1", "2"])
     assert found["dataset"]["class_names"] == ["BACKGROUND", "camera", "cup of tea"]
     assert found["config"].endswith("tiny.py")
 

@@ -1,5 +1,7 @@
-"""Weights from a file at initialisation, as mmcv's Pretrained gives them, but from files only."""
+"""Weights from a file: at initialisation as mmcv's Pretrained gives them, and by load_from; from files only."""
 
+import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 
 from clearctl.errors import RunError
 from clearctl.models.classifier import Classifier, build_classifier
+from clearctl.models.pretrained import load_network
 
 BACKBONE = dict(type="ResNet_CIFAR", depth=18, base_channels=4, stem_channels=4)
 HEAD = dict(type="LinearClsHead", num_classes=5, in_channels=32)
@@ -121,3 +124,160 @@ def test_pickled_code_is_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": {"a": torch.zeros(1)}, "meta": Path("x")}, file)
     with pytest.raises(RunError, match="refused: it holds more than weights"):
         network(pretrained=str(file))
+
+
+# Raw checkpoints of self-supervised methods, whose backbone is under a name of theirs
+
+
+def moco(backbone: dict, other: dict) -> dict:
+    weights = {
+        "module.queue": torch.zeros(128, 8),
+        **{f"module.encoder_k.{name}": value for name, value in other.items()},
+        **{f"module.encoder_q.{name}": value for name, value in backbone.items()},
+        "module.encoder_q.fc.0.weight": torch.zeros(32, 32),
+        "module.encoder_q.fc.2.weight": torch.zeros(8, 32),
+    }
+    return {"epoch": 200, "arch": "resnet50", "state_dict": weights, "optimizer": {"state": {}, "param_groups": []}}
+
+
+def moco_v3(backbone: dict, other: dict) -> dict:
+    weights = {f"module.base_encoder.{name}": value for name, value in backbone.items()}
+    weights |= {f"module.momentum_encoder.{name}": value for name, value in other.items()}
+    return {"state_dict": weights | {"module.predictor.0.weight": torch.zeros(3, 3)}}
+
+
+def byol(backbone: dict, other: dict) -> dict:
+    """As converted from JAX: without counters, with ImageNet's classifier."""
+    weights = {name: value for name, value in backbone.items() if "num_batches" not in name}
+    return {**weights, "fc.weight": torch.zeros(1000, 32), "fc.bias": torch.zeros(1000)}
+
+
+def byol_as_trained(backbone: dict, other: dict) -> dict:
+    weights = {f"online_network.encoder.{name}": value for name, value in backbone.items()}
+    weights |= {f"target_network.encoder.{name}": value for name, value in other.items()}
+    return {"state_dict": weights | {"online_network.projector.model.0.weight": torch.zeros(4, 4)}}
+
+
+def dino(backbone: dict, other: dict) -> dict:
+    return {
+        "student": {f"module.backbone.{name}": value for name, value in other.items()},
+        "teacher": {
+            **{f"backbone.{name}": value for name, value in backbone.items()},
+            "head.last.weight_g": torch.ones(4),
+        },
+        "args": argparse.Namespace(arch="resnet50", lr=0.03),
+    }
+
+
+def wrapped(backbone: dict, other: dict) -> dict:
+    """A network of mmcls's kind inside another module."""
+    return {"state_dict": {f"model.backbone.{name}": value for name, value in backbone.items()}}
+
+
+RAW = [
+    (moco, "encoder_q."),
+    (moco_v3, "base_encoder."),
+    (byol, ""),
+    (byol_as_trained, "online_network.encoder."),
+    (dino, ""),
+    (wrapped, "model."),
+]
+
+
+@pytest.fixture(params=RAW, ids=lambda form: form[0].__name__)
+def raw(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str]:
+    """(a checkpoint file that holds the backbone of network(seed=7), the prefix of its names)."""
+    form, prefix = request.param
+    file = tmp_path / "raw.pth"
+    torch.save(form(network(seed=7)[0].backbone.state_dict(), network(seed=8)[0].backbone.state_dict()), file)
+    return file, prefix
+
+
+def test_load_from_takes_raw_checkpoints(raw: tuple[Path, str]) -> None:
+    file, prefix = raw
+    model = network(seed=1)[0]
+    report = load_network(model, file)
+    assert same(model.backbone, network(seed=7)[0].backbone)
+    assert same(model.head, network(seed=1)[0].head)
+    assert (report.prefix, report.left_random) == (prefix, ("head.fc.weight", "head.fc.bias"))
+    assert not [name for name in report.ignored if name.startswith(f"{prefix}conv1")]
+
+
+def test_pretrained_takes_raw_checkpoints(raw: tuple[Path, str]) -> None:
+    file, _ = raw
+    left_of_all = ["head.fc.weight", "head.fc.bias"]
+    cfg = dict(type="Pretrained", checkpoint=str(file))
+    for section, left in (
+        ({"pretrained": str(file)}, {"pretrained": left_of_all}),
+        ({"init_cfg": cfg}, {"init_cfg": left_of_all}),
+        ({"backbone": {**BACKBONE, "init_cfg": cfg}}, {"backbone.init_cfg": []}),
+    ):
+        model, found = network(seed=1, **section)
+        assert same(model.backbone, network(seed=7)[0].backbone)
+        assert found == left
+
+
+def test_load_from_takes_all_of_a_network_with_its_counters(tmp_path: Path) -> None:
+    source = network(seed=7)[0]
+    source(torch.randn(2, 3, 8, 8))
+    file = tmp_path / "exp_1.pth"
+    torch.save(source.state_dict(), file)
+    model = network(seed=1)[0]
+    report = load_network(model, file)
+    assert (report.prefix, report.left_random, report.ignored) == ("", (), ())
+    assert same(model, source)
+    assert model.backbone.bn1.num_batches_tracked == 1
+
+
+def test_load_from_adapts_position_embeddings(tmp_path: Path) -> None:
+    head = dict(type="VisionTransformerClsHead", num_classes=3, in_channels=8)
+
+    def vit(size: int, seed: int) -> Classifier:
+        return network(seed, backbone=dict(type="VisionTransformer", img_size=size, **VIT), neck=None, head=head)[0]
+
+    file = tmp_path / "vit.pth"
+    torch.save(vit(32, 7).state_dict(), file)
+    model = vit(16, 1)
+    assert load_network(model, file).left_random == ()
+    assert torch.equal(model.backbone.pos_embed[:, 0], vit(32, 7).backbone.pos_embed[:, 0])
+
+
+def of_seed(**changes: object) -> Callable[[], dict]:
+    return lambda: network(7, backbone={**BACKBONE, **changes})[0].state_dict()
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (of_seed(depth=34), "the model: unexpected: backbone.layer1.2.conv1.weight, backbone.layer1.2.bn1.weight"),
+        (
+            of_seed(stem_channels=8),
+            r"the model: .*other shape: backbone.conv1.weight \[8, 3, 3, 3\] for \[4",
+        ),
+        (
+            lambda: {k: v for k, v in network(7)[0].backbone.state_dict().items() if "layer4" not in k},
+            "the model: missing: backbone.layer4.0.conv1.weight",
+        ),
+        (
+            lambda: {f"encoder_q.{k}": v for k, v in network(7)[0].backbone.state_dict().items() if "bn1" not in k},
+            r"the model \(under its prefix 'encoder_q.'\): missing: backbone.bn1.weight",
+        ),
+        (lambda: {"a.weight": torch.zeros(2)}, "the model: missing: backbone.conv1.weight"),
+    ],
+)
+def test_load_from_refuses_another_network(weights: Callable[[], dict], message: str, tmp_path: Path) -> None:
+    file = tmp_path / "other.pth"
+    torch.save(weights(), file)
+    with pytest.raises(RunError, match=f"other.pth does not fit {message}"):
+        load_network(network(1)[0], file)
+
+
+def test_load_from_into_a_torchmodel(tmp_path: Path) -> None:
+    source, model = (build_classifier(torchmodel=dict(type="Linear", in_features=4, out_features=3)) for _ in range(2))
+    file = tmp_path / "linear.pth"
+    torch.save(source.state_dict(), file)
+    assert load_network(model, file).left_random == ()
+    assert same(model, source)
+    torch.save({"weight": torch.zeros(2, 9), "bias": torch.zeros(2)}, file)
+    with pytest.raises(RunError, match=r"does not fit the model: other shape: weight \[2, 9\] for \[3, 4\]"):
+        load_network(model, file)

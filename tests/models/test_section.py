@@ -86,6 +86,22 @@ def test_pretrained_of_a_pasted_section_is_loaded(
     ]
 
 
+def test_load_from_says_what_it_takes_of_a_raw_checkpoint(
+    pasted: Callable[..., Path], prepared: Path, tmp_path: Path
+) -> None:
+    source, _ = built(pasted(), prepared)
+    weights = {name: value + 1 for name, value in source.strategy.model.backbone.state_dict().items()}
+    file = tmp_path / "moco.pth"
+    torch.save({"state_dict": {f"module.encoder_q.{name}": value for name, value in weights.items()}}, file)
+    loaded, messages = built(pasted(), prepared, f"load_from={str(file)!r}")
+    backbone = loaded.strategy.model.backbone.state_dict()
+    assert all(torch.equal(backbone[name], value) for name, value in weights.items())
+    assert [(message.text, message.warning) for message in messages] == [
+        (f"load_from: the weights under 'encoder_q.' of {file}", False),
+        ("load_from has no fitting head.fc.weight, head.fc.bias: left as initialised", True),
+    ]
+
+
 @pytest.mark.parametrize(
     ("overrides", "kind"),
     [

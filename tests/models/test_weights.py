@@ -22,8 +22,9 @@ from torchvision import models
 from clearctl.errors import CapabilityError, RunError, UsageError
 from clearctl.models.default_weights import load_default_weights
 from clearctl.models.extractor import FeatureExtractor, build_extractor
+from clearctl.models.fitting import differences
 from clearctl.models.state_dict import read_weights
-from clearctl.models.weights import differences, load_checkpoint, weights_digest
+from clearctl.models.weights import load_checkpoint, weights_digest
 from clearctl.progress import Message
 
 Shapes = dict[str, torch.Size]
@@ -276,6 +277,12 @@ def test_wrappers(wrap: Any, tmp_path: Path) -> None:
 def test_file_without_weights(content: Any, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"holds no weights: expected a state dict \{name: tensor\}"):
         read_weights(saved(content, tmp_path))
+
+
+def test_missing_file_names_one_nearby(tmp_path: Path) -> None:
+    (tmp_path / "exp_10.pth").touch()
+    with pytest.raises(RunError, match=r"no checkpoint at \S+/exp10.pth; did you mean '\S+/exp_10.pth'\?"):
+        read_weights(tmp_path / "exp10.pth")
 
 
 def test_pickled_code_is_refused(tmp_path: Path) -> None:

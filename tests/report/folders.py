@@ -108,6 +108,13 @@ def summary(matrix: Rows, untrained: Sequence[float]) -> tuple[dict[str, float],
     return {name: _mean(found) for name, found in parts.items()}, {name: _mean(found) for name, found in gem.items()}
 
 
+def added(matrix: Rows) -> dict[str, float]:
+    """The numbers that a report has on request."""
+    clear, _ = summary(matrix, [0.0] * len(matrix))
+    parts = [clear[name] for name in ("next_domain", "in_domain", "backward_transfer", "forward_transfer")]
+    return {"challenge": _mean(parts), "final_domain": _mean([row[-1] for row in matrix])}
+
+
 def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values) if values else math.nan
 

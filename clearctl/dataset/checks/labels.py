@@ -1,13 +1,14 @@
 """The labelled folders: which there are, their class names, their metadata."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from clearctl import layout
+from clearctl.dataset import image_folders
 from clearctl.dataset.checks.findings import Findings
-from clearctl.dataset.labeled import LabeledIndex, read_index, read_records
+from clearctl.dataset.labeled import LabeledIndex, has_class_names, read_index, read_records
 from clearctl.dataset.release import Part
 from clearctl.errors import DatasetError
 from clearctl.progress import Counted, Listener
@@ -21,7 +22,7 @@ METADATA = "metadata"
 class Image:
     """An image as it is listed: `path` relative to the dataset folder, `part` "" or the release's "train", "test".
 
-    `id` is None where only a file list names the image.
+    `id` is None where only a file list names the image, and its path where no metadata gives it one.
     """
 
     path: str
@@ -69,7 +70,7 @@ def read_labels(findings: Findings, listener: Listener) -> Labels:
     root = findings.root
     folders = _labeled_folders(findings)
     findings.looked_at(STRUCTURE, len(folders), "labelled folder" if len(folders) == 1 else "labelled folders")
-    names = [_class_names(findings, folder) for folder in folders or [root]]
+    names = _every_class_names(findings, folders or [root])
     class_names = next(filter(None, names), ())
     findings.looked_at(CLASS_NAMES, len(class_names), "classes")
     differ = [folder for folder, of_part in zip(folders, names, strict=False) if of_part and of_part != class_names]
@@ -90,14 +91,14 @@ def read_labels(findings: Findings, listener: Listener) -> Labels:
 
 
 def _labeled_folders(findings: Findings) -> list[Path]:
-    """The folders that have metadata. Raises DatasetError where neither that nor a prepared stream is there."""
+    """The folders that hold labelled images. Raises DatasetError without any where there is no prepared stream."""
     root = findings.root
     try:
-        return layout.labeled_folders(root)
+        folders = layout.labeled_folders(root)
     except DatasetError as error:
         names = (*layout.TRAIN_FOLDERS, layout.TEST_FOLDER)
         candidates = [root, *(root / name for name in names)]
-        folders = [folder for folder in candidates if layout.labeled_metadata_file(folder).is_file()]
+        folders = [folder for folder in candidates if layout.is_labeled(folder)]
         is_prepared = layout.bucket_indices_file(root).is_file()
         if not folders and not is_prepared:
             raise
@@ -105,13 +106,31 @@ def _labeled_folders(findings: Findings) -> list[Path]:
             findings.note(STRUCTURE, "no labeled_metadata.json: the file lists cannot be compared with the labels")
         else:
             findings.error(STRUCTURE, error)
-        return folders
+    for folder in folders:
+        if not layout.has_metadata(folder):
+            what = "no such file: the images are labelled by their folders alone"
+            findings.note(STRUCTURE, what, file=layout.labeled_metadata_file(folder))
+    return folders
+
+
+def _every_class_names(findings: Findings, folders: Sequence[Path]) -> list[tuple[str, ...]]:
+    """The class names of each labelled folder, as `labeled.read_class_names` has them; none where they are at fault."""
+    names = [_class_names(findings, folder) for folder in folders]
+    by_folders = [folder for folder in folders if layout.is_labeled(folder) and not has_class_names(folder)]
+    if by_folders:
+        findings.note(CLASS_NAMES, "no class_names.txt: classes are numbered by the names of their folders, sorted")
+    try:
+        shared = next(filter(None, names), None) or image_folders.class_names_of(by_folders)
+    except DatasetError as error:
+        findings.error(CLASS_NAMES, error)
+        shared = ()
+    return [shared if folder in by_folders else own for folder, own in zip(folders, names, strict=True)]
 
 
 def _class_names(findings: Findings, folder: Path) -> tuple[str, ...]:
-    """The class names of a labelled folder; none where they cannot be read. That the file is missing is told before."""
+    """The class names in a folder; none where they cannot be read. That the file is missing is told before."""
     file = layout.class_names_file(folder)
-    if not file.is_file():
+    if not file.is_file() or (layout.is_labeled(folder) and not has_class_names(folder)):
         return ()
     try:
         return tuple(layout.read_class_names(folder))
@@ -124,16 +143,17 @@ def _read_index(findings: Findings, folder: Path, class_names: tuple[str, ...]) 
     """The index of a labelled folder, or what is sound of it, and whether it is whole."""
     try:
         if class_names:
-            return read_index(folder), True
+            return read_index(folder, class_names), True
         reason: Exception | None = None
     except DatasetError as error:
         reason = error
-    file = layout.labeled_metadata_file(folder)
+    nothing = LabeledIndex(class_names, {}, layout.has_metadata(folder))
+    file = nothing.place(folder)
     try:
-        content = layout.read_json(file)
+        content = layout.read_json(file) if nothing.has_metadata else image_folders.read_folders(folder, class_names)
     except (DatasetError, RecursionError) as error:
         findings.error(METADATA, reason or error, file=file)
-        return LabeledIndex(class_names, {}), False
+        return nothing, False
     sound = {bucket: content[bucket] for bucket in _sound_buckets(content)}
     unknown: dict[str, list[str]] = {}
     for bucket, classes in sound.items():
@@ -149,7 +169,7 @@ def _read_index(findings: Findings, folder: Path, class_names: tuple[str, ...]) 
         bucket: {name: path for name, path in classes.items() if name not in unknown and _is_path(path)}
         for bucket, classes in sound.items()
     }
-    return LabeledIndex(class_names, class_files), False
+    return replace(nothing, class_files=class_files), False
 
 
 def _sound_buckets(content: Any) -> list[str]:
@@ -182,23 +202,31 @@ def _read_images(
             if None in of_classes:
                 doubtful.add(bucket)
             elif whole and not any(of_classes):
-                file = layout.labeled_metadata_file(part.folder)
-                findings.fault(METADATA, "no images at all", file=file, bucket=bucket)
+                findings.fault(METADATA, "no images at all", file=part.index.place(part.folder), bucket=bucket)
             images[bucket] += [image for of_class in of_classes if of_class for image in of_class]
         listener(Counted("read the labels", done, len(buckets), "buckets"))
-    findings.looked_at(METADATA, num_files, "files")
+    findings.looked_at(METADATA, num_files, "files" if all(part.index.has_metadata for part in parts) else "folders")
+    for part in parts:
+        strange = [] if part.index.has_metadata else image_folders.others(part.folder)
+        if strange:
+            what = f"{len(strange):,} of its files and folders are no images, such as {strange[0]}: left out"
+            findings.note(METADATA, what, file=part.index.place(part.folder))
     return images, frozenset(doubtful)
 
 
 def _read_class(findings: Findings, part: Part, bucket: str, class_name: str) -> list[Image] | None:
     """The images of one class in one bucket; None where they cannot be read."""
     path = part.index.class_files[bucket][class_name]
-    only = LabeledIndex(part.index.class_names, {bucket: {class_name: path}})
+    only = replace(part.index, class_files={bucket: {class_name: path}})
     try:
-        return [
-            Image(part.prefix + record["IMG_PATH"], bucket, part.prefix.rstrip("/"), class_name, image_id)
+        listed = [
+            (part.prefix + record["IMG_PATH"], image_id)
             for _, records in read_records(part.folder, bucket, only)
             for image_id, record in records.items()
+        ]
+        return [
+            Image(path, bucket, part.prefix.rstrip("/"), class_name, image_id if only.has_metadata else path)
+            for path, image_id in listed
         ]
     except DatasetError as error:
         findings.error(METADATA, error, file=part.folder / path, bucket=bucket, class_name=class_name)

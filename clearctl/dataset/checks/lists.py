@@ -81,7 +81,8 @@ def _read_buckets(findings: Findings, labels: Labels) -> tuple[str, ...]:
     if labels.images and labels.whole:
         unlabelled = [name for name in buckets if name not in labels.images]
         if unlabelled:
-            what = f"bucket {', '.join(unlabelled)}, which labeled_metadata.json does not have"
+            place = labels.parts[0].index.place(findings.root).name
+            what = f"bucket {', '.join(unlabelled)}, which {place} does not have"
             findings.fault(FILE_LISTS, what, file=file)
         left = [name for name in labels.images if name not in buckets and labels.paired(name)]
         if left:
@@ -118,14 +119,14 @@ def _compare(findings: Findings, labels: Labels, bucket: str, listed: Listed) ->
     unlisted = [path for path in wanted if path not in there]
     relabelled = [path for path, label in there.items() if wanted.get(path, label) != label]
     if unlabelled:
-        _list_fault(findings, file, bucket, unlabelled, "an image that the metadata does not have in this bucket")
+        _list_fault(findings, file, bucket, unlabelled, f"an image that {_place(labels)} does not have in this bucket")
     if relabelled:
-        _list_fault(findings, file, bucket, relabelled, "another class than the metadata says")
+        _list_fault(findings, file, bucket, relabelled, f"another class than {_place(labels)} says")
     if unlisted:
         what = f"{_lines(unlisted)} missing, such as that of {unlisted[0]}"
         findings.fault(FILE_LISTS, what, file=file, bucket=bucket)
     if sorted(listed) == sorted(expected):
-        what = "the lines are those of the metadata, in another order"
+        what = f"the lines are those of {_place(labels)}, in another order"
         findings.note(FILE_LISTS, what, file=file, bucket=bucket)
 
 
@@ -140,6 +141,11 @@ def _lines(paths: Sequence[str]) -> str:
 def _part(labels: Labels, path: str) -> str:
     prefix = next((part.prefix for part in labels.parts if part.prefix and path.startswith(part.prefix)), "")
     return prefix.rstrip("/")
+
+
+def _place(labels: Labels) -> str:
+    """What says which images there are, as a message names it."""
+    return "the metadata" if all(part.index.has_metadata for part in labels.parts) else "labeled_images/"
 
 
 def _by_number(name: str) -> tuple[bool, int, str]:

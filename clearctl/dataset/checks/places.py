@@ -45,7 +45,10 @@ def check_paths(findings: Findings, images: Sequence[Image], has_features: bool,
 
 
 def check_overlaps(findings: Findings, images: Sequence[Image]) -> None:
-    """Check that no id and no path is listed in two buckets, in both train and test, or in two classes."""
+    """Check that no id and no path is listed in two buckets, in both train and test, or in two classes.
+
+    Where no metadata gives ids, a file name in several buckets or parts is worth a note: `check_contents` knows better.
+    """
     findings.looked_at(OVERLAPS, len(images), "images")
     for image_id, same in _repeated((image.id, image) for image in images if image.id):
         findings.fault(OVERLAPS, f"the id {image_id!r} in {_places(same)}")
@@ -53,6 +56,13 @@ def check_overlaps(findings: Findings, images: Sequence[Image]) -> None:
         ids = {image.id for image in same}
         if len(ids) > 1 or None in ids:  # else it is told as an id
             findings.fault(OVERLAPS, f"in {_places(same)}", file=findings.root / path)
+    named = _repeated((os.path.basename(image.path), image) for image in images if image.id == image.path)
+    apart = [(name, {(image.bucket, image.part): image for image in same}) for name, same in named]
+    several = [(name, list(images.values())[:2]) for name, images in apart if len(images) > 1]
+    if several:
+        name, examples = several[0]
+        what = f"{len(several):,} file names are in several buckets or parts, such as {name} in {_places(examples)}"
+        findings.note(OVERLAPS, f"{what}; --images compares contents")
 
 
 def check_contents(findings: Findings, images: Sequence[Image], digests: Mapping[str, str]) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from clearctl import layout
+from clearctl import filelists, layout
 from clearctl.dataset.checks.findings import Findings
 from clearctl.dataset.checks.labels import Labels
 from clearctl.dataset.checks.lists import Listed, Lists
@@ -46,7 +46,7 @@ def _split_folders(root: Path) -> list[Path]:
 def _faults(root: Path, labels: Labels, folder: Path, bucket: str, listed: Listed) -> Iterator[str]:
     """What is wrong with one split of a bucket."""
     try:
-        train, test = layout.read_split(folder / bucket, listed)
+        train, test = filelists.read_split(folder / bucket, listed)
     except DatasetError as error:
         yield str(error).replace(f"{folder / bucket}/", "").replace("\n", "; ")
         return

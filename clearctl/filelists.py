@@ -1,0 +1,42 @@
+"""File lists as a whole: the digest by which a dataset is known, and the splits that must agree with them.
+
+Knows nothing of torch. Everything read here that is not as it should be raises DatasetError.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from clearctl import layout
+from clearctl.errors import DatasetError
+
+
+def sha256(root: Path, buckets: Sequence[str]) -> str:
+    """A digest of what the dataset is: its class names, and the images of `buckets` with their classes, in order."""
+    digest = hashlib.sha256(json.dumps(layout.read_class_names(root)).encode())
+    for bucket in buckets:
+        digest.update(json.dumps([bucket, layout.read_filelist(layout.filelist_file(root, bucket))]).encode())
+    return digest.hexdigest()
+
+
+def read_split(folder: Path, listed: list[tuple[str, int]]) -> tuple[list[int], list[int]]:
+    """The line numbers (from 0) to train on and to test on, from the four files in a split's folder of a bucket.
+
+    `listed` is the bucket's file list, with which the files must agree.
+    """
+    parts = []
+    for part in ("train", "test"):
+        file = folder / f"{part}_indices.json"
+        indices = layout.read_json(file)
+        valid = isinstance(indices, list) and all(isinstance(i, int) and 0 <= i < len(listed) for i in indices)
+        if not valid or not indices:
+            raise DatasetError(f"{file}: expected a list of line numbers, 0 to {len(listed) - 1}, of the file list")
+        if layout.read_filelist(folder / f"{part}.txt") != [listed[i] for i in indices]:
+            command = "make-fewshot" if folder.parent.parent.name.endswith("_shot") else "prepare-avalanche"
+            raise DatasetError(
+                f"{folder / f'{part}.txt'} and {file.name} disagree with the file list\n"
+                f"they were made for another one: run `clearctl {command} --force`"
+            )
+        parts.append(indices)
+    return parts[0], parts[1]
