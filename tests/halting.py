@@ -84,6 +84,12 @@ class Halt:
         until(lambda: len(self.there()) >= processes, process)
         return self.there()
 
+    def kill(self, process: "subprocess.Popen[Any]") -> None:
+        """SIGKILL `process` at the place, with nobody else there."""
+        assert self.reached(process) == [process.pid]
+        process.kill()
+        process.communicate()
+
 
 def environ(folder: Path) -> dict[str, str]:
     """For processes to which every Halt in the `folder` applies that comes while they are there."""
