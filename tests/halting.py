@@ -42,12 +42,12 @@ def heard(stream: IO[str] | None, beginning: str) -> list[str]:
 class Halt:
     """Within, each process waits before it does something to files of one name for the `number`-th time.
 
-    `path` is a pattern for the whole path, and `event` what is done: "open", or "os.rename" to that path. A process
-    goes on when it has handled a signal, unless `until_signal` is False; and all do at the end.
+    `path` is a pattern for the whole path, and `event` what is done: "write", before it is opened, or "rename" to that
+    path. A process goes on when it has handled a signal, unless `until_signal` is False; and all do at the end.
     """
 
     def __init__(
-        self, folder: Path, path: str, number: int = 1, *, event: str = "open", until_signal: bool = True
+        self, folder: Path, path: str, number: int = 1, *, event: str = "write", until_signal: bool = True
     ) -> None:
         self.folder = folder
         self.rule = {"path": path, "number": number, "event": event, "until_signal": until_signal}

@@ -409,12 +409,12 @@ def test_a_kill_in_the_middle_is_gone_on_from(mirror, root, large, published):
 def test_a_kill_at_any_moment_is_gone_on_from(mirror, root, large, published, tmp_path):
     mirror.files[PUBLIC] = large
     for path, event in (
-        (f"*/{PUBLIC}.part", "open"),  # nothing has come
-        ("*.unpacking/unlabelled.bin", "open"),
-        ("*.unpacked", "os.rename"),
-        (f"{root}/labeled_images", "os.rename"),
-        (f"{root}/unlabelled.bin", "os.rename"),
-        (f"*/.{PUBLIC}.json.*", "open"),  # all is there but the receipt
+        (f"*/{PUBLIC}.part", "write"),  # nothing has come
+        ("*.unpacking/unlabelled.bin", "write"),
+        ("*.unpacked", "rename"),
+        (f"{root}/labeled_images", "rename"),
+        (f"{root}/unlabelled.bin", "rename"),
+        (f"*/.{PUBLIC}.json.*", "write"),  # all is there but the receipt
     ):
         with Halt(tmp_path / "halt", path, event=event) as halt:
             halt.kill(running(mirror, root, **halt.environ))

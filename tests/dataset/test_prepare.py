@@ -373,7 +373,7 @@ def test_killed_at_any_moment_leaves_whole_files_and_goes_on(clear_folder, tmp_p
     program = "import sys; from clearctl.dataset.prepare import prepare_avalanche; prepare_avalanche(sys.argv[1])"
     before = 0
     for there in (1, 20, 60):
-        with Halt(tmp_path / "halt", f"{root}/*", there - before + 1, event="os.rename") as halt:
+        with Halt(tmp_path / "halt", f"{root}/*", there - before + 1, event="rename") as halt:
             command = [sys.executable, "-c", program, str(root)]
             halt.kill(subprocess.Popen(command, cwd=REPOSITORY, env={**os.environ, **halt.environ}))
         assert len(whole_files(root)) == there

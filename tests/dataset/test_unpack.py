@@ -381,10 +381,10 @@ def test_a_kill_at_any_moment_leaves_nothing_half_unpacked(root, archive, tmp_pa
     for place, names in (
         (dict(path="*.unpacking/labeled_images/0.jpg"), 0),
         (dict(path="*.unpacking/*", number=330), 0),
-        (dict(path="*.unpacked", event="os.rename"), 0),
-        (dict(path=f"{root}/labeled_images", event="os.rename"), 1),
-        (dict(path=f"{root}/train*", number=10, event="os.rename"), 2 + 9),
-        (dict(path=f"{root}/train*", number=41, event="os.rename"), 2 + 49),
+        (dict(path="*.unpacked", event="rename"), 0),
+        (dict(path=f"{root}/labeled_images", event="rename"), 1),
+        (dict(path=f"{root}/train*", number=10, event="rename"), 2 + 9),
+        (dict(path=f"{root}/train*", number=41, event="rename"), 2 + 49),
     ):
         with Halt(tmp_path / "halt", **place) as halt:
             command = [sys.executable, "-c", RUN, archive, root]

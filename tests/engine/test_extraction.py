@@ -272,7 +272,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(root, config, tmp_pat
         (1, "*/killed/extraction.json", 2),  # not recorded yet, so that it counts for nothing
         (2, "*/killed/*/all.pth", 3),
     ):
-        with Halt(tmp_path / "halt", path, number, event="os.rename") as halt:
+        with Halt(tmp_path / "halt", path, number, event="rename") as halt:
             halt.kill(run("killed", **halt.environ))
         assert len(feature_bytes(root, "killed")) == files
     assert run("killed").wait() == 0

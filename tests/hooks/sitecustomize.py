@@ -1,6 +1,6 @@
 """Run by every Python that finds this folder on its path as it starts: lets it wait where `halting` wants it.
 
-It watches the files that the process opens and renames, which Python tells of just before it does so.
+It watches the files that the process writes to and renames, of which Python tells just before it opens or renames them.
 """
 
 import fnmatch
@@ -18,18 +18,20 @@ RULE = os.path.join(FOLDER, "rule.json")
 LOOK_S = 0.01
 PATIENCE_S = 300.0  # for a test that was ended itself
 
+EVENTS = {"write": "open", "rename": "os.rename"}  # as Python calls them
+
 inside = threading.local()  # what this module does to files itself counts for nothing
 known: tuple[tuple[int, int], dict[str, Any]] | None = None
 seen = 0
 
 
 def watch(event: str, arguments: tuple[Any, ...]) -> None:
-    if event not in ("open", "os.rename") or getattr(inside, "working", False):
+    if event not in EVENTS.values() or getattr(inside, "working", False):
         return
     inside.working = True
     try:
         rule = read_rule()
-        if rule is not None and rule["event"] == event and is_the_place(rule, arguments):
+        if rule is not None and EVENTS[rule["event"]] == event and is_the_place(rule, arguments):
             wait(rule["until_signal"])
     finally:
         inside.working = False
@@ -54,7 +56,12 @@ def read_rule() -> dict[str, Any] | None:
 
 def is_the_place(rule: dict[str, Any], arguments: tuple[Any, ...]) -> bool:
     global seen
-    path = arguments[rule["event"] == "os.rename"]  # of the two names the new one
+    if rule["event"] == "write":
+        path, _, flags = arguments
+        if not flags & (os.O_WRONLY | os.O_RDWR):  # states have a copy of what was written so far, and come at any time
+            return False
+    else:
+        path = arguments[1]  # the new name
     if not isinstance(path, str | bytes | os.PathLike) or not fnmatch.fnmatch(os.fsdecode(path), rule["path"]):
         return False
     seen += 1
