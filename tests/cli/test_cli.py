@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from halting import Halt
 from typer.testing import CliRunner, Result
 
 from clearctl.cli import app
@@ -208,25 +207,19 @@ def test_the_matrix_is_drawn(prepared, config, tmp_path):
     assert "\x1b" not in trained.stdout + trained.stderr
 
 
-def test_a_terminal_gets_live_bars(prepared, config, tmp_path, monkeypatch):
+def test_a_terminal_gets_live_bars(prepared, config, tmp_path):
     """Under a pseudo-terminal the progress is drawn, and what it leaves behind is only the lines."""
     import pty
 
     chunks = []
 
     def read(descriptor: int) -> bytes:
-        """The run waits until a bar has been drawn after an epoch."""
         chunks.append(os.read(descriptor, 65536))
-        if b"samples/s" in b"".join(chunks):
-            halt.release()
         return chunks[-1]
 
-    arguments = ["--dataset-root", prepared, "--work-dir", tmp_path / "runs", "--set", "cl_strategy.train_epochs=4"]
+    arguments = ["--dataset-root", prepared, "--work-dir", tmp_path / "runs", "--set", "cl_strategy.train_epochs=60"]
     command = [sys.executable, "-m", "clearctl", "train", config, *arguments]
-    with Halt(tmp_path / "halt", "*/metrics.jsonl", 3) as halt:
-        for name, value in halt.environ.items():
-            monkeypatch.setenv(name, value)
-        status = pty.spawn([str(part) for part in command], read)
+    status = pty.spawn([str(part) for part in command], read)
     text = b"".join(chunks).decode()
     assert os.waitstatus_to_exitcode(status) == 0, text
     assert "━" in text

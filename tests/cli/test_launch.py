@@ -419,6 +419,22 @@ def test_another_number_than_that_of_the_launcher(prepared: Path, tmp_path: Path
     assert world.size() == 1
 
 
+LAST = """
+import os, pathlib, time
+waits, sleep = pathlib.Path({waits!r}), time.sleep
+
+def told(seconds):
+    if seconds > 10:
+        waits.touch()
+    sleep(seconds)
+
+if os.environ.get("RANK") == "1":
+    time.sleep = told
+while os.environ.get("RANK") == "0" and not waits.exists():
+    sleep(0.01)
+"""
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -427,8 +443,8 @@ def test_another_number_than_that_of_the_launcher(prepared: Path, tmp_path: Path
     ],
 )
 def test_torchs_launcher_lets_an_error_be_told_once(arguments: list[str], told: str, tmp_path: Path) -> None:
-    """The first process comes last, and is the only one that prints what a command line lacks."""
-    environ = hindering(tmp_path, "import os, time\nif os.environ.get('RANK') == '0': time.sleep(0.7)\n")
+    """The first process comes last, when the other already waits for it, and is the only one that prints."""
+    environ = hindering(tmp_path, LAST.format(waits=str(tmp_path / "waits")))
     launcher = [*TORCHRUN, "--standalone", "--nproc-per-node=2", "-m", "clearctl"]
     code, stdout, stderr = ended(*launcher, *arguments, folder=tmp_path, **environ)
     assert (code, stdout) == (1, "")  # the launcher's own
