@@ -59,7 +59,7 @@ class Halt:
 
     def __enter__(self) -> "Halt":
         self.folder.mkdir(exist_ok=True)
-        for notice in self.folder.glob("*.halted"):  # of processes that were killed
+        for notice in (*self.folder.glob("*.halted"), *self.folder.glob("*.signalled")):  # of a Halt before
             notice.unlink()
         written = self.folder / "rule.json.new"
         written.write_text(json.dumps(self.rule))
@@ -77,7 +77,14 @@ class Halt:
 
     def there(self) -> list[int]:
         """The ids of the processes that wait."""
-        return sorted(int(notice.stem) for notice in self.folder.glob("*.halted"))
+        return self._who("halted")
+
+    def signalled(self) -> list[int]:
+        """The ids of those that have handled a signal while they waited."""
+        return self._who("signalled")
+
+    def _who(self, what: str) -> list[int]:
+        return sorted(int(notice.stem) for notice in self.folder.glob(f"*.{what}"))
 
     def reached(self, process: "subprocess.Popen[Any] | None" = None, *, processes: int = 1) -> list[int]:
         """Wait until so many processes do, which are `process` or below it; gives their ids."""

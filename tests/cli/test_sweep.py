@@ -245,7 +245,7 @@ def test_a_sweep_that_is_ended_in_every_way_goes_on(
 
 def end(sweep: Sweep, signals: Sequence[int], code: int, all_processes: bool = False) -> None:
     """Start a sweep, send it `signals` when two runs are under way, and look at what it leaves."""
-    with sweep.halt(until_signal=len(signals) == 1) as halt:
+    with sweep.halt(until_signal=len(signals) == 1 and not all_processes) as halt:
         process = sweep.start(halt)
         assert process.stderr is not None
         waiting = halt.reached(process, processes=2)
@@ -256,11 +256,13 @@ def end(sweep: Sweep, signals: Sequence[int], code: int, all_processes: bool = F
         if all_processes:
             for pid in below:
                 os.kill(pid, signals[0])
-            until(lambda: halt.there() == [])  # each has taken it
+            until(lambda: halt.signalled() == waiting)  # else the signals that are passed on would be the same to them
         for number in signals:
             process.send_signal(number)
             if not told and number != signal.SIGKILL:  # a second signal that comes before that is none
                 told += heard(process.stderr, STOPPING)
+        if all_processes:
+            halt.release()
         told += process.stderr.read().splitlines()
         assert process.wait() == code, told
         if code == -signal.SIGKILL:
@@ -271,6 +273,7 @@ def end(sweep: Sweep, signals: Sequence[int], code: int, all_processes: bool = F
     if code != -signal.SIGKILL:
         assert told[-2:] == [f"stopped: {done} of 4 runs are finished", "the same command goes on"]
         assert not any("Traceback" in line or "could not be saved" in line for line in told)
+    assert len(sweep.runs()) == 2  # no other began
     for run in sweep.runs():
         assert rundir.is_finished(run) or any((run / "state").glob("*.state"))
 

@@ -70,25 +70,30 @@ def is_the_place(rule: dict[str, Any], arguments: tuple[Any, ...]) -> bool:
 
 def wait(until_signal: bool) -> None:
     """Say that the process is at the place, and wait until the rule is gone or, if so wanted, a signal was handled."""
-    notice = os.path.join(FOLDER, f"{os.getpid()}.halted")
+    notice, heard = (os.path.join(FOLDER, f"{os.getpid()}.{name}") for name in ("halted", "signalled"))
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     hears = threading.current_thread() is threading.main_thread()
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False) if hears else -1
     give_up = time.monotonic() + PATIENCE_S
     try:
-        os.close(os.open(notice, os.O_CREAT | os.O_WRONLY, 0o600))
+        touch(notice)
         while os.path.exists(RULE) and time.monotonic() < give_up:
             if select.select([reading], [], [], LOOK_S)[0]:
+                os.read(reading, 1)
+                touch(heard)
                 if until_signal:
                     break
-                time.sleep(LOOK_S)
     finally:
         if hears:
             signal.set_wakeup_fd(before)
         os.close(reading)
         os.close(writing)
         os.unlink(notice)
+
+
+def touch(path: str) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
 
 
 if FOLDER:
