@@ -4,7 +4,7 @@ import signal
 import time
 
 USAGE = 2
-GRACE_S = 3.0
+GRACE_S = 60.0
 
 
 def main() -> None:
@@ -23,7 +23,9 @@ def main() -> None:
         app()
     except SystemExit as ended:
         if ended.code == USAGE and not world.is_first():
-            time.sleep(GRACE_S)  # torchrun ends all when one has ended: the first is to tell what is wrong before
+            # torchrun ends all when one has ended: the first, which may come later, is to tell what is wrong before.
+            # It ends this one too, unless the command line is wrong on this machine alone.
+            time.sleep(GRACE_S)
         raise
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 CLASSES = ("BACKGROUND", "camera", "cup of tea")
@@ -16,8 +17,13 @@ CONFIGS = Path(__file__).parent / "configs"
 
 
 def pytest_configure() -> None:
-    """Before torch is imported: tiny nets are slower on several threads, and pytest-xdist uses every core."""
+    """Before torch is imported: tiny nets are slower on several threads, and pytest-xdist uses every core.
+
+    And before any test is: Hypothesis would let one fail that takes long on a slow machine.
+    """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    settings.register_profile("clearctl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("clearctl")
 
 
 def make_clear_folder(

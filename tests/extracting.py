@@ -14,7 +14,7 @@ from killing import CONTEXT
 from sharing import environment, free_port
 from torch import nn
 
-PATIENCE_S = 100.0
+PATIENCE_S = 300.0
 BATCH = 4
 
 

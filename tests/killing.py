@@ -35,7 +35,7 @@ from typing import Any
 Label = tuple[Any, ...]
 
 KILLED = -signal.SIGKILL  # the exit code of a process that was
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0  # from a hang, not from slowness
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
@@ -57,7 +57,8 @@ CONTEXT.set_forkserver_preload(
 class Work:
     """What a process does: it resumes a run folder, or trains a config file with `arguments` of `train`.
 
-    At the place `at` it gets each of `signals`, first to last; where there are none, it waits there. `saving` is
+    At the place `at` it gets each of `signals`, first to last; where there are none, it waits there. With a later place
+    `before` it only says that it passes `at`, and waits there: in between it can be killed at any time. `saving` is
     "steps" (a state after every step, on disk before the next), "epochs", "buckets", "nothing", or as the config has
     it. `settled` lets a save that is under way in the background end before the signal comes.
     `most_bytes` is how long a file may become. With `own_group` the process leads a group of processes. Where it waits,
@@ -67,6 +68,7 @@ class Work:
     target: Path
     arguments: dict[str, Any] = field(default_factory=dict)
     at: Label | None = None
+    before: Label | None = None
     signals: tuple[int, ...] = (signal.SIGKILL,)
     saving: str = "as configured"
     settled: bool = True
@@ -224,7 +226,10 @@ class _Places:
 
     def passed(self, *label: Any) -> None:
         self.seen.append(label)
-        if label != self.work.at:
+        if label == self.work.at and self.work.before is not None:
+            self.send("at", label)
+            return
+        if label != (self.work.before or self.work.at):
             return
         if self.work.settled and label[0] not in ("half", "renamed") and self.course is not None:
             self.course.saver.finish()

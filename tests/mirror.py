@@ -1,7 +1,7 @@
 """A real HTTP server on the loopback device that serves archives, well or badly."""
 
 import threading
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -25,6 +25,8 @@ class Mirror:
     """What is served and how; may be changed between requests.
 
     `cuts` holds for each coming answer after how many bytes of its body the connection is closed; whole when empty.
+    After `stall_after` bytes of a body nothing comes any more. `pace` is called before each chunk with how many bytes
+    of the body were sent, and may take its time.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -33,7 +35,7 @@ class Mirror:
     ranges: bool = True
     cuts: list[int] = field(default_factory=list)
     stall_after: int | None = None
-    bytes_per_s: float | None = None
+    pace: Callable[[int], object] = lambda sent_bytes: None
     declared_length: int | None = None
     no_length: bool = False
     extra: bytes = b""
@@ -128,12 +130,11 @@ def send(mirror: Mirror, request: BaseHTTPRequestHandler, asked: Asked, body: by
     cut = mirror.cuts.pop(0) if mirror.cuts else None
     ends = [len(body), *(end for end in (cut, mirror.stall_after) if end is not None)]
     while asked.sent_bytes < min(ends):
+        mirror.pace(asked.sent_bytes)
         chunk = body[asked.sent_bytes : min(asked.sent_bytes + CHUNK_BYTES, *ends)]
         asked.sent_bytes += len(chunk)  # before it is: a client that has all may look at once
         request.wfile.write(chunk)
-        if mirror.bytes_per_s:
-            time.sleep(len(chunk) / mirror.bytes_per_s)
     if mirror.stall_after is not None and asked.sent_bytes >= mirror.stall_after:
-        mirror.released.wait(60)
+        mirror.released.wait()
     if asked.sent_bytes < len(body) or mirror.declared_length is not None:
         request.close_connection = True

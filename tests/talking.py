@@ -15,7 +15,7 @@ from typing import Any
 from killing import CONTEXT
 from sharing import environment, free_port
 
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 
 
 def done_by(processes: int, function: Callable[..., Any], *arguments: Any, dying: Collection[int] = ()) -> list[Any]:

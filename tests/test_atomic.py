@@ -82,7 +82,7 @@ def test_parent_that_is_a_file(tmp_path):
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `program` in a Python of its own."""
     command = [sys.executable, "-c", textwrap.dedent(program), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=300, check=False)
 
 
 def test_disk_full_leaves_the_old_content(tmp_path):

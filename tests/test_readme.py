@@ -6,10 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from halting import Halt, heard
 
 ROOT = Path(__file__).parents[1]
 NEEDS_CLEAR = (
@@ -45,23 +45,24 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def stopped_on_the_way(command: str, folder: Path) -> None:
-    """Run a training command and press Ctrl-C after its first bucket."""
-    process = subprocess.Popen(
-        f"exec {command}",
-        shell=True,
-        cwd=folder,
-        env=environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
-    )
-    assert process.stderr is not None
-    told = []
-    for line in process.stderr:
-        told.append(line)
-        if line.startswith("bucket 1 (1/10) done"):
-            time.sleep(1)
-            process.send_signal(signal.SIGINT)
+    """Run a training command and press Ctrl-C in its second bucket, where it waits for that."""
+    lines = 12 + 10  # of a bucket: its epochs, and its tests
+    with Halt(folder.with_name("halt"), f"{folder}/work_dirs/*/metrics.jsonl", lines + 5) as halt:
+        process = subprocess.Popen(
+            f"exec {command}",
+            shell=True,
+            cwd=folder,
+            env={**environment(), **halt.environ},
+            stderr=subprocess.PIPE,
+            text=True,
+            # Where tests run in the background it is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        assert process.stderr is not None
+        told = heard(process.stderr, "bucket 1 (1/10) done")
+        halt.reached(process)
+        process.send_signal(signal.SIGINT)
+        told += process.stderr.read().splitlines()
     assert process.wait() == 130, told
     assert told[-1].startswith("go on with `clearctl resume ")
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -47,7 +48,6 @@ class Child:
     pipe: Connection
     output: Path
     outcomes: dict[int, Outcome] = field(default_factory=dict)
-    stopping: bool = False
 
 
 class Nursery:
@@ -64,10 +64,17 @@ class Nursery:
 
     def work(self) -> None:
         """Carry out all runs, or until it is asked to stop and those under way have ended."""
-        while self.children or (self.waiting and not self.stopping):
-            while self.waiting and not self.stopping and len(self.children) < self.assignment.jobs:
+        while True:
+            while self.waiting and not self.ending and len(self.children) < self.assignment.jobs:
                 self._fork(self.waiting.pop(0))
+            if not self.children:
+                return
             self._listen()
+
+    @property
+    def ending(self) -> bool:
+        """Whether no other run is to begin: the parent said so, or will, since all processes got a signal."""
+        return self.stopping or signal.SIGTERM in signal.sigpending()
 
     def _listen(self) -> None:
         pipes = {child.pipe: child for child in self.children}
@@ -86,12 +93,7 @@ class Nursery:
             self.parent.close()
             self.parent = _nobody()
         self.stopping = True
-        for child in list(self.children):
-            while child in self.children and child.pipe.poll():
-                self._hear(child)
         for child in self.children:
-            if child.stopping and word != "kill":
-                continue  # the signal was sent to all processes, and a second one would end it at once
             with suppress(ProcessLookupError):
                 assert child.process.pid is not None
                 os.kill(child.process.pid, signal.SIGKILL if word == "kill" else signal.SIGTERM)
@@ -102,7 +104,6 @@ class Nursery:
         except (EOFError, OSError):  # it has ended, or was killed in the middle of a word
             self._bury(child)
             return
-        child.stopping = child.stopping or told == STOPPING
         if isinstance(told, Outcome):
             child.outcomes[index] = told
         else:
@@ -119,7 +120,7 @@ class Nursery:
     def _without_a_word(self, child: Child) -> Outcome:
         """The outcome of a process that said none."""
         code = child.process.exitcode or 0
-        if self.stopping and code in (-signal.SIGTERM, -signal.SIGKILL):
+        if self.ending and code in (-signal.SIGTERM, -signal.SIGKILL):
             return Outcome("stopped", error="stopped before its state could be saved")
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         memory = ": perhaps memory ran out, then use fewer --jobs" if code == -signal.SIGKILL else ""
@@ -173,11 +174,18 @@ def _live(unit: Unit, assignment: Assignment, pipe: Connection, output: Path, ot
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     faulthandler.enable()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-    gone = False
+    gone = stopping = False
+
+    def end(number: int, frame: FrameType | None) -> None:
+        # Once the run is stopping, a second signal would end it before its state is saved: whoever stops a job may
+        # signal all of its processes, and the nursery signals this one too.
+        if not stopping:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
 
     def tell(index: int, event: Event) -> None:
-        nonlocal gone
+        nonlocal gone, stopping
+        stopping = stopping or event == STOPPING
         if gone:
             return
         try:
@@ -186,6 +194,8 @@ def _live(unit: Unit, assignment: Assignment, pipe: Connection, output: Path, ot
             gone = True
             os.kill(os.getpid(), signal.SIGTERM)
 
+    signal.signal(signal.SIGTERM, end)  # outside of `wish_to_stop`, and within it for a second one
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     listeners = [rarely(functools.partial(tell, index)) for index, _ in unit]
     device, threads = assignment.device, assignment.threads
     if len(unit) == 1:

@@ -8,12 +8,14 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 
 import pytest
 from conftest import make_clear_folder
-from mirror import Mirror
+from halting import until
+from mirror import CHUNK_BYTES, Mirror
 from typer.testing import CliRunner
 
 from clearctl.cli import app
@@ -155,7 +157,7 @@ def test_a_bad_archive(mirror, root):
 
 
 def test_an_interruption_says_that_the_same_command_goes_on(mirror, root, data):
-    mirror.bytes_per_s = 3e6
+    mirror.stall_after = 600_000
     part = root / f".download/{PUBLIC}.part"
     command = [sys.executable, "-m", "clearctl", "download", "clear10", "--dataset-root", root, "--url", mirror.url]
     # Where the tests run in the background, a shell has had them, and what they start, ignore the signal.
@@ -166,17 +168,14 @@ def test_an_interruption_says_that_the_same_command_goes_on(mirror, root, data):
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 30
-    while not (part.exists() and part.stat().st_size > 500_000):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    until(lambda: part.exists() and part.stat().st_size > 500_000, process)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (130, "")
     assert stderr.splitlines()[-1] == "interrupted: what came is on disk; the same command goes on from there"
     here = part.stat().st_size
     assert data.startswith(part.read_bytes())
-    mirror.bytes_per_s = None
+    mirror.stall_after = None
     result = clearctl("download", "clear10", "--dataset-root", root, "--url", mirror.url)
     assert result.exit_code == 0, result.stderr
     assert mirror.sent[-1] == (f"bytes={here}-", 206, len(data) - here)
@@ -185,13 +184,31 @@ def test_an_interruption_says_that_the_same_command_goes_on(mirror, root, data):
 def test_on_a_terminal_there_is_a_bar_with_the_rate(mirror, root):
     import pty
 
-    mirror.bytes_per_s = 1.5e6
+    drawn = {b"2/4 MB": threading.Event(), b" MB/s": threading.Event()}
+    half, rate = drawn.values()
+    part = root / f".download/{PUBLIC}.part"
     chunks = []
+    seconds = iter([1.0])
+
+    def pace(sent_bytes: int) -> None:
+        """What came is told ten times a second at most, and the rate after a second."""
+        if sent_bytes < 2_000_000 or rate.is_set():
+            return
+        until(lambda: part.exists() and part.stat().st_size > sent_bytes - CHUNK_BYTES)
+        if sent_bytes > 2_500_000:
+            half.wait()
+        if sent_bytes > 2_900_000:
+            rate.wait()
+        time.sleep(next(seconds, 0.1) if half.is_set() else 0.1)
 
     def read(descriptor: int) -> bytes:
         chunks.append(os.read(descriptor, 65536))
+        for text, event in drawn.items():
+            if text in b"".join(chunks):
+                event.set()
         return chunks[-1]
 
+    mirror.pace = pace
     arguments = ["download", "clear10", "--dataset-root", root, "--url", mirror.url]
     status = pty.spawn([sys.executable, "-m", "clearctl", *map(str, arguments)], read)
     text = b"".join(chunks).decode()

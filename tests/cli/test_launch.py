@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from conftest import CONFIGS
+from halting import PATIENCE_S, Halt, until
 from runs import require_same
 from sharing import environment, free_port
 from typer.testing import CliRunner
@@ -30,17 +31,8 @@ slow = pytest.mark.slow
 
 CLEARCTL = [sys.executable, "-m", "clearctl"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
-# From a hang, not from slowness: none of the commands takes a fifth of it on a quiet machine of 2 cores.
-PATIENCE_S = 150.0
-LONG = ("--set", "cl_strategy.train_epochs=120")
+LONG = ("--set", "cl_strategy.train_epochs=30")
 MIR = ("type=MIR", "mem_size=12", "subsample=6", "batch_size_mem=4")
-
-
-def until(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it takes too long"
-        time.sleep(0.01)
 
 
 @dataclass
@@ -78,14 +70,15 @@ class Command:
         assert len(found) == 1, self.stderr
         return found[0]
 
-    def until(self, condition: Callable[[], bool]) -> None:
-        until(lambda: self.process.poll() is not None or condition())
+    def until_waiting(self, halt: Halt) -> None:
+        """Until one of its processes does."""
+        until(lambda: self.process.poll() is not None or halt.there())
         assert self.process.poll() is None, self.stderr
 
     def end(self) -> int:
         """Its exit code; nothing of it is left."""
         code = self.process.wait(PATIENCE_S)
-        until(lambda: not self.processes(), 10)
+        until(lambda: not self.processes())
         return code
 
 
@@ -155,12 +148,9 @@ def epochs(run: Path) -> int:
     return file.read_text().count('"event": "epoch"') if file.is_file() else 0
 
 
-def until_learning(command: Command, work_dir: Path, *, beginning: str) -> None:
-    """Until it has learned some epochs more than when it told of its `beginning`."""
-    command.until(lambda: beginning in command.stderr)
-    run = the_run(work_dir)
-    before = epochs(run)
-    command.until(lambda: epochs(run) > before + 8)
+def under_way(folder: Path) -> Halt:
+    """The first process waits when it has learned some epochs, for a signal, and so do all that share the run."""
+    return Halt(folder / "halt", "*/metrics.jsonl", 9)
 
 
 def require_told_once(stderr: str, *texts: str) -> None:
@@ -184,10 +174,16 @@ def shared(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
         (folder / f"{name}.py").write_text("raise SystemExit('not this one')")
     script = Path(sys.executable).parent / "clearctl"
     arguments = training(prepared, folder / "runs")
-    with started(script, *arguments, "--nproc", 2, folder=folder, cwd=folder, ignoring=(signal.SIGHUP,)) as command:
-        command.until(lambda: len(command.processes()) == 3)
+    arguments += ["--nproc", 2]
+    with (
+        Halt(folder / "halt", "*/metrics.jsonl") as halt,
+        started(script, *arguments, folder=folder, cwd=folder, ignoring=(signal.SIGHUP,), **halt.environ) as command,
+    ):
+        command.until_waiting(halt)
+        assert len(command.processes()) == 3
         for pid in command.processes():
             os.kill(pid, signal.SIGHUP)
+        halt.release()
         code = command.end()
     assert code == 0, command.stderr
     return the_run(folder / "runs"), command.stdout, command.stderr
@@ -265,9 +261,14 @@ def test_a_run_that_is_ended_in_every_way_goes_on(prepared: Path, tmp_path: Path
     arguments = [*training(prepared, work_dir), *LONG, "--nproc", 2]
     beginning = "run folder "
     for victim, number in ((0, signal.SIGKILL), (1, signal.SIGKILL), (None, signal.SIGTERM), (None, signal.SIGINT)):
-        with started(*CLEARCTL, *arguments, folder=tmp_path) as command:
-            until_learning(command, work_dir, beginning=beginning)
+        with (
+            under_way(tmp_path) as halt,
+            started(*CLEARCTL, *arguments, folder=tmp_path, **halt.environ) as command,
+        ):
+            command.until_waiting(halt)
             os.kill(command.process.pid if victim is None else command.rank(victim), number)
+            if victim == 1:
+                halt.release()
             code, told = command.end(), command.stderr
         assert command.stdout == ""
         require_told_once(told, beginning, "go on with ")
@@ -295,9 +296,11 @@ def started_again(prepared: Path, folder: Path) -> Path:
     """The run folder of a run whose processes torch's launcher has started a second time."""
     folder.mkdir()
     launcher = [*TORCHRUN, "--standalone", "--nproc-per-node=2", "--max-restarts=1", "-m", "clearctl"]
-    with started(*launcher, *training(prepared, folder / "runs"), *LONG, folder=folder) as command:
-        until_learning(command, folder / "runs", beginning="run folder ")
+    arguments = [*launcher, *training(prepared, folder / "runs"), *LONG]
+    with under_way(folder) as halt, started(*arguments, folder=folder, **halt.environ) as command:
+        command.until_waiting(halt)
         os.kill(command.rank(1), signal.SIGKILL)
+        halt.release()
         assert command.end() == 0, command.stderr
     for text in ("torchrun starts them all again\n", "going on with ", "everything is in "):
         assert command.stderr.count(text) == 1, command.stderr
@@ -327,8 +330,9 @@ def test_processes_that_end_before_they_can_tell_of_it(prepared: Path, tmp_path:
 
 
 # A library that takes Ctrl-C for something else, and goes on: NumPy's C code does so while Matplotlib is imported.
-DEAF = """
+DEAF = f"""
 import os, signal, sys, time
+PATIENCE_S = {PATIENCE_S}
 
 class Deaf:
     def find_spec(self, name, path=None, target=None):
@@ -336,7 +340,7 @@ class Deaf:
             sys.meta_path.remove(self)
             try:
                 os.kill(os.getppid() if "WHERE" in os.environ else os.getpid(), signal.SIGINT)
-                time.sleep(5)
+                time.sleep(PATIENCE_S)
             except KeyboardInterrupt:
                 pass
 
@@ -415,6 +419,22 @@ def test_another_number_than_that_of_the_launcher(prepared: Path, tmp_path: Path
     assert world.size() == 1
 
 
+LAST = """
+import os, pathlib, time
+waits, sleep = pathlib.Path({waits!r}), time.sleep
+
+def told(seconds):
+    if seconds > 10:
+        waits.touch()
+    sleep(seconds)
+
+if os.environ.get("RANK") == "1":
+    time.sleep = told
+while os.environ.get("RANK") == "0" and not waits.exists():
+    sleep(0.01)
+"""
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -423,8 +443,8 @@ def test_another_number_than_that_of_the_launcher(prepared: Path, tmp_path: Path
     ],
 )
 def test_torchs_launcher_lets_an_error_be_told_once(arguments: list[str], told: str, tmp_path: Path) -> None:
-    """The first process comes last, and is the only one that prints what a command line lacks."""
-    environ = hindering(tmp_path, "import os, time\nif os.environ.get('RANK') == '0': time.sleep(0.7)\n")
+    """The first process comes last, when the other already waits for it, and is the only one that prints."""
+    environ = hindering(tmp_path, LAST.format(waits=str(tmp_path / "waits")))
     launcher = [*TORCHRUN, "--standalone", "--nproc-per-node=2", "-m", "clearctl"]
     code, stdout, stderr = ended(*launcher, *arguments, folder=tmp_path, **environ)
     assert (code, stdout) == (1, "")  # the launcher's own

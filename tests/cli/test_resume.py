@@ -7,48 +7,47 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
+from halting import Halt, heard
 from typer.testing import CliRunner, Result
 
 from clearctl import rundir
 from clearctl.cli import app
 from clearctl.layout import read_filelist
 
-EPOCHS = ["--set", "cl_strategy.train_epochs=100"]
+EPOCHS = ["--set", "cl_strategy.train_epochs=40"]
+STOPPING = "stopping at the next step; a second signal ends at once"
 
 
 def clearctl(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def started(*arguments: object) -> subprocess.Popen[str]:
+def started(*arguments: object, **environ: str) -> subprocess.Popen[str]:
     """A user's own process, with its stderr to read; SIGINT is not ignored, even where tests run in the background."""
     return subprocess.Popen(
         [sys.executable, "-m", "clearctl", *map(str, arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), **environ},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
-def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    for _ in range(6000):
-        if condition():
-            return
-        assert process.poll() is None, process.stderr.read() if process.stderr else ""
-        time.sleep(0.01)
-    raise AssertionError("it takes longer than a minute")
+def under_way(folder: Path, lines: int, *, until_signal: bool = True) -> Halt:
+    """A run waits with so many lines of metrics, 43 a bucket, for a signal."""
+    return Halt(folder / "halt", "*/metrics.jsonl", lines + 1, until_signal=until_signal)
 
 
-def under_way(runs: Path, epochs: int) -> Callable[[], bool]:
-    """Whether the one run in `runs` has done so many epochs."""
-    return lambda: any(len(file.read_text().splitlines()) >= epochs for file in runs.glob("*/metrics.jsonl"))
+def stderr(process: subprocess.Popen[str]) -> IO[str]:
+    assert process.stderr is not None
+    return process.stderr
 
 
 def only_run(runs: Path) -> Path:
@@ -87,10 +86,11 @@ def straight(features_config: Path, options: list[object], tmp_path_factory: pyt
 @pytest.fixture
 def stopped(features_config: Path, options: list[object], tmp_path: Path) -> Iterator[Path]:
     """A run like it that SIGTERM stopped."""
-    process = started("train", features_config, "--work-dir", tmp_path / "runs", *options)
-    until(under_way(tmp_path / "runs", 30), process)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait() == 143
+    with under_way(tmp_path, 30) as halt:
+        process = started("train", features_config, "--work-dir", tmp_path / "runs", *options, **halt.environ)
+        halt.reached(process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == 143
     return only_run(tmp_path / "runs")
 
 
@@ -102,18 +102,18 @@ def test_a_signal_ends_a_run_and_what_it_prints_goes_on_with_it(
     signals: list[int], code: int, straight, features_config: Path, options: list[object], tmp_path: Path
 ) -> None:
     run, printed = straight
-    process = started("train", features_config, "--work-dir", tmp_path / "r u n s", *options)
-    until(under_way(tmp_path / "r u n s", 130), process)
-    for number in signals:
-        process.send_signal(number)
-        time.sleep(0.001)
-    told = process.communicate()[1].splitlines()
-    assert process.returncode == code, told
+    told: list[str] = []
+    with under_way(tmp_path, 60, until_signal=len(signals) == 1) as halt:
+        process = started("train", features_config, "--work-dir", tmp_path / "r u n s", *options, **halt.environ)
+        halt.reached(process)
+        for number in signals:
+            process.send_signal(number)
+            if not told:  # a second signal that comes before that is none
+                told += heard(stderr(process), STOPPING)
+        told += stderr(process).read().splitlines()
+        assert process.wait() == code, told
     stopped = only_run(tmp_path / "r u n s")
-    assert "stopping at the next step; a second signal ends at once" in told
-    cleanly = ("stopped, its state is saved", "stopped, what came after its last state will be done again")  # in a test
-    assert told[-2] in (*cleanly, "stopped at once")
-    assert told[-2] in cleanly or len(signals) == 2
+    assert told[-2] == ("stopped, its state is saved" if len(signals) == 1 else "stopped at once")
     assert told[-1] == f"go on with `clearctl resume {shlex.quote(str(stopped))}`"
     assert not any("Traceback" in line for line in told)
 
@@ -162,13 +162,12 @@ def test_what_resume_refuses(stopped: Path, straight, features_config: Path) -> 
 
 @pytest.mark.slow
 def test_a_run_that_is_under_way_is_refused(features_config: Path, options: list[object], tmp_path: Path) -> None:
-    process = started(
-        "train", features_config, "--work-dir", tmp_path, *options, "--set", "cl_strategy.train_epochs=9999"
-    )
-    until(under_way(tmp_path, 1), process)
-    refused = clearctl("resume", only_run(tmp_path))
-    process.send_signal(signal.SIGINT)
-    assert process.wait() == 130
+    with under_way(tmp_path, 1) as halt:
+        process = started("train", features_config, "--work-dir", tmp_path / "runs", *options, **halt.environ)
+        halt.reached(process)
+        refused = clearctl("resume", only_run(tmp_path / "runs"))
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
     assert refused.exit_code == 5
     assert f"is being changed by process {process.pid}" in refused.stderr
 
@@ -178,13 +177,13 @@ def test_ctrl_c_that_ends_the_reader_of_the_messages_too(
     straight, features_config: Path, options: list[object], tmp_path: Path
 ) -> None:
     """`clearctl train ... 2>&1 | tee log`: Ctrl-C reaches `tee` as well, and nobody reads what is said then."""
-    process = started("train", features_config, "--work-dir", tmp_path, *options)
-    until(under_way(tmp_path, 20), process)
-    assert process.stderr is not None
-    process.stderr.close()
-    process.send_signal(signal.SIGINT)
-    assert process.wait() == 130
-    run = only_run(tmp_path)
+    with under_way(tmp_path, 20) as halt:
+        process = started("train", features_config, "--work-dir", tmp_path / "runs", *options, **halt.environ)
+        halt.reached(process)
+        stderr(process).close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    run = only_run(tmp_path / "runs")
     assert any((run / "state").glob("*.state"))
     assert clearctl("resume", run).exit_code == 0
     require_same_numbers(run, straight[0])
@@ -193,12 +192,13 @@ def test_ctrl_c_that_ends_the_reader_of_the_messages_too(
 @pytest.mark.slow
 def test_ctrl_c_again_and_again(features_config: Path, options: list[object], tmp_path: Path) -> None:
     """The libraries take a while to end after the last message."""
-    process = started("train", features_config, "--work-dir", tmp_path, *options)
-    until(under_way(tmp_path, 20), process)
-    while process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.1)
-    told = process.communicate()[1].splitlines()
+    with under_way(tmp_path, 20) as halt:
+        process = started("train", features_config, "--work-dir", tmp_path / "runs", *options, **halt.environ)
+        halt.reached(process)
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+        told = stderr(process).read().splitlines()
     assert process.returncode == 130
     assert told[-1].startswith("go on with `clearctl resume "), told
 

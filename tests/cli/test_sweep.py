@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from halting import PATIENCE_S, Halt, heard, until
 from runs import require_same
 from typer.testing import CliRunner, Result
 
@@ -26,7 +27,8 @@ from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold
 from clearctl.sweep.plan import PlannedRun, make_plan
 
 LR = "cl_strategy.optimizer.lr"
-SLOW = "cl_strategy.train_epochs=150"
+LONG = "cl_strategy.train_epochs=40"
+STOPPING = "stopping at the next step; a second signal ends at once"
 
 
 def clearctl(*arguments: object) -> Result:
@@ -169,39 +171,30 @@ class Sweep:
 
     def __init__(self, config: Path, prepared: Path, work_dir: Path) -> None:
         self.work_dir = work_dir
-        self.arguments = ["sweep", config, "--seeds", "0-1", "--set", f"{LR}=0.1,0.5", "--set", SLOW]
+        self.arguments = ["sweep", config, "--seeds", "0-1", "--set", f"{LR}=0.1,0.5", "--set", LONG]
         self.arguments += ["--dataset-root", prepared, "--work-dir", work_dir, "--device", "cpu", "--jobs", "2"]
 
-    def start(self) -> subprocess.Popen[str]:
+    def halt(self, *, until_signal: bool) -> Halt:
+        """Each run waits when it has learned for a while."""
+        folder = self.work_dir.with_name("halt")
+        return Halt(folder, f"{self.work_dir}/*/metrics.jsonl", 16, until_signal=until_signal)
+
+    def start(self, halt: Halt) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "clearctl", *map(str, self.arguments)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", **halt.environ},
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def runs(self) -> list[Path]:
         return sorted(path for path in self.work_dir.glob("*/*-seed*") if rundir.is_run(path))
 
-    def until_under_way(self, process: subprocess.Popen[str]) -> None:
-        """Until two runs have learned for a while."""
-        before = {run: _epochs(run) for run in self.runs()}
-        until(lambda: process.poll() is not None or self._under_way(before) == 2)
-        assert process.poll() is None, process.communicate()
-
-    def _under_way(self, before: dict[Path, int]) -> int:
-        return sum(_epochs(run) > before.get(run, 0) + 15 for run in self.runs())
-
     def workers(self) -> list[int]:
         """The processes that hold a run."""
         return [int(text) for run in self.runs() for text in [held_by(run)] if text]
-
-
-def _epochs(run: Path) -> int:
-    file = rundir.metrics_file(run)
-    return len(file.read_text().splitlines()) if file.is_file() else 0
 
 
 def held_by(run: Path) -> str:
@@ -209,13 +202,6 @@ def held_by(run: Path) -> str:
         return rundir.lock_file(run).read_text().strip()
     except OSError:
         return ""
-
-
-def until(condition: Callable[[], bool], seconds: float = 90.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it takes too long"
-        time.sleep(0.01)
 
 
 def is_there(pid: int) -> bool:
@@ -233,7 +219,9 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="it finds processes as only Linux tells them")
-def test_a_sweep_that_is_ended_in_every_way_goes_on(features_config: Path, prepared: Path, tmp_path: Path) -> None:
+def test_a_sweep_that_is_ended_in_every_way_goes_on(
+    features_config: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It ends with the bits of runs that nobody stopped. The last time it is on a terminal, with its live table."""
     sweep = Sweep(features_config, prepared, tmp_path / "swept")
     end(sweep, [signal.SIGINT], 130)
@@ -241,8 +229,8 @@ def test_a_sweep_that_is_ended_in_every_way_goes_on(features_config: Path, prepa
     end(sweep, [signal.SIGTERM], 143, all_processes=True)  # as a scheduler does
     end(sweep, [signal.SIGINT, signal.SIGINT], 130)
     end(sweep, [signal.SIGKILL], -9)
-    text = on_a_terminal(sweep)
-    for part in ("to go on", "accuracy", "training", "left", " running", "4 of 4 runs finished"):
+    text = on_a_terminal(sweep, monkeypatch)
+    for part in ("to go on", *DRAWN, "4 of 4 runs finished"):
         assert part in text
     assert ": started" not in text
     assert len(sweep.runs()) == 4  # no run was begun twice
@@ -252,7 +240,7 @@ def test_a_sweep_that_is_ended_in_every_way_goes_on(features_config: Path, prepa
             features_config,
             device="cpu",
             seed=values["seed"],
-            overrides=[f"scenario.seed={values['seed']}", f"{LR}={values['cl_strategy']['optimizer']['lr']}", SLOW],
+            overrides=[f"scenario.seed={values['seed']}", f"{LR}={values['cl_strategy']['optimizer']['lr']}", LONG],
             dataset_root=prepared,
             work_dir=tmp_path / "alone",
         )
@@ -260,42 +248,63 @@ def test_a_sweep_that_is_ended_in_every_way_goes_on(features_config: Path, prepa
 
 
 def end(sweep: Sweep, signals: Sequence[int], code: int, all_processes: bool = False) -> None:
-    """Start a sweep, send it `signals` when it is under way, and look at what it leaves."""
-    process = sweep.start()
-    sweep.until_under_way(process)
-    below = children(process.pid)
-    assert len(below) >= 3  # the process that runs are forked from, and two of those
-    assert {pid for pid in sweep.workers() if is_there(pid)} <= set(below)
-    for number in signals:
-        for pid in [*(below if all_processes else []), process.pid]:
-            os.kill(pid, number)
-        time.sleep(0.05)
-    told = process.communicate()[1].splitlines()
-    assert process.returncode == code, told
-    if code == -signal.SIGKILL:
-        until(lambda: not any(map(is_there, below)), 30)
+    """Start a sweep, send it `signals` when two runs are under way, and look at what it leaves."""
+    with sweep.halt(until_signal=len(signals) == 1 and not all_processes) as halt:
+        process = sweep.start(halt)
+        assert process.stderr is not None
+        waiting = halt.reached(process, processes=2)
+        below = children(process.pid)
+        assert len(below) >= 3  # the process that runs are forked from, and two of those
+        assert set(waiting) == {pid for pid in sweep.workers() if is_there(pid)} <= set(below)
+        told: list[str] = []
+        if all_processes:
+            for pid in below:
+                os.kill(pid, signals[0])
+            until(lambda: halt.signalled() == waiting)  # else the signals that are passed on would be the same to them
+        for number in signals:
+            process.send_signal(number)
+            if not told and number != signal.SIGKILL:  # a second signal that comes before that is none
+                told += heard(process.stderr, STOPPING)
+        if all_processes:
+            halt.release()
+        told += process.stderr.read().splitlines()
+        assert process.wait() == code, told
+        if code == -signal.SIGKILL:
+            until(lambda: not any(map(is_there, below)))
     assert [pid for pid in below if is_there(pid)] == []
     done = sum(rundir.is_finished(run) for run in sweep.runs())
     assert done < 4
     if code != -signal.SIGKILL:
-        assert "stopping at the next step; a second signal ends at once" in told
         assert told[-2:] == [f"stopped: {done} of 4 runs are finished", "the same command goes on"]
         assert not any("Traceback" in line or "could not be saved" in line for line in told)
+    assert len(sweep.runs()) == 2  # no other began
     for run in sweep.runs():
         assert rundir.is_finished(run) or any((run / "state").glob("*.state"))
 
 
-def on_a_terminal(sweep: Sweep) -> str:
+DRAWN = ("accuracy", "training", "left", " running")
+
+
+def on_a_terminal(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> str:
+    """All that is drawn; two runs wait until the table has been, while they are under way."""
     import pty
 
-    chunks = []
+    drawn = b""
+    give_up = time.monotonic() + PATIENCE_S
 
     def read(descriptor: int) -> bytes:
-        chunks.append(os.read(descriptor, 65536))
-        return chunks[-1]
+        nonlocal drawn
+        more = os.read(descriptor, 65536)
+        drawn += more
+        if time.monotonic() > give_up or all(part.encode() in drawn for part in DRAWN):
+            halt.release()
+        return more
 
-    status = pty.spawn([sys.executable, "-m", "clearctl", *map(str, sweep.arguments)], read)
-    text = b"".join(chunks).decode()
+    with sweep.halt(until_signal=False) as halt:
+        for name, value in halt.environ.items():
+            monkeypatch.setenv(name, value)
+        status = pty.spawn([sys.executable, "-m", "clearctl", *map(str, sweep.arguments)], read)
+    text = drawn.decode()
     assert os.waitstatus_to_exitcode(status) == 0, text
     assert "\x1b[1A" in text  # the cursor goes up, and the table is drawn anew
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)

@@ -1,14 +1,15 @@
 """Preparing a folder: the bytes of the published procedures, idempotence, and what is refused."""
 
 import json
+import os
 import random
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
+from halting import Halt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from published import prepared, published, stamps
@@ -366,17 +367,17 @@ def test_two_commands_on_one_folder(clear_folder):
     assert not (root / ".clearctl.lock").exists()
 
 
-def test_killed_at_any_moment_leaves_whole_files_and_goes_on(clear_folder):
+def test_killed_at_any_moment_leaves_whole_files_and_goes_on(clear_folder, tmp_path):
     root = clear_folder(buckets=tuple(map(str, range(6))))
     expected = published(root, 0.3, range(5))
     program = "import sys; from clearctl.dataset.prepare import prepare_avalanche; prepare_avalanche(sys.argv[1])"
-    for least in (1, 20, 60):
-        process = subprocess.Popen([sys.executable, "-c", program, str(root)], cwd=REPOSITORY)
-        while process.poll() is None and len(whole_files(root)) < least:
-            time.sleep(0.001)
-        process.kill()
-        process.wait()
-        assert len(whole_files(root)) >= least
+    before = 0
+    for there in (1, 20, 60):
+        with Halt(tmp_path / "halt", f"{root}/*", there - before + 1, event="rename") as halt:
+            command = [sys.executable, "-c", program, str(root)]
+            halt.kill(subprocess.Popen(command, cwd=REPOSITORY, env={**os.environ, **halt.environ}))
+        assert len(whole_files(root)) == there
+        before = there
         assert whole_files(root).items() <= expected.items()
     prepare_avalanche(root)
     assert whole_files(root) == expected

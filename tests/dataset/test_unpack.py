@@ -7,13 +7,13 @@ import stat
 import struct
 import subprocess
 import sys
-import time
 import warnings
 import zipfile
 import zlib
 from pathlib import Path
 
 import pytest
+from halting import Halt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -365,33 +365,37 @@ def test_a_kill_between_putting_the_old_aside_and_the_new_in_place(root, archive
     assert files(root) == {name: data for name, data in GOOD.items() if not name.endswith("/")}
 
 
-KILLED = """
+RUN = """
 import sys
 from pathlib import Path
 from clearctl.dataset.unpack import read_contents, unpack
 archive, root = map(Path, sys.argv[1:])
-print("ready", flush=True)
 unpack(archive, read_contents(archive), root, force=False, listener=lambda event: None)
 """
 
 
-def test_a_kill_at_any_moment_leaves_nothing_half_unpacked(root, archive):
-    entries = {f"labeled_images/{i}.jpg": bytes([i % 256]) * 2000 for i in range(1500)}
-    entries |= {f"train{i}/x": b"x" for i in range(200)} | {"class_names.txt": b"a"}
+def test_a_kill_at_any_moment_leaves_nothing_half_unpacked(root, archive, tmp_path):
+    entries = {f"labeled_images/{i}.jpg": bytes([i % 256]) * 2000 for i in range(300)}
+    entries |= {f"train{i}/x": b"x" for i in range(50)} | {"class_names.txt": b"a"}
     make(archive, entries.items(), zipfile.ZIP_STORED)
-    for number in range(6):
-        process = subprocess.Popen([sys.executable, "-c", KILLED, archive, root], stdout=subprocess.PIPE)
-        process.stdout.readline()
-        time.sleep(0.06 * number)
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    for place, names in (
+        (dict(path="*.unpacking/labeled_images/0.jpg"), 0),
+        (dict(path="*.unpacking/*", number=330), 0),
+        (dict(path="*.unpacked", event="rename"), 0),
+        (dict(path=f"{root}/labeled_images", event="rename"), 1),
+        (dict(path=f"{root}/train*", number=10, event="rename"), 2 + 9),
+        (dict(path=f"{root}/train*", number=41, event="rename"), 2 + 49),
+    ):
+        with Halt(tmp_path / "halt", **place) as halt:
+            command = [sys.executable, "-c", RUN, archive, root]
+            halt.kill(subprocess.Popen(command, env={**os.environ, **halt.environ}))
         placed = {path: data for path, data in files(root).items() if not path.startswith(".download")}
+        assert len({path.split("/")[0] for path in placed}) == names
         for name in {path.split("/")[0] for path in placed}:  # whole or not there
             assert {p for p in placed if p.split("/")[0] == name} == {p for p in entries if p.split("/")[0] == name}
         assert all(entries[path] == data for path, data in placed.items())
-    if not (root / "train199").exists() or is_unpacked(archive):
-        run(archive, root)
+    assert is_unpacked(archive)
+    run(archive, root)
     clear(archive)
     archive.unlink()
     assert files(root) == entries

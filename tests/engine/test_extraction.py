@@ -1,15 +1,16 @@
 """extract-features end to end: the rows, the files, going on after a kill, and what is refused."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
+from halting import Halt
 from PIL import Image
 from torchvision import models, transforms
 
@@ -255,23 +256,25 @@ def test_features_of_a_release_are_not_overwritten(root, config):
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(root, config):
+def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(root, config, tmp_path):
     program = (
         "import sys; from clearctl import extract_features\n"
         "root, config, name = sys.argv[1:]\n"
         "extract_features(root, config=config, weights='none', name=name, batch_size=1, device='cpu')\n"
     )
 
-    def run(name: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", program, str(root), str(config), name])
+    def run(name: str, **environ: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", program, str(root), str(config), name]
+        return subprocess.Popen(command, env={**os.environ, **environ})
 
     assert run("straight").wait() == 0
-    for files in (1, 2):
-        process = run("killed")
-        while process.poll() is None and len(feature_bytes(root, "killed")) < files:
-            time.sleep(0.0005)
-        process.kill()
-        process.wait()
+    for files, path, number in (
+        (1, "*/killed/extraction.json", 2),  # not recorded yet, so that it counts for nothing
+        (2, "*/killed/*/all.pth", 3),
+    ):
+        with Halt(tmp_path / "halt", path, number, event="rename") as halt:
+            halt.kill(run("killed", **halt.environ))
+        assert len(feature_bytes(root, "killed")) == files
     assert run("killed").wait() == 0
     assert feature_bytes(root, "killed") == feature_bytes(root, "straight")
     assert not list(layout.features_folder(root, "killed").parent.glob(".*.lock"))

@@ -5,7 +5,6 @@ import os
 import random
 import re
 import signal
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -327,18 +326,17 @@ def test_ten_kills_in_one_run(write_config: Callable[..., Path], tmp_path: Path)
 
 @pytest.mark.slow
 def test_kills_from_outside_at_any_time(write_config: Callable[..., Path], tmp_path: Path) -> None:
-    config = write_config("der", **{**SMALL["der"], "train_epochs": 30})
+    config = write_config("der", **{**SMALL["der"], "train_epochs": 10})
     whole = straight(config, tmp_path / "straight", saving="nothing", overrides=WATCHED)
     target, given = config, {"device": "cpu", "work_dir": tmp_path / "killed", "overrides": WATCHED}
-    draw, killed = random.Random(0), 0
-    for _ in range(6):
-        child = Child(Work(target, given, saving="steps" if killed % 2 else "as configured"))
-        child.wait_for("said")
-        time.sleep(draw.uniform(0.0, 0.4))
+    places = [place for place in whole.places if place[0] in ("step", "test")]
+    chosen = sorted(random.Random(0).sample(places, 12), key=order)
+    for number, (at, before) in enumerate(zip(chosen[::2], chosen[1::2], strict=True)):
+        saving = "steps" if number % 2 else "as configured"
+        child = Child(Work(target, given, at=at, before=before, signals=(), saving=saving))
+        assert child.wait_for("at") == at
         os.kill(child.pid, signal.SIGKILL)
-        ended = child.end()
+        assert child.end().exit_code == KILLED
         [target], given = (tmp_path / "killed").iterdir(), {}
-        killed += ended.exit_code == KILLED
     carry_out(target).require()
     require_same(target, whole.run)
-    assert killed > 2

@@ -4,16 +4,16 @@ import json
 import os
 import re
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from halting import PATIENCE_S, until
 from killing import KILLED, Child, Work, carry_out
 from runs import METRICS, WATCHED, newest, require_same, sentence, straight
-from test_loggers import curves, history, logs_of
+from test_loggers import curves, history, logs_of, steps_of
 
 from clearctl import rundir
 
@@ -176,7 +176,7 @@ def test_worker_processes_end_with_a_killed_run(tiny_config: Path, prepared: Pat
     [run] = (tmp_path / "killed").iterdir()
     assert sentence(run, (1, 1, 0)) in carry_out(run).require().said  # at once: no worker holds the run
     require_same(run, straight(tiny_config, tmp_path / "straight", saving="nothing", **given).run)
-    _, alive = psutil.wait_procs(workers, timeout=15)  # torch's workers look every 5 s for their parent
+    _, alive = psutil.wait_procs(workers, timeout=PATIENCE_S)  # torch's workers look every 5 s for their parent
     assert alive == []
 
 
@@ -212,10 +212,11 @@ def test_wandb_run_keeps_its_id(write_config: Callable[..., Path], tmp_path: Pat
     arguments["work_dir"] = tmp_path / "killed"
     child = Child(Work(config, arguments, at=("test", 1, 2, 2), signals=(), saving="epochs", environ=environ))
     child.wait_for("at")
-    time.sleep(3)  # W&B's own process writes once a second
+    [run] = (tmp_path / "killed").iterdir()
+    # W&B's own process writes once a second, whatever the run does.
+    until(lambda: any(9 in steps_of(log) for log in logs_of(run, ended=False)))
     os.kill(child.pid, signal.SIGKILL)
     assert child.end().exit_code == KILLED
-    [run] = (tmp_path / "killed").iterdir()
     [last, _] = sorted((run / "state").glob("bucket_0001_*"), reverse=True)
     last.unlink()
     assert newest(run) == (1, 1, 0)

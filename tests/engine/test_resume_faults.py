@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from halting import PATIENCE_S
 from killing import KILLED, Child, Ended, Label, Work, carry_out
 from runs import WATCHED, contents, newest, require_same, sentence, straight
 from test_strategies import SMALL
@@ -339,14 +339,12 @@ def test_signal_ends_a_run_at_the_next_step(
 def test_second_ctrl_c_ends_at_once(config: Path, finished: Callable[..., Path], tmp_path: Path) -> None:
     given = {"device": "cpu", "work_dir": tmp_path / "stopped", "overrides": WATCHED}
     child = Child(Work(config, given, at=("step", 1, 1, 2), signals=(), saving="epochs"))
-    child.wait_for("at")  # a step that takes two minutes
+    child.wait_for("at")  # a step that takes minutes
     os.kill(child.pid, signal.SIGINT)
     while child.wait_for("said")[0] != "stopping at the next step; a second signal ends at once":
         pass
-    began = time.monotonic()
     os.kill(child.pid, signal.SIGINT)
-    ended = child.end()
-    assert time.monotonic() - began < 10
+    ended = child.end()  # before the step, which waits longer than this
     [run] = (tmp_path / "stopped").iterdir()
     assert (ended.exit_code, ended.error) == (130, "Stopped")
     assert ended.text == f"stopped at once\ngo on with `clearctl resume {run}`"
@@ -375,7 +373,7 @@ def test_ctrl_c_with_worker_processes_leaves_none(
     else:
         os.kill(child.pid, signal.SIGUSR1)  # which ends the long step
     ended = child.end()
-    gone, alive = psutil.wait_procs(workers, timeout=10)
+    gone, alive = psutil.wait_procs(workers, timeout=PATIENCE_S)
     assert (alive, ended.error, ended.exit_code) == ([], "Stopped", 130)
     [run] = (tmp_path / "stopped").iterdir()
     assert newest(run) == (1, 1, 0)  # workers read ahead, so that no state can be taken in the middle

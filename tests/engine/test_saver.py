@@ -1,7 +1,7 @@
 """When states are saved, how much of the time that may take, and what happens where it fails."""
 
-import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,12 +13,15 @@ from clearctl.engine.state_files import Moment
 from clearctl.progress import Event, Message
 from clearctl.strategies.snapshot.capture import CannotCaptureError
 
-SLOW_S = 0.02
+SLOW_S = 2.0
 
 
-def capture() -> dict[str, Any]:
-    time.sleep(SLOW_S)
-    return {"files": {}}
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """[the time], by a clock that only the test moves."""
+    seconds = [1000.0]
+    monkeypatch.setattr(saver_module, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    return seconds
 
 
 @pytest.fixture
@@ -31,31 +34,39 @@ def saver(folder: Path, told: list[Event], every: str | float = "epoch", in_back
 
 
 @pytest.mark.parametrize("in_background", [True, False])
-def test_saving_takes_no_more_than_its_share(tmp_path: Path, told: list[Event], in_background: bool) -> None:
+def test_saving_takes_no_more_than_its_share(
+    tmp_path: Path, told: list[Event], now: list[float], in_background: bool
+) -> None:
+    def capture() -> dict[str, Any]:
+        now[0] += SLOW_S
+        return {"files": {}}
+
     one = saver(tmp_path, told, in_background=in_background)
     one.save(Moment(0), capture)
     one.finish()
     assert not one.is_due(epoch_ended=True)
-    began = time.monotonic()
-    while not one.is_due(epoch_ended=True):
-        time.sleep(0.01)
-    assert time.monotonic() - began >= SLOW_S / saver_module.SHARE * 0.9
+    ended = now[0]
+    now[0] = ended + SLOW_S / saver_module.SHARE - 0.01
+    assert not one.is_due(epoch_ended=True)
+    now[0] = ended + SLOW_S / saver_module.SHARE + 0.01
+    assert one.is_due(epoch_ended=True)
 
 
 @pytest.mark.parametrize(
-    ("every", "at_epoch", "at_step"), [("epoch", True, False), ("bucket", False, False), (0.001, True, True)]
+    ("every", "at_epoch", "at_step"), [("epoch", True, False), ("bucket", False, False), (5.0, True, True)]
 )
 def test_each_kind_has_its_moments(
-    tmp_path: Path, told: list[Event], every: str | float, at_epoch: bool, at_step: bool
+    tmp_path: Path, told: list[Event], now: list[float], every: str | float, at_epoch: bool, at_step: bool
 ) -> None:
     one = saver(tmp_path, told, every)
-    time.sleep(0.002)
+    now[0] += 5.0
     assert one.is_due(epoch_ended=True) == at_epoch
     assert one.is_due(epoch_ended=False) == at_step
 
 
-def test_seconds_are_waited_for(tmp_path: Path, told: list[Event]) -> None:
+def test_seconds_are_waited_for(tmp_path: Path, told: list[Event], now: list[float]) -> None:
     one = saver(tmp_path, told, every=3600)
+    now[0] += 3599.0
     assert not one.is_due(epoch_ended=True)
 
 

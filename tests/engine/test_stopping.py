@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -93,16 +92,21 @@ def test_in_a_thread_there_are_no_signals() -> None:
 
 
 def test_a_forked_worker_lets_ctrl_c_pass_and_its_parent_end_it() -> None:
+    here, there = multiprocessing.Pipe()
+
     def work() -> None:
-        time.sleep(60)
+        there.send("ready")
+        while True:
+            there.send(there.recv())
 
     with wish_to_stop(ignore) as wish:
         worker = multiprocessing.get_context("fork").Process(target=work)
         worker.start()
         assert worker.pid is not None
-        time.sleep(0.2)
+        assert here.recv() == "ready"
         os.kill(worker.pid, signal.SIGINT)
-        worker.join(0.3)
+        here.send("still there")  # which it reads after the signal, that was there before
+        assert here.recv() == "still there"
         assert worker.is_alive()
         assert wish.signum is None
         worker.kill()

@@ -97,7 +97,7 @@ def test_latex_escapes_every_character_of_its_own(text: str) -> None:
     assert len(rest) == sum(letter not in "\\{}$&#_%~^<>|[*" for letter in text)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(name=st.text(min_size=1), value=st.text())
 def test_no_name_breaks_a_table(tmp_path_factory: pytest.TempPathFactory, name: str, value: str) -> None:
     root = tmp_path_factory.mktemp("runs")

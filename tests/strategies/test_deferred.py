@@ -4,12 +4,15 @@ import inspect
 import subprocess
 import sys
 import textwrap
+import threading
+import traceback
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from halting import until
 
+from clearctl.strategies import deferred
 from clearctl.strategies.deferred import defer
 
 SELDOM_USED = ("wandb.sdk", "gdown.download", "qpsolvers.problem", "GPUtil.GPUtil", "scipy.stats")
@@ -18,7 +21,7 @@ SELDOM_USED = ("wandb.sdk", "gdown.download", "qpsolvers.problem", "GPUtil.GPUti
 def python(program: str, *arguments: object) -> str:
     """What `program` prints in a Python of its own."""
     command = [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
 
@@ -94,13 +97,34 @@ def test_a_name_that_is_not_there_is_an_attribute_error(package: Path) -> None:
 
 
 def test_threads_run_the_code_once(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (package / "__init__.py").write_text("print('seldom runs')\nimport time\ntime.sleep(0.2)\nanswer = 42\n")
+    """Its code comes to its end when all threads have asked for a name of it."""
+    (package / "__init__.py").write_text("print('seldom runs')\nimport sys\nsys.wait_for_all()\nanswer = 42\n")
     defer("seldom")
     import seldom
 
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(lambda _: seldom.answer, range(4))) == [42] * 4
+    asking: list[threading.Thread] = []
+
+    def wait_for_all() -> None:
+        until(lambda: sum(is_in(thread, deferred.__file__) for thread in asking) == 4)
+
+    sys.wait_for_all = wait_for_all
+    found: list[int] = []
+    try:
+        asking += [threading.Thread(target=lambda: found.append(seldom.answer)) for _ in range(4)]
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join()
+    finally:
+        del sys.wait_for_all
+    assert found == [42] * 4
     assert capsys.readouterr().out == "seldom runs\n"
+
+
+def is_in(thread: threading.Thread, file: str) -> bool:
+    """Whether a thread runs code of the `file`, or what that calls."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return any(called.f_code.co_filename == file for called, _ in traceback.walk_stack(frame)) if frame else False
 
 
 def test_what_is_not_installed_or_imported_already_is_left_alone() -> None:

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from halting import Halt
 from runs import require_same
 
 from clearctl import layout, prepare_avalanche, rundir, train
@@ -82,6 +84,15 @@ def files(run: Path) -> dict[str, tuple[int, int]]:
     }
 
 
+@contextmanager
+def waiting_in(monkeypatch: pytest.MonkeyPatch, halt: Halt) -> Iterator[Halt]:
+    """What is started within waits where the `halt` has it."""
+    with monkeypatch.context() as patch, halt:
+        for name, value in halt.environ.items():
+            patch.setenv(name, value)
+        yield halt
+
+
 def folder(outcome: Outcome) -> Path:
     assert outcome.run is not None, outcome
     return outcome.run
@@ -123,7 +134,7 @@ def test_two_at_a_time_are_what_each_is_alone(features_config: Path, prepared: P
 
 @pytest.mark.slow
 def test_one_crashes_and_one_is_killed_and_the_rest_goes_on(
-    features_config: Path, prepared: Path, tmp_path: Path
+    features_config: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three jobs; then the same sweep again, with the fault mended."""
     root = tmp_path / "dataset"
@@ -139,17 +150,20 @@ def test_one_crashes_and_one_is_killed_and_the_rest_goes_on(
         return plan_sweep([features_config], seeds=[0, 1, 2, 3], grid={EPOCHS: ["30"]}, jobs=3, **given)
 
     def kill(event: SweepEvent) -> None:
-        """The third one, as the system does when memory runs out, once its second bucket has begun."""
+        """The third one, as the system does when memory runs out; it waits in its second bucket, after ten epochs."""
         if isinstance(event, RunTold) and event.index == killed and isinstance(event.event, EpochDone):
             done = event.event
             if (done.bucket_number, done.epoch) == (2, 10):
                 [run] = [run for run in (tmp_path / "swept/features").iterdir() if run.name.endswith("seed2")]
-                os.kill(int(rundir.lock_file(run).read_text()), signal.SIGKILL)
+                [waiting] = halt.reached()
+                assert int(rundir.lock_file(run).read_text()) == waiting
+                os.kill(waiting, signal.SIGKILL)
 
     first = plan()
     assert (first.jobs, first.threads) == (3, 1)
     record = Record(kill)
-    result = run_sweep(first, listener=record)
+    with waiting_in(monkeypatch, Halt(tmp_path / "halt", "*-seed2/metrics.jsonl", 30 + 3 + 10 + 1)) as halt:
+        result = run_sweep(first, listener=record)
     assert record.most_at_a_time == 3
     assert [outcome.status for outcome in result.outcomes] == ["finished", "failed", "failed", "finished"]
     assert [run.seed for run, _ in result.failed] == [1, 2]
@@ -177,17 +191,20 @@ def test_one_crashes_and_one_is_killed_and_the_rest_goes_on(
 
 
 @pytest.mark.slow
-def test_a_listener_whose_reader_is_gone(features_config: Path, prepared: Path, tmp_path: Path) -> None:
+def test_a_listener_whose_reader_is_gone(
+    features_config: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As with `clearctl sweep ... 2>&1 | head`: what it raises goes on, and no run is left behind."""
     work_dir = tmp_path / "swept"
-    grid = {EPOCHS: ["300"]}
+    grid = {EPOCHS: ["10"]}
     plan = plan_sweep([features_config], grid=grid, dataset_root=prepared, work_dir=work_dir, jobs=1, device="cpu")
 
     def act(event: SweepEvent) -> None:
         if isinstance(event, RunTold) and isinstance(event.event, EpochDone):
             raise BrokenPipeError
 
-    with pytest.raises(BrokenPipeError):
+    # The run waits for the signal that then ends it.
+    with waiting_in(monkeypatch, Halt(tmp_path / "halt", "*/metrics.jsonl", 3)), pytest.raises(BrokenPipeError):
         run_sweep(plan, listener=act)
     [run] = (work_dir / "features").iterdir()
     assert not rundir.lock_file(run).exists()
@@ -201,7 +218,9 @@ def private_bytes(pid: int) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="only Linux tells what processes share")
-def test_the_features_are_in_memory_once(features_config: Path, prepared: Path, tmp_path: Path) -> None:
+def test_the_features_are_in_memory_once(
+    features_config: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = tmp_path / "dataset"
     shutil.copytree(prepared, root)
     generator = torch.Generator().manual_seed(0)
@@ -217,13 +236,15 @@ def test_the_features_are_in_memory_once(features_config: Path, prepared: Path, 
     found: dict[int, int] = {}
 
     def look(event: SweepEvent) -> None:
-        """At both, as the second bucket begins: all rows of the first have been read."""
+        """At both, as the second bucket begins, in which they wait: all rows of the first have been read."""
         told = event.event if isinstance(event, RunTold) and event.index not in found else None
         if isinstance(told, EpochDone) and told.bucket_number == 2:
             runs = (tmp_path / "swept/features").glob(f"*-seed{event.index}")
             found[event.index] = private_bytes(int(rundir.lock_file(next(runs)).read_text()))
+            if len(found) == 2:
+                halt.release()
 
-    grid = {"scenario.feature_type": ["wide"], "model.head.in_channels": [str(dimension)], EPOCHS: ["20"]}
+    grid = {"scenario.feature_type": ["wide"], "model.head.in_channels": [str(dimension)], EPOCHS: ["5"]}
     plan = plan_sweep(
         [features_config],
         seeds=[0, 1],
@@ -233,7 +254,9 @@ def test_the_features_are_in_memory_once(features_config: Path, prepared: Path, 
         jobs=2,
         device="cpu",
     )
-    result = run_sweep(plan, listener=look)
+    halt = Halt(tmp_path / "halt", "*/metrics.jsonl", 5 + 3 + 2, until_signal=False)
+    with waiting_in(monkeypatch, halt):
+        result = run_sweep(plan, listener=look)
     assert [outcome.status for outcome in result.outcomes] == ["finished"] * 2, result.outcomes
     assert sorted(found) == [0, 1]
     # Weights, their gradients, batches, and what Python writes to take half of it.

@@ -1,10 +1,14 @@
 """Building: in parallel, resumed after a kill, two at once, and what stops it."""
 
+import itertools
 import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -35,32 +39,25 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> ImageFiles:
     return ImageFiles(root, paths, ("0",) * len(paths))
 
 
-class SlowResize(T.Resize):
-    """Its repr is that of Resize: what takes a moment longer is the same."""
+class WatchedResize(T.Resize):
+    """Its repr is that of Resize: what calls `watch` first is the same."""
+
+    def __init__(self, size: int, watch: Callable[[], object]) -> None:
+        super().__init__(size)
+        self.watch = watch
 
     def forward(self, image):
-        time.sleep(0.002)
+        self.watch()
         return super().forward(image)
 
     def __repr__(self) -> str:
-        return super().__repr__().replace("SlowResize", "Resize")
+        return super().__repr__().replace("WatchedResize", "Resize")
 
 
-def build_in_small_segments(files: ImageFiles, folder: Path, start: object) -> None:
-    store = ImageStore(files, [SlowResize(64)], folder)
-    start.wait(60)
+def build_in_small_segments(files: ImageFiles, folder: Path, watch: Callable[[], object]) -> None:
+    store = ImageStore(files, [WatchedResize(64, watch)], folder)
     fill(store, on_disk=True, image_bytes=IMAGE_BYTES, segment_bytes=IMAGE_BYTES * 4, threads=1)
     require_right(store)
-
-
-def builders(files: ImageFiles, folder: Path, number: int) -> list[multiprocessing.Process]:
-    """Processes that begin to build at the same moment."""
-    folder.mkdir(exist_ok=True)
-    start = PROCESSES.Barrier(number)
-    started = [PROCESSES.Process(target=build_in_small_segments, args=(files, folder, start)) for _ in range(number)]
-    for process in started:
-        process.start()
-    return started
 
 
 def require_right(store: ImageStore) -> None:
@@ -99,15 +96,23 @@ def test_all_images_and_how_far_it_is(many, tmp_path, on_disk, threads):
 
 def test_killed_then_resumed_with_what_was_finished(many, tmp_path):
     folder = tmp_path / "store"
-    (process,) = builders(many, folder, 1)
-    while len(list(folder.glob("*.images"))) < 5:
-        time.sleep(0.001)
+    folder.mkdir()
+    decoded, reached = itertools.count(1), PROCESSES.Event()
+
+    def wait_in_the_sixth_segment() -> None:
+        if next(decoded) > 21:
+            reached.set()
+            threading.Event().wait()
+
+    process = PROCESSES.Process(target=build_in_small_segments, args=(many, folder, wait_in_the_sixth_segment))
+    process.start()
+    assert reached.wait(300)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert process.exitcode == -signal.SIGKILL
     kept = {path: path.stat().st_ino for path in folder.glob("*.images")}
     store = ImageStore(many, LEADING, folder)
-    assert 20 <= len(store) - len(store.missing()) == 4 * len(kept) < 160
+    assert len(store) - len(store.missing()) == 4 * len(kept) == 20
     heard: list[Counted] = []
     fill(store, on_disk=True, image_bytes=IMAGE_BYTES, segment_bytes=IMAGE_BYTES * 4, listener=heard.append)
     assert heard[0].done == 4 * len(kept) + 1
@@ -117,9 +122,24 @@ def test_killed_then_resumed_with_what_was_finished(many, tmp_path):
 
 
 def test_two_builders_at_once(many, tmp_path):
-    """Neither breaks the other, each ends with every image, and little is done twice."""
+    """Neither breaks the other, each ends with every image, and little is done twice. They decode in step."""
     folder = tmp_path / "store"
-    processes = builders(many, folder, 2)
+    folder.mkdir()
+    step = PROCESSES.Barrier(2)
+
+    def in_step() -> None:
+        with suppress(threading.BrokenBarrierError):  # the other has ended
+            step.wait(300)
+
+    def build() -> None:
+        try:
+            build_in_small_segments(many, folder, in_step)
+        finally:
+            step.abort()
+
+    processes = [PROCESSES.Process(target=build) for _ in range(2)]
+    for process in processes:
+        process.start()
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
