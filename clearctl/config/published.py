@@ -116,21 +116,25 @@ def class_count_faults(values: Mapping[str, Any], classes: int) -> Iterator[tupl
 def dataset_root(config: Config, named: Path | str | None = None) -> Path:
     """The dataset folder: `named`, else the config's, else $CLEARCTL_DATASET_ROOT, else that of its `data_name`.
 
-    Raises ConfigError where none is known: the name is not one of CLEAR's.
+    `~` stands for a home folder. Raises ConfigError where there is no such home, or where no folder is known: the name
+    is not one of CLEAR's.
     """
     scenario = _section(config.values, "scenario")
-    given = named or scenario.get("dataset_root")
-    if isinstance(given, str | Path):
-        return Path(given)
+    root = named or scenario.get("dataset_root")
     name = scenario.get("data_name")
     try:
-        return layout.default_root(name if isinstance(name, str) else None)
+        if not isinstance(root, str | Path):
+            root = layout.default_root(name if isinstance(name, str) else None)
+        return Path(root).expanduser()
     except KeyError:
         raise ConfigError(
             f"{config.origin('scenario.data_name')}: scenario.dataset_root: missing, and data_name {name!r} is none of"
             f" {', '.join(DATA_NAMES)}, whose folders are known\n"
             f"name the folder there, with --dataset-root DIR or with ${layout.ROOT_VARIABLE}"
         ) from None
+    except RuntimeError:
+        where = config.origin("scenario.dataset_root")
+        raise ConfigError(f"{where}: scenario.dataset_root: {root}: there is no such home folder") from None
 
 
 def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -98,7 +98,6 @@ def open_config(
 
 def _of_its_dataset(config: Config, root: Path) -> Config:
     """`config`, with a notice if `root` is not what its data_name says. Raises ConfigError where they cannot go."""
-    root = root.expanduser()
     faults = published_faults(config, root)
     if faults:
         raise ConfigError("\n".join(str(each) for each in faults))

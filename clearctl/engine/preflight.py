@@ -44,7 +44,7 @@ def check_config(
     config, noted = translated(read), tuple(notices(read))
     faults = [str(fault) for fault in check(config, CATALOGUE)]
     try:
-        root = find_dataset_root(config, dataset_root).expanduser()
+        root = find_dataset_root(config, dataset_root)
     except ConfigError as error:
         return Preflight([*faults, str(error)], None, False, noted)
     faults += [str(fault) for fault in published_faults(config, root)]

@@ -227,7 +227,7 @@ def test_more_workers(tiny_config: Path, prepared: Path, tmp_path: Path) -> None
 
 MID = dict(type="StackedLinearClsHead", num_classes=3, in_channels=8, mid_channels=[6])
 PARTS = {
-    "optimizer": ("'type': 'SGD'", "'type': 'Adagrad'"),
+    "optimizer": ("'type': 'SGD'", "'type': 'RMSprop'"),
     "width of the head": ("[6]", "[7]"),
     "plugin": ("'plugins': []", "'plugins': [{'type': 'LwFPlugin'}]"),
     "strategy": ("'type': 'Naive'", "'type': 'CWRStar', 'cwr_layer_name': None"),

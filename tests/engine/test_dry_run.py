@@ -59,6 +59,6 @@ def test_bic_says_when_it_holds_everything_out(prepared, tmp_path):
     config = tmp_path / "config.py"
     config.write_text(f"_base_ = [{str(BASES / 'bic.py')!r}]\n{HEAD}")
     with pytest.raises(
-        ConfigError, match=r"BiC holds out 77 samples of each class .* lower cl_strategy.val_percentage"
+        ConfigError, match=r"BiC holds out 110 samples of each class .* lower cl_strategy.val_percentage"
     ):
         dry_run(config, dataset_root=prepared, device="cpu")

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+from blobs import BASES
 from halting import PATIENCE_S, until
 from killing import KILLED, Child, Work, carry_out
 from runs import METRICS, WATCHED, newest, require_same, sentence, straight
@@ -93,7 +94,8 @@ def test_a_first_start_on_a_full_disk(name: str, write_config: Callable[..., Pat
 
 def test_a_first_start_on_a_disk_that_is_full_already(write_config: Callable[..., Path], tmp_path: Path) -> None:
     config, runs = write_config("naive"), tmp_path / "full"
-    room = config.stat().st_size + 100  # which reading the config takes; what is written of it has the metrics too
+    # Which reading the config and its base takes; what is written of them has the metrics too.
+    room = max(file.stat().st_size for file in (config, BASES / "naive.py")) + 100
     ended = carry_out(
         config, arguments={"device": "cpu", "work_dir": runs, "overrides": (METRICS_ALONE,)}, most_bytes=room
     )
