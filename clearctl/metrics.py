@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 
+# The names of the numbers that have entries on or below the diagonal of the matrix, and of those that have none.
+BELOW_DIAGONAL = frozenset({"in_domain", "accuracy", "backward_transfer", "gem_bwt", "challenge", "final_domain"})
+ABOVE_DIAGONAL = frozenset({"next_domain", "forward_transfer", "gem_fwt"})
+
 
 def clear_metrics(matrix: Matrix) -> dict[str, float]:
     """CLEAR's five numbers (Lin et al., NeurIPS 2021, section 5) of a square matrix R [N, N].

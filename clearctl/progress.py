@@ -62,13 +62,17 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class BucketDone:
-    """A bucket was trained on and every bucket tested; `accuracies` are in the order of the stream."""
+    """A bucket was trained on and every bucket tested; `accuracies` are in the order of the stream.
+
+    `on_training_images` says that of the bucket itself it is on the images that were trained on.
+    """
 
     bucket: str
     bucket_number: int
     num_buckets: int
     accuracies: tuple[float, ...]
     seconds: float
+    on_training_images: bool = False
 
 
 Event: TypeAlias = Message | Counted | TrainStep | EpochDone | BucketDone

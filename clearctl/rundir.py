@@ -4,7 +4,7 @@ config.py             the resolved config, runnable by itself
 environment.json      versions, device, git, the dataset's fingerprint, the config file it came from
 log.txt               what the TextLogger wrote
 metrics.jsonl         one JSON object a line: each epoch, each tested bucket
-eval.json             {"train", "test", "clear_metrics", "gem_metrics"}
+eval.json             {"train", "test", "clear_metrics", "gem_metrics", "untrained", "diverged"}
 accuracy_matrix.csv   R[i, j]: accuracy on bucket j after training on bucket i
 checkpoints/exp_<k>.pth   model weights after k buckets
 state/                what an exact resume needs, while the run is not finished
@@ -25,6 +25,7 @@ import numpy as np
 
 from clearctl import atomic
 from clearctl.errors import RunError
+from clearctl.jsontext import finite
 from clearctl.metrics import Matrix
 
 
@@ -232,6 +233,6 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
 
 
 def append_metrics(run: Path, record: dict[str, Any]) -> None:
-    """Add one line to metrics.jsonl."""
+    """Add one line to metrics.jsonl; a number that is not finite is null."""
     with metrics_file(run).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+        file.write(json.dumps(finite(record), allow_nan=False) + "\n")

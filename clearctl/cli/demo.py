@@ -50,10 +50,10 @@ def demo(
     from clearctl.cli.tables import matrix_table, numbers_table
 
     output.stdout.print(matrix_table(trained.matrix.tolist(), trained.bucket_names, trained.bucket_names))
-    output.stdout.print(numbers_table("CLEAR's metrics", trained.clear_metrics))
-    output.stdout.print(numbers_table("GEM's metrics", trained.gem_metrics))
+    output.stdout.print(numbers_table("CLEAR's metrics", trained.clear_metrics, trained.on_training_images))
+    output.stdout.print(numbers_table("GEM's metrics", trained.gem_metrics, trained.on_training_images))
     title = "CLEAR's metrics of a linear head on the features of the network that learned bucket 1 alone"
-    output.stdout.print(numbers_table(title, result.on_features.clear_metrics))
+    output.stdout.print(numbers_table(title, result.on_features.clear_metrics, result.on_features.on_training_images))
     output.stdout.print(f"\ndataset     {result.dataset_root}")
     output.stdout.print(f"run folder  {trained.run}")
     for name, what in (

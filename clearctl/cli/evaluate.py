@@ -59,6 +59,7 @@ def evaluate(
                 "accuracy_matrix": result.matrix.tolist() if result.matrix is not None else None,
                 "clear_metrics": result.clear_metrics,
                 "gem_metrics": result.gem_metrics,
+                "on_training_images": sorted(result.on_training_images),
             }
         )
         return
@@ -68,5 +69,5 @@ def evaluate(
     names = result.bucket_names if complete else [file.stem for file in result.checkpoints]
     output.stdout.print(matrix_table(result.rows, names, result.bucket_names))
     if complete:
-        output.stdout.print(numbers_table("CLEAR's metrics", result.clear_metrics))
-        output.stdout.print(numbers_table("GEM's metrics", result.gem_metrics))
+        output.stdout.print(numbers_table("CLEAR's metrics", result.clear_metrics, result.on_training_images))
+        output.stdout.print(numbers_table("GEM's metrics", result.gem_metrics, result.on_training_images))

@@ -72,9 +72,10 @@ class Display:
 
     def _bucket_done(self, event: BucketDone) -> None:
         mean = sum(event.accuracies) / len(event.accuracies)
+        on = "its training images" if event.on_training_images else "its test images"
         self.output.message(
             f"bucket {event.bucket} ({event.bucket_number}/{event.num_buckets}) done in {duration(event.seconds)}:"
-            f" test accuracy {event.accuracies[event.bucket_number - 1]:.3f} on it, {mean:.3f} on all"
+            f" accuracy {event.accuracies[event.bucket_number - 1]:.3f} on {on}, {mean:.3f} on all buckets"
         )
 
     def _counted(self, event: Counted) -> None:
@@ -129,7 +130,12 @@ def _place(event: TrainStep | EpochDone) -> str:
 
 def _learning(event: TrainStep | EpochDone) -> str:
     rate = event.num_samples / max(event.seconds, 1e-9)
-    return f"loss {event.loss:.3f}  accuracy {event.accuracy:.3f}  {rate:,.0f} samples/s"
+    return f"loss {short(event.loss)}  accuracy {event.accuracy:.3f}  {rate:,.0f} samples/s"
+
+
+def short(loss: float) -> str:
+    """A loss in few letters, however large it is: `0.693`, `1.23e+38`, `nan`."""
+    return f"{loss:.3f}" if abs(loss) < 1000 else f"{loss:.3g}"
 
 
 def fraction_done(event: TrainStep | EpochDone, of_epoch: float) -> float:

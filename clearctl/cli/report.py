@@ -1,6 +1,7 @@
 """`clearctl report`."""
 
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,6 +49,16 @@ def report(
         typer.Option("--add", metavar="NAMES", help="Further numbers: challenge, final_domain, or both with a comma."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Take runs of different datasets into one report.")] = False,
+    include_diverged: Annotated[
+        bool, typer.Option("--include-diverged", help="Let runs that diverged count in the means.")
+    ] = False,
+    ci: Annotated[
+        bool, typer.Option("--ci", help="Add 95 % confidence intervals, by bootstrap over the runs.")
+    ] = False,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--compare", metavar="A B", help="Add the difference of two groups, paired by seed."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Mean ± std over the runs that differ in their seeds alone: matrices, CLEAR's and GEM's numbers, training time.
@@ -69,20 +80,31 @@ def report(
     added = [name.strip() for name in (add or "").split(",") if name.strip()]
     with Display(output) as display:
         groups = make_report(
-            folders, output=to, format=format, plots=plots, add=added, force=force, listener=display.show
+            folders,
+            output=to,
+            format=format,
+            plots=plots,
+            add=added,
+            force=force,
+            include_diverged=include_diverged,
+            ci=ci,
+            compare=compare,
+            listener=display.show,
         )
     if json or (to is None and shown not in ("html", TERMINAL)):
-        sys.stdout.write(render(groups, shown, added))
+        sys.stdout.write(render(groups, shown, added, ci=ci, compare=compare))
         sys.stdout.flush()
     elif shown == TERMINAL:
-        _print(groups, added)
+        _print(groups, added, ci, compare)
 
 
-def _print(groups: Sequence["Group"], added: Sequence[str]) -> None:
+def _print(groups: Sequence["Group"], added: Sequence[str], ci: bool, compare: tuple[str, str] | None) -> None:
     """The matrices, then the table of all groups, where they differ, and what to know of the runs."""
     from clearctl.cli import tables
-    from clearctl.report.numbers import ADDED
-    from clearctl.report.tables import notes
+    from clearctl.report.numbers import ADDED, NUMBERS
+    from clearctl.report.remarks import remarks
+    from clearctl.report.tables import extra_tables, in_order
+    from clearctl.report.uncertainty import compare as compared
 
     show = output.stdout.print
     if len(groups) <= MOST_MATRICES:
@@ -91,10 +113,17 @@ def _print(groups: Sequence["Group"], added: Sequence[str]) -> None:
     show(tables.summary_table(groups))
     if added:  # in a table of their own: beside the others they would not fit
         show(tables.summary_table(groups, {name: ADDED[name] for name in ADDED if name in added}))
+    numbers = in_order(groups, {**NUMBERS, **{name: ADDED[name] for name in ADDED if name in added}})
+    comparison = compared(groups, *compare) if compare is not None else None
+    for extra in extra_tables(groups, numbers, ci=ci, comparison=comparison):
+        show(tables.extra_table(extra, groups, numbers))
     if any(group.settings for group in groups):
         show(tables.settings_table(groups))
-    for note in notes(groups):
-        output.message(note, warning=True)
+    for remark in remarks(groups):
+        if remark.of_mark:
+            show(f"\n{textwrap.fill(remark.text, 80)}")
+        else:
+            output.message(remark.text, warning=True)
     if len(groups) > MOST_MATRICES:
         output.message(
             f"the matrices of {len(groups)} groups are left out: name fewer runs, or use --output report.html"

@@ -121,6 +121,7 @@ def sweep(
             raise
     if json:
         output.json(_as_json(plan, result.outcomes))
+    _list_diverged(list(zip(plan.runs, result.outcomes, strict=True)))
     if any(outcome.status == "finished" for outcome in result.outcomes):
         output.message(_where_all_is(plan, work_dir))
     _list_failed(result.failed)
@@ -145,6 +146,8 @@ def _show_plan(plan: "SweepPlan") -> None:
     parts = [f"{number} {words[state]}" for state, number in count.items() if number]
     for notice in dict.fromkeys(notice for run in plan.runs for notice in run.config.notices):
         output.message(notice)
+    for text in (run.changed for run in plan.runs if run.changed and run.state != "finished"):
+        output.message(text, warning=True)
     output.message(f"{total} run{'s' * (total > 1)}: {', '.join(parts)}")
     if plan.left and plan.cluster is not None:
         output.message(f"on Ray, as many at a time as it has room for, each on {plan.device}")
@@ -211,6 +214,7 @@ def _as_json(plan: "SweepPlan", outcomes: "list[Outcome]") -> dict[str, Any]:
                 "folder": None if folder is None else str(folder),
                 "status": outcome.status,
                 "error": outcome.error or None,
+                "diverged": outcome.diverged,
                 "clear_metrics": outcome.clear_metrics or None,
                 "gem_metrics": outcome.gem_metrics or None,
                 "seconds": None if run.state == "finished" else round(outcome.seconds, 3),
@@ -223,6 +227,17 @@ def _where_all_is(plan: "SweepPlan", work_dir: Path | None) -> str:
     """The folders of the runs, and the command that makes a table of them."""
     places = dict.fromkeys([str(work_dir)] if work_dir is not None else [str(run.work_dir) for run in plan.runs])
     return f"make the table with `clearctl report {' '.join(shlex.quote(place) for place in places)}`"
+
+
+def _list_diverged(runs: "list[tuple[PlannedRun, Outcome]]") -> None:
+    """The finished runs whose numbers mean nothing, and where the first of them diverged."""
+    from clearctl.engine.divergence import place
+
+    diverged = [(run, outcome.diverged) for run, outcome in runs if outcome.diverged is not None]
+    if diverged:
+        number = f"{len(diverged)} run{'s' * (len(diverged) > 1)}"
+        names = _names([run for run, _ in diverged])
+        output.message(f"{number} diverged: {names}; the first in {place(diverged[0][1])}", warning=True)
 
 
 def _list_failed(failed: "list[tuple[PlannedRun, Outcome]]") -> None:

@@ -15,6 +15,9 @@ from clearctl.sweep.plan import PlannedRun
 _SHORT = {"testing every bucket": "testing"}
 
 
+DIVERGED = "diverged"  # what is shown of a finished run whose numbers mean nothing
+
+
 @dataclass
 class Row:
     """A run of a sweep. `status` is waiting, running, or how it ended; `doing` says more of one that is running."""
@@ -102,6 +105,8 @@ class Row:
     def _end(self, outcome: Outcome) -> None:
         self.status = self.doing = outcome.status
         self.outcome = outcome
+        if outcome.diverged is not None:
+            self.doing = DIVERGED
         self.ended_at, self.epoch = time.monotonic(), ""
         if outcome.status == "finished":
             self.accuracy = outcome.clear_metrics.get("accuracy", self.accuracy)

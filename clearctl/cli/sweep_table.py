@@ -12,12 +12,13 @@ from rich.text import Text
 
 from clearctl.cli.console import Output
 from clearctl.cli.progress import PLAIN_PERIOD_S, duration
-from clearctl.cli.sweep_rows import Row, time_left
+from clearctl.cli.sweep_rows import DIVERGED, Row, time_left
+from clearctl.engine.divergence import place
 from clearctl.progress import Message
 from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold, SweepEvent
 from clearctl.sweep.plan import PlannedRun
 
-_STYLES = {"finished": "green", "failed": "bold red", "stopped": "yellow", "waiting": "dim"}
+_STYLES = {"finished": "green", "failed": "bold red", "stopped": "yellow", "waiting": "dim", DIVERGED: "bold red"}
 _OTHER_COLUMNS = 58  # how wide all but the first are
 _OTHER_LINES = 5  # of the screen: the heading, the overall state, what is left out, and room for a prompt
 _REDRAWS_PER_S = 4
@@ -80,6 +81,8 @@ class SweepDisplay:
             outcome = event.outcome
             if outcome.status == "finished":
                 text = f"accuracy {row.accuracy:.3f}" if row.accuracy is not None else ""
+                if outcome.diverged is not None:
+                    text = f"diverged, in {place(outcome.diverged)}"
             else:
                 text = outcome.error.partition("\n")[0]
             self.output.message(f"{row.name}: {outcome.status} after {duration(outcome.seconds)}: {text}")

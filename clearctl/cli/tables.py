@@ -1,6 +1,7 @@
 """Results as a terminal shows them: the accuracy matrix as a coloured grid, numbers and checks as tables."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,10 +11,15 @@ from rich.text import Text
 from clearctl.dataset.checks.findings import Check
 from clearctl.report.groups import Group
 from clearctl.report.numbers import ADDED, NUMBERS, Numbers
+from clearctl.report.remarks import DAGGER
 from clearctl.report.tables import (
-    HEADING,
+    IN_BOLD,
     MOST_COLUMNS,
     Cell,
+    Extra,
+    heading,
+    in_order,
+    is_marked,
     matrix_cells,
     setting,
     setting_keys,
@@ -52,15 +58,17 @@ def matrix_table(rows: Sequence[Sequence[float]], row_names: Sequence[str], buck
     return table
 
 
-def numbers_table(title: str, numbers: dict[str, float]) -> Table:
-    """Summary numbers with what each one is."""
+def numbers_table(title: str, numbers: dict[str, float], on_training_images: frozenset[str] = frozenset()) -> Table:
+    """Summary numbers with what each one is; those on training images are marked, and come last."""
     table = Table(title=f"\n{title}", box=None, padding=(0, 2, 0, 0), title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(justify="right", style="bold", no_wrap=True)
     table.add_column(style="dim")
-    for name, value in numbers.items():
-        number = NUMBERS[name]
+    for name in sorted(numbers, key=lambda name: name in on_training_images):
+        value, number = numbers[name], NUMBERS[name]
         explanation = f"GEM: {number.explanation}" if number.of == "GEM" else number.explanation
+        if name in on_training_images:
+            explanation = f"{explanation}; on training images"
         table.add_row(name, "-" if math.isnan(value) else f"{value:.4f}", explanation)
     return table
 
@@ -72,7 +80,10 @@ def spread_table(group: Group, width: int) -> Table:
     """
     names = group.bucket_names
     what = group.what.replace("mean of", "mean ± std of")
-    table = Table(title=Text(f"\n{group.label}: accuracy (%), {what}"), **_PLAIN, padding=(0, 0))
+    if group.on_training_images:
+        trained = "all of it" if "next_domain" in group.on_training_images else "the diagonal and below"
+        what = f"{what}; {trained} on training images"
+    table = Table(title=_title(f"{group.label}: accuracy (%), {what}"), **_PLAIN, padding=(0, 0))
     table.add_column("trained to ", justify="right", style="bold", no_wrap=True, min_width=11)
     room = 4 if 11 + 5 * len(names) <= width else 3
     for name in names:
@@ -88,20 +99,45 @@ def spread_table(group: Group, width: int) -> Table:
 
 def summary_table(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> Table:
     """A row for each group: the runs that count, and each number in percent with its standard deviation below it."""
-    best = "; best in bold" if len(groups) > 1 else ""
-    title = "added" if numbers.keys() <= ADDED.keys() else HEADING
-    table = Table(title=f"\n{title}{best}", **_PLAIN, padding=(0, 1, 0, 0), header_style="dim")
+    best = f"; {IN_BOLD}" if len(groups) > 1 else ""
+    title = "added" if numbers.keys() <= ADDED.keys() else heading(groups)
+    numbers = in_order(groups, numbers)
+    table = Table(title=_title(f"{title}{best}"), **_PLAIN, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("\ngroup", overflow="fold", min_width=12)
     table.add_column("\nn", justify="right", no_wrap=True)
     for name in numbers:
-        table.add_column(HEADINGS[name], justify="right", no_wrap=True)
+        table.add_column(_marked(groups, name), justify="right", no_wrap=True)
     for group, cells in zip(groups, summary(groups, numbers), strict=True):
         texts = [
-            Text.assemble((cell.mean, "bold green" if cell.best else ""), (f"\n±{cell.std}" if cell.std else "", "dim"))
+            Text.assemble(
+                (cell.mean + cell.mark, "bold green" if cell.best else ""),
+                (f"\n±{cell.std}" if cell.std else "", "dim"),
+            )
             for cell in cells
         ]
         table.add_row(Text(group.label), str(len(group.counted)), *texts)
     return table
+
+
+def extra_table(extra: Extra, groups: Sequence[Group], numbers: Numbers) -> Table:
+    """A further table, below the summary's columns: what stands in one line elsewhere is in two here."""
+    table = Table(title=_title(extra.title), **_PLAIN, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("\ngroup", overflow="fold", min_width=12)
+    table.add_column("\nn", justify="right", no_wrap=True)
+    for name in numbers:
+        table.add_column(_marked(groups, name), justify="right", no_wrap=True)
+    for label, n, cells in extra.rows:
+        parts = (cell.strip("[]").replace(" ± ", "\n±").replace(", ", "\n") for cell in cells)
+        table.add_row(Text(label), str(n), *map(Text, parts))
+    return table
+
+
+def _title(text: str) -> Text:
+    return Text("\n" + textwrap.fill(text, 80))
+
+
+def _marked(groups: Sequence[Group], number: str) -> str:
+    return f"{HEADINGS[number]}{DAGGER if is_marked(groups, number) else ''}"
 
 
 def settings_table(groups: Sequence[Group]) -> Table:

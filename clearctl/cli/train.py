@@ -29,6 +29,10 @@ def train(
     ] = None,
     precision: Precision = None,
     deterministic: Deterministic = False,
+    stop_on_divergence: Annotated[
+        bool,
+        typer.Option("--stop-on-divergence", help="End the run where a loss or a weight is not finite (exit code 5)."),
+    ] = False,
     set_: Set = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Build everything, run one batch, say what the run would take.")
@@ -41,6 +45,7 @@ def train(
     Example: `clearctl train configs/demo.py --device cuda --set cl_strategy.train_epochs=1`
     """
     overrides = [*with_precision(set_, precision), *(["deterministic=True"] if deterministic else [])]
+    overrides += ["stop_on_divergence=True"] if stop_on_divergence else []
     if dry_run and max(nproc, world.size()) > 1:
         raise UsageError("--dry-run is done by one process: leave --nproc out")
     if dry_run:
@@ -82,15 +87,21 @@ def print_result(result: "TrainResult", json: bool) -> None:
                 "clear_metrics": result.clear_metrics,
                 "gem_metrics": result.gem_metrics,
                 "seconds": round(result.seconds, 3),
+                "on_training_images": sorted(result.on_training_images),
+                "diverged": result.diverged,
             }
         )
         return
     from clearctl.cli.tables import matrix_table, numbers_table
 
     output.stdout.print(matrix_table(result.matrix.tolist(), result.bucket_names, result.bucket_names))
-    output.stdout.print(numbers_table("CLEAR's metrics", result.clear_metrics))
-    output.stdout.print(numbers_table("GEM's metrics", result.gem_metrics))
+    output.stdout.print(numbers_table("CLEAR's metrics", result.clear_metrics, result.on_training_images))
+    output.stdout.print(numbers_table("GEM's metrics", result.gem_metrics, result.on_training_images))
     output.message(f"everything is in {result.run}")
+    if result.diverged is not None:
+        from clearctl.engine.divergence import place
+
+        output.message(f"the run has diverged: its numbers mean nothing ({place(result.diverged)})", warning=True)
 
 
 def _dry_run(

@@ -196,4 +196,10 @@ TOP: Keys = {
         "bool", False, "with several processes: batch norms over the samples of all, not of each by itself", own=True
     ),
     "deterministic": Key("bool", False, "torch's deterministic algorithms alone", own=True),
+    "stop_on_divergence": Key(
+        "bool",
+        False,
+        "end the run, with exit code 5, where a loss or a weight is not finite; without it a warning tells of that",
+        own=True,
+    ),
 }

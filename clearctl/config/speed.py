@@ -17,7 +17,7 @@ def check_speed(found: Findings, values: Mapping[str, Any], refused_with: Refuse
     if data is not None and found.is_a("data", data, dict):
         _data(found, data)
     found.one_of("precision", values.get("precision", "fp32"), PRECISIONS)
-    for name in ("compile", "channels_last", "tf32", "deterministic", "sync_bn"):
+    for name in ("compile", "channels_last", "tf32", "deterministic", "sync_bn", "stop_on_divergence"):
         found.is_a(name, values.get(name, False), bool)
     if values.get("sync_bn") is True and values.get("compile") is True:
         found.add("sync_bn", "compiled code does not wait for other processes: leave out one of it and compile")

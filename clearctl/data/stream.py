@@ -58,15 +58,24 @@ class Stream:
                     digest.update(memoryview(part.x.cpu().contiguous().numpy()))  # type: ignore[arg-type]
         return digest.hexdigest()
 
+    def features_digest(self) -> str | None:
+        """The sha256 of the features of all buckets, float32 row after row as the file lists have them."""
+        samples = self.buckets[0].train
+        if not isinstance(samples, FeatureSamples):
+            return None
+        return hashlib.sha256(memoryview(samples.x.cpu().contiguous().numpy())).hexdigest()  # type: ignore[arg-type]
+
     def describe(self, root: Path) -> dict[str, Any]:
         """What environment.json says of the dataset, which was read from `root`.
 
-        `filelists` is the same for all protocols, splits and features of a dataset, `fingerprint` is not.
+        `filelists` is the same for all protocols, splits and features of a dataset, and `features`, None of images, for
+        all protocols and splits; `fingerprint` is not.
         """
         return {
             "root": str(root),
             "fingerprint": self.fingerprint(),
             "filelists": filelists.sha256(root, self.bucket_names),
+            "features": self.features_digest(),
             "class_names": list(self.class_names),
         }
 

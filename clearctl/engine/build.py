@@ -20,6 +20,7 @@ from clearctl.distributed import world
 from clearctl.engine.accelerate import accelerate
 from clearctl.engine.calls import building, call, fault
 from clearctl.engine.catalogue import CATALOGUE
+from clearctl.engine.divergence import Divergence
 from clearctl.engine.reporting import build_loggers, build_metrics
 from clearctl.engine.samples import BuiltSamples, build_samples
 from clearctl.engine.sharing import of_all_processes
@@ -32,7 +33,7 @@ from clearctl.models.losses import build_criterion
 from clearctl.models.parallel import share_passes
 from clearctl.models.pretrained import load_network
 from clearctl.models.sync_bn import synchronised
-from clearctl.progress import Listener, Message, ignore
+from clearctl.progress import EpochDone, Listener, Message, ignore
 from clearctl.strategies.augment import BatchAugment, SoftLabelLoss, mixing_fault
 from clearctl.strategies.batch import BatchRecord
 from clearctl.strategies.benchmark import build_benchmark
@@ -53,6 +54,7 @@ class Experiment:
     benchmark: Any
     accuracy: BucketAccuracy
     loggers: list[Any]
+    divergence: Divergence
 
 
 def open_config(
@@ -248,7 +250,14 @@ def build_experiment(
         own_plugins = [BatchAugment(augment, loss), *own_plugins]
     record = BatchRecord()
     accuracy = BucketAccuracy(record)
-    watching = [accuracy, ProgressReporter(record, stream.bucket_names, listener, on_epoch), *plugins]
+    divergence = Divergence(model, listener, stops=bool(config.values.get("stop_on_divergence")))
+
+    def epoch_done(done: EpochDone, lr: float) -> None:
+        if on_epoch is not None:
+            on_epoch(done, lr)
+        divergence.epoch_done(done)
+
+    watching = [accuracy, ProgressReporter(record, stream.bucket_names, listener, epoch_done), *plugins]
     if samples.gathered:
         watching.append(GatherBatches(lambda text: listener(Message(text, warning=True))))
     writes = run is not None and world.is_first()
@@ -272,7 +281,7 @@ def build_experiment(
     refusal = mixing_fault(strategy) if augment is not None else None
     if refusal:
         raise fault(config, "model.train_cfg.augments", f"{config.values['cl_strategy']['type']} {refusal}")
-    return Experiment(strategy, benchmark, accuracy, loggers)
+    return Experiment(strategy, benchmark, accuracy, loggers, divergence)
 
 
 def build_loss(config: Config, model: nn.Module, device: torch.device) -> nn.Module | None:

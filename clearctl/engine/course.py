@@ -11,12 +11,14 @@ from torch import nn
 
 from clearctl import rundir
 from clearctl.config.load import Config
+from clearctl.config.protocol import on_training_images
 from clearctl.data.stream import Stream
 from clearctl.distributed import world
 from clearctl.distributed.world import Agreement
 from clearctl.engine import state_files
 from clearctl.engine.build import Experiment
 from clearctl.engine.checkpoint import save_weights
+from clearctl.engine.divergence import DivergedError
 from clearctl.engine.evaluate import model_accuracies
 from clearctl.engine.results import Results
 from clearctl.engine.samples import loader_arguments
@@ -56,7 +58,7 @@ class Course:
         self.loading = loader_arguments(config, stream)
         section = config.values.get("checkpoint_config") or {}
         self.interval: int = section.get("interval", 1)
-        self.results = Results(stream.bucket_names)
+        self.results = Results(stream.bucket_names, divergence=experiment.divergence)
         self.state = RunState(experiment, self.results, run)
         self.epochs = Epochs(experiment.strategy, self._step_done, self._epoch_done)
         self.saver = Saver(
@@ -74,6 +76,10 @@ class Course:
         with wish_to_stop(self.listener) as self.wish:
             try:
                 self._learn_buckets(saved)
+            except DivergedError as error:
+                if self.results.rows and world.is_first():
+                    self.results.write(self.run)  # which says that it has diverged
+                raise DivergedError(f"{error}\nwhat it learned before is in {self.run}") from None
             except RuntimeError as error:
                 # A signal to the whole process group ends the worker processes, which torch tells before the next step.
                 if self.wish.signum is None or "DataLoader worker" not in str(error):
@@ -122,6 +128,7 @@ class Course:
         # eval_streams is what the strategy tests on during training, if the config's eval_every asks for it
         learned = benchmark.train_stream if at_once else experience
         trained = strategy.train(learned, eval_streams=[test_stream], **self.loading)
+        self.experiment.divergence.bucket_done(self.stream.bucket_names[self._bucket])
         tested = strategy.eval(test_stream, **self.loading)
         accuracies = self.experiment.accuracy.accuracies
         self.results.add([accuracies[column] for column in range(len(self.stream.buckets))], trained, tested)
@@ -129,7 +136,7 @@ class Course:
     def _end_bucket(self, seconds: float) -> None:
         if world.is_first():
             write_bucket(self.run, self.results, self.experiment.strategy.model, self.interval)
-        self.listener(bucket_done(self.results, seconds))
+        self.listener(bucket_done(self.results, seconds, self.config))
 
     def _go_on(self, saved: Saved) -> None:
         """Lay what is saved over the experiment; a state within a bucket waits for the set-up of that bucket."""
@@ -202,10 +209,11 @@ def write_bucket(run: Path, results: Results, model: nn.Module, interval: int) -
             raise RunError(f"{error}\n{how_to_go_on(run)}") from None
 
 
-def bucket_done(results: Results, seconds: float) -> BucketDone:
+def bucket_done(results: Results, seconds: float, config: Config) -> BucketDone:
     """What is told when a bucket is done, which took `seconds`."""
     names, number, row = results.bucket_names, len(results.rows) - 1, results.rows[-1]
-    return BucketDone(names[number], number + 1, len(names), tuple(row), seconds)
+    trained_on = bool(on_training_images(config.values))
+    return BucketDone(names[number], number + 1, len(names), tuple(row), seconds, trained_on)
 
 
 def how_to_go_on(run: Path) -> str:

@@ -11,6 +11,7 @@ from torch import nn
 
 from clearctl import rundir
 from clearctl.config.load import Config
+from clearctl.config.protocol import on_training_images
 from clearctl.data.samples import original_error
 from clearctl.distributed import world
 from clearctl.distributed.world import noticing_lost_peers, together
@@ -32,6 +33,7 @@ class EvalResult:
     """Accuracies: one row [N] for each checkpoint, in the order of `checkpoints`.
 
     `matrix` R [N, N] and its numbers are there where a run, or a folder, has a checkpoint of every bucket.
+    `on_training_images` are the names of those that have accuracies on images that were trained on.
     """
 
     bucket_names: list[str]
@@ -40,6 +42,7 @@ class EvalResult:
     matrix: Matrix | None
     clear_metrics: dict[str, float]
     gem_metrics: dict[str, float]
+    on_training_images: frozenset[str] = frozenset()
 
 
 def evaluate(
@@ -110,6 +113,7 @@ def evaluate(
         matrix,
         clear_metrics(matrix) if matrix is not None else {},
         gem_metrics(matrix) if matrix is not None else {},
+        on_training_images(config.values),
     )
 
 

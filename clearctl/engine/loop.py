@@ -15,6 +15,7 @@ from torch import nn
 
 from clearctl import atomic, rundir
 from clearctl.config.load import Config, dump
+from clearctl.config.protocol import on_training_images
 from clearctl.data.samples import original_error
 from clearctl.data.stream import Stream
 from clearctl.distributed import world
@@ -28,6 +29,7 @@ from clearctl.engine.build import (
 )
 from clearctl.engine.course import Course, Saved, how_to_go_on
 from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device, seed_everything
+from clearctl.engine.origin import weight_digests
 from clearctl.engine.samples import BuiltSamples, build_samples
 from clearctl.engine.sharing import require_alike, require_shareable
 from clearctl.errors import DatasetError, RunError, Stopped
@@ -44,7 +46,9 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 class TrainResult:
     """A finished run: its folder, the accuracy matrix R [N, N], and the summary numbers of it.
 
-    `seconds` is the time that this call took: of a run that was resumed, since then.
+    `seconds` is the time that this call took: of a run that was resumed, since then. `diverged` is where the run did
+    (see `Divergence`), as {"bucket", "epoch", "reason"}; None where it did not. `on_training_images` are the names
+    of the summary numbers that have accuracies on images that were trained on.
     """
 
     run: Path
@@ -53,6 +57,8 @@ class TrainResult:
     clear_metrics: dict[str, float]
     gem_metrics: dict[str, float]
     seconds: float
+    diverged: dict[str, Any] | None = None
+    on_training_images: frozenset[str] = frozenset()
 
 
 def train(
@@ -99,7 +105,8 @@ def start(opened: Config, source: str, *, device: str, listener: Listener) -> Tr
         # This may take a while, and leave no run folder behind.
         samples = build_samples(opened, stream, target, listener)
         root = Path(opened.values["scenario"]["dataset_root"])
-        environment = {**describe(target, stream.describe(root), opened.values["seed"]), "config": source}
+        described = describe(target, stream.describe(root), opened.values["seed"])
+        environment = {**described, "config": source, "weights": weight_digests(opened.values)}
         require_alike(opened, environment["dataset"])
         run = from_first(
             rundir.create(Path(opened.values["work_dir"]), opened.values["seed"]) if world.is_first() else Path()
@@ -218,6 +225,8 @@ def carry_out(
         results.clear(),
         results.gem(),
         time.perf_counter() - started,
+        results.diverged,
+        on_training_images(config.values),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from clearctl import atomic, rundir
+from clearctl.engine.divergence import Divergence
 from clearctl.metrics import Matrix, clear_metrics, gem_metrics
 
 TESTED = "test_stream"
@@ -18,7 +19,8 @@ TESTED = "test_stream"
 class Results:
     """The accuracy matrix, row after row, and Avalanche's metrics of each training and evaluation.
 
-    `untrained` is the accuracy of the model before any training on each bucket, in stream order.
+    `untrained` is the accuracy of the model before any training on each bucket, in stream order. `divergence` is
+    what watches the run.
     """
 
     bucket_names: list[str]
@@ -26,11 +28,17 @@ class Results:
     rows: list[list[float]] = field(default_factory=list)
     train: dict[int, dict[str, Any]] = field(default_factory=dict)
     test: dict[int, dict[str, Any]] = field(default_factory=dict)
+    divergence: Divergence | None = None
 
     @property
     def matrix(self) -> Matrix:
         """R [buckets trained on, N]."""
         return np.array(self.rows).reshape(len(self.rows), len(self.bucket_names))
+
+    @property
+    def diverged(self) -> dict[str, Any] | None:
+        """Where the run has diverged (see `Divergence`); None where it has not."""
+        return self.divergence.found if self.divergence is not None else None
 
     @property
     def complete(self) -> bool:
@@ -58,11 +66,16 @@ class Results:
 
     def state(self) -> dict[str, Any]:
         """All of it as plain values, which stay as they are when buckets are added."""
-        return {name: copy.copy(getattr(self, name)) for name in ("untrained", "rows", "train", "test")}
+        kept = {name: copy.copy(getattr(self, name)) for name in ("untrained", "rows", "train", "test")}
+        return {**kept, "diverged": self.diverged}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Become what `state` was taken of."""
-        for name, value in copy.deepcopy(state).items():
+        kept = copy.deepcopy(state)
+        found = kept.pop("diverged", None)  # states of earlier versions lack it
+        if self.divergence is not None:
+            self.divergence.found = found
+        for name, value in kept.items():
             setattr(self, name, value)
 
     def write(self, run: Path) -> None:
@@ -76,6 +89,7 @@ class Results:
                 "clear_metrics": _jsonable(self.clear()),
                 "gem_metrics": _jsonable(self.gem()),
                 "untrained": self.untrained,
+                "diverged": self.diverged,
             },
         )
 

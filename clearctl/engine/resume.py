@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from clearctl import atomic, rundir
 from clearctl.config.dialect import write_out_defaults
 from clearctl.config.load import Config
+from clearctl.config.protocol import on_training_images
 from clearctl.distributed import world
 from clearctl.distributed.world import from_first, noticing_lost_peers, together
 from clearctl.engine import state_files
@@ -122,7 +124,10 @@ def _finished(run: Path, started: float) -> TrainResult | None:
         return None
     matrix, names = rundir.read_matrix(run)
     found = rundir.read_eval(run)
-    return TrainResult(run, names, matrix, found["clear_metrics"], found["gem_metrics"], time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    marked = on_training_images(rundir.read_config(run))
+    clear, gem = found["clear_metrics"], found["gem_metrics"]
+    return TrainResult(run, names, matrix, clear, gem, seconds, found.get("diverged"), marked)
 
 
 def _saved(run: Path, listener: Listener) -> Saved | None:
@@ -239,11 +244,21 @@ def _note(
         "device": str(device),
         "processes": world.size(),
         "accepted": differences,
+        "moved": list(_moved(environment, device)),
     }
     now = describe(device, dataset, environment["seed"])
     environment |= {**now, "resumed": [*environment.get("resumed", []), entry]}
     environment.pop("stacked", None)  # a stack leaves no states: the run has begun anew, and alone
     atomic.write_json(rundir.environment_file(run), environment)
+
+
+def _moved(environment: dict[str, Any], device: torch.device) -> Iterator[str]:
+    """What a run is carried out on otherwise than before."""
+    before, now = environment.get("device_name"), device_name(device)
+    if before is not None and (str(device) != environment["device"] or now != before):
+        yield f"from {environment['device']} ({before}) to {device} ({now})"
+    if environment.get("processes", 1) != world.size():
+        yield f"from {environment.get('processes', 1)} to {world.size()} processes"
 
 
 def _where(saved: Saved | None, names: list[str]) -> str:

@@ -43,6 +43,8 @@ class ClassAccuracies:
 
 def class_accuracies(group: Group) -> ClassAccuracies | None:
     """What the runs that count have all measured; None where that is nothing."""
+    if not group.counted:
+        return None
     over_time, at_end = (_mean([measure(run) for run in group.counted]) for measure in (_over_time, _at_end))
     known = [matrix for matrix in (over_time, at_end) if matrix is not None]
     if not known:

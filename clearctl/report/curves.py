@@ -38,7 +38,7 @@ class Curves:
 
 def training_curves(runs: Sequence[Run]) -> Curves | None:
     """The means over `runs`, as far as all of them have come; None where one has no epoch yet."""
-    length = min(len(run.epochs) for run in runs)
+    length = min((len(run.epochs) for run in runs), default=0)
     if not length:
         return None
     loss, accuracy = (
@@ -82,7 +82,7 @@ def training_charts(curves: Curves) -> list[tuple[str, Markup]]:
 
 def _at_its_end(part: Part) -> str:
     accuracy = shown("accuracy", part.accuracy)
-    return f"bucket {part.bucket}, its last epoch: loss {part.loss:.4f}, accuracy {accuracy} %"
+    return f"bucket {part.bucket}, its last epoch: loss {_short(part.loss)}, accuracy {accuracy} %"
 
 
 def thin(values: NDArray[np.float64], most: int = MOST_POINTS) -> list[int]:
@@ -95,6 +95,10 @@ def thin(values: NDArray[np.float64], most: int = MOST_POINTS) -> list[int]:
         if len(known):
             kept |= {int(known[np.argmin(values[known])]), int(known[np.argmax(values[known])])}
     return sorted(kept)
+
+
+def _short(loss: float) -> str:
+    return f"{loss:.4f}" if abs(loss) < 1000 else f"{loss:.4g}"
 
 
 def _number(value: float | None) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from clearctl.config.check import SECTIONS
 from clearctl.metrics import Matrix
-from clearctl.report.runs import Run
+from clearctl.report.runs import Run, by_dataset
 
 # What may differ within a group: the seeds, and where things lie.
 _APART = ("seed", "scenario.seed", "scenario.dataset_root", "work_dir", "data.cache_dir")
@@ -20,6 +20,7 @@ LOWER_IS_BETTER = ("training_s",)
 SECONDS = ("training_s",)  # all others are fractions, which tables show in percent
 # A label has no more settings than this, each of no more letters.
 MOST_IN_LABEL, MOST_LETTERS = 4, 32
+_DIGITS = 8  # of a digest
 NONE = "-"  # what tables show of a number that there is none of
 
 
@@ -43,23 +44,48 @@ class Group:
     label: str
     runs: tuple[Run, ...]
     settings: dict[str, Any]
+    include_diverged: bool = False
 
     @cached_property
     def counted(self) -> tuple[Run, ...]:
-        """The runs that the means are of: those with the most buckets done, since the others cannot be compared."""
-        most = max(len(run.matrix) for run in self.runs)
-        return tuple(run for run in self.runs if len(run.matrix) == most)
+        """The runs that the means are of: none that diverged, unless they are included, and of each seed the newest.
+
+        Of these, those with the most buckets done, since the others cannot be compared. There may be none.
+        """
+        sound = [run for run in self.runs if self.include_diverged or run.diverged is None]
+        most = max((len(run.matrix) for run in sound), default=0)
+        newest: dict[Any, Run] = {}
+        for run in sorted((run for run in sound if len(run.matrix) == most), key=lambda run: run.age):
+            newest[run.folder if run.foreign else run.identity] = run
+        return tuple(run for run in self.runs if any(run is other for other in newest.values()))
+
+    @property
+    def diverged(self) -> tuple[Run, ...]:
+        """The runs that diverged."""
+        return tuple(run for run in self.runs if run.diverged is not None)
 
     @property
     def what(self) -> str:
         """What the mean is of."""
         n = len(self.counted)
-        return "from a file" if self.runs[0].foreign else f"mean of {n} runs" if n > 1 else "a single run"
+        if self.runs[0].foreign:
+            return "from a file"
+        return f"mean of {n} runs" if n > 1 else "a single run" if n else "no run counts"
 
     @property
     def complete(self) -> bool:
-        """Whether the runs that count have learned every bucket."""
-        return len(self.counted[0].matrix) == len(self.bucket_names)
+        """Whether there are runs that count, and they have learned every bucket."""
+        return bool(self.counted) and len(self.counted[0].matrix) == len(self.bucket_names)
+
+    @property
+    def protocol(self) -> str | None:
+        """The evaluation protocol of the runs; None of a matrix from a file."""
+        return self.runs[0].protocol
+
+    @property
+    def on_training_images(self) -> frozenset[str]:
+        """The names of the numbers that have accuracies on images that were trained on (see `Run`)."""
+        return self.runs[0].on_training_images
 
     @property
     def bucket_names(self) -> list[str]:
@@ -68,7 +94,9 @@ class Group:
 
     @cached_property
     def mean(self) -> Matrix:
-        """The mean R [rows, N] of the runs that count."""
+        """The mean R [rows, N] of the runs that count; [0, N] where none does."""
+        if not self.counted:
+            return np.empty((0, len(self.bucket_names)))
         return np.asarray(np.mean([run.matrix for run in self.counted], axis=0))
 
     @cached_property
@@ -81,28 +109,51 @@ class Group:
     @cached_property
     def numbers(self) -> dict[str, Spread]:
         """{name: Spread} of the summary numbers that every run that counts has."""
+        if not self.counted:
+            return {}
         first, *others = (run.numbers for run in self.counted)
         shared = [name for name in first if all(name in other for other in others)]
         return {name: spread([run.numbers[name] for run in self.counted]) for name in shared}
 
 
-def group_runs(runs: Sequence[Run]) -> list[Group]:
-    """The groups, in the order in which their first runs come."""
+def group_runs(runs: Sequence[Run], *, include_diverged: bool = False) -> list[Group]:
+    """The groups, in the order in which their first runs come.
+
+    Runs of one config that learned from other data, or began with other weights, are of different groups, whose
+    `settings` then have what differs.
+    """
     together: dict[tuple[Any, ...], list[Run]] = {}
     flat: dict[tuple[Any, ...], dict[str, Any]] = {}
+    of_config: dict[tuple[Any, ...], dict[tuple[Any, ...], None]] = {}
     for run in runs:
         values = {key: value for key, value in settings_of(run).items() if key not in _APART}
-        key: tuple[Any, ...] = (run.dataset, *sorted((name, repr(value)) for name, value in values.items()))
+        # The file that weights are read from says less than what was in it.
+        text = {name: repr(value) for name, value in values.items() if f"weights.{name}" not in run.data}
+        config: tuple[Any, ...] = (run.bucket_names, *sorted(text.items()))
+        key: tuple[Any, ...] = (repr(config), run.dataset, *sorted(run.data.items()))
         if run.foreign:
             key = (run.folder,)
+        else:
+            of_config.setdefault((repr(config),), {})[key] = None
         together.setdefault(key, []).append(run)
         flat.setdefault(key, values)
+    for keys in of_config.values():
+        data = [together[key][0].data for key in keys]
+        for name in _differing(data):
+            for key, digests in zip(keys, data, strict=True):
+                if name in digests:
+                    flat[key] = {name: digests[name][:_DIGITS], **flat[key]}
     # A matrix from a file has no settings, which is no difference in each of them.
     differing = _differing([flat[key] for key, members in together.items() if not members[0].foreign])
     settings = {key: {name: flat[key][name] for name in differing if name in flat[key]} for key in flat}
     labels = _labels([(together[key][0].name, settings[key]) for key in together])
     return [
-        Group(label, tuple(sorted(members, key=lambda run: (run.seed or 0, str(run.folder)))), settings[key])
+        Group(
+            label,
+            tuple(sorted(members, key=lambda run: (run.seed or 0, str(run.folder)))),
+            settings[key],
+            include_diverged,
+        )
         for label, (key, members) in zip(labels, together.items(), strict=True)
     ]
 
@@ -142,18 +193,54 @@ def shown(number: str, value: float | None) -> str:
 
 
 def best(groups: Sequence[Group], number: str) -> set[int]:
-    """The indices of the groups with the best mean of `number`: more than one where they look the same in a table.
+    """The index of the group with the best mean of `number`, if it is better than each other by more than chance.
 
-    None of a single group. NaN is never best, and nor is a group that no run has learned every bucket of.
+    That is so where the two-sided 95 % confidence interval of the difference, by Welch's t-test, leaves out 0; of
+    single runs nothing is known of chance. Never best is a group that no run has learned every bucket of, one that
+    diverged runs count in, NaN, and an accuracy on training images; and nothing is where the groups are of several
+    datasets or, of seconds, were trained on several kinds of machine.
     """
-    whole = {i: group.numbers for i, group in enumerate(groups) if group.complete}
-    texts = {i: shown(number, numbers[number].mean) for i, numbers in whole.items() if number in numbers}
-    means = {i: float(text) for i, text in texts.items() if text != NONE}
-    if len(means) < 2:
+    whole = [i for i, group in enumerate(groups) if group.complete and number in group.numbers]
+    spreads = {i: groups[i].numbers[number] for i in whole if number not in groups[i].on_training_images}
+    spreads = {i: spread for i, spread in spreads.items() if not math.isnan(spread.mean)}
+    if len(spreads) < 2 or not _comparable([groups[i] for i in spreads], number):
         return set()
     choose = min if number in LOWER_IS_BETTER else max
-    top = choose(means.values())
-    return {i for i, mean in means.items() if mean == top}
+    top = choose(spreads, key=lambda i: spreads[i].mean)
+    if any(run.diverged is not None for run in groups[top].counted):
+        return set()
+    others = [spread for i, spread in spreads.items() if i != top]
+    looks = shown(number, spreads[top].mean)
+    clear = all(_differ(spreads[top], other) and shown(number, other.mean) != looks for other in others)
+    return {top} if clear else set()
+
+
+def _comparable(groups: Sequence[Group], number: str) -> bool:
+    """Whether a number of the groups is of one dataset and, of seconds, of one kind of machine."""
+    runs = [run for group in groups for run in group.counted]
+    if len(by_dataset(runs)) > 1:
+        return False
+    return number not in SECONDS or len({repr(machine(run)) for run in runs}) == 1
+
+
+def machine(run: Run) -> tuple[Any, ...]:
+    """What the training seconds of runs depend on beside what they do."""
+    names = ("platform", "device_name", "torch_threads", "processes", "stacked")
+    return tuple(run.environment.get(name) for name in names)
+
+
+def _differ(a: Spread, b: Spread) -> bool:
+    """Whether the 95 % confidence interval of the difference of two means (Welch, 1947) leaves out 0."""
+    if a.std is None or b.std is None:
+        return False
+    parts = [spread.std**2 / spread.n for spread in (a, b) if spread.std is not None]
+    variance = sum(parts)
+    if variance == 0:
+        return a.mean != b.mean
+    freedom = variance**2 / sum(part**2 / (spread.n - 1) for part, spread in zip(parts, (a, b), strict=True))
+    from scipy.special import stdtrit  # here, since it takes a while
+
+    return abs(a.mean - b.mean) > float(stdtrit(freedom, 0.975)) * math.sqrt(variance)
 
 
 def _differing(configs: Sequence[dict[str, Any]]) -> list[str]:

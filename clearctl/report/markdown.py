@@ -5,22 +5,35 @@ from collections.abc import Sequence
 
 from clearctl.report.groups import Group
 from clearctl.report.numbers import NUMBERS, Numbers
+from clearctl.report.remarks import DAGGER
 from clearctl.report.tables import (
-    HEADING,
+    IN_BOLD,
     MOST_COLUMNS,
     Cell,
+    extra_tables,
+    heading,
+    in_order,
+    is_marked,
     matrix_cells,
     notes,
     setting,
     setting_keys,
     summary,
 )
+from clearctl.report.uncertainty import Comparison
 
 
-def render_markdown(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> str:
+def render_markdown(
+    groups: Sequence[Group], numbers: Numbers = NUMBERS, *, ci: bool = False, comparison: Comparison | None = None
+) -> str:
     """Summary, settings in which the groups differ, accuracy matrices and notes, as GitHub's Markdown."""
-    in_bold = "; the best in bold" if len(groups) > 1 else ""
-    parts = [f"{HEADING[0].upper()}{HEADING[1:]}{in_bold}.", *_summary(groups, numbers)]
+    in_bold = f"; {IN_BOLD}" if len(groups) > 1 else ""
+    text = heading(groups)
+    numbers = in_order(groups, numbers)
+    parts = [f"{text[0].upper()}{text[1:]}{in_bold}.", *_summary(groups, numbers)]
+    for extra in extra_tables(groups, numbers, ci=ci, comparison=comparison):
+        rows = [[escaped(label), str(n), *map(escaped, cells)] for label, n, cells in extra.rows]
+        parts += [f"## {extra.title[0].upper()}{extra.title[1:]}", _table(_headings(groups, numbers), rows)]
     if setting_keys(groups):
         parts += ["## Settings in which the groups differ", _settings(groups)]
     for group in groups:
@@ -42,7 +55,12 @@ def _summary(groups: Sequence[Group], numbers: Numbers) -> list[str]:
         for group, cells in zip(groups, summary(groups, numbers), strict=True)
     ]
     explained = (f"- {number.title}: {number.explanation}" for number in numbers.values())
-    return [_table(["group", "n", *(number.title for number in numbers.values())], rows), "\n".join(explained)]
+    return [_table(_headings(groups, numbers), rows), "\n".join(explained)]
+
+
+def _headings(groups: Sequence[Group], numbers: Numbers) -> list[str]:
+    titles = ((name, number.title) for name, number in numbers.items())
+    return ["group", "n", *(f"{title}{DAGGER}" if is_marked(groups, name) else title for name, title in titles)]
 
 
 def _settings(groups: Sequence[Group]) -> str:

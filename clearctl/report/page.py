@@ -7,19 +7,35 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from clearctl import __version__, atomic, rundir
+from clearctl.config.protocol import protocol_of
 from clearctl.report import colours
 from clearctl.report.classes import class_accuracies
 from clearctl.report.groups import Group, group_runs
 from clearctl.report.numbers import NUMBERS, Numbers
+from clearctl.report.remarks import DAGGER
 from clearctl.report.runs import Run, read_run
 from clearctl.report.sections import group_section, sorted_by
-from clearctl.report.tables import MOST_COLUMNS, notes, setting, setting_keys, summary
+from clearctl.report.tables import (
+    IN_BOLD,
+    MOST_COLUMNS,
+    extra_tables,
+    heading,
+    in_order,
+    is_marked,
+    notes,
+    setting,
+    setting_keys,
+    summary,
+)
 from clearctl.report.thumbnails import sample_images
+from clearctl.report.uncertainty import Comparison
 
 MOST_OPEN_GROUPS = 2  # of more, each is folded
 
 
-def render_page(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> str:
+def render_page(
+    groups: Sequence[Group], numbers: Numbers = NUMBERS, *, ci: bool = False, comparison: Comparison | None = None
+) -> str:
     """The page of `groups`: a summary, and for each its matrix, curves, config, environment and runs.
 
     Where the folder of a dataset is still there, some of its images are in the page.
@@ -29,6 +45,7 @@ def render_page(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> str:
     scale = colours.scale_of([group.mean for group in groups])
     class_scale = colours.scale_of([matrix for matrices in of_classes for matrix in matrices])
     keys = setting_keys(groups)
+    numbers = in_order(groups, numbers)
     return (
         _environment()
         .get_template("page.html")
@@ -38,6 +55,10 @@ def render_page(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> str:
             notes=notes(groups),
             colours=colours.style(),
             numbers=numbers,
+            heading=heading(groups),
+            in_bold=IN_BOLD,
+            marks={name: DAGGER if is_marked(groups, name) else "" for name in numbers},
+            extras=extra_tables(groups, numbers, ci=ci, comparison=comparison),
             setting_columns=keys if len(keys) <= MOST_COLUMNS else [],
             settings_apart=keys if len(keys) > MOST_COLUMNS else [],
             setting=setting,
@@ -106,7 +127,7 @@ def _dataset(run: Run) -> str:
 def _protocol(run: Run) -> str:
     scenario = run.values["scenario"]
     shot = f", {scenario['shot']} shot" if scenario.get("shot") is not None else ""
-    return f"{scenario.get('evaluation_protocol', 'streaming')}{shot}"
+    return f"{protocol_of(run.values)}{shot}"
 
 
 def _listed(values: Iterable[str]) -> str:

@@ -3,50 +3,105 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clearctl.jsontext import json_text
-from clearctl.report.groups import Group, best
+from clearctl.report.groups import Group, Spread, best
 from clearctl.report.numbers import NUMBERS, Numbers
+from clearctl.report.remarks import remarks
 from clearctl.report.runs import Run
-from clearctl.report.tables import notes, setting_keys
+from clearctl.report.tables import in_order, notes, setting_keys
+from clearctl.report.uncertainty import Comparison, Interval, intervals
 
 
-def render_json(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> str:
-    """{"groups": [...], "best": {number: [labels]}, "notes": [...]}; a number that there is none of is null."""
+def render_json(
+    groups: Sequence[Group], numbers: Numbers = NUMBERS, *, ci: bool = False, comparison: Comparison | None = None
+) -> str:
+    """{"groups": [...], "best": {number: [labels]}, "notes": [...]}; a number that there is none of is null.
+
+    With a `comparison` there is "comparison" too, and with `ci` each number has "ci": [low, high].
+    """
+    numbers = in_order(groups, numbers)
     value = {
-        "groups": [_group(group, numbers) for group in groups],
+        "groups": [_group(group, numbers, ci) for group in groups],
         "best": {number: [groups[index].label for index in sorted(best(groups, number))] for number in numbers},
         "notes": notes(groups),
     }
+    if comparison is not None:
+        value["comparison"] = {
+            "first": comparison.first,
+            "second": comparison.second,
+            "n": comparison.pairs,
+            "numbers": {
+                name: {"mean": found.mean, "std": found.std, "ci": comparison.intervals[name]}
+                for name, found in comparison.differences.items()
+                if name in numbers
+            },
+            "on_training_images": [name for name in numbers if name in comparison.on_training_images],
+        }
     return json_text(value)
 
 
-def render_csv(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> str:
-    """A row for each group: its label, the runs that count, all runs, mean and std of each number, the settings."""
+def render_csv(
+    groups: Sequence[Group], numbers: Numbers = NUMBERS, *, ci: bool = False, comparison: Comparison | None = None
+) -> str:
+    """A row for each group: its label, the runs that count, all runs, mean and std of each number, the settings.
+
+    Then how many runs diverged, the protocol, the numbers that are on training images, and the notes. With `ci` each
+    number has the ends of its confidence interval too; a `comparison` is a last row, of n pairs.
+    """
     keys = setting_keys(groups)
+    numbers = in_order(groups, numbers)
+    parts = ("mean", "std", "ci_low", "ci_high") if ci else ("mean", "std")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    headings = [f"{number}_{part}" for number in numbers for part in ("mean", "std")]
-    writer.writerow(["group", "n", "runs", *headings, *keys])
-    for group in groups:
-        found = (group.numbers.get(number) for number in numbers)
-        values = [value for spread in found for value in ((spread.mean, spread.std) if spread else (None, None))]
-        shown = ["" if value is None or math.isnan(value) else repr(float(value)) for value in values]
+    headings = [f"{number}_{part}" for number in numbers for part in parts]
+    writer.writerow(["group", "n", "runs", *headings, *keys, "diverged", "protocol", "on_training_images", "notes"])
+    found = remarks(groups)
+    for index, group in enumerate(groups):
+        values = _values(numbers, group.numbers, intervals(group) if ci else None)
         settings = [group.settings.get(key, "") for key in keys]
-        writer.writerow([group.label, len(group.counted), len(group.runs), *shown, *settings])
+        texts = " | ".join(remark.text for remark in found if remark.group in (None, index))
+        marked = _names(numbers, group.on_training_images)
+        after = [len(group.diverged), group.protocol or "", marked, texts]
+        writer.writerow([group.label, len(group.counted), len(group.runs), *values, *settings, *after])
+    if comparison is not None:
+        values = _values(numbers, comparison.differences, comparison.intervals if ci else None)
+        after = ["", "", _names(numbers, comparison.on_training_images), "difference, paired by seed"]
+        writer.writerow([comparison.label, comparison.pairs, comparison.pairs, *values, *("" for _ in keys), *after])
     return text.getvalue()
 
 
-def _group(group: Group, numbers: Numbers) -> dict[str, Any]:
+def _values(numbers: Numbers, spreads: Mapping[str, Spread], ends: Mapping[str, Interval | None] | None) -> list[str]:
+    """Mean and std of each number, and with `ends` those of its interval; empty where there is none."""
+    values: list[float | None] = []
+    for number in numbers:
+        spread = spreads.get(number)
+        values += [spread.mean, spread.std] if spread else [None, None]
+        if ends is not None:
+            values += ends.get(number) or (None, None)
+    return ["" if value is None or math.isnan(value) else repr(float(value)) for value in values]
+
+
+def _names(numbers: Numbers, marked: frozenset[str]) -> str:
+    return " ".join(name for name in numbers if name in marked)
+
+
+def _group(group: Group, numbers: Numbers, ci: bool) -> dict[str, Any]:
+    ends = {name: {"ci": found} for name, found in intervals(group).items()} if ci else {}
     return {
         "label": group.label,
         "n": len(group.counted),
         "buckets": group.bucket_names,
         "numbers": {
-            name: {"mean": found.mean, "std": found.std} for name, found in group.numbers.items() if name in numbers
+            name: {"mean": group.numbers[name].mean, "std": group.numbers[name].std, **ends.get(name, {})}
+            for name in numbers
+            if name in group.numbers
         },
+        "protocol": group.protocol,
+        "on_training_images": [name for name in numbers if name in group.on_training_images],
+        "diverged": len(group.diverged),
         "mean": group.mean.tolist(),
         "std": None if group.std is None else group.std.tolist(),
         "settings": group.settings,
@@ -60,6 +115,7 @@ def _run(run: Run, numbers: Numbers, counted: bool) -> dict[str, Any]:
         "seed": run.seed,
         "finished": run.finished,
         "counted": counted,
+        "diverged": run.diverged,
         "numbers": {name: value for name, value in run.numbers.items() if name in numbers},
         "accuracy_matrix": run.matrix.tolist(),
         "untrained": run.untrained,

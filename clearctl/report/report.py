@@ -9,14 +9,15 @@ from clearctl.progress import Listener, Message, ignore
 from clearctl.report.groups import Group, group_runs
 from clearctl.report.latex import render_latex
 from clearctl.report.markdown import render_markdown
-from clearctl.report.numbers import Numbers, choose_numbers
+from clearctl.report.numbers import choose_numbers
 from clearctl.report.records import render_csv, render_json
 from clearctl.report.runs import find_runs, require_one_dataset
+from clearctl.report.uncertainty import compare as compared
 
 TERMINAL = "terminal"
 SUFFIXES = {".html": "html", ".tex": "latex", ".md": "markdown", ".csv": "csv", ".json": "json"}
 FORMATS = (TERMINAL, *SUFFIXES.values())
-_TEXTS: dict[str, Callable[[Sequence[Group], Numbers], str]] = {
+_TEXTS: dict[str, Callable[..., str]] = {
     "latex": render_latex,
     "markdown": render_markdown,
     "csv": render_csv,
@@ -41,6 +42,9 @@ def make_report(
     plots: Path | str | None = None,
     add: Sequence[str] = (),
     force: bool = False,
+    include_diverged: bool = False,
+    ci: bool = False,
+    compare: tuple[str, str] | None = None,
     listener: Listener = ignore,
 ) -> list[Group]:
     """The runs at and below `folders`, grouped; `output` and `plots` are written if they are given.
@@ -56,6 +60,9 @@ def make_report(
         plots: a folder for figures, as PNG and PDF.
         add: further numbers, of `numbers.ADDED`: "challenge", "final_domain".
         force: take runs of different datasets into one report.
+        include_diverged: let runs count that diverged.
+        ci: add the 95 % confidence interval of each mean, by bootstrap over the runs.
+        compare: add the difference of two groups, paired by seed; named by their labels.
         listener: told of what is left out, and of what was written.
 
     Raises UsageError for a format there is none of, or that disagrees with `output`, and for an unknown number;
@@ -68,12 +75,14 @@ def make_report(
     runs = find_runs(named, listener)
     if not force:
         require_one_dataset(runs)
-    groups = group_runs(runs)
+    groups = group_runs(runs, include_diverged=include_diverged)
+    if compare is not None:
+        compared(groups, *compare)  # whose faults are told before anything is written
     file = None if output is None else Path(output)
     if file is None and wanted == "html":
         file = rundir.report_file(named[0]) if len(named) == 1 and rundir.is_run(named[0]) else Path("report.html")
     if file is not None:
-        _write(file, render(groups, wanted, add))
+        _write(file, render(groups, wanted, add, ci=ci, compare=compare))
         listener(Message(f"report written to {file}"))
     if plots is not None:
         from clearctl.report.plots import write_plots
@@ -86,19 +95,28 @@ def make_report(
     return groups
 
 
-def render(groups: Sequence[Group], format: str, add: Sequence[str] = ()) -> str:
+def render(
+    groups: Sequence[Group],
+    format: str,
+    add: Sequence[str] = (),
+    *,
+    ci: bool = False,
+    compare: tuple[str, str] | None = None,
+) -> str:
     """The groups in one of FORMATS but "terminal", as text, with the numbers of ADDED that `add` names.
 
-    Raises UsageError for another format and for an unknown number.
+    `ci` and `compare` are those of `make_report`. Raises UsageError for another format, an unknown number, and groups
+    that cannot be compared.
     """
     numbers = choose_numbers(add)
+    comparison = compared(groups, *compare) if compare is not None else None
     if format == "html":
         from clearctl.report.page import render_page  # with jinja2 and Pillow, for which the others need not wait
 
-        return render_page(groups, numbers)
+        return render_page(groups, numbers, ci=ci, comparison=comparison)
     if format not in _TEXTS:
         raise UsageError(f"--format {format}: there is no text of it; expected {_listed(tuple(SUFFIXES.values()))}")
-    return _TEXTS[format](groups, numbers)
+    return _TEXTS[format](groups, numbers, ci=ci, comparison=comparison)
 
 
 def choose_format(output: Path | str | None, format: str | None) -> str:

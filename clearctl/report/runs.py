@@ -1,6 +1,10 @@
 """What a run folder holds, read for a report. A run that is still going can be read too."""
 
+import hashlib
+import math
 import os
+import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from clearctl import rundir
+from clearctl.config.protocol import on_training_images, protocol_of
 from clearctl.errors import RunError
 from clearctl.metrics import Matrix, added_metrics, clear_metrics, gem_metrics
 from clearctl.progress import Listener, Message, ignore
 from clearctl.report.foreign import read_foreign
 
+_FOLDER = re.compile(r"(\d{8}-\d{6})-seed\d+(?:-(\d+))?")
 # What each epoch's line has, of what reports show.
 _EPOCH = {"bucket", "bucket_number", "epoch", "num_epochs", "seconds", "loss", "accuracy"}
 
@@ -71,6 +77,57 @@ class Run:
             return found
         together = self.environment.get("stacked") or 1
         return {**found, "training_s": sum(epoch["seconds"] for epoch in self.epochs) / together}
+
+    @property
+    def diverged(self) -> dict[str, Any] | None:
+        """Where it diverged: {"bucket", "epoch", "reason"}; None where it did not.
+
+        Earlier versions did not note it: of their runs the first epoch without a finite loss tells.
+        """
+        if "diverged" in self.evaluation:
+            noted: dict[str, Any] | None = self.evaluation["diverged"]
+            return noted
+        for epoch in self.epochs:
+            loss = epoch["loss"]
+            if loss is None or not math.isfinite(loss):
+                return {"bucket": epoch["bucket"], "epoch": epoch["epoch"], "reason": "the loss is not finite"}
+        return None
+
+    @property
+    def protocol(self) -> str | None:
+        """The evaluation protocol, "streaming" or "iid"; None of a matrix from a file, which says nothing of it."""
+        return None if self.foreign else protocol_of(self.values)
+
+    @property
+    def on_training_images(self) -> frozenset[str]:
+        """The names of its summary numbers that have accuracies on images that were trained on before the test."""
+        return frozenset() if self.foreign else on_training_images(self.values)
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What is another for each run of a group: the seed and, where that draws the split, the split's."""
+        return self.seed, self.values["scenario"].get("seed") if self.protocol == "iid" else None
+
+    @property
+    def age(self) -> tuple[str, int]:
+        """When it began, to be compared: as the name of its folder says, else when its evaluation was written."""
+        named = _FOLDER.fullmatch(self.folder.resolve().name)
+        if named:
+            return named[1], int(named[2] or 1)
+        file = rundir.eval_file(self.folder)
+        return time.strftime("%Y%m%d-%H%M%S", time.localtime(file.stat().st_mtime)) if file.is_file() else "", 0
+
+    @cached_property
+    def data(self) -> dict[str, str]:
+        """{name: digest} of what it learned from, and of the weights that it began with, as far as it noted them.
+
+        The names of weights are the keys of the config that name their files, after "weights.".
+        """
+        known = self.environment["dataset"]
+        found = {f"dataset.{name}": known[name] for name in ("filelists", "features") if known.get(name)}
+        if known.get("class_names"):
+            found["dataset.class_names"] = hashlib.sha256("\n".join(known["class_names"]).encode()).hexdigest()
+        return found | {f"weights.{key}": digest for key, digest in (self.environment.get("weights") or {}).items()}
 
     @property
     def dataset(self) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from clearctl.config.load import flatten
+from clearctl.config.protocol import STREAMING
 from clearctl.metrics import Matrix
 from clearctl.report.charts import Line, line_chart
 from clearctl.report.classes import ClassAccuracies
@@ -155,6 +156,9 @@ def _matrix(group: Group, scale: Scale) -> HeatTable:
     ]
     rows += [[HeatCell(None, Cell("", ""))] * len(names)] * (len(names) - len(rows))
     title = "Accuracy (%) after training to a bucket (rows), on each bucket’s test images (columns)"
+    if group.protocol == STREAMING:
+        which = "all of it is" if "next_domain" in group.on_training_images else "the diagonal and below it are"
+        title = f"Accuracy (%) after training to a bucket (rows), on each bucket (columns): {which} on training images"
     return HeatTable(title, names, list(zip(names, rows, strict=True)))
 
 
@@ -223,6 +227,8 @@ def _run_row(group: Group, run: Run, numbers: Numbers) -> RunRow:
     state = "finished" if run.finished else f"not finished: {done} of {total} buckets"
     if all(run is not counted for counted in group.counted):
         state += ", not in the means"
+    if run.diverged is not None:
+        state += f", diverged in bucket {run.diverged['bucket']}"
     if run.foreign:
         state = "from a file"
     texts = [shown(number, run.numbers[number]) if number in run.numbers else NONE for number in numbers]

@@ -1,32 +1,48 @@
 """What the tables of a report have in them, whatever they are written in: columns, rows of groups, settings, notes."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from clearctl.report.groups import NONE, Group, best, one_line, shown
+from clearctl.config.protocol import STREAMING
+from clearctl.metrics import BELOW_DIAGONAL
+from clearctl.report.groups import NONE, Group, Spread, best, one_line, shown
 from clearctl.report.numbers import NUMBERS, Numbers
-from clearctl.report.runs import by_dataset
+from clearctl.report.remarks import DAGGER, remarks
+from clearctl.report.uncertainty import Comparison, Interval, intervals
 
 # More settings than these do not fit beside each other: they are listed group by group.
 MOST_COLUMNS = 4
-HEADING = "accuracy in percent, mean ± sample standard deviation over n runs"
+HEADING = "accuracy in percent, mean ± sample standard deviation (ddof 1) over n runs"
+
+IN_BOLD = "in bold what is better than each other group by more than chance (95 %)"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A mean as it is shown, its standard deviation ("" where there is none), and whether no group has a better one."""
+    """A mean as it is shown, its standard deviation ("" where there is none), and whether it is the best.
+
+    `mark` is a dagger where it is on training images and its column does not say so, else "".
+    """
 
     mean: str
     std: str
     best: bool = False
+    mark: str = ""
 
     def text(self, plus_minus: str = " ± ") -> str:
         """Both in one line."""
-        return f"{self.mean}{plus_minus}{self.std}" if self.std else self.mean
+        return f"{self.mean}{plus_minus}{self.std}{self.mark}" if self.std else f"{self.mean}{self.mark}"
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A further table with the columns of the summary: a label, n, and a text for each number."""
+
+    title: str
+    rows: list[tuple[str, int, list[str]]]
 
 
 def summary(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> list[list[Cell]]:
@@ -34,7 +50,8 @@ def summary(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> list[list[Ce
     columns = []
     for number in numbers:
         leading = best(groups, number)
-        columns.append([_cell(group, number, index in leading) for index, group in enumerate(groups)])
+        mark = "" if is_marked(groups, number) else DAGGER
+        columns.append([_cell(group, number, index in leading, mark) for index, group in enumerate(groups)])
     return [list(row) for row in zip(*columns, strict=True)]
 
 
@@ -62,30 +79,65 @@ def setting(group: Group, key: str) -> str:
 
 
 def notes(groups: Sequence[Group]) -> list[str]:
-    """What a reader of the numbers has to know: runs that are not finished, that do not count, or are there twice."""
+    """The remarks of a report, as text."""
+    return [remark.text for remark in remarks(groups)]
+
+
+def heading(groups: Sequence[Group]) -> str:
+    """What the numbers of a report are, and the evaluation protocol that they were measured under."""
+    protocols = dict.fromkeys(group.protocol for group in groups if group.protocol is not None)
+    return f"{HEADING}; {' and '.join(protocols)} protocol" if protocols else HEADING
+
+
+def in_order(groups: Sequence[Group], numbers: Numbers) -> Numbers:
+    """`numbers` in the order of a report's columns: under the streaming protocol those on unseen images lead."""
+    if all(group.protocol != STREAMING for group in groups):
+        return numbers
+    families = list(dict.fromkeys(number.of for number in numbers.values()))
+    names = sorted(numbers, key=lambda name: (families.index(numbers[name].of), name in BELOW_DIAGONAL))
+    return {name: numbers[name] for name in names}
+
+
+def is_marked(groups: Sequence[Group], number: str) -> bool:
+    """Whether a column is on training images in every group, so that its heading is marked and not each cell."""
+    return all(number in group.on_training_images for group in groups)
+
+
+def extra_tables(
+    groups: Sequence[Group], numbers: Numbers, *, ci: bool = False, comparison: Comparison | None = None
+) -> list[Extra]:
+    """The confidence intervals, with `ci`, and the comparison, if there is one."""
     found = []
-    datasets = by_dataset([run for group in groups for run in group.runs])
-    if len(datasets) > 1:
-        found.append(f"the runs are of {len(datasets)} datasets or choices of buckets: do not compare their numbers")
-    for group in groups:
-        total, most = len(group.bucket_names), len(group.counted[0].matrix)
-        for run in group.runs:
-            done = len(run.matrix)
-            what = f"{run.folder} is not finished ({done} of {total} buckets)"
-            if done < most:
-                found.append(f"{what}, so it does not count in the means of {group.label}")
-            elif done < total:
-                found.append(f"{what}, so it has no summary numbers yet")
-        seeds = Counter((run.seed, run.values.get("scenario", {}).get("seed")) for run in group.counted)
-        twice = ", ".join(f"seed {seed}" for (seed, _), count in seeds.items() if count > 1)
-        if twice:
-            found.append(f"{group.label} has more than one run of {twice}")
-    return [one_line(note) for note in found]
+    if ci:
+        rows = []
+        for group in groups:
+            known = intervals(group)
+            rows.append((group.label, len(group.counted), [_range(name, known.get(name)) for name in numbers]))
+        found.append(Extra("95 % confidence interval of the mean, by bootstrap over the n runs", rows))
+    if comparison is not None:
+        label, pairs = comparison.label, comparison.pairs
+        cells = [_difference(name, comparison.differences.get(name)) for name in numbers]
+        ranges = [_range(name, comparison.intervals.get(name)) for name in numbers]
+        title = "difference of two groups, paired by seed: mean ± sample standard deviation over n pairs"
+        found.append(Extra(title, [(label, pairs, cells), ("95 % interval", pairs, ranges)]))
+    return found
 
 
-def _cell(group: Group, number: str, leading: bool) -> Cell:
+def _range(number: str, found: Interval | None) -> str:
+    return NONE if found is None else f"[{shown(number, found[0])}, {shown(number, found[1])}]"
+
+
+def _difference(number: str, found: Spread | None) -> str:
+    if found is None or shown(number, found.mean) == NONE:
+        return NONE
+    std = shown(number, found.std)
+    return f"{shown(number, found.mean)} ± {std}" if std != NONE else shown(number, found.mean)
+
+
+def _cell(group: Group, number: str, leading: bool, mark: str) -> Cell:
     found = group.numbers.get(number)
     if found is None:
         return Cell(NONE, "")
     std = shown(number, found.std)
-    return Cell(shown(number, found.mean), "" if std == NONE else std, leading)
+    mark = mark if number in group.on_training_images else ""
+    return Cell(shown(number, found.mean), "" if std == NONE else std, leading, mark)

@@ -80,6 +80,6 @@ def defer_what_avalanche_seldom_uses() -> None:
 
 def _hamming(*arguments: Any, **options: Any) -> Any:
     """What torchmetrics would give scipy.signal."""
-    from scipy.signal import windows  # type: ignore[import-untyped]
+    from scipy.signal import windows
 
     return windows.hamming(*arguments, **options)

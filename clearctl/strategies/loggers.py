@@ -66,6 +66,8 @@ class TextLogger(AvalancheTextLogger):
         if isinstance(m_val, AlternativeValues):
             m_val = m_val.best_supported_value(torch.Tensor, float, int)
             return "a figure" if m_val is None else self._val_to_str(m_val)
+        if isinstance(m_val, float) and abs(m_val) >= 1e6:  # of a run that diverges, say: up to 39 digits
+            return f"{m_val:.4g}"
         text: str = super()._val_to_str(m_val)
         return text
 
@@ -108,10 +110,11 @@ class CSVLogger(AvalancheCSVLogger):
 
     The validation columns of an epoch are of the test at its end (of the last bucket that was tested, as Avalanche has
     it), and empty without one. Avalanche's are of the test before, and 0 before the first: an epoch is tested after
-    its row is written. Here its row waits for that.
+    its row is written. Here the test writes the row again.
     """
 
-    waiting: tuple[Any, ...] | None = None  # the row of an epoch that has not been written yet
+    row: tuple[Any, ...] | None = None  # of the latest epoch, until the next begins, and where it is in the file
+    row_at: int = 0
 
     def __init__(self, log_folder: str | None = None, goes_on: bool = False) -> None:
         BaseLogger.__init__(self)  # Avalanche's own would open its files with "w"
@@ -127,24 +130,24 @@ class CSVLogger(AvalancheCSVLogger):
     def print_train_metrics(
         self, training_exp: int, epoch: int, train_acc: Any, val_acc: Any, train_loss: Any, val_loss: Any
     ) -> None:
-        """Keep the row of an epoch until what tests it has run."""
-        self.waiting = (training_exp, epoch, train_acc, train_loss)
-        self.val_acc = self.val_loss = ""
+        """Write the row of an epoch, and keep it until what tests it has run."""
+        self.training_file.flush()
+        self.row_at = os.fstat(self.training_file.fileno()).st_size
+        self.row = (training_exp, epoch, train_acc, train_loss)
+        super().print_train_metrics(training_exp, epoch, train_acc, "", train_loss, "")
 
     def before_training_epoch(self, strategy: Any, metric_values: list[Any], **kwargs: Any) -> None:
-        """Write the row of the epoch before."""
+        """Begin an epoch: no test belongs to the row before any more."""
         super().before_training_epoch(strategy, metric_values, **kwargs)
-        self._write_row()
+        self.row = None
 
-    def after_training(self, strategy: Any, metric_values: list[Any], **kwargs: Any) -> None:
-        """Write the row of a bucket's last epoch."""
-        super().after_training(strategy, metric_values, **kwargs)
-        self._write_row()
-
-    def _write_row(self) -> None:
-        if self.waiting is not None:
-            training_exp, epoch, accuracy, loss = self.waiting
-            self.waiting = None
+    def after_eval_exp(self, strategy: Any, metric_values: list[Any], **kwargs: Any) -> None:
+        """Write the row of the epoch that was tested again, with what the test gave."""
+        super().after_eval_exp(strategy, metric_values, **kwargs)
+        if self.in_train_phase and self.row is not None:
+            training_exp, epoch, accuracy, loss = self.row
+            self.training_file.flush()
+            os.truncate(self.training_file.fileno(), self.row_at)
             super().print_train_metrics(training_exp, epoch, accuracy, self.val_acc, loss, self.val_loss)
 
     def files(self) -> list[Path]:

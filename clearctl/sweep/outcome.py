@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from clearctl import progress
 from clearctl.metrics import Matrix
@@ -16,7 +16,8 @@ class Outcome:
     """How a run ended.
 
     `failed` has what was wrong in `error`, one line or two, and the exit code that `train` alone would have had;
-    `traceback` is of an exception that should not be. `stopped` is what a signal or a cancelled sweep leaves.
+    `traceback` is of an exception that should not be. `diverged` is where the run did: {"bucket", "epoch", "reason"}.
+    `stopped` is what a signal or a cancelled sweep leaves.
     """
 
     status: Status
@@ -28,6 +29,7 @@ class Outcome:
     error: str = ""
     exit_code: int = 0
     traceback: str = ""
+    diverged: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from clearctl import rundir
 from clearctl.config.load import Config, flatten, read_literal
 from clearctl.engine.build import open_config
+from clearctl.engine.origin import Origins
 from clearctl.errors import ConfigError, RunError, UsageError
 
 State = Literal["new", "resume", "finished"]
@@ -22,7 +23,8 @@ _LONGEST_NAME = 200  # of 255 bytes that file systems allow
 class PlannedRun:
     """One run of a sweep. `label` says what tells it from the others but for its seed.
 
-    `state`: `finished` is not run again, `resume` goes on in the run folder `run`, `new` has none yet.
+    `state`: `finished` is not run again, `resume` goes on in the run folder `run`, `new` has none yet. `changed` says
+    why a run that is there does not count: its data are not those of now.
     """
 
     label: str
@@ -31,6 +33,7 @@ class PlannedRun:
     source: str
     state: State
     run: Path | None
+    changed: str = ""
 
     @property
     def work_dir(self) -> Path:
@@ -88,7 +91,8 @@ def make_plan(
         raise UsageError("the sweep has no runs: expected a config and, where seeds are given, a seed at least")
     _require_different(runs)
     there: dict[Path, list[tuple[Path, dict[str, Any]]]] = {}
-    return [_found(run, there) for run in runs]
+    origins = Origins()
+    return [_found(run, there, origins) for run in runs]
 
 
 def config_names(files: Sequence[Path]) -> list[str]:
@@ -139,13 +143,26 @@ def _require_different(runs: Sequence[PlannedRun]) -> None:
         seen[key] = run
 
 
-def _found(planned: PlannedRun, there: dict[Path, list[tuple[Path, dict[str, Any]]]]) -> PlannedRun:
-    """`planned` as the run that is there, if one is: a finished one, else the newest. `there` has what was read."""
+def _found(planned: PlannedRun, there: dict[Path, list[tuple[Path, dict[str, Any]]]], origins: Origins) -> PlannedRun:
+    """`planned` as the run that is there, if one is: a finished one, else the newest. `there` has what was read.
+
+    A run whose data have changed since is not it.
+    """
     place = planned.work_dir
     if place not in there:
         there[place] = list(_runs_in(place))
     wanted = _values(planned.config.values)
-    alike = [run for run, values in there[place] if _values(values) == wanted]
+    alike = []
+    for run in (run for run, values in there[place] if _values(values) == wanted):
+        try:
+            changes = origins.changes(planned.config, rundir.read_environment(run))
+        except RunError:  # what cannot be read is for the run itself to tell
+            changes = []
+        if changes:
+            text = f"{planned.label} seed {planned.seed} is run again: {', '.join(changes)} changed since {run}"
+            planned = replace(planned, changed=text)
+        else:
+            alike.append(run)
     for run in alike:
         with suppress(RunError):  # what cannot be read is for the run itself to tell
             if rundir.is_finished(run):

@@ -176,7 +176,14 @@ def _finished_before(planned: PlannedRun) -> Outcome:
         found = rundir.read_eval(planned.run)
     except RunError as error:
         return failed(error, 0.0)
-    return Outcome("finished", planned.run, matrix, found.get("clear_metrics", {}), found.get("gem_metrics", {}))
+    return Outcome(
+        "finished",
+        planned.run,
+        matrix,
+        found.get("clear_metrics", {}),
+        found.get("gem_metrics", {}),
+        diverged=found.get("diverged"),
+    )
 
 
 @contextmanager

@@ -111,7 +111,13 @@ def _clear(run: Path) -> bool:
 def finished(result: TrainResult) -> Outcome:
     """The outcome of a run that came to its end."""
     return Outcome(
-        "finished", result.run, result.matrix, result.clear_metrics, result.gem_metrics, seconds=result.seconds
+        "finished",
+        result.run,
+        result.matrix,
+        result.clear_metrics,
+        result.gem_metrics,
+        seconds=result.seconds,
+        diverged=result.diverged,
     )
 
 

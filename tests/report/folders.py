@@ -32,6 +32,7 @@ def make_run(
     config: str | None = "configs/naive.py",
     environment: Mapping[str, Any] | None = None,
     measured: Mapping[int, Mapping[str, Any]] | None = None,
+    diverged: Mapping[str, Any] | None = None,
     **values: Any,
 ) -> Path:
     """Write a run folder and return it.
@@ -48,6 +49,7 @@ def make_run(
         config: the file that the run came from.
         environment: what environment.json has besides, or has other than usual.
         measured: {index of the bucket trained on: further metrics that eval.json has of the tests after it}.
+        diverged: where it did, as eval.json has it.
         values: what the config has other than usual, by dotted key: `**{"cl_strategy.optimizer.lr": 0.1}`.
     """
     names = list(bucket_names or map(str, range(len(matrix[0]))))
@@ -56,7 +58,7 @@ def make_run(
     _write_config(folder, seed, values)
     _write_environment(folder, seed, values, filelists, class_names, config, environment or {})
     _write_metrics(folder, matrix, names, epochs, seconds)
-    _write_results(folder, matrix, names, before, measured or {})
+    _write_results(folder, matrix, names, before, measured or {}, diverged)
     for done in range(1, len(matrix) + 1):
         (folder / f"checkpoints/exp_{done}.pth").write_bytes(b"weights, which no report reads")
     (folder / "log.txt").write_text("what the TextLogger wrote\n")
@@ -174,12 +176,17 @@ def _write_environment(
             "root": root,
             "fingerprint": DIGEST,
             "filelists": filelists,
+            "features": DIGEST,
             "class_names": list(class_names),
         },
         "config": config,
+        "weights": {},
         "wandb_run": None,
-        **other,
+        **{name: value for name, value in other.items() if name != "dataset"},
     }
+    dataset = environment["dataset"]
+    assert isinstance(dataset, dict)
+    dataset |= other.get("dataset", {})
     (folder / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
 
 
@@ -216,6 +223,7 @@ def _write_results(
     names: Sequence[str],
     untrained: Sequence[float],
     measured: Mapping[int, Mapping[str, Any]],
+    diverged: Mapping[str, Any] | None,
 ) -> None:
     rows = [["trained_to", *names], *([name, *map(repr, row)] for name, row in zip(names, matrix, strict=False))]
     (folder / "accuracy_matrix.csv").write_text("".join(",".join(row) + "\n" for row in rows))
@@ -232,6 +240,7 @@ def _write_results(
         "clear_metrics": _without_nan(clear),
         "gem_metrics": _without_nan(gem),
         "untrained": list(untrained),
+        "diverged": diverged,
     }
     (folder / "eval.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n")
 

@@ -83,6 +83,8 @@ def _reasons(values: Mapping[str, Any]) -> Iterator[str]:
     yield from _of_loss("cl_strategy.loss", strategy.get("loss"))
     yield from _of_optimizer(strategy.get("optimizer"))
     yield from _of_scheduler(strategy.get("scheduler"))
+    if values.get("stop_on_divergence"):
+        yield "stop_on_divergence may end it in the middle of a bucket"
     yield from _of_reporting(values)
 
 

@@ -50,8 +50,8 @@ class Learner:
                 with torch.no_grad():
                     stepper.step(gradients)
                 gave.append(_counted(found, y, loss))
-            for member, batches in zip(self.members, _batches(gave, sizes), strict=True):
-                member.end_epoch(batches)
+            for member, batches, finite in zip(self.members, _batches(gave, sizes), self._finite(), strict=True):
+                member.end_epoch(batches, finite)
             for index, member in enumerate(self.members):
                 if member.lockstep.epoch_is_best:
                     kept[index] = True
@@ -81,6 +81,11 @@ class Learner:
                 gave.append(_counted(found, y, losses(found, y, self.loss_weights)))
                 sizes.append(chosen.shape[1])
         return _batches(gave, sizes)
+
+    def _finite(self) -> list[bool]:
+        """Whether the weights of each member are finite."""
+        found: list[bool] = torch.stack([w.flatten(1).isfinite().all(1) for w in self.weights.values()]).all(0).tolist()
+        return found
 
     def _penalties(self) -> list[Penalty]:
         found: list[Penalty] = []

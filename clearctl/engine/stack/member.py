@@ -40,7 +40,7 @@ class Member:
 
     def __post_init__(self) -> None:
         strategy = self.experiment.strategy
-        self.results = Results(self.stream.bucket_names)
+        self.results = Results(self.stream.bucket_names, divergence=self.experiment.divergence)
         self.lockstep = Lockstep(strategy, self.experiment.accuracy.record, loader_arguments(self.config, self.stream))
         self.test_stream = list(self.experiment.benchmark.test_stream)
         self.test_rows = [rows_in_order(experience.dataset.eval()) for experience in self.test_stream]
@@ -106,8 +106,9 @@ class Member:
         self.states["torch"] = torch.get_rng_state()
         return batches
 
-    def end_epoch(self, batches: Sequence[Batch]) -> None:
-        """Tell what the batches gave."""
+    def end_epoch(self, batches: Sequence[Batch], finite: bool) -> None:
+        """Tell what the batches gave, and whether the weights after them are finite."""
+        self.experiment.divergence.finite = finite
         self.lockstep.end_epoch(batches)
 
     def bucket_rows(self) -> torch.Tensor:
@@ -118,6 +119,7 @@ class Member:
         """All after the last epoch, and the test, which gave `tested`; the results have one bucket more."""
         with self.drawing():
             trained = self.lockstep.end_bucket()
+            self.experiment.divergence.bucket_done(self.results.bucket_names[len(self.results.rows)])
             after = self.lockstep.test(self.test_stream, tested)
         accuracies = self.experiment.accuracy.accuracies
         self.results.add([accuracies[column] for column in range(len(self.test_stream))], trained, after)

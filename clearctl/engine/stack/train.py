@@ -13,6 +13,7 @@ import torch
 
 from clearctl import rundir
 from clearctl.config.load import Config
+from clearctl.config.protocol import on_training_images
 from clearctl.data.samples import FeatureSamples
 from clearctl.data.stream import Stream
 from clearctl.engine.accelerate import allow_tf32
@@ -27,6 +28,7 @@ from clearctl.engine.machine import (
     seed_everything,
     set_random_states,
 )
+from clearctl.engine.origin import weight_digests
 from clearctl.engine.samples import BuiltSamples, build_samples
 from clearctl.engine.stack.features import Features
 from clearctl.engine.stack.key import stack_key, why_not
@@ -117,6 +119,8 @@ def _train(
             member.results.clear(),
             member.results.gem(),
             seconds,
+            member.results.diverged,
+            on_training_images(member.config.values),
         )
         for member in members
     ]
@@ -159,7 +163,13 @@ def _opened(
     try:
         for config, source, listener, (shared, model, states) in zip(configs, sources, listeners, built, strict=True):
             seed = config.values["seed"]
-            environment = {**shared.environment, "seed": seed, "config": source, "stacked": len(configs)}
+            environment = {
+                **shared.environment,
+                "seed": seed,
+                "config": source,
+                "weights": weight_digests(config.values),
+                "stacked": len(configs),
+            }
             run = rundir.create(Path(config.values["work_dir"]), seed)
             ends.enter_context(sole_worker(run))
             set_random_states(states)
@@ -204,7 +214,7 @@ def _learn_all(members: Sequence[Member], device: torch.device, wish: Wish) -> N
         for member in members:
             interval = (member.config.values.get("checkpoint_config") or {}).get("interval", 1)
             write_bucket(member.run, member.results, member.experiment.strategy.model, interval)
-            member.listener(bucket_done(member.results, time.perf_counter() - started))
+            member.listener(bucket_done(member.results, time.perf_counter() - started, member.config))
 
 
 def _tested(learner: Learner, members: Sequence[Member]) -> list[list[Any]]:

@@ -1,0 +1,30 @@
+"""What the evaluation protocol of a config makes of its numbers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from clearctl.metrics import ABOVE_DIAGONAL, BELOW_DIAGONAL
+
+STREAMING = "streaming"  # the protocol of a config that names none
+WHOLE_STREAM = ("JointTraining",)  # strategies that see every bucket before the first test
+
+
+def protocol_of(values: Mapping[str, Any]) -> str:
+    """The evaluation protocol of a config's values, "streaming" or "iid"."""
+    return str(values["scenario"].get("evaluation_protocol") or STREAMING)
+
+
+def sees_all_first(values: Mapping[str, Any]) -> bool:
+    """Whether the strategy sees every bucket before the first test."""
+    return values["cl_strategy"]["type"] in WHOLE_STREAM
+
+
+def on_training_images(values: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the summary numbers that have accuracies on images that were trained on before the test.
+
+    Under the streaming protocol a bucket is tested on the images that it is trained on, so that the diagonal of the
+    matrix and all below it are such; of joint training, which sees the whole stream first, all of it is.
+    """
+    if protocol_of(values) != STREAMING:
+        return frozenset()
+    return BELOW_DIAGONAL | ABOVE_DIAGONAL if sees_all_first(values) else BELOW_DIAGONAL

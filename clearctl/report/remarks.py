@@ -1,0 +1,144 @@
+"""What a reader of a report's numbers has to know: what does not count and why, and what differs within a group."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clearctl.config.load import flatten
+from clearctl.config.protocol import STREAMING
+from clearctl.report.groups import NONE, Group, one_line
+from clearctl.report.runs import Run, by_dataset
+
+DAGGER = "†"
+ON_TRAINING_IMAGES = (
+    f"{DAGGER} on training images: under the streaming protocol a bucket is tested on the images it was trained on, so"
+    " these numbers say how well a model remembers, not how well it generalises, and are never in bold"
+)
+# What of environment.json may differ within a group: what is another for each run by its nature, where things lie,
+# what groups are told apart by, and what has a remark of its own.
+_EXPECTED = ("seed", "wandb_run", "config", "dataset.root", "dataset.fingerprint")
+_PARTED = ("dataset.filelists", "dataset.features", "dataset.class_names", "weights", "resumed")
+_WORDS = {
+    "clearctl": "the version of clearctl",
+    "python": "the version of Python",
+    "git": "the git commit of the working directory",
+    "device": "the device",
+    "device_name": "the name of the device",
+    "torch_threads": "the number of torch's threads",
+    "processes": "the number of processes",
+    "stacked": "how many runs were trained as one stack",
+}
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A sentence, of the group of that index, or of all.
+
+    `of_folders` says that it names folders, and `of_mark` that it explains the dagger of a table.
+    """
+
+    text: str
+    group: int | None = None
+    of_folders: bool = False
+    of_mark: bool = False
+
+
+def remarks(groups: Sequence[Group]) -> list[Remark]:
+    """All of a report, those of all groups first."""
+    found = list(_of_all(groups))
+    for index, group in enumerate(groups):
+        for make in (_of_diverged, _of_unfinished, _of_seeds_twice, _of_splits, _of_differences, _of_resumed):
+            found += [Remark(one_line(one.text), index, one.of_folders) for one in make(group)]
+    return found
+
+
+def _of_all(groups: Sequence[Group]) -> Iterator[Remark]:
+    datasets = by_dataset([run for group in groups for run in group.runs])
+    if len(datasets) > 1:
+        yield Remark(f"the runs are of {len(datasets)} datasets or choices of buckets: do not compare their numbers")
+    if any(group.protocol == STREAMING for group in groups):
+        yield Remark(ON_TRAINING_IMAGES, of_mark=True)
+    whole = [group.label for group in groups if "next_domain" in group.on_training_images]
+    if whole:
+        verb = "have" if len(whole) > 1 else "has"
+        text = f"{DAGGER} {', '.join(whole)} {verb} seen all images before the first test, so that all numbers are such"
+        yield Remark(text, of_mark=True)
+
+
+def _of_diverged(group: Group) -> Iterator[Remark]:
+    if not group.diverged:
+        return
+    total = len(group.runs)
+    many = f"{len(group.diverged)} of {total} run{'s' * (total > 1)} diverged"
+    means = "they count in the means" if group.include_diverged else "left out of the means"
+    places = [f"{_seeds([run])} in bucket {run.diverged['bucket']}" for run in group.diverged if run.diverged]
+    yield Remark(f"{group.label}: {many} ({', '.join(places)}), {means}")
+
+
+def _of_unfinished(group: Group) -> Iterator[Remark]:
+    total = len(group.bucket_names)
+    most = len(group.counted[0].matrix) if group.counted else 0
+    for run in group.runs:
+        done = len(run.matrix)
+        what = f"{run.folder} is not finished ({done} of {total} buckets)"
+        if done < most:
+            yield Remark(f"{what}, so it does not count in the means of {group.label}", of_folders=True)
+        elif done < total:
+            yield Remark(f"{what}, so it has no summary numbers yet", of_folders=True)
+
+
+def _of_seeds_twice(group: Group) -> Iterator[Remark]:
+    for run in group.counted:
+        others = [other for other in group.runs if other is not run and other.identity == run.identity]
+        if others and not run.foreign:
+            left_out = ", ".join(str(other.folder) for other in others)
+            verb = "does" if len(others) == 1 else "do"
+            text = f"{group.label}: of {_seeds([run])} {run.folder} counts, the newest; {left_out} {verb} not"
+            yield Remark(text, of_folders=True)
+
+
+def _of_splits(group: Group) -> Iterator[Remark]:
+    """Runs that should have learned from the same samples, and did not."""
+    seen: dict[Any, dict[str, list[Run]]] = {}
+    for run in group.counted:
+        print_ = run.environment["dataset"].get("fingerprint")
+        if print_ is not None:
+            split = run.values["scenario"].get("seed") if run.protocol == "iid" else None
+            seen.setdefault(split, {}).setdefault(print_, []).append(run)
+    for split, parted in seen.items():
+        if len(parted) > 1:
+            which = "samples" if split is None else f"splits of split seed {split}"
+            yield Remark(f"{group.label}: {_listed(parted)} learned from different {which}, though their configs agree")
+
+
+def _of_differences(group: Group) -> Iterator[Remark]:
+    """One for each kind of thing in which the runs that count were made differently."""
+    flat = [dict(flatten(run.environment)) for run in group.counted]
+    for key in dict.fromkeys(key for values in flat for key in values):
+        if key in _EXPECTED or key.startswith(_PARTED):
+            continue
+        having: dict[str, list[Run]] = {}
+        for run, values in zip(group.counted, flat, strict=True):
+            value = values.get(key)
+            having.setdefault(NONE if value is None else str(value), []).append(run)
+        if len(having) > 1:
+            name = f"the version of {key.removeprefix('packages.')}" if key.startswith("packages.") else key
+            parts = ", ".join(f"{value} ({_seeds(runs)})" for value, runs in having.items())
+            yield Remark(f"{group.label}: {_WORDS.get(key, name)} differs: {parts}")
+
+
+def _of_resumed(group: Group) -> Iterator[Remark]:
+    for run in group.counted:
+        for entry in run.environment.get("resumed") or []:
+            changes = [*entry.get("accepted", []), *entry.get("moved", [])]
+            if changes:
+                yield Remark(f"{group.label}: {_seeds([run])} was resumed with changes: {'; '.join(changes)}")
+
+
+def _listed(parted: dict[str, list[Run]]) -> str:
+    return " and ".join(_seeds(runs) for runs in parted.values())
+
+
+def _seeds(runs: Sequence[Run]) -> str:
+    seeds = sorted({run.seed for run in runs if run.seed is not None})
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else str(runs[0].folder)
