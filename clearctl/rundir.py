@@ -7,6 +7,7 @@ metrics.jsonl         one JSON object a line: each epoch, each tested bucket
 eval.json             {"train", "test", "clear_metrics", "gem_metrics", "untrained", "diverged"}
 accuracy_matrix.csv   R[i, j]: accuracy on bucket j after training on bucket i
 checkpoints/exp_<k>.pth   model weights after k buckets
+checkpoints/SHA256SUMS    the sha256 of each of them (`checksums`)
 state/                what an exact resume needs, while the run is not finished
 report.html           the run as a page, once it is finished
 """

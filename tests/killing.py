@@ -13,6 +13,7 @@ torch's autograd does not survive a fork. A place in a run has a label, which is
 ("half", file)                    half of a state file is written, under its temporary name
 ("renamed", file)                 a state file is whole, and what is older not removed
 ("laid over", number)             a state was laid over what was built, for the `number`-th time in this process
+("written", file)                 a checkpoint is written, its line in SHA256SUMS is not; or SHA256SUMS is
 ("forget", number)                the run is finished, and `number` of its states are removed
 """
 
@@ -288,7 +289,7 @@ class _Places:
         self._watch_removal(course.Course, state_files)
 
     def _watch_files(self, atomic: Any) -> None:
-        """In the middle of the writing of a state, and right after it."""
+        """In the middle of the writing of a state, and right after it; and after that of a checkpoint and its sum."""
         replacing = atomic.replacing
 
         @contextmanager
@@ -297,6 +298,8 @@ class _Places:
                 yield _Halting(temporary, lambda: self.passed("half", path.name)) if is_state(path) else temporary
             if is_state(path):
                 self.passed("renamed", path.name)
+            elif path.parent.name == "checkpoints":
+                self.passed("written", path.name)
 
         def is_state(path: Path) -> bool:
             return path.suffix == ".state"

@@ -5,7 +5,6 @@ features/<name>/<bucket>/<class>.pth               {id: tensor [D]}, as releases
 """
 
 import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from clearctl import layout
+from clearctl import layout, tensor_files
 from clearctl.atomic import write_bytes
 from clearctl.digest import file_sha256
 from clearctl.errors import DatasetError
@@ -22,13 +21,25 @@ from clearctl.errors import DatasetError
 def read_features(
     root: Path, name: str, bucket: str, listed: Sequence[tuple[str, int]]
 ) -> tuple[torch.Tensor, list[int]]:
-    """(x [N, D] float32, N class indices) of a bucket, checked against its file list `listed`. Raises DatasetError."""
+    """(x [N, D] float32, N class indices) of a bucket, checked against its file list `listed`.
+
+    Where extraction.json has the sha256 of the file, it must have that. Raises DatasetError.
+    """
     file = layout.features_file(root, name, bucket)
     if not file.exists():
         present = ", ".join(layout.feature_names(root)) or "none"
         raise DatasetError(f"no features {name!r}: {file} is missing\nfeatures there: {present}")
-    _require_current(root, name, bucket)
-    x, targets = load_features(file)
+    record = _recorded(root, name, bucket)
+    _require_current(root, name, bucket, record.get("filelist_sha256"))
+    recorded = record.get("sha256")
+    if isinstance(recorded, str):
+        remedy = (
+            "run the `clearctl extract-features` again that made it, which makes this bucket again: "
+            f"{layout.extraction_file(root, name)} says how"
+        )
+        x, targets = load_features(file, sha256=recorded, remedy=remedy)
+    else:
+        x, targets = load_features(file)
     if x.shape[0] != len(listed):
         shape = tuple(x.shape)
         raise DatasetError(f"{file}: features have shape {shape}, but the bucket's file list has {len(listed)} images")
@@ -37,36 +48,48 @@ def read_features(
     return x, targets
 
 
-def _require_current(root: Path, name: str, bucket: str) -> None:
-    """Raise DatasetError where extraction.json says that the features were made for another file list.
+def _recorded(root: Path, name: str, bucket: str) -> dict[str, Any]:
+    """What extraction.json says of the bucket; nothing of features that were made elsewhere. Raises DatasetError."""
+    file = layout.extraction_file(root, name)
+    if not file.is_file():
+        return {}
+    value: Any = layout.read_json(file)
+    for key in ("buckets", bucket):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _require_current(root: Path, name: str, bucket: str, recorded: Any) -> None:
+    """Raise DatasetError unless the `recorded` sha256, where there is one, is that of the file list.
 
     With as many images of the same classes it would go unnoticed that the rows are of others.
     """
-    file = layout.extraction_file(root, name)
-    if not file.is_file():
-        return
-    value: Any = layout.read_json(file)
-    for key in ("buckets", bucket, "filelist_sha256"):
-        value = value.get(key) if isinstance(value, dict) else None
     filelist = layout.filelist_file(root, bucket)
-    if value is not None and value != file_sha256(filelist):
+    if recorded is not None and recorded != file_sha256(filelist):
         raise DatasetError(
             f"the features {name!r} of bucket {bucket} were made for another {filelist}\n"
-            f"run the `clearctl extract-features` again that made them: {file} says how"
+            f"run the `clearctl extract-features` again that made them: {layout.extraction_file(root, name)} says how"
         )
 
 
-def load_features(file: Path) -> tuple[torch.Tensor, list[int]]:
+_REMEDY = "copy or download it again, or make it again with the command that made it"
+
+
+def load_features(file: Path, *, sha256: str | None = None, remedy: str = _REMEDY) -> tuple[torch.Tensor, list[int]]:
     """(x [N, D] float32, N class indices) as they are in `file`, x mapped from it where the file's format allows.
 
-    Raises DatasetError for a file that holds no such.
+    Raises DatasetError for a file that holds no such, and for one that is damaged or has another `sha256`, with the
+    `remedy`.
     """
     try:
         # Older tools stored the labels as numpy integers; nothing beyond those is unpickled.
         with torch.serialization.safe_globals(_numpy_integers()):
-            x, labels = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+            x, labels = tensor_files.load(file, sha256=sha256, mmap=True)
         targets = [int(label) for label in labels]
+        _require_real(x)
         shape = tuple(x.shape)
+    except tensor_files.DamagedError as error:
+        raise DatasetError(f"{file} is damaged: {error}\n{remedy}") from None
     except Exception as error:
         reason = (str(error) or "it is empty").splitlines()[0]
         raise DatasetError(f"{file} is not (tensor [N, D], list of N ints): {reason}") from None
@@ -85,8 +108,13 @@ def save_features(file: Path, x: torch.Tensor, targets: Sequence[int]) -> None:
 def load_released_features(file: Path) -> dict[str, torch.Tensor]:
     """{id: tensor [D]} of one class in one bucket. Raises DatasetError for a file that holds no such."""
     try:
-        value = torch.load(file, map_location="cpu", weights_only=True)
-        return {str(key): torch.as_tensor(row).float() for key, row in value.items()}
+        value = tensor_files.load(file)
+        rows = {str(key): torch.as_tensor(row) for key, row in value.items()}
+        for row in rows.values():
+            _require_real(row)
+        return {key: row.float() for key, row in rows.items()}
+    except tensor_files.DamagedError as error:
+        raise DatasetError(f"{file} is damaged: {error}\n{_REMEDY}") from None
     except FileNotFoundError:
         raise DatasetError(f"{file} is missing") from None
     except Exception as error:
@@ -105,6 +133,13 @@ def _save(file: Path, value: Any) -> None:
     buffer = io.BytesIO()
     torch.save(value, buffer)
     write_bytes(file, buffer.getbuffer())
+
+
+def _require_real(x: torch.Tensor) -> None:
+    """Raise ValueError unless `x` is a dense tensor of real numbers."""
+    kind = tensor_files.not_plain(x) or ("complex" if x.is_complex() else None)
+    if kind is not None:
+        raise ValueError(f"its tensor is {kind}, expected a dense one of real numbers")
 
 
 def _numpy_integers() -> list[Any]:

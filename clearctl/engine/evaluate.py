@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from clearctl.engine.submission import checkpoint_files, require_one_each
 from clearctl.errors import DatasetError, RunError, UsageError
 from clearctl.metrics import Matrix, clear_metrics, gem_metrics
 from clearctl.models.fit import randomness_kept
+from clearctl.models.state_dict import few
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.gather import in_order
 
@@ -69,8 +71,9 @@ def evaluate(
 
     Under torchrun every process calls it, and they share the work.
     Writes nothing but decoded images, where `data.cache` has them kept. Raises UsageError for a config without weights
-    and for both kinds of them; RunError for a folder that is no run, a checkpoint that is not of the model, and
-    `checkpoints` that are not one for each bucket.
+    and for both kinds of them; RunError for a folder that is no run, a checkpoint that is damaged or not of the model,
+    and `checkpoints` that are not one for each bucket. Weights that are not finite are refused where they are named;
+    the run's own are tested, with a warning.
     """
     if checkpoint is not None and checkpoints is not None:
         raise UsageError("--checkpoint is one file, --checkpoints a folder of them: give one of the two")
@@ -103,7 +106,9 @@ def evaluate(
     files = [Path(checkpoint)] if checkpoint is not None else list(found.values())
     with noticing_lost_peers(), together(torch_device):
         listening = listener if world.is_first() else ignore
-        rows, names = _rows(config, files, torch_device, listening, one_each=checkpoints is not None)
+        rows, names = _rows(
+            config, files, torch_device, listening, one_each=checkpoints is not None, of_run=named is None
+        )
     complete = checkpoint is None and list(found) == list(range(1, len(names) + 1))
     matrix = np.array(rows) if complete else None
     return EvalResult(
@@ -118,11 +123,18 @@ def evaluate(
 
 
 def _rows(
-    config: Config, files: Sequence[Path], torch_device: torch.device, listener: Listener, *, one_each: bool
+    config: Config,
+    files: Sequence[Path],
+    torch_device: torch.device,
+    listener: Listener,
+    *,
+    one_each: bool,
+    of_run: bool,
 ) -> tuple[list[list[float]], list[str]]:
     """The accuracies of each checkpoint on every bucket, and the buckets' names.
 
-    With `one_each` there must be one checkpoint for each bucket, and all must fit before the first is tested.
+    With `one_each` there must be one checkpoint for each bucket, and all must fit before the first is tested. Those
+    `of_run`, which has diverged, are tested as they are: their accuracies are what the run has recorded.
     """
     seed_everything(config.values["seed"])
     stream = build_stream(config)
@@ -139,13 +151,19 @@ def _rows(
     try:
         with deterministic_algorithms(bool(config.values.get("deterministic")), torch_device, listener):
             for weights in files:
-                load_exactly(experiment.strategy.model, weights)
+                diverged = partial(_warn_of_diverged, weights, listener) if of_run else None
+                load_exactly(experiment.strategy.model, weights, diverged=diverged)
                 listener(Message(f"testing {weights}"))
                 experiment.strategy.eval(test_stream, **loading)
                 rows.append([experiment.accuracy.accuracies[tested] for tested in range(len(stream.buckets))])
     except DatasetError as error:
         raise original_error(error) or error from None
     return rows, stream.bucket_names
+
+
+def _warn_of_diverged(file: Path, listener: Listener, names: list[str]) -> None:
+    text = f"{file} has weights that are not finite: {few(names)}; the run diverged, and its accuracies are of chance"
+    listener(Message(text, warning=True))
 
 
 @torch.no_grad()

@@ -27,8 +27,8 @@ from clearctl.features.official import write_official
 from clearctl.features.record import THREADS, Record
 from clearctl.models.default_weights import load_default_weights
 from clearctl.models.extractor import FeatureExtractor, build_extractor, feature_dimension
-from clearctl.models.fitting import few
 from clearctl.models.folding import folded
+from clearctl.models.state_dict import few
 from clearctl.models.weights import load_checkpoint, weights_digest
 from clearctl.progress import Listener, Message, ignore
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from clearctl import atomic, rundir
+from clearctl import atomic, checksums, rundir
 from clearctl.config.dialect import write_out_defaults
 from clearctl.config.load import Config
 from clearctl.config.protocol import on_training_images
@@ -223,7 +223,9 @@ def _cut_back(run: Path, saved: Saved | None) -> None:
         cut_back_files(saved.latest, run, there)
         return
     results = (rundir.metrics_file(run), rundir.log_file(run), rundir.eval_file(run), rundir.matrix_file(run))
-    for file in (*results, *rundir.checkpoints(run).values()):
+    # The sums before the checkpoints: a kill in between leaves no line without its file.
+    sums = checksums.sums_file(rundir.checkpoint_file(run, 0).parent)
+    for file in (*results, sums, *rundir.checkpoints(run).values()):
         file.unlink(missing_ok=True)
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)

@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from clearctl import checksums
 from clearctl.errors import RunError
-from clearctl.models.fitting import few
+from clearctl.models.state_dict import few
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".tar")
 
@@ -18,11 +19,11 @@ SUFFIXES = (".pth", ".pt", ".ckpt", ".tar")
 def checkpoint_files(folder: Path) -> list[Path]:
     """The checkpoints in `folder` in the order of the one number in which their names differ, 9 before 10.
 
-    Hidden files are left out. Raises RunError, which names them, for other files, for names that do not differ in one
-    number alone, for a number twice and for one left out.
+    Hidden files are left out, and the sums that a run writes beside its checkpoints. Raises RunError, which names them,
+    for other files, for names that do not differ in one number alone, for a number twice and for one left out.
     """
     try:
-        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        names = sorted(name for name in os.listdir(folder) if not name.startswith(".") and name != checksums.NAME)
     except FileNotFoundError:
         raise RunError(f"no folder of checkpoints at {folder}") from None
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from clearctl.errors import RunError
-from clearctl.models.fitting import LoadReport, differences, fill, ignored, of_deeper_parts
+from clearctl.models.fitting import LoadReport, differences, fill, ignored, of_deeper_parts, require_usable
 from clearctl.models.names import BACKBONE, find_network, that_matter
 from clearctl.models.state_dict import read_weights
 
@@ -34,12 +34,13 @@ def load_network(network: nn.Module, file: Path) -> LoadReport:
 
     What a backbone can adapt (position embeddings of another size), it does. Raises RunError, and leaves `network`
     filled in part, if a weight of the backbone is missing or has another shape, if the file is of a deeper one, or if
-    nothing fits at all.
+    nothing fits at all; and, naming the key, for a weight that is not finite or not floating-point.
     """
     weights = read_weights(file)
     prefix, names = find_network(network.state_dict(), weights)
+    require_usable(file, network.state_dict(), weights, names)
     given = {name: weights[in_file] for name, in_file in names.items()}
-    left = fill(network, given)
+    left = fill(network, given, file)
     own = that_matter(network.state_dict())
     body = {name.removeprefix(BACKBONE): value for name, value in own.items() if name.startswith(BACKBONE)}
     in_body = [name.removeprefix(BACKBONE) for name in that_matter(given) if name.startswith(BACKBONE)]
@@ -58,7 +59,8 @@ def load_init_cfg(module: nn.Module, init_cfg: Mapping[str, Any]) -> list[str]:
     lacks, or has in another shape, stay as they are; a backbone adapts what it can (position embeddings of another
     size). With `prefix`, only what starts with it counts, without it. Without one the names in the file may have any,
     as those of a MoCo or BYOL checkpoint, and a file of a backbone alone fits a network too.
-    Raises ValueError if nothing fits or the checkpoint is an address.
+    Raises ValueError if nothing fits or the checkpoint is an address; RunError for a file that is damaged, and, naming
+    the key, for a weight that is not finite or not floating-point.
     """
     fault = address_fault(init_cfg.get("checkpoint"))
     if fault:
@@ -71,7 +73,8 @@ def load_init_cfg(module: nn.Module, init_cfg: Mapping[str, Any]) -> list[str]:
     if prefix:
         weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
     _, names = find_network(module.state_dict(), weights)
-    left = fill(module, {name: weights[in_file] for name, in_file in names.items()})
+    require_usable(file, module.state_dict(), weights, names)
+    left = fill(module, {name: weights[in_file] for name, in_file in names.items()}, file)
     if len(left) == len(that_matter(module.state_dict())):
         where = f" under the prefix {prefix!r}" if prefix else ""
         raise ValueError(f"{file} holds{where} none of the weights of {type(module).__name__}")

@@ -3,12 +3,13 @@
 import argparse
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from clearctl import checksums, tensor_files
 from clearctl.errors import RunError
 from clearctl.nearby import nearby_file
 
@@ -21,13 +22,23 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
     The wrapper is the key `state_dict`, `model` or `teacher` (of DINO's two nets the one to evaluate), else the first
     key that holds a state dict. Command-line arguments beside the weights do no harm and are read over.
 
-    Raises RunError for a file that is missing, damaged, holds no weights or would need code to be unpickled.
+    Where SHA256SUMS beside the file has a line for it, as in a run's folder, the file must have that sha256.
+
+    Raises RunError for a file that is missing, damaged, holds no weights or would need code to be unpickled, and,
+    naming the key, for a weight that is sparse, quantized or without data (meta).
     """
+    summed = _recorded_sha256(file)
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            content = tensor_files.load(file, sha256=summed)
     except FileNotFoundError:
         raise RunError(f"no checkpoint at {file}{nearby_file(file)}") from None
+    except tensor_files.DamagedError as error:
+        remedy = "copy or download it again"
+        if summed is not None:
+            remedy = f"restore it from a copy; if it was changed on purpose, remove its line from {checksums.NAME}"
+        where = f" by {checksums.NAME}" if summed is not None else ""
+        raise RunError(f"{file} is damaged: {error}{where}\n{remedy}") from None
     except pickle.UnpicklingError as error:
         needed = re.search(r"GLOBAL (\S+)", str(error))
         if needed is None:
@@ -39,7 +50,28 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
     weights = _unwrapped(content)
     if not _is_state_dict(weights):
         raise RunError(f"{file} holds no weights: expected a state dict {{name: tensor}}")
-    return {name.removeprefix("module."): v for name, v in weights.items() if isinstance(v, torch.Tensor)}
+    tensors = {name.removeprefix("module."): v for name, v in weights.items() if isinstance(v, torch.Tensor)}
+    kinds = {name: tensor_files.not_plain(value) for name, value in tensors.items()}
+    unreadable = [f"{name} ({kind})" for name, kind in kinds.items() if kind is not None]
+    if unreadable:
+        raise RunError(
+            f"{file} has weights that are no plain tensors: {few(unreadable)}\n"
+            "save them as dense tensors of floating-point numbers"
+        )
+    return tensors
+
+
+def few(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _recorded_sha256(file: Path) -> str | None:
+    """The sha256 that SHA256SUMS beside `file` has for it."""
+    try:
+        return checksums.read_sums(file.parent).get(file.name)
+    except OSError as error:
+        raise RunError(f"{checksums.sums_file(file.parent)} cannot be read: {error.strerror}") from None
 
 
 def _unwrapped(content: Any) -> Any:

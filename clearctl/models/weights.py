@@ -8,7 +8,7 @@ import torch
 
 from clearctl.errors import RunError
 from clearctl.models.extractor import FeatureExtractor
-from clearctl.models.fitting import LoadReport, differences, ignored, of_deeper_parts, reshaped
+from clearctl.models.fitting import LoadReport, differences, ignored, of_deeper_parts, require_usable, reshaped
 from clearctl.models.names import find_module, that_matter
 from clearctl.models.state_dict import read_weights
 
@@ -24,7 +24,8 @@ def load_checkpoint(extractor: FeatureExtractor, file: Path, *, allow_partial: b
     GoogLeNet and Inception v3 shift their input from then on as torchvision's weights for them expect it, unless the
     extractor was built with an argument `transform_input`.
 
-    Raises RunError, and leaves `extractor` as it is, if the file does not fit or cannot be read.
+    Raises RunError, and leaves `extractor` as it is, if the file does not fit or cannot be read, and, naming the key,
+    for a weight that is not finite or not floating-point.
     """
     weights = that_matter(read_weights(file))
     backbone = extractor.backbone.state_dict()
@@ -39,6 +40,7 @@ def load_checkpoint(extractor: FeatureExtractor, file: Path, *, allow_partial: b
         shown = {name: value for name, value in given.items() if not too_many or name in own or name in too_many}
         hint = "" if is_other else "\n--allow-partial takes it, and leaves random what is missing"
         raise RunError(f"{file} does not fit {extractor.arch}{where}: {differences(own, shown)}{hint}")
+    require_usable(file, own, weights, {name: names[name] for name in given})
     for name in own.keys() - missing:
         backbone[name].copy_(given[name])  # the state dict shares its memory with the backbone
     if hasattr(extractor.backbone, "transform_input") and "transform_input" not in extractor.arguments:

@@ -68,6 +68,15 @@ def edit_features(root: Path, name: str, change) -> None:
     torch.save(change(*torch.load(root / name)), root / name)
 
 
+def flipped(data: bytes) -> bytes:
+    """One bit of the middle, which is in the tensor."""
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+OF_OTHER_FEATURES = json.dumps({"buckets": {"1": {"sha256": "0" * 64}}})
+
+
 def images(root: Path, bucket: int, class_name: str) -> list[str]:
     """The paths of a bucket's images of a class, in the order of the metadata."""
     records = json.loads((root / f"labeled_metadata/{bucket}/{class_name}.json").read_text())
@@ -416,6 +425,14 @@ FAULTS = {
     "features that are no tensor": (
         lambda root: (root / FEATURES).write_bytes(b"x"),
         [("features", f"{FEATURES} is not (tensor [N, D], list of N ints)")],
+    ),
+    "a flipped bit": (
+        lambda root: (root / FEATURES).write_bytes(flipped((root / FEATURES).read_bytes())),
+        [("features", f"{FEATURES} is damaged: its entry all/data/0 does not have its CRC-32")],
+    ),
+    "other features than were extracted": (
+        lambda root: (root / FEATURES).parents[1].joinpath("extraction.json").write_text(OF_OTHER_FEATURES),
+        [("features", f"{FEATURES} is damaged: its sha256 is ")],
     ),
     "too few rows": (
         lambda root: edit_features(root, FEATURES, lambda x, labels: (x[1:], labels[1:])),

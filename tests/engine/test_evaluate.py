@@ -1,7 +1,9 @@
 """Testing checkpoints again: the same numbers as in training, and whatever is no checkpoint of the model is refused."""
 
 import json
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from sharing import environment, free_port
 from clearctl.engine.evaluate import evaluate
 from clearctl.engine.loop import TrainResult
 from clearctl.errors import ConfigError, RunError, UsageError
+from clearctl.progress import Event, Message
 
 
 def test_run_gives_the_recorded_matrix(trained: TrainResult) -> None:
@@ -89,8 +92,12 @@ def test_truncated_checkpoint(kept: float, trained: TrainResult, tmp_path: Path)
     file = tmp_path / "short.pth"
     file.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
     text = refusal(trained.run, file)
-    assert text.startswith(f"{file} is not a checkpoint, or damaged: ")
-    assert "\n" not in text
+    if kept in (0, 1):
+        assert text.startswith(f"{file} is not a checkpoint, or damaged: ")
+        assert "\n" not in text
+    else:
+        why = "its zip archive is not whole, as after a copy or download that was cut short"
+        assert text == f"{file} is damaged: {why}\ncopy or download it again"
 
 
 @pytest.mark.parametrize("content", [b"not a checkpoint at all\n", b"<html>404</html>"])
@@ -129,6 +136,77 @@ def test_file_without_weights(content: object, trained: TrainResult, tmp_path: P
     file = tmp_path / "empty.pth"
     torch.save(content, file)
     assert refusal(trained.run, file) == f"{file} holds no weights: expected a state dict {{name: tensor}}"
+
+
+@pytest.fixture
+def run(trained: TrainResult, tmp_path: Path) -> Path:
+    """A copy of a run, to be damaged."""
+    return shutil.copytree(trained.run, tmp_path / "run")
+
+
+def flip(file: Path) -> None:
+    """One bit in a weight, in the middle of the file's longest one."""
+    weights = torch.load(file, weights_only=True)
+    longest = max(weights.values(), key=torch.numel).numpy().tobytes()
+    data = bytearray(file.read_bytes())
+    data[data.index(longest) + len(longest) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_refused_by_its_sum(run: Path) -> None:
+    file = run / "checkpoints/exp_2.pth"
+    flip(file)
+    first, second = refusal(run).split("\n")
+    assert first.startswith(f"{file} is damaged: its sha256 is ")
+    assert first.endswith(" by SHA256SUMS")
+    assert second == "restore it from a copy; if it was changed on purpose, remove its line from SHA256SUMS"
+
+
+def test_a_flipped_bit_in_a_checkpoint_of_an_older_run(run: Path) -> None:
+    (run / "checkpoints/SHA256SUMS").unlink()
+    assert evaluate(run, device="cpu").matrix is not None
+    file = run / "checkpoints/exp_2.pth"
+    flip(file)
+    assert re.fullmatch(
+        rf"{file} is damaged: its entry archive/data/\d+ does not have its CRC-32\ncopy or download it again",
+        refusal(run),
+    )
+
+
+def test_another_whole_checkpoint_in_place_of_one(run: Path) -> None:
+    shutil.copy(run / "checkpoints/exp_1.pth", run / "checkpoints/exp_3.pth")
+    assert refusal(run).startswith(f"{run}/checkpoints/exp_3.pth is damaged: its sha256 is ")
+
+
+def test_a_checkpoint_without_a_line(run: Path, trained: TrainResult) -> None:
+    sums = run / "checkpoints/SHA256SUMS"
+    sums.write_text("".join(sums.read_text().splitlines(keepends=True)[:-1]))
+    assert np.array_equal(evaluate(run, device="cpu").matrix, trained.matrix)
+
+
+def test_a_run_that_diverged_is_tested_with_a_warning(run: Path) -> None:
+    file = run / "checkpoints/exp_3.pth"
+    weights = torch.load(file, weights_only=True)
+    weights["head.fc.bias"][1] = torch.nan
+    torch.save(weights, file)
+    (run / "checkpoints/SHA256SUMS").unlink()
+    said: list[Event] = []
+    assert evaluate(run, device="cpu", listener=said.append).matrix is not None
+    assert [event.text for event in said if isinstance(event, Message) and event.warning] == [
+        f"{file} has weights that are not finite: head.fc.bias; the run diverged, and its accuracies are of chance"
+    ]
+    text = f"{file} has weights that are not finite: head.fc.bias\n"
+    assert refusal(run, file).startswith(text)
+    with pytest.raises(RunError, match="not finite: head.fc.bias"):
+        evaluate(run, checkpoints=run / "checkpoints", device="cpu")
+
+
+@pytest.mark.parametrize("change", [torch.Tensor.long, torch.Tensor.to_sparse, lambda bias: bias.to("meta")])
+def test_weights_of_another_kind_are_refused_with_their_key(change: Callable, run: Path, tmp_path: Path) -> None:
+    weights = torch.load(run / "checkpoints/exp_3.pth", weights_only=True)
+    weights["head.fc.bias"] = change(weights["head.fc.bias"])
+    torch.save(weights, tmp_path / "other.pth")
+    assert ": head.fc.bias (" in refusal(run, tmp_path / "other.pth")
 
 
 def test_checkpoint_that_is_not_there(trained: TrainResult, tmp_path: Path) -> None:

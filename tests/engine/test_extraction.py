@@ -255,6 +255,24 @@ def test_features_of_a_release_are_not_overwritten(root, config):
         extract_features(root, config=config, weights="none", name="moco_b0", device="cpu")
 
 
+def test_a_damaged_bucket_is_refused_and_then_extracted_again(root, config):
+    given = {"config": config, "weights": "none", "name": "mine", "device": "cpu"}
+    extract_features(root, **given)
+    whole = feature_bytes(root, "mine")
+    file = layout.features_file(root, "mine", "1")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(DatasetError) as caught:
+        read_stream(root, feature_type="mine")
+    first, second = str(caught.value).split("\n")
+    assert first.startswith(f"{file} is damaged: its sha256 is ")
+    assert second.startswith("run the `clearctl extract-features` again that made it")
+    assert extract_features(root, **given).written == ("1",)
+    assert feature_bytes(root, "mine") == whole
+    read_stream(root, feature_type="mine")
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(root, config, tmp_path):
     program = (

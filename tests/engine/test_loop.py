@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ def test_run_folder_holds_exactly_what_is_promised(trained: TrainResult) -> None
     files = sorted(str(path.relative_to(trained.run)) for path in trained.run.rglob("*") if path.is_file())
     assert files == [
         "accuracy_matrix.csv",
+        "checkpoints/SHA256SUMS",
         "checkpoints/exp_1.pth",
         "checkpoints/exp_2.pth",
         "checkpoints/exp_3.pth",
@@ -53,6 +55,13 @@ def test_run_folder_holds_exactly_what_is_promised(trained: TrainResult) -> None
         "report.html",
     ]
     assert re.fullmatch(r"\d{8}-\d{6}-seed0", trained.run.name)
+
+
+def test_checkpoints_have_their_sha256(trained: TrainResult) -> None:
+    checked = subprocess.run(
+        ["sha256sum", "-c", "SHA256SUMS"], cwd=trained.run / "checkpoints", capture_output=True, text=True
+    )
+    assert (checked.returncode, checked.stdout) == (0, "".join(f"exp_{k}.pth: OK\n" for k in (1, 2, 3))), checked
 
 
 def test_matrix_file_is_the_result_exactly(trained: TrainResult) -> None:

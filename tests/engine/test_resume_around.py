@@ -144,7 +144,9 @@ def test_damaged_config(cut: int, write_config: Callable[..., Path], tmp_path: P
 
 def test_threads_of_a_run_stay(write_config: Callable[..., Path], tmp_path: Path) -> None:
     wide = dict(type="StackedLinearClsHead", num_classes=3, in_channels=8, mid_channels=[50_000])
-    config = write_config("naive", model=dict(head=wide), optimizer=dict(type="SGD", lr=0.01))
+    # The norm is a sum over all weights, and every step is scaled by it.
+    clipping = [dict(type="GradientClipping", max_norm=1.0, norm_type=1.0)]
+    config = write_config("naive", model=dict(head=wide), optimizer=dict(type="SGD", lr=0.01), plugins=clipping)
     overrides = {"overrides": ("checkpoint_config={'interval': 3}",)}
     given = {"device": "cpu", **overrides}
     one, two = (

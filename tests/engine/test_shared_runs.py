@@ -15,6 +15,8 @@ from runs import METRICS, newest, require_same
 from sharing import begin, carry_out_by, what_is_learned
 from talking import done_by
 
+from clearctl import checksums, rundir
+from clearctl.digest import file_sha256
 from clearctl.layout import features_file, filelist_file
 from clearctl.strategies.registry import SHARED_STRATEGIES
 
@@ -91,6 +93,8 @@ def write(uneven: Path, tmp_path: Path) -> Callable[..., Path]:
 def weights(run: Path | None) -> torch.Tensor:
     """All weights after the last of three buckets, in one vector."""
     assert run is not None
+    files = rundir.checkpoints(run).values()
+    assert checksums.read_sums(run / "checkpoints") == {file.name: file_sha256(file) for file in files}
     found = torch.load(run / "checkpoints/exp_3.pth", weights_only=True)
     return torch.cat([value.flatten().double() for value in found.values()])
 

@@ -113,6 +113,11 @@ def test_the_matrix_of_a_submission(
     assert found.checkpoints == [submission / f"{k}.pth" for k in (9, 10, 11)]
 
 
+def test_the_checkpoints_of_a_run_are_one_with_their_sums_beside_them(trained: TrainResult) -> None:
+    found = evaluate(trained.run, checkpoints=trained.run / "checkpoints", device="cpu")
+    assert np.array_equal(found.matrix, trained.matrix)
+
+
 def test_weights_that_do_not_fit_are_named_before_any_is_tested(submission: Path, trained: TrainResult) -> None:
     told = []
     torch.save({"head.fc.bias": torch.zeros(3)}, submission / "11.pth")

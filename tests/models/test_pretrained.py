@@ -281,3 +281,138 @@ def test_load_from_into_a_torchmodel(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(2, 9), "bias": torch.zeros(2)}, file)
     with pytest.raises(RunError, match=r"does not fit the model: other shape: weight \[2, 9\] for \[3, 4\]"):
         load_network(model, file)
+
+
+# Damaged files, and weights that cannot be used
+
+
+def pretrained(file: Path) -> None:
+    network(pretrained=str(file))
+
+
+def init_cfg(file: Path) -> None:
+    network(backbone=dict(**BACKBONE, init_cfg=dict(type="Pretrained", checkpoint=str(file), prefix="backbone")))
+
+
+def load_from(file: Path) -> None:
+    load_network(network()[0], file)
+
+
+WAYS = (pretrained, init_cfg, load_from)
+KEY = "backbone.conv1.weight"
+
+
+def refused(way: Callable[[Path], None], file: Path) -> str:
+    with pytest.raises(RunError) as caught:
+        way(file)
+    assert caught.value.exit_code == 5
+    return str(caught.value)
+
+
+def with_weight(file: Path, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Write a network's weights, that of `KEY` changed."""
+    weights = network(seed=7)[0].state_dict()
+    weights[KEY] = change(weights[KEY])
+    torch.save(weights, file)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_flipped_bit_is_refused(way: Callable[[Path], None], file: Path) -> None:
+    way(file)
+    data = bytearray(file.read_bytes())
+    weight = network(seed=7)[0].state_dict()[KEY]
+    data[data.index(weight.numpy().tobytes()) + 40] ^= 1
+    file.write_bytes(data)
+    first, second = refused(way, file).split("\n")
+    assert first.startswith(f"{file} is damaged: its entry with space/data/")
+    assert first.endswith(" does not have its CRC-32")
+    assert second == "copy or download it again"
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(value: float, way: Callable[[Path], None], tmp_path: Path) -> None:
+    def change(weight: torch.Tensor) -> torch.Tensor:
+        weight[1, 0, 2, 2] = value
+        return weight
+
+    with_weight(tmp_path / "file.pth", change)
+    key = "conv1.weight" if way is init_cfg else KEY  # what is left of the key when its prefix is cut off
+    assert refused(way, tmp_path / "file.pth") == (
+        f"{tmp_path}/file.pth has weights that are not finite: {key}\n"
+        "its training diverged, or the file is damaged: give another checkpoint"
+    )
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64, torch.float8_e4m3fn])
+def test_weights_that_are_not_floating_point_are_refused(
+    dtype: torch.dtype, way: Callable[[Path], None], tmp_path: Path
+) -> None:
+    with_weight(tmp_path / "file.pth", lambda weight: weight.to(dtype))
+    name = f"{'conv1.weight' if way is init_cfg else KEY} ({str(dtype).removeprefix('torch.')})"
+    assert refused(way, tmp_path / "file.pth") == (
+        f"{tmp_path}/file.pth has weights that are not floating-point numbers as the model's are: {name}\n"
+        "save them as float32, or give another checkpoint"
+    )
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("sparse_coo", lambda weight: weight.to_sparse()),
+        ("quantized", lambda weight: torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8)),
+        ("meta", lambda weight: weight.to("meta")),
+    ],
+)
+def test_tensors_that_hold_no_array_are_refused(
+    kind: str, change: Callable[[torch.Tensor], torch.Tensor], way: Callable[[Path], None], tmp_path: Path
+) -> None:
+    with_weight(tmp_path / "file.pth", change)
+    assert refused(way, tmp_path / "file.pth") == (
+        f"{tmp_path}/file.pth has weights that are no plain tensors: {KEY} ({kind})\n"
+        "save them as dense tensors of floating-point numbers"
+    )
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_floating_point_types_are_converted(
+    dtype: torch.dtype, way: Callable[[Path], None], tmp_path: Path
+) -> None:
+    with_weight(tmp_path / "file.pth", lambda weight: weight.to(dtype))
+    way(tmp_path / "file.pth")
+
+
+def test_infinities_that_the_module_itself_is_made_of_are_taken(tmp_path: Path) -> None:
+    class Masked(torch.nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(2, 2)
+            self.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+
+    weights = Masked().state_dict()
+    torch.save(weights, tmp_path / "file.pth")
+    module = Masked()
+    load_network(module, tmp_path / "file.pth")
+    assert torch.equal(module.weight, weights["weight"])
+    torch.save({**weights, "mask": torch.tensor([torch.nan, -torch.inf])}, tmp_path / "file.pth")
+    assert "not finite: mask\n" in refused(lambda file: load_network(Masked(), file), tmp_path / "file.pth")
+
+
+def test_what_torch_cannot_copy_is_not_passed_over(file: Path) -> None:
+    class Choosy(torch.nn.Linear):
+        def _load_from_state_dict(self, *given: object) -> None:
+            given[-1].append("While copying the parameter named 'weight': it is refused.\nand more")  # type: ignore
+
+    torch.save(torch.nn.Linear(2, 2).state_dict(), file)
+    with pytest.raises(RunError, match="cannot be copied into the model: While copying the parameter named 'weight'"):
+        load_network(Choosy(2, 2), file)
+
+
+def test_weights_that_nothing_takes_may_be_of_any_value(tmp_path: Path) -> None:
+    weights = network(seed=7)[0].state_dict()
+    queue = {"queue": torch.full((2,), torch.nan), "queue_ptr": torch.zeros(1, dtype=torch.int64)}
+    torch.save({**weights, **queue}, tmp_path / "file.pth")
+    for way in WAYS:
+        way(tmp_path / "file.pth")

@@ -368,6 +368,51 @@ def test_half_precision_becomes_float32(resnet18: FeatureExtractor, tmp_path: Pa
     assert resnet18.backbone.conv1.weight.dtype == torch.float32
 
 
+def test_a_flipped_bit_is_refused(resnet18: FeatureExtractor, tmp_path: Path) -> None:
+    file = saved(BACKBONE, tmp_path)
+    load_checkpoint(resnet18, file)
+    data = bytearray(file.read_bytes())
+    at = data.index(BACKBONE["conv1.weight"].flatten()[:1].numpy().tobytes())
+    data[at + 1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(RunError, match=r"is damaged: its entry with space/\S+ does not have its CRC-32\ncopy or downl"):
+        load_checkpoint(resnet18, file)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda weight: weight * torch.nan, "not finite: conv1.weight\n"),
+        (lambda weight: weight.int(), "not floating-point numbers as the model's are: conv1.weight (int32)\n"),
+        (lambda weight: weight.to_sparse(), "no plain tensors: conv1.weight (sparse_coo)\n"),
+    ],
+)
+def test_weights_that_cannot_be_used_are_refused(
+    change: Any, found: str, resnet18: FeatureExtractor, tmp_path: Path
+) -> None:
+    before = weights_digest(resnet18)
+    with pytest.raises(RunError) as caught:
+        load_checkpoint(resnet18, saved({**BACKBONE, "conv1.weight": change(BACKBONE["conv1.weight"])}, tmp_path))
+    assert found in str(caught.value)
+    assert weights_digest(resnet18) == before
+
+
+def test_a_counter_of_a_batch_norm_may_be_of_any_type(resnet18: FeatureExtractor, tmp_path: Path) -> None:
+    counters = {"bn1.num_batches_tracked": torch.tensor(3), "layer1.0.bn1.num_batches_tracked": torch.tensor(3.0)}
+    load_checkpoint(resnet18, saved({**BACKBONE, **counters}, tmp_path))
+    assert holds(resnet18, BACKBONE)
+
+
+def test_a_file_must_have_its_line_in_sha256sums(resnet18: FeatureExtractor, tmp_path: Path) -> None:
+    file = saved(BACKBONE, tmp_path)
+    sums = tmp_path / "SHA256SUMS"
+    sums.write_text(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n{'0' * 64}  other.pth\n")
+    load_checkpoint(resnet18, file)
+    sums.write_text(f"{'0' * 64}  {file.name}\n")
+    with pytest.raises(RunError, match="is damaged: its sha256 is .*, expected 000000000000... by SHA256SUMS\n"):
+        load_checkpoint(resnet18, file)
+
+
 def test_missing_file(resnet18: FeatureExtractor, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no checkpoint at"):
         load_checkpoint(resnet18, tmp_path / "none.pth")

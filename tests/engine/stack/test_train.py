@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from clearctl import rundir
+from clearctl import checksums, rundir
 from clearctl.config.load import Config
+from clearctl.digest import file_sha256
 from clearctl.engine.build import open_config
 from clearctl.engine.evaluate import evaluate
 from clearctl.engine.loop import TrainResult, start
@@ -228,6 +229,9 @@ def test_a_run_that_diverges_leaves_the_others_alone(opened: Open, tmp_path: Pat
     require_alike(found, alone(opened(tmp_path / "alone", 0, values[0])))
     weights = torch.load(rundir.checkpoint_file(diverged.run, 3), weights_only=True)
     assert not weights["head.fc.weight"].isfinite().all()
+    for run in (found.run, diverged.run):
+        files = rundir.checkpoints(run).values()
+        assert checksums.read_sums(run / "checkpoints") == {file.name: file_sha256(file) for file in files}
 
 
 def test_a_stack_that_does_not_fit_is_trained_in_parts(

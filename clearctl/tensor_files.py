@@ -1,0 +1,64 @@
+"""Files that torch.save wrote, read back: no damaged one is accepted, and no pickled code is run.
+
+torch.load does not compare the CRC-32 of the entries in its zip archives: a flipped bit becomes another weight.
+"""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clearctl.digest import file_sha256
+
+_ZIP_START = b"PK\x03\x04"  # by which torch.load tells its zip archives from the pickles of torch < 1.6
+# What zipfile raises for an archive that is damaged.
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError)
+
+
+class DamagedError(Exception):
+    """A file whose bytes are not those that were written; the message says how that shows."""
+
+
+def load(file: Path, *, sha256: str | None = None, mmap: bool = False) -> Any:
+    """What torch.load(weights_only=True) reads from `file`, with tensors on the CPU.
+
+    The bytes are checked first: against `sha256` where it is known, else against the CRC-32s in the zip archive. A file
+    of torch < 1.6 is no archive and has none. With `mmap` tensors are mapped from an archive, not read.
+
+    Raises DamagedError, OSError, and whatever torch.load raises for a file that it does not read.
+    """
+    with file.open("rb") as stream:
+        is_zip = stream.read(len(_ZIP_START)) == _ZIP_START
+    if sha256 is not None:
+        found = file_sha256(file)
+        if found != sha256:
+            raise DamagedError(f"its sha256 is {found[:12]}..., expected {sha256[:12]}...")
+    elif is_zip:
+        _check_crcs(file)
+    return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap and is_zip)
+
+
+def not_plain(value: torch.Tensor) -> str | None:
+    """What kind of tensor `value` is where it is not a dense array of numbers in memory; None where it is."""
+    if value.is_meta:
+        return "meta"
+    if value.is_quantized:
+        return "quantized"
+    if value.layout is not torch.strided:
+        return str(value.layout).removeprefix("torch.")
+    return None
+
+
+def _check_crcs(file: Path) -> None:
+    """Raise DamagedError unless every entry has its CRC-32. Reads the file once, a piece at a time."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            # torch.serialization.set_crc32_options(False) makes all of them 0.
+            has_crcs = any(entry.CRC for entry in archive.infolist())
+            damaged = archive.testzip() if has_crcs else None
+    except _BROKEN:
+        raise DamagedError("its zip archive is not whole, as after a copy or download that was cut short") from None
+    if damaged is not None:
+        raise DamagedError(f"its entry {damaged} does not have its CRC-32")
