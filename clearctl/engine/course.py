@@ -18,7 +18,7 @@ from clearctl.distributed.world import Agreement
 from clearctl.engine import state_files
 from clearctl.engine.build import Experiment
 from clearctl.engine.checkpoint import save_weights
-from clearctl.engine.divergence import DivergedError
+from clearctl.engine.divergence import WHAT_TO_DO, DivergedError
 from clearctl.engine.evaluate import model_accuracies
 from clearctl.engine.results import Results
 from clearctl.engine.samples import loader_arguments
@@ -81,6 +81,9 @@ class Course:
                     self.results.write(self.run)  # which says that it has diverged
                 raise DivergedError(f"{error}\nwhat it learned before is in {self.run}") from None
             except RuntimeError as error:
+                if "without overflow" in str(error):  # torch, of a number such as 1e39
+                    text = f"{self.run}: a learning rate is too large for the weights: {error}"
+                    raise RunError(f"{text}\n{WHAT_TO_DO}") from None
                 # A signal to the whole process group ends the worker processes, which torch tells before the next step.
                 if self.wish.signum is None or "DataLoader worker" not in str(error):
                     raise

@@ -4,10 +4,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
-from clearctl import rundir, train
+from clearctl import layout, rundir, train
+from clearctl.engine.loop import start
 from clearctl.errors import ConfigError, UsageError
-from clearctl.progress import BucketDone, Event
+from clearctl.progress import BucketDone, Event, ignore
+from clearctl.report.groups import group_runs
+from clearctl.report.runs import find_runs
 from clearctl.sweep.grid import read_grid
 from clearctl.sweep.plan import PlannedRun, config_names, make_plan
 
@@ -196,3 +200,46 @@ def test_a_run_that_was_changed_is_none_of_the_sweeps(features_config: Path, pre
     assert only(features_config, prepared, tmp_path).state == "resume"
     shutil.rmtree(run)
     assert only(features_config, prepared, tmp_path).state == "new"
+
+
+def test_runs_whose_data_changed_do_not_count(features_config: Path, prepared: Path, tmp_path: Path) -> None:
+    """Each run is of the same config, seed and folder; what lies in the files is another."""
+    root = tmp_path / "data"
+    shutil.copytree(prepared, root, ignore=shutil.ignore_patterns("image_cache"))
+    weights = tmp_path / "first.pth"
+    first = train(features_config, dataset_root=root, work_dir=tmp_path / "first", device="cpu")
+    shutil.copy(rundir.checkpoint_file(first.run, 1), weights)
+
+    def plan() -> PlannedRun:
+        arguments = {"load_from": [repr(str(weights))]}
+        [found] = make_plan([features_config], seeds=[0], grid=arguments, work_dir=tmp_path / "runs", dataset_root=root)
+        return found
+
+    def trained() -> Path:
+        planned = plan()
+        return start(planned.config, planned.source, device="cpu", listener=ignore).run
+
+    run = trained()
+    assert (plan().state, plan().run, plan().changed) == ("finished", run, "")
+    features = layout.features_file(root, "tiny", "1")
+    x, labels = torch.load(features, weights_only=True)
+    torch.save((x + 0.5, labels), features)
+    found = plan()
+    assert (found.state, found.run) == ("new", None)
+    assert found.changed == f"features seed 0 is run again: the features changed since {run}"
+    again = trained()
+    assert (plan().state, plan().run) == ("finished", again)
+    shutil.copy(rundir.checkpoint_file(first.run, 2), weights)
+    assert plan().changed.endswith(f"the weights of load_from changed since {again}")
+    shutil.copy(rundir.checkpoint_file(first.run, 1), weights)
+    torch.save((x, labels), features)
+    assert (plan().state, plan().run) == ("finished", run)
+    for group in (groups := group_runs(find_runs([tmp_path / "runs"]))):
+        assert group.label.startswith("features, features=")
+    assert len(groups) == 2
+    names = layout.read_class_names(root)
+    for file in root.rglob("class_names.txt"):
+        file.write_text("\n".join(["other", *names[1:]]) + "\n")
+    assert "the class names" in plan().changed
+    shutil.rmtree(root)
+    assert plan().state == "finished"  # nothing can be told of it
