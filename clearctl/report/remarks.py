@@ -47,7 +47,15 @@ def remarks(groups: Sequence[Group]) -> list[Remark]:
     """All of a report, those of all groups first."""
     found = list(_of_all(groups))
     for index, group in enumerate(groups):
-        for make in (_of_diverged, _of_unfinished, _of_seeds_twice, _of_splits, _of_differences, _of_resumed):
+        for make in (
+            _of_diverged,
+            _of_unfinished,
+            _of_seeds_twice,
+            _of_splits,
+            _of_memory,
+            _of_differences,
+            _of_resumed,
+        ):
             found += [Remark(one_line(one.text), index, one.of_folders) for one in make(group)]
     return found
 
@@ -109,6 +117,18 @@ def _of_splits(group: Group) -> Iterator[Remark]:
         if len(parted) > 1:
             which = "samples" if split is None else f"splits of split seed {split}"
             yield Remark(f"{group.label}: {_listed(parted)} learned from different {which}, though their configs agree")
+
+
+def _of_memory(group: Group) -> Iterator[Remark]:
+    """A memory from which each bucket pushes out all that came before: replay repeats the newest bucket alone."""
+    run = group.runs[0]
+    buffer = {} if run.foreign else run.values["cl_strategy"].get("buffer") or {}
+    always_enter = buffer.get("alpha_mode") == "Dynamic" and buffer.get("alpha_value", 1.0) >= 1
+    if buffer.get("type") != "BiasedReservoirSamplingBuffer" or not always_enter or not run.epochs:
+        return
+    # Nothing is replayed in the first bucket, whose epochs have its samples alone.
+    if buffer["max_size"] <= run.epochs[0].get("num_samples", 0):
+        yield Remark(f"{group.label}: its memory holds samples of the newest bucket only (alpha_mode='Dynamic')")
 
 
 def _of_differences(group: Group) -> Iterator[Remark]:

@@ -91,6 +91,15 @@ def test_runs_of_one_split_seed_that_learned_from_other_splits(tmp_path: Path) -
     assert texts(tmp_path) == [expected]
 
 
+@pytest.mark.parametrize(("size", "alpha", "noted"), [(24, 1.0, True), (25, 1.0, False), (24, 0.9, False)])
+def test_a_memory_of_the_newest_bucket_is_noted(size: int, alpha: float, noted: bool, tmp_path: Path) -> None:
+    buffer = dict(type="BiasedReservoirSamplingBuffer", max_size=size, alpha_mode="Dynamic", alpha_value=alpha)
+    make_run(tmp_path / "0", MATRIX, **{"cl_strategy.type": "Replay", "cl_strategy.buffer": buffer})
+    assert [text.partition(" (")[0] for text in texts(tmp_path)] == (
+        ["naive: its memory holds samples of the newest bucket only"] if noted else []
+    )
+
+
 def diverged(bucket: str) -> dict[str, Any]:
     return {"bucket": bucket, "epoch": 1, "reason": "the loss is nan"}
 
