@@ -73,6 +73,8 @@ class Course:
 
     def learn(self, saved: Saved | None) -> Results:
         """Learn what is left: all buckets, or from what is `saved` on. Raises Stopped, at a step, if it is asked to."""
+        if self.config.values.get("custom_imports"):
+            self.state.require_capturable()
         with wish_to_stop(self.listener) as self.wish:
             try:
                 self._learn_buckets(saved)

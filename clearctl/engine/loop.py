@@ -29,7 +29,7 @@ from clearctl.engine.build import (
 )
 from clearctl.engine.course import Course, Saved, how_to_go_on
 from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device, seed_everything
-from clearctl.engine.origin import weight_digests
+from clearctl.engine.origin import named_contents
 from clearctl.engine.samples import BuiltSamples, build_samples
 from clearctl.engine.sharing import require_alike, require_shareable
 from clearctl.errors import DatasetError, RunError, Stopped
@@ -106,7 +106,7 @@ def start(opened: Config, source: str, *, device: str, listener: Listener) -> Tr
         samples = build_samples(opened, stream, target, listener)
         root = Path(opened.values["scenario"]["dataset_root"])
         described = describe(target, stream.describe(root), opened.values["seed"])
-        environment = {**described, "config": source, "weights": weight_digests(opened.values)}
+        environment = {**described, "config": source, **named_contents(opened.values)}
         require_alike(opened, environment["dataset"])
         run = from_first(
             rundir.create(Path(opened.values["work_dir"]), opened.values["seed"]) if world.is_first() else Path()

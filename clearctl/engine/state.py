@@ -13,7 +13,7 @@ from clearctl.engine.results import Results
 from clearctl.errors import RunError
 from clearctl.strategies.epochs import Place
 from clearctl.strategies.loggers import cut_back
-from clearctl.strategies.snapshot.capture import Capturer
+from clearctl.strategies.snapshot.capture import CannotCaptureError, Capturer
 from clearctl.strategies.snapshot.kinds import given_objects
 from clearctl.strategies.snapshot.restore import CannotRestoreError, restore
 
@@ -51,6 +51,16 @@ class RunState:
             "results": self.results.state(),
             "files": {str(file.relative_to(self.run)): file.stat().st_size for file in self._files()},
         }
+
+    def require_capturable(self) -> None:
+        """Raise RunError, naming it, for an object of a user's own that no state can hold."""
+        try:
+            self.parts()
+        except CannotCaptureError as error:
+            raise RunError(
+                f"no state of this run could be saved: {error}\n"
+                "name its module in custom_imports, or give it state_dict() and load_state_dict()"
+            ) from None
 
     def parts(self) -> Any:
         """The captured strategy alone."""

@@ -28,7 +28,7 @@ from clearctl.engine.machine import (
     seed_everything,
     set_random_states,
 )
-from clearctl.engine.origin import weight_digests
+from clearctl.engine.origin import named_contents
 from clearctl.engine.samples import BuiltSamples, build_samples
 from clearctl.engine.stack.features import Features
 from clearctl.engine.stack.key import stack_key, why_not
@@ -167,7 +167,7 @@ def _opened(
                 **shared.environment,
                 "seed": seed,
                 "config": source,
-                "weights": weight_digests(config.values),
+                **named_contents(config.values),
                 "stacked": len(configs),
             }
             run = rundir.create(Path(config.values["work_dir"]), seed)

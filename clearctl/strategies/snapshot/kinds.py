@@ -20,6 +20,7 @@ from avalanche.training.templates import BaseSGDTemplate
 from torch import nn
 from torch.utils.data import DataLoader
 
+from clearctl.config import own
 from clearctl.strategies.batch import BatchRecord
 from clearctl.strategies.evaluator import Evaluator
 from clearctl.strategies.gather import GatheringLoader
@@ -114,9 +115,18 @@ def has_position(kind: type) -> bool:
 
 
 @_once_for_each
+def has_state_dict(kind: type) -> bool:
+    """Whether a class of the user's own says by itself what its state is."""
+    if not hasattr(kind, "load_state_dict"):
+        return False
+    defining = next((cls for cls in kind.__mro__ if "state_dict" in vars(cls)), None)
+    return defining is not None and defining.__module__.partition(".")[0] not in ROOTS
+
+
+@_once_for_each
 def is_known(kind: type) -> bool:
     """Whether objects of a class may be made from a state."""
-    return kind.__module__.partition(".")[0] in ROOTS
+    return kind.__module__.partition(".")[0] in ROOTS or own.is_named(kind.__module__)
 
 
 @_once_for_each
@@ -148,7 +158,7 @@ def attributes(value: Any) -> Iterator[tuple[str, Any]]:
 def class_named(name: str) -> type:
     """The class of a dotted name, of a module that is imported already. Raises ValueError for another."""
     found: Any = None
-    if name.partition(".")[0] in ROOTS or name.startswith("builtins."):
+    if name.partition(".")[0] in ROOTS or name.startswith(("builtins.", *(f"{module}." for module in own.MODULES))):
         parts = name.split(".")
         for split in range(len(parts) - 1, 0, -1):
             module = sys.modules.get(".".join(parts[:split]))
@@ -171,7 +181,9 @@ def given_objects(roots: dict[str, Any]) -> dict[str, Any]:
     seen: set[int] = set()
 
     def below(path: str, value: Any) -> None:
-        if type(value) in PLAIN or id(value) in seen or isinstance(value, type | types.ModuleType):
+        # A function, such as a listener, may be another one in the process that resumes.
+        structure = isinstance(value, type | types.ModuleType | types.FunctionType | types.MethodType)
+        if type(value) in PLAIN or id(value) in seen or structure:
             return
         seen.add(id(value))
         found[path] = value
