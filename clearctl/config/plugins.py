@@ -78,9 +78,15 @@ def check_plugins(
         name = entry.get("type")
         if name in OF_STEPS and "optimizer" not in accepted:
             found.add(f"{key}.plugins.{index}", f"{section['type']} learns without an optimizer: leave {name} out")
+        elif name in OF_STEPS and section["type"] == "MER" and name != "ExponentialMovingAverage":
+            text = f"MER takes its steps by itself, and no plugin acts on their loss or gradients: leave {name} out"
+            found.add(f"{key}.plugins.{index}", text)
     _only_one(found, f"{key}.plugins", entries, OF_WEIGHTS, "decide which weights a bucket ends with")
     for place, entry in ((key, section), *((f"{key}.plugins.{index}", entry) for index, entry in entries)):
         _arguments(found, place, entry)
+        if entry.get("importance") == "sample" and _loss(found.config.values) == "SeesawLoss":
+            text = "'sample' takes the loss of each sample by itself, and SeesawLoss counts a batch: use 'batch'"
+            found.add(f"{place}.importance", text)
     if section["type"] in OF_LOADERS and any(name in OF_LOADERS for name in types):
         index, name = next((index, name) for (index, _), name in zip(entries, types, strict=True) if name in OF_LOADERS)
         text = f"{section['type']} and {name} each replace the loader that is learned from: leave {name} out"
@@ -173,6 +179,17 @@ def _early_stopping(
 
 def _is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _loss(values: Mapping[str, Any]) -> Any:
+    """The type of the config's loss, wherever it names one."""
+    section, model = values.get("cl_strategy"), values.get("model")
+    head = model.get("head") if isinstance(model, dict) else None
+    for place in (section, head):
+        loss = place.get("loss") if isinstance(place, dict) else None
+        if isinstance(loss, dict):
+            return loss.get("type")
+    return None
 
 
 def _parent(key: str) -> str:

@@ -11,6 +11,7 @@ from clearctl.config.registry import closest, parameters
 from clearctl.models.fit import leaving_no_trace
 from clearctl.strategies.batch import BatchRecord
 from clearctl.strategies.evaluator import Evaluator
+from clearctl.strategies.ewc import sample_gradient_fault
 from clearctl.strategies.head import layer_features
 from clearctl.strategies.hooks import call_only_what_acts
 from clearctl.strategies.periodic_tests import keep_generators_in_tests
@@ -148,6 +149,10 @@ def check_against_model(
                 except ValueError as error:
                     fault = str(error)
             faults += [(f"{place}name_ext_layer", fault)] if fault else []
+        elif entry.get("importance") == "sample":
+            with leaving_no_trace(model):
+                fault = sample_gradient_fault(model, samples())
+            faults += [(f"{place}importance", fault)] if fault else []
     return faults
 
 

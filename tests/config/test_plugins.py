@@ -169,6 +169,25 @@ def test_the_other_plugins_need_none(name: str, features_config: Path) -> None:
     assert found(features_config, [dict(type=name)], cl_strategy=dict(type="Prototype")) == {}
 
 
+MER = dict(type="MER", mem_size=20, batch_size_mem=4)
+
+
+def test_no_plugin_acts_on_the_inner_steps_of_mer(features_config: Path) -> None:
+    faults = found(features_config, [dict(type="GradientClipping", max_norm=1.0)], cl_strategy=MER)
+    text = "MER takes its steps by itself, and no plugin acts on their loss or gradients: leave GradientClipping out"
+    assert faults == {"plugins.0": text}
+    assert found(features_config, [dict(type="ExponentialMovingAverage")], cl_strategy=MER) == {}
+
+
+def test_importances_of_samples_need_a_loss_of_samples(features_config: Path) -> None:
+    entry, seesaw = dict(type="EWCPlugin", ewc_lambda=1.0, importance="sample"), dict(type="SeesawLoss", num_classes=3)
+    head = dict(type="LinearClsHead", num_classes=3, in_channels=5, loss=seesaw)
+    assert list(found(features_config, [entry], cl_strategy=dict(loss=seesaw))) == ["plugins.0.importance"]
+    assert list(found(features_config, [entry], model=dict(head=head))) == ["plugins.0.importance"]
+    assert found(features_config, [entry | dict(importance="batch")], cl_strategy=dict(loss=seesaw)) == {}
+    assert found(features_config, [entry], cl_strategy=dict(loss=dict(type="FocalLoss"))) == {}
+
+
 @pytest.mark.parametrize("other", ["ExponentialMovingAverage", "RestoreBestEpoch"])
 def test_early_stopping_decides_alone_which_weights_a_bucket_ends_with(other: str, features_config: Path) -> None:
     faults = found(features_config, [EARLY, dict(type=other)], **WATCHED)
