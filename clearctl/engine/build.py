@@ -201,9 +201,9 @@ def require_strategy_fit(config: Config, stream: Stream, model: nn.Module, liste
 
     def samples() -> torch.Tensor:
         transform, _ = build_transforms(config)
-        images: list[Any] = [stream.buckets[0].train[line][0] for line in (0, -1)]
-        batch = torch.stack([transform(image) if transform else image for image in images])
-        return batch.to(next(model.parameters()).device)
+        x: Any = stream.buckets[0].train[0][0]
+        x = transform(x) if transform else x
+        return torch.stack([x, x]).to(next(model.parameters()).device)
 
     _raise_all(
         config,
