@@ -7,6 +7,7 @@ from clearctl.config.registry import Factory, Registry
 from clearctl.data.transforms import TRANSFORMS
 from clearctl.models.registry import AUGMENTS, BACKBONES, HEADS, LOSSES, NECKS, TORCH_MODELS
 from clearctl.strategies.registry import BUFFERS, LOGGERS, METRICS, PLUGINS, REFUSED_WITH, STRATEGIES
+from clearctl.strategies.watched import test_metrics
 
 
 def _optimizers() -> dict[str, Factory]:
@@ -43,4 +44,5 @@ CATALOGUE = Catalogue(
     metrics=METRICS,
     loggers=LOGGERS,
     refused_with=REFUSED_WITH,
+    test_metrics=test_metrics,
 )
