@@ -41,6 +41,18 @@ own, a plus a class of the library's that clearctl has mended or extended. Argum
 left out.
 """
 
+OF_BATCHES = """\
+EWC, unless `importance='sample'`, and MAS take importances from the gradients of batch means, so that a good
+`ewc_lambda` or `lambda_reg` depends on `train_mb_size`."""
+
+PLUGINS_NEED = """\
+Plugins are checked against what they read. EarlyStoppingPlugin needs `eval_every` of 1 or more, a `patience` that
+is not below it, and a metric and stream that tests in training give; it chooses by test data, those of later
+buckets included. RWalkPlugin needs `delta_t` steps in the first bucket. Plugins that act on the loss, the gradients
+or the learning rate of a step need a strategy with an optimizer, other than MER, which takes its steps by itself.
+One plugin or strategy alone can replace the loader (Replay, RAR, BiC), and one plugin alone decide which weights a
+bucket ends with."""
+
 # What Avalanche's own docstrings do not say.
 MEANINGS = {
     "MER": "Meta-experience replay (Riemer et al., ICLR 2019)",
@@ -113,12 +125,14 @@ def _strategy() -> Iterator[str]:
     skipped = (*FILLED_STRATEGY, *keys.EVERY_STRATEGY)
     yield _classes("strategy", CATALOGUE.strategies, library("avalanche.training.supervised"), skipped, _lacks)
     yield _refused(CATALOGUE.strategies)
+    yield OF_BATCHES
     yield "### Buffers"
     yield "`buffer` of a strategy is a call:"
     yield _classes("buffer", CATALOGUE.buffers, library("avalanche.training.storage_policy"))
     yield "### Plugins"
     yield _classes("plugin", CATALOGUE.plugins, library("avalanche.training.plugins"))
     yield _refused(CATALOGUE.plugins)
+    yield PLUGINS_NEED
     yield "### Optimizers, schedulers, losses"
     yield _names("Optimizers, of torch.optim", CATALOGUE.optimizers)
     yield _refused(CATALOGUE.optimizers)

@@ -37,12 +37,17 @@ def check(
     faults = [fault for result in results.values() for fault in result.faults]
     if json:
         output.json(
-            {file: {"faults": result.faults, "notices": list(result.notices)} for file, result in results.items()}
+            {
+                file: {"faults": result.faults, "notices": list(result.notices), "notes": list(result.notes)}
+                for file, result in results.items()
+            }
         )
     else:
         for file, result in results.items():
             for notice in result.notices:
                 output.message(f"{file}: {notice}")
+            for note in result.notes:
+                output.message(f"{file}: note: {note}")
             if result.faults:
                 continue
             against = result.dataset_root if result.dataset_found else "no dataset: its folder is not there"

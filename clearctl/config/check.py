@@ -28,7 +28,7 @@ from clearctl.config.keys import (
     UNITS,
 )
 from clearctl.config.load import Config
-from clearctl.config.plugins import check_plugins
+from clearctl.config.plugins import UNIT_NAMES, TestMetrics, check_plugins
 from clearctl.config.registry import Parameter, Registry, closest, is_slip, parameters
 from clearctl.config.speed import RefusedWith, check_speed
 from clearctl.errors import ConfigError
@@ -41,7 +41,8 @@ REQUIRED = tuple(name for name, key in TOP.items() if key.required)
 class Catalogue:
     """The registries that a config's `type=` names are looked up in.
 
-    `refused_with` has the strategies and plugins that cannot go with a value of the top level, and why.
+    `refused_with` has the strategies and plugins that cannot go with a value of the top level, and why. `test_metrics`
+    names the metrics of a config's list that give numbers in a test.
     """
 
     transforms: Registry
@@ -59,6 +60,7 @@ class Catalogue:
     metrics: Registry
     loggers: Registry
     refused_with: RefusedWith
+    test_metrics: TestMetrics
 
 
 # Arguments that clearctl fills in itself: a config may not give them, and need not.
@@ -256,6 +258,9 @@ class _Sections(Findings):
         self.call(key, arguments, self.catalogue.strategies, filled=FILLED_STRATEGY, also=own)
         for name in ("train_mb_size", "eval_mb_size", "train_epochs"):
             self.count(f"{key}.{name}", section.get(name), least=1)
+        self.count(f"{key}.eval_every", section.get("eval_every"), least=-1)
+        if "peval_mode" in section:
+            self.one_of(f"{key}.peval_mode", section["peval_mode"], tuple(UNIT_NAMES))
         for name, registry, filled in (
             ("optimizer", self.catalogue.optimizers, ("params",)),
             ("loss", self.catalogue.losses, ()),
@@ -281,7 +286,9 @@ class _Sections(Findings):
         ):
             if argument not in accepted and section.get(part) is not None:
                 self.add(f"{key}.{part}", f"{name} {reason}: leave it out")
-        check_plugins(self, key, section, accepted)
+        metrics = self.values.get("metrics")
+        metrics = metrics if isinstance(metrics, list) else []
+        check_plugins(self, key, section, accepted, metrics, self.catalogue.test_metrics)
 
     def scheduler(self, key: str, section: Any, nested: bool = False) -> None:
         """A scheduler, with the keys `by` and `reset` of clearctl's own, and the schedulers inside it."""
@@ -292,6 +299,13 @@ class _Sections(Findings):
         self.call(key, arguments, self.catalogue.schedulers, filled=("optimizer",), also=own)
         if not isinstance(section, dict):
             return
+        if section.get("type") == "ReduceLROnPlateau" and not self.config.of_run:
+            if nested:
+                self.add(key, "ReduceLROnPlateau is given a loss at each step, which no scheduler around it hands on")
+            if section.get("mode", "min") != "min":
+                self.add(
+                    f"{key}.mode", "ReduceLROnPlateau is given the mean training loss: the lower the better, 'min'"
+                )
         if section.get("schedulers") is not None and self.is_a(f"{key}.schedulers", section["schedulers"], list):
             for index, inner in enumerate(section["schedulers"]):
                 self.scheduler(f"{key}.schedulers.{index}", inner, nested=True)

@@ -1,26 +1,250 @@
 """Plugins against the rest of a config: what they need of it, and which of them cannot go together."""
 
-from collections.abc import Collection, Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, TypeGuard
 
 from clearctl.config.findings import Findings
 
-# Plugins that change steps of an optimizer.
-OF_STEPS = ("ExponentialMovingAverage", "GradientClipping", "WarmUp")
+# {names of metrics that tests give numbers for} of a config's list of metrics.
+TestMetrics = Callable[[Sequence[Any]], Collection[str]]
+
+# Plugins that change a step of the optimizer: its loss, its gradients, its learning rate or the weights after it.
+OF_STEPS = (
+    "AGEMPlugin",
+    "BiCPlugin",
+    "EWCPlugin",
+    "ExponentialMovingAverage",
+    "GEMPlugin",
+    "GradientClipping",
+    "LwFPlugin",
+    "MASPlugin",
+    "RARPlugin",
+    "RWalkPlugin",
+    "SynapticIntelligencePlugin",
+    "WarmUp",
+)
 # Plugins that decide which weights a bucket ends with.
-OF_WEIGHTS = ("ExponentialMovingAverage", "RestoreBestEpoch")
+OF_WEIGHTS = ("EarlyStoppingPlugin", "ExponentialMovingAverage", "RestoreBestEpoch")
+# Plugins and strategies that put a loader of their own, with a memory, in place of the one before.
+OF_LOADERS = ("BiC", "BiCPlugin", "RARPlugin", "Replay", "ReplayPlugin")
+# {plugin: (the argument that is a buffer, an object; the strategy that takes cl_strategy.buffer for it)}
+BUFFERS = {
+    "AGEMPlugin": ("buffer", "AGEM"),
+    "BiCPlugin": ("buffer", "BiC"),
+    "GDumbPlugin": ("buffer", "GDumb"),
+    "RARPlugin": ("storage_policy", None),
+    "ReplayPlugin": ("storage_policy", "Replay"),
+}
+# Arguments of plugins that count something: fewer than 1 would end a run, or do nothing.
+COUNTS = {
+    "AGEMPlugin": ("patterns_per_experience", "sample_size"),
+    "BiCPlugin": ("mem_size", "batch_size_mem"),
+    "EarlyStoppingPlugin": ("patience",),
+    "GDumbPlugin": ("mem_size",),
+    "GEMPlugin": ("patterns_per_experience",),
+    "RARPlugin": ("batch_size_mem", "mem_size", "iter_fgsm"),
+    "ReplayPlugin": ("mem_size", "batch_size", "batch_size_mem"),
+    "RWalkPlugin": ("delta_t",),
+    "WarmUp": ("steps",),
+}
+CHOICES = {
+    "EarlyStoppingPlugin": {"mode": ("max", "min"), "peval_mode": ("epoch", "iteration")},
+    "EWC": {"mode": ("separate", "online"), "importance": ("batch", "sample")},
+    "EWCPlugin": {"mode": ("separate", "online"), "importance": ("batch", "sample")},
+    "RestoreBestEpoch": {"metric": ("train_loss", "train_accuracy")},
+}
+UNIT_NAMES = {"epoch": "epochs", "iteration": "steps"}  # of peval_mode
 
 
-def check_plugins(found: Findings, key: str, section: Mapping[str, Any], accepted: Collection[str]) -> None:
-    """Add to `found` what is wrong with the plugins of the strategy at `key`, which takes arguments `accepted`."""
-    plugins = section.get("plugins")
-    types = [entry.get("type") for entry in plugins if isinstance(entry, dict)] if isinstance(plugins, list) else []
-    for index, name in enumerate(types):
+def check_plugins(
+    found: Findings,
+    key: str,
+    section: Mapping[str, Any],
+    accepted: Collection[str],
+    metrics: Sequence[Any],
+    test_metrics: TestMetrics,
+) -> None:
+    """Add to `found` what is wrong with the plugins of the strategy at `key`, which takes arguments `accepted`.
+
+    `metrics` is the config's list of metrics. A run's config has been used already, perhaps by an earlier version that
+    asked for less, and has to resume and to be tested still.
+    """
+    if found.config.of_run:
+        return
+    entries = plugin_entries(section)
+    types = [entry.get("type") for _, entry in entries]
+    for index, entry in entries:
+        name = entry.get("type")
         if name in OF_STEPS and "optimizer" not in accepted:
             found.add(f"{key}.plugins.{index}", f"{section['type']} learns without an optimizer: leave {name} out")
-    deciding = [index for index, name in enumerate(types) if name in OF_WEIGHTS]
-    if len(deciding) > 1:
-        both = " and ".join(str(types[index]) for index in deciding)
-        found.add(
-            f"{key}.plugins.{deciding[-1]}", f"{both} each decide which weights a bucket ends with: leave one out"
+        elif name in OF_STEPS and section["type"] == "MER" and name != "ExponentialMovingAverage":
+            text = f"MER takes its steps by itself, and no plugin acts on their loss or gradients: leave {name} out"
+            found.add(f"{key}.plugins.{index}", text)
+    _only_one(found, f"{key}.plugins", entries, OF_WEIGHTS, "decide which weights a bucket ends with")
+    for place, entry in ((key, section), *((f"{key}.plugins.{index}", entry) for index, entry in entries)):
+        _arguments(found, place, entry)
+        if entry.get("importance") == "sample" and _loss(found.config.values) == "SeesawLoss":
+            text = "'sample' takes the loss of each sample by itself, and SeesawLoss counts a batch: use 'batch'"
+            found.add(f"{place}.importance", text)
+    if section["type"] in OF_LOADERS and any(name in OF_LOADERS for name in types):
+        index, name = next((index, name) for (index, _), name in zip(entries, types, strict=True) if name in OF_LOADERS)
+        text = f"{section['type']} and {name} each replace the loader that is learned from: leave {name} out"
+        found.add(f"{key}.plugins.{index}", text)
+    else:
+        _only_one(found, f"{key}.plugins", entries, OF_LOADERS, "replace the loader that is learned from")
+    for index, entry in entries:
+        if entry.get("type") == "EarlyStoppingPlugin":
+            _early_stopping(found, f"{key}.plugins.{index}", entry, section, metrics, test_metrics)
+
+
+def plugin_entries(section: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
+    """(place in the list, entry) of the plugins of a strategy's `section`, of those that are calls."""
+    plugins = section.get("plugins")
+    return (
+        [(i, entry) for i, entry in enumerate(plugins) if isinstance(entry, dict)] if isinstance(plugins, list) else []
+    )
+
+
+def _only_one(
+    found: Findings, key: str, entries: Sequence[tuple[int, Mapping[str, Any]]], names: Collection[str], what: str
+) -> None:
+    several = [(index, str(entry["type"])) for index, entry in entries if entry.get("type") in names]
+    if len(several) > 1:
+        listed = " and ".join(name for _, name in several)
+        found.add(f"{key}.{several[-1][0]}", f"{listed} each {what}: leave one out")
+
+
+def _arguments(found: Findings, key: str, entry: Mapping[str, Any]) -> None:
+    """Values of one plugin, or of a strategy that is plain training with it, which would end a run on its way."""
+    name = str(entry["type"])
+    for argument in COUNTS.get(name, ()):
+        found.count(f"{key}.{argument}", entry.get(argument), least=1)
+    for argument, choices in CHOICES.get(name, {}).items():
+        if argument in entry:
+            found.one_of(f"{key}.{argument}", entry[argument], choices)
+    buffer, strategy = BUFFERS.get(name, ("", None))
+    if entry.get(buffer) is not None:
+        instead = f"use the strategy {strategy} with cl_strategy.buffer" if strategy else "leave it out"
+        found.add(f"{key}.{buffer}", f"a buffer of a plugin is an object, which no config can describe: {instead}")
+    if name in ("EWC", "EWCPlugin") and entry.get("mode") == "online" and entry.get("decay_factor") is None:
+        found.add(f"{key}.decay_factor", "missing: mode='online' multiplies the earlier importances by it, such as 0.9")
+
+
+def _early_stopping(
+    found: Findings,
+    key: str,
+    entry: Mapping[str, Any],
+    section: Mapping[str, Any],
+    metrics: Sequence[Any],
+    test_metrics: TestMetrics,
+) -> None:
+    """It watches a metric that only tests in training renew, and stops where that has not become better for long."""
+    unit, patience = entry.get("peval_mode", "epoch"), entry.get("patience")
+    every = section.get("eval_every", -1)
+    if not _is_count(every) or every < 1:
+        text = (
+            f"found {every!r}, but EarlyStoppingPlugin watches a metric that only tests in training renew: without"
+            " them every bucket but the first would stop unlearned; give 1"
         )
+        found.add(f"{_parent(key)}.eval_every", text)
+    elif _is_count(patience) and 1 <= patience < every:
+        named = UNIT_NAMES.get(unit, unit)
+        text = f"found {patience}, but the metric is renewed every {every} {named} (eval_every): give {every} or more"
+        found.add(f"{key}.patience", text)
+    tested_by = section.get("peval_mode", "epoch")
+    if unit != tested_by:
+        found.add(f"{key}.peval_mode", f"found {unit!r}, but cl_strategy.peval_mode is {tested_by!r}: give both alike")
+    margin = entry.get("margin", 0.0)
+    if isinstance(margin, int):
+        found.add(f"{key}.margin", f"found {margin!r}, expected a float such as {float(margin)!r}")
+    name, stream = entry.get("metric_name", "Top1_Acc_Stream"), entry.get("val_stream_name")
+    names = test_metrics(metrics)
+    if isinstance(name, str) and name not in names:
+        there = ", ".join(names) or "none"
+        text = f"no metric of the config is called {name!r} in a test: there are {there}; add it to `metrics`"
+        if name == "Top1_Acc_Stream":
+            text += ", such as dict(type='accuracy_metrics', stream=True)"
+        found.add(f"{key}.metric_name", text)
+    place = re.fullmatch(r"test_stream(/Task\d{3}(/Exp\d{3})?)?", stream) if isinstance(stream, str) else None
+    if isinstance(stream, str) and not place:
+        found.add(f"{key}.val_stream_name", f"found {stream!r}, but tests are of 'test_stream'")
+    elif place and place.group(2) and "Exp" not in str(name):
+        found.add(
+            f"{key}.val_stream_name", f"{name} is of the whole stream, not of a bucket: leave {place.group(2)!r} out"
+        )
+    if isinstance(name, str) and "Loss" in name and entry.get("mode", "max") == "max":
+        found.add(f"{key}.mode", f"found 'max', but the lower {name} the better: give 'min'")
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _loss(values: Mapping[str, Any]) -> Any:
+    """The type of the config's loss, wherever it names one."""
+    section, model = values.get("cl_strategy"), values.get("model")
+    head = model.get("head") if isinstance(model, dict) else None
+    for place in (section, head):
+        loss = place.get("loss") if isinstance(place, dict) else None
+        if isinstance(loss, dict):
+            return loss.get("type")
+    return None
+
+
+def _parent(key: str) -> str:
+    return key.partition(".plugins.")[0]
+
+
+def plugin_notices(values: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each plugin that does something else than one may think, in a config that has been checked or not."""
+    section = values.get("cl_strategy")
+    if not isinstance(section, dict):
+        return
+    epochs = section.get("train_epochs", 1)
+    for index, entry in plugin_entries(section):
+        key, name = f"cl_strategy.plugins.{index}", entry.get("type")
+        if name == "EarlyStoppingPlugin":
+            yield (
+                f"{key}: EarlyStoppingPlugin chooses the epoch by test data, those of later buckets included:"
+                " the accuracies are too high for a comparison; RestoreBestEpoch chooses by training data"
+            )
+            patience = entry.get("patience")
+            by_epoch = entry.get("peval_mode", "epoch") == "epoch"
+            if by_epoch and _is_count(patience) and _is_count(epochs) and patience >= epochs:
+                yield f"{key}: EarlyStoppingPlugin never stops: patience={patience} is not below train_epochs={epochs}"
+        batch, size = entry.get("batch_size_mem"), section.get("train_mb_size", 1)
+        if name == "RARPlugin" and batch is not None and batch != size:
+            yield (
+                f"{key}: RARPlugin takes batch_size_mem={batch} samples of a bucket for each step too, after the first"
+                f" bucket; train_mb_size={size} is that of the first"
+            )
+    scheduler = section.get("scheduler")
+    if isinstance(scheduler, dict) and scheduler.get("type") == "ReduceLROnPlateau":
+        patience, by, reset = scheduler.get("patience", 10), scheduler.get("by", "epoch"), scheduler.get("reset")
+        # The first epoch sets the best loss; after `patience` + 1 that are no better the next has the lower rate.
+        needed = patience + 3 if _is_count(patience) else 0
+        if by == "epoch" and reset is not False and _is_count(epochs) and epochs < needed:
+            yield (
+                "cl_strategy.scheduler: ReduceLROnPlateau never lowers the learning rate: it is reset at each bucket,"
+                f" and with patience={patience} it needs {needed} epochs or more, of which there are {epochs}"
+            )
+
+
+def strategy_notes(values: Mapping[str, Any]) -> Iterator[str]:
+    """What is worth knowing of the strategy and plugins of a config, though nothing is wrong with it."""
+    section = values.get("cl_strategy")
+    if not isinstance(section, dict):
+        return
+    places = [("cl_strategy", section), *((f"cl_strategy.plugins.{i}", entry) for i, entry in plugin_entries(section))]
+    for key, entry in places:
+        if entry.get("type") in ("EWC", "EWCPlugin") and entry.get("importance", "batch") == "batch":
+            yield (
+                f"{key}.ewc_lambda: importances are squared gradients of batch means, so that a good ewc_lambda grows"
+                " with train_mb_size; those of importance='sample' do not depend on it"
+            )
+        elif entry.get("type") in ("MAS", "MASPlugin"):
+            yield (
+                f"{key}.lambda_reg: importances are gradients of batch means, so that a good lambda_reg depends on"
+                " train_mb_size"
+            )

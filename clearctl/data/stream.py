@@ -133,6 +133,30 @@ def read_stream(
     return Stream(tuple(buckets_read), class_names, int(x.shape[1]))
 
 
+def read_train_labels(
+    root: Path,
+    *,
+    protocol: str = "streaming",
+    seed: int | None = None,
+    shot: int | None = None,
+    test_ratio: float = 0.3,
+    buckets: Sequence[str | int] | None = None,
+) -> dict[str, list[int]]:
+    """{bucket: the class indices of what is trained on}, from the file lists alone. Raises as `read_stream` does."""
+    names = _selected(layout.read_bucket_indices(root), buckets)
+    classes = len(layout.read_class_names(root))
+    split = None
+    if protocol == "iid":
+        assert seed is not None
+        split = _require_split(root, names, test_ratio, shot, seed)
+    labels = {}
+    for name in names:
+        listed = layout.read_bucket_filelist(root, name, classes)
+        train, _ = _parts(listed, split and split / name)
+        labels[name] = [listed[line][1] for line in train]
+    return labels
+
+
 def _parts(listed: list[tuple[str, int]], split: Path | None) -> tuple[list[int], list[int]]:
     """(train, test) line numbers of a bucket's file list: those of the folder `split`, or all of them twice."""
     if split is not None:

@@ -13,6 +13,7 @@ from clearctl.config.check import own_folder, require
 from clearctl.config.dialect import notices, translated, write_out_defaults
 from clearctl.config.load import Config, load
 from clearctl.config.own import named_modules
+from clearctl.config.plugins import plugin_notices
 from clearctl.config.published import class_count_faults, misnamed, published_faults
 from clearctl.config.published import dataset_root as find_dataset_root
 from clearctl.config.registry import parameters
@@ -38,7 +39,8 @@ from clearctl.progress import EpochDone, Listener, Message, ignore
 from clearctl.strategies.augment import BatchAugment, SoftLabelLoss, mixing_fault
 from clearctl.strategies.batch import BatchRecord
 from clearctl.strategies.benchmark import build_benchmark
-from clearctl.strategies.build import build_strategy, check_against_stream
+from clearctl.strategies.bucket_sizes import check_against_samples, sample_notices
+from clearctl.strategies.build import build_strategy, check_against_model, check_against_stream
 from clearctl.strategies.gather import GatherBatches
 from clearctl.strategies.observe import BucketAccuracy, OnEpoch, ProgressReporter
 from clearctl.strategies.precision import scale_loss
@@ -77,7 +79,8 @@ def open_config(
     require(config, CATALOGUE)
     root = find_dataset_root(config, dataset_root)
     if not of_run:  # earlier versions made runs that contradict what is published of their dataset
-        config = _of_its_dataset(replace(config, notices=tuple(notices(read))), root)
+        noted = (*notices(read), *plugin_notices(config.values))
+        config = _of_its_dataset(replace(config, notices=noted), root)
     values = config.values
     if modules := named_modules(values):  # of which the run's own config then says where they are
         values["custom_imports"] = {"imports": modules, "folder": str(own_folder(config).resolve())}
@@ -192,6 +195,42 @@ def require_fit(config: Config, stream: Stream, model: nn.Module) -> None:
             raise fault(config, f"model.{misfit.key}", misfit.text)
 
 
+def require_strategy_fit(config: Config, stream: Stream, model: nn.Module, listener: Listener) -> None:
+    """Raise ConfigError where the strategy and its plugins do not fit the stream or the network; nothing is built.
+
+    `listener` is told of settings that have no effect on so many samples.
+    """
+    _require_fits_stream(config, stream)
+    section = config.values["cl_strategy"]
+    labels = [bucket.train.targets for bucket in stream.buckets]
+
+    def samples() -> torch.Tensor:
+        transform, _ = build_transforms(config)
+        x: Any = stream.buckets[0].train[0][0]
+        x = transform(x) if transform else x
+        return torch.stack([x, x]).to(next(model.parameters()).device)
+
+    _raise_all(
+        config,
+        [
+            *check_against_samples(section, labels, stream.bucket_names),
+            *check_against_model(section, model, samples),
+        ],
+    )
+    for text in sample_notices(section, labels, stream.bucket_names):
+        listener(Message(text, warning=True))
+
+
+def _require_fits_stream(config: Config, stream: Stream) -> None:
+    task_labels = config.values["scenario"].get("task_labels", "single")
+    _raise_all(config, check_against_stream(config.values["cl_strategy"], len(stream.buckets), task_labels))
+
+
+def _raise_all(config: Config, faults: Sequence[tuple[str, str]]) -> None:
+    if faults:
+        raise ConfigError("\n".join(str(fault(config, f"cl_strategy.{key}", text)) for key, text in faults))
+
+
 def build_experiment(
     config: Config,
     stream: Stream,
@@ -214,9 +253,7 @@ def build_experiment(
     `goes_on` keep what is there.
     """
     section = dict(config.values["cl_strategy"])
-    faults = check_against_stream(section, len(stream.buckets), config.values["scenario"].get("task_labels", "single"))
-    if faults:
-        raise ConfigError("\n".join(str(fault(config, f"cl_strategy.{key}", text)) for key, text in faults))
+    _require_fits_stream(config, stream)
     if world.size() > 1 and (config.values.get("data") or {}).get("batch_per_rank"):
         section = of_all_processes(section)
     model = model.to(device)

@@ -15,6 +15,7 @@ from clearctl.models.registry import (
     registered_optimizers,
 )
 from clearctl.strategies.registry import BUFFERS, LOGGERS, METRICS, PLUGINS, REFUSED_WITH, STRATEGIES
+from clearctl.strategies.watched import test_metrics
 
 
 def _optimizers() -> dict[str, Factory]:
@@ -69,4 +70,5 @@ CATALOGUE = Catalogue(
     metrics=METRICS,
     loggers=LOGGERS,
     refused_with=REFUSED_WITH,
+    test_metrics=test_metrics,
 )

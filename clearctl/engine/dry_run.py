@@ -14,7 +14,7 @@ import torch
 from clearctl.config.load import Config
 from clearctl.data.samples import original_error
 from clearctl.data.stream import Bucket, Samples, Stream
-from clearctl.engine.build import build_experiment, build_model, build_stream, open_config
+from clearctl.engine.build import build_experiment, build_model, build_stream, open_config, require_strategy_fit
 from clearctl.engine.machine import deterministic_algorithms, resolve_device, seed_everything
 from clearctl.engine.samples import loader_arguments
 from clearctl.errors import DatasetError
@@ -61,6 +61,7 @@ def try_out(opened: Config, *, device: str, listener: Listener = ignore) -> DryR
     seed_everything(opened.values["seed"])
     stream = build_stream(opened)
     model = build_model(opened, stream, listener)
+    require_strategy_fit(opened, stream, model, listener)
     parameters = list(model.parameters())
     epochs = _section(opened).get("train_epochs", 1)
     deterministic = deterministic_algorithms(bool(opened.values.get("deterministic")), target, listener)
@@ -95,7 +96,7 @@ def _one_batch(config: Config, stream: Stream, model: torch.nn.Module, device: t
     strategy_section = _section(config)
     train_size = strategy_section.get("train_mb_size", 1)
     test_size = strategy_section.get("eval_mb_size") or train_size
-    whole = needs_whole_buckets(strategy_section["type"])
+    whole = needs_whole_buckets(strategy_section)
     short = replace(
         stream, buckets=tuple(_shortened(bucket, None if whole else train_size, test_size) for bucket in stream.buckets)
     )

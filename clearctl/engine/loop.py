@@ -26,6 +26,7 @@ from clearctl.engine.build import (
     build_model,
     build_stream,
     open_config,
+    require_strategy_fit,
 )
 from clearctl.engine.course import Course, Saved, how_to_go_on
 from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device, seed_everything
@@ -102,6 +103,7 @@ def start(opened: Config, source: str, *, device: str, listener: Listener) -> Tr
         seed_everything(opened.values["seed"])
         stream = build_stream(opened, listener)
         model = build_model(opened, stream, listener).to(target)
+        require_strategy_fit(opened, stream, model, listener)
         # This may take a while, and leave no run folder behind.
         samples = build_samples(opened, stream, target, listener)
         root = Path(opened.values["scenario"]["dataset_root"])

@@ -9,11 +9,13 @@ from clearctl.config.check import check
 from clearctl.config.dialect import notices, translated
 from clearctl.config.findings import Fault
 from clearctl.config.load import Config, load
+from clearctl.config.plugins import plugin_notices, strategy_notes
 from clearctl.config.published import class_count_faults, misnamed, published_faults
 from clearctl.config.published import dataset_root as find_dataset_root
-from clearctl.data.stream import iid_split_command, iid_split_folder
+from clearctl.data.stream import iid_split_command, iid_split_folder, read_train_labels
 from clearctl.engine.catalogue import CATALOGUE
 from clearctl.errors import ConfigError, DatasetError
+from clearctl.strategies.bucket_sizes import asks_for_samples, check_against_samples, sample_notices
 from clearctl.strategies.build import check_against_stream
 
 
@@ -21,13 +23,15 @@ from clearctl.strategies.build import check_against_stream
 class Preflight:
     """What was found: `faults`, each a line, and whether there was a dataset folder to check the config against.
 
-    `notices` are lines on what the config would have meant in the predecessor (`config.dialect`).
+    `notices` are lines on what the config would have meant in the predecessor (`config.dialect`), and on settings that
+    do something else than one may think; `train` prints them too. `notes` are facts to know of a sound config.
     """
 
     faults: list[str]
     dataset_root: Path | None
     dataset_found: bool
     notices: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def check_config(
@@ -41,18 +45,23 @@ def check_config(
         read = load(file, overrides)
     except ConfigError as error:
         return Preflight([str(error)], None, False)
-    config, noted = translated(read), tuple(notices(read))
+    config = translated(read)
+    noted, notes = (*notices(read), *plugin_notices(config.values)), tuple(strategy_notes(config.values))
     faults = [str(fault) for fault in check(config, CATALOGUE)]
     try:
         root = find_dataset_root(config, dataset_root)
     except ConfigError as error:
-        return Preflight([*faults, str(error)], None, False, noted)
+        return Preflight([*faults, str(error)], None, False, noted, notes)
     faults += [str(fault) for fault in published_faults(config, root)]
     name = misnamed(config, root)
     found = root.is_dir()
+    noted = (*noted, name) if name else noted
     if found and not faults:
         faults = [str(fault) for fault in dataset_faults(config, root)]
-    return Preflight(faults, root, found, (*noted, name) if name else noted)
+        if not faults and asks_for_samples(config.values["cl_strategy"]):
+            of_samples, unused = _sample_faults(config, root)
+            faults, noted = [str(fault) for fault in of_samples], (*noted, *unused)
+    return Preflight(faults, root, found, noted, notes)
 
 
 def dataset_faults(config: Config, root: Path) -> list[Fault]:
@@ -88,6 +97,29 @@ def dataset_faults(config: Config, root: Path) -> list[Fault]:
     for key, message in check_against_stream(strategy, len(buckets), scenario.get("task_labels", "single")):
         add(f"cl_strategy.{key}", message)
     return faults
+
+
+def _sample_faults(config: Config, root: Path) -> tuple[list[Fault], list[str]]:
+    """Faults and notices that need the number of samples in each bucket."""
+    scenario, section = config.values["scenario"], config.values["cl_strategy"]
+    try:
+        labels = read_train_labels(
+            root,
+            protocol=scenario.get("evaluation_protocol", "streaming"),
+            seed=scenario.get("seed"),
+            shot=scenario.get("shot"),
+            test_ratio=scenario.get("test_ratio", 0.3),
+            buckets=scenario.get("buckets"),
+        )
+    except DatasetError as error:
+        key = "scenario.dataset_root"
+        return [Fault(config.origin(key), key, str(error).replace("\n", "; "))], []
+    arguments = (section, list(labels.values()), list(labels))
+    faults = [
+        Fault(config.origin(f"cl_strategy.{key}"), f"cl_strategy.{key}", text)
+        for key, text in check_against_samples(*arguments)
+    ]
+    return faults, list(sample_notices(*arguments))
 
 
 def _split_fault(root: Path, scenario: dict[str, object], buckets: list[str]) -> str | None:

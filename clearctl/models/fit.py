@@ -45,7 +45,7 @@ def feature_dimension(network: Classifier, x: torch.Tensor) -> int | tuple[int, 
     Two numbers, (convolution, transformer), for a head that has two in_channels. Generators, batch norms and the
     train mode stay as they are. Raises ValueError if backbone and neck give feature maps instead of vectors.
     """
-    with _dry(network):
+    with leaving_no_trace(network):
         return _widths(network.head, network.features(x))
 
 
@@ -54,7 +54,7 @@ def find_misfit(network: nn.Module, x: torch.Tensor, num_classes: int) -> Misfit
 
     Generators, batch norms and the train mode stay as they are.
     """
-    with _dry(network):
+    with leaving_no_trace(network):
         found = _of_classifier(network, x) if isinstance(network, Classifier) else _of_module(network, x)
     if isinstance(found, Misfit):
         return found
@@ -128,7 +128,8 @@ def _widths(head: Any, features: Any) -> int | tuple[int, ...]:
 
 
 @contextmanager
-def _dry(network: nn.Module) -> Iterator[None]:
+def leaving_no_trace(network: nn.Module) -> Iterator[None]:
+    """Within, passes through `network` leave generators, batch norms and its mode as they are, and build no graph."""
     was_training = network.training
     network.eval()
     try:

@@ -12,7 +12,6 @@ import copy
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from clearctl.models.classifier import head_outputs
 
@@ -47,7 +46,8 @@ class Criterion(nn.Module):
         if target.ndim == 2:
             target = target.to(scores.dtype)
         elif not self.takes_indices:
-            target = functional.one_hot(target, scores.shape[1]).to(scores.dtype)
+            # As functional.one_hot, which waits for the device, and which torch.func.vmap cannot batch.
+            target = (target[:, None] == torch.arange(scores.shape[1], device=target.device)).to(scores.dtype)
         averaged = {"avg_factor": len(scores)} if self.as_head else {}
         losses = [self.loss(output, target, **averaged) for output in outputs]
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean(0)

@@ -1,15 +1,18 @@
 """A strategy from its parts, and what can be known to be wrong with it before it runs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from avalanche.training.supervised import JointTraining
 from torch import nn
 
-from clearctl.config.registry import parameters
+from clearctl.config.registry import closest, parameters
+from clearctl.models.fit import leaving_no_trace
 from clearctl.strategies.batch import BatchRecord
 from clearctl.strategies.evaluator import Evaluator
+from clearctl.strategies.ewc import sample_gradient_fault
+from clearctl.strategies.head import layer_features
 from clearctl.strategies.hooks import call_only_what_acts
 from clearctl.strategies.periodic_tests import keep_generators_in_tests
 from clearctl.strategies.registry import STRATEGIES
@@ -69,9 +72,9 @@ def trains_on_whole_stream(strategy: Any) -> bool:
     return isinstance(strategy, JointTraining)
 
 
-def needs_whole_buckets(name: str) -> bool:
-    """Whether the strategy called `name` splits a bucket, so that a single batch of it is too little to learn from."""
-    return name == "BiC"
+def needs_whole_buckets(section: Mapping[str, Any]) -> bool:
+    """Whether a config's cl_strategy splits a bucket, so that a single batch of it is too little to learn from."""
+    return section["type"] == "BiC" or any(entry["type"] == "BiCPlugin" for entry in section.get("plugins") or [])
 
 
 def check_against_stream(
@@ -92,6 +95,8 @@ def check_against_stream(
         if entry["type"] in ("AGEM", "AGEMPlugin") and not entry.get("reservoir") and sample_size < num_buckets:
             text = f"{sample_size} samples of {num_buckets} buckets: it takes the same number of each"
             faults.append((f"{place}sample_size", text))
+        if entry["type"] == "EarlyStoppingPlugin":
+            faults += _tested_place(place, str(entry.get("val_stream_name")), num_buckets, task_labels)
     name = section["type"]
     if name in ("DER", "ER_ACE", "FeatureReplay"):
         size = section.get("mem_size", 200)
@@ -105,6 +110,64 @@ def check_against_stream(
         for place, entry in entries:
             faults += _too_small_for_a_balanced_batch(section, place, entry, num_buckets)
     return faults
+
+
+def _tested_place(place: str, stream: str, num_buckets: int, task_labels: str) -> Iterator[tuple[str, str]]:
+    """A metric of one task label or bucket that no test gives, so that early stopping would never find it."""
+    _, *parts = stream.split("/")
+    last = num_buckets - 1
+    task, bucket = (int(part.lstrip("TaskExp")) for part in [*parts, "0", "0"][:2])
+    given = bucket if len(parts) > 1 else task
+    if task > (last if task_labels == "bucket" else 0) or bucket > last:
+        labels = f"task labels are 0 to {last}" if task_labels == "bucket" else "the task label is 0"
+        yield f"{place}val_stream_name", f"found {stream!r}, but buckets are numbered 0 to {last} and {labels}"
+    elif task_labels == "bucket" and len(parts) > 1 and given != task:
+        text = f"found {stream!r}, but bucket {bucket} has the task label {bucket}"
+        yield f"{place}val_stream_name", text
+
+
+def check_against_model(
+    section: Mapping[str, Any], model: nn.Module, samples: Callable[[], torch.Tensor]
+) -> list[tuple[str, str]]:
+    """(key below cl_strategy, what is wrong) for layers of `model` that `section` asks for.
+
+    `samples` gives a small batch `[B, ...]` of what is learned, on the model's device. The model stays as it is.
+    """
+    faults = []
+    entries = [("", section), *((f"plugins.{i}.", entry) for i, entry in enumerate(section.get("plugins") or []))]
+    for place, entry in entries:
+        if entry["type"] == "CWRStar" and entry.get("cwr_layer_name") is not None:
+            fault = _no_layer(model, entry["cwr_layer_name"], matrices=True)
+            faults += [(f"{place}cwr_layer_name", fault)] if fault else []
+        elif entry["type"] == "RARPlugin" and entry.get("use_adversarial_replay", True):
+            layer = entry.get("name_ext_layer")
+            fault = None if layer is None else _no_layer(model, layer)
+            if fault is None:
+                try:
+                    with leaving_no_trace(model):
+                        layer_features(model, samples(), layer)
+                except ValueError as error:
+                    fault = str(error)
+            faults += [(f"{place}name_ext_layer", fault)] if fault else []
+        elif entry.get("importance") == "sample":
+            with leaving_no_trace(model):
+                fault = sample_gradient_fault(model, samples())
+            faults += [(f"{place}importance", fault)] if fault else []
+    return faults
+
+
+def _no_layer(model: nn.Module, name: object, *, matrices: bool = False) -> str | None:
+    """What is said if `model` has no layer called `name`, with a weight matrix if it is to be one of `matrices`."""
+    layers = {
+        layer: module
+        for layer, module in model.named_modules()
+        if layer and (not matrices or getattr(getattr(module, "weight", None), "ndim", 0) == 2)
+    }
+    if name in layers:
+        return None
+    what = "layer with a weight matrix" if matrices else "layer"
+    hint = closest(str(name), layers) or (f": the last is {list(layers)[-1]!r}" if layers else "")
+    return f"the network has no {what} {name!r}{hint}"
 
 
 def _too_small_for_a_balanced_batch(

@@ -8,6 +8,7 @@ from avalanche.training.utils import ParamData
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
+from clearctl.errors import ConfigError
 from clearctl.strategies.gather import in_order
 
 IMPORTANCES = ("batch", "sample")
@@ -33,7 +34,7 @@ class SampleEWCPlugin(EWCPlugin):
     ) -> dict[str, ParamData]:
         """{name of a weight: its importance} of the samples of `dataset`, by torch.func, in a network in eval mode.
 
-        Raises ValueError for a network that computes something which torch.func.vmap cannot batch.
+        Raises ConfigError for a network that computes something which torch.func.vmap cannot batch.
         """
         model.eval()
         learned = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
@@ -52,7 +53,7 @@ class SampleEWCPlugin(EWCPlugin):
             try:
                 found = gradients(weights, x.to(device), y.to(device))
             except RuntimeError as error:
-                raise ValueError(f"importance='sample' cannot be computed for this network: {error}") from error
+                raise ConfigError(f"importance='sample' cannot be computed for this network: {error}") from error
             for name, value in found.items():
                 sums[name] += value.square().sum(0)
         optimizer.zero_grad()
@@ -63,6 +64,22 @@ class SampleEWCPlugin(EWCPlugin):
             name: ParamData(name, value.shape, init_tensor=value, device=value.device)
             for name, value in ((name, {**means, **zeros}[name]) for name, _ in model.named_parameters())
         }
+
+
+def sample_gradient_fault(network: nn.Module, x: torch.Tensor) -> str | None:
+    """Why `importance='sample'` cannot be had of `network` for samples `x [B, ...]`; None if it can."""
+    learned = {name: weight.detach() for name, weight in network.named_parameters() if weight.requires_grad}
+    rest = {name: value for name, value in network.named_parameters() if name not in learned}
+
+    def score(weights: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        value: torch.Tensor = functional_call(network, {**rest, **weights}, (x[None],)).sum()
+        return value
+
+    try:
+        vmap(grad(score), in_dims=(None, 0), randomness="different")(learned, x)
+    except RuntimeError as error:
+        return f"'sample' cannot be computed for this network: {' '.join(str(error).split())}"
+    return None
 
 
 def ewc_plugin(

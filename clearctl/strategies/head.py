@@ -52,6 +52,25 @@ class Embedding(nn.Module):
         return scores, taken[0].to(scores.dtype)
 
 
+def layer_features(network: nn.Module, x: torch.Tensor, layer: str | None) -> torch.Tensor:
+    """Features `[B, D]` of samples `x [B, ...]`: what the last layer takes, or what the one called `layer` gives.
+
+    Of several tensors that it gives, as necks do for the stages of a backbone, the last counts. Raises ValueError for
+    a layer that gives none, or is not called itself: mmcls's heads, whose layers are.
+    """
+    if layer is None:
+        return Embedding(network)(x)
+    given: list[Any] = []
+    with network.get_submodule(layer).register_forward_hook(lambda module, inputs, output: given.append(output)):
+        network(x)
+    found = given[-1] if given else None
+    while isinstance(found, list | tuple) and found:
+        found = found[-1]
+    if not isinstance(found, torch.Tensor) or len(found) != len(x):
+        raise ValueError(f"the layer {layer!r} gives no numbers for each sample")
+    return found.flatten(1)
+
+
 def normalises_weights(layer: Any) -> bool:
     """Whether the length of a class's weight vector makes no difference to its score, as in a cosine head.
 

@@ -119,15 +119,16 @@ def _plugins() -> dict[str, Factory]:
     from clearctl.strategies.memory import AGEMPlugin, GDumbPlugin
     from clearctl.strategies.replay import RARPlugin
     from clearctl.strategies.restore import RestoreBestEpoch
+    from clearctl.strategies.rwalk import RWalkPlugin
     from clearctl.strategies.scratch import FromScratchTrainingPlugin
     from clearctl.strategies.synaptic import SynapticIntelligencePlugin
     from clearctl.strategies.warmup import WarmUp
 
     found = {name: value for name, value in vars(plugins).items() if inspect.isclass(value)}
     avalanche = {name: cls for name, cls in found.items() if issubclass(cls, BasePlugin)}
-    fixed = (AGEMPlugin, BiCPlugin, FromScratchTrainingPlugin, GDumbPlugin, RARPlugin, SynapticIntelligencePlugin)
-    own = (*fixed, ExponentialMovingAverage, GradientClipping, RestoreBestEpoch, WarmUp)
-    return {**avalanche, **{cls.__name__: cls for cls in own}, "EWCPlugin": ewc_plugin}
+    fixed = (AGEMPlugin, BiCPlugin, FromScratchTrainingPlugin, GDumbPlugin, RARPlugin, RWalkPlugin)
+    own = (SynapticIntelligencePlugin, ExponentialMovingAverage, GradientClipping, RestoreBestEpoch, WarmUp)
+    return {**avalanche, **{cls.__name__: cls for cls in (*fixed, *own)}, "EWCPlugin": ewc_plugin}
 
 
 def _buffers() -> dict[str, Factory]:

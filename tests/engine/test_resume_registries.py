@@ -25,8 +25,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "GDumbPlugin": dict(mem_size=12),
     "GEMPlugin": dict(patterns_per_experience=5, memory_strength=0.5),
     "GradientClipping": dict(max_norm=0.5),
-    "RARPlugin": dict(batch_size_mem=6, use_adversarial_replay=False),
-    "RWalkPlugin": dict(delta_t=1),  # its importances are 0 / 0 where a bucket has fewer steps
+    "RARPlugin": dict(batch_size_mem=6),
+    "RWalkPlugin": dict(delta_t=2),
     "ReplayPlugin": dict(mem_size=12),
     "SynapticIntelligencePlugin": dict(si_lambda=1.0),
     "WarmUp": dict(steps=3),

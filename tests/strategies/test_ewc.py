@@ -9,6 +9,7 @@ from blobs import CLASSES, DIM, PER_BUCKET, Built
 from torch.nn import functional
 
 from clearctl.errors import ConfigError
+from clearctl.strategies.build import check_against_model
 
 pytest_plugins = ("blobs",)
 NETWORK = dict(head=dict(type="StackedLinearClsHead", num_classes=CLASSES, in_channels=DIM, mid_channels=[6]))
@@ -73,5 +74,22 @@ def test_a_frozen_part_has_none(build: Callable[..., Built]) -> None:
 
 
 def test_another_kind_of_importance_is_refused(build: Callable[..., Built]) -> None:
-    with pytest.raises(ConfigError, match=r"importance is 'fisher', expected 'batch' or 'sample'"):
+    with pytest.raises(ConfigError, match=r"cl_strategy.importance: found 'fisher', expected 'batch' or 'sample'"):
         build("ewc", importance="fisher")
+
+
+def test_a_network_that_cannot_be_batched_is_refused_before_the_run() -> None:
+    class Looking(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(2, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = self.layer(x)
+            return y if float(y.sum()) > 0 else -y
+
+    section = dict(type="EWC", importance="sample")
+    ((key, text),) = check_against_model(section, Looking(), lambda: torch.ones(2, 2))
+    assert (key, text.split(":")[0]) == ("importance", "'sample' cannot be computed for this network")
+    assert check_against_model(section, torch.nn.Linear(2, 2), lambda: torch.ones(2, 2)) == []
+    assert check_against_model(dict(type="EWC"), Looking(), lambda: torch.ones(2, 2)) == []

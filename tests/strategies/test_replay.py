@@ -1,18 +1,25 @@
 """What strategies draw from a memory without end is made when a bucket begins, has a position, and ends with it."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from avalanche.training.plugins import SupervisedPlugin
-from blobs import Built
+import torch
+from avalanche.benchmarks import tensors_benchmark
+from avalanche.training.plugins import EvaluationPlugin, SupervisedPlugin
+from avalanche.training.plugins import RARPlugin as AvalancheRARPlugin
+from avalanche.training.supervised import Naive
+from blobs import Built, flat
 from test_gather import OTHERS, SMALL
 from test_gather import strategy as strategy_of
 from test_positions import assert_equal, states, take, written_and_read
 from test_positions import set_states as put_back
 
+from clearctl import train
 from clearctl.errors import ConfigError
 from clearctl.strategies.positions import Batches, Endless
+from clearctl.strategies.replay import RARPlugin
 
 pytest_plugins = ("blobs",)
 
@@ -152,3 +159,50 @@ def test_a_memory_that_fills_no_batch_is_no_endless_wait(build: Callable[..., Bu
     built.strategy.train(built.buckets[0])
     with pytest.raises(ConfigError, match="batches of 25, but its memory has 24 samples"):
         built.strategy.eval(built.buckets)
+
+
+@pytest.mark.parametrize("layer", [None, "0"])
+@pytest.mark.parametrize("steps", [2, 3])
+def test_adversarial_replay_is_avalanches_where_that_runs(layer: str | None, steps: int) -> None:
+    """On a network that torch.fx can trace, samples of 0..1 and two classes, of which the nearest is the farthest."""
+
+    def weights(kind: Any) -> torch.Tensor:
+        torch.manual_seed(0)
+        buckets = [(torch.rand(24, 6), torch.arange(24) % 2) for _ in range(3)]
+        benchmark = tensors_benchmark(train_tensors=buckets, test_tensors=buckets[:1], task_labels=[0, 0, 0])
+        network = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 2))
+        strategy = Naive(
+            model=network,
+            optimizer=torch.optim.SGD(network.parameters(), lr=0.1),
+            train_mb_size=8,
+            plugins=[kind(batch_size_mem=6, name_ext_layer=layer, epsilon_fgsm=0.3, iter_fgsm=steps)],
+            evaluator=EvaluationPlugin(loggers=[]),
+        )
+        for experience in benchmark.train_stream:
+            strategy.train(experience, eval_streams=[])
+        return flat(network)
+
+    assert torch.equal(weights(RARPlugin), weights(AvalancheRARPlugin))
+
+
+@pytest.mark.parametrize("layer", [None, "neck"])
+def test_adversarial_replay_runs_on_networks_of_mmcls(
+    layer: str | None, tiny_config: Path, prepared: Path, tmp_path: Path
+) -> None:
+    found = []
+    for adversarial in (True, False):
+        entry = dict(type="RARPlugin", batch_size_mem=8, use_adversarial_replay=adversarial, name_ext_layer=layer)
+        overrides = [f"cl_strategy.plugins={[entry]!r}", "cl_strategy.train_epochs=1"]
+        run = train(tiny_config, device="cpu", work_dir=tmp_path, dataset_root=prepared, overrides=overrides).run
+        found.append(torch.load(run / "checkpoints/exp_3.pth", weights_only=True))
+    weights = [torch.cat([value.flatten().float() for value in each.values()]) for each in found]
+    assert bool(weights[0].isfinite().all())
+    assert not torch.equal(*weights)
+
+
+def test_samples_beyond_0_to_1_keep_their_range() -> None:
+    x = torch.tensor([[-2.0, 0.5, 3.0]])
+    moved = RARPlugin(batch_size_mem=1, epsilon_fgsm=0.2).mifgsm_attack(x, torch.tensor([[-1.0, 1.0, 1.0]]))
+    assert moved.squeeze().tolist() == pytest.approx([-2.0, 0.6, 3.0])
+    within = RARPlugin(batch_size_mem=1, epsilon_fgsm=0.2).mifgsm_attack(x.clamp(0, 1), torch.ones(1, 3))
+    assert within.squeeze().tolist() == pytest.approx([0.1, 0.6, 1.0])

@@ -124,7 +124,6 @@ def test_a_strategy_that_starts_from_scratch_is_not_given_the_earlier_weights(
     [
         (dict(type="GradientClipping", max_norm=0.0), "must be positive"),
         (dict(type="GradientClipping", max_norm=1.0, norm_type=-1.0), "must be positive"),
-        (dict(type="WarmUp", steps=0), "expected steps from 1"),
         (dict(type="WarmUp", steps=3, start_factor=0.0), "a start_factor from 0 to 1"),
         (dict(type="ExponentialMovingAverage", decay=1.0), "must be from 0 to below 1"),
     ],

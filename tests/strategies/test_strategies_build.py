@@ -1,5 +1,6 @@
 """What a config may say of a strategy, and how it is refused where it may not."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from clearctl import train
 from clearctl.config.check import check
 from clearctl.config.load import load
 from clearctl.engine.catalogue import CATALOGUE
+from clearctl.engine.dry_run import dry_run
 from clearctl.errors import ConfigError
 from clearctl.strategies.build import check_against_stream
 from clearctl.strategies.registry import PLUGINS, REFUSED_PLUGINS, REFUSED_STRATEGIES, STRATEGIES
@@ -117,6 +119,18 @@ def test_avalanches_buffers_hold_no_more_than_their_size(name: str, build: Calla
     assert len(built.plugin("GDumbPlugin").storage_policy.buffer) == 10
 
 
+def early_stopping(stream: str) -> dict[str, Any]:
+    return dict(type="Naive", plugins=[dict(type="EarlyStoppingPlugin", patience=1, val_stream_name=stream)])
+
+
+def rar(**arguments: Any) -> dict[str, Any]:
+    return dict(type="Naive", plugins=[dict(type="RARPlugin", batch_size_mem=8, **arguments)])
+
+
+def nowhere(stream: str, last: int, labels: str) -> str:
+    return f"found {stream!r}, but buckets are numbered 0 to {last} and {labels}"
+
+
 @pytest.mark.parametrize(
     ("section", "expected"),
     [
@@ -144,6 +158,16 @@ def test_avalanches_buffers_hold_no_more_than_their_size(name: str, build: Calla
             {"mem_size": "200 is less than a batch of 256 from the memory, so that it would never replay"},
         ),
         (dict(type="ER_ACE"), {}),
+        (early_stopping("test_stream"), {}),
+        (early_stopping("test_stream/Task000/Exp002"), {}),
+        (
+            early_stopping("test_stream/Task000/Exp003"),
+            {"plugins.0.val_stream_name": nowhere("test_stream/Task000/Exp003", 2, "the task label is 0")},
+        ),
+        (
+            early_stopping("test_stream/Task001"),
+            {"plugins.0.val_stream_name": nowhere("test_stream/Task001", 2, "the task label is 0")},
+        ),
     ],
 )
 def test_settings_that_do_not_suit_the_stream(section: dict[str, Any], expected: dict[str, str]) -> None:
@@ -197,9 +221,60 @@ def test_batches_that_are_balanced_over_labels_have_room_for_each(
     assert check_against_stream(section, 4) == []
 
 
+@pytest.mark.parametrize(
+    ("stream", "text"),
+    [
+        ("test_stream/Task003", None),
+        ("test_stream/Task003/Exp003", None),
+        ("test_stream/Task003/Exp002", "found 'test_stream/Task003/Exp002', but bucket 2 has the task label 2"),
+        ("test_stream/Task004", nowhere("test_stream/Task004", 3, "task labels are 0 to 3")),
+    ],
+)
+def test_early_stopping_watches_a_label_that_there_is(stream: str, text: str | None) -> None:
+    expected = {} if text is None else {"plugins.0.val_stream_name": text}
+    assert dict(check_against_stream(early_stopping(stream), 4, "bucket")) == expected
+
+
+@pytest.mark.parametrize(
+    ("strategy", "key", "text"),
+    [
+        (dict(type="CWRStar", cwr_layer_name="head.fc"), "", ""),
+        (dict(type="CWRStar"), "", ""),
+        (
+            dict(type="CWRStar", cwr_layer_name="head.cf"),
+            "cwr_layer_name",
+            "the network has no layer with a weight matrix 'head.cf'; did you mean 'head.fc'?",
+        ),
+        (dict(type="CWRStar", cwr_layer_name="head"), "cwr_layer_name", "the network has no layer with a weight"),
+        (rar(name_ext_layer="head.fc"), "", ""),
+        (
+            rar(name_ext_layer="head"),
+            "plugins.0.name_ext_layer",
+            "the layer 'head' gives no numbers for each sample",
+        ),
+        (rar(name_ext_layer="flatten", use_adversarial_replay=False), "", ""),
+        (rar(name_ext_layer=None), "", ""),
+        (
+            rar(name_ext_layer="flatten"),
+            "plugins.0.name_ext_layer",
+            "the network has no layer 'flatten': the last is 'head.fc'",
+        ),
+    ],
+)
+def test_a_layer_that_is_named_is_there(
+    strategy: dict[str, Any], key: str, text: str, write_config: Callable[..., Path]
+) -> None:
+    config = write_config("naive", **strategy)
+    if not key:
+        dry_run(config, device="cpu")
+        return
+    with pytest.raises(ConfigError, match=re.escape(f"{config}: cl_strategy.{key}: {text}")):
+        train(config, device="cpu")
+    assert [path.name for path in config.parent.iterdir()] == [config.name]  # no work_dir
+
+
 def test_alpha_list_shorter_than_the_stream_is_found_before_the_run(write_config: Callable[..., Path]) -> None:
     config = write_config("lwf", alpha=[0.0, 1.0])
     with pytest.raises(ConfigError, match=r"^.*lwf\.py: cl_strategy\.alpha: 2 values for 3 buckets"):
         train(config, device="cpu")
-    runs = config.parent / "runs"
-    assert not runs.exists() or list(runs.iterdir()) == []
+    assert [path.name for path in config.parent.iterdir()] == [config.name]  # no work_dir

@@ -17,7 +17,7 @@ from clearctl.config.protocol import on_training_images
 from clearctl.data.samples import FeatureSamples
 from clearctl.data.stream import Stream
 from clearctl.engine.accelerate import allow_tf32
-from clearctl.engine.build import benchmark_of, build_model, build_stream
+from clearctl.engine.build import benchmark_of, build_model, build_stream, require_strategy_fit
 from clearctl.engine.course import bucket_done, write_bucket
 from clearctl.engine.loop import TrainResult, open_run, room_on_disk, sole_worker, write_report
 from clearctl.engine.machine import (
@@ -158,7 +158,9 @@ def _opened(
         if key not in data:
             data[key] = _Data.read(config, device, listener)
         seed_everything(config.values["seed"])
-        built.append((data[key], build_model(config, data[key].stream, listener), random_states()))
+        model = build_model(config, data[key].stream, listener)
+        require_strategy_fit(config, data[key].stream, model, listener)
+        built.append((data[key], model, random_states()))
     members: list[Member] = []
     try:
         for config, source, listener, (shared, model, states) in zip(configs, sources, listeners, built, strict=True):

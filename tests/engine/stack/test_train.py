@@ -299,6 +299,13 @@ def test_no_folder_is_left_where_a_run_cannot_begin(opened: Open, tmp_path: Path
     ]
     with pytest.raises(ConfigError, match="1 values for 3 buckets"):
         together(configs)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_no_folder_is_left_where_a_run_cannot_be_built(opened: Open, tmp_path: Path) -> None:
+    configs = [opened(tmp_path / "runs", 0, {"cl_strategy.optimizer.lr": rate}) for rate in (0.1, -0.1)]
+    with pytest.raises(ConfigError, match="Invalid learning rate"):
+        together(configs)
     assert list((tmp_path / "runs").iterdir()) == []
 
 

@@ -1,0 +1,108 @@
+"""What a strategy and its plugins ask of the number of samples, and that a run which lacks it begins with nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from blobs import PER_BUCKET, Built
+
+from clearctl import train
+from clearctl.engine.dry_run import dry_run
+from clearctl.engine.preflight import check_config
+from clearctl.errors import ConfigError
+from clearctl.progress import Event, Message
+from clearctl.strategies.bucket_sizes import asks_for_samples, training_steps
+
+pytest_plugins = ("blobs",)
+BATCH, EPOCHS = 8, 2  # of write_config
+STEPS = EPOCHS * -(-PER_BUCKET // BATCH)
+MEMORY = dict(type="ReservoirSamplingBuffer", max_size=10)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        dict(type="Naive"),
+        dict(type="Naive", train_mb_size=5),
+        dict(type="Cumulative"),
+        dict(type="JointTraining"),
+        dict(type="GDumb", mem_size=30),
+        dict(type="GDumb", buffer=MEMORY),
+        dict(type="Naive", plugins=[dict(type="GDumbPlugin", mem_size=10)]),
+    ],
+)
+def test_the_steps_are_those_that_are_learned(strategy: dict[str, Any], build: Callable[..., Built]) -> None:
+    built = build("naive", **strategy)
+    found = []
+    stream = built.experiment.benchmark.train_stream
+    for learned in [stream] if strategy["type"] == "JointTraining" else stream:
+        before = built.strategy.clock.train_iterations
+        built.strategy.train(learned, eval_streams=[])
+        found.append(built.strategy.clock.train_iterations - before)
+    section = dict(train_mb_size=BATCH, train_epochs=EPOCHS) | strategy
+    assert training_steps(section, [PER_BUCKET] * len(built.buckets)) == found
+
+
+RWALK = dict(type="RWalkPlugin", delta_t=STEPS)
+BIC = dict(type="BiCPlugin", mem_size=30, val_percentage=0.5, stage_2_epochs=1)  # 5 of 8 samples a class
+REFUSED = [
+    (
+        dict(plugins=[RWALK | dict(delta_t=STEPS + 1)]),
+        f"plugins.0.delta_t: {STEPS + 1} steps, but bucket 0 has {STEPS} (train_epochs x batches)",
+    ),
+    (
+        dict(plugins=[BIC | dict(mem_size=48)]),
+        "plugins.0.val_percentage: BiC holds out 8 samples of each class (val_percentage x mem_size / classes), but"
+        " bucket 0 has at most 8: lower cl_strategy.plugins.0.val_percentage or mem_size",
+    ),
+    (dict(type="BiC", mem_size=48, val_percentage=0.5), "val_percentage: BiC holds out 8 samples of each class"),
+    (dict(plugins=[dict(type="LwFPlugin", alpha=[0.0, 1.0])]), "plugins.0.alpha: 2 values for 3 buckets"),
+]
+
+
+@pytest.mark.parametrize(("strategy", "message"), REFUSED)
+def test_a_run_that_lacks_it_begins_with_nothing(
+    strategy: dict[str, Any], message: str, write_config: Callable[..., Path]
+) -> None:
+    config = write_config("naive", **strategy)
+    (fault,) = check_config(config).faults
+    assert message in fault
+    for command in (train, dry_run):
+        with pytest.raises(ConfigError) as caught:
+            command(config, device="cpu")
+        assert str(caught.value).startswith(f"{config}: cl_strategy.{message}")
+    assert [path.name for path in config.parent.iterdir()] == [config.name]  # no work_dir
+
+
+@pytest.mark.parametrize("plugin", [RWALK, BIC, dict(type="LwFPlugin", alpha=[0.0, 1.0, 1.0])])
+def test_a_run_that_has_it(plugin: dict[str, Any], write_config: Callable[..., Path]) -> None:
+    config = write_config("naive", plugins=[plugin])
+    assert check_config(config).faults == []
+    dry_run(config, device="cpu")
+    run = train(config, device="cpu").run
+    weights = torch.load(run / "checkpoints/exp_3.pth", weights_only=True)
+    assert all(bool(value.isfinite().all()) for value in weights.values())
+
+
+@pytest.mark.parametrize(
+    ("steps", "every_bucket", "told"),
+    [(STEPS, True, ""), (STEPS + 1, True, "bucket 0, the longest,"), (3 * STEPS, False, ""), (99, False, "the run")],
+)
+def test_a_warm_up_that_does_not_end_is_told_of(
+    steps: int, every_bucket: bool, told: str, write_config: Callable[..., Path]
+) -> None:
+    config = write_config("naive", plugins=[dict(type="WarmUp", steps=steps, every_bucket=every_bucket)])
+    found = [text for text in check_config(config).notices if "WarmUp" in text]
+    messages: list[Event] = []
+    train(config, device="cpu", listener=messages.append)
+    assert found == [event.text for event in messages if isinstance(event, Message) and "WarmUp" in event.text]
+    assert [f"but {told} has" in text for text in found] == ([True] if told else [])
+
+
+def test_only_what_asks_for_samples_has_them_counted() -> None:
+    assert asks_for_samples(dict(type="Naive", plugins=[RWALK]))
+    assert asks_for_samples(dict(type="BiC"))
+    assert not asks_for_samples(dict(type="Naive"))
+    assert not asks_for_samples(dict(type="EWC", plugins=[dict(type="RestoreBestEpoch")]))
