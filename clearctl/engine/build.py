@@ -42,6 +42,7 @@ from clearctl.strategies.benchmark import build_benchmark
 from clearctl.strategies.bucket_sizes import check_against_samples, sample_notices
 from clearctl.strategies.build import build_strategy, check_against_model, check_against_stream
 from clearctl.strategies.gather import GatherBatches
+from clearctl.strategies.loggers import RunLogger
 from clearctl.strategies.observe import BucketAccuracy, OnEpoch, ProgressReporter
 from clearctl.strategies.precision import scale_loss
 from clearctl.strategies.schedule import SchedulerPlugin
@@ -58,6 +59,11 @@ class Experiment:
     accuracy: BucketAccuracy
     loggers: list[Any]
     divergence: Divergence
+
+    @property
+    def run_loggers(self) -> list[RunLogger]:
+        """The loggers that a run asks for more than Avalanche's callbacks."""
+        return [logger for logger in self.loggers if isinstance(logger, RunLogger)]
 
 
 def open_config(

@@ -96,9 +96,8 @@ class Course:
         """End the loggers and what is being written. Raises OSError, but not before all is ended."""
         with ExitStack() as ends:  # from the last to the first, also where one fails
             ends.callback(self.saver.finish)
-            for logger in reversed(self.experiment.loggers):
-                if hasattr(logger, "close"):
-                    ends.callback(logger.close)
+            for logger in reversed(self.experiment.run_loggers):
+                ends.callback(logger.close)
             self.experiment.strategy.evaluator.flush()
 
     def forget(self) -> None:

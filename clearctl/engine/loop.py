@@ -147,7 +147,7 @@ def open_run(
             benchmark=benchmark,
         )
         if world.is_first():
-            wandb_run = next((logger.run_id for logger in experiment.loggers if hasattr(logger, "run_id")), None)
+            wandb_run = next((logger.run_id for logger in experiment.run_loggers if logger.run_id), None)
             atomic.write_text(rundir.config_file(run), dump(config.values))
             atomic.write_json(rundir.environment_file(run), {**environment, "wandb_run": wandb_run})
             world.remember(RUN, str(run))
@@ -158,8 +158,8 @@ def open_run(
             raise RunError(f"nothing can be written in {run.parent}: {error.strerror}") from None
         raise
     listener(Message(f"run folder {run}"))
-    for logger in experiment.loggers:
-        if getattr(logger, "offline_reason", None):
+    for logger in experiment.run_loggers:
+        if logger.offline_reason:
             listener(Message(logger.offline_reason, warning=True))
     return experiment
 
@@ -205,9 +205,8 @@ def carry_out(
         with room_on_disk(run), closing(course), noticing_lost_peers():
             with deterministic_algorithms(deterministic, experiment.strategy.device, listener):
                 results = course.learn(saved)
-            for logger in experiment.loggers:
-                if hasattr(logger, "log_summary"):
-                    logger.log_summary({**results.clear(), **results.gem()}, results.matrix, stream.bucket_names)
+            for logger in experiment.run_loggers:
+                logger.log_summary({**results.clear(), **results.gem()}, results.matrix, stream.bucket_names)
     except DatasetError as error:
         raise DatasetError(f"{original_error(error)}\nmend that, then {how_to_go_on(run)}") from None
     except PeerLostError as error:

@@ -178,7 +178,7 @@ def _opened(
             experiment = open_run(
                 config, shared.stream, model, _CPU, run, shared.samples, environment, listener, shared.benchmark
             )
-            for logger in experiment.loggers:
+            for logger in experiment.run_loggers:
                 ends.callback(logger.close)
             ends.callback(experiment.strategy.evaluator.flush)
             members.append(Member(config, experiment, shared.stream, run, listener, random_states()))

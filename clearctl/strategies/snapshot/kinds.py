@@ -21,6 +21,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from clearctl.config import own
+from clearctl.data.cache.store import ImageStore
 from clearctl.strategies.batch import BatchRecord
 from clearctl.strategies.evaluator import Evaluator
 from clearctl.strategies.gather import GatheringLoader
@@ -72,6 +73,7 @@ _PASSING = (
     (JointTraining, "_experiences"),
     (AvalancheDataset, "_clearctl_rows"),
     (BatchRecord, "_due"),
+    (ImageStore, "_listener"),  # which may also be the run's, in the process that saves and not in the one that resumes
     (Evaluator, "_caught_up_at all_metric_results"),  # the curves of all metrics, which nothing in a run reads
     (ProgressReporter, "_started_at"),
     (nn.Module, " ".join(set(vars(nn.Module())) - {"training", "_parameters", "_buffers", "_modules"})),
@@ -181,9 +183,7 @@ def given_objects(roots: dict[str, Any]) -> dict[str, Any]:
     seen: set[int] = set()
 
     def below(path: str, value: Any) -> None:
-        # A function, such as a listener, may be another one in the process that resumes.
-        structure = isinstance(value, type | types.ModuleType | types.FunctionType | types.MethodType)
-        if type(value) in PLAIN or id(value) in seen or structure:
+        if type(value) in PLAIN or id(value) in seen or isinstance(value, type | types.ModuleType):
             return
         seen.add(id(value))
         found[path] = value
