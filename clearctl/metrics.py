@@ -1,61 +1,194 @@
-"""Summary numbers of an accuracy matrix. Needs numpy only.
+"""Summary numbers of an accuracy matrix: one table, which everything that shows one goes through. Needs numpy only.
 
-R[i, j] is the accuracy (0 to 1) on the test set of bucket j after training on buckets 0..i.
+R[i, j] is the accuracy (0 to 1) on the test set of bucket j after training on buckets 0..i. Another number is one more
+row of the table: it is then in eval.json, or with `added` in reports that ask for it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
-
-# The names of the numbers that have entries on or below the diagonal of the matrix, and of those that have none.
-BELOW_DIAGONAL = frozenset({"in_domain", "accuracy", "backward_transfer", "gem_bwt", "challenge", "final_domain"})
-ABOVE_DIAGONAL = frozenset({"next_domain", "forward_transfer", "gem_fwt"})
+# (R [N, N], the accuracies [N] before any training if they are known) → the number; None where that is not enough.
+Compute = Callable[[Matrix, "Matrix | None"], float | None]
 
 
-def clear_metrics(matrix: Matrix) -> dict[str, float]:
-    """CLEAR's five numbers (Lin et al., NeurIPS 2021, section 5) of a square matrix R [N, N].
+@dataclass(frozen=True)
+class Number:
+    """A summary number.
 
+    Args:
+        of: whose definition it is: "CLEAR", "GEM", or "" for what is no accuracy.
+        heading: its name in a table, below the name of those who defined it.
+        short: the same in two lines, for a terminal, and `narrow` in one, for a page.
+        explanation: what it is, in a few words.
+        compute: its value; NaN where it has no entry to average. None of a number that is not of the matrix.
+        unit: fractions are shown in percent, seconds as they are.
+        lower_is_better: whether a small value is the better one.
+        on_or_below_diagonal: whether it has entries there, which the streaming protocol measures on training images.
+        added: whether a report has it only where it is asked for.
+    """
+
+    of: str
+    heading: str
+    short: str
+    explanation: str
+    compute: Compute | None = None
+    narrow: str = ""
+    unit: Literal["fraction", "s"] = "fraction"
+    lower_is_better: bool = False
+    on_or_below_diagonal: bool = False
+    added: bool = False
+
+    @property
+    def title(self) -> str:
+        """Its heading where that stands alone, so that CLEAR's transfers and GEM's are never taken for each other."""
+        return f"{self.of} {self.heading}" if self.of == "GEM" else self.heading
+
+
+def _below(matrix: Matrix) -> Matrix:
+    rows, columns = np.indices(matrix.shape)
+    return matrix[columns < rows]
+
+
+def _above(matrix: Matrix) -> Matrix:
+    rows, columns = np.indices(matrix.shape)
+    return matrix[columns > rows]
+
+
+def _accuracy(matrix: Matrix, untrained: Matrix | None) -> float:
+    rows, columns = np.indices(matrix.shape)
+    return _mean(matrix[columns <= rows])
+
+
+def _challenge(matrix: Matrix, untrained: Matrix | None) -> float:
+    off_diagonal = (np.diagonal(matrix, offset=1), np.diagonal(matrix), _below(matrix), _above(matrix))
+    return _mean(np.array([_mean(part) for part in off_diagonal]))
+
+
+def _gem_bwt(matrix: Matrix, untrained: Matrix | None) -> float:
+    last = len(matrix) - 1
+    return _mean(matrix[last, :last] - np.diagonal(matrix)[:last])
+
+
+def _gem_fwt(matrix: Matrix, untrained: Matrix | None) -> float | None:
+    return None if untrained is None else _mean(np.diagonal(matrix, offset=1) - untrained[1:])
+
+
+# In the order of tables. CLEAR's are those of Lin et al., NeurIPS 2021, section 5; GEM's of Lopez-Paz and Ranzato,
+# NeurIPS 2017, not to be mixed with CLEAR's transfers, which are plain means of accuracies; the challenge is that of
+# CVPR'22.
+NUMBERS: dict[str, Number] = {
+    "in_domain": Number(
+        "CLEAR",
+        "in-domain",
+        "in-\ndomain",
+        "mean of the diagonal",
+        lambda matrix, untrained: _mean(np.diagonal(matrix)),
+        on_or_below_diagonal=True,
+    ),
+    "next_domain": Number(
+        "CLEAR",
+        "next-domain",
+        "next-\ndomain",
+        "mean just right of the diagonal: the next bucket",
+        lambda matrix, untrained: _mean(np.diagonal(matrix, offset=1)),
+    ),
+    "accuracy": Number(
+        "CLEAR",
+        "accuracy",
+        "accu-\nracy",
+        "mean of the diagonal and below",
+        _accuracy,
+        on_or_below_diagonal=True,
+    ),
+    "backward_transfer": Number(
+        "CLEAR",
+        "backward transfer",
+        "backward\ntransfer",
+        "mean below the diagonal: buckets seen before",
+        lambda matrix, untrained: _mean(_below(matrix)),
+        narrow="backward tr.",
+        on_or_below_diagonal=True,
+    ),
+    "forward_transfer": Number(
+        "CLEAR",
+        "forward transfer",
+        "forward\ntransfer",
+        "mean above the diagonal: buckets not seen yet",
+        lambda matrix, untrained: _mean(_above(matrix)),
+        narrow="forward tr.",
+    ),
+    "challenge": Number(
+        "CLEAR",
+        "challenge",
+        "chal-\nlenge",
+        "score of the CVPR'22 challenge: mean of next-domain, in-domain, backward and forward",
+        _challenge,
+        on_or_below_diagonal=True,
+        added=True,
+    ),
+    "final_domain": Number(
+        "CLEAR",
+        "final domain",
+        "final\ndomain",
+        "mean of the last column: the last bucket, by every model",
+        lambda matrix, untrained: _mean(matrix[:, -1]),
+        on_or_below_diagonal=True,
+        added=True,
+    ),
+    "gem_bwt": Number(
+        "GEM",
+        "BWT",
+        "GEM\nBWT",
+        "how much the last model lost or gained on earlier buckets",
+        _gem_bwt,
+        on_or_below_diagonal=True,
+    ),
+    "gem_fwt": Number(
+        "GEM", "FWT", "GEM\nFWT", "next bucket before training on it, over the untrained model", _gem_fwt
+    ),
+    "training_s": Number(
+        "",
+        "training (s)",
+        "training\n(s)",
+        "seconds of all epochs, without the tests",
+        unit="s",
+        lower_is_better=True,
+    ),
+}
+
+
+def compute_numbers(
+    matrix: Matrix, untrained: Matrix | None = None, *, of: str | None = None, added: bool | None = None
+) -> dict[str, float]:
+    """{name: value} of a square matrix R [N, N]: all numbers, or those `of` somebody, or only those `added` or not.
+
+    `untrained` [N] is the accuracy of the model before any training on each bucket; without it GEM's FWT is left out.
     A number that has no entry to average, as every one off the diagonal for N = 1, is NaN.
     Raises ValueError for a matrix that is not square.
     """
     square(matrix)
-    rows, columns = np.indices(matrix.shape)
-    return {
-        "in_domain": _mean(np.diagonal(matrix)),
-        "next_domain": _mean(np.diagonal(matrix, offset=1)),
-        "accuracy": _mean(matrix[columns <= rows]),
-        "backward_transfer": _mean(matrix[columns < rows]),
-        "forward_transfer": _mean(matrix[columns > rows]),
-    }
+    found = {}
+    for name, number in NUMBERS.items():
+        if of in (None, number.of) and added in (None, number.added) and number.compute is not None:
+            value = number.compute(matrix, untrained)
+            if value is not None:
+                found[name] = value
+    return found
 
 
-def challenge_score(numbers: Mapping[str, float]) -> float:
-    """The score of CLEAR's challenge at CVPR'22: the mean of these four of `clear_metrics`."""
-    parts = ("next_domain", "in_domain", "backward_transfer", "forward_transfer")
-    return _mean(np.array([numbers[name] for name in parts]))
-
-
-def added_metrics(matrix: Matrix) -> dict[str, float]:
-    """What others have reported of R [N, N] besides: the challenge's score, and the mean of its last column."""
-    return {"challenge": challenge_score(clear_metrics(matrix)), "final_domain": _mean(matrix[:, -1])}
+def clear_metrics(matrix: Matrix) -> dict[str, float]:
+    """CLEAR's five numbers of R [N, N]."""
+    return compute_numbers(matrix, of="CLEAR", added=False)
 
 
 def gem_metrics(matrix: Matrix, untrained: Matrix | None = None) -> dict[str, float]:
-    """BWT and FWT as GEM defines them (Lopez-Paz and Ranzato, NeurIPS 2017), of R [N, N].
-
-    `untrained` [N] is the accuracy of the model before any training on each bucket; without it FWT is left out.
-    Not to be mixed with CLEAR's backward and forward transfer, which are plain means of accuracies.
-    """
-    square(matrix)
-    last = len(matrix) - 1
-    diagonal = np.diagonal(matrix)
-    result = {"gem_bwt": _mean(matrix[last, :last] - diagonal[:last])}
-    if untrained is not None:
-        result["gem_fwt"] = _mean(np.diagonal(matrix, offset=1) - untrained[1:])
-    return result
+    """GEM's BWT and, where `untrained` [N] is known, its FWT, of R [N, N]."""
+    return compute_numbers(matrix, untrained, of="GEM", added=False)
 
 
 def square(matrix: Matrix) -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from clearctl import rundir
 from clearctl.cli.tables import matrix_table, numbers_table
+from clearctl.config.protocol import on_training_images
 
 run = Path(sys.argv[1])
 matrix, buckets = rundir.read_matrix(run)
@@ -16,8 +17,9 @@ results = json.loads(rundir.eval_file(run).read_text())
 console = Console(record=True, width=92, force_terminal=True, color_system="truecolor", file=open("/dev/null", "w"))  # noqa: SIM115
 console.print("$ clearctl demo\n", highlight=False)
 console.print(matrix_table(matrix.tolist(), buckets, buckets))
-console.print(numbers_table("CLEAR's metrics", results["clear_metrics"]))
-console.print(numbers_table("GEM's metrics", results["gem_metrics"]))
+marked = on_training_images(rundir.read_config(run))
+console.print(numbers_table("CLEAR's metrics", results["clear_metrics"], marked))
+console.print(numbers_table("GEM's metrics", results["gem_metrics"], marked))
 picture = console.export_svg(title="clearctl demo", unique_id="demo")
 # The fonts that rich names are fetched over the network; a reader's own monospace font does as well.
 picture = re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from clearctl.metrics import added_metrics, challenge_score, clear_metrics, gem_metrics
+from clearctl.metrics import NUMBERS, clear_metrics, compute_numbers, gem_metrics
 
 MATRIX = np.array([[0.5, 0.4, 0.3], [0.6, 0.7, 0.2], [0.1, 0.8, 0.9]])
 
@@ -38,7 +38,7 @@ def test_gem_metrics_by_hand():
 
 def test_added_metrics_by_hand():
     in_domain, next_domain, backward, forward = 2.1 / 3, 0.6 / 2, 1.5 / 3, 0.9 / 3
-    assert added_metrics(MATRIX) == pytest.approx(
+    assert compute_numbers(MATRIX, added=True) == pytest.approx(
         {"challenge": (in_domain + next_domain + backward + forward) / 4, "final_domain": (0.3 + 0.2 + 0.9) / 3}
     )
 
@@ -49,15 +49,25 @@ def test_added_metrics_by_hand():
     ids=["CLEAR-10", "CLEAR-100"],
 )
 def test_published_rows_of_the_challenge(next_domain, in_domain, backward, forward, score):
-    """Of the second place at CVPR'22; accuracy, the fifth of CLEAR's numbers, plays no part."""
-    numbers = {
-        "next_domain": next_domain,
-        "in_domain": in_domain,
-        "backward_transfer": backward,
-        "forward_transfer": forward,
-        "accuracy": 0.0,
-    }
-    assert challenge_score(numbers) == pytest.approx(score, abs=1e-12)
+    """Of the second place at CVPR'22; accuracy, the fifth of CLEAR's numbers, plays no part.
+
+    A matrix of four buckets with these means: the first diagonal above, the diagonal, all below, and all above.
+    """
+    matrix = np.full((4, 4), backward)
+    rows, columns = np.indices(matrix.shape)
+    matrix[rows == columns] = in_domain
+    matrix[columns == rows + 1] = next_domain
+    # Of the six entries above the diagonal three are of the next bucket.
+    matrix[columns > rows + 1] = 2 * forward - next_domain
+    assert compute_numbers(matrix)["challenge"] == pytest.approx(score, abs=1e-12)
+
+
+def test_every_number_has_what_tables_show_of_it():
+    for name, number in NUMBERS.items():
+        assert number.heading, name
+        assert number.explanation, name
+        assert number.short.count("\n") == 1, name  # as many lines as each other heading
+    assert [name for name, number in NUMBERS.items() if number.compute is None] == ["training_s"]
 
 
 def test_one_bucket_has_only_a_diagonal():
@@ -65,14 +75,14 @@ def test_one_bucket_has_only_a_diagonal():
     assert metrics.pop("in_domain") == metrics.pop("accuracy") == 0.25
     assert all(math.isnan(value) for value in metrics.values())
     assert all(math.isnan(value) for value in gem_metrics(np.array([[0.25]]), np.array([0.5])).values())
-    added = added_metrics(np.array([[0.25]]))
+    added = compute_numbers(np.array([[0.25]]), added=True)
     assert math.isnan(added["challenge"])
     assert added["final_domain"] == 0.25
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (2, 3), (4,), (2, 2, 2)])
 def test_only_square_matrices(shape):
-    for metrics in (clear_metrics, gem_metrics, added_metrics):
+    for metrics in (clear_metrics, gem_metrics, compute_numbers):
         with pytest.raises(ValueError, match="square"):
             metrics(np.zeros(shape))
 

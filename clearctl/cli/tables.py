@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clearctl.dataset.checks.findings import Check
+from clearctl.metrics import NUMBERS as METRICS
 from clearctl.report.groups import Group
 from clearctl.report.numbers import ADDED, NUMBERS, Numbers
 from clearctl.report.remarks import DAGGER
@@ -31,20 +32,6 @@ _PLAIN: dict[str, Any] = {"box": None, "title_justify": "left"}
 # More classes or buckets than these make too large a table of images: it then has a line for each bucket.
 MOST_CLASSES, MOST_BUCKETS = 29, 12
 
-# In two lines each, so that all of them fit 80 columns beside a label.
-HEADINGS = {
-    "in_domain": "in-\ndomain",
-    "next_domain": "next-\ndomain",
-    "accuracy": "accu-\nracy",
-    "backward_transfer": "backward\ntransfer",
-    "forward_transfer": "forward\ntransfer",
-    "gem_bwt": "GEM\nBWT",
-    "gem_fwt": "GEM\nFWT",
-    "training_s": "training\n(s)",
-    "challenge": "chal-\nlenge",
-    "final_domain": "final\ndomain",
-}
-
 
 def matrix_table(rows: Sequence[Sequence[float]], row_names: Sequence[str], bucket_names: Sequence[str]) -> Table:
     """Accuracy in percent: a row for each trained model, a column for each tested bucket."""
@@ -65,7 +52,7 @@ def numbers_table(title: str, numbers: dict[str, float], on_training_images: fro
     table.add_column(justify="right", style="bold", no_wrap=True)
     table.add_column(style="dim")
     for name in sorted(numbers, key=lambda name: name in on_training_images):
-        value, number = numbers[name], NUMBERS[name]
+        value, number = numbers[name], METRICS[name]
         explanation = f"GEM: {number.explanation}" if number.of == "GEM" else number.explanation
         if name in on_training_images:
             explanation = f"{explanation}; on training images"
@@ -137,7 +124,7 @@ def _title(text: str) -> Text:
 
 
 def _marked(groups: Sequence[Group], number: str) -> str:
-    return f"{HEADINGS[number]}{DAGGER if is_marked(groups, number) else ''}"
+    return f"{METRICS[number].short}{DAGGER if is_marked(groups, number) else ''}"
 
 
 def settings_table(groups: Sequence[Group]) -> Table:

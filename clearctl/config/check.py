@@ -7,13 +7,16 @@ that own the classes lie above this one.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from clearctl.config import own
 from clearctl.config.dialect import DIALECTS
 from clearctl.config.findings import Fault, Findings
 from clearctl.config.foreign import RUNTIME, runtime_keys
 from clearctl.config.keys import (
     CHECKPOINTS,
+    CUSTOM_IMPORTS,
     MODEL,
     PARTS,
     PROTOCOLS,
@@ -65,6 +68,12 @@ FILLED_STRATEGY = ("model", "optimizer", "criterion", "device", "plugins", "eval
 FILLED_LOGGER = ("goes_on", "run_id")
 
 
+def own_folder(config: Config) -> Path:
+    """Where a config's own modules lie: beside its file, or where the config that a run was made with lay."""
+    named = (config.values.get("custom_imports") or {}).get("folder")
+    return Path(named) if isinstance(named, str) else Path(config.file).parent
+
+
 def require(config: Config, catalogue: Catalogue) -> None:
     """Raise ConfigError with every fault, one a line, if there is any."""
     faults = check(config, catalogue)
@@ -87,6 +96,7 @@ class _Sections(Findings):
 
     def run(self) -> list[Fault]:
         self.top_level()
+        self.own_code()
         for name, check_section in (
             ("scenario", self.scenario),
             ("model", self.model),
@@ -124,6 +134,30 @@ class _Sections(Findings):
                 )
             elif hint and is_slip(name, hint):
                 self.add(name, f"there is no such section{hint}")
+
+    def own_code(self) -> None:
+        """Import the modules that the config names, so that their classes are found."""
+        key, given = "custom_imports", self.values.get("custom_imports")
+        if given is not None and not self.is_a(key, given, dict):
+            return
+        section = given or {}
+        self.known(key, section, tuple(CUSTOM_IMPORTS))
+        folder = own_folder(self.config)
+        own.look_beside(folder)
+        imports = section.get("imports") or []
+        for index, name in enumerate([imports] if isinstance(imports, str) else imports):
+            place = f"{key}.imports" if isinstance(imports, str) else f"{key}.imports.{index}"
+            if self.is_a(place, name, str):
+                try:
+                    own.import_module(name, folder)
+                except own.OwnCodeError as error:
+                    if not section.get("allow_failed_imports"):
+                        self.add(place, str(error))
+        for place, name in own.own_types(self.values):
+            try:
+                own.import_module(name.partition(own.SEPARATOR)[0], folder)
+            except own.OwnCodeError as error:
+                self.add(place, str(error))
 
     def _file_names(self) -> set[str]:
         return {key.partition(".")[0] for key, origin in self.config.origins.items() if origin != "--set"}

@@ -33,7 +33,9 @@ class Findings:
 
     def add(self, key: str, message: str) -> None:
         """Note a fault at the dotted `key`."""
-        self.faults.append(Fault(self.config.origin(key), key, message))
+        fault = Fault(self.config.origin(key), key, message)
+        if fault not in self.faults:
+            self.faults.append(fault)
 
     def is_a(self, key: str, value: Any, kind: type) -> bool:
         """Whether `value` is a `kind`; a fault if not."""

@@ -162,6 +162,12 @@ DATA: Keys = {
     ),
 }
 
+CUSTOM_IMPORTS: Keys = {
+    "imports": Key("list of str", [], "modules to import, in this order"),
+    "allow_failed_imports": Key("bool", False, "leave out one that cannot be imported"),
+    "folder": Key("str", None, "where modules lie that are not installed; by default beside the config file", own=True),
+}
+
 TOP: Keys = {
     "scenario": Key("dict", None, "the stream of buckets", required=True),
     "model": Key("dict", None, "the network", required=True),
@@ -170,6 +176,12 @@ TOP: Keys = {
     "cl_strategy": Key("dict", None, "how it learns", required=True),
     "work_dir": Key("str", "work_dirs", "the folder in which a run makes its own; `--work-dir` wins"),
     "checkpoint_config": Key("dict", None, "what is kept on the way"),
+    "custom_imports": Key(
+        "dict",
+        None,
+        "`imports`: modules of your own, beside the config or installed, which are imported before anything is looked"
+        " up ([extending.md](extending.md))",
+    ),
     "load_from": Key(
         "str",
         None,

@@ -61,7 +61,7 @@ def load(file: Path | str, overrides: Sequence[str] = ()) -> Config:
     values = _plain(_read(path))
     for key, value in flatten(values):
         if not _is_literal(value):
-            raise ConfigError(f"{path}: {key}: found {value!r}, expected a number, string, list or dict")
+            raise ConfigError(f"{path}: {key}: found {value!r:.200}, expected a number, string, list or dict")
     origins = _origins(path, values)
     for override in overrides:
         _apply(values, origins, override)
@@ -107,13 +107,18 @@ def _read(path: Path) -> dict[str, Any]:
 
     search_path = list(sys.path)
     try:
-        values = dict(MmcvConfig.fromfile(str(path))._cfg_dict)
-        return {name: value for name, value in values.items() if not callable(value)}  # what the file imported
+        values = dict(MmcvConfig.fromfile(str(path), import_custom_modules=False)._cfg_dict)
+        return {name: value for name, value in values.items() if not _is_imported(value)}
     except (Exception, SystemExit) as error:
         _close_temporaries(error)
         raise ConfigError(_reading_fault(path, error)) from error
     finally:
         sys.path[:] = search_path  # mmcv leaves its temporary folder there when a config raises
+
+
+def _is_imported(value: Any) -> bool:
+    """Whether a value is a thing that the file has imported or made for itself: a class, a function, a registry."""
+    return callable(value) or type(value).__module__ == "mmcv.utils.registry"
 
 
 def _close_temporaries(error: BaseException) -> None:

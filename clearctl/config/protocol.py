@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from clearctl.metrics import ABOVE_DIAGONAL, BELOW_DIAGONAL
+from clearctl.metrics import NUMBERS
 
 STREAMING = "streaming"  # the protocol of a config that names none
 WHOLE_STREAM = ("JointTraining",)  # strategies that see every bucket before the first test
@@ -27,4 +27,6 @@ def on_training_images(values: Mapping[str, Any]) -> frozenset[str]:
     """
     if protocol_of(values) != STREAMING:
         return frozenset()
-    return BELOW_DIAGONAL | ABOVE_DIAGONAL if sees_all_first(values) else BELOW_DIAGONAL
+    everything = sees_all_first(values)
+    measured = {name: number for name, number in NUMBERS.items() if number.compute is not None}
+    return frozenset(name for name, number in measured.items() if everything or number.on_or_below_diagonal)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from clearctl.config import own
 from clearctl.config.documented import documented_types
 
 Factory = Callable[..., Any]
@@ -17,12 +18,16 @@ class Registry:
     """The classes (or factory functions) of one kind that a config may name.
 
     `load` returns {name: class} and is called at the first look-up only, since it imports the library that has
-    them. `refused` gives, for names that exist but cannot work here, the reason.
+    them. `refused` gives, for names that exist but cannot work here, the reason. `base` is what a class of a user's own
+    (`module:Class`) has to be a subclass of, and `registered` gives the classes that a user's module has added to the
+    registries of a library.
     """
 
     kind: str
     load: Callable[[], Mapping[str, Factory]]
     refused: Mapping[str, str] | None = None
+    base: Callable[[], type] | None = None
+    registered: Callable[[], Mapping[str, Factory]] | None = None
 
     @cached_property
     def classes(self) -> Mapping[str, Factory]:
@@ -33,15 +38,40 @@ class Registry:
         """Why `name` cannot be used, or None if it can."""
         if not isinstance(name, str):
             return f"type is {name!r}: expected the name of {article(self.kind)}"
+        if own.is_own(name):
+            return self._own_fault(name)
         if self.refused and name in self.refused:
             return f"{self.kind} {name!r} cannot be used: {self.refused[name]}"
-        if name in self.classes:
+        if name in self.classes or name in self._added():
             return None
         return f"no {self.kind} is called {name!r}{closest(name, self.classes)}"
 
     def __getitem__(self, name: str) -> Factory:
-        """The class called `name`; KeyError if there is none."""
-        return self.classes[name]
+        """The class called `name`, or that `module:Class` names; KeyError if there is none."""
+        if own.is_own(name):
+            try:
+                found: Factory = own.find(name)
+            except own.OwnCodeError as error:
+                raise KeyError(str(error)) from error
+            return found
+        return self.classes[name] if name in self.classes else self._added()[name]
+
+    def _own_fault(self, name: str) -> str | None:
+        try:
+            found = own.find(name)
+        except own.OwnCodeError as error:
+            return str(error)
+        base = self.base() if self.base is not None and inspect.isclass(found) else None
+        if base is not None and not issubclass(found, base):
+            library = base.__module__.partition(".")[0]
+            return f"{name!r} is no {self.kind}: expected a subclass of {library}'s {base.__name__}"
+        return None
+
+    def _added(self) -> Mapping[str, Factory]:
+        """What modules that a config names have registered."""
+        if self.registered is None or not own.MODULES:
+            return {}
+        return {name: cls for name, cls in self.registered().items() if own.is_named(cls.__module__)}
 
 
 def article(noun: str) -> str:

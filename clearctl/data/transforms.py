@@ -19,7 +19,7 @@ def _torchvision() -> dict[str, Factory]:
     return {name: cls for name, cls in found.items() if name not in ("Compose", "InterpolationMode")}
 
 
-TRANSFORMS = Registry("transform", _torchvision)
+TRANSFORMS = Registry("transform", _torchvision)  # of a user's own anything may be one that can be called
 
 
 def compose(transforms: Sequence[Any]) -> Any:

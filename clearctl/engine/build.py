@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from clearctl import layout
-from clearctl.config.check import require
+from clearctl.config.check import own_folder, require
 from clearctl.config.dialect import notices, translated, write_out_defaults
 from clearctl.config.load import Config, load
+from clearctl.config.own import named_modules
 from clearctl.config.plugins import plugin_notices
 from clearctl.config.published import class_count_faults, misnamed, published_faults
 from clearctl.config.published import dataset_root as find_dataset_root
@@ -41,6 +42,7 @@ from clearctl.strategies.benchmark import build_benchmark
 from clearctl.strategies.bucket_sizes import check_against_samples, sample_notices
 from clearctl.strategies.build import build_strategy, check_against_model, check_against_stream
 from clearctl.strategies.gather import GatherBatches
+from clearctl.strategies.loggers import RunLogger
 from clearctl.strategies.observe import BucketAccuracy, OnEpoch, ProgressReporter
 from clearctl.strategies.precision import scale_loss
 from clearctl.strategies.schedule import SchedulerPlugin
@@ -57,6 +59,11 @@ class Experiment:
     accuracy: BucketAccuracy
     loggers: list[Any]
     divergence: Divergence
+
+    @property
+    def run_loggers(self) -> list[RunLogger]:
+        """The loggers that a run asks for more than Avalanche's callbacks."""
+        return [logger for logger in self.loggers if isinstance(logger, RunLogger)]
 
 
 def open_config(
@@ -81,6 +88,8 @@ def open_config(
         noted = (*notices(read), *plugin_notices(config.values))
         config = _of_its_dataset(replace(config, notices=noted), root)
     values = config.values
+    if modules := named_modules(values):  # of which the run's own config then says where they are
+        values["custom_imports"] = {"imports": modules, "folder": str(own_folder(config).resolve())}
     write_out_defaults(values, of_run=of_run)
     scenario, model, data = values["scenario"], values["model"], values.get("data") or {}
     scenario["dataset_root"] = root

@@ -5,7 +5,15 @@ import inspect
 from clearctl.config.check import Catalogue
 from clearctl.config.registry import Factory, Registry
 from clearctl.data.transforms import TRANSFORMS
-from clearctl.models.registry import AUGMENTS, BACKBONES, HEADS, LOSSES, NECKS, TORCH_MODELS
+from clearctl.models.registry import (
+    AUGMENTS,
+    BACKBONES,
+    HEADS,
+    LOSSES,
+    NECKS,
+    TORCH_MODELS,
+    registered_optimizers,
+)
 from clearctl.strategies.registry import BUFFERS, LOGGERS, METRICS, PLUGINS, REFUSED_WITH, STRATEGIES
 from clearctl.strategies.watched import test_metrics
 
@@ -25,8 +33,26 @@ def _schedulers() -> dict[str, Factory]:
     return {name: cls for name, cls in found.items() if issubclass(cls, base) and not name.startswith(("_", "LRSch"))}
 
 
-OPTIMIZERS = Registry("optimizer", _optimizers, refused={"LBFGS": "it needs a closure that Avalanche does not give"})
-SCHEDULERS = Registry("scheduler", _schedulers)
+def _optimizer_base() -> type:
+    from torch import optim
+
+    return optim.Optimizer
+
+
+def _scheduler_base() -> type:
+    from torch.optim import lr_scheduler
+
+    return lr_scheduler.LRScheduler
+
+
+OPTIMIZERS = Registry(
+    "optimizer",
+    _optimizers,
+    refused={"LBFGS": "it needs a closure that Avalanche does not give"},
+    base=_optimizer_base,
+    registered=registered_optimizers,
+)
+SCHEDULERS = Registry("scheduler", _schedulers, base=_scheduler_base)
 
 CATALOGUE = Catalogue(
     transforms=TRANSFORMS,

@@ -73,6 +73,8 @@ class Course:
 
     def learn(self, saved: Saved | None) -> Results:
         """Learn what is left: all buckets, or from what is `saved` on. Raises Stopped, at a step, if it is asked to."""
+        if self.config.values.get("custom_imports"):
+            self.state.require_capturable()
         with wish_to_stop(self.listener) as self.wish:
             try:
                 self._learn_buckets(saved)
@@ -94,9 +96,8 @@ class Course:
         """End the loggers and what is being written. Raises OSError, but not before all is ended."""
         with ExitStack() as ends:  # from the last to the first, also where one fails
             ends.callback(self.saver.finish)
-            for logger in reversed(self.experiment.loggers):
-                if hasattr(logger, "close"):
-                    ends.callback(logger.close)
+            for logger in reversed(self.experiment.run_loggers):
+                ends.callback(logger.close)
             self.experiment.strategy.evaluator.flush()
 
     def forget(self) -> None:

@@ -123,9 +123,8 @@ def _one_batch(config: Config, stream: Stream, model: torch.nn.Module, device: t
     except DatasetError as error:
         raise original_error(error) or error from None
     finally:
-        for logger in experiment.loggers:
-            if hasattr(logger, "close"):
-                logger.close()
+        for logger in experiment.run_loggers:
+            logger.close()
     # Joint training has a batch of every bucket in its epoch, and a strategy that needs whole buckets all of one.
     learned = short.buckets if at_once else [short.buckets[min(1, len(stream.buckets) - 1)]]
     batches = sum(-(-len(bucket.train) // train_size) for bucket in learned)

@@ -30,7 +30,7 @@ from clearctl.engine.build import (
 )
 from clearctl.engine.course import Course, Saved, how_to_go_on
 from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device, seed_everything
-from clearctl.engine.origin import weight_digests
+from clearctl.engine.origin import named_contents
 from clearctl.engine.samples import BuiltSamples, build_samples
 from clearctl.engine.sharing import require_alike, require_shareable
 from clearctl.errors import DatasetError, RunError, Stopped
@@ -108,7 +108,7 @@ def start(opened: Config, source: str, *, device: str, listener: Listener) -> Tr
         samples = build_samples(opened, stream, target, listener)
         root = Path(opened.values["scenario"]["dataset_root"])
         described = describe(target, stream.describe(root), opened.values["seed"])
-        environment = {**described, "config": source, "weights": weight_digests(opened.values)}
+        environment = {**described, "config": source, **named_contents(opened.values)}
         require_alike(opened, environment["dataset"])
         run = from_first(
             rundir.create(Path(opened.values["work_dir"]), opened.values["seed"]) if world.is_first() else Path()
@@ -147,7 +147,7 @@ def open_run(
             benchmark=benchmark,
         )
         if world.is_first():
-            wandb_run = next((logger.run_id for logger in experiment.loggers if hasattr(logger, "run_id")), None)
+            wandb_run = next((logger.run_id for logger in experiment.run_loggers if logger.run_id), None)
             atomic.write_text(rundir.config_file(run), dump(config.values))
             atomic.write_json(rundir.environment_file(run), {**environment, "wandb_run": wandb_run})
             world.remember(RUN, str(run))
@@ -158,8 +158,8 @@ def open_run(
             raise RunError(f"nothing can be written in {run.parent}: {error.strerror}") from None
         raise
     listener(Message(f"run folder {run}"))
-    for logger in experiment.loggers:
-        if getattr(logger, "offline_reason", None):
+    for logger in experiment.run_loggers:
+        if logger.offline_reason:
             listener(Message(logger.offline_reason, warning=True))
     return experiment
 
@@ -205,9 +205,8 @@ def carry_out(
         with room_on_disk(run), closing(course), noticing_lost_peers():
             with deterministic_algorithms(deterministic, experiment.strategy.device, listener):
                 results = course.learn(saved)
-            for logger in experiment.loggers:
-                if hasattr(logger, "log_summary"):
-                    logger.log_summary({**results.clear(), **results.gem()}, results.matrix, stream.bucket_names)
+            for logger in experiment.run_loggers:
+                logger.log_summary({**results.clear(), **results.gem()}, results.matrix, stream.bucket_names)
     except DatasetError as error:
         raise DatasetError(f"{original_error(error)}\nmend that, then {how_to_go_on(run)}") from None
     except PeerLostError as error:

@@ -6,6 +6,7 @@ from typing import Any
 
 from clearctl import layout
 from clearctl.config.load import Config, flatten
+from clearctl.config.own import code_digests
 from clearctl.digest import file_sha256
 from clearctl.engine.build import build_stream
 from clearctl.errors import ClearctlError
@@ -23,6 +24,20 @@ def weight_files(values: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
 def weight_digests(values: Mapping[str, Any]) -> dict[str, str]:
     """{dotted key: sha256} of the files that a config takes first weights from, as far as they are there."""
     return {key: file_sha256(file) for key, file in weight_files(values) if file.is_file()}
+
+
+def named_contents(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What environment.json has of what a config only names: its files of weights and, if it has any, own modules."""
+    found: dict[str, Any] = {"weights": weight_digests(values)}
+    if values.get("custom_imports"):
+        found["code"] = code_digests(values)
+    return found
+
+
+def other_code(values: Mapping[str, Any], environment: Mapping[str, Any]) -> list[str]:
+    """The own modules of a config that are not what `environment` says they were."""
+    before, now = environment.get("code") or {}, code_digests(values) if values.get("custom_imports") else {}
+    return [name for name in before if now.get(name) not in (None, before[name])]
 
 
 class Origins:
@@ -49,7 +64,7 @@ class Origins:
             file = dict(weight_files(config.values)).get(key)
             if file is not None and self._digest(file) not in (None, digest):
                 found.append(f"the weights of {key}")
-        return found
+        return [*found, *(f"module {name}" for name in other_code(config.values, environment))]
 
     def _dataset(self, config: Config) -> dict[str, Any] | None:
         scenario = config.values["scenario"]

@@ -20,6 +20,7 @@ from clearctl.engine.changes import other_values, other_versions, with_changes
 from clearctl.engine.course import Saved
 from clearctl.engine.loop import TrainResult, carry_out, record_epoch, room_on_disk, sole_worker, write_report
 from clearctl.engine.machine import describe, device_name, resolve_device, seed_everything
+from clearctl.engine.origin import named_contents, other_code
 from clearctl.engine.samples import build_samples
 from clearctl.engine.sharing import require_alike, require_shareable
 from clearctl.engine.state import cut_back_files
@@ -88,6 +89,7 @@ def _go_on(
             f"{run} has learned the buckets {', '.join(saved.start['buckets'])}, and the dataset or config now has"
             f" {', '.join(stream.bucket_names)}\nundo that, or start a new run"
         )
+    differences += [f"code: module {name} was changed" for name in other_code(opened.values, environment)]
     _require_accepted(run, differences, accept_changes, listener)
     _keep_threads(environment, target, listener)
     model = build_model(opened, stream, listener).to(target)
@@ -113,7 +115,7 @@ def _go_on(
                 state_files.replace_all(rundir.state_folder(run), Moment(saved.bucket), saved.start)
             saved = from_first(saved)
         if world.is_first():
-            _note(run, environment, target, saved, differences, dataset)
+            _note(run, environment, target, saved, differences, dataset, opened.values)
     listener(Message(f"going on with {run} {_where(saved, stream.bucket_names)}"))
     return carry_out(opened, experiment, stream, run, listener, started=started, saved=saved)
 
@@ -238,6 +240,7 @@ def _note(
     saved: Saved | None,
     differences: list[str],
     dataset: dict[str, Any],
+    values: dict[str, Any],
 ) -> None:
     """Bring environment.json up to date, and add to it that the run was resumed, and what was other than before."""
     entry = {
@@ -249,6 +252,8 @@ def _note(
         "moved": list(_moved(environment, device)),
     }
     now = describe(device, dataset, environment["seed"])
+    if "code" in environment:
+        now["code"] = named_contents(values)["code"]
     environment |= {**now, "resumed": [*environment.get("resumed", []), entry]}
     environment.pop("stacked", None)  # a stack leaves no states: the run has begun anew, and alone
     atomic.write_json(rundir.environment_file(run), environment)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clearctl.config.load import Config, flatten
+from clearctl.config.own import find, is_own
 from clearctl.distributed import world
 from clearctl.distributed.world import collected
 from clearctl.engine.calls import fault
@@ -35,13 +36,19 @@ def require_shareable(config: Config) -> None:
         fault(
             config,
             f"{key}.type",
-            f"{name} was never tried with several processes: run it with one, or use {', '.join(shared)}",
+            f"{name} was never tried with several processes: run it with one, or use {', '.join(shared)}"
+            + ("; or give the class shareable = True" if is_own(name) else ""),
         )
         for key, name, shared in names
-        if name not in shared
+        if name not in shared and not _declares_shareable(name)
     ]
     if faults:
         raise ConfigError("\n".join(map(str, faults)))
+
+
+def _declares_shareable(name: str) -> bool:
+    """Whether a class of a user's own says of itself that several processes may share its run."""
+    return is_own(name) and bool(getattr(find(name), "shareable", False))
 
 
 def require_alike(config: Config, dataset: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from clearctl.engine.results import Results
 from clearctl.errors import RunError
 from clearctl.strategies.epochs import Place
 from clearctl.strategies.loggers import cut_back
-from clearctl.strategies.snapshot.capture import Capturer
+from clearctl.strategies.snapshot.capture import CannotCaptureError, Capturer
 from clearctl.strategies.snapshot.kinds import given_objects
 from clearctl.strategies.snapshot.restore import CannotRestoreError, restore
 
@@ -41,9 +41,8 @@ class RunState:
         """The state now, within a bucket at `place`, as plain values and tensors. Raises CannotCaptureError."""
         strategy = self.experiment.strategy
         strategy.evaluator.flush()
-        for logger in self.experiment.loggers:
-            if hasattr(logger, "flush"):
-                logger.flush()
+        for logger in self.experiment.run_loggers:
+            logger.flush()
         return {
             "strategy": self.parts(),
             "place": None if place is None else asdict(place),
@@ -51,6 +50,16 @@ class RunState:
             "results": self.results.state(),
             "files": {str(file.relative_to(self.run)): file.stat().st_size for file in self._files()},
         }
+
+    def require_capturable(self) -> None:
+        """Raise RunError, naming it, for an object of a user's own that no state can hold."""
+        try:
+            self.parts()
+        except CannotCaptureError as error:
+            raise RunError(
+                f"no state of this run could be saved: {error}\n"
+                "name its module in custom_imports, or give it state_dict() and load_state_dict()"
+            ) from None
 
     def parts(self) -> Any:
         """The captured strategy alone."""
@@ -61,9 +70,8 @@ class RunState:
 
         The files to where `files_of` was taken, where a later state is to be laid over this one.
         """
-        for logger in self.experiment.loggers:
-            if hasattr(logger, "flush"):
-                logger.flush()
+        for logger in self.experiment.run_loggers:
+            logger.flush()
         strategy, parts = self.experiment.strategy, state["strategy"]
         if world.is_first():
             cut_back_files(files_of or state, self.run)
@@ -83,7 +91,7 @@ class RunState:
     def _files(self) -> list[Path]:
         """The files in the run folder that are added to, line after line. One elsewhere may be other runs' too."""
         files = [rundir.metrics_file(self.run)]
-        files += [file for logger in self.experiment.loggers if hasattr(logger, "files") for file in logger.files()]
+        files += [file for logger in self.experiment.run_loggers for file in logger.files()]
         return [file for file in files if file.exists() and file.is_relative_to(self.run)]
 
 

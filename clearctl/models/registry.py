@@ -1,6 +1,7 @@
 """The backbones, necks, heads, losses, batch augmentations and torch modules that a config may name."""
 
 import inspect
+from typing import Any
 
 from clearctl.config.registry import Factory, Registry
 
@@ -33,13 +34,35 @@ def _torch_models() -> dict[str, Factory]:
     return {name: value for name, value in vars(nn).items() if inspect.isclass(value) and issubclass(value, nn.Module)}
 
 
-BACKBONES = Registry("backbone", lambda: _mmcls("backbones"))
-NECKS = Registry("neck", lambda: _mmcls("necks"))
+def _module() -> type:
+    from torch import nn
+
+    return nn.Module
+
+
+def _registered() -> dict[str, Factory]:
+    from mmcls.models import builder
+
+    return dict(builder.MODELS.module_dict)
+
+
+def registered_optimizers() -> dict[str, Factory]:
+    """What mmcv's registry of optimizers has."""
+    from mmcv.runner.optimizer import OPTIMIZERS
+
+    return dict(OPTIMIZERS.module_dict)
+
+
+_OWN: dict[str, Any] = {"base": _module, "registered": _registered}
+
+BACKBONES = Registry("backbone", lambda: _mmcls("backbones"), **_OWN)
+NECKS = Registry("neck", lambda: _mmcls("necks"), **_OWN)
 HEADS = Registry(
     "head",
     _heads,
     refused=dict.fromkeys(("MultiLabelClsHead", "MultiLabelLinearClsHead", "CSRAClsHead"), _MULTI_LABEL),
+    **_OWN,
 )
-LOSSES = Registry("loss", lambda: _mmcls("losses"))
-AUGMENTS = Registry("batch augmentation", _augments)
-TORCH_MODELS = Registry("torch module", _torch_models)
+LOSSES = Registry("loss", lambda: _mmcls("losses"), **_OWN)
+AUGMENTS = Registry("batch augmentation", _augments, registered=_augments)
+TORCH_MODELS = Registry("torch module", _torch_models, base=_module)

@@ -10,14 +10,11 @@ from typing import Any
 import numpy as np
 
 from clearctl.config.check import SECTIONS
-from clearctl.metrics import Matrix
+from clearctl.metrics import NUMBERS, Matrix
 from clearctl.report.runs import Run, by_dataset
 
 # What may differ within a group: the seeds, and where things lie.
 _APART = ("seed", "scenario.seed", "scenario.dataset_root", "work_dir", "data.cache_dir")
-# Of these a small value is the better one; of all others a large one.
-LOWER_IS_BETTER = ("training_s",)
-SECONDS = ("training_s",)  # all others are fractions, which tables show in percent
 # A label has no more settings than this, each of no more letters.
 MOST_IN_LABEL, MOST_LETTERS = 4, 32
 _DIGITS = 8  # of a digest
@@ -188,7 +185,7 @@ def shown(number: str, value: float | None) -> str:
     """`value` of a summary number as tables have it: percent or seconds with one decimal, "-" for none and for NaN."""
     if value is None or math.isnan(value):
         return NONE
-    text = f"{value if number in SECONDS else 100 * value:.1f}"
+    text = f"{value if NUMBERS[number].unit == 's' else 100 * value:.1f}"
     return text.removeprefix("-") if float(text) == 0 else text
 
 
@@ -205,7 +202,7 @@ def best(groups: Sequence[Group], number: str) -> set[int]:
     spreads = {i: spread for i, spread in spreads.items() if not math.isnan(spread.mean)}
     if len(spreads) < 2 or not _comparable([groups[i] for i in spreads], number):
         return set()
-    choose = min if number in LOWER_IS_BETTER else max
+    choose = min if NUMBERS[number].lower_is_better else max
     top = choose(spreads, key=lambda i: spreads[i].mean)
     if any(run.diverged is not None for run in groups[top].counted):
         return set()
@@ -220,7 +217,7 @@ def _comparable(groups: Sequence[Group], number: str) -> bool:
     runs = [run for group in groups for run in group.counted]
     if len(by_dataset(runs)) > 1:
         return False
-    return number not in SECONDS or len({repr(machine(run)) for run in runs}) == 1
+    return NUMBERS[number].unit != "s" or len({repr(machine(run)) for run in runs}) == 1
 
 
 def machine(run: Run) -> tuple[Any, ...]:

@@ -32,8 +32,6 @@ _ESCAPES = {
     "±": r"$\pm$",
     "–": "--",
 }
-# Narrower than elsewhere: the whole has to fit a page.
-_HEADINGS = {"backward_transfer": "backward tr.", "forward_transfer": "forward tr."}
 
 
 def render_latex(
@@ -91,7 +89,7 @@ def _headings(groups: Sequence[Group], numbers: Numbers) -> list[str]:
             rules.append(rf"\cmidrule(lr){{{first}-{first + count - 1}}}")
         first += count
     own = [
-        _HEADINGS.get(name, number.heading) + (escaped(DAGGER) if is_marked(groups, name) else "")
+        (number.narrow or number.heading) + (escaped(DAGGER) if is_marked(groups, name) else "")
         for name, number in numbers.items()
     ]
     return [_line(owners), " ".join(rules), _line(["", "n", *own])]

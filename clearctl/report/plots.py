@@ -24,7 +24,7 @@ from clearctl import atomic
 from clearctl.metrics import Matrix
 from clearctl.progress import Counted, Listener, ignore
 from clearctl.report.colours import Rgb, Scale, scale_of, text_colour
-from clearctl.report.groups import SECONDS, Group
+from clearctl.report.groups import Group
 from clearctl.report.numbers import NUMBERS, Numbers
 from clearctl.report.tables import Cell, matrix_cells
 
@@ -128,12 +128,12 @@ def numbers_figure(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> Figur
     for axes in places_of_axes[len(numbers) :]:
         axes.remove()
     for axes, (name, number) in zip(places_of_axes, numbers.items(), strict=False):
-        scale = 1 if name in SECONDS else 100
+        scale = 1 if number.unit == "s" else 100
         found = [group.numbers.get(name) for group in groups]
         means = [math.nan if one is None else scale * one.mean for one in found]
         stds = [math.nan if one is None or one.std is None else scale * one.std for one in found]
         axes.errorbar(means, places, xerr=stds, fmt="o", markersize=4, capsize=3, color=_POINT)
-        axes.set(title=number.title if name in SECONDS else f"{number.title} (%)", ylim=(len(groups) - 0.5, -0.5))
+        axes.set(title=number.title if number.unit == "s" else f"{number.title} (%)", ylim=(len(groups) - 0.5, -0.5))
         axes.set_yticks(places, labels)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", alpha=0.3)

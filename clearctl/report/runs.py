@@ -16,7 +16,7 @@ import numpy as np
 from clearctl import rundir
 from clearctl.config.protocol import on_training_images, protocol_of
 from clearctl.errors import RunError
-from clearctl.metrics import Matrix, added_metrics, clear_metrics, gem_metrics
+from clearctl.metrics import Matrix, compute_numbers
 from clearctl.progress import Listener, Message, ignore
 from clearctl.report.foreign import read_foreign
 
@@ -71,8 +71,7 @@ class Run:
         """
         found: dict[str, float] = {}
         if len(self.matrix) == len(self.bucket_names):
-            found |= clear_metrics(self.matrix) | added_metrics(self.matrix)
-            found |= gem_metrics(self.matrix, np.array(self.untrained) if self.untrained else None)
+            found |= compute_numbers(self.matrix, np.array(self.untrained) if self.untrained else None)
         if self.foreign:
             return found
         together = self.environment.get("stacked") or 1

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from clearctl.config.protocol import STREAMING
-from clearctl.metrics import BELOW_DIAGONAL
 from clearctl.report.groups import NONE, Group, Spread, best, one_line, shown
 from clearctl.report.numbers import NUMBERS, Numbers
 from clearctl.report.remarks import DAGGER, remarks
@@ -94,7 +93,7 @@ def in_order(groups: Sequence[Group], numbers: Numbers) -> Numbers:
     if all(group.protocol != STREAMING for group in groups):
         return numbers
     families = list(dict.fromkeys(number.of for number in numbers.values()))
-    names = sorted(numbers, key=lambda name: (families.index(numbers[name].of), name in BELOW_DIAGONAL))
+    names = sorted(numbers, key=lambda name: (families.index(numbers[name].of), numbers[name].on_or_below_diagonal))
     return {name: numbers[name] for name in names}
 
 

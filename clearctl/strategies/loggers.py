@@ -1,8 +1,7 @@
 """Avalanche's loggers, as a config names them, mended where they break or would draw through clearctl's progress.
 
-Those that write files only ever append to them, so that a run which was killed can go on. Such a logger has
-`files()`, those that are there now, and `flush()`, after which they hold all that was logged; a run that goes on cuts
-them back to where its state was taken (`cut_back`) and logs the rest again. Its attributes are plain values that a
+Those that write files only ever append to them, so that a run which was killed can go on: a run that goes on cuts
+`files()` back to where its state was taken (`cut_back`) and logs the rest again. Its attributes are plain values that a
 state can hold, and none of them says where a file is: a run folder may be moved.
 """
 
@@ -52,7 +51,30 @@ def cut_back(sizes: Mapping[str, int], files: Iterable[Path]) -> None:
         raise RunError(f"{error.filename} cannot be cut back: {error.strerror}") from None
 
 
-class TextLogger(AvalancheTextLogger):
+class RunLogger:
+    """What a run asks of a logger besides Avalanche's callbacks; by default each does nothing.
+
+    Loggers derive from it last, so that what Avalanche's own have comes first. One of a user's own need not.
+    """
+
+    run_id: str | None = None  # of W&B's run
+    offline_reason: str | None = None  # why it does not log where it should
+
+    def files(self) -> list[Path]:
+        """The files that it adds to, as they are there now."""
+        return []
+
+    def flush(self) -> None:
+        """Bring all that was logged into the files."""
+
+    def close(self) -> None:
+        """End it."""
+
+    def log_summary(self, numbers: dict[str, float], matrix: Any, bucket_names: list[str]) -> None:
+        """Log a finished run's summary numbers and its accuracy matrix R [N, N]."""
+
+
+class TextLogger(AvalancheTextLogger, RunLogger):
     """Metric values as text lines, appended to `file` (by default log.txt of the run folder)."""
 
     def __init__(self, file: str | None = None) -> None:
@@ -94,7 +116,7 @@ class _CurrentStderr:
         sys.stderr.flush()
 
 
-class InteractiveLogger(AvalancheTextLogger):
+class InteractiveLogger(AvalancheTextLogger, RunLogger):
     """Metric values as text lines on stderr. Avalanche's own draws a tqdm bar as well; the progress here is rich's."""
 
     def __init__(self) -> None:
@@ -105,7 +127,7 @@ _TRAINING_COLUMNS = "training_exp,epoch,training_accuracy,val_accuracy,training_
 _EVAL_COLUMNS = "eval_exp,training_exp,eval_accuracy,eval_loss,forgetting"
 
 
-class CSVLogger(AvalancheCSVLogger):
+class CSVLogger(AvalancheCSVLogger, RunLogger):
     """Avalanche's CSV logger: training_results.csv and eval_results.csv in `log_folder`, new unless it `goes_on`.
 
     The validation columns of an epoch are of the test at its end (of the last bucket that was tested, as Avalanche has
@@ -170,7 +192,7 @@ def _table(path: Path, columns: str, goes_on: bool) -> Any:
     return file
 
 
-class TensorboardLogger(AvalancheTensorboardLogger):
+class TensorboardLogger(AvalancheTensorboardLogger, RunLogger):
     """Avalanche's TensorBoard logger, with one event file for a run however often it was killed.
 
     TensorBoard begins a new file for each process, and what several hold of one step shows several times. Here a run
@@ -227,7 +249,7 @@ class _EventFile:
         self._records.close()
 
 
-class WandBLogger(AvalancheWandBLogger):
+class WandBLogger(AvalancheWandBLogger, RunLogger):
     """Avalanche's W&B logger, made to work with today's wandb.
 
     - It names `wandb.viz.CustomChart`, which has moved to `wandb.plot`, and `wandb.util.generate_id`, which is gone.

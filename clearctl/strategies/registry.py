@@ -163,8 +163,38 @@ def _loggers() -> dict[str, Factory]:
     return {name: getattr(loggers, name) for name in names}
 
 
-STRATEGIES = Registry("strategy", _strategies, refused=REFUSED_STRATEGIES)
-PLUGINS = Registry("plugin", _plugins, refused=REFUSED_PLUGINS)
-BUFFERS = Registry("buffer", _buffers)
-METRICS = Registry("metric", _metrics)
-LOGGERS = Registry("logger", _loggers)
+def _strategy_base() -> type:
+    from avalanche.training.templates import BaseSGDTemplate
+
+    return BaseSGDTemplate
+
+
+def _plugin_base() -> type:
+    from avalanche.core import BasePlugin
+
+    return BasePlugin
+
+
+def _buffer_base() -> type:
+    from avalanche.training.storage_policy import ExemplarsBuffer
+
+    return ExemplarsBuffer
+
+
+def _metric_base() -> type:
+    from avalanche.evaluation import PluginMetric
+
+    return PluginMetric
+
+
+def _logger_base() -> type:
+    from avalanche.logging import BaseLogger
+
+    return BaseLogger
+
+
+STRATEGIES = Registry("strategy", _strategies, refused=REFUSED_STRATEGIES, base=_strategy_base)
+PLUGINS = Registry("plugin", _plugins, refused=REFUSED_PLUGINS, base=_plugin_base)
+BUFFERS = Registry("buffer", _buffers, base=_buffer_base)
+METRICS = Registry("metric", _metrics, base=_metric_base)
+LOGGERS = Registry("logger", _loggers, base=_logger_base)

@@ -76,7 +76,7 @@ def test_matrix_file_is_the_result_exactly(trained: TrainResult) -> None:
 
 def test_summary_numbers_are_those_of_the_matrix(trained: TrainResult) -> None:
     written = json.loads((trained.run / "eval.json").read_text())
-    assert list(written) == ["train", "test", "clear_metrics", "gem_metrics", "untrained"]
+    assert list(written) == ["train", "test", "clear_metrics", "gem_metrics", "untrained", "diverged"]
     r, untrained = trained.matrix, written["untrained"]
     assert written["clear_metrics"] == pytest.approx(
         {

@@ -28,7 +28,7 @@ from clearctl.engine.machine import (
     seed_everything,
     set_random_states,
 )
-from clearctl.engine.origin import weight_digests
+from clearctl.engine.origin import named_contents
 from clearctl.engine.samples import BuiltSamples, build_samples
 from clearctl.engine.stack.features import Features
 from clearctl.engine.stack.key import stack_key, why_not
@@ -169,7 +169,7 @@ def _opened(
                 **shared.environment,
                 "seed": seed,
                 "config": source,
-                "weights": weight_digests(config.values),
+                **named_contents(config.values),
                 "stacked": len(configs),
             }
             run = rundir.create(Path(config.values["work_dir"]), seed)
@@ -178,7 +178,7 @@ def _opened(
             experiment = open_run(
                 config, shared.stream, model, _CPU, run, shared.samples, environment, listener, shared.benchmark
             )
-            for logger in experiment.loggers:
+            for logger in experiment.run_loggers:
                 ends.callback(logger.close)
             ends.callback(experiment.strategy.evaluator.flush)
             members.append(Member(config, experiment, shared.stream, run, listener, random_states()))

@@ -3,7 +3,8 @@
 A node is a plain value, or a tuple that begins with its kind:
 
 ("same", id)                    an object that came before           ("given", path)      an object every run is given
-("alone",)                      structure: stays as it is            ("position", node)   where an iterator stands
+("alone",)                      structure: stays as it is            ("position", id, node)   where an iterator stands
+("stateful", id, node)          an own object, by its state_dict()
 ("list" | "set" | "deque", id, nodes)   ("ints" | "floats" | "indices", id, tensor)
 ("tuple" | "frozenset", nodes)          ("named", class, nodes)
 ("dict", id, class, factory, pairs)     ("object" | "module", id, class, {attribute: node})
@@ -32,6 +33,7 @@ from clearctl.strategies.snapshot.kinds import (
     PLAIN,
     attributes,
     has_position,
+    has_state_dict,
     is_known,
     is_left_alone,
     is_left_out,
@@ -106,6 +108,8 @@ class _Capture:
             return ("identity", self.node(value.args[0]))
         if is_left_alone(kind):
             return ("alone",)
+        if has_state_dict(kind):
+            return ("stateful", self.new_id(value), self.node(value.state_dict()))
         if has_position(kind):
             return ("position", self.new_id(value), self.node(value.position()))
         return self.other(value)

@@ -20,6 +20,8 @@ from avalanche.training.templates import BaseSGDTemplate
 from torch import nn
 from torch.utils.data import DataLoader
 
+from clearctl.config import own
+from clearctl.data.cache.store import ImageStore
 from clearctl.strategies.batch import BatchRecord
 from clearctl.strategies.evaluator import Evaluator
 from clearctl.strategies.gather import GatheringLoader
@@ -71,6 +73,7 @@ _PASSING = (
     (JointTraining, "_experiences"),
     (AvalancheDataset, "_clearctl_rows"),
     (BatchRecord, "_due"),
+    (ImageStore, "_listener"),  # which may also be the run's, in the process that saves and not in the one that resumes
     (Evaluator, "_caught_up_at all_metric_results"),  # the curves of all metrics, which nothing in a run reads
     (ProgressReporter, "_started_at"),
     (nn.Module, " ".join(set(vars(nn.Module())) - {"training", "_parameters", "_buffers", "_modules"})),
@@ -114,9 +117,18 @@ def has_position(kind: type) -> bool:
 
 
 @_once_for_each
+def has_state_dict(kind: type) -> bool:
+    """Whether a class of the user's own says by itself what its state is."""
+    if not hasattr(kind, "load_state_dict"):
+        return False
+    defining = next((cls for cls in kind.__mro__ if "state_dict" in vars(cls)), None)
+    return defining is not None and defining.__module__.partition(".")[0] not in ROOTS
+
+
+@_once_for_each
 def is_known(kind: type) -> bool:
     """Whether objects of a class may be made from a state."""
-    return kind.__module__.partition(".")[0] in ROOTS
+    return kind.__module__.partition(".")[0] in ROOTS or own.is_named(kind.__module__)
 
 
 @_once_for_each
@@ -148,7 +160,7 @@ def attributes(value: Any) -> Iterator[tuple[str, Any]]:
 def class_named(name: str) -> type:
     """The class of a dotted name, of a module that is imported already. Raises ValueError for another."""
     found: Any = None
-    if name.partition(".")[0] in ROOTS or name.startswith("builtins."):
+    if name.partition(".")[0] in ROOTS or name.startswith(("builtins.", *(f"{module}." for module in own.MODULES))):
         parts = name.split(".")
         for split in range(len(parts) - 1, 0, -1):
             module = sys.modules.get(".".join(parts[:split]))

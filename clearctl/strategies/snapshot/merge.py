@@ -37,7 +37,7 @@ def _merged(saved: Any, before: Any, now: Any, path: str) -> Any:
         return _contents(saved, before, now)
     if kind == "tensor" and before[2].shape != now[2].shape:  # a network of another width
         raise OtherPartsError(path)
-    if kind in ("tensor", "position", "generator", "random", "view", "indices", "same"):
+    if kind in ("tensor", "position", "stateful", "generator", "random", "view", "indices", "same"):
         return saved
     return saved if before == now else now
 

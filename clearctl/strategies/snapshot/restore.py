@@ -109,6 +109,12 @@ class _Restore:
         live.go_to(self.value(node, _ABSENT, path))
         return self._keep(number, live)
 
+    def _stateful(self, live: Any, path: str, number: int, node: Any) -> Any:
+        if not hasattr(live, "load_state_dict"):
+            raise CannotRestoreError(path, "there is no object that takes its state_dict")
+        live.load_state_dict(self.value(node, _ABSENT, path))
+        return self._keep(number, live)
+
     # Containers.
 
     def _items(self, nodes: list[Any], live: Any, path: str) -> list[Any]:

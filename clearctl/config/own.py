@@ -1,0 +1,132 @@
+"""Classes of a user's own: `type='module:Class'`, and those that modules of `custom_imports` register.
+
+A module is looked for beside the config file first of all that is not installed, then where Python finds modules.
+"""
+
+import importlib
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from clearctl.digest import file_sha256
+
+SEPARATOR = ":"
+
+# The modules that configs of this process have named: the objects of their classes, and of nobody else's, may be
+# restored from a state.
+MODULES: set[str] = set()
+
+
+class OwnCodeError(Exception):
+    """A module or class that a config names, and that cannot be had; the message says why."""
+
+
+def is_own(name: object) -> bool:
+    """Whether a `type` names a class of the user's own, `module:Class`."""
+    return isinstance(name, str) and SEPARATOR in name
+
+
+def look_beside(folder: Path) -> None:
+    """Let modules that lie in `folder` be imported, after those that are installed."""
+    place = str(folder.resolve())
+    if place not in sys.path:
+        sys.path.append(place)
+        importlib.invalidate_caches()
+
+
+def import_module(name: str, folder: Path | None = None) -> Any:
+    """The module called `name`, of which states may hold objects from now on.
+
+    Raises OwnCodeError for one that cannot be imported and, where `folder` has a module of that name, for another one
+    that has been imported before.
+    """
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise OwnCodeError(f"found {name!r}, expected the name of a module, such as 'my_code' or 'package.module'")
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:
+        raise OwnCodeError(f"module {name!r} cannot be imported: {_reason(name, error)}") from error
+    root = name.partition(".")[0]
+    beside = [] if folder is None else [folder / f"{root}.py", folder / root / "__init__.py"]
+    found = getattr(sys.modules[root], "__file__", None)
+    for file in beside:
+        if file.is_file() and (found is None or Path(found).resolve() != file.resolve()):
+            raise OwnCodeError(f"{file} is not what is imported as {root!r}, which is {found}: give it another name")
+    MODULES.add(name)
+    return module
+
+
+def find(name: str) -> Any:
+    """The class, or function, that `module:Class` names. Raises OwnCodeError."""
+    module_name, _, path = name.partition(SEPARATOR)
+    value = import_module(module_name)
+    for part in path.split("."):
+        if not hasattr(value, part):
+            from clearctl.config.registry import closest
+
+            public = [found for found in vars(value) if not found.startswith("_")] if hasattr(value, "__dict__") else []
+            raise OwnCodeError(f"module {module_name!r} has no {path!r}{closest(part, public)}")
+        value = getattr(value, part)
+    if not callable(value):
+        raise OwnCodeError(f"{name!r} is a {type(value).__name__}, expected a class")
+    return value
+
+
+def own_types(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted key, `module:Class`) of each `type` below `value` that is the user's own."""
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for name, child in items:
+        place = f"{key}.{name}" if key else str(name)
+        if name == "type" and is_own(child):
+            yield place, child
+        yield from own_types(child, place)
+
+
+def named_modules(values: Mapping[str, Any]) -> list[str]:
+    """The modules that a config names, each once: those of `custom_imports`, then those of its types."""
+    given = (values.get("custom_imports") or {}).get("imports") or []
+    imports = [given] if isinstance(given, str) else list(given)
+    return list(dict.fromkeys([*imports, *(name.partition(SEPARATOR)[0] for _, name in own_types(values))]))
+
+
+def code_digests(values: Mapping[str, Any]) -> dict[str, str]:
+    """{module: sha256 of its file} of the modules that a config names, and of what they import from beside it."""
+    folder = (values.get("custom_imports") or {}).get("folder")
+    names = named_modules(values)
+    if names and folder is not None:
+        place = Path(folder).resolve()
+        names += [name for name, module in list(sys.modules.items()) if _lies_in(module, place)]
+    found = {}
+    for name in sorted(set(names)):
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file is not None and Path(file).is_file():
+            found[name] = file_sha256(Path(file))
+    return found
+
+
+def is_named(module: str) -> bool:
+    """Whether a config has named `module`."""
+    return module in MODULES
+
+
+def _lies_in(module: Any, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return isinstance(file, str) and file.endswith(".py") and Path(file).resolve().is_relative_to(folder)
+
+
+def _reason(name: str, error: Exception) -> str:
+    """What went wrong, and in which line of the user's module."""
+    text = " ".join(str(error).split())
+    if isinstance(error, ModuleNotFoundError) and error.name in (name, name.partition(".")[0]):
+        return "it is neither beside the config file nor installed"
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}: SyntaxError: {error.msg}"
+    places = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "importlib" not in frame.filename and frame.filename != __file__
+    ]
+    where = f"{places[-1].filename}, line {places[-1].lineno}: " if places else ""
+    return f"{where}{type(error).__name__}: {text}"
