@@ -56,6 +56,13 @@ class BiCPlugin(AvalancheBiCPlugin):
             )
         super().before_train_dataset_adaptation(strategy, **kwargs)
 
+    def make_distillation_loss(self, strategy: Any) -> torch.Tensor:
+        """How far the scores of old classes moved; 0 where there are none, of which Avalanche's mean is NaN."""
+        initial, previous, _ = self._classes_groups(strategy)
+        if not initial and not previous:
+            return strategy.loss.new_zeros(())
+        return super().make_distillation_loss(strategy)
+
     def bias_correction_step(self, strategy: Any, persistent_workers: bool = False, num_workers: int = 0) -> None:
         """Stage 2: fit the bias layer, and it alone, on the samples kept for validation."""
         strategy.model.eval()

@@ -158,6 +158,11 @@ class CSVLogger(AvalancheCSVLogger, RunLogger):
         self.row = (training_exp, epoch, train_acc, train_loss)
         super().print_train_metrics(training_exp, epoch, train_acc, "", train_loss, "")
 
+    def before_training(self, strategy: Any, metric_values: list[Any], **kwargs: Any) -> None:
+        """Begin a bucket: a test before its first epoch is not of the last epoch of the bucket before."""
+        super().before_training(strategy, metric_values, **kwargs)
+        self.row = None
+
     def before_training_epoch(self, strategy: Any, metric_values: list[Any], **kwargs: Any) -> None:
         """Begin an epoch: no test belongs to the row before any more."""
         super().before_training_epoch(strategy, metric_values, **kwargs)

@@ -52,7 +52,7 @@ def test_metrics(run):
 def test_eval(run):
     text = section("eval.json")
     found = rundir.read_eval(run)
-    assert first_column(text)[:5] == list(found)
+    assert first_column(text)[:6] == list(found)
     for name in ("clear_metrics", "gem_metrics"):
         row = next(line for line in text.splitlines() if line.startswith(f"| `{name}`"))
         assert set(found[name]) <= set(re.findall(r"`([^`]+)`", row))
@@ -88,4 +88,5 @@ def test_report(run, tmp_path):
     assert set(found["groups"][0]) <= set(re.findall(r"`([^`]+)`", text))
     heading = next(csv.reader(report("csv").splitlines()))
     assert heading[:3] == ["group", "n", "runs"]
-    assert all(name.endswith(("_mean", "_std")) for name in heading[3:])
+    assert heading[-4:] == ["diverged", "protocol", "on_training_images", "notes"]
+    assert all(name.endswith(("_mean", "_std")) for name in heading[3:-4])

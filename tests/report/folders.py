@@ -1,5 +1,6 @@
 """Run folders written by hand, as a training leaves them, so that a test knows every number in them."""
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -61,6 +62,8 @@ def make_run(
     _write_results(folder, matrix, names, before, measured or {}, diverged)
     for done in range(1, len(matrix) + 1):
         (folder / f"checkpoints/exp_{done}.pth").write_bytes(b"weights, which no report reads")
+    sums = (hashlib.sha256(file.read_bytes()).hexdigest() + f"  {file.name}\n" for file in folder.glob("checkpoints/*"))
+    (folder / "checkpoints/SHA256SUMS").write_text("".join(list(sums)))
     (folder / "log.txt").write_text("what the TextLogger wrote\n")
     if len(matrix) < len(names):
         (folder / "state").mkdir()

@@ -77,7 +77,7 @@ CHAINED = dict(
         dict(type="CosineAnnealingWarmRestarts", T_0=2, T_mult=2),
         dict(type="LinearLR", total_iters=3),
         dict(type="OneCycleLR", max_lr=2.0, total_steps=6),
-        dict(type="ReduceLROnPlateau", patience=0, threshold=10.0, mode="max"),
+        dict(type="ReduceLROnPlateau", patience=0, threshold=10.0, mode="min"),
         SEQUENTIAL,
         CHAINED,
     ],
@@ -210,5 +210,5 @@ def test_best_epoch_is_restored_and_told(
 
 
 def test_unknown_metric(build: Callable[..., Built]) -> None:
-    with pytest.raises(ConfigError, match=r"plugins.0: RestoreBestEpoch refuses its arguments: metric is 'loss'"):
+    with pytest.raises(ConfigError, match=r"plugins.0.metric: found 'loss', expected 'train_loss' or"):
         build("lwf", plugins=[dict(type="RestoreBestEpoch", metric="loss")])
