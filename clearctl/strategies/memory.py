@@ -31,6 +31,8 @@ class AGEMPlugin(AvalancheAGEMPlugin):
     so that there is nothing half read between buckets, and within one it is known how far the reading is.
     """
 
+    reference_gradients: torch.Tensor
+
     def __init__(
         self,
         patterns_per_experience: int | None = None,
@@ -53,6 +55,18 @@ class AGEMPlugin(AvalancheAGEMPlugin):
         if self.memory is None and self.buffers:
             loader = GroupBalancedInfiniteDataLoader(self.buffers, batch_size=self.sample_size // len(self.buffers))
             self.buffer_dliter = iter(positioned(loader, strategy.device))
+
+    def after_backward(self, strategy: Any, **kwargs: Any) -> None:
+        """Project the gradient.
+
+        A reference gradient whose square is 0 in float32, of a memory that is learned by heart, asks for nothing;
+        Avalanche would divide by that square.
+        """
+        if self.buffers:
+            reference = self.reference_gradients
+            is_there = torch.dot(reference, reference) > 0
+            self.reference_gradients = torch.where(is_there, reference, torch.zeros_like(reference))
+        super().after_backward(strategy, **kwargs)
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Take the bucket's samples into the memory."""

@@ -18,6 +18,7 @@ from clearctl.engine.build import build_experiment, build_model, build_stream, o
 from clearctl.progress import ignore
 from clearctl.strategies.build import trains_on_whole_stream
 from clearctl.strategies.head import last_layer
+from clearctl.strategies.memory import AGEMPlugin
 from clearctl.strategies.scratch import FromScratchTrainingPlugin
 
 pytest_plugins = ("blobs",)
@@ -317,6 +318,18 @@ def test_bic_corrects_the_bias_on_samples_it_set_aside(learn: Callable[..., tupl
     assert not any(parameter.requires_grad for parameter in plugin.bias_layer.parameters())
     assert len(plugin.storage_policy.buffer) == 30
     assert set(watch.seen[1]) == {0, 1}
+
+
+@pytest.mark.parametrize(("size", "projected"), [(1e-3, True), (1e-30, False), (0.0, False)])
+def test_agem_projects_onto_a_reference_gradient_that_is_there(size: float, projected: bool) -> None:
+    """In float32 the square of 1e-30 is 0."""
+    model = torch.nn.Linear(2, 1, bias=False)
+    model.weight.grad = torch.tensor([[-1.0, 2.0]])
+    plugin = AGEMPlugin(4)
+    plugin.buffers = [object()]
+    plugin.reference_gradients = torch.tensor([size, 0.0])
+    plugin.after_backward(SimpleNamespace(model=model, device=torch.device("cpu")))
+    assert model.weight.grad.tolist() == [[0.0 if projected else -1.0, 2.0]]
 
 
 # Penalties
