@@ -302,8 +302,10 @@ def started_again(prepared: Path, folder: Path) -> Path:
         os.kill(command.rank(1), signal.SIGKILL)
         halt.release()
         assert command.end() == 0, command.stderr
-    for text in ("torchrun starts them all again\n", "going on with ", "everything is in "):
+    for text in ("going on with ", "everything is in "):
         assert command.stderr.count(text) == 1, command.stderr
+    # On a slow machine torchrun ends the other process before that has noticed anything.
+    assert command.stderr.count("torchrun starts them all again\n") <= 1, command.stderr
     assert "go on with `clearctl" not in command.stderr
     assert "Traceback" not in command.stderr
     assert command.stdout.count("CLEAR's metrics") == 1
