@@ -33,12 +33,12 @@ HEAD = """\
 A config is a Python file. Its variables with the names below are its sections; any other is used up once the file is
 read. `_base_` is a file, or a list of files, that it builds on: a key given again replaces theirs, and a dict with
 `_delete_=True` replaces theirs as a whole. `--set key.path=value` replaces one value; a number in the path is a place
-in a list. `clearctl config check CONFIG...` holds a config against all that is said here.
+in a list. `clearctl config check CONFIG...` checks a config against all that is said here.
 
-A *call* is `dict(type='Name', ...)`: a name of a list below, and arguments of that class. In the tables an argument has
-its default, or its type where it has none or None; **bold** ones must be given. An asterisk marks what is clearctl's
-own, a plus a class of the library's that clearctl has mended or extended. Arguments that only an object can fill are
-left out.
+A *call* is `dict(type='Name', ...)`: a name of a list below, and arguments of that class. `type='module:Class'` is a
+class of your own ([extending.md](extending.md)). In the tables an argument has its default, or its type where it has
+none or None; **bold** ones must be given. An asterisk marks what is clearctl's own, a plus a class of the library's
+that clearctl has repaired or extended. Arguments that only an object can fill are left out.
 """
 
 OF_BATCHES = """\
@@ -108,6 +108,8 @@ def _sections() -> Iterator[str]:
     yield "## loggers"
     yield "A list of calls. Files lie in the run folder where no other place is named."
     yield _classes("logger", CATALOGUE.loggers, library("avalanche.logging"), filled=FILLED_LOGGER)
+    yield "## custom_imports"
+    yield _table_of_keys(keys.CUSTOM_IMPORTS)
     yield "## checkpoint_config"
     yield _table_of_keys(keys.CHECKPOINTS)
     yield "## data"

@@ -67,7 +67,7 @@ def report(
     percent; csv and json have raw fractions. Without --output a text goes to
     stdout, and html to report.html: in the run folder where a single run is
     named, else in the current one. A .csv file of N rows of N fractions,
-    R[i, j] on bucket j after training to i, is a row of its own.
+    row i after training to bucket i, is a row of its own.
 
     Example: `clearctl report work_dirs --output report.html --plots plots`
     """
