@@ -27,7 +27,7 @@ from clearctl.config.keys import (
     TOP,
     UNITS,
 )
-from clearctl.config.load import Config
+from clearctl.config.load import SET_ORIGIN, Config
 from clearctl.config.plugins import UNIT_NAMES, TestMetrics, check_plugins
 from clearctl.config.registry import Parameter, Registry, closest, is_slip, parameters
 from clearctl.config.speed import RefusedWith, check_speed
@@ -68,10 +68,13 @@ FILLED_STRATEGY = ("model", "optimizer", "criterion", "device", "plugins", "eval
 FILLED_LOGGER = ("goes_on", "run_id")
 
 
-def own_folder(config: Config) -> Path:
-    """Where a config's own modules lie: beside its file, or where the config that a run was made with lay."""
-    named = (config.values.get("custom_imports") or {}).get("folder")
-    return Path(named) if isinstance(named, str) else Path(config.file).parent
+def own_folders(config: Config) -> list[Path]:
+    """Where a config's own modules may lie: beside its file and those that it builds on, or where it says."""
+    named = (config.values.get("custom_imports") or {}).get("folders")
+    if isinstance(named, list):
+        return [Path(folder) for folder in named if isinstance(folder, str)]
+    files = [config.file, *(file for file in config.origins.values() if file != SET_ORIGIN)]
+    return list(dict.fromkeys(Path(file).parent for file in files))
 
 
 def require(config: Config, catalogue: Catalogue) -> None:
@@ -142,20 +145,21 @@ class _Sections(Findings):
             return
         section = given or {}
         self.known(key, section, tuple(CUSTOM_IMPORTS))
-        folder = own_folder(self.config)
-        own.look_beside(folder)
+        folders = own_folders(self.config)
+        for folder in folders:
+            own.look_beside(folder)
         imports = section.get("imports") or []
         for index, name in enumerate([imports] if isinstance(imports, str) else imports):
             place = f"{key}.imports" if isinstance(imports, str) else f"{key}.imports.{index}"
             if self.is_a(place, name, str):
                 try:
-                    own.import_module(name, folder)
+                    own.import_module(name, folders)
                 except own.OwnCodeError as error:
                     if not section.get("allow_failed_imports"):
                         self.add(place, str(error))
         for place, name in own.own_types(self.values):
             try:
-                own.import_module(name.partition(own.SEPARATOR)[0], folder)
+                own.import_module(name.partition(own.SEPARATOR)[0], folders)
             except own.OwnCodeError as error:
                 self.add(place, str(error))
 

@@ -165,7 +165,9 @@ DATA: Keys = {
 CUSTOM_IMPORTS: Keys = {
     "imports": Key("list of str", [], "modules to import, in this order"),
     "allow_failed_imports": Key("bool", False, "leave out one that cannot be imported"),
-    "folder": Key("str", None, "where modules lie that are not installed; by default beside the config file", own=True),
+    "folders": Key(
+        "list of str", None, "where modules lie that are not installed; by default beside the config file", own=True
+    ),
 }
 
 TOP: Keys = {

@@ -1,12 +1,12 @@
 """Classes of a user's own: `type='module:Class'`, and those that modules of `custom_imports` register.
 
-A module is looked for beside the config file first of all that is not installed, then where Python finds modules.
+A module that is not installed is looked for beside the config file, then beside the files that it builds on.
 """
 
 import importlib
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,11 @@ def look_beside(folder: Path) -> None:
         importlib.invalidate_caches()
 
 
-def import_module(name: str, folder: Path | None = None) -> Any:
+def import_module(name: str, folders: Sequence[Path] = ()) -> Any:
     """The module called `name`, of which states may hold objects from now on.
 
-    Raises OwnCodeError for one that cannot be imported and, where `folder` has a module of that name, for another one
-    that has been imported before.
+    Raises OwnCodeError for one that cannot be imported and, where one of the `folders` has a module of that name, for
+    another one that has been imported before.
     """
     if not all(part.isidentifier() for part in name.split(".")):
         raise OwnCodeError(f"found {name!r}, expected the name of a module, such as 'my_code' or 'package.module'")
@@ -49,13 +49,22 @@ def import_module(name: str, folder: Path | None = None) -> Any:
     except Exception as error:
         raise OwnCodeError(f"module {name!r} cannot be imported: {_reason(name, error)}") from error
     root = name.partition(".")[0]
-    beside = [] if folder is None else [folder / f"{root}.py", folder / root / "__init__.py"]
     found = getattr(sys.modules[root], "__file__", None)
-    for file in beside:
-        if file.is_file() and (found is None or Path(found).resolve() != file.resolve()):
-            raise OwnCodeError(f"{file} is not what is imported as {root!r}, which is {found}: give it another name")
+    beside = next((file for folder in folders for file in _files_of(root, folder) if file.is_file()), None)
+    if beside is not None and (found is None or Path(found).resolve() != beside.resolve()):
+        raise OwnCodeError(f"{beside} is not what is imported as {root!r}, which is {found}: give it another name")
     MODULES.add(name)
     return module
+
+
+def folders_with(names: Sequence[str], folders: Sequence[Path]) -> list[Path]:
+    """Those of the `folders` that have a module of one of the `names`."""
+    roots = {name.partition(".")[0] for name in names}
+    return [folder for folder in folders if any(file.is_file() for root in roots for file in _files_of(root, folder))]
+
+
+def _files_of(root: str, folder: Path) -> tuple[Path, ...]:
+    return folder / f"{root}.py", folder / root / "__init__.py"
 
 
 def find(name: str) -> Any:
@@ -93,9 +102,8 @@ def named_modules(values: Mapping[str, Any]) -> list[str]:
 
 def code_digests(values: Mapping[str, Any]) -> dict[str, str]:
     """{module: sha256 of its file} of the modules that a config names, and of what they import from beside it."""
-    folder = (values.get("custom_imports") or {}).get("folder")
     names = named_modules(values)
-    if names and folder is not None:
+    for folder in (values.get("custom_imports") or {}).get("folders") or []:
         place = Path(folder).resolve()
         names += [name for name, module in list(sys.modules.items()) if _lies_in(module, place)]
     found = {}

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from clearctl import layout
-from clearctl.config.check import own_folder, require
+from clearctl.config.check import own_folders, require
 from clearctl.config.dialect import notices, translated, write_out_defaults
 from clearctl.config.load import Config, load
-from clearctl.config.own import named_modules
+from clearctl.config.own import folders_with, named_modules
 from clearctl.config.plugins import plugin_notices
 from clearctl.config.published import class_count_faults, misnamed, published_faults
 from clearctl.config.published import dataset_root as find_dataset_root
@@ -89,7 +89,8 @@ def open_config(
         config = _of_its_dataset(replace(config, notices=noted), root)
     values = config.values
     if modules := named_modules(values):  # of which the run's own config then says where they are
-        values["custom_imports"] = {"imports": modules, "folder": str(own_folder(config).resolve())}
+        folders = folders_with(modules, own_folders(config))
+        values["custom_imports"] = {"imports": modules, "folders": [str(folder.resolve()) for folder in folders]}
     write_out_defaults(values, of_run=of_run)
     scenario, model, data = values["scenario"], values["model"], values.get("data") or {}
     scenario["dataset_root"] = root

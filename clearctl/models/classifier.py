@@ -98,10 +98,15 @@ class Classifier(nn.Module):
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         with self._precision(x), self._compilation(x):
-            scores = self.head.simple_test(self.features(x), softmax=False, post_process=False)
+            scores = self._scores(self.features(x))
         if isinstance(scores, torch.Tensor):
             return self._widened(scores)
         return sum_of_outputs(tuple(self._widened(output) for output in scores))
+
+    def _scores(self, features: Any) -> Any:
+        if hasattr(self.head, "simple_test"):
+            return self.head.simple_test(features, softmax=False, post_process=False)
+        return self.head(features[-1] if isinstance(features, tuple) else features)  # a user's own, of no library
 
     def _precision(self, x: torch.Tensor) -> AbstractContextManager[Any]:
         """Autocast, if asked for. A pass in float16 whose loss is not scaled would lose its gradients: float32."""

@@ -31,11 +31,19 @@ ON_FEATURES = {
     "optimizer": [f"cl_strategy.optimizer={{'type': '{M}:SignDescent', 'lr': 0.1}}"],
     "scheduler": [f"cl_strategy.scheduler={{'type': '{M}:Halving', 'floor': 0.01}}"],
     "metric": [f"metrics=[{{'type': '{M}:Largest'}}]"],
+    "head on features": [
+        f"model={{'head': {{'type': '{M}:TwoLayers', 'width': 5, 'classes': 3}}}}",
+    ],
     "logger": ["metrics=[{'type': 'loss_metrics', 'epoch': True}]", f"loggers=[{{'type': '{M}:Lines'}}]"],
 }
 NET = "'head': {'type': 'LinearClsHead', 'num_classes': 3, 'in_channels': 8}"
 ON_IMAGES = {
     "backbone": [f"model={{'backbone': {{'type': '{M}:Tiny', 'width': 8}}, {NET}}}"],
+    "neck and head": [
+        f"model={{'backbone': {{'type': '{M}:Tiny', 'width': 4}}, 'neck': {{'type': '{M}:Double'}},"
+        f" 'head': {{'type': '{M}:TwoLayers', 'width': 8, 'classes': 3}}}}"
+    ],
+    "whole network": [f"model={{'torchmodel': {{'type': '{M}:Whole', 'classes': 3}}}}"],
     "function": [f"model={{'backbone': {{'type': '{M}:wider', 'width': 4}}, {NET}}}"],
     "registered backbone": [
         f"model={{'backbone': {{'type': 'RegisteredTiny', 'width': 8}}, {NET}}}",
@@ -208,6 +216,16 @@ def test_a_registry_that_a_config_imports_is_not_its_fault(files: Files, tmp_pat
     config = files["images"].with_name("registering.py")
     config.write_text("_base_ = ['images.py']\nfrom mmcls.models import BACKBONES\n")
     assert "BACKBONES" not in load(config).values
+
+
+def test_a_module_beside_a_base(files: Files, prepared: Path, tmp_path: Path) -> None:
+    base = files["features"].with_name("base.py")
+    base.write_text(f"_base_ = ['features.py']\ncl_strategy = dict(plugins=[dict(type='{M}:Anchor')])\n")
+    (tmp_path / "config.py").write_text(f"_base_ = [{str(base)!r}]\n")
+    result = train(tmp_path / "config.py", device="cpu", dataset_root=prepared, work_dir=tmp_path / "runs")
+    found = rundir.read_config(result.run)["custom_imports"]
+    assert found == {"imports": [M], "folders": [str(base.parent.resolve())]}
+    assert resume(result.run).run == result.run
 
 
 def test_a_folder_beside_the_config_never_hides_what_is_installed(files: Files) -> None:

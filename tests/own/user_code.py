@@ -178,6 +178,35 @@ class RegisteredTiny(Tiny):
     """The same, found by its name in mmcls's registry."""
 
 
+class Double(nn.Module):
+    """A neck: features twice as wide, a tuple as mmcls has them."""
+
+    def forward(self, x: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return (torch.cat([x[-1], -x[-1]], dim=1),)
+
+
+class TwoLayers(nn.Module):
+    """A head: features [B, width] to scores [B, classes]."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(width, 6), nn.ReLU(), nn.Linear(6, classes))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+class Whole(nn.Module):
+    """A whole network of images."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.body, self.head = Tiny(8), nn.Linear(8, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x)[0])
+
+
 class Invert:
     """A transform of a PIL image."""
 
