@@ -96,7 +96,7 @@ def _plain(root: Path, epochs: int, device: str, workers: int) -> tuple[float, f
             transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
         ]
     )
-    listed = root / f"training_folder/testset_ratio_{TEST_RATIO}/split_0/0/train.txt"
+    listed = root / f"training_folder/testset_ratio_{TEST_RATIO}/split_0/1/train.txt"
     files = [(str(root / path), int(label)) for path, _, label in (line.rpartition(" ") for line in _lines(listed))]
     benchmark = creation.create_generic_benchmark_from_paths(
         [files], [files], task_labels=[0], train_transform=transform
