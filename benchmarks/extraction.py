@@ -69,7 +69,7 @@ def _plain(root: Path, device: str) -> float:
             transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
         ]
     )
-    files = sorted(root.glob("labeled_images/0/*/*.jpg"))
+    files = sorted(root.glob("labeled_images/1/*/*.jpg"))
     network = models.resnet50()
     network.fc = torch.nn.Identity()
     network.eval().to(device)
