@@ -74,7 +74,7 @@ class Origins:
                 root = Path(scenario["dataset_root"])
                 layout.read_bucket_indices(root)
                 self._described[key] = build_stream(config).describe(root)
-            except ClearctlError:  # which whoever runs it is told
+            except ClearctlError:  # the run itself will raise it
                 self._described[key] = None
         return self._described[key]
 
