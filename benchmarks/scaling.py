@@ -20,7 +20,7 @@ from torchvision.models import resnet50
 
 from benchmarks.machine import describe
 from clearctl.distributed.split import is_cut
-from clearctl.engine.accelerate import allow_tf32
+from clearctl.engine.build.accelerate import allow_tf32
 
 PIXELS = 3 * 224 * 224
 FLOAT = 4  # bytes

@@ -40,7 +40,7 @@ def state(settings: Settings) -> list[Row]:
 
 def _learn(folder: Path, strategy: str, epochs: int, device: str, *, saved: bool) -> tuple[float, float]:
     """(seconds of the run, seconds that saving took from it: of its own thread, and of the processor in the other)."""
-    from clearctl.engine.saver import Saver
+    from clearctl.engine.states.saver import Saver
 
     spent = [0.0]
 

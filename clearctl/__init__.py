@@ -8,20 +8,20 @@ Every command is also a function here, with plain arguments: `download`, `prepar
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from clearctl.version import __version__
+
 if TYPE_CHECKING:
     from clearctl.dataset.download import download
     from clearctl.dataset.fewshot import make_fewshot
     from clearctl.dataset.prepare import prepare_avalanche
     from clearctl.dataset.rebuild import rebuild_by_metadata
     from clearctl.dataset.verify import verify
-    from clearctl.engine.evaluate import evaluate
-    from clearctl.engine.extraction import extract_features
-    from clearctl.engine.loop import train
-    from clearctl.engine.resume import resume
+    from clearctl.engine.extract.extract import extract_features
+    from clearctl.engine.run.evaluate import evaluate
+    from clearctl.engine.run.resume import resume
+    from clearctl.engine.run.train import train
     from clearctl.report.report import make_report
     from clearctl.sweep.sweep import plan_sweep, run_sweep
-
-__version__ = "0.1.0"
 
 __all__ = [
     "__version__",
@@ -41,16 +41,16 @@ __all__ = [
 
 _HOMES = {
     "download": "clearctl.dataset.download",
-    "evaluate": "clearctl.engine.evaluate",
-    "extract_features": "clearctl.engine.extraction",
+    "evaluate": "clearctl.engine.run.evaluate",
+    "extract_features": "clearctl.engine.extract.extract",
     "make_fewshot": "clearctl.dataset.fewshot",
     "make_report": "clearctl.report.report",
     "plan_sweep": "clearctl.sweep.sweep",
     "prepare_avalanche": "clearctl.dataset.prepare",
     "rebuild_by_metadata": "clearctl.dataset.rebuild",
-    "resume": "clearctl.engine.resume",
+    "resume": "clearctl.engine.run.resume",
     "run_sweep": "clearctl.sweep.sweep",
-    "train": "clearctl.engine.loop",
+    "train": "clearctl.engine.run.train",
     "verify": "clearctl.dataset.verify",
 }
 

@@ -19,7 +19,7 @@ from clearctl.config.check import FILLED_LOGGER, FILLED_STRATEGY
 from clearctl.config.findings import expected_types, type_names
 from clearctl.config.keys import Key, Keys
 from clearctl.config.registry import Factory, Parameter, Registry, parameters
-from clearctl.engine.catalogue import CATALOGUE
+from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.strategies.recipes import Filled, WithPlugin
 
 PAGE = Path(__file__).with_name("config.md")

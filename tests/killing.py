@@ -40,12 +40,15 @@ PATIENCE_S = 300.0  # from a hang, not from slowness
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
-        "clearctl.engine.resume",
+        "clearctl.engine.run.resume",
         "avalanche.training.supervised",
         "avalanche.evaluation.metrics",
-        "clearctl.strategies.closed_form",
-        "clearctl.strategies.icarl",
-        "clearctl.strategies.loggers",
+        "clearctl.strategies.methods.streaming_lda",
+        "clearctl.strategies.methods.icarl",
+        "clearctl.strategies.loggers.csv",
+        "clearctl.strategies.loggers.tensorboard",
+        "clearctl.strategies.loggers.text",
+        "clearctl.strategies.loggers.wandb",
         "matplotlib.pyplot",
         "mmcls.models",
         "sklearn.metrics",
@@ -180,7 +183,7 @@ def _do(work: Work, messages: Connection) -> None:
     import torch
 
     from clearctl import train
-    from clearctl.engine.resume import resume
+    from clearctl.engine.run.resume import resume
     from clearctl.errors import ClearctlError, Stopped
     from clearctl.progress import Event, Message
 
@@ -249,8 +252,10 @@ class _Places:
         from avalanche.training.templates.base import BaseTemplate
 
         from clearctl import atomic
-        from clearctl.engine import course, results, state, state_files
-        from clearctl.strategies.epochs import Epochs
+        from clearctl.engine.run import loop as course
+        from clearctl.engine.states import files as state_files
+        from clearctl.engine.states import results, state
+        from clearctl.strategies.stepping.epochs import Epochs
 
         def learn(self: Any, *given: Any) -> None:
             places.course = self
@@ -375,7 +380,7 @@ def _then(owner: Any, name: str, act: Callable[..., None]) -> None:
 
 def _save(when: str) -> None:
     """Let states be saved at other times than the config has it."""
-    from clearctl.engine import saver
+    from clearctl.engine.states import saver
 
     real = saver.Saver.__init__
     every = {"steps": 1e-9, "epochs": "epoch", "buckets": "bucket"}.get(when)

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from clearctl import __version__
 from clearctl.cli.config import config
 from clearctl.cli.console import hush_libraries, output, reporting_errors
 from clearctl.cli.demo import demo
@@ -23,6 +22,7 @@ from clearctl.cli.resume import resume
 from clearctl.cli.sweep import sweep
 from clearctl.cli.train import train
 from clearctl.cli.verify import verify
+from clearctl.version import __version__
 
 app = typer.Typer(
     name="clearctl",

@@ -31,7 +31,7 @@ def check(
     Example: `clearctl config check configs/demo.py configs/quickstart.py`
     """
     with importing():
-        from clearctl.engine.preflight import check_config
+        from clearctl.engine.build.preflight import check_config
 
     results = {str(file): check_config(file, dataset_root=dataset_root, overrides=set_ or []) for file in configs}
     faults = [fault for result in results.values() for fault in result.faults]

@@ -38,7 +38,7 @@ def evaluate(
     from clearctl.cli.progress import Display
 
     with importing():
-        from clearctl.engine.evaluate import evaluate as run_evaluation
+        from clearctl.engine.run.evaluate import evaluate as run_evaluation
 
     with Display(output) as display:
         result = run_evaluation(

@@ -70,7 +70,7 @@ def extract_features(
     from clearctl.cli.progress import Display, duration
 
     with importing():
-        from clearctl.engine.extraction import extract_features as extract
+        from clearctl.engine.extract.extract import extract_features as extract
 
     with Display(output) as display:
         result = extract(

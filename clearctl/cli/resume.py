@@ -31,7 +31,7 @@ def resume(
     from clearctl.cli.progress import Display
 
     with importing():
-        from clearctl.engine.resume import resume as run_on
+        from clearctl.engine.run.resume import resume as run_on
 
     with Display(output) as display:
         result = run_on(run, device=device, accept_changes=accept_changes, listener=display.show)

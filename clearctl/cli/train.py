@@ -13,7 +13,7 @@ from clearctl.distributed import world
 from clearctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from clearctl.engine.loop import TrainResult
+    from clearctl.engine.run.train import TrainResult
 
 
 @reporting_errors
@@ -55,9 +55,9 @@ def train(
     from clearctl.cli.progress import Display
 
     with importing():
-        from clearctl.engine.loop import earlier_run
-        from clearctl.engine.loop import train as run_training
-        from clearctl.engine.resume import resume
+        from clearctl.engine.run.resume import resume
+        from clearctl.engine.run.train import earlier_run
+        from clearctl.engine.run.train import train as run_training
 
     with Display(output) as display:
         begun = earlier_run()
@@ -110,7 +110,7 @@ def _dry_run(
     from clearctl.cli.progress import Display, duration
 
     with importing():
-        from clearctl.engine.dry_run import dry_run
+        from clearctl.engine.run.dry_run import dry_run
 
     with Display(output) as display:
         result = dry_run(

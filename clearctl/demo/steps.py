@@ -5,9 +5,9 @@ from pathlib import Path
 
 from clearctl.dataset.prepare import prepare_avalanche
 from clearctl.demo.digits import make_dataset
-from clearctl.engine.evaluate import EvalResult, evaluate
-from clearctl.engine.extraction import ExtractResult, extract_features
-from clearctl.engine.loop import TrainResult, train
+from clearctl.engine.extract.extract import ExtractResult, extract_features
+from clearctl.engine.run.evaluate import EvalResult, evaluate
+from clearctl.engine.run.train import TrainResult, train
 from clearctl.progress import Listener, Message, ignore
 from clearctl.rundir import checkpoint_file
 

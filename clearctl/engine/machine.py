@@ -14,10 +14,10 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from clearctl import __version__
 from clearctl.distributed import randomness, world
 from clearctl.errors import CapabilityError, UsageError
 from clearctl.progress import Listener, Message, ignore
+from clearctl.version import __version__
 
 PACKAGES = ("torch", "torchvision", "avalanche-lib", "mmcls", "mmcv", "numpy", "pillow", "wandb")
 # A matrix product on a GPU gives the same bits each time only with a work space of this kind.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from clearctl import __version__, atomic, rundir
+from clearctl import atomic, rundir
 from clearctl.config.protocol import protocol_of
 from clearctl.report import colours
 from clearctl.report.classes import class_accuracies
@@ -29,6 +29,7 @@ from clearctl.report.tables import (
 )
 from clearctl.report.thumbnails import sample_images
 from clearctl.report.uncertainty import Comparison
+from clearctl.version import __version__
 
 MOST_OPEN_GROUPS = 2  # of more, each is folded
 

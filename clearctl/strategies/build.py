@@ -9,16 +9,16 @@ from torch import nn
 
 from clearctl.config.registry import closest, parameters
 from clearctl.models.fit import leaving_no_trace
-from clearctl.strategies.batch import BatchRecord
-from clearctl.strategies.evaluator import Evaluator
-from clearctl.strategies.ewc import sample_gradient_fault
-from clearctl.strategies.head import layer_features
-from clearctl.strategies.hooks import call_only_what_acts
-from clearctl.strategies.periodic_tests import keep_generators_in_tests
+from clearctl.strategies.loading.resumable import KnownPosition
+from clearctl.strategies.methods.ewc import sample_gradient_fault
+from clearctl.strategies.methods.head import layer_features
 from clearctl.strategies.registry import STRATEGIES
-from clearctl.strategies.replay import KnownPosition
-from clearctl.strategies.schedule import SchedulerPlugin
-from clearctl.strategies.stateful_loss import learn_in_steps_alone
+from clearctl.strategies.stepping.schedule import SchedulerPlugin
+from clearctl.strategies.stepping.stateful_loss import learn_in_steps_alone
+from clearctl.strategies.watching.batch import BatchRecord
+from clearctl.strategies.watching.evaluator import Evaluator
+from clearctl.strategies.watching.hooks import call_only_what_acts
+from clearctl.strategies.watching.periodic_tests import keep_generators_in_tests
 
 
 def build_strategy(

@@ -16,13 +16,16 @@ from avalanche.training.templates import SupervisedTemplate
 from torch import nn
 
 from clearctl.config.registry import parameters
-from clearctl.strategies.bic import BiCPlugin
-from clearctl.strategies.ewc import ewc_plugin
-from clearctl.strategies.head import Embedding, last_layer
-from clearctl.strategies.memory import AGEMPlugin, GDumbPlugin, memory_size
-from clearctl.strategies.replay import MIR, FeatureReplay
-from clearctl.strategies.scratch import FromScratchTrainingPlugin
-from clearctl.strategies.synaptic import SynapticIntelligencePlugin
+from clearctl.strategies.methods.agem import AGEMPlugin
+from clearctl.strategies.methods.bic import BiCPlugin
+from clearctl.strategies.methods.buffers import memory_size
+from clearctl.strategies.methods.ewc import ewc_plugin
+from clearctl.strategies.methods.feature_replay import FeatureReplay
+from clearctl.strategies.methods.from_scratch import FromScratchTrainingPlugin
+from clearctl.strategies.methods.gdumb import GDumbPlugin
+from clearctl.strategies.methods.head import Embedding, last_layer
+from clearctl.strategies.methods.mir import MIR
+from clearctl.strategies.methods.synaptic import SynapticIntelligencePlugin
 
 
 @dataclass(frozen=True)

@@ -97,10 +97,12 @@ def _strategies() -> dict[str, Factory]:
     from avalanche.training import supervised
     from avalanche.training.templates import BaseSGDTemplate
 
-    from clearctl.strategies.closed_form import Prototype, StreamingLDA
-    from clearctl.strategies.icarl import ICaRL
+    from clearctl.strategies.methods.der import DER
+    from clearctl.strategies.methods.er_ace import ER_ACE
+    from clearctl.strategies.methods.icarl import ICaRL
+    from clearctl.strategies.methods.prototype import Prototype
+    from clearctl.strategies.methods.streaming_lda import StreamingLDA
     from clearctl.strategies.recipes import RECIPES
-    from clearctl.strategies.replay import DER, ER_ACE
 
     found = {name: value for name, value in vars(supervised).items() if inspect.isclass(value)}
     avalanche = {name: cls for name, cls in found.items() if issubclass(cls, BaseSGDTemplate)}
@@ -112,17 +114,18 @@ def _plugins() -> dict[str, Factory]:
     from avalanche.core import BasePlugin
     from avalanche.training import plugins
 
-    from clearctl.strategies.averaging import ExponentialMovingAverage
-    from clearctl.strategies.bic import BiCPlugin
-    from clearctl.strategies.clipping import GradientClipping
-    from clearctl.strategies.ewc import ewc_plugin
-    from clearctl.strategies.memory import AGEMPlugin, GDumbPlugin
-    from clearctl.strategies.replay import RARPlugin
-    from clearctl.strategies.restore import RestoreBestEpoch
-    from clearctl.strategies.rwalk import RWalkPlugin
-    from clearctl.strategies.scratch import FromScratchTrainingPlugin
-    from clearctl.strategies.synaptic import SynapticIntelligencePlugin
-    from clearctl.strategies.warmup import WarmUp
+    from clearctl.strategies.methods.agem import AGEMPlugin
+    from clearctl.strategies.methods.bic import BiCPlugin
+    from clearctl.strategies.methods.ewc import ewc_plugin
+    from clearctl.strategies.methods.from_scratch import FromScratchTrainingPlugin
+    from clearctl.strategies.methods.gdumb import GDumbPlugin
+    from clearctl.strategies.methods.rar import RARPlugin
+    from clearctl.strategies.methods.rwalk import RWalkPlugin
+    from clearctl.strategies.methods.synaptic import SynapticIntelligencePlugin
+    from clearctl.strategies.stepping.averaging import ExponentialMovingAverage
+    from clearctl.strategies.stepping.best_epoch import RestoreBestEpoch
+    from clearctl.strategies.stepping.clipping import GradientClipping
+    from clearctl.strategies.stepping.warmup import WarmUp
 
     found = {name: value for name, value in vars(plugins).items() if inspect.isclass(value)}
     avalanche = {name: cls for name, cls in found.items() if issubclass(cls, BasePlugin)}
@@ -135,7 +138,7 @@ def _buffers() -> dict[str, Factory]:
     from avalanche.training import storage_policy
     from avalanche.training.storage_policy import ParametricBuffer
 
-    from clearctl.strategies.buffers import BiasedReservoirSamplingBuffer
+    from clearctl.strategies.methods.buffers import BiasedReservoirSamplingBuffer
 
     def parametric(max_size: int, groupby: str | None = None) -> ParametricBuffer:
         """Avalanche's ParametricBuffer; its selection strategy is an object, and stays the random one."""
@@ -157,10 +160,13 @@ def _metrics() -> dict[str, Factory]:
 
 
 def _loggers() -> dict[str, Factory]:
-    from clearctl.strategies import loggers
+    from clearctl.strategies.loggers.csv import CSVLogger
+    from clearctl.strategies.loggers.tensorboard import TensorboardLogger
+    from clearctl.strategies.loggers.text import InteractiveLogger, TextLogger
+    from clearctl.strategies.loggers.wandb import WandBLogger
 
-    names = ("TextLogger", "InteractiveLogger", "CSVLogger", "TensorboardLogger", "WandBLogger")
-    return {name: getattr(loggers, name) for name in names}
+    own = (TextLogger, InteractiveLogger, CSVLogger, TensorboardLogger, WandBLogger)
+    return {logger.__name__: logger for logger in own}
 
 
 def _strategy_base() -> type:

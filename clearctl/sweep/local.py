@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import IO, TYPE_CHECKING
 
-from clearctl.engine.stopping import Wish
+from clearctl.engine.run.stopping import Wish
 from clearctl.errors import CapabilityError
 from clearctl.sweep.outcome import SweepListener
 

@@ -25,10 +25,10 @@ import torch
 
 from clearctl.config.check import check
 from clearctl.data.stream import Stream
-from clearctl.engine.build import build_stream
-from clearctl.engine.catalogue import CATALOGUE
+from clearctl.engine.build.catalogue import CATALOGUE
+from clearctl.engine.build.stream import build_stream
 from clearctl.engine.machine import no_gpu_asked_for
-from clearctl.engine.stopping import STOPPING
+from clearctl.engine.run.stopping import STOPPING
 from clearctl.progress import Event, rarely
 from clearctl.sweep.local import Assignment
 from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from clearctl import rundir
 from clearctl.config.load import Config, flatten, read_literal
-from clearctl.engine.build import open_config
-from clearctl.engine.origin import Origins
+from clearctl.engine.build.config import open_config
+from clearctl.engine.run.origin import Origins
 from clearctl.errors import ConfigError, RunError, UsageError
 
 State = Literal["new", "resume", "finished"]

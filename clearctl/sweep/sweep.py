@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 from clearctl import layout, rundir
-from clearctl.engine.dry_run import try_out
+from clearctl.engine.build.preflight import dataset_faults
 from clearctl.engine.machine import resolve_device
-from clearctl.engine.preflight import dataset_faults
-from clearctl.engine.stopping import wish_to_stop
+from clearctl.engine.run.dry_run import try_out
+from clearctl.engine.run.stopping import wish_to_stop
 from clearctl.errors import ConfigError, RunError, Stopped, UsageError
 from clearctl.sweep.cluster.engine import Cluster, import_ray, run_on_ray
 from clearctl.sweep.local import Assignment, LocalEngine, local_engine, threads_each, usable_cores

@@ -11,10 +11,10 @@ import torch
 
 from clearctl import rundir
 from clearctl.data.stream import Stream
-from clearctl.engine.build import build_stream
-from clearctl.engine.loop import TrainResult, sole_worker, start
+from clearctl.engine.build.stream import build_stream
 from clearctl.engine.machine import resolve_device
-from clearctl.engine.resume import resume
+from clearctl.engine.run.resume import resume
+from clearctl.engine.run.train import TrainResult, sole_worker, start
 from clearctl.engine.stack.train import largest_stack, train_stack
 from clearctl.errors import ClearctlError, Stopped
 from clearctl.progress import Listener

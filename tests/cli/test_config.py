@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from clearctl.cli import app
 
 ROOT = Path(__file__).parents[2]
-FAULTY = ROOT / "tests" / "engine" / "faulty"
+FAULTY = ROOT / "tests" / "engine" / "build" / "faulty"
 
 
 @pytest.fixture(autouse=True)

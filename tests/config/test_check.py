@@ -7,7 +7,7 @@ import pytest
 
 from clearctl.config.check import check, require
 from clearctl.config.load import load
-from clearctl.engine.catalogue import CATALOGUE
+from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / "configs"

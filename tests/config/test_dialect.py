@@ -8,7 +8,7 @@ import pytest
 from clearctl.config.dialect import BEST_EPOCH, CLEARCTL, DIFFERENCES, PREDECESSOR, notices, translated
 from clearctl.config.dialect import write_out_defaults as write_out
 from clearctl.config.load import Config, load
-from clearctl.engine.preflight import check_config
+from clearctl.engine.build.preflight import check_config
 
 DOCS = Path(__file__).parents[2] / "docs/coming-from.md"
 

@@ -13,7 +13,7 @@ from clearctl.config.documented import documented_types, kinds
 from clearctl.config.findings import Findings, expected_types
 from clearctl.config.load import Config, load
 from clearctl.config.registry import Parameter, Registry, parameters
-from clearctl.engine.catalogue import CATALOGUE
+from clearctl.engine.build.catalogue import CATALOGUE
 
 REGISTRIES = [field.name for field in fields(CATALOGUE) if isinstance(getattr(CATALOGUE, field.name), Registry)]
 MMCLS = importlib.util.find_spec("mmcls")

@@ -8,7 +8,7 @@ import pytest
 from clearctl.config.check import check
 from clearctl.config.foreign import DATA, RUNTIME, runtime_keys
 from clearctl.config.load import load
-from clearctl.engine.catalogue import CATALOGUE
+from clearctl.engine.build.catalogue import CATALOGUE
 
 # As mmcls 0.25's configs have them.
 MMCLS: dict[str, Any] = {

@@ -8,7 +8,7 @@ import pytest
 from clearctl.config.check import check
 from clearctl.config.load import Config, load
 from clearctl.config.plugins import plugin_notices, strategy_notes
-from clearctl.engine.catalogue import CATALOGUE
+from clearctl.engine.build.catalogue import CATALOGUE
 
 EARLY = dict(type="EarlyStoppingPlugin", patience=1, val_stream_name="test_stream")
 ACCURACY = [dict(type="accuracy_metrics", stream=True)]

@@ -130,7 +130,7 @@ def test_a_dataset_of_ones_own_has_no_default_folder(monkeypatch: pytest.MonkeyP
 
 
 def test_configs_of_clear_100_do_not_train_on_clear_10() -> None:
-    from clearctl.engine.build import open_config
+    from clearctl.engine.build.config import open_config
 
     root = Path(__file__).parents[2] / "configs"
     opened = open_config(root / "clear100/moco-b0/naive.py")

@@ -6,7 +6,7 @@ import pytest
 
 from clearctl.config.check import check
 from clearctl.config.load import load
-from clearctl.engine.catalogue import CATALOGUE
+from clearctl.engine.build.catalogue import CATALOGUE
 
 AGEM = ("cl_strategy.type=AGEM", "cl_strategy.patterns_per_exp=4")
 MIR = (

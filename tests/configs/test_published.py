@@ -16,7 +16,7 @@ from clearctl import make_fewshot, prepare_avalanche, rundir, train, verify
 from clearctl.config.dialect import PREDECESSOR as DIALECT
 from clearctl.config.dialect import translated
 from clearctl.config.load import Config, dump, flatten, load
-from clearctl.engine.preflight import check_config
+from clearctl.engine.build.preflight import check_config
 from clearctl.layout import features_file, filelist_file, read_filelist
 
 SECTIONS = ("scenario", "model", "cl_strategy")
@@ -188,7 +188,7 @@ def test_with_the_dialect_the_best_epoch_is_restored(
     file = tmp_path / "old.py"
     file.write_text(dump({**PREDECESSOR[name], "dialect": DIALECT, "loggers": []}))
     overrides = ["cl_strategy.train_epochs=3", "scenario.buckets=['1']"]
-    with caplog.at_level(logging.INFO, logger="clearctl.strategies.restore"):
+    with caplog.at_level(logging.INFO, logger="clearctl.strategies.stepping.best_epoch"):
         run = train(file, device="cpu", work_dir=tmp_path / "runs", dataset_root=clear10, overrides=overrides).run
     assert re.search(r"bucket number 1 ends with the weights of epoch \d of 3 \(train_accuracy", caplog.text)
     values = load(rundir.config_file(run)).values

@@ -11,8 +11,8 @@ from clearctl.config import keys
 from clearctl.config.check import check
 from clearctl.config.keys import Key, Keys
 from clearctl.config.load import dump, load
-from clearctl.engine.build import DEFAULT_WORK_DIR
-from clearctl.engine.catalogue import CATALOGUE
+from clearctl.engine.build.catalogue import CATALOGUE
+from clearctl.engine.build.config import DEFAULT_WORK_DIR
 
 DOCS = Path(__file__).parents[2] / "docs"
 

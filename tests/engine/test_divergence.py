@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from clearctl import resume, rundir, train
-from clearctl.engine.build import open_config
+from clearctl.engine.build.config import open_config
 from clearctl.engine.divergence import DivergedError, Divergence, weights_are_finite
-from clearctl.engine.loop import TrainResult
+from clearctl.engine.run.train import TrainResult
 from clearctl.engine.stack.train import train_stack
 from clearctl.errors import RunError, Stopped
 from clearctl.progress import BucketDone, EpochDone, Event, Message, ignore

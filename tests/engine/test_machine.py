@@ -10,7 +10,6 @@ import pytest
 import torch
 from sharing import environment
 
-from clearctl.engine.loop import train
 from clearctl.engine.machine import (
     PACKAGES,
     describe,
@@ -19,6 +18,7 @@ from clearctl.engine.machine import (
     resolve_device,
     seed_everything,
 )
+from clearctl.engine.run.train import train
 from clearctl.errors import CapabilityError, UsageError
 from clearctl.progress import EpochDone, Event, Message
 

@@ -8,7 +8,7 @@ import torch
 
 from clearctl.config.check import check
 from clearctl.config.load import load
-from clearctl.engine.catalogue import CATALOGUE
+from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.models.classifier import build_classifier
 from clearctl.models.fit import find_misfit
 

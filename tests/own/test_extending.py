@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clearctl import train
-from clearctl.engine.preflight import check_config
+from clearctl.engine.build.preflight import check_config
 
 TEXT = (Path(__file__).parents[2] / "docs/extending.md").read_text(encoding="utf-8")
 FILES: dict[str, str] = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", TEXT, re.DOTALL))

@@ -14,7 +14,7 @@ import torch
 
 from clearctl import evaluate, make_report, resume, rundir, train
 from clearctl.config.load import load
-from clearctl.engine.preflight import check_config
+from clearctl.engine.build.preflight import check_config
 from clearctl.errors import ConfigError, RunError, Stopped
 from clearctl.progress import BucketDone, Event
 from clearctl.sweep.plan import make_plan

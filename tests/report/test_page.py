@@ -12,7 +12,7 @@ import pytest
 from report.folders import MATRIX, UNTRAINED, make_run
 
 from clearctl import rundir
-from clearctl.engine.loop import TrainResult, train
+from clearctl.engine.run.train import TrainResult, train
 from clearctl.progress import BucketDone, Event, Message
 from clearctl.report.groups import group_runs
 from clearctl.report.page import render_page

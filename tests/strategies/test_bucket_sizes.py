@@ -9,8 +9,8 @@ import torch
 from blobs import PER_BUCKET, Built
 
 from clearctl import train
-from clearctl.engine.dry_run import dry_run
-from clearctl.engine.preflight import check_config
+from clearctl.engine.build.preflight import check_config
+from clearctl.engine.run.dry_run import dry_run
 from clearctl.errors import ConfigError
 from clearctl.progress import Event, Message
 from clearctl.strategies.bucket_sizes import asks_for_samples, training_steps

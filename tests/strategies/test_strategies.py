@@ -14,12 +14,15 @@ from avalanche.training.plugins import SupervisedPlugin
 from blobs import BASES, CLASSES, DIM, MODEL, PER_BUCKET, PER_CLASS, Built, bucket_of, flat, samples
 
 from clearctl import evaluate, train
-from clearctl.engine.build import build_experiment, build_model, build_stream, open_config
+from clearctl.engine.build.config import open_config
+from clearctl.engine.build.experiment import build_experiment
+from clearctl.engine.build.model import build_model
+from clearctl.engine.build.stream import build_stream
 from clearctl.progress import ignore
 from clearctl.strategies.build import trains_on_whole_stream
-from clearctl.strategies.head import last_layer
-from clearctl.strategies.memory import AGEMPlugin
-from clearctl.strategies.scratch import FromScratchTrainingPlugin
+from clearctl.strategies.methods.agem import AGEMPlugin
+from clearctl.strategies.methods.from_scratch import FromScratchTrainingPlugin
+from clearctl.strategies.methods.head import last_layer
 
 pytest_plugins = ("blobs",)
 

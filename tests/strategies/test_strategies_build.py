@@ -11,8 +11,8 @@ from blobs import CLASSES, DIM, Built
 from clearctl import train
 from clearctl.config.check import check
 from clearctl.config.load import load
-from clearctl.engine.catalogue import CATALOGUE
-from clearctl.engine.dry_run import dry_run
+from clearctl.engine.build.catalogue import CATALOGUE
+from clearctl.engine.run.dry_run import dry_run
 from clearctl.errors import ConfigError
 from clearctl.strategies.build import check_against_stream
 from clearctl.strategies.registry import PLUGINS, REFUSED_PLUGINS, REFUSED_STRATEGIES, STRATEGIES

@@ -17,7 +17,7 @@ from halting import Halt
 from runs import require_same
 
 from clearctl import layout, prepare_avalanche, rundir, train
-from clearctl.engine.loop import TrainResult
+from clearctl.engine.run.train import TrainResult
 from clearctl.progress import BucketDone, Counted, EpochDone, Message
 from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold, SweepEvent
 from clearctl.sweep.sweep import SweepPlan, plan_sweep, run_sweep

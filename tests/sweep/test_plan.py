@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from clearctl import layout, rundir, train
-from clearctl.engine.loop import start
+from clearctl.engine.run.train import start
 from clearctl.errors import ConfigError, UsageError
 from clearctl.progress import BucketDone, Event, ignore
 from clearctl.report.groups import group_runs

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from clearctl.strategies.lockstep import Anchors, Distillation, Tensors
+from clearctl.strategies.stepping.lockstep import Anchors, Distillation, Tensors
 
 WEIGHT, BIAS = "head.fc.weight", "head.fc.bias"
 

@@ -8,7 +8,7 @@ from clearctl.engine.stack.features import Features
 from clearctl.engine.stack.heads import Penalty, Springs, Teachers, losses, numbers, scores, stacked
 from clearctl.engine.stack.member import Member
 from clearctl.engine.stack.optimize import STEPPERS
-from clearctl.strategies.batch import Batch
+from clearctl.strategies.watching.batch import Batch
 
 
 class Learner:

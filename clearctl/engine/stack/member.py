@@ -10,14 +10,14 @@ import torch
 
 from clearctl.config.load import Config
 from clearctl.data.stream import Stream
-from clearctl.engine.build import Experiment
+from clearctl.engine.build.experiment import Experiment
+from clearctl.engine.build.samples import loader_arguments
 from clearctl.engine.machine import random_states, set_random_states
-from clearctl.engine.results import Results
-from clearctl.engine.samples import loader_arguments
 from clearctl.engine.stack.optimize import State
+from clearctl.engine.states.results import Results
 from clearctl.progress import Listener
-from clearctl.strategies.batch import Batch
-from clearctl.strategies.lockstep import Lockstep, Tensors, rows_in_order
+from clearctl.strategies.stepping.lockstep import Lockstep, Tensors, rows_in_order
+from clearctl.strategies.watching.batch import Batch
 
 
 @dataclass

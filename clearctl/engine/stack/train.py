@@ -16,10 +16,11 @@ from clearctl.config.load import Config
 from clearctl.config.protocol import on_training_images
 from clearctl.data.samples import FeatureSamples
 from clearctl.data.stream import Stream
-from clearctl.engine.accelerate import allow_tf32
-from clearctl.engine.build import benchmark_of, build_model, build_stream, require_strategy_fit
-from clearctl.engine.course import bucket_done, write_bucket
-from clearctl.engine.loop import TrainResult, open_run, room_on_disk, sole_worker, write_report
+from clearctl.engine.build.accelerate import allow_tf32
+from clearctl.engine.build.model import build_model
+from clearctl.engine.build.samples import BuiltSamples, build_samples
+from clearctl.engine.build.strategy_fit import require_strategy_fit
+from clearctl.engine.build.stream import benchmark_of, build_stream
 from clearctl.engine.machine import (
     describe,
     deterministic_algorithms,
@@ -28,13 +29,14 @@ from clearctl.engine.machine import (
     seed_everything,
     set_random_states,
 )
-from clearctl.engine.origin import named_contents
-from clearctl.engine.samples import BuiltSamples, build_samples
+from clearctl.engine.run.loop import bucket_done, write_bucket
+from clearctl.engine.run.origin import named_contents
+from clearctl.engine.run.stopping import Wish, wish_to_stop
+from clearctl.engine.run.train import TrainResult, open_run, room_on_disk, sole_worker, write_report
 from clearctl.engine.stack.features import Features
 from clearctl.engine.stack.key import stack_key, why_not
 from clearctl.engine.stack.learner import Learner
 from clearctl.engine.stack.member import Member
-from clearctl.engine.stopping import Wish, wish_to_stop
 from clearctl.errors import Stopped, UsageError
 from clearctl.progress import Event, Listener
 

@@ -22,12 +22,13 @@ from torch.utils.data import DataLoader
 
 from clearctl.config import own
 from clearctl.data.cache.store import ImageStore
-from clearctl.strategies.batch import BatchRecord
-from clearctl.strategies.evaluator import Evaluator
-from clearctl.strategies.gather import GatheringLoader
-from clearctl.strategies.hooks import _Trigger
-from clearctl.strategies.observe import ProgressReporter
-from clearctl.strategies.prefetch import Prefetch
+from clearctl.strategies.loading.gather import GatheringLoader
+from clearctl.strategies.loading.prefetch import Prefetch
+from clearctl.strategies.snapshot.moved import current_name
+from clearctl.strategies.watching.batch import BatchRecord
+from clearctl.strategies.watching.evaluator import Evaluator
+from clearctl.strategies.watching.hooks import _Trigger
+from clearctl.strategies.watching.observe import ProgressReporter
 
 PLAIN = frozenset({type(None), bool, int, float, str})
 
@@ -57,7 +58,7 @@ _LEFT_ALONE = (
 )
 _LEFT_ALONE_ROOTS = frozenset({"_thread", "psutil", "tensorboard", "typing", "wandb"})
 _LEFT_ALONE_NAMES = frozenset(
-    {"torch.utils.tensorboard.writer.SummaryWriter", "clearctl.strategies.loggers._CurrentStderr"}
+    {"torch.utils.tensorboard.writer.SummaryWriter", "clearctl.strategies.loggers.text._CurrentStderr"}
 )
 
 # Pictures among the values of metrics: too much for a state, and no number depends on one.
@@ -158,7 +159,11 @@ def attributes(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def class_named(name: str) -> type:
-    """The class of a dotted name, of a module that is imported already. Raises ValueError for another."""
+    """The class of a dotted name, of a module that is imported already. Raises ValueError for another.
+
+    A name of an earlier version gives the class as it is called now.
+    """
+    name = current_name(name)
     found: Any = None
     if name.partition(".")[0] in ROOTS or name.startswith(("builtins.", *(f"{module}." for module in own.MODULES))):
         parts = name.split(".")

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from clearctl.strategies.snapshot.kinds import PLAIN
+from clearctl.strategies.snapshot.moved import current_name
 
 
 class OtherPartsError(Exception):
@@ -55,7 +56,7 @@ def _objects(saved: Any, before: Any, now: Any, path: str) -> Any:
     olds, news = _of_state(before), _of_state(now)
     if before[2] != now[2] or olds.keys() != news.keys():
         raise OtherPartsError(path)
-    alike = isinstance(saved, tuple) and saved[0] == now[0] and saved[2] == now[2]
+    alike = isinstance(saved, tuple) and saved[0] == now[0] and current_name(saved[2]) == now[2]
     theirs = saved[3] if alike else {}
     nodes = dict(theirs)
     for name, node in news.items():

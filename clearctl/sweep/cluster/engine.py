@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clearctl.engine.stopping import Wish
+from clearctl.engine.run.stopping import Wish
 from clearctl.errors import CapabilityError, RunError, UsageError
 from clearctl.progress import Event, Message
 from clearctl.sweep.cluster.folders import gather, pack

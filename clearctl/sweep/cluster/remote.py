@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clearctl.data.stream import Stream
-from clearctl.engine.build import build_stream
+from clearctl.engine.build.stream import build_stream
 from clearctl.progress import Counted, EpochDone, Event, TrainStep
 from clearctl.sweep.cluster.folders import pack, unpack
 from clearctl.sweep.outcome import Outcome

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from clearctl.config.load import Config
-from clearctl.engine.build import open_config
+from clearctl.engine.build.config import open_config
 from clearctl.engine.stack.key import stack_key, why_not
 
 IMAGES = Path(__file__).parents[3] / "configs/demo.py"

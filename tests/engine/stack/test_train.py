@@ -14,10 +14,10 @@ import torch
 from clearctl import checksums, rundir
 from clearctl.config.load import Config
 from clearctl.digest import file_sha256
-from clearctl.engine.build import open_config
-from clearctl.engine.evaluate import evaluate
-from clearctl.engine.loop import TrainResult, start
-from clearctl.engine.resume import resume
+from clearctl.engine.build.config import open_config
+from clearctl.engine.run.evaluate import evaluate
+from clearctl.engine.run.resume import resume
+from clearctl.engine.run.train import TrainResult, start
 from clearctl.engine.stack import train as stack
 from clearctl.engine.stack.key import stack_key, why_not
 from clearctl.engine.stack.train import train_stack

@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from clearctl.strategies.batch import Batch, BatchRecord
 from clearctl.strategies.snapshot.capture import CannotCaptureError, Capturer
 from clearctl.strategies.snapshot.kinds import given_objects
 from clearctl.strategies.snapshot.restore import restore
+from clearctl.strategies.watching.batch import Batch, BatchRecord
 
 CPU = torch.device("cpu")
 

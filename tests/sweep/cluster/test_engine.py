@@ -13,7 +13,7 @@ from halting import PATIENCE_S, Halt, environ, until
 from runs import require_same
 
 from clearctl import rundir
-from clearctl.engine.stopping import STOPPING, Wish
+from clearctl.engine.run.stopping import STOPPING, Wish
 from clearctl.errors import CapabilityError, RunError, Stopped, UsageError
 from clearctl.progress import BucketDone, Message
 from clearctl.sweep.cluster.engine import Cluster, run_on_ray

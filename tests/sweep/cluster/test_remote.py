@@ -7,7 +7,7 @@ import pytest
 from runs import require_same
 
 from clearctl import rundir, train
-from clearctl.engine.loop import TrainResult
+from clearctl.engine.run.train import TrainResult
 from clearctl.progress import BucketDone, Event
 from clearctl.sweep.cluster import remote
 from clearctl.sweep.cluster.folders import gather, pack, unpack

@@ -1,0 +1,71 @@
+"""A config file, checked and complete."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from clearctl.config.check import own_folders, require
+from clearctl.config.dialect import notices, translated, write_out_defaults
+from clearctl.config.load import Config, load
+from clearctl.config.own import folders_with, named_modules
+from clearctl.config.plugins import plugin_notices
+from clearctl.config.published import dataset_root as find_dataset_root
+from clearctl.config.published import misnamed, published_faults
+from clearctl.engine.build.calls import fault
+from clearctl.engine.build.catalogue import CATALOGUE
+from clearctl.errors import ConfigError
+
+DEFAULT_WORK_DIR = "work_dirs"
+
+
+def open_config(
+    file: Path | str,
+    *,
+    overrides: tuple[str, ...] = (),
+    seed: int | None = None,
+    work_dir: Path | str | None = None,
+    dataset_root: Path | str | None = None,
+    of_run: bool = False,
+) -> Config:
+    """The checked config of `file`, complete: paths absolute, seed and folders filled in.
+
+    `dataset_root` wins over the config's, which wins over $CLEARCTL_DATASET_ROOT. `of_run` says that the file is a
+    run folder's. Raises ConfigError with all faults.
+    """
+    read = load(file, overrides)
+    config = replace(translated(read), of_run=of_run)
+    require(config, CATALOGUE)
+    root = find_dataset_root(config, dataset_root)
+    if not of_run:  # earlier versions made runs that contradict what is published of their dataset
+        noted = (*notices(read), *plugin_notices(config.values))
+        config = _of_its_dataset(replace(config, notices=noted), root)
+    values = config.values
+    if modules := named_modules(values):  # of which the run's own config then says where they are
+        folders = folders_with(modules, own_folders(config))
+        values["custom_imports"] = {"imports": modules, "folders": [str(folder.resolve()) for folder in folders]}
+    write_out_defaults(values, of_run=of_run)
+    scenario, model, data = values["scenario"], values["model"], values.get("data") or {}
+    scenario["dataset_root"] = root
+    values["work_dir"] = work_dir or values.get("work_dir") or DEFAULT_WORK_DIR
+    for place, section, name in (
+        ("scenario.", scenario, "dataset_root"),
+        ("", values, "work_dir"),
+        ("", values, "load_from"),
+        ("model.", model, "pretrained"),
+        ("data.", data, "cache_dir"),
+    ):
+        if section.get(name):
+            try:
+                section[name] = str(Path(section[name]).expanduser().resolve())
+            except RuntimeError:
+                raise fault(config, place + name, f"{section[name]}: there is no such home folder") from None
+    values["seed"] = seed if seed is not None else values.get("seed") or 0
+    return config
+
+
+def _of_its_dataset(config: Config, root: Path) -> Config:
+    """`config`, with a notice if `root` is not what its data_name says. Raises ConfigError where they cannot go."""
+    faults = published_faults(config, root)
+    if faults:
+        raise ConfigError("\n".join(str(each) for each in faults))
+    noted = misnamed(config, root)
+    return replace(config, notices=(*config.notices, noted)) if noted else config

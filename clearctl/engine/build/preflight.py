@@ -1,0 +1,137 @@
+"""Everything that can be known to be wrong with a config before it runs, the dataset folder's part included."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clearctl import layout
+from clearctl.config.check import check
+from clearctl.config.dialect import notices, translated
+from clearctl.config.findings import Fault
+from clearctl.config.load import Config, load
+from clearctl.config.plugins import plugin_notices, strategy_notes
+from clearctl.config.published import class_count_faults, misnamed, published_faults
+from clearctl.config.published import dataset_root as find_dataset_root
+from clearctl.data.stream import iid_split_command, iid_split_folder, read_train_labels
+from clearctl.engine.build.catalogue import CATALOGUE
+from clearctl.errors import ConfigError, DatasetError
+from clearctl.strategies.bucket_sizes import asks_for_samples, check_against_samples, sample_notices
+from clearctl.strategies.build import check_against_stream
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What was found: `faults`, each a line, and whether there was a dataset folder to check the config against.
+
+    `notices` are lines on what the config would have meant in the predecessor (`config.dialect`), and on settings that
+    do something else than one may think; `train` prints them too. `notes` are facts to know of a sound config.
+    """
+
+    faults: list[str]
+    dataset_root: Path | None
+    dataset_found: bool
+    notices: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def check_config(
+    file: Path | str, *, dataset_root: Path | str | None = None, overrides: Sequence[str] = ()
+) -> Preflight:
+    """Every fault of the config `file`; where its dataset folder is there, those that only show against it too.
+
+    Builds and writes nothing. A file that cannot even be read has that one fault.
+    """
+    try:
+        read = load(file, overrides)
+    except ConfigError as error:
+        return Preflight([str(error)], None, False)
+    config = translated(read)
+    noted, notes = (*notices(read), *plugin_notices(config.values)), tuple(strategy_notes(config.values))
+    faults = [str(fault) for fault in check(config, CATALOGUE)]
+    try:
+        root = find_dataset_root(config, dataset_root)
+    except ConfigError as error:
+        return Preflight([*faults, str(error)], None, False, noted, notes)
+    faults += [str(fault) for fault in published_faults(config, root)]
+    name = misnamed(config, root)
+    found = root.is_dir()
+    noted = (*noted, name) if name else noted
+    if found and not faults:
+        faults = [str(fault) for fault in dataset_faults(config, root)]
+        if not faults and asks_for_samples(config.values["cl_strategy"]):
+            of_samples, unused = _sample_faults(config, root)
+            faults, noted = [str(fault) for fault in of_samples], (*noted, *unused)
+    return Preflight(faults, root, found, noted, notes)
+
+
+def dataset_faults(config: Config, root: Path) -> list[Fault]:
+    """What a config without a fault in itself asks of the dataset folder `root` that is not there."""
+    faults = []
+
+    def add(key: str, message: str) -> None:
+        faults.append(Fault(config.origin(key), key, message))
+
+    scenario, strategy = config.values["scenario"], config.values["cl_strategy"]
+    try:
+        present = layout.read_bucket_indices(root)
+        classes = len(layout.read_class_names(root))
+    except DatasetError as error:
+        add("scenario.dataset_root", str(error).replace("\n", "; "))
+        return faults
+    buckets = [str(name) for name in scenario.get("buckets") or present]
+    for name in buckets:
+        if name not in present:
+            add("scenario.buckets", f"the dataset has no bucket {name!r}: it has {', '.join(present)}")
+    if scenario.get("evaluation_protocol") == "iid":
+        fault = _split_fault(root, scenario, [name for name in buckets if name in present])
+        if fault:
+            add("scenario.shot" if scenario.get("shot") else "scenario.seed", fault)
+    feature_type = scenario.get("feature_type")
+    if feature_type and not layout.features_folder(root, feature_type).is_dir():
+        folder, names = layout.features_folder(root, feature_type).parent, layout.feature_names(root)
+        add(
+            "scenario.feature_type", f"no features {feature_type!r} in {folder}: there are {', '.join(names) or 'none'}"
+        )
+    for key, message in class_count_faults(config.values, classes):
+        add(key, message)
+    for key, message in check_against_stream(strategy, len(buckets), scenario.get("task_labels", "single")):
+        add(f"cl_strategy.{key}", message)
+    return faults
+
+
+def _sample_faults(config: Config, root: Path) -> tuple[list[Fault], list[str]]:
+    """Faults and notices that need the number of samples in each bucket."""
+    scenario, section = config.values["scenario"], config.values["cl_strategy"]
+    try:
+        labels = read_train_labels(
+            root,
+            protocol=scenario.get("evaluation_protocol", "streaming"),
+            seed=scenario.get("seed"),
+            shot=scenario.get("shot"),
+            test_ratio=scenario.get("test_ratio", 0.3),
+            buckets=scenario.get("buckets"),
+        )
+    except DatasetError as error:
+        key = "scenario.dataset_root"
+        return [Fault(config.origin(key), key, str(error).replace("\n", "; "))], []
+    arguments = (section, list(labels.values()), list(labels))
+    faults = [
+        Fault(config.origin(f"cl_strategy.{key}"), f"cl_strategy.{key}", text)
+        for key, text in check_against_samples(*arguments)
+    ]
+    return faults, list(sample_notices(*arguments))
+
+
+def _split_fault(root: Path, scenario: dict[str, object], buckets: list[str]) -> str | None:
+    """What is wrong with the split that the iid protocol names, with the command that makes it."""
+    seed, shot, ratio = scenario["seed"], scenario.get("shot"), scenario.get("test_ratio", 0.3)
+    assert isinstance(seed, int)
+    assert isinstance(ratio, float)
+    assert isinstance(shot, int | None)
+    split = iid_split_folder(root, ratio, shot, seed)
+    if all((split / name).is_dir() for name in buckets):
+        return None
+    seeds = sorted(entry.name.removeprefix("split_") for entry in split.parent.glob("split_*"))
+    there = ", ".join(seeds) or "none"
+    command = iid_split_command(root, ratio, shot, seed)
+    return f"no split of seed {seed} in {split.parent}: there are {there}; make it with `{command}`"

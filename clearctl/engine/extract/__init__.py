@@ -1,0 +1,1 @@
+"""`extract-features`: from an architecture, a checkpoint and a transform to features."""

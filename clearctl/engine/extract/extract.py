@@ -1,0 +1,303 @@
+"""`extract-features`: from an architecture's name, a checkpoint and a transform to features of a prepared folder."""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clearctl import layout, lock
+from clearctl.data.samples import ImageSamples
+from clearctl.data.transforms import split_at_pixels
+from clearctl.dataset.arguments import choose_buckets
+from clearctl.distributed import world
+from clearctl.distributed.world import PeerLostError, collected, from_first, noticing_lost_peers, together
+from clearctl.engine.build.accelerate import require_compiler, warn_of_slow_precision
+from clearctl.engine.extract.recipe import build_recipe
+from clearctl.engine.machine import device_name, packages, resolve_device
+from clearctl.errors import DatasetError, UsageError
+from clearctl.features.extract import extract
+from clearctl.features.forward import PRECISIONS
+from clearctl.features.official import write_official
+from clearctl.features.record import THREADS, Record
+from clearctl.models.default_weights import load_default_weights
+from clearctl.models.extractor import FeatureExtractor, build_extractor, feature_dimension
+from clearctl.models.folding import folded
+from clearctl.models.state_dict import few
+from clearctl.models.weights import load_checkpoint, weights_digest
+from clearctl.progress import Listener, Message, ignore
+from clearctl.version import __version__
+
+BATCH_SIZE = {"cpu": 32, "cuda": 256}
+MOST_WORKERS = 16
+PROBE_SEED = 0
+
+
+@dataclass(frozen=True)
+class ExtractResult:
+    """What `extract_features` did: where the features lie, their dimension, and how fast they came.
+
+    `buckets` are those that are there now, `written` those of this call; `images` were read in `seconds`, of which the
+    network waited `waiting_s` for images and was compiled for `compiling_s`. `official` are the folders of per-class
+    files, where they were asked for. Of several processes `images` are all, the times and `workers` the first's.
+    """
+
+    name: str
+    folder: Path
+    dimension: int
+    weights: str
+    device: str
+    buckets: tuple[str, ...]
+    written: tuple[str, ...]
+    images: int
+    seconds: float
+    waiting_s: float
+    compiling_s: float
+    workers: int
+    official: tuple[Path, ...]
+
+
+def extract_features(
+    root: Path | str,
+    *,
+    arch: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    config: Path | str | None = None,
+    name: str | None = None,
+    checkpoint: Path | str | None = None,
+    weights: str | None = None,
+    allow_partial: bool = False,
+    device: str = "auto",
+    precision: str = "fp32",
+    compile: bool = False,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    buckets: Sequence[str] | None = None,
+    official: bool = False,
+    force: bool = False,
+    listener: Listener = ignore,
+) -> ExtractResult:
+    """Extract the features of a frozen network for every image of a folder that `prepare_avalanche` has prepared.
+
+    Args:
+        root: the dataset folder.
+        arch: a classification model of torchvision.models (resnet50 when None), or `mmcls:TYPE`, a backbone of mmcls.
+        arguments: what the constructor of `arch` is given.
+        config: a config file whose `model.backbone` takes the place of `arch` and `arguments`, and whose
+            `scenario.eval_transform` that of the published transform (Resize 224, CenterCrop 224, ToTensor, Normalize).
+        name: what the features are called, and their folder; by default after the architecture or the config.
+        checkpoint: weights to fill the network with; a classifier in the file is ignored.
+        weights: without a checkpoint, `default` (torchvision's, when None) or `none`: random ones.
+        allow_partial: go on where the checkpoint does not fill every weight; what it leaves is random, and told.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        precision: `fp32`, or `bf16` or `fp16` for speed; the features are stored as float32 in any case.
+        compile: have torch.compile make code of the network first, which took 7 to 20 s for ResNet-50 and pays from
+            some thousands of images on. Features differ in the last bits; it needs a compiler on the machine.
+        batch_size: images at once; by default as fits the device.
+        workers: processes that decode images, for each process of a run; by default as fits the device.
+        buckets: only these; all when None.
+        official: also write the per-class files that releases ship (`features.official`).
+        force: replace features of that name that were made otherwise.
+        listener: told of the images done and of what was decided.
+
+    The same command after a kill goes on from the last whole bucket and ends in the same bytes. Raises UsageError,
+    ConfigError, DatasetError, RunError (a checkpoint that does not fit) and CapabilityError; nothing is written where
+    it can be known before, and a bucket is whole or not there.
+
+    Under torchrun every process calls it, and they share the batches; the first writes, and all return its result. The
+    bytes are those that one process writes, on a CPU with as many threads of torch (OMP_NUM_THREADS, which torchrun
+    sets to 1): with more or fewer, sums are rounded elsewhere. Raises PeerLostError where another process has ended.
+    """
+    root = Path(root)
+    listener = listener if world.is_first() else ignore
+    _check_arguments(precision, batch_size, workers, checkpoint, weights)
+    target = resolve_device(device)
+    # Before the processes talk: the check imports Avalanche, which makes a logger then, and refuses to in the others.
+    recipe = build_recipe(arch, arguments, config)
+    with _shared_work(target):
+        chosen = choose_buckets(root, layout.read_bucket_indices(root), buckets)
+        warn_of_slow_precision(target, precision, listener)
+        if compile:
+            require_compiler(target)
+        network = build_extractor(recipe.arch, recipe.arguments)
+        called = _check_name(name or recipe.name)
+        pixels, prepare = split_at_pixels(recipe.steps)
+        # Weights that must be fetched are fetched by one process of each machine, and then found by the others.
+        if world.local_rank() > 0:
+            collected(None)
+        source = _fill(network, checkpoint, weights, allow_partial, listener)
+        if world.local_rank() == 0:
+            collected(None)
+        probe = _probe(root, chosen[0], pixels, prepare)
+        dimension = feature_dimension(network, probe)
+        listener(Message(f"features {called!r}: {recipe.arch}, {source['from']}, {dimension} numbers an image"))
+        record = Record(
+            root,
+            called,
+            _as_json(
+                {
+                    "arch": recipe.arch,
+                    "arguments": recipe.arguments,
+                    "weights_sha256": weights_digest(network),
+                    "transform": recipe.transform,
+                    "precision": precision,
+                    "compile": compile,
+                    "device": target.type,
+                }
+            ),
+            _about(source, target),
+            dimension,
+        )
+        loaders = _default_workers(target) if workers is None else workers
+        folder = layout.features_folder(root, called)
+        with _sole_writer(folder):
+            done = extract(
+                record,
+                chosen,
+                folded(network, probe),
+                pixels,
+                prepare,
+                device=target,
+                precision=precision,
+                compile=compile,
+                batch_size=batch_size or BATCH_SIZE[target.type],
+                workers=loaders,
+                force=force,
+                listener=listener,
+            )
+            folders = _official(root, called, force, listener) if official and world.is_first() else ()
+        return from_first(
+            ExtractResult(
+                called,
+                folder,
+                dimension,
+                str(source["from"]),
+                str(target),
+                chosen,
+                done.written,
+                done.images,
+                done.seconds,
+                done.waiting_s,
+                done.compiling_s,
+                loaders,
+                folders,
+            )
+        )
+
+
+@contextmanager
+def _shared_work(device: torch.device) -> Iterator[None]:
+    """Within, the processes of a run can talk; where one is lost, the others' PeerLostError says how to go on."""
+    try:
+        with noticing_lost_peers(), together(device):
+            yield
+    except PeerLostError as error:
+        rest = "torchrun starts them all again, and they go on" if world.starts_again() else "the same command goes on"
+        raise PeerLostError(f"{error}\n{rest} from the last whole bucket") from None
+
+
+def _sole_writer(folder: Path) -> AbstractContextManager[None]:
+    """Hold the features of a name, for all processes. Entering raises DatasetError where another command holds them."""
+    if not world.is_first():
+        return nullcontext()
+    return lock.sole_writer(folder.with_name(f".{folder.name}.lock"), folder, DatasetError)
+
+
+def _about(source: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """What extraction.json holds besides the settings."""
+    about = {
+        "weights": source,
+        "clearctl": __version__,
+        "packages": packages(),
+        "device_name": device_name(device),
+    }
+    return about if device.type == "cuda" else {**about, THREADS: torch.get_num_threads()}
+
+
+def _official(root: Path, name: str, force: bool, listener: Listener) -> tuple[Path, ...]:
+    """Write per-class files of all buckets that are there, so that they are of one make too; returns their folders."""
+    made = [bucket for bucket in layout.read_bucket_indices(root) if layout.features_file(root, name, bucket).is_file()]
+    return write_official(root, name, made, force=force, listener=listener)
+
+
+def _as_json(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings as extraction.json gives them back, tuples as lists. Raises UsageError for what JSON cannot hold."""
+    try:
+        value: dict[str, Any] = json.loads(json.dumps(settings))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"--arch-arg: extraction.json cannot hold it: {error}") from None
+    return value
+
+
+def _fill(
+    network: FeatureExtractor,
+    checkpoint: Path | str | None,
+    weights: str | None,
+    allow_partial: bool,
+    listener: Listener,
+) -> dict[str, Any]:
+    """Fill the network with weights; returns where they came from, for the record."""
+    if checkpoint is not None:
+        report = load_checkpoint(network, Path(checkpoint), allow_partial=allow_partial)
+        if report.left_random:
+            listener(Message(f"{checkpoint} leaves random: {few(report.left_random)}", warning=True))
+        return {"from": Path(checkpoint).name, "prefix": report.prefix, "left_random": list(report.left_random)}
+    if weights == "none":
+        listener(
+            Message("--weights none: the network is RANDOM, its features are of no use but to try things", warning=True)
+        )
+        return {"from": "RANDOM WEIGHTS (--weights none): nothing was learned"}
+    return {"from": load_default_weights(network, listener)}
+
+
+def _probe(root: Path, bucket: str, pixels: Any, prepare: Any) -> torch.Tensor:
+    """Two random images `[2, 3, H, W]` of the size that the transform gives the first image of the bucket."""
+    classes = len(layout.read_class_names(root))
+    samples = ImageSamples(root, bucket, layout.read_bucket_filelist(root, bucket, classes)[:1])
+    image, _ = samples[0]
+    try:
+        shape = pixels(image).shape
+    except Exception as error:
+        raise UsageError(f"the transform refuses {samples.paths[0]}: {' '.join(str(error).split())}") from None
+    generator = torch.Generator().manual_seed(PROBE_SEED)
+    noise = torch.randint(0, 256, (2, *shape), generator=generator, dtype=torch.uint8)
+    batch: torch.Tensor = prepare(noise)
+    return batch.float()
+
+
+def _check_arguments(
+    precision: str, batch_size: int | None, workers: int | None, checkpoint: Path | str | None, weights: str | None
+) -> None:
+    """Raise UsageError for a value that makes no sense."""
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision {precision}: expected {', '.join(PRECISIONS)}")
+    if batch_size is not None and batch_size < 1:
+        raise UsageError(f"--batch-size {batch_size} is not a number of images ≥ 1")
+    if workers is not None and workers < 0:
+        raise UsageError(f"--workers {workers} is not a number of processes ≥ 0")
+    if weights not in (None, "default", "none"):
+        raise UsageError(f"--weights {weights}: expected default or none; a file is given with --checkpoint")
+    if checkpoint is not None and weights is not None:
+        raise UsageError("--weights is for a network without --checkpoint: give one of them")
+
+
+def _check_name(name: str) -> str:
+    """Raise UsageError unless `name` can be a folder's and stands in a config as it is."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name):
+        raise UsageError(f"--name {name}: expected letters, digits and . _ + - , as in resnet50_b0")
+    return name
+
+
+def _default_workers(device: torch.device) -> int:
+    """On a GPU, one process for each core; on a CPU none: they would take the cores that the network needs.
+
+    The processes that a run has on this machine share its cores.
+    """
+    if device.type == "cpu":
+        return 0
+    return min(MOST_WORKERS, max(1, len(os.sched_getaffinity(0)) // world.local_size()))

@@ -1,0 +1,1 @@
+"""What is done with what was built: train, resume, evaluate, dry run."""

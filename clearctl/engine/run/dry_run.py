@@ -1,0 +1,166 @@
+"""Build everything that a run needs, learn and test one batch, and say what the whole run would take."""
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clearctl.config.load import Config
+from clearctl.data.samples import original_error
+from clearctl.data.stream import Bucket, Samples, Stream
+from clearctl.engine.build.config import open_config
+from clearctl.engine.build.experiment import build_experiment
+from clearctl.engine.build.model import build_model
+from clearctl.engine.build.samples import loader_arguments
+from clearctl.engine.build.strategy_fit import require_strategy_fit
+from clearctl.engine.build.stream import build_stream
+from clearctl.engine.machine import deterministic_algorithms, resolve_device, seed_everything
+from clearctl.errors import DatasetError
+from clearctl.progress import EpochDone, Listener, ignore
+from clearctl.strategies.build import needs_whole_buckets, trains_on_whole_stream
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a run would be: sizes, and an estimate of its time from one measured batch of each kind.
+
+    `seconds` counts what the strategy itself does in a batch; what it does between buckets is not in it.
+    `memory_bytes` is the most that this process has held so far, on the device if that is a GPU.
+    """
+
+    buckets: list[str]
+    train_samples: int
+    test_samples: int
+    parameters: int
+    trained_parameters: int
+    train_batch_s: float
+    test_batch_s: float
+    seconds: float
+    memory_bytes: int
+
+
+def dry_run(
+    config: Path | str,
+    *,
+    device: str = "auto",
+    seed: int | None = None,
+    dataset_root: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    listener: Listener = ignore,
+) -> DryRun:
+    """Build everything, learn one batch and test one, twice, and leave nothing on disk. Raises what `train` raises."""
+    opened = open_config(config, overrides=tuple(overrides), seed=seed, dataset_root=dataset_root)
+    return try_out(opened, device=device, listener=listener)
+
+
+def try_out(opened: Config, *, device: str, listener: Listener = ignore) -> DryRun:
+    """`dry_run` with a config that `open_config` returned."""
+    target = resolve_device(device)
+    seed_everything(opened.values["seed"])
+    stream = build_stream(opened)
+    model = build_model(opened, stream, listener)
+    require_strategy_fit(opened, stream, model, listener)
+    parameters = list(model.parameters())
+    epochs = _section(opened).get("train_epochs", 1)
+    deterministic = deterministic_algorithms(bool(opened.values.get("deterministic")), target, listener)
+    with tempfile.TemporaryDirectory() as folder, deterministic:
+        first = _one_batch(opened, stream, model, target, Path(folder))
+    train_batches = sum(-(-len(bucket.train) // first.train_size) for bucket in stream.buckets)
+    test_batches = sum(-(-len(bucket.test) // first.test_size) for bucket in stream.buckets)
+    seconds = train_batches * epochs * first.train_s + (len(stream.buckets) + 1) * test_batches * first.test_s
+    return DryRun(
+        buckets=stream.bucket_names,
+        train_samples=sum(len(bucket.train) for bucket in stream.buckets),
+        test_samples=sum(len(bucket.test) for bucket in stream.buckets),
+        parameters=sum(parameter.numel() for parameter in parameters),
+        trained_parameters=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        train_batch_s=first.train_s,
+        test_batch_s=first.test_s,
+        seconds=seconds,
+        memory_bytes=_peak_memory(target),
+    )
+
+
+@dataclass(frozen=True)
+class _Batch:
+    train_size: int
+    test_size: int
+    train_s: float
+    test_s: float
+
+
+def _one_batch(config: Config, stream: Stream, model: torch.nn.Module, device: torch.device, folder: Path) -> _Batch:
+    """Time the second of two turns: the first warms up what is allocated and compiled at first use."""
+    strategy_section = _section(config)
+    train_size = strategy_section.get("train_mb_size", 1)
+    test_size = strategy_section.get("eval_mb_size") or train_size
+    whole = needs_whole_buckets(strategy_section)
+    short = replace(
+        stream, buckets=tuple(_shortened(bucket, None if whole else train_size, test_size) for bucket in stream.buckets)
+    )
+    once = {"train_epochs": 1} if "train_epochs" in strategy_section else {}
+    loggers = [_harmless(entry) for entry in config.values.get("loggers") or []]
+    data = {**(config.values.get("data") or {}), "cache": "off"}  # which would decode images that no step here needs
+    section = {**strategy_section, **once}
+    quick = replace(config, values={**config.values, "cl_strategy": section, "loggers": loggers, "data": data})
+    epochs: list[EpochDone] = []
+    experiment = build_experiment(
+        quick, short, model, device, run=folder, on_epoch=lambda done, lr: epochs.append(done)
+    )
+    loading = {**loader_arguments(quick, short), "num_workers": 0}
+    test_s = 0.0
+    try:
+        at_once = trains_on_whole_stream(experiment.strategy)
+        for number in range(1 if at_once else min(2, len(stream.buckets))):
+            experience, tested = experiment.benchmark.train_stream[number], experiment.benchmark.test_stream[number]
+            learned = experiment.benchmark.train_stream if at_once else experience
+            experiment.strategy.train(learned, eval_streams=[], **loading)
+            started = time.perf_counter()
+            experiment.strategy.eval([tested], **loading)
+            test_s = time.perf_counter() - started
+    except DatasetError as error:
+        raise original_error(error) or error from None
+    finally:
+        for logger in experiment.run_loggers:
+            logger.close()
+    # Joint training has a batch of every bucket in its epoch, and a strategy that needs whole buckets all of one.
+    learned = short.buckets if at_once else [short.buckets[min(1, len(stream.buckets) - 1)]]
+    batches = sum(-(-len(bucket.train) // train_size) for bucket in learned)
+    return _Batch(train_size, test_size, epochs[-1].seconds / batches if epochs else 0.0, test_s)
+
+
+def _harmless(entry: dict[str, Any]) -> dict[str, Any]:
+    """A logger that leaves nothing behind: W&B turned off, files in the temporary folder."""
+    kept = {name: value for name, value in entry.items() if name not in ("file", "log_folder", "tb_log_dir", "dir")}
+    if entry["type"] == "WandBLogger":
+        kept["params"] = {**(entry.get("params") or {}), "mode": "disabled"}
+    return kept
+
+
+def _shortened(bucket: Bucket, train_size: int | None, test_size: int) -> Bucket:
+    train = bucket.train if train_size is None else _spread(bucket.train, train_size)
+    return Bucket(bucket.name, train, _spread(bucket.test, test_size))
+
+
+def _spread(samples: Samples, count: int) -> Samples:
+    """At most `count` samples, evenly from the whole list, so that all classes are among them."""
+    count = min(count, len(samples))
+    return samples.subset([index * len(samples) // count for index in range(count)])
+
+
+def _section(config: Config) -> dict[str, Any]:
+    section: dict[str, Any] = config.values["cl_strategy"]
+    return section
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,190 @@
+"""Testing: the accuracy of weights on every bucket."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from clearctl import rundir
+from clearctl.config.load import Config
+from clearctl.config.protocol import on_training_images
+from clearctl.data.samples import original_error
+from clearctl.distributed import world
+from clearctl.distributed.world import noticing_lost_peers, together
+from clearctl.engine.build.config import open_config
+from clearctl.engine.build.experiment import build_experiment
+from clearctl.engine.build.model import build_model
+from clearctl.engine.build.samples import build_samples, loader_arguments
+from clearctl.engine.build.sharing import require_shareable
+from clearctl.engine.build.stream import build_stream
+from clearctl.engine.machine import deterministic_algorithms, resolve_device, seed_everything
+from clearctl.engine.run.submission import checkpoint_files, require_one_each
+from clearctl.engine.states.checkpoint import load_exactly, read_exactly
+from clearctl.errors import DatasetError, RunError, UsageError
+from clearctl.metrics import Matrix, clear_metrics, gem_metrics
+from clearctl.models.fit import randomness_kept
+from clearctl.models.state_dict import few
+from clearctl.progress import Listener, Message, ignore
+from clearctl.strategies.loading.gather import in_order
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """Accuracies: one row [N] for each checkpoint, in the order of `checkpoints`.
+
+    `matrix` R [N, N] and its numbers are there where a run, or a folder, has a checkpoint of every bucket.
+    `on_training_images` are the names of those that have accuracies on images that were trained on.
+    """
+
+    bucket_names: list[str]
+    checkpoints: list[Path]
+    rows: list[list[float]]
+    matrix: Matrix | None
+    clear_metrics: dict[str, float]
+    gem_metrics: dict[str, float]
+    on_training_images: frozenset[str] = frozenset()
+
+
+def evaluate(
+    target: Path | str,
+    *,
+    checkpoint: Path | str | None = None,
+    checkpoints: Path | str | None = None,
+    device: str = "auto",
+    dataset_root: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    listener: Listener = ignore,
+) -> EvalResult:
+    """Test a run folder's checkpoints on every bucket of its stream, or others of its model, or of a config's.
+
+    Args:
+        target: a run folder, or a config with `checkpoint` or `checkpoints`.
+        checkpoint: a file to test instead of the run's own.
+        checkpoints: a folder of files to test instead, one for each bucket in the order of the numbers in their names,
+            as CLEAR's challenge takes them (`submission`).
+        device: where: "auto", "cpu", "cuda" or "cuda:N".
+        dataset_root: the dataset folder, in place of the config's.
+        overrides: "key.path=value", applied to the config in order.
+        listener: told of progress.
+
+    Under torchrun every process calls it, and they share the work.
+    Writes nothing but decoded images, where `data.cache` has them kept. Raises UsageError for a config without weights
+    and for both kinds of them; RunError for a folder that is no run, a checkpoint that is damaged or not of the model,
+    and `checkpoints` that are not one for each bucket. Weights that are not finite are refused where they are named;
+    the run's own are tested, with a warning.
+    """
+    if checkpoint is not None and checkpoints is not None:
+        raise UsageError("--checkpoint is one file, --checkpoints a folder of them: give one of the two")
+    named = checkpoint if checkpoint is not None else checkpoints
+    target = Path(target)
+    if target.is_dir():
+        if not rundir.is_run(target):
+            hint = f"\nto test the checkpoints in it: clearctl eval CONFIG --checkpoints {target}"
+            raise RunError(
+                f"{target} is no run folder: it has no config.py and environment.json"
+                f"{hint if any(target.glob('*.pth')) else ''}"
+            )
+        file = rundir.config_file(target)
+        found = rundir.checkpoints(target)
+        if not found and named is None:
+            raise RunError(f"{target} has no checkpoints yet: expected checkpoints/exp_<k>.pth")
+    else:
+        file, found = target, {}
+        if named is None:
+            raise UsageError(
+                f"{target} is a config: name the weights to test with --checkpoint FILE, or --checkpoints DIR"
+            )
+    config = open_config(file, overrides=tuple(overrides), dataset_root=dataset_root, of_run=target.is_dir())
+    require_shareable(config)
+    torch_device = resolve_device(device)
+    if checkpoint is not None and Path(checkpoint).is_dir():
+        raise RunError(f"{checkpoint} is a folder: --checkpoints DIR tests all of its checkpoints, one for each bucket")
+    if checkpoints is not None:
+        found = dict(enumerate(checkpoint_files(Path(checkpoints)), 1))
+    files = [Path(checkpoint)] if checkpoint is not None else list(found.values())
+    with noticing_lost_peers(), together(torch_device):
+        listening = listener if world.is_first() else ignore
+        rows, names = _rows(
+            config, files, torch_device, listening, one_each=checkpoints is not None, of_run=named is None
+        )
+    complete = checkpoint is None and list(found) == list(range(1, len(names) + 1))
+    matrix = np.array(rows) if complete else None
+    return EvalResult(
+        names,
+        files,
+        rows,
+        matrix,
+        clear_metrics(matrix) if matrix is not None else {},
+        gem_metrics(matrix) if matrix is not None else {},
+        on_training_images(config.values),
+    )
+
+
+def _rows(
+    config: Config,
+    files: Sequence[Path],
+    torch_device: torch.device,
+    listener: Listener,
+    *,
+    one_each: bool,
+    of_run: bool,
+) -> tuple[list[list[float]], list[str]]:
+    """The accuracies of each checkpoint on every bucket, and the buckets' names.
+
+    With `one_each` there must be one checkpoint for each bucket, and all must fit before the first is tested. Those
+    `of_run`, which has diverged, are tested as they are: their accuracies are what the run has recorded.
+    """
+    seed_everything(config.values["seed"])
+    stream = build_stream(config)
+    if one_each:
+        require_one_each(files, stream.bucket_names)
+    model = build_model(config, stream, listener)
+    samples = build_samples(config, stream, torch_device, listener, training=False)
+    experiment = build_experiment(config, stream, model, torch_device, run=None, listener=listener, samples=samples)
+    loading = loader_arguments(config, stream)
+    test_stream = list(experiment.benchmark.test_stream)
+    for weights in files if one_each else []:
+        read_exactly(experiment.strategy.model, weights)
+    rows = []
+    try:
+        with deterministic_algorithms(bool(config.values.get("deterministic")), torch_device, listener):
+            for weights in files:
+                diverged = partial(_warn_of_diverged, weights, listener) if of_run else None
+                load_exactly(experiment.strategy.model, weights, diverged=diverged)
+                listener(Message(f"testing {weights}"))
+                experiment.strategy.eval(test_stream, **loading)
+                rows.append([experiment.accuracy.accuracies[tested] for tested in range(len(stream.buckets))])
+    except DatasetError as error:
+        raise original_error(error) or error from None
+    return rows, stream.bucket_names
+
+
+def _warn_of_diverged(file: Path, listener: Listener, names: list[str]) -> None:
+    text = f"{file} has weights that are not finite: {few(names)}; the run diverged, and its accuracies are of chance"
+    listener(Message(text, warning=True))
+
+
+@torch.no_grad()
+def model_accuracies(
+    model: nn.Module, experiences: Iterable[Any], device: torch.device, batch_size: int, workers: int
+) -> list[float]:
+    """The accuracy of `model` alone on the test set of each experience, in order.
+
+    Leaves every random generator and the model's train/eval mode as they were.
+    """
+    was_training = model.training
+    accuracies = []
+    model.eval()
+    with randomness_kept():
+        for experience in experiences:
+            right = torch.zeros((), dtype=torch.int64, device=device)
+            for x, y, *_ in in_order(experience.dataset.eval(), batch_size, workers, device):
+                right += (model(x.to(device)).argmax(dim=1) == y.to(device)).sum()
+            accuracies.append(int(right) / len(experience.dataset))
+    model.train(was_training)
+    return accuracies

@@ -1,0 +1,228 @@
+"""A run under way: the loop over the buckets, what is saved on the way, and where it stops when it is asked to."""
+
+import shlex
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from torch import nn
+
+from clearctl import rundir
+from clearctl.config.load import Config
+from clearctl.config.protocol import on_training_images
+from clearctl.data.stream import Stream
+from clearctl.distributed import world
+from clearctl.distributed.world import Agreement
+from clearctl.engine.build.experiment import Experiment
+from clearctl.engine.build.samples import loader_arguments
+from clearctl.engine.divergence import WHAT_TO_DO, DivergedError
+from clearctl.engine.run.evaluate import model_accuracies
+from clearctl.engine.run.stopping import wish_to_stop
+from clearctl.engine.states import files as state_files
+from clearctl.engine.states.checkpoint import save_weights
+from clearctl.engine.states.files import Moment
+from clearctl.engine.states.results import Results
+from clearctl.engine.states.saver import Saver
+from clearctl.engine.states.state import RunState
+from clearctl.errors import RunError, Stopped
+from clearctl.progress import BucketDone, Listener
+from clearctl.strategies.build import trains_on_whole_stream
+from clearctl.strategies.stepping.epochs import Epochs, GoingOn, Place
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What to go on from: the state at the `start` of a bucket and, if there is one, a later one `within` it."""
+
+    bucket: int
+    start: dict[str, Any]
+    within: dict[str, Any] | None
+
+    @property
+    def latest(self) -> dict[str, Any]:
+        """The later of the two."""
+        return self.start if self.within is None else self.within
+
+
+class Course:
+    """Trains on each bucket in order and tests on all of them after each; results are on disk after every bucket."""
+
+    def __init__(self, config: Config, experiment: Experiment, stream: Stream, run: Path, listener: Listener) -> None:
+        self.config = config
+        self.experiment = experiment
+        self.stream = stream
+        self.run = run
+        self.listener = listener
+        self.loading = loader_arguments(config, stream)
+        section = config.values.get("checkpoint_config") or {}
+        self.interval: int = section.get("interval", 1)
+        self.results = Results(stream.bucket_names, divergence=experiment.divergence)
+        self.state = RunState(experiment, self.results, run)
+        self.epochs = Epochs(experiment.strategy, self._step_done, self._epoch_done)
+        self.saver = Saver(
+            rundir.state_folder(run),
+            section.get("state_every", "epoch"),
+            listener,
+            # Worker processes are forked in the middle of whatever another thread holds.
+            in_background=not self.loading["num_workers"],
+        )
+        self._bucket = 0
+        self._asked = Agreement()  # to stop, by a signal to any of the processes
+
+    def learn(self, saved: Saved | None) -> Results:
+        """Learn what is left: all buckets, or from what is `saved` on. Raises Stopped, at a step, if it is asked to."""
+        if self.config.values.get("custom_imports"):
+            self.state.require_capturable()
+        with wish_to_stop(self.listener) as self.wish:
+            try:
+                self._learn_buckets(saved)
+            except DivergedError as error:
+                if self.results.rows and world.is_first():
+                    self.results.write(self.run)  # which says that it has diverged
+                raise DivergedError(f"{error}\nwhat it learned before is in {self.run}") from None
+            except RuntimeError as error:
+                if "without overflow" in str(error):  # torch, of a number such as 1e39
+                    text = f"{self.run}: a learning rate is too large for the weights: {error}"
+                    raise RunError(f"{text}\n{WHAT_TO_DO}") from None
+                # A signal to the whole process group ends the worker processes, which torch tells before the next step.
+                if self.wish.signum is None or "DataLoader worker" not in str(error):
+                    raise
+                raise self._stopped(self.wish.signum) from None
+            return self.results
+
+    def close(self) -> None:
+        """End the loggers and what is being written. Raises OSError, but not before all is ended."""
+        with ExitStack() as ends:  # from the last to the first, also where one fails
+            ends.callback(self.saver.finish)
+            for logger in reversed(self.experiment.run_loggers):
+                ends.callback(logger.close)
+            self.experiment.strategy.evaluator.flush()
+
+    def forget(self) -> None:
+        """Remove the states of the run, which is finished."""
+        if world.is_first():
+            state_files.remove_all(self.saver.folder)
+
+    def _learn_buckets(self, saved: Saved | None) -> None:
+        strategy, benchmark = self.experiment.strategy, self.experiment.benchmark
+        test_stream = list(benchmark.test_stream)  # Avalanche makes an experience anew each time it is asked for
+        if saved is None:
+            workers, size = self.loading["num_workers"], strategy.eval_mb_size
+            self.results.untrained = model_accuracies(strategy.model, test_stream, strategy.device, size, workers)
+        else:
+            self._go_on(saved)
+        for number, experience in enumerate(benchmark.train_stream):
+            if saved is not None and number < saved.bucket:
+                continue
+            started = time.perf_counter()
+            self._bucket = number
+            if saved is None or number > saved.bucket:
+                self._save(Moment(number), None)
+            self._learn_bucket(experience, test_stream)
+            self._end_bucket(time.perf_counter() - started)
+
+    def _learn_bucket(self, experience: Any, test_stream: list[Any]) -> None:
+        strategy, benchmark = self.experiment.strategy, self.experiment.benchmark
+        at_once = trains_on_whole_stream(strategy)  # joint training: one model, so every row of the matrix is the same
+        if at_once and self._bucket > 0:
+            self.results.add(list(self.results.rows[0]), self.results.train[0], self.results.test[0])
+            return
+        # eval_streams is what the strategy tests on during training, if the config's eval_every asks for it
+        learned = benchmark.train_stream if at_once else experience
+        trained = strategy.train(learned, eval_streams=[test_stream], **self.loading)
+        self.experiment.divergence.bucket_done(self.stream.bucket_names[self._bucket])
+        tested = strategy.eval(test_stream, **self.loading)
+        accuracies = self.experiment.accuracy.accuracies
+        self.results.add([accuracies[column] for column in range(len(self.stream.buckets))], trained, tested)
+
+    def _end_bucket(self, seconds: float) -> None:
+        if world.is_first():
+            write_bucket(self.run, self.results, self.experiment.strategy.model, self.interval)
+        self.listener(bucket_done(self.results, seconds, self.config))
+
+    def _go_on(self, saved: Saved) -> None:
+        """Lay what is saved over the experiment; a state within a bucket waits for the set-up of that bucket."""
+        self.state.lay_over(saved.start, files_of=saved.latest)
+        within = saved.within
+        if within is not None:
+            self.epochs.going_on = GoingOn(Place(**within["place"]), lambda: self.state.lay_over(within))
+
+    def _step_done(self) -> None:
+        signum = self._asked.reached(self.wish.signum or 0)
+        if signum:
+            self._stop(signum)
+        elif self.saver.is_due(epoch_ended=False):
+            self._save_within()
+
+    def _epoch_done(self) -> None:
+        if self.saver.is_due(epoch_ended=True):
+            self._save_within()
+        signum = self._asked.reached(self.wish.signum or 0)
+        if signum:
+            self._stop(signum)
+
+    def _stop(self, signum: int) -> NoReturn:
+        place = self.epochs.place()
+        self._save_within(wait=True)
+        here = None if place is None else Moment(self._bucket, place.epochs, place.steps)
+        # All wait here for the first, whom their end would end while it saves.
+        raise Stopped(world.from_first(str(self._stopped(signum, here))), signum)
+
+    def _stopped(self, signum: int, here: Moment | None = None) -> Stopped:
+        """What is raised; it says so where the state `here` could not be saved, or there is none to save."""
+        if here is not None and self.saver.latest == here:
+            kept = "its state is saved"
+        elif state_files.moments(self.saver.folder):
+            kept = "what came after its last state will be done again"
+        else:
+            kept = "nothing of it is saved yet"
+        return Stopped(f"stopped, {kept}\n{how_to_go_on(self.run)}", signum)
+
+    def _save_within(self, *, wait: bool = False) -> None:
+        place = self.epochs.place()
+        if place is not None:
+            self._save(Moment(self._bucket, place.epochs, place.steps), place, wait=wait)
+
+    def _save(self, moment: Moment, place: Place | None, *, wait: bool = False) -> None:
+        if not world.is_first():
+            return
+
+        def take() -> dict[str, Any]:
+            return {
+                "config": self.config.values,
+                "buckets": self.stream.bucket_names,
+                **self.state.take(place),
+            }
+
+        self.saver.save(moment, take, wait=wait)
+
+
+def write_bucket(run: Path, results: Results, model: nn.Module, interval: int) -> None:
+    """Write what there is at the end of a bucket; the weights of `model` every `interval` buckets, and of the last."""
+    names, number, row = results.bucket_names, len(results.rows) - 1, results.rows[-1]
+    for bucket, accuracy in zip(names, row, strict=True):
+        record = {"event": "test", "trained_to": names[number], "bucket": bucket, "accuracy": accuracy}
+        rundir.append_metrics(run, record)
+    results.write(run)
+    if (number + 1) % interval == 0 or number == len(names) - 1:
+        try:
+            save_weights(model, rundir.checkpoint_file(run, number + 1))
+        except RunError as error:
+            raise RunError(f"{error}\n{how_to_go_on(run)}") from None
+
+
+def bucket_done(results: Results, seconds: float, config: Config) -> BucketDone:
+    """What is told when a bucket is done, which took `seconds`."""
+    names, number, row = results.bucket_names, len(results.rows) - 1, results.rows[-1]
+    trained_on = bool(on_training_images(config.values))
+    return BucketDone(names[number], number + 1, len(names), tuple(row), seconds, trained_on)
+
+
+def how_to_go_on(run: Path) -> str:
+    """The command that goes on with a run, by as many processes as this one has."""
+    command = f"clearctl resume {shlex.quote(str(run))}"
+    if world.size() > world.local_size():
+        return f"go on with `torchrun ... -m {command}` on every machine, as it was started"
+    return f"go on with `{command}{f' --nproc {world.size()}' if world.size() > 1 else ''}`"

@@ -1,0 +1,281 @@
+"""Going on with a run that was killed or stopped, so that it ends as if it had never been."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clearctl import atomic, checksums, rundir
+from clearctl.config.dialect import write_out_defaults
+from clearctl.config.load import Config
+from clearctl.config.protocol import on_training_images
+from clearctl.distributed import world
+from clearctl.distributed.world import from_first, noticing_lost_peers, together
+from clearctl.engine.build.config import open_config
+from clearctl.engine.build.experiment import build_experiment
+from clearctl.engine.build.model import build_model
+from clearctl.engine.build.samples import build_samples
+from clearctl.engine.build.sharing import require_alike, require_shareable
+from clearctl.engine.build.stream import build_stream
+from clearctl.engine.machine import describe, device_name, resolve_device, seed_everything
+from clearctl.engine.run.changes import other_values, other_versions, with_changes
+from clearctl.engine.run.loop import Saved
+from clearctl.engine.run.origin import named_contents, other_code
+from clearctl.engine.run.train import TrainResult, carry_out, record_epoch, room_on_disk, sole_worker, write_report
+from clearctl.engine.states import files as state_files
+from clearctl.engine.states.files import DamagedError, Moment
+from clearctl.engine.states.state import cut_back_files
+from clearctl.errors import RunError
+from clearctl.progress import Listener, Message, ignore
+
+
+def resume(
+    run: Path | str,
+    *,
+    device: str | None = None,
+    accept_changes: bool = False,
+    listener: Listener = ignore,
+) -> TrainResult:
+    """Go on with the run in the folder `run`, from its latest state that is whole.
+
+    A finished one is only read, and gets its report.html if that is missing. Config, seed and, unless another `device`
+    is given, the device are the run's. It ends with the weights, the accuracy matrix and the metrics of a run that
+    never stopped, on the same machine with the same versions.
+    Raises RunError for a folder that is no run, that another process holds, whose states are all damaged, or whose
+    config, dataset or versions have changed, each difference a line, unless `accept_changes`; and what `train` raises.
+    """
+    started = time.perf_counter()
+    listener = listener if world.is_first() else ignore
+    run = Path(run).resolve()
+    if not rundir.is_run(run):
+        raise RunError(f"{run} is no run folder: it has no config.py and environment.json")
+    with sole_worker(run):
+        finished = _finished(run, started)
+        if finished is not None:
+            listener(Message(f"{run} is finished: there is nothing to go on with"))
+            if world.is_first() and not rundir.report_file(run).is_file():  # the last that is written
+                write_report(run, listener)
+            return finished
+        environment = rundir.read_environment(run)
+        opened = open_config(rundir.config_file(run), work_dir=run.parent, of_run=True)
+        require_shareable(opened)
+        target = _device(device, environment, listener)
+        with noticing_lost_peers(), together(target):
+            return _go_on(run, opened, environment, target, accept_changes, listener, started)
+
+
+def _go_on(
+    run: Path,
+    opened: Config,
+    environment: dict[str, Any],
+    target: torch.device,
+    accept_changes: bool,
+    listener: Listener,
+    started: float,
+) -> TrainResult:
+    """Go on with a run that is held, by all processes."""
+    saved = from_first(_saved(run, listener) if world.is_first() else None)
+    changed = [] if saved is None else list(other_values(saved.start["config"], opened))
+    differences = [*changed, *other_versions(environment)]
+    seed_everything(opened.values["seed"])
+    stream = build_stream(opened)
+    root = Path(opened.values["scenario"]["dataset_root"])
+    dataset = stream.describe(root)
+    require_alike(opened, dataset)
+    if environment["dataset"].get("fingerprint") not in (None, dataset["fingerprint"]):
+        differences.append(f"dataset: what is in {root} is not what the run began with")
+    if saved is not None and saved.start["buckets"] != stream.bucket_names:
+        raise RunError(
+            f"{run} has learned the buckets {', '.join(saved.start['buckets'])}, and the dataset or config now has"
+            f" {', '.join(stream.bucket_names)}\nundo that, or start a new run"
+        )
+    differences += [f"code: module {name} was changed" for name in other_code(opened.values, environment)]
+    _require_accepted(run, differences, accept_changes, listener)
+    _keep_threads(environment, target, listener)
+    model = build_model(opened, stream, listener).to(target)
+    samples = build_samples(opened, stream, target, listener)
+    with room_on_disk(run):
+        if world.is_first():
+            _cut_back(run, saved)
+        experiment = build_experiment(
+            opened,
+            stream,
+            model,
+            target,
+            run=run,
+            listener=listener,
+            on_epoch=lambda done, lr: record_epoch(run, done, lr),
+            samples=samples,
+            goes_on=saved is not None,
+            wandb_id=environment.get("wandb_run"),
+        )
+        if saved is not None and changed:
+            if world.is_first():
+                saved = with_changes(saved, opened, experiment, stream, target, run)
+                state_files.replace_all(rundir.state_folder(run), Moment(saved.bucket), saved.start)
+            saved = from_first(saved)
+        if world.is_first():
+            _note(run, environment, target, saved, differences, dataset, opened.values)
+    listener(Message(f"going on with {run} {_where(saved, stream.bucket_names)}"))
+    return carry_out(opened, experiment, stream, run, listener, started=started, saved=saved)
+
+
+def _finished(run: Path, started: float) -> TrainResult | None:
+    """What a run found that has nothing left to do; None for any other."""
+    if not rundir.is_finished(run):
+        return None
+    matrix, names = rundir.read_matrix(run)
+    found = rundir.read_eval(run)
+    seconds = time.perf_counter() - started
+    marked = on_training_images(rundir.read_config(run))
+    clear, gem = found["clear_metrics"], found["gem_metrics"]
+    return TrainResult(run, names, matrix, clear, gem, seconds, found.get("diverged"), marked)
+
+
+def _saved(run: Path, listener: Listener) -> Saved | None:
+    """The latest state that is whole; None where none was ever written. Raises RunError where none is left."""
+    folder = rundir.state_folder(run)
+    for place in (folder, run, rundir.checkpoint_file(run, 0).parent):
+        state_files.clean(place)
+    there = state_files.moments(folder)
+    damaged: list[str] = []
+
+    def read(moment: Moment) -> dict[str, Any] | None:
+        try:
+            return state_files.read(folder, moment)
+        except DamagedError as error:
+            damaged.append(str(error))
+            return None
+
+    starts: dict[int, dict[str, Any] | None] = {}
+    for moment in reversed(there):
+        if moment.bucket not in starts:
+            starts[moment.bucket] = read(moment.start)
+        start = starts[moment.bucket]
+        within = None if moment.is_start or start is None else read(moment)
+        if start is None or (within is None and not moment.is_start):
+            continue
+        write_out_defaults(start["config"], of_run=True)
+        for text in dict.fromkeys(damaged):
+            listener(Message(f"{text}: the state before it is used", warning=True))
+        return Saved(moment.bucket, start, within)
+    if not there:
+        return None
+    weights = list(rundir.checkpoints(run).values())
+    rest = (
+        f"its last weights are whole: start a new run with load_from={str(weights[-1])!r}"
+        if weights
+        else "it has no weights yet: start a new run"
+    )
+    raise RunError(f"{run} cannot be gone on with: {'; '.join(dict.fromkeys(damaged))}\n{rest}")
+
+
+def _device(name: str | None, environment: dict[str, Any], listener: Listener) -> torch.device:
+    """The run's device, or the one that is named, which is told."""
+    before = str(environment.get("device", "auto"))
+    before_kind = before.partition(":")[0] if world.size() > 1 else before
+    target = resolve_device(name or before_kind)
+    processes = environment.get("processes", 1)
+    if processes != world.size():
+        listener(
+            Message(
+                f"the run was shared by {processes} processes and goes on with {world.size()}: the numbers will differ"
+                " in their last digits from those of a run that never stopped",
+                warning=True,
+            )
+        )
+    if str(target) != before or device_name(target) != environment.get("device_name", device_name(target)):
+        listener(
+            Message(
+                f"the run was on {before} ({environment.get('device_name')}) and goes on on {target}"
+                f" ({device_name(target)}): the numbers will not be exactly those of a run that never stopped",
+                warning=True,
+            )
+        )
+    return target
+
+
+def _require_accepted(run: Path, differences: list[str], accept: bool, listener: Listener) -> None:
+    if not differences:
+        return
+    if not accept:
+        lines = "\n".join(differences)
+        raise RunError(f"{run} is not what it was:\n{lines}\nundo that, or go on nevertheless with --accept-changes")
+    for text in differences:
+        listener(Message(f"accepted: {text}", warning=True))
+
+
+def _keep_threads(environment: dict[str, Any], device: torch.device, listener: Listener) -> None:
+    """Compute with as many threads as before: sums are split among them, which rounds in other places."""
+    threads = environment.get("torch_threads")
+    if environment.get("processes", 1) != world.size():  # it will differ anyway, and they share the processors
+        return
+    if device.type == "cpu" and isinstance(threads, int) and threads != torch.get_num_threads():
+        listener(
+            Message(f"torch had {torch.get_num_threads()} threads here and {threads} in the run: it gets {threads}")
+        )
+        torch.set_num_threads(threads)
+
+
+def _cut_back(run: Path, saved: Saved | None) -> None:
+    """Take from the run's files what came after its state."""
+    folders = (rundir.csv_folder(run), rundir.tensorboard_folder(run))
+    if saved is not None:
+        there = [rundir.metrics_file(run), *(file for folder in folders for file in folder.glob("*"))]
+        cut_back_files(saved.latest, run, there)
+        return
+    results = (rundir.metrics_file(run), rundir.log_file(run), rundir.eval_file(run), rundir.matrix_file(run))
+    # The sums before the checkpoints: a kill in between leaves no line without its file.
+    sums = checksums.sums_file(rundir.checkpoint_file(run, 0).parent)
+    for file in (*results, sums, *rundir.checkpoints(run).values()):
+        file.unlink(missing_ok=True)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _note(
+    run: Path,
+    environment: dict[str, Any],
+    device: torch.device,
+    saved: Saved | None,
+    differences: list[str],
+    dataset: dict[str, Any],
+    values: dict[str, Any],
+) -> None:
+    """Bring environment.json up to date, and add to it that the run was resumed, and what was other than before."""
+    entry = {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "bucket": saved.bucket if saved is not None else 0,
+        "device": str(device),
+        "processes": world.size(),
+        "accepted": differences,
+        "moved": list(_moved(environment, device)),
+    }
+    now = describe(device, dataset, environment["seed"])
+    if "code" in environment:
+        now["code"] = named_contents(values)["code"]
+    environment |= {**now, "resumed": [*environment.get("resumed", []), entry]}
+    environment.pop("stacked", None)  # a stack leaves no states: the run has begun anew, and alone
+    atomic.write_json(rundir.environment_file(run), environment)
+
+
+def _moved(environment: dict[str, Any], device: torch.device) -> Iterator[str]:
+    """What a run is carried out on otherwise than before."""
+    before, now = environment.get("device_name"), device_name(device)
+    if before is not None and (str(device) != environment["device"] or now != before):
+        yield f"from {environment['device']} ({before}) to {device} ({now})"
+    if environment.get("processes", 1) != world.size():
+        yield f"from {environment.get('processes', 1)} to {world.size()} processes"
+
+
+def _where(saved: Saved | None, names: list[str]) -> str:
+    if saved is None:
+        return "from its beginning: it was stopped before anything was saved"
+    if saved.within is None:
+        return f"at the start of bucket {names[saved.bucket]}"
+    place = saved.within["place"]
+    steps = f" and {place['steps']} steps" if place["steps"] else ""
+    return f"in bucket {names[saved.bucket]}, after {place['epochs']} epochs{steps}"

@@ -1,0 +1,239 @@
+"""Training: bucket after bucket, every bucket tested after each. The one visible loop."""
+
+import errno
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from clearctl import atomic, rundir
+from clearctl.config.load import Config, dump
+from clearctl.config.protocol import on_training_images
+from clearctl.data.samples import original_error
+from clearctl.data.stream import Stream
+from clearctl.distributed import world
+from clearctl.distributed.world import PeerLostError, from_first, noticing_lost_peers, together
+from clearctl.engine.build.config import open_config
+from clearctl.engine.build.experiment import Experiment, build_experiment
+from clearctl.engine.build.model import build_model
+from clearctl.engine.build.samples import BuiltSamples, build_samples
+from clearctl.engine.build.sharing import require_alike, require_shareable
+from clearctl.engine.build.strategy_fit import require_strategy_fit
+from clearctl.engine.build.stream import build_stream
+from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device, seed_everything
+from clearctl.engine.run.loop import Course, Saved, how_to_go_on
+from clearctl.engine.run.origin import named_contents
+from clearctl.errors import DatasetError, RunError, Stopped
+from clearctl.lock import sole_writer
+from clearctl.metrics import Matrix
+from clearctl.progress import EpochDone, Listener, Message, ignore
+
+RUN = "run"  # the name under which a run's folder is kept for processes that torchrun starts again
+# What an OSError says where a disk is full, or no longer there.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished run: its folder, the accuracy matrix R [N, N], and the summary numbers of it.
+
+    `seconds` is the time that this call took: of a run that was resumed, since then. `diverged` is where the run did
+    (see `Divergence`), as {"bucket", "epoch", "reason"}; None where it did not. `on_training_images` are the names
+    of the summary numbers that have accuracies on images that were trained on.
+    """
+
+    run: Path
+    bucket_names: list[str]
+    matrix: Matrix
+    clear_metrics: dict[str, float]
+    gem_metrics: dict[str, float]
+    seconds: float
+    diverged: dict[str, Any] | None = None
+    on_training_images: frozenset[str] = frozenset()
+
+
+def train(
+    config: Path | str,
+    *,
+    device: str = "auto",
+    work_dir: Path | str | None = None,
+    seed: int | None = None,
+    dataset_root: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    listener: Listener = ignore,
+) -> TrainResult:
+    """Train and test as the config file says, in a new run folder under `work_dir`.
+
+    `overrides` are "key.path=value" strings. `seed` seeds everything random (default: the config's, else 0).
+    Raises ConfigError, DatasetError, RunError and CapabilityError before anything is written where it can be known
+    before, DatasetError for an image that turns out unreadable on the way, and Stopped where Ctrl-C or SIGTERM ended
+    the run at a step; `resume` goes on with it.
+
+    Under torchrun every process calls it, and all share the run, which is written by the first.
+    """
+    opened = open_config(config, overrides=tuple(overrides), seed=seed, work_dir=work_dir, dataset_root=dataset_root)
+    return start(opened, str(config), device=device, listener=listener)
+
+
+def earlier_run() -> Path | None:
+    """The run folder that these processes began before torchrun started them again; None if there is none."""
+    begun = world.remembered(RUN) if world.attempt() else None
+    return Path(begun) if begun is not None else None
+
+
+def start(opened: Config, source: str, *, device: str, listener: Listener) -> TrainResult:
+    """`train` with a config that `open_config` returned; `source` is the file it came from, which the run notes."""
+    started = time.perf_counter()
+    listener = listener if world.is_first() else ignore
+    for notice in opened.notices:
+        listener(Message(notice))
+    require_shareable(opened)
+    target = resolve_device(device)
+    with noticing_lost_peers(), together(target):
+        seed_everything(opened.values["seed"])
+        stream = build_stream(opened, listener)
+        model = build_model(opened, stream, listener).to(target)
+        require_strategy_fit(opened, stream, model, listener)
+        # This may take a while, and leave no run folder behind.
+        samples = build_samples(opened, stream, target, listener)
+        root = Path(opened.values["scenario"]["dataset_root"])
+        described = describe(target, stream.describe(root), opened.values["seed"])
+        environment = {**described, "config": source, **named_contents(opened.values)}
+        require_alike(opened, environment["dataset"])
+        run = from_first(
+            rundir.create(Path(opened.values["work_dir"]), opened.values["seed"]) if world.is_first() else Path()
+        )
+        with sole_worker(run):
+            experiment = open_run(opened, stream, model, target, run, samples, environment, listener)
+            return carry_out(opened, experiment, stream, run, listener, started=started)
+
+
+def open_run(
+    config: Config,
+    stream: Stream,
+    model: nn.Module,
+    device: torch.device,
+    run: Path,
+    samples: BuiltSamples,
+    environment: dict[str, Any],
+    listener: Listener,
+    benchmark: Any | None = None,
+) -> Experiment:
+    """Build the experiment of a new run, and write its config and `environment`; where that fails, remove its folder.
+
+    `benchmark` is that of `samples`, if it has been built before.
+    Raises what `build_experiment` raises, and RunError where nothing can be written.
+    """
+    try:
+        experiment = build_experiment(
+            config,
+            stream,
+            model,
+            device,
+            run=run,
+            listener=listener,
+            on_epoch=lambda done, lr: record_epoch(run, done, lr),
+            samples=samples,
+            benchmark=benchmark,
+        )
+        if world.is_first():
+            wandb_run = next((logger.run_id for logger in experiment.run_loggers if logger.run_id), None)
+            atomic.write_text(rundir.config_file(run), dump(config.values))
+            atomic.write_json(rundir.environment_file(run), {**environment, "wandb_run": wandb_run})
+            world.remember(RUN, str(run))
+    except BaseException as error:
+        if world.is_first():
+            shutil.rmtree(run)
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise RunError(f"nothing can be written in {run.parent}: {error.strerror}") from None
+        raise
+    listener(Message(f"run folder {run}"))
+    for logger in experiment.run_loggers:
+        if logger.offline_reason:
+            listener(Message(logger.offline_reason, warning=True))
+    return experiment
+
+
+def sole_worker(run: Path) -> AbstractContextManager[None]:
+    """Hold a run folder, for all that share the run; where another holds it, entering raises RunError with its pid."""
+    if not world.is_first():
+        return nullcontext()
+    return sole_writer(rundir.lock_file(run), run, RunError)
+
+
+@contextmanager
+def room_on_disk(run: Path) -> Iterator[None]:
+    """Within, a disk that is full or no longer there ends the run with a RunError that says how to go on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise RunError(f"{error.filename or run} cannot be written: {error.strerror}\n{how_to_go_on(run)}") from None
+
+
+def record_epoch(run: Path, done: EpochDone, lr: float) -> None:
+    """Add an epoch to metrics.jsonl."""
+    if world.is_first():
+        rundir.append_metrics(run, {"event": "epoch", **asdict(done), "lr": lr})
+
+
+def carry_out(
+    config: Config,
+    experiment: Experiment,
+    stream: Stream,
+    run: Path,
+    listener: Listener,
+    *,
+    started: float,
+    saved: Saved | None = None,
+) -> TrainResult:
+    """Learn all buckets, from what is `saved` on if anything is, and end the run folder."""
+    course = Course(config, experiment, stream, run, listener)
+    deterministic = bool(config.values.get("deterministic"))
+    try:
+        with room_on_disk(run), closing(course), noticing_lost_peers():
+            with deterministic_algorithms(deterministic, experiment.strategy.device, listener):
+                results = course.learn(saved)
+            for logger in experiment.run_loggers:
+                logger.log_summary({**results.clear(), **results.gem()}, results.matrix, stream.bucket_names)
+    except DatasetError as error:
+        raise DatasetError(f"{original_error(error)}\nmend that, then {how_to_go_on(run)}") from None
+    except PeerLostError as error:
+        rest = "torchrun starts them all again" if world.starts_again() else how_to_go_on(run)
+        raise PeerLostError(f"{error}\n{rest}") from None
+    except Stopped:
+        raise
+    except KeyboardInterrupt:  # a second one
+        raise Stopped(f"stopped at once\n{how_to_go_on(run)}", signal.SIGINT) from None
+    course.forget()
+    if world.is_first():
+        write_report(run, listener)
+    return TrainResult(
+        run,
+        stream.bucket_names,
+        results.matrix,
+        results.clear(),
+        results.gem(),
+        time.perf_counter() - started,
+        results.diverged,
+        on_training_images(config.values),
+    )
+
+
+def write_report(run: Path, listener: Listener) -> None:
+    """Write report.html of a finished run. The run is whole without it: whatever fails is told as a warning."""
+    try:
+        from clearctl.report.page import write_run_page  # only at the end of a run is it needed
+
+        write_run_page(run)
+    except Exception as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        listener(Message(f"{rundir.report_file(run)} could not be written: {text}", warning=True))

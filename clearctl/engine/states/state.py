@@ -1,0 +1,124 @@
+"""What a run is at one moment: its strategy and all that hangs on it, generators, results, the lengths of its files."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from clearctl import rundir
+from clearctl.distributed import world
+from clearctl.engine.build.experiment import Experiment
+from clearctl.engine.machine import random_states, set_random_states
+from clearctl.engine.states.results import Results
+from clearctl.errors import RunError
+from clearctl.strategies.loggers.run_logger import cut_back
+from clearctl.strategies.snapshot.capture import CannotCaptureError, Capturer
+from clearctl.strategies.snapshot.kinds import given_objects
+from clearctl.strategies.snapshot.restore import CannotRestoreError, restore
+from clearctl.strategies.stepping.epochs import Place
+
+
+class RunState:
+    """Takes the state of an experiment in its `run` folder, and lays one over it.
+
+    To be made before anything is learned.
+    """
+
+    def __init__(self, experiment: Experiment, results: Results, run: Path) -> None:
+        self.experiment = experiment
+        self.results = results
+        self.run = run
+        benchmark = experiment.benchmark
+        self._given = given_objects(
+            {
+                "train": [experience.dataset for experience in benchmark.train_stream],
+                "test": [experience.dataset for experience in benchmark.test_stream],
+            }
+        )
+        self._capturer = Capturer(self._given)
+
+    def take(self, place: Place | None) -> dict[str, Any]:
+        """The state now, within a bucket at `place`, as plain values and tensors. Raises CannotCaptureError."""
+        strategy = self.experiment.strategy
+        strategy.evaluator.flush()
+        for logger in self.experiment.run_loggers:
+            logger.flush()
+        return {
+            "strategy": self.parts(),
+            "place": None if place is None else asdict(place),
+            "random": random_states(),
+            "results": self.results.state(),
+            "files": {str(file.relative_to(self.run)): file.stat().st_size for file in self._files()},
+        }
+
+    def require_capturable(self) -> None:
+        """Raise RunError, naming it, for an object of a user's own that no state can hold."""
+        try:
+            self.parts()
+        except CannotCaptureError as error:
+            raise RunError(
+                f"no state of this run could be saved: {error}\n"
+                "name its module in custom_imports, or give it state_dict() and load_state_dict()"
+            ) from None
+
+    def parts(self) -> Any:
+        """The captured strategy alone."""
+        return self._capturer.capture(self._roots(), self.experiment.strategy.device)
+
+    def lay_over(self, state: dict[str, Any], files_of: dict[str, Any] | None = None) -> None:
+        """Bring the experiment, the generators, the results and the files to where `state` was taken.
+
+        The files to where `files_of` was taken, where a later state is to be laid over this one.
+        """
+        for logger in self.experiment.run_loggers:
+            logger.flush()
+        strategy, parts = self.experiment.strategy, state["strategy"]
+        if world.is_first():
+            cut_back_files(files_of or state, self.run)
+        else:
+            parts = without_loggers(parts)
+        try:
+            restore(parts, self._roots(), self._given, strategy.device)
+        except CannotRestoreError as error:
+            raise RunError(f"the state of {self.run} does not fit its config: {error}") from None
+        self.results.set_state(state["results"])
+        set_random_states(state["random"])
+
+    def _roots(self) -> dict[str, Any]:
+        strategy = self.experiment.strategy
+        return {"model": strategy.model, "strategy": strategy}  # the network first: others only refer to its weights
+
+    def _files(self) -> list[Path]:
+        """The files in the run folder that are added to, line after line. One elsewhere may be other runs' too."""
+        files = [rundir.metrics_file(self.run)]
+        files += [file for logger in self.experiment.run_loggers for file in logger.files()]
+        return [file for file in files if file.exists() and file.is_relative_to(self.run)]
+
+
+def cut_back_files(state: dict[str, Any], run: Path, there: Iterable[Path] = ()) -> None:
+    """Cut the files back to what they held when `state` was taken, and delete others of those that are `there`.
+
+    Raises RunError where one is shorter.
+    """
+    sizes = {run / name: size for name, size in state["files"].items()}
+    for file in sizes:
+        if not file.resolve().is_relative_to(run.resolve()):
+            raise RunError(f"the state of {run} names a file outside of it: {file}")
+    cut_back({str(file): size for file, size in sizes.items()}, there)
+
+
+def without_loggers(nodes: Any) -> Any:
+    """A captured state in which the evaluator's loggers are left to what is there."""
+    return [(name, _left_alone(node)) for name, node in nodes]
+
+
+def _left_alone(node: Any) -> Any:
+    if isinstance(node, tuple) and node[0] == "object":
+        kept = {
+            name: ("alone",) if name == "loggers" and node[2].endswith(".Evaluator") else _left_alone(child)
+            for name, child in node[3].items()
+        }
+        return (*node[:3], kept)
+    if isinstance(node, tuple) and node[0] in ("list", "tuple"):
+        return (*node[:-1], [_left_alone(child) for child in node[-1]])
+    return node

@@ -1,0 +1,296 @@
+"""Batches gathered at once, where Avalanche fetches sample by sample: rows of resident features, stored images.
+
+The datasets are resolved once to row numbers of one source (`rows`). The permutations are drawn as torch's sampler
+draws them, at the same moments, and so are the random numbers of the transforms, so that every batch, and with it every
+weight, is bit-identical to what Avalanche's own loaders give.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from avalanche.benchmarks.utils import AvalancheDataset
+from avalanche.benchmarks.utils.data_loader import MultiDatasetDataLoader, SingleDatasetDataLoader
+from avalanche.training.plugins import SupervisedPlugin
+from torch.utils.data import ConcatDataset, DataLoader, default_collate, get_worker_info
+from torch.utils.data._utils.collate import default_collate_fn_map
+
+from clearctl.data.cache.transform import CachedTransform
+from clearctl.data.pixels import fresh
+from clearctl.distributed.randomness import own_numbers, seed_worker
+from clearctl.distributed.split import Part, own_rows
+from clearctl.strategies.loading.positions import Batch, Batches, Position, SideBySide
+from clearctl.strategies.loading.rows import Columns, Rows, resolve
+
+ALIGNMENT_BYTES = 64  # of torch's allocations: a batch that starts elsewhere may be summed up in another order
+
+
+class GatheringLoader:
+    """The batches of one of Avalanche's loaders, gathered from the source of its `samples`.
+
+    Images come as bytes to `device`, from worker processes where the loader has any, and are made floats there.
+    """
+
+    def __init__(self, loader: Any, samples: Sequence[Rows], device: torch.device) -> None:
+        self.loader = loader
+        self.samples = list(samples)
+        self.source = samples[0].source
+        self.device = device
+        self.shuffle = bool(loader.loader_kwargs.get("shuffle"))
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """An iterator that has a position, unless worker processes read ahead."""
+        columns = SideBySide([samples.columns for samples in self.samples], self.loader)
+        if isinstance(self.source, CachedTransform):
+            workers = self.loader.loader_kwargs.get("num_workers") or 0
+            if workers:
+                return self._from_workers(self.source, columns, workers)
+            return Batches(columns, self._pixels)
+        if len(self.samples) == 1 and not self.shuffle and not self.loader.never_ending:
+            return _InOrder(columns, self.source, self.samples[0].rows)
+        return Batches(columns, self._taken)
+
+    def _taken(self, columns: Columns) -> Batch:
+        rows, *others = columns
+        assert isinstance(self.source, torch.Tensor)
+        return [_take(self.source, rows), *others]
+
+    def _pixels(self, columns: Columns) -> Batch:
+        rows, *others = columns
+        assert isinstance(self.source, CachedTransform)
+        return [self._finished(_own_pixels(self.source, rows), len(rows)), *others]
+
+    def _finished(self, pixels: torch.Tensor, size: int) -> torch.Tensor:
+        """The floats of a batch of `size` images, or of this process's part of it."""
+        assert isinstance(self.source, CachedTransform)
+        x = self.source.finish(pixels.to(self.device, non_blocking=True))
+        return Part.of(x, size) if self.source.shares_reading else x
+
+    def _from_workers(self, transform: CachedTransform, columns: SideBySide, workers: int) -> Iterator[Batch]:
+        loader: Any = DataLoader(
+            _Pixels(transform),  # type: ignore[arg-type]
+            batch_sampler=columns,
+            num_workers=workers,
+            collate_fn=_first,
+            pin_memory=self.device.type == "cuda",
+            worker_init_fn=seed_worker if transform.shares_reading else None,
+        )
+        for pixels, *others in loader:
+            yield [self._finished(pixels, len(others[0])), *others]
+
+
+def _own_pixels(source: CachedTransform, rows: torch.Tensor) -> torch.Tensor:
+    """The bytes of the images `rows`, or of those that this process is to read."""
+    own = rows[own_rows(len(rows))] if source.shares_reading else rows
+    # A worker process draws numbers that nobody else draws anyway: `seed_worker`.
+    shared = len(own) == len(rows) or get_worker_info() is not None
+    with nullcontext() if shared else own_numbers(torch.device("cpu"), transforms=True):
+        return source.pixels(own.tolist())
+
+
+def _take(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """x[rows], in memory that nobody else holds: on a CPU that of an earlier batch, whose pages are there already."""
+    if x.device.type != "cpu":
+        return x.index_select(0, rows)
+    return torch.index_select(x, 0, rows, out=fresh((len(rows), *x.shape[1:]), x.dtype))
+
+
+class _InOrder(Batches):
+    """The samples `rows` of `x` in their own order; rows that lie one after another as views of the matrix.
+
+    A network that writes into its input (an in-place activation at the front) would write into the matrix: it shows
+    on the first batch, which is a copy, and then all are copies.
+    """
+
+    def __init__(self, columns: SideBySide, x: torch.Tensor, rows: torch.Tensor) -> None:
+        super().__init__(columns, lambda batch: batch)
+        self.x = x
+        self.row_bytes = x.stride(0) * x.element_size()
+        self.first = int(rows[0])
+        self.views = bool((rows.diff() == 1).all())
+        self._given: tuple[torch.Tensor, int, bool] | None = None  # a batch, its version, whether it is a copy
+
+    def __next__(self) -> Batch:
+        self._see_whether_written()
+        start = self.first + self.columns.passes[0].taken * self.columns.passes[0].batch_size
+        rows, *others = super().__next__()
+        aligned = start * self.row_bytes % ALIGNMENT_BYTES == 0
+        own = start == self.first or not self.views or not aligned
+        batch = _take(self.x, rows) if own else self.x[start : start + len(rows)]
+        self._given = batch, batch._version, own
+        return [batch, *(column.clone() for column in others)]
+
+    def _see_whether_written(self) -> None:
+        """Into the latest batch, which has been used by now."""
+        if self._given is not None:
+            batch, version, own = self._given
+            if batch._version != version:
+                assert own, "a batch of the features' own matrix was written into"
+                self.views = False
+            self._given = None
+
+    def position(self) -> Position:
+        """Where it stands, and whether there may be `views`."""
+        self._see_whether_written()
+        return {"views": self.views, **super().position()}
+
+    def go_to(self, position: Position) -> None:
+        """Let the next batch be the one that would have followed where `position` was taken."""
+        super().go_to(position)
+        self.views, self._given = position["views"], None
+
+
+class _Pixels:
+    """What a worker process is asked for: the bytes of a batch, or of its part, beside what else is known of it."""
+
+    def __init__(self, transform: CachedTransform) -> None:
+        self.transform = transform
+
+    def __getitems__(self, columns: Columns) -> list[list[torch.Tensor]]:
+        rows, *others = columns
+        return [[_own_pixels(self.transform, rows), *others]]
+
+
+def _first(batches: list[list[torch.Tensor]]) -> list[torch.Tensor]:
+    return batches[0]
+
+
+def gathering(loader: Any, device: torch.device) -> Any:
+    """`loader` of Avalanche with its batches gathered, where its samples are rows; else `loader` itself."""
+    if not _is_known(loader):
+        return loader
+    samples = [resolve(dataset) for dataset in loader.datasets]
+    found = [part for part in samples if part is not None]
+    alike = len({id(part.source) for part in found}) == 1
+    if len(found) < len(samples) or not alike:
+        return loader
+    return GatheringLoader(loader, found, device)
+
+
+def _is_known(loader: Any) -> bool:
+    """Whether `loader` is one of Avalanche's, with no arguments but those whose meaning is known here."""
+    if not isinstance(loader, MultiDatasetDataLoader) or loader.distributed_sampling:
+        return False
+    known = {"num_workers", "shuffle", "pin_memory", "drop_last", "persistent_workers", "collate_fn", "batch_size"}
+    return {name for name, value in loader.loader_kwargs.items() if value is not None} <= known
+
+
+class CollatingLoader:
+    """The batches of one of Avalanche's loaders, collated sample by sample in this process, as torch does it."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+        self.samples: ConcatDataset[Any] = ConcatDataset(loader.datasets)
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Batches:
+        """An iterator that has a position."""
+        numbers = torch.split(torch.arange(len(self.samples)), [len(dataset) for dataset in self.loader.datasets])
+        return Batches(SideBySide([[part] for part in numbers], self.loader), self._collated)
+
+    def _collated(self, columns: Columns) -> Batch:
+        batch: Batch = self.loader.loader_kwargs["collate_fn"]([self.samples[i] for i in columns[0].tolist()])
+        return batch
+
+
+def collating(loader: Any) -> Any:
+    """`loader` of Avalanche with iterators that have a position; itself where worker processes fill it, or unknown."""
+    if not _is_known(loader) or loader.loader_kwargs.get("num_workers"):
+        return loader
+    return CollatingLoader(loader)
+
+
+def positioned(loader: Any, device: torch.device) -> Any:
+    """`loader` of Avalanche, without worker processes, with iterators that have a position; gathering where it can."""
+    found = gathering(loader, device)
+    return collating(loader) if found is loader else found
+
+
+def in_order(dataset: Any, batch_size: int, workers: int, device: torch.device) -> Any:
+    """The batches of a dataset in its own order, gathered where its samples are rows."""
+    return gathering(SingleDatasetDataLoader(dataset, batch_size=batch_size, num_workers=workers), device)
+
+
+class GatherBatches(SupervisedPlugin):
+    """Makes the loaders that a strategy learns and is tested with gather, after whichever plugin has set them.
+
+    `say` is told, once, of a loader that stays as it is.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self.say: Callable[[str], None] | None = say
+        _install()
+
+    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        """The loader that is learned from."""
+        strategy.dataloader = self._gathering(strategy.dataloader, strategy)
+
+    def before_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """The loader that is tested with."""
+        strategy.dataloader = self._gathering(strategy.dataloader, strategy)
+
+    def _gathering(self, loader: Any, strategy: Any) -> Any:
+        if isinstance(loader, GatheringLoader):
+            return loader
+        found = gathering(loader, strategy.device)
+        if found is loader and self.say is not None:
+            name, kind = type(strategy).__name__, type(loader).__name__
+            self.say(f"{name} loads sample by sample: the {kind} it made has samples of more than one source")
+            self.say = None
+        return found
+
+
+def collated(dataset: Any, indices: Sequence[int]) -> Any:
+    """The batch of a dataset's samples at `indices`: gathered where they are rows, else collated one by one."""
+    found = _resolved(dataset)
+    if found is None:
+        return default_collate([dataset[index] for index in indices])
+    positions = torch.as_tensor(indices, dtype=torch.int64, device=found.rows.device)
+    rows, *others = (column[positions] for column in found.columns)
+    source = found.source
+    if isinstance(source, torch.Tensor):
+        return [_take(source, rows), *others]
+    if get_worker_info() is not None:  # whose processes draw alike
+        return [source.batch(rows.tolist()), *others]
+    x = source.finish(_own_pixels(source, rows))
+    return [Part.of(x, len(rows)) if source.shares_reading else x, *others]
+
+
+def _resolved(dataset: Any) -> Rows | None:
+    """What `resolve` finds, kept with the dataset for as long as it is over the same data."""
+    over, found = dataset.__dict__.get("_clearctl_rows", (None, None))
+    if over is not dataset._flat_data:
+        found = resolve(dataset)
+        dataset.__dict__["_clearctl_rows"] = (dataset._flat_data, found)
+    return found
+
+
+class _Gathered:
+    """A batch that has been put together already, on its way through a DataLoader's collate function."""
+
+    def __init__(self, batch: list[torch.Tensor]) -> None:
+        self.batch = batch
+
+
+def _getitems(self: Any, indices: Sequence[int]) -> list[Any]:
+    if self.collate_fn is not default_collate or _resolved(self) is None:
+        return [self[index] for index in indices]
+    return [_Gathered(collated(self, indices))]
+
+
+def _install() -> None:
+    """Let every torch DataLoader over an Avalanche dataset gather whole batches.
+
+    Plugins make such loaders themselves (EWC's importances, GEM's memory, DER's replay). torch asks a dataset for
+    `__getitems__`, which Avalanche's lacks; the batches are the same. A loader with a collate function of its own,
+    which no strategy or plugin of Avalanche makes, would be given a batch in place of its samples.
+    """
+    AvalancheDataset.__getitems__ = _getitems
+    default_collate_fn_map[_Gathered] = lambda batch, *, collate_fn_map=None: batch[0].batch

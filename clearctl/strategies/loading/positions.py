@@ -1,0 +1,182 @@
+"""Iterators over batches that say where they stand, so that another process can go on from there.
+
+The orders are drawn as torch's samplers draw them, at the same moments. A position is plain: numbers, truth values,
+None and tensors, in lists and dicts. It is taken, and gone to, between two batches, and its tensors are never written.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from clearctl.strategies.loading.rows import Columns, joined
+
+Batch = list[torch.Tensor]
+Position = dict[str, Any]
+
+
+class Pass:
+    """`columns`, each `[N, ...]`, in batches, once through in the order of torch's RandomSampler or SequentialSampler.
+
+    Its position: the drawn `order [N] int64` on the CPU (None before the first batch, or without `shuffle`), and how
+    many batches are `taken`, of `count`.
+    """
+
+    def __init__(self, columns: Columns, batch_size: int, *, shuffle: bool, drop_last: bool) -> None:
+        if batch_size < 1:
+            raise ValueError(f"a batch of {batch_size} samples")
+        self.columns = columns
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        size = len(columns[0])
+        self.count = size // batch_size if drop_last else -(-size // batch_size)
+        self.restart()
+
+    def restart(self) -> None:
+        """Go back to before the first batch; another order will be drawn."""
+        self.taken = 0
+        self.order: torch.Tensor | None = None
+        self._batches: list[tuple[torch.Tensor, ...]] | None = None
+
+    def take(self) -> Columns | None:
+        """The next batch, views of what is there already; None when all are through."""
+        if self.taken == self.count:
+            return None
+        if self._batches is None:
+            if self.shuffle and self.order is None:
+                generator = torch.Generator()
+                generator.manual_seed(int(torch.empty((), dtype=torch.int64).random_().item()))
+                self.order = torch.randperm(len(self.columns[0]), generator=generator)
+            self._batches = self._cut()
+        self.taken += 1
+        return list(self._batches[self.taken - 1])
+
+    def _cut(self) -> list[tuple[torch.Tensor, ...]]:
+        columns = self.columns
+        if self.order is not None:
+            order = self.order.to(columns[0].device)
+            columns = [column[order] for column in columns]
+        return list(zip(*(torch.split(column, self.batch_size) for column in columns), strict=True))
+
+    def position(self) -> Position:
+        """Where it stands."""
+        return {"order": self.order, "taken": self.taken}
+
+    def go_to(self, position: Position) -> None:
+        """Go on from a position, over the same samples."""
+        self.restart()
+        self.order = None if position["order"] is None else position["order"].cpu()
+        self.taken = position["taken"]
+
+
+class SideBySide:
+    """A batch of each of several datasets side by side, until the one that ends the epoch is through.
+
+    The others start again or stay away from then on, as Avalanche's MultiDatasetSampler has it. `parts` are the
+    columns of the datasets of `loader`, one of Avalanche's, which says how they are cut and which one ends.
+    """
+
+    def __init__(self, parts: Sequence[Columns], loader: Any) -> None:
+        given = loader.loader_kwargs
+        shuffle, drop_last = bool(given.get("shuffle")), bool(given.get("drop_last"))
+        self.passes = [
+            Pass(columns, size, shuffle=shuffle, drop_last=drop_last)
+            for columns, size in zip(parts, loader.batch_sizes, strict=True)
+        ]
+        self.start_again = bool(loader.oversample_small_datasets)
+        self.last = None if loader.never_ending else self.passes[loader.termination_dataset]
+        others = [one for one in self.passes if one is not self.last]
+        self.turns = others if self.last is None else [self.last, *others]
+
+    def __iter__(self) -> "SideBySide":
+        return self
+
+    def __next__(self) -> Columns:
+        taken: dict[Pass, Columns] = {}
+        for one in self.turns:
+            batch = one.take()
+            if batch is None and one is self.last:
+                raise StopIteration  # and again, whenever it is asked
+            if batch is None and self.start_again:
+                one.restart()
+                batch = one.take()
+            if batch is not None:
+                taken[one] = batch
+        there = [taken[one] for one in self.passes if one in taken]
+        return there[0] if len(there) == 1 else [joined(parts) for parts in zip(*there, strict=True)]
+
+    def position(self) -> Position:
+        """Where it stands: where the `passes` of the datasets do."""
+        return {"passes": [one.position() for one in self.passes]}
+
+    def go_to(self, position: Position) -> None:
+        """Go on from a position, over the same samples."""
+        for one, found in zip(self.passes, position["passes"], strict=True):
+            one.go_to(found)
+
+
+class Batches:
+    """What `make` makes of the columns of each batch: one time through a loader, in this process."""
+
+    def __init__(self, columns: SideBySide, make: Callable[[Columns], Batch]) -> None:
+        self.columns = columns
+        self.make = make
+        self.begun = False
+
+    def __iter__(self) -> "Batches":
+        return self
+
+    def __next__(self) -> Batch:
+        self._begin()
+        return self.make(next(self.columns))
+
+    def _begin(self) -> None:
+        if not self.begun:
+            torch.empty((), dtype=torch.int64).random_()  # a DataLoader draws its workers' seed, even without any
+            self.begun = True
+
+    def position(self) -> Position:
+        """Where it stands: whether it has `begun`, and the position of its columns."""
+        return {"begun": self.begun, **self.columns.position()}
+
+    def go_to(self, position: Position) -> None:
+        """Let the next batch be the one that would have followed where `position` was taken."""
+        self.columns.go_to(position)
+        self.begun = position["begun"]
+
+
+class Endless:
+    """The batches of `loader`, pass after pass, as Avalanche's `cycle` gives those of torch's DataLoader.
+
+    What is left of a pass through another loader may come first: `earlier` is that loader, whose iterator is sent to
+    `earlier_position`. The iterators of both have positions, and each pass gives a batch at least.
+    """
+
+    def __init__(self, loader: Any, earlier: Any = None, earlier_position: Position | None = None) -> None:
+        self.loader = loader
+        self.earlier = earlier
+        self.in_earlier = earlier is not None
+        self.current: Any = iter(earlier if self.in_earlier else loader)
+        if earlier_position is not None:
+            self.current.go_to(earlier_position)
+
+    def __iter__(self) -> "Endless":
+        return self
+
+    def __next__(self) -> Batch:
+        batch: Batch | None = next(self.current, None)
+        if batch is None:
+            self.in_earlier = False
+            self.current = iter(self.loader)
+            batch = next(self.current)
+        return batch
+
+    def position(self) -> Position:
+        """Where it stands: in which `pass`, and whether that is the one through the `earlier` loader."""
+        return {"in_earlier": self.in_earlier, "pass": self.current.position()}
+
+    def go_to(self, position: Position) -> None:
+        """Let the next batch be the one that would have followed where `position` was taken."""
+        self.in_earlier = position["in_earlier"]
+        self.current = iter(self.earlier if self.in_earlier else self.loader)
+        self.current.go_to(position["pass"])

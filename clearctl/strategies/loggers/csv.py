@@ -1,0 +1,85 @@
+"""Avalanche's CSV logger, which only appends."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from avalanche.logging import BaseLogger
+from avalanche.logging import CSVLogger as AvalancheCSVLogger
+
+from clearctl.strategies.loggers.run_logger import RunLogger
+
+_TRAINING_COLUMNS = "training_exp,epoch,training_accuracy,val_accuracy,training_loss,val_loss"
+
+
+_EVAL_COLUMNS = "eval_exp,training_exp,eval_accuracy,eval_loss,forgetting"
+
+
+class CSVLogger(AvalancheCSVLogger, RunLogger):
+    """Avalanche's CSV logger: training_results.csv and eval_results.csv in `log_folder`, new unless it `goes_on`.
+
+    The validation columns of an epoch are of the test at its end (of the last bucket that was tested, as Avalanche has
+    it), and empty without one. Avalanche's are of the test before, and 0 before the first: an epoch is tested after
+    its row is written. Here the test writes the row again.
+    """
+
+    row: tuple[Any, ...] | None = None  # of the latest epoch, until the next begins, and where it is in the file
+    row_at: int = 0
+
+    def __init__(self, log_folder: str | None = None, goes_on: bool = False) -> None:
+        BaseLogger.__init__(self)  # Avalanche's own would open its files with "w"
+        folder = Path(log_folder or "csvlogs").absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.training_file = _table(folder / "training_results.csv", _TRAINING_COLUMNS, goes_on)
+        self.eval_file = _table(folder / "eval_results.csv", _EVAL_COLUMNS, goes_on)
+        self.training_exp_id: int | None = None
+        self.in_train_phase: bool | None = None
+        self.val_acc: Any = ""
+        self.val_loss: Any = ""
+
+    def print_train_metrics(
+        self, training_exp: int, epoch: int, train_acc: Any, val_acc: Any, train_loss: Any, val_loss: Any
+    ) -> None:
+        """Write the row of an epoch, and keep it until what tests it has run."""
+        self.training_file.flush()
+        self.row_at = os.fstat(self.training_file.fileno()).st_size
+        self.row = (training_exp, epoch, train_acc, train_loss)
+        super().print_train_metrics(training_exp, epoch, train_acc, "", train_loss, "")
+
+    def before_training(self, strategy: Any, metric_values: list[Any], **kwargs: Any) -> None:
+        """Begin a bucket: a test before its first epoch is not of the last epoch of the bucket before."""
+        super().before_training(strategy, metric_values, **kwargs)
+        self.row = None
+
+    def before_training_epoch(self, strategy: Any, metric_values: list[Any], **kwargs: Any) -> None:
+        """Begin an epoch: no test belongs to the row before any more."""
+        super().before_training_epoch(strategy, metric_values, **kwargs)
+        self.row = None
+
+    def after_eval_exp(self, strategy: Any, metric_values: list[Any], **kwargs: Any) -> None:
+        """Write the row of the epoch that was tested again, with what the test gave."""
+        super().after_eval_exp(strategy, metric_values, **kwargs)
+        if self.in_train_phase and self.row is not None:
+            training_exp, epoch, accuracy, loss = self.row
+            self.training_file.flush()
+            os.truncate(self.training_file.fileno(), self.row_at)
+            super().print_train_metrics(training_exp, epoch, accuracy, self.val_acc, loss, self.val_loss)
+
+    def files(self) -> list[Path]:
+        """The two tables."""
+        return [Path(self.training_file.name), Path(self.eval_file.name)]
+
+    def flush(self) -> None:
+        """Bring all that was logged into the files."""
+        self.training_file.flush()
+        self.eval_file.flush()
+
+
+def _table(path: Path, columns: str, goes_on: bool) -> Any:
+    """The file, open for appending, with the line of its columns."""
+    if not goes_on:
+        path.unlink(missing_ok=True)
+    file = path.open("a")
+    if file.tell() == 0:
+        print(columns, file=file, flush=True)
+    return file

@@ -1,0 +1,58 @@
+"""What a run asks of its loggers.
+
+Loggers that write files only ever append to them, so that a run which was killed can be resumed: a resumed run cuts
+`files()` back to where its state was taken (`cut_back`) and logs the rest again. Its attributes are plain values that a
+state can hold, and none of them says where a file is: a run folder may be moved."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from clearctl.errors import RunError
+
+
+def cut_back(sizes: Mapping[str, int], files: Iterable[Path]) -> None:
+    """Cut append-only files back to `sizes`, {absolute path: bytes}, and delete those of `files` that it does not list.
+
+    A logger may have the former open. Only files inside the run folder are to be given: to others other runs may write
+    as well. Raises RunError, and changes nothing, where one is missing or shorter than that.
+    """
+    for name, size in sizes.items():
+        found = Path(name).stat().st_size if Path(name).is_file() else None
+        if found is None or found < size:
+            raise RunError(
+                f"{name} {'is missing' if found is None else f'has {found} bytes'}, but had {size} bytes when the state"
+                " was saved\nthis state cannot be gone on from"
+            )
+    try:
+        for name, size in sizes.items():
+            os.truncate(name, size)
+        for file in files:
+            if str(file) not in sizes:
+                file.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"{error.filename} cannot be cut back: {error.strerror}") from None
+
+
+class RunLogger:
+    """What a run asks of a logger besides Avalanche's callbacks; by default each does nothing.
+
+    Loggers derive from it last, so that what Avalanche's own have comes first. One of a user's own need not.
+    """
+
+    run_id: str | None = None  # of W&B's run
+    offline_reason: str | None = None  # why it does not log where it should
+
+    def files(self) -> list[Path]:
+        """The files that it adds to, as they are there now."""
+        return []
+
+    def flush(self) -> None:
+        """Bring all that was logged into the files."""
+
+    def close(self) -> None:
+        """End it."""
+
+    def log_summary(self, numbers: dict[str, float], matrix: Any, bucket_names: list[str]) -> None:
+        """Log a finished run's summary numbers and its accuracy matrix R [N, N]."""

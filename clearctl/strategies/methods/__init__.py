@@ -1,0 +1,1 @@
+"""One method a file: the strategies and plugins that differ from Avalanche's, or that it lacks."""

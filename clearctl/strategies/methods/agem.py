@@ -1,0 +1,75 @@
+"""A-GEM, with the memories that CLEAR's baselines use."""
+
+from typing import Any
+
+import torch
+from avalanche.benchmarks.utils.data_loader import GroupBalancedInfiniteDataLoader
+from avalanche.training.plugins import AGEMPlugin as AvalancheAGEMPlugin
+from avalanche.training.storage_policy import ExemplarsBuffer, ReservoirSamplingBuffer
+
+from clearctl.strategies.loading.gather import collated, positioned
+
+
+class AGEMPlugin(AvalancheAGEMPlugin):
+    """A-GEM (Chaudhry et al., ICLR 2019). By default Avalanche's memory, `patterns_per_experience` of each bucket.
+
+    With `reservoir` the memory is one reservoir of `patterns_per_experience` samples in all, or the given `buffer`,
+    and each step's reference gradient is that of `sample_size` of its samples, drawn anew.
+
+    Avalanche begins to read its memories when it has filled them; here it begins with the next bucket, in this process,
+    so that there is nothing half read between buckets, and within one it is known how far the reading is.
+    """
+
+    reference_gradients: torch.Tensor
+
+    def __init__(
+        self,
+        patterns_per_experience: int | None = None,
+        sample_size: int = 64,
+        reservoir: bool = False,
+        buffer: ExemplarsBuffer | None = None,
+    ) -> None:
+        if buffer is not None and not reservoir:
+            raise ValueError("a buffer needs reservoir=True")
+        if buffer is None and patterns_per_experience is None:
+            raise ValueError("the size of the memory is missing, such as patterns_per_exp=256")
+        super().__init__(patterns_per_experience or 0, sample_size)
+        self.buffer_dliter: Any = None
+        self.memory = buffer
+        if reservoir and buffer is None:
+            self.memory = ReservoirSamplingBuffer(self.patterns_per_experience)
+
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Begin to read the memories, for ever and side by side."""
+        if self.memory is None and self.buffers:
+            loader = GroupBalancedInfiniteDataLoader(self.buffers, batch_size=self.sample_size // len(self.buffers))
+            self.buffer_dliter = iter(positioned(loader, strategy.device))
+
+    def after_backward(self, strategy: Any, **kwargs: Any) -> None:
+        """Project the gradient.
+
+        A reference gradient whose square is 0 in float32, of a memory that is learned by heart, asks for nothing;
+        Avalanche would divide by that square.
+        """
+        if self.buffers:
+            reference = self.reference_gradients
+            is_there = torch.dot(reference, reference) > 0
+            self.reference_gradients = torch.where(is_there, reference, torch.zeros_like(reference))
+        super().after_backward(strategy, **kwargs)
+
+    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Take the bucket's samples into the memory."""
+        if self.memory is None:
+            self.update_memory(strategy.experience.dataset)
+            self.buffer_dataloader = self.buffer_dliter = None
+            return
+        self.memory.update(strategy)
+        self.buffers = [self.memory.buffer]  # where the base class looks whether there is any memory yet
+
+    def sample_from_memory(self) -> Any:
+        """(x, y, task label) of a mini-batch from the memory."""
+        if self.memory is None:
+            return super().sample_from_memory()
+        dataset = self.buffers[0]
+        chosen = torch.randperm(len(dataset))[: self.sample_size].tolist()
+        return collated(dataset, chosen)

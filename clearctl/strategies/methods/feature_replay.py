@@ -1,0 +1,54 @@
+"""Feature replay, with a memory whose position is known."""
+
+from typing import Any
+
+from avalanche.training import supervised
+
+from clearctl.errors import ConfigError
+from clearctl.strategies.loading.positions import Endless, Position
+from clearctl.strategies.loading.resumable import passes
+
+
+class FeatureReplay(supervised.FeatureReplay):
+    """Replay of features with masked losses (Magistri et al., ICLR 2024).
+
+    Its loss draws from the memory, and is worked out in tests too: between buckets `replay_position` remembers how far
+    the tests have drawn.
+    """
+
+    replay_loader: Any
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.replay_position: Position | None = None
+
+    def _draw_from_memory(self) -> None:
+        """Go on drawing. Raises ConfigError where the memory does not fill a batch: Avalanche would wait for ever."""
+        memory = self.storage_policy.buffer
+        if self.replay_loader is not None or not len(memory):
+            return
+        if len(memory) < self.batch_size_mem:
+            raise ConfigError(
+                f"FeatureReplay replays batches of {self.batch_size_mem}, but its memory has {len(memory)} samples:"
+                " lower cl_strategy.batch_size_mem or raise mem_size"
+            )
+        self.replay_loader = Endless(passes(memory, self.batch_size_mem, self.device, drop_last=True))
+        if self.replay_position is not None:
+            self.replay_loader.go_to(self.replay_position)
+
+    def _before_training_exp(self, **kwargs: Any) -> None:
+        self._draw_from_memory()
+        super()._before_training_exp(**kwargs)
+
+    def _after_training_exp(self, **kwargs: Any) -> None:
+        super()._after_training_exp(**kwargs)
+        self.replay_loader = self.replay_position = None
+
+    def _before_eval(self, **kwargs: Any) -> None:
+        self._draw_from_memory()
+        super()._before_eval(**kwargs)
+
+    def _load_train_state(self, prev_state: Any) -> None:
+        super()._load_train_state(prev_state)
+        if self.experience is None and self.replay_loader is not None:  # a test that is no part of training has ended
+            self.replay_position, self.replay_loader = self.replay_loader.position(), None

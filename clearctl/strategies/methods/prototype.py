@@ -1,0 +1,97 @@
+"""Class means as the head's weights: a checkpoint holds what was learned, and any tool can test it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from avalanche.training.templates import SupervisedTemplate
+from torch import nn
+
+from clearctl.strategies.methods.head import Embedding, last_layer, normalises_weights
+
+
+def idle_optimizer(model: nn.Module) -> torch.optim.Optimizer:
+    """An optimizer that never steps, at lr 0: whatever watches a strategy reads its learning rate."""
+    return torch.optim.SGD(model.parameters(), lr=0.0)
+
+
+class Prototype(SupervisedTemplate):
+    """Class means of the features as the head's weights: nearest class mean, in one pass and without SGD.
+
+    With `cumulate` the means run over all buckets so far, else over the latest one. A head with normalised weights
+    (cosine) gets the normalised means. In a plain linear head the bias, where there is one, becomes -|mean|²/2, which
+    makes the highest score that of the nearest mean (Snell et al., NeurIPS 2017, equation 8). A class that has had no
+    sample keeps its weights. Features are taken in eval mode, of the train transform's samples.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        cumulate: bool = False,
+        criterion: Any = nn.CrossEntropyLoss(),  # noqa: B008 it has no state; only reports use it
+        train_mb_size: int = 1,
+        eval_mb_size: int | None = None,
+        device: Any = "cpu",
+        plugins: Sequence[Any] | None = None,
+        evaluator: Any = None,
+        eval_every: int = -1,
+    ) -> None:
+        super().__init__(
+            model=model,
+            optimizer=idle_optimizer(model),
+            criterion=criterion,
+            train_mb_size=train_mb_size,
+            train_epochs=1,
+            eval_mb_size=eval_mb_size,
+            device=device,
+            plugins=plugins,
+            evaluator=evaluator,
+            eval_every=eval_every,
+        )
+        self.cumulate = cumulate
+        self.embedding = Embedding(model)
+        weight = last_layer(model)[1].weight
+        self.sums = torch.zeros(weight.shape, dtype=torch.float64, device=self.device)  # [num_classes, D]
+        self.counts = torch.zeros(len(weight), dtype=torch.int64, device=self.device)
+
+    def make_optimizer(self, **kwargs: Any) -> None:
+        """Nothing is optimized."""
+
+    @torch.no_grad()
+    def training_epoch(self, **kwargs: Any) -> None:
+        """Add up the features of each class, then write the head."""
+        self.model.eval()
+        if not self.cumulate:
+            self.sums.zero_()
+            self.counts.zero_()
+        for features in _forward_passes(self, **kwargs):
+            self.sums.index_add_(0, self.mb_y, features.to(self.sums.dtype))
+            self.counts += torch.bincount(self.mb_y, minlength=len(self.counts))
+        self._write_head()
+
+    def _write_head(self) -> None:
+        layer = last_layer(self.model)[1]
+        seen = self.counts > 0
+        means = (self.sums[seen] / self.counts[seen, None]).to(layer.weight.dtype)
+        if normalises_weights(layer):
+            layer.weight[seen] = nn.functional.normalize(means)
+            return
+        layer.weight[seen] = means
+        if getattr(layer, "bias", None) is not None:
+            layer.bias[seen] = -means.square().sum(dim=1) / 2
+
+
+def _forward_passes(strategy: Any, **kwargs: Any) -> Iterator[torch.Tensor]:
+    """One pass over the data with all callbacks but those of the backward step; yields each batch's features."""
+    for batch in strategy.dataloader:
+        strategy.mbatch = batch
+        strategy._unpack_minibatch()
+        strategy._before_training_iteration(**kwargs)
+        strategy.loss = strategy._make_empty_loss()
+        strategy._before_forward(**kwargs)
+        strategy.mb_output, features = strategy.embedding.scores(strategy.mb_x)
+        strategy._after_forward(**kwargs)
+        strategy.loss += strategy.criterion()
+        yield features
+        strategy._after_training_iteration(**kwargs)

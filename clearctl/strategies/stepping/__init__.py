@@ -1,0 +1,1 @@
+"""What happens around a step: epochs, schedules, clipping, averages of weights, precision."""

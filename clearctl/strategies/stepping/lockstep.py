@@ -1,0 +1,179 @@
+"""A strategy whose arithmetic is done elsewhere, for several strategies at once.
+
+Everything else is the strategy's own: its plugins and their callbacks, its loaders and the random numbers that they
+draw, its memories, its metrics and loggers. Between the callbacks of a step nothing is called: of the plugins that act
+there, distillation and penalties are `distillation` and `anchors` here, and the counters are moved on at the end.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from avalanche.training.plugins import EWCPlugin, LwFPlugin
+from avalanche.training.utils import ParamData
+
+from clearctl.strategies.loading.gather import GatheringLoader
+from clearctl.strategies.loading.positions import Batches, SideBySide
+from clearctl.strategies.loading.rows import resolve
+from clearctl.strategies.stepping.best_epoch import RestoreBestEpoch
+from clearctl.strategies.watching.batch import Batch, BatchRecord
+
+Tensors = dict[str, torch.Tensor]  # by the names of a model's weights
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """What LwF adds to the loss: `alpha` times the divergence from `weights`' scores of the `classes`."""
+
+    weights: Tensors
+    classes: tuple[int, ...]
+    alpha: float
+    temperature: float
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """What EWC adds to the loss: `strength` times the squared distances from `weights`, each by its importance.
+
+    `weights` and `importances` are [E, ...]: of E earlier buckets.
+    """
+
+    weights: Tensors
+    importances: Tensors
+    strength: float
+
+
+class Lockstep:
+    """Takes `strategy` through buckets and tests, callback by callback, as Avalanche's `train` and `eval` do.
+
+    `loading` are the arguments of its loaders, and `record` its first plugin.
+    """
+
+    def __init__(self, strategy: Any, record: BatchRecord, loading: dict[str, Any]) -> None:
+        self.strategy = strategy
+        self.record = record
+        self.loading = loading
+        # A scheduler would warn that it steps before its optimizer, whose steps are made elsewhere.
+        strategy.optimizer._opt_called = True
+
+    def begin_bucket(self, experience: Any) -> None:
+        """All that `train` does before the first epoch."""
+        strategy = self.strategy
+        strategy.is_training, strategy._stop_training = True, False
+        strategy.model.train()
+        strategy._before_training(**self.loading)
+        strategy.experience = experience
+        strategy._before_training_exp(**self.loading)
+
+    def sizes(self) -> tuple[int, ...]:
+        """How many samples each of the datasets has that lie side by side in the batches of this bucket."""
+        return tuple(len(dataset) for dataset in self.strategy.dataloader.datasets)
+
+    def begin_epoch(self) -> list[torch.Tensor]:
+        """The row numbers `[B]` of each batch of an epoch, in the order that is drawn for it."""
+        self.strategy._before_training_epoch(**self.loading)
+        loader = self.strategy.dataloader
+        assert isinstance(loader, GatheringLoader), f"a {type(loader).__name__} has no rows"
+        columns = SideBySide([samples.columns[:1] for samples in loader.samples], loader.loader)
+        return [batch[0] for batch in Batches(columns, lambda columns: columns)]
+
+    def end_epoch(self, batches: Sequence[Batch]) -> None:
+        """Tell everything that watches what the `batches` of the epoch gave."""
+        self.record.learned.extend(batches)
+        for _ in batches:
+            self.strategy.clock.after_training_iteration(self.strategy)
+        self.strategy._after_training_epoch(**self.loading)
+
+    def end_bucket(self) -> dict[str, Any]:
+        """All that `train` does after the last epoch, with the weights that the model now has; the latest metrics."""
+        strategy = self.strategy
+        strategy._after_training_exp(**self.loading)
+        strategy._after_training(**self.loading)
+        strategy._train_cleanup()
+        metrics: dict[str, Any] = strategy.evaluator.get_last_metrics()
+        return metrics
+
+    def test(self, stream: Sequence[Any], tested: Sequence[Sequence[Batch]]) -> dict[str, Any]:
+        """All that `eval` does, where the batches of the experiences gave `tested`; the latest metrics."""
+        strategy = self.strategy
+        before = strategy._save_train_state()
+        strategy.is_training = False
+        strategy.model.eval()
+        strategy.current_eval_stream = stream
+        strategy._before_eval(**self.loading)
+        for experience, batches in zip(stream, tested, strict=True):
+            strategy.experience = experience
+            strategy._before_eval_exp(**self.loading)
+            torch.empty((), dtype=torch.int64).random_()  # drawn by a loader, as `Batches` has it
+            self.record.tested.extend(batches)
+            for _ in batches:
+                strategy.clock.after_eval_iteration(strategy)
+            strategy._after_eval_exp(**self.loading)
+        strategy._after_eval(**self.loading)
+        strategy._eval_cleanup()
+        strategy._load_train_state(before)
+        metrics: dict[str, Any] = strategy.evaluator.get_last_metrics()
+        return metrics
+
+    @property
+    def epoch_is_best(self) -> bool:
+        """Whether RestoreBestEpoch is to restore, as far as is known, the epoch that ended last."""
+        plugin = self._plugin(RestoreBestEpoch)
+        return plugin is not None and bool(plugin.is_best)
+
+    def give_best(self, weights: Tensors) -> None:
+        """Let RestoreBestEpoch, if there is one, restore `weights` at the end of this bucket."""
+        plugin = self._plugin(RestoreBestEpoch)
+        if plugin is not None:
+            plugin.keep(weights)
+
+    def distillation(self) -> Distillation | None:
+        """What LwF adds in this bucket; None without LwF, and in the first."""
+        plugin = self._plugin(LwFPlugin)
+        if plugin is None or plugin.lwf.prev_model is None:
+            return None
+        lwf = plugin.lwf
+        alpha = lwf.alpha[lwf.expcount] if isinstance(lwf.alpha, list | tuple) else lwf.alpha
+        weights = {name: value.detach() for name, value in lwf.prev_model.named_parameters()}
+        return Distillation(weights, tuple(sorted(lwf.prev_classes_by_task[0])), alpha, lwf.temperature)
+
+    def anchors(self) -> Anchors | None:
+        """What EWC adds in this bucket; None without EWC, and in the first."""
+        plugin, count = self._plugin(EWCPlugin), self.strategy.clock.train_exp_counter
+        if plugin is None or count == 0:
+            return None
+        earlier = range(count) if plugin.mode == "separate" else [count - 1]
+
+        def stacked(kept: Any) -> Tensors:
+            names = kept[count - 1]
+            return {name: torch.stack([kept[number][name].data.detach() for number in earlier]) for name in names}
+
+        return Anchors(stacked(plugin.saved_params), stacked(plugin.importances), plugin.ewc_lambda)
+
+    @property
+    def wants_importances(self) -> bool:
+        """Whether `end_bucket` needs importances."""
+        return self._plugin(EWCPlugin) is not None
+
+    def give_importances(self, importances: Tensors) -> None:
+        """Let EWC have them at the end of this bucket, in place of those that it would work out itself."""
+
+        def given(*arguments: Any, **named: Any) -> dict[str, ParamData]:
+            torch.empty((), dtype=torch.int64).random_()  # drawn by the loader that it would make
+            return {
+                name: ParamData(name, value.shape, init_tensor=value, device=value.device)
+                for name, value in importances.items()
+            }
+
+        self._plugin(EWCPlugin).compute_importances = given
+
+    def _plugin(self, kind: type) -> Any:
+        return next((plugin for plugin in self.strategy.plugins if isinstance(plugin, kind)), None)
+
+
+def rows_in_order(dataset: Any) -> torch.Tensor:
+    """The row numbers `[N]` of a dataset's samples, in its own order."""
+    found = resolve(dataset)
+    assert found is not None, "the samples have no rows"
+    return found.rows

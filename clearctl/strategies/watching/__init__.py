@@ -1,0 +1,1 @@
+"""What watches a strategy and changes nothing: metrics, accuracies, progress."""

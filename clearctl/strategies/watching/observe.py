@@ -1,0 +1,108 @@
+"""Plugins that watch a strategy and change nothing: the accuracy of each bucket, and progress events."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from avalanche.training.plugins import SupervisedPlugin
+
+from clearctl.progress import Counted, EpochDone, Listener, TrainStep
+from clearctl.strategies.watching.batch import BatchRecord
+
+OnEpoch = Callable[[EpochDone, float], None]
+
+
+class BucketAccuracy(SupervisedPlugin):
+    """Counts right answers of each tested bucket, exactly, whatever metrics the config names.
+
+    `accuracies` {experience number: accuracy} belongs to the latest evaluation.
+    """
+
+    def __init__(self, record: BatchRecord) -> None:
+        super().__init__()
+        self.record = record
+        self.accuracies: dict[int, float] = {}
+
+    def after_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Store the bucket's accuracy."""
+        self.record.tested.read()
+        total = self.record.tested.total
+        self.accuracies[strategy.experience.current_experience] = total.right / total.size
+
+
+class ProgressReporter(SupervisedPlugin):
+    """Sends TrainStep (at most every 0.1 s), EpochDone and Counted events while a strategy trains and evaluates.
+
+    Loss and accuracy are means over the epoch so far; they are read from the device only when an event is sent.
+    `on_epoch` is called with each EpochDone and the learning rate that the epoch started with.
+    """
+
+    def __init__(
+        self, record: BatchRecord, bucket_names: list[str], listener: Listener, on_epoch: OnEpoch | None
+    ) -> None:
+        super().__init__()
+        self.record = record
+        self.bucket_names = bucket_names
+        self.listener = listener
+        self.on_epoch = on_epoch
+        record.watchers.append(self._tell)
+
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Start counting a bucket's epochs."""
+        self._epoch = 0
+
+    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        """Start an epoch."""
+        self._epoch += 1
+        self._started_at = time.perf_counter()
+        self._lr = strategy.optimizer.param_groups[0]["lr"]  # read here: a scheduler steps before the epoch's event
+
+    def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        """Send the epoch's means."""
+        done = EpochDone(**self._place(strategy), **self._means())
+        if self.on_epoch is not None:
+            self.on_epoch(done, self._lr)
+        self.listener(done)
+
+    def before_eval(self, strategy: Any, **kwargs: Any) -> None:
+        """Start counting evaluated samples."""
+        self._evaluated = 0
+        self._to_evaluate = sum(len(experience.dataset) for experience in strategy.current_eval_stream)
+
+    def after_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Count a bucket; the last is always told of."""
+        self._evaluated += len(strategy.experience.dataset)
+        if self._evaluated == self._to_evaluate:
+            self._tell_tested(self._evaluated)
+
+    def _tell(self, strategy: Any) -> None:
+        """An event in the middle of a bucket."""
+        if not strategy.is_training:
+            self.record.tested.read()
+            self._tell_tested(self._evaluated + self.record.tested.total.size)
+            return
+        steps: dict[str, Any] = {"step": len(self.record.learned), "num_steps": len(strategy.dataloader)}
+        self.listener(TrainStep(**self._place(strategy), **steps, **self._means()))
+
+    def _tell_tested(self, count: int) -> None:
+        self.listener(Counted("testing every bucket", count, self._to_evaluate, "samples"))
+
+    def _means(self) -> dict[str, Any]:
+        self.record.learned.read()
+        total = self.record.learned.total
+        return {
+            "num_samples": total.size,
+            "seconds": time.perf_counter() - self._started_at,
+            "loss": total.loss / max(total.size, 1),
+            "accuracy": total.right / max(total.size, 1),
+        }
+
+    def _place(self, strategy: Any) -> dict[str, Any]:
+        number = strategy.experience.current_experience
+        return {
+            "bucket": self.bucket_names[number],
+            "bucket_number": number + 1,
+            "num_buckets": len(self.bucket_names),
+            "epoch": self._epoch,
+            "num_epochs": strategy.train_epochs,
+        }

@@ -1,0 +1,3 @@
+# model.freeze: found 'backbones', expected 'backbone' or 'neck' or 'head'; did you mean 'backbone'?
+_base_ = ["../../../configs/tiny.py"]
+model = dict(freeze=["backbones"])

@@ -1,0 +1,3 @@
+# loggers: found 'TextLogger', expected a list
+_base_ = ["../../../configs/tiny.py"]
+loggers = 'TextLogger'

@@ -1,0 +1,208 @@
+"""Samples as a run gets them: whichever way images are read, the weights are the same to the bit."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from clearctl import rundir, train
+from clearctl.data.cache.transform import CachedTransform
+from clearctl.data.samples import ImageSamples
+from clearctl.engine.build.config import open_config
+from clearctl.engine.build.samples import build_samples, keeps_resident, loader_arguments
+from clearctl.engine.build.stream import build_stream
+from clearctl.engine.run.train import TrainResult
+from clearctl.errors import ConfigError, DatasetError
+from clearctl.progress import Counted, Event, Message, ignore
+
+BASES = Path(__file__).parents[3] / "configs/_base_"
+RANDOM = [
+    dict(type="Resize", size=20),
+    dict(type="RandomCrop", size=16),
+    dict(type="RandomHorizontalFlip"),
+    dict(type="ColorJitter", brightness=0.4),
+    dict(type="ToTensor"),
+    dict(type="Normalize", mean=[0.5, 0.4, 0.3], std=[0.2, 0.3, 0.4]),
+]
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "naive": {},
+    "replay": {"mem_size": 12},
+    "ewc": {},
+    "agem": {"patterns_per_exp": 6, "sample_size": 6},
+    "gem": {"patterns_per_exp": 4},
+    "gdumb": {"mem_size": 12},
+    "lwf": {},
+    "bic": {"mem_size": 12, "stage_2_epochs": 2},
+    "er_ace": {"mem_size": 12, "batch_size_mem": 4},
+}
+
+Run = Callable[..., TrainResult]
+
+
+@pytest.fixture
+def dataset(prepared: Path, tmp_path: Path) -> Path:
+    """A copy of the prepared folder, in which decoded images may be kept."""
+    return Path(shutil.copytree(prepared, tmp_path / "dataset", ignore=shutil.ignore_patterns("image_cache")))
+
+
+@pytest.fixture
+def run(tiny_config: Path, dataset: Path, tmp_path: Path) -> Run:
+    """`run(data, strategy, listener)`: train the small network on images with random transforms."""
+
+    def trained(
+        data: dict[str, Any], strategy: str = "naive", listener: Callable[[Event], None] = ignore
+    ) -> TrainResult:
+        file = tmp_path / "config.py"
+        section = {**STRATEGIES[strategy], "train_mb_size": 8, "eval_mb_size": 8, "train_epochs": 2}
+        section["optimizer"] = dict(type="SGD", lr=0.05)
+        section["scheduler"] = section["loss"] = None
+        base = {} if strategy == "naive" else {"_delete_": True, **_base(strategy)}
+        file.write_text(
+            f"_base_ = [{str(tiny_config)!r}]\ncl_strategy = { {**base, **section}!r}\ndata = {data!r}\n"
+            f"scenario = dict(train_transform={RANDOM!r})\n"
+        )
+        return train(file, device="cpu", work_dir=tmp_path / "runs", dataset_root=dataset, listener=listener)
+
+    return trained
+
+
+def _base(strategy: str) -> dict[str, Any]:
+    from clearctl.config.load import load
+
+    return dict(load(BASES / f"{strategy}.py", ()).values["cl_strategy"])
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The images that were decoded from their files, one after another."""
+    found: list[str] = []
+    fetch = ImageSamples.__getitem__
+    monkeypatch.setattr(ImageSamples, "__getitem__", lambda self, i: (found.append(self.paths[i]), fetch(self, i))[1])
+    return found
+
+
+def assert_same(one: TrainResult, other: TrainResult) -> None:
+    assert one.matrix.tolist() == other.matrix.tolist()
+    for bucket in (1, 2, 3):
+        ours, theirs = (torch.load(rundir.checkpoint_file(result.run, bucket)) for result in (one, other))
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_stored_images_train_as_files_do(strategy: str, run: Run, dataset: Path, decoded: list[str]) -> None:
+    plain = run({"cache": "off"}, strategy)
+    assert len(decoded) > 78 + 3 * 30  # at every use
+    decoded.clear()
+    assert not (dataset / "training_folder/image_cache").exists()
+    assert_same(run({"cache": "ram"}, strategy), plain)
+    assert len(decoded) <= 78 + 30 + 2 * 16 + 2  # each once, a few to judge their size by, and to try the network on
+    assert not (dataset / "training_folder/image_cache").exists()
+    assert_same(run({"cache": "disk"}, strategy), plain)
+    assert list((dataset / "training_folder/image_cache").rglob("*.images"))
+
+
+def test_they_do_with_worker_processes_too(run: Run) -> None:
+    plain = run({"cache": "off", "workers": 2}, "replay")
+    for cache in ("ram", "disk"):
+        assert_same(run({"cache": cache, "workers": 2}, "replay"), plain)
+
+
+def test_a_second_run_finds_the_images_and_a_changed_one_is_decoded_anew(
+    run: Run, dataset: Path, decoded: list[str]
+) -> None:
+    def counted() -> tuple[TrainResult, int]:
+        counts: list[int] = []
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Counted) and "decode" in event.work:
+                counts.append(event.done)
+
+        return run({"cache": "disk"}, listener=listen), len(counts)
+
+    first, events = counted()
+    decoded.clear()
+    assert events > 0
+    again, events = counted()
+    assert len(decoded) <= 2  # to try the network on
+    assert events == 0
+    assert_same(again, first)
+    changed = sorted((dataset / "labeled_images/0").rglob("*.jpg"))[0]
+    other = sorted((dataset / "labeled_images/2").rglob("*.jpg"))[-1]
+    shutil.copyfile(other, changed)
+    mended, events = counted()
+    assert events > 0
+    assert_same(mended, run({"cache": "off"}))
+
+
+def test_a_named_folder_is_used_and_the_choice_is_said(run: Run, dataset: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Message):
+            said.append(event.text)
+
+    run({"cache_dir": str(tmp_path / "elsewhere")}, listener=listen)
+    assert list((tmp_path / "elsewhere").rglob("*.images"))
+    assert not (dataset / "training_folder/image_cache").exists()
+    assert [text for text in said if "images are decoded once" in text]
+
+
+def test_a_file_is_no_place_for_a_store(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match="file is a file"):
+        run({"cache": "disk", "cache_dir": str(tmp_path / "file")})
+
+
+@pytest.mark.parametrize("key", ["data.cache_dir", "work_dir", "load_from", "scenario.dataset_root"])
+def test_a_home_that_there_is_not_is_a_fault_of_the_config(key: str, tiny_config: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"{key}: ~nobody-here/x: there is no such home folder"):
+        open_config(tiny_config, overrides=(f"{key}=~nobody-here/x",))
+
+
+def test_paths_of_a_config_are_made_absolute(
+    tiny_config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = open_config(tiny_config, overrides=("data.cache_dir=here", "load_from=weights.pth"))
+    assert config.values["data"]["cache_dir"] == str(tmp_path / "here")
+    assert config.values["load_from"] == str(tmp_path / "weights.pth")
+
+
+def test_features_are_resident_unless_workers_are_asked_for(features_config: Path, prepared: Path) -> None:
+    found = {}
+    for loader in ("auto", "resident", "workers"):
+        overrides = (f"data.loader={loader}", "data.workers=1")
+        config = open_config(features_config, overrides=overrides, dataset_root=prepared)
+        stream = build_stream(config)
+        built = build_samples(config, stream, torch.device("cpu"), ignore)
+        found[loader] = (
+            keeps_resident(config, stream),
+            built.gathered,
+            loader_arguments(config, stream)["num_workers"],
+        )
+    assert found == {"auto": (True, True, 0), "resident": (True, True, 0), "workers": (False, False, 1)}
+
+
+def test_images_cannot_be_resident(tiny_config: Path, prepared: Path) -> None:
+    with pytest.raises(ConfigError, match="data.loader: images cannot be resident"):
+        open_config(tiny_config, overrides=("data.loader=resident",), dataset_root=prepared)
+
+
+def test_nothing_is_stored_where_it_is_not_wanted(tiny_config: Path, dataset: Path) -> None:
+    for override in ("data.cache=off", "data.loader=workers"):
+        config = open_config(tiny_config, overrides=(override,), dataset_root=dataset)
+        built = build_samples(config, build_stream(config), torch.device("cpu"), ignore)
+        assert isinstance(built.stream.buckets[0].train, ImageSamples)
+        assert not isinstance(built.train_transform, CachedTransform)
+        assert not (dataset / "training_folder/image_cache").exists()
+
+
+def test_an_unreadable_image_ends_the_run_before_it_begins(run: Run, dataset: Path, tmp_path: Path) -> None:
+    broken = sorted((dataset / "labeled_images/1").rglob("*.jpg"))[3]
+    broken.write_bytes(b"no image")
+    with pytest.raises(DatasetError, match=rf"{broken.name} \(bucket 1\) cannot be decoded"):
+        run({"cache": "disk"})
+    assert not list((tmp_path / "runs").glob("*"))

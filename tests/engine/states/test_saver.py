@@ -1,0 +1,118 @@
+"""When states are saved, how much of the time that may take, and what happens where it fails."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from clearctl.engine.states import files as state_files
+from clearctl.engine.states import saver as saver_module
+from clearctl.engine.states.files import Moment
+from clearctl.engine.states.saver import Saver
+from clearctl.progress import Event, Message
+from clearctl.strategies.snapshot.capture import CannotCaptureError
+
+SLOW_S = 2.0
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """[the time], by a clock that only the test moves."""
+    seconds = [1000.0]
+    monkeypatch.setattr(saver_module, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    return seconds
+
+
+@pytest.fixture
+def told() -> list[Event]:
+    return []
+
+
+def saver(folder: Path, told: list[Event], every: str | float = "epoch", in_background: bool = False) -> Saver:
+    return Saver(folder, every, told.append, in_background=in_background)
+
+
+@pytest.mark.parametrize("in_background", [True, False])
+def test_saving_takes_no_more_than_its_share(
+    tmp_path: Path, told: list[Event], now: list[float], in_background: bool
+) -> None:
+    def capture() -> dict[str, Any]:
+        now[0] += SLOW_S
+        return {"files": {}}
+
+    one = saver(tmp_path, told, in_background=in_background)
+    one.save(Moment(0), capture)
+    one.finish()
+    assert not one.is_due(epoch_ended=True)
+    ended = now[0]
+    now[0] = ended + SLOW_S / saver_module.SHARE - 0.01
+    assert not one.is_due(epoch_ended=True)
+    now[0] = ended + SLOW_S / saver_module.SHARE + 0.01
+    assert one.is_due(epoch_ended=True)
+
+
+@pytest.mark.parametrize(
+    ("every", "at_epoch", "at_step"), [("epoch", True, False), ("bucket", False, False), (5.0, True, True)]
+)
+def test_each_kind_has_its_moments(
+    tmp_path: Path, told: list[Event], now: list[float], every: str | float, at_epoch: bool, at_step: bool
+) -> None:
+    one = saver(tmp_path, told, every)
+    now[0] += 5.0
+    assert one.is_due(epoch_ended=True) == at_epoch
+    assert one.is_due(epoch_ended=False) == at_step
+
+
+def test_seconds_are_waited_for(tmp_path: Path, told: list[Event], now: list[float]) -> None:
+    one = saver(tmp_path, told, every=3600)
+    now[0] += 3599.0
+    assert not one.is_due(epoch_ended=True)
+
+
+def test_a_save_in_the_background_does_not_hold_up_and_is_done_in_order(tmp_path: Path, told: list[Event]) -> None:
+    one = saver(tmp_path, told, in_background=True)
+    for epochs in range(1, 6):
+        one.save(Moment(0, epochs), lambda: {"files": {}})
+    one.save(Moment(1), lambda: {"files": {}}, wait=True)
+    assert one.latest == Moment(1)
+    assert Moment(1) in state_files.moments(tmp_path)
+
+
+@pytest.mark.parametrize("in_background", [True, False])
+def test_a_disk_that_is_full_is_told_once_and_the_run_goes_on(
+    tmp_path: Path, told: list[Event], in_background: bool
+) -> None:
+    folder = tmp_path / "state"
+    one = saver(folder, told, in_background=in_background)
+    one.save(Moment(0), lambda: {"files": {}}, wait=True)
+    whole = (folder / "bucket_0000.state").read_bytes()
+    for epochs in (1, 2):  # a name there that no file can take
+        (folder / Moment(0, epochs).file_name).mkdir()
+        one.save(Moment(0, epochs), lambda: {"files": {}})
+        one.finish()
+    assert [event.warning for event in told if isinstance(event, Message)] == [True]
+    assert "the state cannot be saved" in str(told[0])
+    assert "what was saved before stays good" in str(told[0])
+    assert one.latest == Moment(0)
+    assert (folder / "bucket_0000.state").read_bytes() == whole
+    for epochs in (1, 2):
+        (folder / Moment(0, epochs).file_name).rmdir()
+    one.save(Moment(0, 3), lambda: {"files": {}}, wait=True)
+    assert "the state can be saved again" in str(told[-1])
+
+
+def test_what_cannot_be_captured_is_told_once_and_not_tried_again(tmp_path: Path, told: list[Event]) -> None:
+    one = saver(tmp_path, told)
+    tries: list[int] = []
+
+    def refuse() -> dict[str, Any]:
+        tries.append(1)
+        raise CannotCaptureError("strategy.loader is a generator")
+
+    for epochs in range(3):
+        one.save(Moment(0, epochs), refuse)
+    assert len(tries) == 1
+    text = "no state of this run can be saved, so that it cannot be resumed: strategy.loader is a generator"
+    assert told == [Message(text, warning=True)]
+    assert state_files.moments(tmp_path) == []
