@@ -48,6 +48,7 @@ def what_is_learned(config: Path) -> dict[str, bytes]:
     """The samples in the memories, in their order, the weights and torch's generator, after all buckets, in bytes."""
     import torch
 
+    from clearctl.config.settings import fill
     from clearctl.engine.build.config import open_config
     from clearctl.engine.build.experiment import build_experiment
     from clearctl.engine.build.model import build_model
@@ -55,11 +56,11 @@ def what_is_learned(config: Path) -> dict[str, bytes]:
     from clearctl.engine.machine import seed_everything
     from clearctl.progress import ignore
 
-    opened = open_config(config)
+    settings = fill(open_config(config))
     seed_everything(0)
-    stream = build_stream(opened)
-    model = build_model(opened, stream, ignore)
-    experiment = build_experiment(opened, stream, model, torch.device("cpu"), run=None)
+    stream = build_stream(settings.scenario)
+    model = build_model(settings, stream, ignore)
+    experiment = build_experiment(settings, stream, model, torch.device("cpu"), run=None)
     strategy = experiment.strategy
     for bucket in experiment.benchmark.train_stream:
         strategy.train(bucket)

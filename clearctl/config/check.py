@@ -17,6 +17,7 @@ from clearctl.config.foreign import RUNTIME, runtime_keys
 from clearctl.config.keys import (
     CHECKPOINTS,
     CUSTOM_IMPORTS,
+    EVERY_STRATEGY,
     MODEL,
     PARTS,
     PROTOCOLS,
@@ -168,10 +169,10 @@ class _Sections(Findings):
 
     def scenario(self, key: str, section: dict[str, Any]) -> None:
         self.known(key, section, tuple(SCENARIO))
-        self.one_of(f"{key}.dataset_type", section.get("dataset_type", "CLEAR"), ("CLEAR",))
-        protocol = section.get("evaluation_protocol", "streaming")
+        self.one_of(f"{key}.dataset_type", section.get("dataset_type", SCENARIO["dataset_type"].default), ("CLEAR",))
+        protocol = section.get("evaluation_protocol", SCENARIO["evaluation_protocol"].default)
         self.one_of(f"{key}.evaluation_protocol", protocol, PROTOCOLS)
-        self.one_of(f"{key}.task_labels", section.get("task_labels", "single"), TASK_LABELS)
+        self.one_of(f"{key}.task_labels", section.get("task_labels", SCENARIO["task_labels"].default), TASK_LABELS)
         for name in ("dataset_root", "data_name", "feature_type"):
             if section.get(name) is not None:
                 self.is_a(f"{key}.{name}", section[name], str)
@@ -181,7 +182,7 @@ class _Sections(Findings):
             self.add(f"{key}.seed", "the iid protocol needs the seed of a split, such as seed=0")
         if protocol == "streaming" and section.get("shot") is not None:
             self.add(f"{key}.shot", "a few-shot split needs evaluation_protocol='iid'")
-        ratio = section.get("test_ratio", 0.3)
+        ratio = section.get("test_ratio", SCENARIO["test_ratio"].default)
         if not isinstance(ratio, float) or not 0 < ratio < 1:
             self.add(f"{key}.test_ratio", f"found {ratio!r}, expected a fraction such as 0.3")
         buckets = section.get("buckets")
@@ -192,7 +193,7 @@ class _Sections(Findings):
 
     def model(self, key: str, section: dict[str, Any]) -> None:
         self.known(key, section, tuple(MODEL))
-        self.one_of(f"{key}.type", section.get("type", "ImageClassifier"), ("ImageClassifier",))
+        self.one_of(f"{key}.type", section.get("type", MODEL["type"].default), ("ImageClassifier",))
         if not section.get("head") and not section.get("torchmodel"):
             self.add(
                 key,
@@ -221,7 +222,7 @@ class _Sections(Findings):
             self.initialisation(f"{place}.init_cfg", given.get("init_cfg") if isinstance(given, dict) else None)
         if section.get("train_cfg") is not None and self.is_a(f"{key}.train_cfg", section["train_cfg"], dict):
             self.augments(f"{key}.train_cfg", section["train_cfg"], head)
-        freeze = section.get("freeze", [])
+        freeze = section.get("freeze", MODEL["freeze"].default)
         parts = [part for part in PARTS if section.get(part)]
         if self.is_a(f"{key}.freeze", freeze, list):
             for part in freeze:
@@ -314,7 +315,7 @@ class _Sections(Findings):
             for index, inner in enumerate(section["schedulers"]):
                 self.scheduler(f"{key}.schedulers.{index}", inner, nested=True)
         if not nested:
-            self.one_of(f"{key}.by", section.get("by", "epoch"), UNITS)
+            self.one_of(f"{key}.by", section.get("by", SCHEDULER["by"].default), UNITS)
             reset = section.get("reset")
             if reset is not None and self.is_a(f"{key}.reset", reset, bool) and reset and section.get("by") == "bucket":
                 self.add(f"{key}.reset", "by='bucket' with reset=True would undo every step")
@@ -324,9 +325,10 @@ class _Sections(Findings):
         self.calls(key, value, self.catalogue.metrics)
         strategy, scenario = self.values.get("cl_strategy"), self.values.get("scenario")
         by_bucket = isinstance(scenario, dict) and scenario.get("task_labels") == "bucket"
-        every = strategy.get("eval_every", -1) if isinstance(strategy, dict) else -1
+        never = (None, EVERY_STRATEGY["eval_every"].default)
+        every = strategy.get("eval_every") if isinstance(strategy, dict) else None
         for index, entry in enumerate(value if isinstance(value, list) else []):
-            if isinstance(entry, dict) and entry.get("type") == "forward_transfer_metrics" and every == -1:
+            if isinstance(entry, dict) and entry.get("type") == "forward_transfer_metrics" and every in never:
                 self.add(f"{key}.{index}", "forward_transfer_metrics needs cl_strategy.eval_every=0 or more")
             if by_bucket and isinstance(entry, dict) and isinstance(entry.get("classes"), list):
                 text = (
@@ -337,7 +339,7 @@ class _Sections(Findings):
     def checkpoints(self, key: str, section: dict[str, Any]) -> None:
         self.known(key, section, tuple(CHECKPOINTS))
         self.count(f"{key}.interval", section.get("interval"), least=1)
-        every = section.get("state_every", "epoch")
+        every = section.get("state_every", CHECKPOINTS["state_every"].default)
         is_seconds = isinstance(every, int | float) and not isinstance(every, bool) and 0 < every < math.inf
         if every not in ("epoch", "bucket") and not is_seconds:
             self.add(f"{key}.state_every", f"found {every!r}, expected 'epoch', 'bucket' or a number of seconds")

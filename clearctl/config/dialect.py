@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from clearctl.config.keys import EVERY_STRATEGY
 from clearctl.config.load import Config, flatten
 
 CLEARCTL = "clearctl"
@@ -61,7 +62,7 @@ def _is_strategy(values: Values, *types: str) -> bool:
 
 def _learns_by_epochs(values: Values) -> bool:
     strategy = _section(values, "cl_strategy")
-    epochs = strategy.get("train_epochs", 1)
+    epochs = strategy.get("train_epochs", EVERY_STRATEGY["train_epochs"].default)
     plugins = {entry.get("type") for entry in _calls(strategy, "plugins")}
     return isinstance(epochs, int) and epochs > 1 and BEST_EPOCH["type"] not in plugins
 

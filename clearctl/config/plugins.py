@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from clearctl.config.findings import Findings
+from clearctl.config.keys import EVERY_STRATEGY, SCHEDULER
 
 # {names of metrics that tests give numbers for} of a config's list of metrics.
 TestMetrics = Callable[[Sequence[Any]], Collection[str]]
@@ -141,7 +142,7 @@ def _early_stopping(
 ) -> None:
     """It watches a metric that only tests in training renew, and stops where that has not become better for long."""
     unit, patience = entry.get("peval_mode", "epoch"), entry.get("patience")
-    every = section.get("eval_every", -1)
+    every = section.get("eval_every", EVERY_STRATEGY["eval_every"].default)
     if not _is_count(every) or every < 1:
         text = (
             f"found {every!r}, but EarlyStoppingPlugin watches a metric that only tests in training renew: without"
@@ -152,7 +153,7 @@ def _early_stopping(
         named = UNIT_NAMES.get(unit, unit)
         text = f"found {patience}, but the metric is renewed every {every} {named} (eval_every): give {every} or more"
         found.add(f"{key}.patience", text)
-    tested_by = section.get("peval_mode", "epoch")
+    tested_by = section.get("peval_mode", EVERY_STRATEGY["peval_mode"].default)
     if unit != tested_by:
         found.add(f"{key}.peval_mode", f"found {unit!r}, but cl_strategy.peval_mode is {tested_by!r}: give both alike")
     margin = entry.get("margin", 0.0)
@@ -201,7 +202,7 @@ def plugin_notices(values: Mapping[str, Any]) -> Iterator[str]:
     section = values.get("cl_strategy")
     if not isinstance(section, dict):
         return
-    epochs = section.get("train_epochs", 1)
+    epochs = section.get("train_epochs", EVERY_STRATEGY["train_epochs"].default)
     for index, entry in plugin_entries(section):
         key, name = f"cl_strategy.plugins.{index}", entry.get("type")
         if name == "EarlyStoppingPlugin":
@@ -213,7 +214,7 @@ def plugin_notices(values: Mapping[str, Any]) -> Iterator[str]:
             by_epoch = entry.get("peval_mode", "epoch") == "epoch"
             if by_epoch and _is_count(patience) and _is_count(epochs) and patience >= epochs:
                 yield f"{key}: EarlyStoppingPlugin never stops: patience={patience} is not below train_epochs={epochs}"
-        batch, size = entry.get("batch_size_mem"), section.get("train_mb_size", 1)
+        batch, size = entry.get("batch_size_mem"), section.get("train_mb_size", EVERY_STRATEGY["train_mb_size"].default)
         if name == "RARPlugin" and batch is not None and batch != size:
             yield (
                 f"{key}: RARPlugin takes batch_size_mem={batch} samples of a bucket for each step too, after the first"
@@ -221,7 +222,11 @@ def plugin_notices(values: Mapping[str, Any]) -> Iterator[str]:
             )
     scheduler = section.get("scheduler")
     if isinstance(scheduler, dict) and scheduler.get("type") == "ReduceLROnPlateau":
-        patience, by, reset = scheduler.get("patience", 10), scheduler.get("by", "epoch"), scheduler.get("reset")
+        patience, by, reset = (
+            scheduler.get("patience", 10),
+            scheduler.get("by", SCHEDULER["by"].default),
+            scheduler.get("reset"),
+        )
         # The first epoch sets the best loss; after `patience` + 1 that are no better the next has the lower rate.
         needed = patience + 3 if _is_count(patience) else 0
         if by == "epoch" and reset is not False and _is_count(epochs) and epochs < needed:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from clearctl.config.keys import SCENARIO
 from clearctl.metrics import NUMBERS
 
-STREAMING = "streaming"  # the protocol of a config that names none
+STREAMING: str = SCENARIO["evaluation_protocol"].default
 WHOLE_STREAM = ("JointTraining",)  # strategies that see every bucket before the first test
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from clearctl.config.findings import Findings
 from clearctl.config.foreign import DATA as OF_MMCLS
-from clearctl.config.keys import CACHES, DATA, LOADERS, PRECISIONS
+from clearctl.config.keys import CACHES, DATA, LOADERS, PRECISIONS, TOP
 
 # {(key, value): {strategy or plugin that cannot go with that value of the top level: why}}
 RefusedWith = Mapping[tuple[str, object], Mapping[str, str]]
@@ -16,9 +16,9 @@ def check_speed(found: Findings, values: Mapping[str, Any], refused_with: Refuse
     data = values.get("data")
     if data is not None and found.is_a("data", data, dict):
         _data(found, data)
-    found.one_of("precision", values.get("precision", "fp32"), PRECISIONS)
+    found.one_of("precision", values.get("precision", TOP["precision"].default), PRECISIONS)
     for name in ("compile", "channels_last", "tf32", "deterministic", "sync_bn", "stop_on_divergence"):
-        found.is_a(name, values.get(name, False), bool)
+        found.is_a(name, values.get(name, TOP[name].default), bool)
     if values.get("sync_bn") is True and values.get("compile") is True:
         found.add("sync_bn", "compiled code does not wait for other processes: leave out one of it and compile")
     model, strategy = values.get("model"), values.get("cl_strategy")
@@ -34,16 +34,16 @@ def _data(found: Findings, section: Mapping[str, Any]) -> None:
             found.add(f"data.{name}", f"mmcls's key, which does nothing here: {OF_MMCLS[name]}, and leave it out")
     found.known("data", {name: value for name, value in section.items() if name not in OF_MMCLS}, tuple(DATA))
     found.count("data.workers", section.get("workers"), least=0)
-    found.one_of("data.loader", section.get("loader", "auto"), LOADERS)
+    found.one_of("data.loader", section.get("loader", DATA["loader"].default), LOADERS)
     scenario = found.config.values.get("scenario")
     if section.get("loader") == "resident" and isinstance(scenario, dict) and not scenario.get("feature_type"):
         found.add("data.loader", "images cannot be resident: name features in scenario.feature_type, or leave it out")
-    found.one_of("data.cache", section.get("cache", "auto"), CACHES)
+    found.one_of("data.cache", section.get("cache", DATA["cache"].default), CACHES)
     if section.get("loader") == "workers" and section.get("cache") in ("ram", "disk"):
         found.add("data.cache", "loader='workers' reads every image anew: leave one of the two out")
     if section.get("cache_dir") is not None:
         found.is_a("data.cache_dir", section["cache_dir"], str)
-    found.is_a("data.batch_per_rank", section.get("batch_per_rank", False), bool)
+    found.is_a("data.batch_per_rank", section.get("batch_per_rank", DATA["batch_per_rank"].default), bool)
 
 
 def _of_model(found: Findings, values: Mapping[str, Any], model: Mapping[str, Any]) -> None:

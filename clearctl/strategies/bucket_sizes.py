@@ -1,99 +1,90 @@
 """What a strategy and its plugins ask of the number of samples in the buckets."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import Any
 
-Entries = list[tuple[str, Mapping[str, Any]]]
-
-
-def asks_for_samples(section: Mapping[str, Any]) -> bool:
-    """Whether anything here depends on how many samples there are, for a config's cl_strategy `section`."""
-    return bool({entry.get("type") for _, entry in _entries(section)} & {"BiC", "BiCPlugin", "RWalkPlugin", "WarmUp"})
+from clearctl.config.findings import Fault
+from clearctl.config.settings import Call, StrategySettings
+from clearctl.strategies.methods.buffers import memory_size
+from clearctl.strategies.registry import argument
 
 
-def training_steps(section: Mapping[str, Any], sizes: Sequence[int]) -> list[int]:
+def asks_for_samples(strategy: StrategySettings) -> bool:
+    """Whether anything here depends on how many samples there are."""
+    return bool({call.type for call in strategy.calls} & {"BiC", "BiCPlugin", "RWalkPlugin", "WarmUp"})
+
+
+def training_steps(strategy: StrategySettings, sizes: Sequence[int]) -> list[int]:
     """The steps of each bucket, or of the whole stream where it is learned at once, for so many samples.
 
     A memory that is learned beside a bucket may make them more.
     """
     learned = list(sizes)
-    names = {entry.get("type"): entry for _, entry in _entries(section)}
-    if section["type"] == "JointTraining":
+    if strategy.call.type == "JointTraining":
         learned = [sum(sizes)]
-    elif section["type"] == "Cumulative":
+    elif strategy.call.type == "Cumulative":
         learned = list(accumulate(sizes))
-    gdumb = names.get("GDumb") or names.get("GDumbPlugin")
+    gdumb = next((call for call in strategy.calls if call.type in ("GDumb", "GDumbPlugin")), None)
     if gdumb is not None:  # which learns from its memory alone
-        learned = [min(count, _memory(gdumb)) for count in accumulate(sizes)]
-    batch, epochs = section.get("train_mb_size", 1), section.get("train_epochs", 1)
-    return [epochs * -(-count // batch) for count in learned]
+        learned = [min(count, memory_of(gdumb, strategy)) for count in accumulate(sizes)]
+    return [strategy.train_epochs * -(-count // strategy.train_mb_size) for count in learned]
+
+
+def memory_of(call: Call, strategy: StrategySettings) -> int:
+    """How many samples the memory of the strategy, or of a plugin, holds."""
+    buffer = strategy.buffer.arguments.get("max_size") if strategy.buffer and call is strategy.call else None
+    return int(buffer or memory_size(call.arguments.get("mem_size"), None))
 
 
 def check_against_samples(
-    section: Mapping[str, Any], labels: Sequence[Sequence[int]], names: Sequence[str]
-) -> list[tuple[str, str]]:
-    """(key below cl_strategy, what is wrong) for settings that would end a run, or spoil its weights.
+    strategy: StrategySettings, labels: Sequence[Sequence[int]], names: Sequence[str]
+) -> list[Fault]:
+    """What is wrong with settings that would end a run, or spoil its weights.
 
-    `section` is a config's cl_strategy that has passed the check; `labels` are the class indices that each bucket,
-    called by `names`, has to learn from.
+    `labels` are the class indices that each bucket, called by `names`, has to learn from.
     """
     faults = []
-    steps = training_steps(section, [len(part) for part in labels])
-    for place, entry in _entries(section):
-        interval = entry.get("delta_t", 10)
-        if entry.get("type") == "RWalkPlugin" and steps[0] < interval:
+    steps = training_steps(strategy, [len(part) for part in labels])
+    for call in strategy.calls:
+        if call.type == "RWalkPlugin" and steps[0] < argument(call, "delta_t"):
             text = (
-                f"{interval} steps, but bucket {names[0]} has {steps[0]} (train_epochs x batches): RWalkPlugin would"
-                " divide by a score of 0, and the weights become NaN"
+                f"{argument(call, 'delta_t')} steps, but bucket {names[0]} has {steps[0]} (train_epochs x batches):"
+                " RWalkPlugin would divide by a score of 0, and the weights become NaN"
             )
-            faults.append((f"{place}delta_t", text))
-        if entry.get("type") in ("BiC", "BiCPlugin"):
-            faults += _held_out(place, entry, labels, names)
+            faults.append(call.fault(text, "delta_t"))
+        if call.type in ("BiC", "BiCPlugin"):
+            faults += _held_out(call, memory_of(call, strategy), labels, names)
     return faults
 
 
-def sample_notices(section: Mapping[str, Any], labels: Sequence[Sequence[int]], names: Sequence[str]) -> Iterator[str]:
+def sample_notices(strategy: StrategySettings, labels: Sequence[Sequence[int]], names: Sequence[str]) -> Iterator[str]:
     """A line for each setting that has no effect, or another than one may think, with so many samples."""
-    steps = training_steps(section, [len(part) for part in labels])
-    for place, entry in _entries(section):
-        if entry.get("type") != "WarmUp":
+    steps = training_steps(strategy, [len(part) for part in labels])
+    for call in strategy.calls:
+        if call.type != "WarmUp":
             continue
-        wanted, every_bucket = entry["steps"], entry.get("every_bucket", True)
+        wanted, every_bucket = argument(call, "steps"), argument(call, "every_bucket")
         most = max(steps) if every_bucket else sum(steps)
         where = f"bucket {names[steps.index(most)]}, the longest," if every_bucket and len(steps) > 1 else "the run"
         if most < wanted:
             yield (
-                f"cl_strategy.{place}steps: WarmUp rises for {wanted} steps, but {where} has {most}: the learning rate"
-                " never reaches its value"
+                f"{call.key}.steps: WarmUp rises for {wanted} steps, but {where} has {most}: the learning rate never"
+                " reaches its value"
             )
 
 
-def _entries(section: Mapping[str, Any]) -> Entries:
-    """(prefix of its keys, entry) of the strategy and its plugins."""
-    plugins = section.get("plugins") or []
-    return [("", section), *((f"plugins.{index}.", entry) for index, entry in enumerate(plugins))]
-
-
-def _memory(entry: Mapping[str, Any]) -> int:
-    size = (entry.get("buffer") or {}).get("max_size") or entry.get("mem_size")
-    return 200 if size is None else int(size)
-
-
-def _held_out(
-    place: str, entry: Mapping[str, Any], labels: Sequence[Sequence[int]], names: Sequence[str]
-) -> list[tuple[str, str]]:
+def _held_out(call: Call, memory: int, labels: Sequence[Sequence[int]], names: Sequence[str]) -> Iterator[Fault]:
     """BiC holds as many samples of each class out for its correction, and a bucket has to have more of one."""
     seen: set[int] = set()
     for part, name in zip(labels, names, strict=True):
         counts = Counter(part)
         seen |= counts.keys()
-        held_out = int(entry.get("val_percentage", 0.1) * _memory(entry)) // len(seen)
+        held_out = int(argument(call, "val_percentage") * memory) // len(seen)
         if max(counts.values()) <= held_out:
-            text = (
+            yield call.fault(
                 f"BiC holds out {held_out} samples of each class (val_percentage x mem_size / classes), but bucket"
-                f" {name} has at most {max(counts.values())}: lower cl_strategy.{place}val_percentage or mem_size"
+                f" {name} has at most {max(counts.values())}: lower {call.key}.val_percentage or mem_size",
+                "val_percentage",
             )
-            return [(f"{place}val_percentage", text)]
-    return []
+            return

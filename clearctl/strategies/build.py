@@ -7,12 +7,15 @@ import torch
 from avalanche.training.supervised import JointTraining
 from torch import nn
 
+from clearctl.config.findings import Fault
 from clearctl.config.registry import closest, parameters
+from clearctl.config.settings import Call, StrategySettings
 from clearctl.models.fit import leaving_no_trace
+from clearctl.strategies.bucket_sizes import memory_of
 from clearctl.strategies.loading.resumable import KnownPosition
 from clearctl.strategies.methods.ewc import sample_gradient_fault
 from clearctl.strategies.methods.head import layer_features
-from clearctl.strategies.registry import STRATEGIES
+from clearctl.strategies.registry import STRATEGIES, argument
 from clearctl.strategies.stepping.schedule import SchedulerPlugin
 from clearctl.strategies.stepping.stateful_loss import learn_in_steps_alone
 from clearctl.strategies.watching.batch import BatchRecord
@@ -72,87 +75,84 @@ def trains_on_whole_stream(strategy: Any) -> bool:
     return isinstance(strategy, JointTraining)
 
 
-def needs_whole_buckets(section: Mapping[str, Any]) -> bool:
-    """Whether a config's cl_strategy splits a bucket, so that a single batch of it is too little to learn from."""
-    return section["type"] == "BiC" or any(entry["type"] == "BiCPlugin" for entry in section.get("plugins") or [])
+def needs_whole_buckets(strategy: StrategySettings) -> bool:
+    """Whether a strategy splits a bucket, so that a single batch of it is too little to learn from."""
+    return any(call.type in ("BiC", "BiCPlugin") for call in strategy.calls)
 
 
-def check_against_stream(
-    section: Mapping[str, Any], num_buckets: int, task_labels: str = "single"
-) -> list[tuple[str, str]]:
-    """(key below cl_strategy, what is wrong) for settings that would end a run, or do nothing, on so many buckets.
+def check_against_stream(strategy: StrategySettings, num_buckets: int, task_labels: str) -> list[Fault]:
+    """What is wrong with settings that would end a run, or do nothing, on so many buckets.
 
-    `section` is a config's cl_strategy that has passed the check, `task_labels` that of its scenario.
+    `task_labels` are the scenario's.
     """
     faults = []
-    entries = [("", section), *((f"plugins.{i}.", entry) for i, entry in enumerate(section.get("plugins") or []))]
-    for place, entry in entries:
-        alpha, sample_size = entry.get("alpha"), entry.get("sample_size", 64)
-        if entry["type"] in ("LwF", "LwFPlugin") and isinstance(alpha, list | tuple) and len(alpha) < num_buckets:
-            faults.append(
-                (f"{place}alpha", f"{len(alpha)} values for {num_buckets} buckets: give one for each, from the first")
-            )
-        if entry["type"] in ("AGEM", "AGEMPlugin") and not entry.get("reservoir") and sample_size < num_buckets:
-            text = f"{sample_size} samples of {num_buckets} buckets: it takes the same number of each"
-            faults.append((f"{place}sample_size", text))
-        if entry["type"] == "EarlyStoppingPlugin":
-            faults += _tested_place(place, str(entry.get("val_stream_name")), num_buckets, task_labels)
-    name = section["type"]
-    if name in ("DER", "ER_ACE", "FeatureReplay"):
-        size = section.get("mem_size", 200)
-        batch = section.get("batch_size_mem")
-        if batch is None:
-            batch = section.get("train_mb_size", 1) if name == "DER" else 10
+    for call in strategy.calls:
+        alpha = call.arguments.get("alpha")
+        if call.type in ("LwF", "LwFPlugin") and isinstance(alpha, list | tuple) and len(alpha) < num_buckets:
+            text = f"{len(alpha)} values for {num_buckets} buckets: give one for each, from the first"
+            faults.append(call.fault(text, "alpha"))
+        if call.type in ("AGEM", "AGEMPlugin") and not argument(call, "reservoir"):
+            size = argument(call, "sample_size")
+            if size < num_buckets:
+                text = f"{size} samples of {num_buckets} buckets: it takes the same number of each"
+                faults.append(call.fault(text, "sample_size"))
+        if call.type == "EarlyStoppingPlugin":
+            faults += _tested_place(call, num_buckets, task_labels)
+    if strategy.call.type in ("DER", "ER_ACE", "FeatureReplay"):
+        size = argument(strategy.call, "mem_size")
+        batch = argument(strategy.call, "batch_size_mem")
+        batch = strategy.train_mb_size if batch is None else batch
         if size < batch:
             text = f"{size} is less than a batch of {batch} from the memory, so that it would never replay"
-            faults.append(("mem_size", text))
+            faults.append(strategy.call.fault(text, "mem_size"))
     if task_labels == "bucket":
-        for place, entry in entries:
-            faults += _too_small_for_a_balanced_batch(section, place, entry, num_buckets)
+        for call in strategy.calls:
+            faults += _too_small_for_a_balanced_batch(strategy, call, num_buckets)
     return faults
 
 
-def _tested_place(place: str, stream: str, num_buckets: int, task_labels: str) -> Iterator[tuple[str, str]]:
+def _tested_place(call: Call, num_buckets: int, task_labels: str) -> Iterator[Fault]:
     """A metric of one task label or bucket that no test gives, so that early stopping would never find it."""
+    stream = str(call.arguments.get("val_stream_name"))
     _, *parts = stream.split("/")
     last = num_buckets - 1
     task, bucket = (int(part.lstrip("TaskExp")) for part in [*parts, "0", "0"][:2])
     given = bucket if len(parts) > 1 else task
     if task > (last if task_labels == "bucket" else 0) or bucket > last:
         labels = f"task labels are 0 to {last}" if task_labels == "bucket" else "the task label is 0"
-        yield f"{place}val_stream_name", f"found {stream!r}, but buckets are numbered 0 to {last} and {labels}"
+        text = f"found {stream!r}, but buckets are numbered 0 to {last} and {labels}"
+        yield call.fault(text, "val_stream_name")
     elif task_labels == "bucket" and len(parts) > 1 and given != task:
         text = f"found {stream!r}, but bucket {bucket} has the task label {bucket}"
-        yield f"{place}val_stream_name", text
+        yield call.fault(text, "val_stream_name")
 
 
 def check_against_model(
-    section: Mapping[str, Any], model: nn.Module, samples: Callable[[], torch.Tensor]
-) -> list[tuple[str, str]]:
-    """(key below cl_strategy, what is wrong) for layers of `model` that `section` asks for.
+    strategy: StrategySettings, model: nn.Module, samples: Callable[[], torch.Tensor]
+) -> list[Fault]:
+    """What is wrong with the layers of `model` that the strategy or a plugin asks for.
 
     `samples` gives a small batch `[B, ...]` of what is learned, on the model's device. The model stays as it is.
     """
     faults = []
-    entries = [("", section), *((f"plugins.{i}.", entry) for i, entry in enumerate(section.get("plugins") or []))]
-    for place, entry in entries:
-        if entry["type"] == "CWRStar" and entry.get("cwr_layer_name") is not None:
-            fault = _no_layer(model, entry["cwr_layer_name"], matrices=True)
-            faults += [(f"{place}cwr_layer_name", fault)] if fault else []
-        elif entry["type"] == "RARPlugin" and entry.get("use_adversarial_replay", True):
-            layer = entry.get("name_ext_layer")
-            fault = None if layer is None else _no_layer(model, layer)
-            if fault is None:
+    for call in strategy.calls:
+        if call.type == "CWRStar" and call.arguments.get("cwr_layer_name") is not None:
+            text = _no_layer(model, call.arguments["cwr_layer_name"], matrices=True)
+            faults += [call.fault(text, "cwr_layer_name")] if text else []
+        elif call.type == "RARPlugin" and argument(call, "use_adversarial_replay"):
+            layer = call.arguments.get("name_ext_layer")
+            text = None if layer is None else _no_layer(model, layer)
+            if text is None:
                 try:
                     with leaving_no_trace(model):
                         layer_features(model, samples(), layer)
                 except ValueError as error:
-                    fault = str(error)
-            faults += [(f"{place}name_ext_layer", fault)] if fault else []
-        elif entry.get("importance") == "sample":
+                    text = str(error)
+            faults += [call.fault(text, "name_ext_layer")] if text else []
+        elif call.arguments.get("importance") == "sample":
             with leaving_no_trace(model):
-                fault = sample_gradient_fault(model, samples())
-            faults += [(f"{place}importance", fault)] if fault else []
+                text = sample_gradient_fault(model, samples())
+            faults += [call.fault(text, "importance")] if text else []
     return faults
 
 
@@ -170,24 +170,22 @@ def _no_layer(model: nn.Module, name: object, *, matrices: bool = False) -> str 
     return f"the network has no {what} {name!r}{hint}"
 
 
-def _too_small_for_a_balanced_batch(
-    section: Mapping[str, Any], place: str, entry: Mapping[str, Any], num_buckets: int
-) -> Iterator[tuple[str, str]]:
+def _too_small_for_a_balanced_batch(strategy: StrategySettings, call: Call, num_buckets: int) -> Iterator[Fault]:
     """Batches with fewer samples than task labels: Avalanche's balanced loaders take some of each label.
 
-    `entry` is the strategy `section` itself, or one of its plugins at `place`.
+    `call` is the strategy itself, or one of its plugins.
     """
-    name, batch = entry["type"], section.get("train_mb_size", 1)
-    memory = (entry.get("buffer") or {}).get("max_size") or entry.get("mem_size") or 200
-    if name in ("Cumulative", "JointTraining", "ICaRL", "GDumb", "GDumbPlugin"):
-        labels = min(num_buckets, memory) if name.startswith("GDumb") else num_buckets
-        key = "train_mb_size"
-    elif name in ("Replay", "ReplayPlugin") and entry.get("task_balanced_dataloader"):
-        labels = min(num_buckets - 1, memory)
-        given = entry.get("batch_size_mem")
-        key, batch = ("train_mb_size", batch) if given is None else (f"{place}batch_size_mem", given)
+    name, at, key, batch = call.type, strategy.call, "train_mb_size", strategy.train_mb_size
+    if name in ("Cumulative", "JointTraining", "ICaRL"):
+        labels = num_buckets
+    elif name in ("GDumb", "GDumbPlugin"):
+        labels = min(num_buckets, memory_of(call, strategy))
+    elif name in ("Replay", "ReplayPlugin") and argument(call, "task_balanced_dataloader"):
+        labels = min(num_buckets - 1, memory_of(call, strategy))
+        if call.arguments.get("batch_size_mem") is not None:
+            at, key, batch = call, "batch_size_mem", call.arguments["batch_size_mem"]
     else:
         return
     if batch < labels:
         why = f"with scenario.task_labels='bucket' a batch of {name} has samples of each of {labels} buckets"
-        yield key, f"found {batch}, but {why}: give {labels} or more"
+        yield at.fault(f"found {batch}, but {why}: give {labels} or more", key)

@@ -1,8 +1,10 @@
 """The strategies, plugins, buffers, metrics and loggers that a config may name."""
 
 import inspect
+from typing import Any
 
-from clearctl.config.registry import Factory, Registry
+from clearctl.config.registry import Factory, Registry, parameters
+from clearctl.config.settings import Call
 
 _GENERATOR = "it learns with a generator, a second model that no config can describe"
 _OWN_MODEL = "it builds a model of its own, so the config's `model` section would be ignored"
@@ -204,3 +206,11 @@ PLUGINS = Registry("plugin", _plugins, refused=REFUSED_PLUGINS, base=_plugin_bas
 BUFFERS = Registry("buffer", _buffers, base=_buffer_base)
 METRICS = Registry("metric", _metrics, base=_metric_base)
 LOGGERS = Registry("logger", _loggers, base=_logger_base)
+
+
+def argument(call: Call, name: str) -> Any:
+    """An argument of a strategy or a plugin: what the config gives, or else the default of its class."""
+    if name in call.arguments:
+        return call.arguments[name]
+    registry = PLUGINS if ".plugins." in call.key else STRATEGIES
+    return parameters(registry[call.type])[0][name].default

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from clearctl.config.check import check
+from clearctl.config.settings import fill
 from clearctl.data.stream import Stream
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.engine.build.stream import build_stream
@@ -155,15 +156,15 @@ class Nursery:
         self.features = {known: stream for known, stream in self.features.items() if known in coming}
         if key not in self.features:
             with suppress(Exception):  # which the run itself will raise and tell
-                self.features[key] = build_stream(unit[0][1].config)
+                self.features[key] = build_stream(fill(unit[0][1].config).scenario)
 
 
 def _features(unit: Unit) -> tuple[Any, ...] | None:
     """What is equal for units on the same matrix of features; None for a run on images."""
-    scenario = unit[0][1].config.values["scenario"]
-    if not scenario.get("feature_type"):
+    scenario = fill(unit[0][1].config).scenario
+    if not scenario.feature_type:
         return None
-    return scenario["dataset_root"], scenario["feature_type"], str(scenario.get("buckets"))
+    return scenario.dataset_root, scenario.feature_type, str(scenario.buckets)
 
 
 def _live(unit: Unit, assignment: Assignment, pipe: Connection, output: Path, others: Sequence[Connection]) -> None:

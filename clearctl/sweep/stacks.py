@@ -5,6 +5,7 @@ from collections.abc import Hashable, Sequence
 from typing import TypeAlias
 
 from clearctl import rundir
+from clearctl.config.settings import fill
 from clearctl.engine.stack.key import stack_key
 from clearctl.sweep.plan import PlannedRun
 
@@ -19,7 +20,7 @@ def units(runs: Sequence[tuple[int, PlannedRun]], *, stack: bool, jobs: int) -> 
     """
     together: dict[Hashable, list[tuple[int, PlannedRun]]] = {}
     for index, planned in runs:
-        key = stack_key(planned.config) if stack and begins_anew(planned) else None
+        key = stack_key(fill(planned.config)) if stack and begins_anew(planned) else None
         together.setdefault(("alone", index) if key is None else ("stacked", key), []).append((index, planned))
     parts = -(-jobs // max(1, len(together)))
     return [tuple(part) for unit in together.values() for part in _parted(unit, parts)]

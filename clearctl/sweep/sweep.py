@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from clearctl import layout, rundir
+from clearctl.config.settings import fill
 from clearctl.engine.build.preflight import dataset_faults
 from clearctl.engine.machine import resolve_device
 from clearctl.engine.run.dry_run import try_out
@@ -108,7 +109,7 @@ def plan_sweep(
         return SweepPlan(runs, 1, cluster.device, cluster)
     target = resolve_device(device)
     if jobs is None:
-        on_features = all(run.config.values["scenario"].get("feature_type") for run in runs)
+        on_features = all(fill(run.config).scenario.feature_type for run in runs)
         jobs = usable_cores() if target.type == "cpu" and on_features else 1
     if jobs < 1:
         raise UsageError(f"jobs is {jobs}: expected 1 or more")
@@ -153,9 +154,9 @@ def _require_datasets(runs: Sequence[PlannedRun]) -> None:
     faults: dict[str, None] = {}
     for run in runs:
         if run.state != "finished":
-            root = Path(run.config.values["scenario"]["dataset_root"])
-            layout.read_bucket_indices(root)
-            faults.update(dict.fromkeys(str(fault) for fault in dataset_faults(run.config, root)))
+            settings = fill(run.config)
+            layout.read_bucket_indices(settings.scenario.dataset_root)
+            faults.update(dict.fromkeys(map(str, dataset_faults(settings))))
     if faults:
         raise ConfigError("\n".join(faults))
 

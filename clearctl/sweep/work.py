@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from clearctl import rundir
+from clearctl.config.settings import fill
 from clearctl.data.stream import Stream
 from clearctl.engine.build.stream import build_stream
 from clearctl.engine.machine import resolve_device
@@ -49,7 +50,7 @@ def carry_out_stack(
     outcomes: dict[int, Outcome] = {}
     try:
         together = _ready(runs)
-        most = largest_stack(runs[0].config, resolve_device(device))
+        most = largest_stack(fill(runs[0].config), resolve_device(device))
     except Exception as error:
         return [failed(error, 0.0)] * len(runs)
     except KeyboardInterrupt as error:
@@ -90,9 +91,9 @@ def _ready(runs: Sequence[PlannedRun]) -> list[int]:
     streams: dict[str, Stream] = {}  # held, so that features are read once
     ready = []
     for index, planned in enumerate(runs):
-        scenario = repr(planned.config.values["scenario"])
+        scenario = fill(planned.config).scenario
         with suppress(Exception):  # which the run alone will raise, and tell
-            streams[scenario] = streams.get(scenario) or build_stream(planned.config)
+            streams[repr(scenario)] = streams.get(repr(scenario)) or build_stream(scenario)
             if planned.run is not None and not _clear(planned.run):
                 continue
             ready.append(index)

@@ -12,7 +12,6 @@ from clearctl.config.check import check
 from clearctl.config.keys import Key, Keys
 from clearctl.config.load import dump, load
 from clearctl.engine.build.catalogue import CATALOGUE
-from clearctl.engine.build.config import DEFAULT_WORK_DIR
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -71,7 +70,6 @@ def test_every_default_may_be_given(tiny_config, tmp_path):
     file = tmp_path / "filled.py"
     file.write_text(dump(values))
     assert check(load(file), CATALOGUE) == []
-    assert keys.TOP["work_dir"].default == DEFAULT_WORK_DIR
 
 
 def test_no_key_is_known_that_is_not_on_the_page(tiny_config):

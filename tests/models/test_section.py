@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from clearctl import train
+from clearctl.config.settings import fill
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model
@@ -58,12 +59,12 @@ def pasted(tiny_config: Path, tmp_path: Path) -> Callable[..., Path]:
 
 def built(file: Path, root: Path, *overrides: str, plugins: tuple[Any, ...] = ()) -> tuple[Any, list[Message]]:
     """(experiment, messages) of a config."""
-    config = open_config(file, overrides=overrides, dataset_root=root)
+    settings = fill(open_config(file, overrides=overrides, dataset_root=root))
     seed_everything(0)
-    stream = build_stream(config)
+    stream = build_stream(settings.scenario)
     messages: list[Any] = []
-    model = build_model(config, stream, messages.append)
-    return build_experiment(config, stream, model, torch.device("cpu"), run=None, plugins=plugins), messages
+    model = build_model(settings, stream, messages.append)
+    return build_experiment(settings, stream, model, torch.device("cpu"), run=None, plugins=plugins), messages
 
 
 def test_pasted_image_classifier_trains(pasted: Callable[..., Path], prepared: Path, tmp_path: Path) -> None:
@@ -172,7 +173,8 @@ def test_a_run_with_more_classes_than_the_dataset_has_can_still_be_tested(
 ) -> None:
     config = open_config(features_config, overrides=("model.head.num_classes=4",), dataset_root=prepared, of_run=True)
     messages: list[Any] = []
-    model = build_model(config, build_stream(config), messages.append)
+    settings = fill(config)
+    model = build_model(settings, build_stream(settings.scenario), messages.append)
     assert model.head.fc.weight.shape[0] == 4
     assert [(message.warning, message.text.partition(":")[0]) for message in messages] == [
         (True, "model.head.num_classes")
@@ -181,9 +183,10 @@ def test_a_run_with_more_classes_than_the_dataset_has_can_still_be_tested(
 
 def test_looking_at_a_sample_draws_nothing(tiny_config: Path, prepared: Path) -> None:
     config = open_config(tiny_config, dataset_root=prepared)
-    stream = build_stream(config)
+    settings = fill(config)
+    stream = build_stream(settings.scenario)
     seed_everything(0)
-    build_model(config, stream, lambda event: None)
+    build_model(settings, stream, lambda event: None)
     after = torch.rand(3)
     seed_everything(0)
     build_classifier(**config.values["model"])

@@ -4,7 +4,7 @@ A plugin of pytest, since fixtures in a conftest.py here would hide the one abov
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 import torch
 
+from clearctl.config.findings import Fault
+from clearctl.config.load import Config
+from clearctl.config.settings import StrategySettings, fill
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import Experiment, build_experiment
 from clearctl.engine.build.model import build_model
@@ -39,6 +42,17 @@ def bucket_of(x: torch.Tensor) -> torch.Tensor:
 def samples(dataset: Any) -> torch.Tensor:
     """All of a dataset's `x [N, D]`, in its order."""
     return torch.stack([dataset[index][0] for index in range(len(dataset))]) if len(dataset) else torch.zeros(0, DIM)
+
+
+def strategy_settings(section: dict[str, Any]) -> StrategySettings:
+    """Those of a config's cl_strategy."""
+    values = {"scenario": {"dataset_root": "."}, "model": {}, "cl_strategy": section, "work_dir": ".", "seed": 0}
+    return fill(Config(values, "x.py")).strategy
+
+
+def by_key(faults: Iterable[Fault]) -> dict[str, str]:
+    """{key below cl_strategy: what is wrong}."""
+    return {fault.key.removeprefix("cl_strategy."): fault.message for fault in faults}
 
 
 @dataclass
@@ -121,10 +135,10 @@ def build(write_config: Callable[..., Path]) -> Callable[..., Built]:
 
     def make(base: str | None, watching: tuple[Any, ...] = (), **strategy: Any) -> Built:
         file = write_config(base, **strategy)
-        config = open_config(file)
+        settings = fill(open_config(file))
         seed_everything(0)
-        stream = build_stream(config)
-        model = build_model(config, stream, ignore)
-        return Built(build_experiment(config, stream, model, torch.device("cpu"), run=None, plugins=watching), file)
+        stream = build_stream(settings.scenario)
+        model = build_model(settings, stream, ignore)
+        return Built(build_experiment(settings, stream, model, torch.device("cpu"), run=None, plugins=watching), file)
 
     return make

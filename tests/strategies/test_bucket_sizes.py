@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from blobs import PER_BUCKET, Built
+from blobs import PER_BUCKET, Built, strategy_settings
 
 from clearctl import train
 from clearctl.engine.build.preflight import check_config
@@ -42,7 +42,7 @@ def test_the_steps_are_those_that_are_learned(strategy: dict[str, Any], build: C
         built.strategy.train(learned, eval_streams=[])
         found.append(built.strategy.clock.train_iterations - before)
     section = dict(train_mb_size=BATCH, train_epochs=EPOCHS) | strategy
-    assert training_steps(section, [PER_BUCKET] * len(built.buckets)) == found
+    assert training_steps(strategy_settings(section), [PER_BUCKET] * len(built.buckets)) == found
 
 
 RWALK = dict(type="RWalkPlugin", delta_t=STEPS)
@@ -102,7 +102,7 @@ def test_a_warm_up_that_does_not_end_is_told_of(
 
 
 def test_only_what_asks_for_samples_has_them_counted() -> None:
-    assert asks_for_samples(dict(type="Naive", plugins=[RWALK]))
-    assert asks_for_samples(dict(type="BiC"))
-    assert not asks_for_samples(dict(type="Naive"))
-    assert not asks_for_samples(dict(type="EWC", plugins=[dict(type="RestoreBestEpoch")]))
+    assert asks_for_samples(strategy_settings(dict(type="Naive", plugins=[RWALK])))
+    assert asks_for_samples(strategy_settings(dict(type="BiC")))
+    assert not asks_for_samples(strategy_settings(dict(type="Naive")))
+    assert not asks_for_samples(strategy_settings(dict(type="EWC", plugins=[dict(type="RestoreBestEpoch")])))

@@ -14,6 +14,7 @@ from avalanche.training.plugins import SupervisedPlugin
 from blobs import BASES, CLASSES, DIM, MODEL, PER_BUCKET, PER_CLASS, Built, bucket_of, flat, samples
 
 from clearctl import evaluate, train
+from clearctl.config.settings import fill
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model
@@ -478,11 +479,11 @@ def test_prototype_leaves_a_class_without_samples_alone(
     shutil.copytree(features_root, root)
     (root / "class_names.txt").write_text("a\nb\nc\nd")
     file = write_config("prototype", model=dict(head=dict(MODEL["head"], num_classes=CLASSES + 1)))
-    config = open_config(file, dataset_root=root)
-    stream = build_stream(config)
-    model = build_model(config, stream, ignore)
+    settings = fill(open_config(file, dataset_root=root))
+    stream = build_stream(settings.scenario)
+    model = build_model(settings, stream, ignore)
     before = model.head.fc.weight.detach().clone()
-    experiment = build_experiment(config, stream, model, torch.device("cpu"), run=None)
+    experiment = build_experiment(settings, stream, model, torch.device("cpu"), run=None)
     experiment.strategy.train(experiment.benchmark.train_stream[0])
     after = experiment.strategy.model.head.fc.weight
     assert torch.equal(after[CLASSES], before[CLASSES])

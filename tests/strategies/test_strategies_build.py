@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blobs import CLASSES, DIM, Built
+from blobs import CLASSES, DIM, Built, by_key, strategy_settings
 
 from clearctl import train
 from clearctl.config.check import check
@@ -171,7 +171,7 @@ def nowhere(stream: str, last: int, labels: str) -> str:
     ],
 )
 def test_settings_that_do_not_suit_the_stream(section: dict[str, Any], expected: dict[str, str]) -> None:
-    assert dict(check_against_stream(section, 3)) == expected
+    assert by_key(check_against_stream(strategy_settings(section), 3, "single")) == expected
 
 
 def too_small(found: int, name: str, labels: int) -> str:
@@ -217,8 +217,8 @@ def too_small(found: int, name: str, labels: int) -> str:
 def test_batches_that_are_balanced_over_labels_have_room_for_each(
     section: dict[str, Any], expected: dict[str, str]
 ) -> None:
-    assert dict(check_against_stream(section, 4, "bucket")) == expected
-    assert check_against_stream(section, 4) == []
+    assert by_key(check_against_stream(strategy_settings(section), 4, "bucket")) == expected
+    assert check_against_stream(strategy_settings(section), 4, "single") == []
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_batches_that_are_balanced_over_labels_have_room_for_each(
 )
 def test_early_stopping_watches_a_label_that_there_is(stream: str, text: str | None) -> None:
     expected = {} if text is None else {"plugins.0.val_stream_name": text}
-    assert dict(check_against_stream(early_stopping(stream), 4, "bucket")) == expected
+    assert by_key(check_against_stream(strategy_settings(early_stopping(stream)), 4, "bucket")) == expected
 
 
 @pytest.mark.parametrize(

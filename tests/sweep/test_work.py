@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from clearctl import layout, plan_sweep, rundir
+from clearctl.config.settings import fill
 from clearctl.engine.stack import train as stack
 from clearctl.progress import EpochDone, Event, ignore
 from clearctl.sweep.outcome import Outcome
@@ -82,7 +83,7 @@ def test_a_stack_in_parts_fails_part_by_part(
     given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = plan_sweep(**given, grid={LR: ["0.1", "0.2", "0.3", "0.4", "0.5"]}).runs
-    monkeypatch.setattr(stack, "CPU_BYTES", 2.5 * stack.bytes_a_run(runs[0].config))
+    monkeypatch.setattr(stack, "CPU_BYTES", 2.5 * stack.bytes_a_run(fill(runs[0].config)))
 
     def act(event: Event) -> None:
         if isinstance(event, EpochDone):

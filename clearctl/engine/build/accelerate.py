@@ -6,29 +6,27 @@ from typing import Any
 import torch
 from torch import nn
 
-from clearctl.config.load import Config
+from clearctl.config.settings import ComputeSettings
 from clearctl.errors import CapabilityError
 from clearctl.features.forward import PRECISIONS
 from clearctl.models.classifier import Classifier
 from clearctl.progress import Listener, Message
 
 
-def accelerate(config: Config, model: nn.Module, device: torch.device, listener: Listener) -> None:
+def accelerate(compute: ComputeSettings, model: nn.Module, device: torch.device, listener: Listener) -> None:
     """Have `model`, in place, compute on `device` as `precision`, `channels_last`, `compile` and `tf32` say.
 
     Names and values of its weights stay. Raises CapabilityError where `compile` is asked for and does not work here.
     """
-    values = config.values
-    allow_tf32(bool(values.get("tf32")), device)
+    allow_tf32(compute.tf32, device)
     if not isinstance(model, Classifier):
         return  # a torchmodel, with which the check lets none of the others pass
-    precision = values.get("precision") or "fp32"
-    warn_of_slow_precision(device, precision, listener)
-    model.autocast = None if precision == "fp32" else PRECISIONS[precision]
-    if values.get("channels_last"):
+    warn_of_slow_precision(device, compute.precision, listener)
+    model.autocast = None if compute.precision == "fp32" else PRECISIONS[compute.precision]
+    if compute.channels_last:
         model.to(memory_format=torch.channels_last)
         model.channels_last = True
-    if values.get("compile"):
+    if compute.compile:
         require_compiler(device)
         model.compile_parts()
 

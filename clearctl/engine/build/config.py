@@ -5,16 +5,14 @@ from pathlib import Path
 
 from clearctl.config.check import own_folders, require
 from clearctl.config.dialect import notices, translated, write_out_defaults
+from clearctl.config.keys import TOP
 from clearctl.config.load import Config, load
 from clearctl.config.own import folders_with, named_modules
 from clearctl.config.plugins import plugin_notices
 from clearctl.config.published import dataset_root as find_dataset_root
 from clearctl.config.published import misnamed, published_faults
-from clearctl.engine.build.calls import fault
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.errors import ConfigError
-
-DEFAULT_WORK_DIR = "work_dirs"
 
 
 def open_config(
@@ -45,7 +43,7 @@ def open_config(
     write_out_defaults(values, of_run=of_run)
     scenario, model, data = values["scenario"], values["model"], values.get("data") or {}
     scenario["dataset_root"] = root
-    values["work_dir"] = work_dir or values.get("work_dir") or DEFAULT_WORK_DIR
+    values["work_dir"] = work_dir or values.get("work_dir") or TOP["work_dir"].default
     for place, section, name in (
         ("scenario.", scenario, "dataset_root"),
         ("", values, "work_dir"),
@@ -57,8 +55,10 @@ def open_config(
             try:
                 section[name] = str(Path(section[name]).expanduser().resolve())
             except RuntimeError:
-                raise fault(config, place + name, f"{section[name]}: there is no such home folder") from None
-    values["seed"] = seed if seed is not None else values.get("seed") or 0
+                key = place + name
+                text = f"{section[name]}: there is no such home folder"
+                raise ConfigError(f"{config.origin(key)}: {key}: {text}") from None
+    values["seed"] = seed if seed is not None else values.get("seed") or TOP["seed"].default
     return config
 
 

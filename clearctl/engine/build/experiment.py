@@ -7,17 +7,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from clearctl.config.load import Config
+from clearctl.config.settings import Settings
 from clearctl.data.stream import Stream
 from clearctl.distributed import world
 from clearctl.engine.build.accelerate import accelerate
-from clearctl.engine.build.calls import building, call, fault
+from clearctl.engine.build.calls import build, building
 from clearctl.engine.build.catalogue import CATALOGUE
-from clearctl.engine.build.parts import _takes_loss, build_augment, build_loss, build_schedule
+from clearctl.engine.build.parts import build_augment, build_loss, build_schedule, takes_loss
 from clearctl.engine.build.reporting import build_loggers, build_metrics
 from clearctl.engine.build.samples import BuiltSamples, build_samples
 from clearctl.engine.build.sharing import of_all_processes
-from clearctl.engine.build.strategy_fit import _require_fits_stream
+from clearctl.engine.build.strategy_fit import require_fits_stream
 from clearctl.engine.build.stream import benchmark_of
 from clearctl.engine.divergence import Divergence
 from clearctl.models.parallel import share_passes
@@ -49,7 +49,7 @@ class Experiment:
 
 
 def build_experiment(
-    config: Config,
+    settings: Settings,
     stream: Stream,
     model: nn.Module,
     device: torch.device,
@@ -69,45 +69,36 @@ def build_experiment(
     those of `stream`, and `benchmark` that of `samples`, if they have been built before. The loggers of a run that
     `goes_on` keep what is there.
     """
-    section = dict(config.values["cl_strategy"])
-    _require_fits_stream(config, stream)
-    if world.size() > 1 and (config.values.get("data") or {}).get("batch_per_rank"):
-        section = of_all_processes(section)
+    require_fits_stream(settings, stream)
+    strategy_settings, data = settings.strategy, settings.data
+    if world.size() > 1 and data.batch_per_rank:
+        strategy_settings = of_all_processes(strategy_settings)
     model = model.to(device)
-    if config.values.get("sync_bn"):
+    if settings.compute.sync_bn:
         model = synchronised(model)
-    accelerate(config, model, device, listener)
+    accelerate(settings.compute, model, device, listener)
     if world.size() > 1:
         share_passes(model)
-    samples = samples or build_samples(config, stream, device, listener)
-    benchmark = benchmark or benchmark_of(config, samples)
-    optimizer = section.pop("optimizer", None)
+    samples = samples or build_samples(settings, stream, device, listener)
+    benchmark = benchmark or benchmark_of(settings.scenario, samples)
+    optimizer, scheduler = strategy_settings.optimizer, strategy_settings.scheduler
+    built_optimizer = None
     if optimizer is not None:
-        optimizer = call(
-            config,
-            "cl_strategy.optimizer",
-            CATALOGUE.optimizers,
-            optimizer,
-            params=[parameter for parameter in model.parameters() if parameter.requires_grad],
-        )
-    scheduler = section.pop("scheduler", None)
-    if scheduler is not None:
-        scheduler = build_schedule(config, scheduler, optimizer)
-    if section.get("buffer") is not None:
-        section["buffer"] = call(config, "cl_strategy.buffer", CATALOGUE.buffers, section["buffer"])
-    loss = build_loss(config, model, device)
-    section.pop("loss", None)
-    own_plugins = [
-        call(config, f"cl_strategy.plugins.{index}", CATALOGUE.plugins, entry)
-        for index, entry in enumerate(section.pop("plugins", []))
-    ]
-    augment = build_augment(config, stream)
-    if augment is not None and _takes_loss(config):
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        built_optimizer = build(optimizer, CATALOGUE.optimizers, params=trained)
+    schedule = None if scheduler is None else build_schedule(scheduler, built_optimizer)
+    arguments = dict(strategy_settings.call.arguments)
+    if strategy_settings.buffer is not None:
+        arguments["buffer"] = build(strategy_settings.buffer, CATALOGUE.buffers)
+    loss = build_loss(settings, model, device)
+    own_plugins = [build(call, CATALOGUE.plugins) for call in strategy_settings.plugins]
+    augment = build_augment(settings, stream)
+    if augment is not None and takes_loss(strategy_settings.call):
         loss = SoftLabelLoss(nn.CrossEntropyLoss() if loss is None else loss)
         own_plugins = [BatchAugment(augment, loss), *own_plugins]
     record = BatchRecord()
     accuracy = BucketAccuracy(record)
-    divergence = Divergence(model, listener, stops=bool(config.values.get("stop_on_divergence")))
+    divergence = Divergence(model, listener, stops=settings.stop_on_divergence)
 
     def epoch_done(done: EpochDone, lr: float) -> None:
         if on_epoch is not None:
@@ -118,24 +109,24 @@ def build_experiment(
     if samples.gathered:
         watching.append(GatherBatches(lambda text: listener(Message(text, warning=True))))
     writes = run is not None and world.is_first()
-    loggers = build_loggers(config, run, goes_on=goes_on, wandb_id=wandb_id) if run and writes else []
-    with building(config, "cl_strategy", section["type"]):
+    loggers = build_loggers(settings, run, goes_on=goes_on, wandb_id=wandb_id) if run and writes else []
+    with building(strategy_settings.call.type, strategy_settings.call.error):
         strategy = build_strategy(
-            section.pop("type"),
-            section,
+            strategy_settings.call.type,
+            arguments,
             model=model,
-            optimizer=optimizer,
-            scheduler=scheduler,
+            optimizer=built_optimizer,
+            scheduler=schedule,
             loss=loss,
-            metrics=build_metrics(config) if run else [],
+            metrics=build_metrics(settings) if run else [],
             loggers=loggers,
             plugins=[*own_plugins, *watching],
             record=record,
             device=device,
         )
-    if config.values.get("precision") == "fp16":
+    if settings.compute.precision == "fp16":
         scale_loss(strategy)
     refusal = mixing_fault(strategy) if augment is not None else None
     if refusal:
-        raise fault(config, "model.train_cfg.augments", f"{config.values['cl_strategy']['type']} {refusal}")
+        raise settings.error("model.train_cfg.augments", f"{strategy_settings.call.type} {refusal}")
     return Experiment(strategy, benchmark, accuracy, loggers, divergence)

@@ -1,16 +1,17 @@
 """The network that a config describes, and whether it fits the stream."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from clearctl.config.load import Config
 from clearctl.config.published import class_count_faults
+from clearctl.config.settings import Call, ModelSettings, Settings
 from clearctl.data.stream import Stream
-from clearctl.engine.build.calls import building, fault
+from clearctl.engine.build.calls import building
 from clearctl.engine.build.transforms import build_transforms
 from clearctl.models.classifier import build_classifier
 from clearctl.models.fit import find_misfit, randomness_kept
@@ -18,23 +19,21 @@ from clearctl.models.pretrained import load_network
 from clearctl.progress import Listener, Message
 
 
-def build_model(config: Config, stream: Stream, listener: Listener) -> nn.Module:
+def build_model(settings: Settings, stream: Stream, listener: Listener) -> nn.Module:
     """The network, with the weights of `pretrained` and then `load_from` if there are any.
 
     Raises ConfigError if it does not fit the stream.
     """
-    section = config.values["model"]
-    _require_classes(config, len(stream.class_names), listener)
+    _require_classes(settings, len(stream.class_names), listener)
 
     def say(key: str, left: Sequence[str]) -> None:
         if left:
             listener(Message(f"{key} has no fitting {', '.join(left)}: left as initialised", warning=True))
 
-    parts = {name: value for name, value in section.items() if name not in ("type", "train_cfg")}
-    with building(config, "model", "the network"):
-        model = build_classifier(**parts, on_left=lambda key, left: say(f"model.{key}", left))
-    require_fit(config, stream, model)
-    file = config.values.get("load_from")
+    with building("the network", partial(settings.error, "model")):
+        model = build_classifier(**_parts(settings.model), on_left=lambda key, left: say(f"model.{key}", left))
+    require_fit(settings, stream, model)
+    file = settings.load_from
     if file:
         report = load_network(model, Path(file))
         if report.prefix:
@@ -43,18 +42,36 @@ def build_model(config: Config, stream: Stream, listener: Listener) -> nn.Module
     return model
 
 
-def _require_classes(config: Config, classes: int, listener: Listener) -> None:
+def _parts(model: ModelSettings) -> dict[str, Any]:
+    """The arguments of `build_classifier`."""
+
+    def entry(call: Call | None) -> dict[str, Any] | None:
+        return None if call is None else call.entry
+
+    neck = [call.entry for call in model.neck] if isinstance(model.neck, tuple) else entry(model.neck)
+    return {
+        "backbone": entry(model.backbone),
+        "neck": neck,
+        "head": entry(model.head),
+        "torchmodel": entry(model.torchmodel),
+        "init_cfg": model.init_cfg,
+        "pretrained": model.pretrained,
+        "freeze": model.freeze,
+    }
+
+
+def _require_classes(settings: Settings, classes: int, listener: Listener) -> None:
     """Raise ConfigError where the config has another number of classes than the dataset.
 
     Earlier versions made runs with more, which can still be tested and resumed.
     """
-    for key, text in class_count_faults(config.values, classes):
-        if not config.of_run:
-            raise fault(config, key, text)
+    for key, text in class_count_faults(settings.config.values, classes):
+        if not settings.config.of_run:
+            raise settings.error(key, text)
         listener(Message(f"{key}: {text}: scores of classes that are not there are never right", warning=True))
 
 
-def require_fit(config: Config, stream: Stream, model: nn.Module) -> None:
+def require_fit(settings: Settings, stream: Stream, model: nn.Module) -> None:
     """Raise ConfigError, naming the key, if `model` cannot score a sample of the stream as the transforms give it.
 
     Random generators, batch norms and the train mode stay as they are.
@@ -62,14 +79,14 @@ def require_fit(config: Config, stream: Stream, model: nn.Module) -> None:
     samples = stream.buckets[0].test
     batches = {}  # by shape: training and testing may have different sizes
     with randomness_kept():
-        for name, transform in zip(("train_transform", "eval_transform"), build_transforms(config), strict=True):
+        for name, transform in zip(("train_transform", "eval_transform"), build_transforms(settings), strict=True):
             x: Any = samples[0][0]
             try:
                 x = transform(x) if transform else x
                 batches[x.shape] = torch.stack([x, x])  # LeNet5 drops the dimension of a batch of one
             except Exception as error:
-                raise fault(config, f"scenario.{name}", f"an image cannot be transformed: {error}") from error
+                raise settings.error(f"scenario.{name}", f"an image cannot be transformed: {error}") from error
     for x in batches.values():
         misfit = find_misfit(model, x, len(stream.class_names))
         if misfit:
-            raise fault(config, f"model.{misfit.key}", misfit.text)
+            raise settings.error(f"model.{misfit.key}", misfit.text)

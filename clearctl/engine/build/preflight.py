@@ -8,10 +8,11 @@ from clearctl import layout
 from clearctl.config.check import check
 from clearctl.config.dialect import notices, translated
 from clearctl.config.findings import Fault
-from clearctl.config.load import Config, load
+from clearctl.config.load import load
 from clearctl.config.plugins import plugin_notices, strategy_notes
 from clearctl.config.published import class_count_faults, misnamed, published_faults
 from clearctl.config.published import dataset_root as find_dataset_root
+from clearctl.config.settings import ScenarioSettings, Settings, fill
 from clearctl.data.stream import iid_split_command, iid_split_folder, read_train_labels
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.errors import ConfigError, DatasetError
@@ -57,77 +58,70 @@ def check_config(
     found = root.is_dir()
     noted = (*noted, name) if name else noted
     if found and not faults:
-        faults = [str(fault) for fault in dataset_faults(config, root)]
-        if not faults and asks_for_samples(config.values["cl_strategy"]):
-            of_samples, unused = _sample_faults(config, root)
+        config.values["scenario"]["dataset_root"] = str(root)
+        settings = fill(config)
+        faults = [str(fault) for fault in dataset_faults(settings)]
+        if not faults and asks_for_samples(settings.strategy):
+            of_samples, unused = _sample_faults(settings)
             faults, noted = [str(fault) for fault in of_samples], (*noted, *unused)
     return Preflight(faults, root, found, noted, notes)
 
 
-def dataset_faults(config: Config, root: Path) -> list[Fault]:
-    """What a config without a fault in itself asks of the dataset folder `root` that is not there."""
+def dataset_faults(settings: Settings) -> list[Fault]:
+    """What a config without a fault in itself asks of its dataset folder that is not there."""
     faults = []
 
     def add(key: str, message: str) -> None:
-        faults.append(Fault(config.origin(key), key, message))
+        faults.append(settings.fault(key, message))
 
-    scenario, strategy = config.values["scenario"], config.values["cl_strategy"]
+    scenario, root = settings.scenario, settings.scenario.dataset_root
     try:
         present = layout.read_bucket_indices(root)
         classes = len(layout.read_class_names(root))
     except DatasetError as error:
         add("scenario.dataset_root", str(error).replace("\n", "; "))
         return faults
-    buckets = [str(name) for name in scenario.get("buckets") or present]
+    buckets = [str(name) for name in scenario.buckets or present]
     for name in buckets:
         if name not in present:
             add("scenario.buckets", f"the dataset has no bucket {name!r}: it has {', '.join(present)}")
-    if scenario.get("evaluation_protocol") == "iid":
-        fault = _split_fault(root, scenario, [name for name in buckets if name in present])
+    if scenario.evaluation_protocol == "iid":
+        fault = _split_fault(scenario, [name for name in buckets if name in present])
         if fault:
-            add("scenario.shot" if scenario.get("shot") else "scenario.seed", fault)
-    feature_type = scenario.get("feature_type")
+            add("scenario.shot" if scenario.shot else "scenario.seed", fault)
+    feature_type = scenario.feature_type
     if feature_type and not layout.features_folder(root, feature_type).is_dir():
         folder, names = layout.features_folder(root, feature_type).parent, layout.feature_names(root)
         add(
             "scenario.feature_type", f"no features {feature_type!r} in {folder}: there are {', '.join(names) or 'none'}"
         )
-    for key, message in class_count_faults(config.values, classes):
+    for key, message in class_count_faults(settings.config.values, classes):
         add(key, message)
-    for key, message in check_against_stream(strategy, len(buckets), scenario.get("task_labels", "single")):
-        add(f"cl_strategy.{key}", message)
-    return faults
+    return [*faults, *check_against_stream(settings.strategy, len(buckets), scenario.task_labels)]
 
 
-def _sample_faults(config: Config, root: Path) -> tuple[list[Fault], list[str]]:
+def _sample_faults(settings: Settings) -> tuple[list[Fault], list[str]]:
     """Faults and notices that need the number of samples in each bucket."""
-    scenario, section = config.values["scenario"], config.values["cl_strategy"]
+    scenario = settings.scenario
     try:
         labels = read_train_labels(
-            root,
-            protocol=scenario.get("evaluation_protocol", "streaming"),
-            seed=scenario.get("seed"),
-            shot=scenario.get("shot"),
-            test_ratio=scenario.get("test_ratio", 0.3),
-            buckets=scenario.get("buckets"),
+            scenario.dataset_root,
+            protocol=scenario.evaluation_protocol,
+            seed=scenario.seed,
+            shot=scenario.shot,
+            test_ratio=scenario.test_ratio,
+            buckets=scenario.buckets,
         )
     except DatasetError as error:
-        key = "scenario.dataset_root"
-        return [Fault(config.origin(key), key, str(error).replace("\n", "; "))], []
-    arguments = (section, list(labels.values()), list(labels))
-    faults = [
-        Fault(config.origin(f"cl_strategy.{key}"), f"cl_strategy.{key}", text)
-        for key, text in check_against_samples(*arguments)
-    ]
-    return faults, list(sample_notices(*arguments))
+        return [settings.fault("scenario.dataset_root", str(error).replace("\n", "; "))], []
+    arguments = (settings.strategy, list(labels.values()), list(labels))
+    return check_against_samples(*arguments), list(sample_notices(*arguments))
 
 
-def _split_fault(root: Path, scenario: dict[str, object], buckets: list[str]) -> str | None:
+def _split_fault(scenario: ScenarioSettings, buckets: list[str]) -> str | None:
     """What is wrong with the split that the iid protocol names, with the command that makes it."""
-    seed, shot, ratio = scenario["seed"], scenario.get("shot"), scenario.get("test_ratio", 0.3)
-    assert isinstance(seed, int)
-    assert isinstance(ratio, float)
-    assert isinstance(shot, int | None)
+    root, seed, shot, ratio = scenario.dataset_root, scenario.seed, scenario.shot, scenario.test_ratio
+    assert seed is not None, "the check asks for it"
     split = iid_split_folder(root, ratio, shot, seed)
     if all((split / name).is_dir() for name in buckets):
         return None

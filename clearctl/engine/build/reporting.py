@@ -4,39 +4,37 @@ from pathlib import Path
 from typing import Any
 
 from clearctl import rundir
-from clearctl.config.load import Config
-from clearctl.engine.build.calls import call
+from clearctl.config.settings import Settings
+from clearctl.engine.build.calls import build
 from clearctl.engine.build.catalogue import CATALOGUE
 
 
-def build_metrics(config: Config) -> list[Any]:
+def build_metrics(settings: Settings) -> list[Any]:
     """Avalanche's metric plugins."""
-    entries = config.values.get("metrics") or []
-    return [call(config, f"metrics.{index}", CATALOGUE.metrics, entry) for index, entry in enumerate(entries)]
+    return [build(call, CATALOGUE.metrics) for call in settings.metrics]
 
 
-def build_loggers(config: Config, run: Path, *, goes_on: bool = False, wandb_id: str | None = None) -> list[Any]:
+def build_loggers(settings: Settings, run: Path, *, goes_on: bool = False, wandb_id: str | None = None) -> list[Any]:
     """The loggers, writing into the `run` folder where the config names no other place.
 
     For a run that `goes_on` they keep what is there. `wandb_id` is the id of the W&B run: where the run goes on the one
     that it has, else one for a config and an environment that name none.
     """
     built = []
-    for index, entry in enumerate(config.values.get("loggers") or []):
-        filled: dict[str, Any] = {}
-        if entry["type"] == "TextLogger" and not entry.get("file"):
+    for call in settings.loggers:
+        given, filled = call.arguments, dict[str, Any]()
+        if call.type == "TextLogger" and not given.get("file"):
             filled["file"] = str(rundir.log_file(run))
-        elif entry["type"] == "CSVLogger":
-            filled["log_folder"] = entry.get("log_folder") or str(rundir.csv_folder(run))
+        elif call.type == "CSVLogger":
+            filled["log_folder"] = given.get("log_folder") or str(rundir.csv_folder(run))
             filled["goes_on"] = goes_on
-        elif entry["type"] == "TensorboardLogger":
-            filled["tb_log_dir"] = entry.get("tb_log_dir") or str(rundir.tensorboard_folder(run))
-            filled["goes_on"] = goes_on and not entry.get("tb_log_dir")  # the last file there may be another run's
-        elif entry["type"] == "WandBLogger":
-            filled["config"] = config.values
-            filled["dir"] = entry.get("dir") or str(run)
+        elif call.type == "TensorboardLogger":
+            filled["tb_log_dir"] = given.get("tb_log_dir") or str(rundir.tensorboard_folder(run))
+            filled["goes_on"] = goes_on and not given.get("tb_log_dir")  # the last file there may be another run's
+        elif call.type == "WandBLogger":
+            filled["config"] = settings.config.values
+            filled["dir"] = given.get("dir") or str(run)
             filled["goes_on"] = goes_on
             filled["run_id"] = wandb_id
-        given = {name: value for name, value in entry.items() if name not in filled}
-        built.append(call(config, f"loggers.{index}", CATALOGUE.loggers, given, **filled))
+        built.append(build(call.without(*filled), CATALOGUE.loggers, **filled))
     return built

@@ -2,13 +2,14 @@
 
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from clearctl.config.load import Config, flatten
 from clearctl.config.own import find, is_own
+from clearctl.config.settings import Call, StrategySettings
 from clearctl.distributed import world
 from clearctl.distributed.world import collected
-from clearctl.engine.build.calls import fault
 from clearctl.errors import ConfigError, RunError
 from clearctl.strategies.registry import SHARED_PLUGINS, SHARED_STRATEGIES
 
@@ -17,31 +18,23 @@ PLACES = ("scenario.dataset_root", "data.cache_dir")  # may be another on each m
 BATCH_SIZES = ("train_mb_size", "eval_mb_size", "batch_size_mem", "batch_size")
 
 
-def require_shareable(config: Config) -> None:
+def require_shareable(strategy: StrategySettings) -> None:
     """Raise ConfigError, naming each, for what several processes cannot share; with one there is nothing to refuse."""
     if world.size() == 1:
         return
-    section = config.values["cl_strategy"]
-    names: list[tuple[str, str, tuple[str, ...]]] = [("cl_strategy", section["type"], SHARED_STRATEGIES)]
-    for index, entry in enumerate(section.get("plugins") or []):
-        names.append((f"cl_strategy.plugins.{index}", entry["type"], SHARED_PLUGINS))
-    entries = {"cl_strategy": section}
-    entries.update({f"cl_strategy.plugins.{i}": entry for i, entry in enumerate(section.get("plugins") or [])})
     faults = [
-        fault(config, f"{key}.importance", "'sample' is worked out by one process: run it with one, or use 'batch'")
-        for key, entry in entries.items()
-        if entry.get("importance") == "sample"
+        call.fault("'sample' is worked out by one process: run it with one, or use 'batch'", "importance")
+        for call in strategy.calls
+        if call.arguments.get("importance") == "sample"
     ]
-    faults += [
-        fault(
-            config,
-            f"{key}.type",
-            f"{name} was never tried with several processes: run it with one, or use {', '.join(shared)}"
-            + ("; or give the class shareable = True" if is_own(name) else ""),
-        )
-        for key, name, shared in names
-        if name not in shared and not _declares_shareable(name)
-    ]
+    for call in strategy.calls:
+        shared = SHARED_STRATEGIES if call is strategy.call else SHARED_PLUGINS
+        if call.type not in shared and not _declares_shareable(call.type):
+            own = "; or give the class shareable = True" if is_own(call.type) else ""
+            text = (
+                f"{call.type} was never tried with several processes: run it with one, or use {', '.join(shared)}{own}"
+            )
+            faults.append(call.fault(text, "type"))
     if faults:
         raise ConfigError("\n".join(map(str, faults)))
 
@@ -66,10 +59,11 @@ def require_alike(config: Config, dataset: Mapping[str, Any]) -> None:
             )
 
 
-def of_all_processes(section: Mapping[str, Any]) -> dict[str, Any]:
-    """A strategy's section with the sizes of each process's batches made those of the whole batches."""
+def of_all_processes(strategy: StrategySettings) -> StrategySettings:
+    """A strategy with the sizes of each process's batches made those of the whole batches."""
 
-    def whole(entry: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: value * world.size() if name in BATCH_SIZES and value else value for name, value in entry.items()}
+    def whole(call: Call) -> Call:
+        given = {name: value for name, value in call.arguments.items() if name in BATCH_SIZES and value}
+        return call.having(**{name: value * world.size() for name, value in given.items()})
 
-    return {**whole(section), "plugins": [whole(entry) for entry in section.get("plugins") or []]}
+    return replace(strategy, call=whole(strategy.call), plugins=tuple(map(whole, strategy.plugins)))

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from clearctl.config.load import Config
+from clearctl.config.findings import Fault
+from clearctl.config.settings import Settings
 from clearctl.data.stream import Stream
-from clearctl.engine.build.calls import fault
 from clearctl.engine.build.transforms import build_transforms
 from clearctl.errors import ConfigError
 from clearctl.progress import Listener, Message
@@ -16,37 +16,36 @@ from clearctl.strategies.bucket_sizes import check_against_samples, sample_notic
 from clearctl.strategies.build import check_against_model, check_against_stream
 
 
-def require_strategy_fit(config: Config, stream: Stream, model: nn.Module, listener: Listener) -> None:
+def require_strategy_fit(settings: Settings, stream: Stream, model: nn.Module, listener: Listener) -> None:
     """Raise ConfigError where the strategy and its plugins do not fit the stream or the network; nothing is built.
 
     `listener` is told of settings that have no effect on so many samples.
     """
-    _require_fits_stream(config, stream)
-    section = config.values["cl_strategy"]
+    require_fits_stream(settings, stream)
     labels = [bucket.train.targets for bucket in stream.buckets]
 
     def samples() -> torch.Tensor:
-        transform, _ = build_transforms(config)
+        transform, _ = build_transforms(settings)
         x: Any = stream.buckets[0].train[0][0]
         x = transform(x) if transform else x
         return torch.stack([x, x]).to(next(model.parameters()).device)
 
+    strategy = settings.strategy
     _raise_all(
-        config,
         [
-            *check_against_samples(section, labels, stream.bucket_names),
-            *check_against_model(section, model, samples),
+            *check_against_samples(strategy, labels, stream.bucket_names),
+            *check_against_model(strategy, model, samples),
         ],
     )
-    for text in sample_notices(section, labels, stream.bucket_names):
+    for text in sample_notices(strategy, labels, stream.bucket_names):
         listener(Message(text, warning=True))
 
 
-def _require_fits_stream(config: Config, stream: Stream) -> None:
-    task_labels = config.values["scenario"].get("task_labels", "single")
-    _raise_all(config, check_against_stream(config.values["cl_strategy"], len(stream.buckets), task_labels))
+def require_fits_stream(settings: Settings, stream: Stream) -> None:
+    """Raise ConfigError where the strategy or a plugin would fail on the buckets of the stream, or do nothing."""
+    _raise_all(check_against_stream(settings.strategy, len(stream.buckets), settings.scenario.task_labels))
 
 
-def _raise_all(config: Config, faults: Sequence[tuple[str, str]]) -> None:
+def _raise_all(faults: Sequence[Fault]) -> None:
     if faults:
-        raise ConfigError("\n".join(str(fault(config, f"cl_strategy.{key}", text)) for key, text in faults))
+        raise ConfigError("\n".join(map(str, faults)))

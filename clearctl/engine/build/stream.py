@@ -1,36 +1,33 @@
 """The stream of buckets that a config describes, and the benchmark made of it."""
 
-from pathlib import Path
 from typing import Any
 
 from clearctl import layout
-from clearctl.config.load import Config
+from clearctl.config.settings import ScenarioSettings
 from clearctl.data.stream import Stream, read_stream
 from clearctl.engine.build.samples import BuiltSamples
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.loading.benchmark import build_benchmark
 
 
-def build_stream(config: Config, listener: Listener = ignore) -> Stream:
+def build_stream(scenario: ScenarioSettings, listener: Listener = ignore) -> Stream:
     """Read the stream that the scenario describes. Raises DatasetError."""
-    scenario = config.values["scenario"]
-    root = Path(scenario["dataset_root"])
-    if scenario.get("evaluation_protocol") == "iid" and not scenario.get("shot") and layout.has_published_split(root):
+    root = scenario.dataset_root
+    if scenario.evaluation_protocol == "iid" and not scenario.shot and layout.has_published_split(root):
         listener(
             Message("train and test are the release's own split: scenario.seed and scenario.test_ratio play no part")
         )
     return read_stream(
         root,
-        protocol=scenario.get("evaluation_protocol", "streaming"),
-        seed=scenario.get("seed"),
-        shot=scenario.get("shot"),
-        test_ratio=scenario.get("test_ratio", 0.3),
-        feature_type=scenario.get("feature_type"),
-        buckets=scenario.get("buckets"),
+        protocol=scenario.evaluation_protocol,
+        seed=scenario.seed,
+        shot=scenario.shot,
+        test_ratio=scenario.test_ratio,
+        feature_type=scenario.feature_type,
+        buckets=scenario.buckets,
     )
 
 
-def benchmark_of(config: Config, samples: BuiltSamples) -> Any:
+def benchmark_of(scenario: ScenarioSettings, samples: BuiltSamples) -> Any:
     """The benchmark of `samples`, with the task labels that the scenario asks for."""
-    task_labels = config.values["scenario"].get("task_labels", "single")
-    return build_benchmark(samples.stream, samples.train_transform, samples.eval_transform, task_labels)
+    return build_benchmark(samples.stream, samples.train_transform, samples.eval_transform, scenario.task_labels)

@@ -1,32 +1,28 @@
 """The transforms that a config's scenario lists, built. Imports neither Avalanche nor mmcls."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from clearctl.config.load import Config
+from clearctl.config.settings import Call, Settings
 from clearctl.data.transforms import compose
-from clearctl.engine.build.calls import call, fault
+from clearctl.engine.build.calls import build
 from clearctl.engine.build.catalogue import CATALOGUE
 
-NAMES = ("train_transform", "eval_transform")
 
-
-def build_transforms(config: Config) -> tuple[Any, Any]:
+def build_transforms(settings: Settings) -> tuple[Any, Any]:
     """(train, eval) transforms of images; (None, None) for features."""
-    scenario = config.values["scenario"]
-    if scenario.get("feature_type"):
+    scenario = settings.scenario
+    if scenario.feature_type:
         return None, None
     built = []
-    for name in NAMES:
-        steps = build_steps(config, name)
+    for name, calls in (("train_transform", scenario.train_transform), ("eval_transform", scenario.eval_transform)):
+        steps = build_steps(calls)
         if not any(type(step).__name__ in ("ToTensor", "PILToTensor") for step in steps):
-            raise fault(config, f"scenario.{name}", "images need dict(type='ToTensor') among the transforms")
+            raise settings.error(f"scenario.{name}", "images need dict(type='ToTensor') among the transforms")
         built.append(compose(steps))
     return built[0], built[1]
 
 
-def build_steps(config: Config, name: str) -> list[Any]:
-    """The transforms that `name` in the scenario lists, one after another."""
-    entries = config.values["scenario"].get(name) or []
-    return [
-        call(config, f"scenario.{name}.{index}", CATALOGUE.transforms, entry) for index, entry in enumerate(entries)
-    ]
+def build_steps(calls: Sequence[Call]) -> list[Any]:
+    """The transforms of a list, one after another."""
+    return [build(call, CATALOGUE.transforms) for call in calls]

@@ -7,6 +7,7 @@ from typing import Any
 
 from clearctl.config.check import check
 from clearctl.config.load import Config, load
+from clearctl.config.settings import calls_of
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.engine.build.transforms import build_steps
 from clearctl.errors import ConfigError, UsageError
@@ -39,8 +40,8 @@ def build_recipe(arch: str | None, arguments: Mapping[str, Any] | None, config: 
     """The recipe that the arguments of `extract_features` mean. Raises UsageError and ConfigError."""
     if config is None:
         arch = arch or DEFAULT_ARCH
-        published = Config({"scenario": {"eval_transform": list(PUBLISHED_TRANSFORM)}}, "the published transform")
-        steps = build_steps(published, "eval_transform")
+        published = Config({}, "the published transform")
+        steps = build_steps(calls_of(published, "scenario.eval_transform", PUBLISHED_TRANSFORM))
         return Recipe(arch, dict(arguments or {}), list(PUBLISHED_TRANSFORM), steps, arch.rpartition(":")[2])
     if arch is not None or arguments:
         raise UsageError("--config says which backbone: leave --arch and --arch-arg out")
@@ -57,6 +58,5 @@ def build_recipe(arch: str | None, arguments: Mapping[str, Any] | None, config: 
     scenario = opened.values.setdefault("scenario", {})
     transform = scenario.setdefault("eval_transform", list(PUBLISHED_TRANSFORM))
     given = {key: value for key, value in backbone.items() if key not in ("type", "init_cfg")}
-    return Recipe(
-        f"mmcls:{backbone['type']}", given, transform, build_steps(opened, "eval_transform"), Path(config).stem
-    )
+    steps = build_steps(calls_of(opened, "scenario.eval_transform", transform))
+    return Recipe(f"mmcls:{backbone['type']}", given, transform, steps, Path(config).stem)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from clearctl.config.load import Config, flatten
+from clearctl.config.settings import fill
 from clearctl.data.stream import Stream
 from clearctl.engine.build.experiment import Experiment, build_experiment
 from clearctl.engine.build.model import build_model
@@ -59,9 +60,9 @@ def with_changes(
     run is made of other parts.
     """
     # The loggers are those of the config now: they begin anew.
-    config = replace(now, values={**saved.start["config"], "loggers": []})
-    model = build_model(config, stream, ignore).to(device)
-    first = build_experiment(config, stream, model, device, run=run, on_epoch=lambda done, lr: None)
+    settings = fill(replace(now, values={**saved.start["config"], "loggers": []}))
+    model = build_model(settings, stream, ignore).to(device)
+    first = build_experiment(settings, stream, model, device, run=run, on_epoch=lambda done, lr: None)
     before = RunState(first, Results(stream.bucket_names), run).parts()
     after = RunState(replace(experiment, loggers=[]), Results(stream.bucket_names), run).parts()
     within = saved.within

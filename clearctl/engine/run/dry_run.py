@@ -7,11 +7,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from clearctl.config.load import Config
+from clearctl.config.settings import Call, Settings, fill
 from clearctl.data.samples import original_error
 from clearctl.data.stream import Bucket, Samples, Stream
 from clearctl.engine.build.config import open_config
@@ -61,16 +61,17 @@ def dry_run(
 
 def try_out(opened: Config, *, device: str, listener: Listener = ignore) -> DryRun:
     """`dry_run` with a config that `open_config` returned."""
+    settings = fill(opened)
     target = resolve_device(device)
-    seed_everything(opened.values["seed"])
-    stream = build_stream(opened)
-    model = build_model(opened, stream, listener)
-    require_strategy_fit(opened, stream, model, listener)
+    seed_everything(settings.seed)
+    stream = build_stream(settings.scenario)
+    model = build_model(settings, stream, listener)
+    require_strategy_fit(settings, stream, model, listener)
     parameters = list(model.parameters())
-    epochs = _section(opened).get("train_epochs", 1)
-    deterministic = deterministic_algorithms(bool(opened.values.get("deterministic")), target, listener)
+    epochs = settings.strategy.train_epochs
+    deterministic = deterministic_algorithms(settings.compute.deterministic, target, listener)
     with tempfile.TemporaryDirectory() as folder, deterministic:
-        first = _one_batch(opened, stream, model, target, Path(folder))
+        first = _one_batch(settings, stream, model, target, Path(folder))
     train_batches = sum(-(-len(bucket.train) // first.train_size) for bucket in stream.buckets)
     test_batches = sum(-(-len(bucket.test) // first.test_size) for bucket in stream.buckets)
     seconds = train_batches * epochs * first.train_s + (len(stream.buckets) + 1) * test_batches * first.test_s
@@ -95,25 +96,29 @@ class _Batch:
     test_s: float
 
 
-def _one_batch(config: Config, stream: Stream, model: torch.nn.Module, device: torch.device, folder: Path) -> _Batch:
+def _one_batch(
+    settings: Settings, stream: Stream, model: torch.nn.Module, device: torch.device, folder: Path
+) -> _Batch:
     """Time the second of two turns: the first warms up what is allocated and compiled at first use."""
-    strategy_section = _section(config)
-    train_size = strategy_section.get("train_mb_size", 1)
-    test_size = strategy_section.get("eval_mb_size") or train_size
-    whole = needs_whole_buckets(strategy_section)
+    strategy = settings.strategy
+    train_size = strategy.train_mb_size
+    test_size = strategy.eval_mb_size or train_size
+    whole = needs_whole_buckets(strategy)
     short = replace(
         stream, buckets=tuple(_shortened(bucket, None if whole else train_size, test_size) for bucket in stream.buckets)
     )
-    once = {"train_epochs": 1} if "train_epochs" in strategy_section else {}
-    loggers = [_harmless(entry) for entry in config.values.get("loggers") or []]
-    data = {**(config.values.get("data") or {}), "cache": "off"}  # which would decode images that no step here needs
-    section = {**strategy_section, **once}
-    quick = replace(config, values={**config.values, "cl_strategy": section, "loggers": loggers, "data": data})
+    once = strategy.call.having(train_epochs=1) if "train_epochs" in strategy.call.arguments else strategy.call
+    quick = replace(
+        settings,
+        strategy=replace(strategy, call=once),
+        loggers=tuple(_harmless(call) for call in settings.loggers),
+        data=replace(settings.data, cache="off"),  # which would decode images that no step here needs
+    )
     epochs: list[EpochDone] = []
     experiment = build_experiment(
         quick, short, model, device, run=folder, on_epoch=lambda done, lr: epochs.append(done)
     )
-    loading = {**loader_arguments(quick, short), "num_workers": 0}
+    loading = {**loader_arguments(quick.data, short), "num_workers": 0}
     test_s = 0.0
     try:
         at_once = trains_on_whole_stream(experiment.strategy)
@@ -135,11 +140,11 @@ def _one_batch(config: Config, stream: Stream, model: torch.nn.Module, device: t
     return _Batch(train_size, test_size, epochs[-1].seconds / batches if epochs else 0.0, test_s)
 
 
-def _harmless(entry: dict[str, Any]) -> dict[str, Any]:
+def _harmless(logger: Call) -> Call:
     """A logger that leaves nothing behind: W&B turned off, files in the temporary folder."""
-    kept = {name: value for name, value in entry.items() if name not in ("file", "log_folder", "tb_log_dir", "dir")}
-    if entry["type"] == "WandBLogger":
-        kept["params"] = {**(entry.get("params") or {}), "mode": "disabled"}
+    kept = logger.without("file", "log_folder", "tb_log_dir", "dir")
+    if logger.type == "WandBLogger":
+        kept = kept.having(params={**(logger.arguments.get("params") or {}), "mode": "disabled"})
     return kept
 
 
@@ -152,11 +157,6 @@ def _spread(samples: Samples, count: int) -> Samples:
     """At most `count` samples, evenly from the whole list, so that all classes are among them."""
     count = min(count, len(samples))
     return samples.subset([index * len(samples) // count for index in range(count)])
-
-
-def _section(config: Config) -> dict[str, Any]:
-    section: dict[str, Any] = config.values["cl_strategy"]
-    return section
 
 
 def _peak_memory(device: torch.device) -> int:

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from clearctl import rundir
-from clearctl.config.load import Config
 from clearctl.config.protocol import on_training_images
+from clearctl.config.settings import Settings, fill
 from clearctl.data.samples import original_error
 from clearctl.distributed import world
 from clearctl.distributed.world import noticing_lost_peers, together
@@ -100,7 +100,8 @@ def evaluate(
                 f"{target} is a config: name the weights to test with --checkpoint FILE, or --checkpoints DIR"
             )
     config = open_config(file, overrides=tuple(overrides), dataset_root=dataset_root, of_run=target.is_dir())
-    require_shareable(config)
+    settings = fill(config)
+    require_shareable(settings.strategy)
     torch_device = resolve_device(device)
     if checkpoint is not None and Path(checkpoint).is_dir():
         raise RunError(f"{checkpoint} is a folder: --checkpoints DIR tests all of its checkpoints, one for each bucket")
@@ -110,7 +111,7 @@ def evaluate(
     with noticing_lost_peers(), together(torch_device):
         listening = listener if world.is_first() else ignore
         rows, names = _rows(
-            config, files, torch_device, listening, one_each=checkpoints is not None, of_run=named is None
+            settings, files, torch_device, listening, one_each=checkpoints is not None, of_run=named is None
         )
     complete = checkpoint is None and list(found) == list(range(1, len(names) + 1))
     matrix = np.array(rows) if complete else None
@@ -126,7 +127,7 @@ def evaluate(
 
 
 def _rows(
-    config: Config,
+    settings: Settings,
     files: Sequence[Path],
     torch_device: torch.device,
     listener: Listener,
@@ -139,20 +140,20 @@ def _rows(
     With `one_each` there must be one checkpoint for each bucket, and all must fit before the first is tested. Those
     `of_run`, which has diverged, are tested as they are: their accuracies are what the run has recorded.
     """
-    seed_everything(config.values["seed"])
-    stream = build_stream(config)
+    seed_everything(settings.seed)
+    stream = build_stream(settings.scenario)
     if one_each:
         require_one_each(files, stream.bucket_names)
-    model = build_model(config, stream, listener)
-    samples = build_samples(config, stream, torch_device, listener, training=False)
-    experiment = build_experiment(config, stream, model, torch_device, run=None, listener=listener, samples=samples)
-    loading = loader_arguments(config, stream)
+    model = build_model(settings, stream, listener)
+    samples = build_samples(settings, stream, torch_device, listener, training=False)
+    experiment = build_experiment(settings, stream, model, torch_device, run=None, listener=listener, samples=samples)
+    loading = loader_arguments(settings.data, stream)
     test_stream = list(experiment.benchmark.test_stream)
     for weights in files if one_each else []:
         read_exactly(experiment.strategy.model, weights)
     rows = []
     try:
-        with deterministic_algorithms(bool(config.values.get("deterministic")), torch_device, listener):
+        with deterministic_algorithms(settings.compute.deterministic, torch_device, listener):
             for weights in files:
                 diverged = partial(_warn_of_diverged, weights, listener) if of_run else None
                 load_exactly(experiment.strategy.model, weights, diverged=diverged)

@@ -1,4 +1,24 @@
-"""A run under way: the loop over the buckets, what is saved on the way, and where it stops when it is asked to."""
+"""The training loop: every bucket is learned, and every bucket tested after it; what is saved, and where it stops.
+
+Who calls whom, from the command down to one step:
+
+    run/train.train                     a config file -> checked config (build/config)
+      run/train.start                   -> settings; device, seed, stream, network, samples, run folder
+        build/experiment                strategy, plugins, metrics, loggers, benchmark
+        run/train.carry_out             this loop, then report.html
+          Course.learn
+            _learn_buckets              for each bucket: save its start, learn, test, write
+              _learn_bucket
+                strategy.train          Avalanche's: plugins, and the set-up of the bucket
+                  stepping/epochs       for each epoch
+                    training_epoch      Avalanche's, for each batch x [B, ...], y [B] of strategy.dataloader:
+                      loading/...         rows gathered at once; on a GPU one batch ahead
+                      forward, criterion, backward, optimizer_step, with the plugins that act there (watching/hooks)
+                    _step_done          after each step: save a state, or stop
+                  _epoch_done           after each epoch: the same
+                strategy.eval           every bucket: watching/batch, watching/observe
+              _end_bucket               metrics.jsonl, eval.json, accuracy_matrix.csv, weights
+"""
 
 import shlex
 import time
@@ -10,8 +30,8 @@ from typing import Any, NoReturn
 from torch import nn
 
 from clearctl import rundir
-from clearctl.config.load import Config
 from clearctl.config.protocol import on_training_images
+from clearctl.config.settings import Settings
 from clearctl.data.stream import Stream
 from clearctl.distributed import world
 from clearctl.distributed.world import Agreement
@@ -49,21 +69,21 @@ class Saved:
 class Course:
     """Trains on each bucket in order and tests on all of them after each; results are on disk after every bucket."""
 
-    def __init__(self, config: Config, experiment: Experiment, stream: Stream, run: Path, listener: Listener) -> None:
-        self.config = config
+    def __init__(
+        self, settings: Settings, experiment: Experiment, stream: Stream, run: Path, listener: Listener
+    ) -> None:
+        self.settings = settings
         self.experiment = experiment
         self.stream = stream
         self.run = run
         self.listener = listener
-        self.loading = loader_arguments(config, stream)
-        section = config.values.get("checkpoint_config") or {}
-        self.interval: int = section.get("interval", 1)
+        self.loading = loader_arguments(settings.data, stream)
         self.results = Results(stream.bucket_names, divergence=experiment.divergence)
         self.state = RunState(experiment, self.results, run)
         self.epochs = Epochs(experiment.strategy, self._step_done, self._epoch_done)
         self.saver = Saver(
             rundir.state_folder(run),
-            section.get("state_every", "epoch"),
+            settings.checkpoints.state_every,
             listener,
             # Worker processes are forked in the middle of whatever another thread holds.
             in_background=not self.loading["num_workers"],
@@ -73,7 +93,7 @@ class Course:
 
     def learn(self, saved: Saved | None) -> Results:
         """Learn what is left: all buckets, or from what is `saved` on. Raises Stopped, at a step, if it is asked to."""
-        if self.config.values.get("custom_imports"):
+        if self.settings.has_own_code:
             self.state.require_capturable()
         with wish_to_stop(self.listener) as self.wish:
             try:
@@ -139,8 +159,8 @@ class Course:
 
     def _end_bucket(self, seconds: float) -> None:
         if world.is_first():
-            write_bucket(self.run, self.results, self.experiment.strategy.model, self.interval)
-        self.listener(bucket_done(self.results, seconds, self.config))
+            write_bucket(self.run, self.results, self.experiment.strategy.model, self.settings.checkpoints.interval)
+        self.listener(bucket_done(self.results, seconds, self.settings))
 
     def _go_on(self, saved: Saved) -> None:
         """Lay what is saved over the experiment; a state within a bucket waits for the set-up of that bucket."""
@@ -191,7 +211,7 @@ class Course:
 
         def take() -> dict[str, Any]:
             return {
-                "config": self.config.values,
+                "config": self.settings.config.values,
                 "buckets": self.stream.bucket_names,
                 **self.state.take(place),
             }
@@ -213,10 +233,10 @@ def write_bucket(run: Path, results: Results, model: nn.Module, interval: int) -
             raise RunError(f"{error}\n{how_to_go_on(run)}") from None
 
 
-def bucket_done(results: Results, seconds: float, config: Config) -> BucketDone:
+def bucket_done(results: Results, seconds: float, settings: Settings) -> BucketDone:
     """What is told when a bucket is done, which took `seconds`."""
     names, number, row = results.bucket_names, len(results.rows) - 1, results.rows[-1]
-    trained_on = bool(on_training_images(config.values))
+    trained_on = bool(on_training_images(settings.config.values))
     return BucketDone(names[number], number + 1, len(names), tuple(row), seconds, trained_on)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from clearctl import layout
 from clearctl.config.load import Config, flatten
 from clearctl.config.own import code_digests
+from clearctl.config.settings import fill
 from clearctl.digest import file_sha256
 from clearctl.engine.build.stream import build_stream
 from clearctl.errors import ClearctlError
@@ -67,13 +68,12 @@ class Origins:
         return [*found, *(f"module {name}" for name in other_code(config.values, environment))]
 
     def _dataset(self, config: Config) -> dict[str, Any] | None:
-        scenario = config.values["scenario"]
+        scenario = fill(config).scenario
         key = repr(scenario)
         if key not in self._described:
             try:
-                root = Path(scenario["dataset_root"])
-                layout.read_bucket_indices(root)
-                self._described[key] = build_stream(config).describe(root)
+                layout.read_bucket_indices(scenario.dataset_root)
+                self._described[key] = build_stream(scenario).describe(scenario.dataset_root)
             except ClearctlError:  # the run itself will raise it
                 self._described[key] = None
         return self._described[key]

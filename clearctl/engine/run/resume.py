@@ -10,8 +10,8 @@ import torch
 
 from clearctl import atomic, checksums, rundir
 from clearctl.config.dialect import write_out_defaults
-from clearctl.config.load import Config
 from clearctl.config.protocol import on_training_images
+from clearctl.config.settings import Settings, fill
 from clearctl.distributed import world
 from clearctl.distributed.world import from_first, noticing_lost_peers, together
 from clearctl.engine.build.config import open_config
@@ -61,15 +61,16 @@ def resume(
             return finished
         environment = rundir.read_environment(run)
         opened = open_config(rundir.config_file(run), work_dir=run.parent, of_run=True)
-        require_shareable(opened)
+        settings = fill(opened)
+        require_shareable(settings.strategy)
         target = _device(device, environment, listener)
         with noticing_lost_peers(), together(target):
-            return _go_on(run, opened, environment, target, accept_changes, listener, started)
+            return _go_on(run, settings, environment, target, accept_changes, listener, started)
 
 
 def _go_on(
     run: Path,
-    opened: Config,
+    settings: Settings,
     environment: dict[str, Any],
     target: torch.device,
     accept_changes: bool,
@@ -77,16 +78,16 @@ def _go_on(
     started: float,
 ) -> TrainResult:
     """Go on with a run that is held, by all processes."""
+    opened, scenario = settings.config, settings.scenario
     saved = from_first(_saved(run, listener) if world.is_first() else None)
     changed = [] if saved is None else list(other_values(saved.start["config"], opened))
     differences = [*changed, *other_versions(environment)]
-    seed_everything(opened.values["seed"])
-    stream = build_stream(opened)
-    root = Path(opened.values["scenario"]["dataset_root"])
-    dataset = stream.describe(root)
+    seed_everything(settings.seed)
+    stream = build_stream(scenario)
+    dataset = stream.describe(scenario.dataset_root)
     require_alike(opened, dataset)
     if environment["dataset"].get("fingerprint") not in (None, dataset["fingerprint"]):
-        differences.append(f"dataset: what is in {root} is not what the run began with")
+        differences.append(f"dataset: what is in {scenario.dataset_root} is not what the run began with")
     if saved is not None and saved.start["buckets"] != stream.bucket_names:
         raise RunError(
             f"{run} has learned the buckets {', '.join(saved.start['buckets'])}, and the dataset or config now has"
@@ -95,13 +96,13 @@ def _go_on(
     differences += [f"code: module {name} was changed" for name in other_code(opened.values, environment)]
     _require_accepted(run, differences, accept_changes, listener)
     _keep_threads(environment, target, listener)
-    model = build_model(opened, stream, listener).to(target)
-    samples = build_samples(opened, stream, target, listener)
+    model = build_model(settings, stream, listener).to(target)
+    samples = build_samples(settings, stream, target, listener)
     with room_on_disk(run):
         if world.is_first():
             _cut_back(run, saved)
         experiment = build_experiment(
-            opened,
+            settings,
             stream,
             model,
             target,
@@ -120,7 +121,7 @@ def _go_on(
         if world.is_first():
             _note(run, environment, target, saved, differences, dataset, opened.values)
     listener(Message(f"going on with {run} {_where(saved, stream.bucket_names)}"))
-    return carry_out(opened, experiment, stream, run, listener, started=started, saved=saved)
+    return carry_out(settings, experiment, stream, run, listener, started=started, saved=saved)
 
 
 def _finished(run: Path, started: float) -> TrainResult | None:

@@ -16,6 +16,7 @@ from torch import nn
 from clearctl import atomic, rundir
 from clearctl.config.load import Config, dump
 from clearctl.config.protocol import on_training_images
+from clearctl.config.settings import Settings, fill
 from clearctl.data.samples import original_error
 from clearctl.data.stream import Stream
 from clearctl.distributed import world
@@ -94,29 +95,27 @@ def start(opened: Config, source: str, *, device: str, listener: Listener) -> Tr
     listener = listener if world.is_first() else ignore
     for notice in opened.notices:
         listener(Message(notice))
-    require_shareable(opened)
+    settings = fill(opened)
+    require_shareable(settings.strategy)
     target = resolve_device(device)
     with noticing_lost_peers(), together(target):
-        seed_everything(opened.values["seed"])
-        stream = build_stream(opened, listener)
-        model = build_model(opened, stream, listener).to(target)
-        require_strategy_fit(opened, stream, model, listener)
+        seed_everything(settings.seed)
+        stream = build_stream(settings.scenario, listener)
+        model = build_model(settings, stream, listener).to(target)
+        require_strategy_fit(settings, stream, model, listener)
         # This may take a while, and leave no run folder behind.
-        samples = build_samples(opened, stream, target, listener)
-        root = Path(opened.values["scenario"]["dataset_root"])
-        described = describe(target, stream.describe(root), opened.values["seed"])
+        samples = build_samples(settings, stream, target, listener)
+        described = describe(target, stream.describe(settings.scenario.dataset_root), settings.seed)
         environment = {**described, "config": source, **named_contents(opened.values)}
         require_alike(opened, environment["dataset"])
-        run = from_first(
-            rundir.create(Path(opened.values["work_dir"]), opened.values["seed"]) if world.is_first() else Path()
-        )
+        run = from_first(rundir.create(settings.work_dir, settings.seed) if world.is_first() else Path())
         with sole_worker(run):
-            experiment = open_run(opened, stream, model, target, run, samples, environment, listener)
-            return carry_out(opened, experiment, stream, run, listener, started=started)
+            experiment = open_run(settings, stream, model, target, run, samples, environment, listener)
+            return carry_out(settings, experiment, stream, run, listener, started=started)
 
 
 def open_run(
-    config: Config,
+    settings: Settings,
     stream: Stream,
     model: nn.Module,
     device: torch.device,
@@ -133,7 +132,7 @@ def open_run(
     """
     try:
         experiment = build_experiment(
-            config,
+            settings,
             stream,
             model,
             device,
@@ -145,7 +144,7 @@ def open_run(
         )
         if world.is_first():
             wandb_run = next((logger.run_id for logger in experiment.run_loggers if logger.run_id), None)
-            atomic.write_text(rundir.config_file(run), dump(config.values))
+            atomic.write_text(rundir.config_file(run), dump(settings.config.values))
             atomic.write_json(rundir.environment_file(run), {**environment, "wandb_run": wandb_run})
             world.remember(RUN, str(run))
     except BaseException as error:
@@ -186,7 +185,7 @@ def record_epoch(run: Path, done: EpochDone, lr: float) -> None:
 
 
 def carry_out(
-    config: Config,
+    settings: Settings,
     experiment: Experiment,
     stream: Stream,
     run: Path,
@@ -196,8 +195,8 @@ def carry_out(
     saved: Saved | None = None,
 ) -> TrainResult:
     """Learn all buckets, from what is `saved` on if anything is, and end the run folder."""
-    course = Course(config, experiment, stream, run, listener)
-    deterministic = bool(config.values.get("deterministic"))
+    course = Course(settings, experiment, stream, run, listener)
+    deterministic = settings.compute.deterministic
     try:
         with room_on_disk(run), closing(course), noticing_lost_peers():
             with deterministic_algorithms(deterministic, experiment.strategy.device, listener):
@@ -224,7 +223,7 @@ def carry_out(
         results.gem(),
         time.perf_counter() - started,
         results.diverged,
-        on_training_images(config.values),
+        on_training_images(settings.config.values),
     )
 
 

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from clearctl.config.load import Config
+from clearctl.config.settings import Call, ModelSettings, Settings
 
 STRATEGIES = ("Naive", "Cumulative", "Replay", "GDumb", "LwF", "EWC")
 HEADS = ("LinearClsHead", "CosineDistanceHead")
@@ -18,87 +19,82 @@ METRICS = ("accuracy_metrics", "loss_metrics", "forgetting_metrics")
 LOGGERS = ("TextLogger",)
 
 # What may differ within a stack: each run has its own number for it, or it is the run's own strategy that reads it.
-_FREE = ("loss", "scheduler", "alpha", "temperature", "ewc_lambda", "decay_factor", "plugins", "eval_every")
+_FREE = ("alpha", "temperature", "ewc_lambda", "decay_factor", "eval_every")
 
 
-def stack_key(config: Config) -> Hashable | None:
-    """Runs with equal keys may be stacked; None for one that must run alone. `config` is what `open_config` returned.
+def stack_key(settings: Settings) -> Hashable | None:
+    """Runs with equal keys may be stacked; None for one that must run alone.
 
     Within a stack may differ: seeds, that of the iid split too; learning rate, momentum, betas, weight decay and
     scheduler; the loss's weight, LwF's alpha and temperature, EWC's lambda, a cosine head's temperature, whom a biased
     reservoir prefers; metrics, loggers and what else changes nothing that is learned.
     """
-    if why_not(config):
+    if why_not(settings):
         return None
-    values = config.values
-    scenario, strategy = dict(values["scenario"]), dict(values["cl_strategy"])
-    head = values["model"]["head"]
-    optimizer, buffer = strategy["optimizer"], dict(strategy.get("buffer") or {})
-    if scenario.get("evaluation_protocol") != "iid":
-        scenario["evaluation_protocol"] = "streaming"
-    scenario.setdefault("task_labels", "single")
+    strategy, head, scenario = settings.strategy, settings.model.head, settings.scenario
+    assert strategy.optimizer is not None, "it could not be stacked"
+    assert head is not None, "it could not be stacked"
     parts = {
-        "scenario": _picked(
-            scenario,
-            "dataset_root",
-            "evaluation_protocol",
-            "feature_type",
-            "shot",
-            "test_ratio",
-            "buckets",
-            "task_labels",
-        ),
-        "head": _picked(head, "type", "num_classes", "in_channels"),
-        "strategy": {name: value for name, value in strategy.items() if name not in (*_FREE, "optimizer", "buffer")},
-        "optimizer": [optimizer["type"], bool(optimizer.get("nesterov"))],
-        "buffer": {name: value for name, value in buffer.items() if name not in ("alpha_mode", "alpha_value", "evict")},
-        "device": [bool(values.get("deterministic")), bool(values.get("tf32"))],
+        "scenario": replace(scenario, seed=None, train_transform=(), eval_transform=()),
+        "head": [head.type, head.arguments.get("num_classes"), head.arguments.get("in_channels")],
+        "strategy": strategy.call.without(*_FREE).entry,
+        "optimizer": [strategy.optimizer.type, bool(strategy.optimizer.arguments.get("nesterov"))],
+        "buffer": strategy.buffer and strategy.buffer.without("alpha_mode", "alpha_value", "evict").entry,
+        "device": [settings.compute.deterministic, settings.compute.tf32],
     }
     return json.dumps(parts, sort_keys=True, default=str)
 
 
-def why_not(config: Config) -> str:
+def why_not(settings: Settings) -> str:
     """Why a run cannot be stacked, in one line; an empty text where it can."""
-    return next(_reasons(config.values), "")
+    return next(_reasons(settings), "")
 
 
-def _reasons(values: Mapping[str, Any]) -> Iterator[str]:
-    strategy = values["cl_strategy"]
-    if not values["scenario"].get("feature_type"):
+def _reasons(settings: Settings) -> Iterator[str]:
+    strategy = settings.strategy
+    if not settings.scenario.feature_type:
         yield "it learns from images: only heads on features are stacked"
-    if (values.get("data") or {}).get("loader") == "workers":
+    if settings.data.loader == "workers":
         yield "data.loader='workers' reads sample by sample"
-    if (values.get("precision") or "fp32") != "fp32":
-        yield f"precision={values['precision']!r}: a stack computes in fp32"
-    yield from _of_model(values["model"])
-    if strategy["type"] not in STRATEGIES:
-        yield f"{strategy['type']} is not among the strategies that are stacked: {', '.join(STRATEGIES)}"
-    if strategy.get("importance") == "sample":
+    if settings.compute.precision != "fp32":
+        yield f"precision={settings.compute.precision!r}: a stack computes in fp32"
+    yield from _of_model(settings.model)
+    if strategy.call.type not in STRATEGIES:
+        yield f"{strategy.call.type} is not among the strategies that are stacked: {', '.join(STRATEGIES)}"
+    if strategy.call.arguments.get("importance") == "sample":
         yield "cl_strategy.importance='sample' has passes of its own"
-    others = [entry["type"] for entry in strategy.get("plugins") or [] if entry["type"] not in PLUGINS]
+    others = [plugin.type for plugin in strategy.plugins if plugin.type not in PLUGINS]
     if others:
         yield f"cl_strategy.plugins: {others[0]} acts between the steps of a run"
-    if strategy.get("eval_every", -1) not in (None, -1):
+    if strategy.eval_every != -1:
         yield "cl_strategy.eval_every tests in the middle of a bucket"
-    yield from _of_loss("cl_strategy.loss", strategy.get("loss"))
-    yield from _of_optimizer(strategy.get("optimizer"))
-    yield from _of_scheduler(strategy.get("scheduler"))
-    if values.get("stop_on_divergence"):
+    yield from _of_loss("cl_strategy.loss", None if strategy.loss is None else strategy.loss.entry)
+    yield from _of_optimizer(strategy.optimizer)
+    if strategy.scheduler is not None:
+        if strategy.scheduler.by == "step":
+            yield "cl_strategy.scheduler.by='step' changes the learning rate within an epoch"
+        yield from _of_scheduler(strategy.scheduler.call)
+    if settings.stop_on_divergence:
         yield "stop_on_divergence may end it in the middle of a bucket"
-    yield from _of_reporting(values)
+    for key, calls, known in (("metrics", settings.metrics, METRICS), ("loggers", settings.loggers, LOGGERS)):
+        for call in calls:
+            if call.type not in known:
+                yield f"{key}: {call.type} is not among those that a stack keeps: {', '.join(known)}"
+            if call.arguments.get("trained_experience"):
+                yield "metrics: trained_experience is worked out at each step"
 
 
-def _of_model(model: Mapping[str, Any]) -> Iterator[str]:
-    head = model.get("head") or {}
-    if model.get("backbone") or model.get("neck") or model.get("torchmodel"):
+def _of_model(model: ModelSettings) -> Iterator[str]:
+    kind = model.head.type if model.head is not None else None
+    if model.backbone or model.neck or model.torchmodel:
         yield "the model is more than a head"
-    if head.get("type") not in HEADS:
-        yield f"the head {head.get('type')} is not among those that are stacked: {', '.join(HEADS)}"
-    if model.get("freeze"):
+    if kind not in HEADS:
+        yield f"the head {kind} is not among those that are stacked: {', '.join(HEADS)}"
+    if model.freeze:
         yield "model.freeze keeps the head from learning"
-    if (model.get("train_cfg") or {}).get("augments"):
+    if model.augments:
         yield "model.train_cfg.augments mixes the samples of a batch"
-    yield from _of_loss("model.head.loss", head.get("loss"))
+    yield from _of_loss("model.head.loss", model.head_loss)
 
 
 def _of_loss(key: str, loss: Mapping[str, Any] | None) -> Iterator[str]:
@@ -111,36 +107,18 @@ def _of_loss(key: str, loss: Mapping[str, Any] | None) -> Iterator[str]:
         yield f"{key}: a stack knows only its loss_weight, not {', '.join(sorted(others))}"
 
 
-def _of_optimizer(optimizer: Mapping[str, Any] | None) -> Iterator[str]:
-    kind = (optimizer or {}).get("type")
-    if kind not in OPTIMIZERS:
+def _of_optimizer(optimizer: Call | None) -> Iterator[str]:
+    kind = optimizer.type if optimizer is not None else None
+    if optimizer is None or kind not in OPTIMIZERS:
         yield f"the optimizer {kind} is not among those that are stacked: {', '.join(OPTIMIZERS)}"
         return
-    assert optimizer is not None
-    others = [name for name, value in optimizer.items() if value and name not in ("type", *OPTIMIZERS[kind])]
+    others = [name for name, value in optimizer.arguments.items() if value and name not in OPTIMIZERS[kind]]
     if others:
         yield f"cl_strategy.optimizer.{others[0]} is nothing that a stack knows of {kind}"
 
 
-def _of_scheduler(scheduler: Mapping[str, Any] | None) -> Iterator[str]:
-    if scheduler is None:
-        return
-    if scheduler.get("by") == "step":
-        yield "cl_strategy.scheduler.by='step' changes the learning rate within an epoch"
-    if scheduler["type"] == "ReduceLROnPlateau":
+def _of_scheduler(scheduler: Call) -> Iterator[str]:
+    if scheduler.type == "ReduceLROnPlateau":
         yield "ReduceLROnPlateau looks at the loss of each step"
-    for inner in scheduler.get("schedulers") or []:
+    for inner in scheduler.arguments.get("schedulers") or []:
         yield from _of_scheduler(inner)
-
-
-def _of_reporting(values: Mapping[str, Any]) -> Iterator[str]:
-    for key, known in (("metrics", METRICS), ("loggers", LOGGERS)):
-        for entry in values.get(key) or []:
-            if entry["type"] not in known:
-                yield f"{key}: {entry['type']} is not among those that a stack keeps: {', '.join(known)}"
-            if entry.get("trained_experience"):
-                yield "metrics: trained_experience is worked out at each step"
-
-
-def _picked(section: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: section.get(name) for name in names}

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from clearctl.config.load import Config
+from clearctl.config.settings import Settings
 from clearctl.data.stream import Stream
 from clearctl.engine.build.experiment import Experiment
 from clearctl.engine.build.samples import loader_arguments
@@ -27,7 +27,7 @@ class Member:
     The `experiment` is on the CPU, wherever the arithmetic is done.
     """
 
-    config: Config
+    settings: Settings
     experiment: Experiment
     stream: Stream
     run: Path
@@ -41,11 +41,13 @@ class Member:
     def __post_init__(self) -> None:
         strategy = self.experiment.strategy
         self.results = Results(self.stream.bucket_names, divergence=self.experiment.divergence)
-        self.lockstep = Lockstep(strategy, self.experiment.accuracy.record, loader_arguments(self.config, self.stream))
+        self.lockstep = Lockstep(
+            strategy, self.experiment.accuracy.record, loader_arguments(self.settings.data, self.stream)
+        )
         self.test_stream = list(self.experiment.benchmark.test_stream)
         self.test_rows = [rows_in_order(experience.dataset.eval()) for experience in self.test_stream]
-        section = self.config.values["cl_strategy"]
-        loss = section.get("loss") or self.config.values["model"]["head"].get("loss") or {}
+        given = self.settings.strategy.loss
+        loss = given.arguments if given is not None else self.settings.model.head_loss or {}
         self.loss_weight: float = loss.get("loss_weight", 1.0)
         self.batch_size: int = strategy.train_mb_size
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ import torch
 from clearctl import rundir
 from clearctl.config.load import Config
 from clearctl.config.protocol import on_training_images
+from clearctl.config.settings import ScenarioSettings, Settings, fill
 from clearctl.data.samples import FeatureSamples
 from clearctl.data.stream import Stream
 from clearctl.engine.build.accelerate import allow_tf32
@@ -58,55 +58,57 @@ def train_stack(
     and each begins anew with `resume`. `seconds` are those of the whole stack.
     Raises UsageError for runs that cannot be stacked, and what `train` raises.
     """
-    for config in configs:
-        if stack_key(config) is None or stack_key(config) != stack_key(configs[0]):
-            reason = why_not(config) or "it is not like the others"
-            raise UsageError(f"{config.file} cannot be trained in one stack with the others: {reason}")
+    runs = [fill(config) for config in configs]
+    for settings in runs:
+        if stack_key(settings) is None or stack_key(settings) != stack_key(runs[0]):
+            reason = why_not(settings) or "it is not like the others"
+            raise UsageError(f"{settings.config.file} cannot be trained in one stack with the others: {reason}")
     target = resolve_device(device)
-    most = largest_stack(configs[0], target)
+    most = largest_stack(runs[0], target)
     results = []
-    for start in range(0, len(configs), most):
+    for start in range(0, len(runs), most):
         part = slice(start, start + most)
-        results += _train(configs[part], target, sources[part], listeners[part])
+        results += _train(runs[part], target, sources[part], listeners[part])
     return results
 
 
-def largest_stack(config: Config, device: torch.device) -> int:
-    """How many runs like `config` fit into memory at once, beside the features; at least 1."""
+def largest_stack(settings: Settings, device: torch.device) -> int:
+    """How many runs with `settings` fit into memory at once, beside the features; at least 1."""
     room = torch.cuda.mem_get_info(device)[0] * GPU_SHARE if device.type == "cuda" else CPU_BYTES
-    return max(1, int(room // bytes_a_run(config)))
+    return max(1, int(room // bytes_a_run(settings)))
 
 
-def bytes_a_run(config: Config) -> int:
+def bytes_a_run(settings: Settings) -> int:
     """What a run takes in a stack: a batch of float32, and its weights with all that is kept beside them."""
-    strategy, head = config.values["cl_strategy"], config.values["model"]["head"]
-    learned = strategy.get("train_mb_size", 1)
-    if strategy["type"] == "Replay":
-        learned += strategy.get("batch_size_mem") or learned
-    tested = strategy.get("eval_mb_size") or strategy.get("train_mb_size", 1)
-    batch = max(learned, tested) * head["in_channels"] * 4
-    weights = head["num_classes"] * (head["in_channels"] + 1) * 4
+    strategy, head = settings.strategy, settings.model.head
+    assert head is not None, "it could not be stacked"
+    learned = strategy.train_mb_size
+    if strategy.call.type == "Replay":
+        learned += strategy.call.arguments.get("batch_size_mem") or learned
+    inputs, classes = head.arguments["in_channels"], head.arguments["num_classes"]
+    batch = max(learned, strategy.eval_mb_size or strategy.train_mb_size) * inputs * 4
+    weights = classes * (inputs + 1) * 4
     return int(BATCHES_HELD * batch + 32 * weights)  # gradient, momentum, importances of ten buckets, ...
 
 
 def _train(
-    configs: Sequence[Config], device: torch.device, sources: Sequence[str], listeners: Sequence[Listener]
+    runs: Sequence[Settings], device: torch.device, sources: Sequence[str], listeners: Sequence[Listener]
 ) -> list[TrainResult]:
     """Train a stack that fits."""
     started = time.perf_counter()
-    values = configs[0].values
-    allow_tf32(bool(values.get("tf32")), device)
+    compute = runs[0].compute
+    allow_tf32(compute.tf32, device)
 
     def tell_all(event: Event) -> None:
         for listener in listeners:
             listener(event)
 
     with ExitStack() as ends:
-        members = _opened(configs, device, sources, listeners, ends)
+        members = _opened(runs, device, sources, listeners, ends)
         with (
             _stopped_at_once(),
             wish_to_stop(tell_all) as wish,
-            deterministic_algorithms(bool(values.get("deterministic")), device, tell_all),
+            deterministic_algorithms(compute.deterministic, device, tell_all),
             room_on_disk(members[0].run),
         ):
             _learn_all(members, device, wish)
@@ -122,7 +124,7 @@ def _train(
             member.results.gem(),
             seconds,
             member.results.diverged,
-            on_training_images(member.config.values),
+            on_training_images(member.settings.config.values),
         )
         for member in members
     ]
@@ -138,52 +140,52 @@ class _Data:
     environment: dict[str, Any]
 
     @classmethod
-    def read(cls, config: Config, device: torch.device, listener: Listener) -> "_Data":
-        stream = build_stream(config, listener)
-        samples = build_samples(config, stream, _CPU, listener)
-        described = stream.describe(Path(config.values["scenario"]["dataset_root"]))
-        return cls(stream, samples, benchmark_of(config, samples), describe(device, described, 0))
+    def read(cls, settings: Settings, device: torch.device, listener: Listener) -> "_Data":
+        stream = build_stream(settings.scenario, listener)
+        samples = build_samples(settings, stream, _CPU, listener)
+        described = stream.describe(settings.scenario.dataset_root)
+        return cls(stream, samples, benchmark_of(settings.scenario, samples), describe(device, described, 0))
 
 
 def _opened(
-    configs: Sequence[Config],
+    runs: Sequence[Settings],
     device: torch.device,
     sources: Sequence[str],
     listeners: Sequence[Listener],
     ends: ExitStack,
 ) -> list[Member]:
     """The runs, opened; `ends` closes what holds their folders and files. Where one fails, no folder is left."""
-    data: dict[str, _Data] = {}
+    data: list[tuple[ScenarioSettings, _Data]] = []
     built = []
-    for config, listener in zip(configs, listeners, strict=True):
-        key = repr(config.values["scenario"])
-        if key not in data:
-            data[key] = _Data.read(config, device, listener)
-        seed_everything(config.values["seed"])
-        model = build_model(config, data[key].stream, listener)
-        require_strategy_fit(config, data[key].stream, model, listener)
-        built.append((data[key], model, random_states()))
+    for settings, listener in zip(runs, listeners, strict=True):
+        shared = next((found for scenario, found in data if scenario == settings.scenario), None)
+        if shared is None:
+            shared = _Data.read(settings, device, listener)
+            data.append((settings.scenario, shared))
+        seed_everything(settings.seed)
+        model = build_model(settings, shared.stream, listener)
+        require_strategy_fit(settings, shared.stream, model, listener)
+        built.append((shared, model, random_states()))
     members: list[Member] = []
     try:
-        for config, source, listener, (shared, model, states) in zip(configs, sources, listeners, built, strict=True):
-            seed = config.values["seed"]
+        for settings, source, listener, (shared, model, states) in zip(runs, sources, listeners, built, strict=True):
             environment = {
                 **shared.environment,
-                "seed": seed,
+                "seed": settings.seed,
                 "config": source,
-                **named_contents(config.values),
-                "stacked": len(configs),
+                **named_contents(settings.config.values),
+                "stacked": len(runs),
             }
-            run = rundir.create(Path(config.values["work_dir"]), seed)
+            run = rundir.create(settings.work_dir, settings.seed)
             ends.enter_context(sole_worker(run))
             set_random_states(states)
             experiment = open_run(
-                config, shared.stream, model, _CPU, run, shared.samples, environment, listener, shared.benchmark
+                settings, shared.stream, model, _CPU, run, shared.samples, environment, listener, shared.benchmark
             )
             for logger in experiment.run_loggers:
                 ends.callback(logger.close)
             ends.callback(experiment.strategy.evaluator.flush)
-            members.append(Member(config, experiment, shared.stream, run, listener, random_states()))
+            members.append(Member(settings, experiment, shared.stream, run, listener, random_states()))
     except BaseException:
         for member in members:
             shutil.rmtree(member.run)
@@ -216,9 +218,9 @@ def _learn_all(members: Sequence[Member], device: torch.device, wish: Wish) -> N
                 for member, tested in zip(part, _tested(learner, part), strict=True):
                     member.end_bucket(tested)
         for member in members:
-            interval = (member.config.values.get("checkpoint_config") or {}).get("interval", 1)
+            interval = member.settings.checkpoints.interval
             write_bucket(member.run, member.results, member.experiment.strategy.model, interval)
-            member.listener(bucket_done(member.results, time.perf_counter() - started, member.config))
+            member.listener(bucket_done(member.results, time.perf_counter() - started, member.settings))
 
 
 def _tested(learner: Learner, members: Sequence[Member]) -> list[list[Any]]:

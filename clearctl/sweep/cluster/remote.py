@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from clearctl.config.settings import fill
 from clearctl.data.stream import Stream
 from clearctl.engine.build.stream import build_stream
 from clearctl.progress import Counted, EpochDone, Event, TrainStep
@@ -71,9 +72,10 @@ def _moved(parcel: Parcel, folder: Path) -> PlannedRun:
 def _hold_features(planned: PlannedRun) -> None:
     """Read the features of a run, and only then let go of those of the run before: they may be the same."""
     held = []
-    if planned.config.values["scenario"].get("feature_type"):
+    scenario = fill(planned.config).scenario
+    if scenario.feature_type:
         with suppress(Exception):  # which the run itself will raise and tell
-            held.append(build_stream(planned.config))
+            held.append(build_stream(scenario))
     _held[:] = held
 
 

@@ -10,7 +10,9 @@ import torch
 
 from clearctl import evaluate, train
 from clearctl.config.load import load
+from clearctl.config.settings import fill
 from clearctl.engine.build.accelerate import accelerate, allow_tf32
+from clearctl.engine.build.config import open_config
 from clearctl.engine.run.train import TrainResult
 from clearctl.errors import CapabilityError
 from clearctl.models.classifier import Classifier, build_classifier
@@ -26,7 +28,7 @@ def weights(run: Path, trained_buckets: int = 3) -> dict[str, torch.Tensor]:
 def test_nothing_changes_unless_asked(tiny_config: Path) -> None:
     model = build_classifier(**load(tiny_config).values["model"])
     before = {name: (value.clone(), value.stride()) for name, value in model.state_dict().items()}
-    accelerate(load(tiny_config), model, CPU, ignore)
+    accelerate(fill(open_config(tiny_config)).compute, model, CPU, ignore)
     assert (model.autocast, model.channels_last, model.compiled) == (None, False, False)
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name][0])
@@ -139,4 +141,4 @@ def test_a_compiled_run_has_the_same_names_and_a_copying_strategy_works(
 def test_a_torchmodel_is_left_alone(features_config: Path) -> None:
     model = build_classifier(torchmodel=dict(type="Linear", in_features=4, out_features=2))
     assert not isinstance(model, Classifier)
-    accelerate(load(features_config), model, CPU, ignore)
+    accelerate(fill(open_config(features_config)).compute, model, CPU, ignore)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from clearctl import rundir, train
+from clearctl.config.settings import fill
 from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.samples import ImageSamples
 from clearctl.engine.build.config import open_config
@@ -175,13 +176,13 @@ def test_features_are_resident_unless_workers_are_asked_for(features_config: Pat
     found = {}
     for loader in ("auto", "resident", "workers"):
         overrides = (f"data.loader={loader}", "data.workers=1")
-        config = open_config(features_config, overrides=overrides, dataset_root=prepared)
-        stream = build_stream(config)
-        built = build_samples(config, stream, torch.device("cpu"), ignore)
+        settings = fill(open_config(features_config, overrides=overrides, dataset_root=prepared))
+        stream = build_stream(settings.scenario)
+        built = build_samples(settings, stream, torch.device("cpu"), ignore)
         found[loader] = (
-            keeps_resident(config, stream),
+            keeps_resident(settings.data, stream),
             built.gathered,
-            loader_arguments(config, stream)["num_workers"],
+            loader_arguments(settings.data, stream)["num_workers"],
         )
     assert found == {"auto": (True, True, 0), "resident": (True, True, 0), "workers": (False, False, 1)}
 
@@ -193,8 +194,8 @@ def test_images_cannot_be_resident(tiny_config: Path, prepared: Path) -> None:
 
 def test_nothing_is_stored_where_it_is_not_wanted(tiny_config: Path, dataset: Path) -> None:
     for override in ("data.cache=off", "data.loader=workers"):
-        config = open_config(tiny_config, overrides=(override,), dataset_root=dataset)
-        built = build_samples(config, build_stream(config), torch.device("cpu"), ignore)
+        settings = fill(open_config(tiny_config, overrides=(override,), dataset_root=dataset))
+        built = build_samples(settings, build_stream(settings.scenario), torch.device("cpu"), ignore)
         assert isinstance(built.stream.buckets[0].train, ImageSamples)
         assert not isinstance(built.train_transform, CachedTransform)
         assert not (dataset / "training_folder/image_cache").exists()

@@ -233,6 +233,7 @@ def test_untrained_accuracies_leave_the_generators_alone(
 ) -> None:
     import random
 
+    from clearctl.config.settings import fill
     from clearctl.engine.build.config import open_config
     from clearctl.engine.build.model import build_model
     from clearctl.engine.build.stream import build_stream
@@ -241,11 +242,11 @@ def test_untrained_accuracies_leave_the_generators_alone(
     from clearctl.engine.run.evaluate import model_accuracies
     from clearctl.strategies.loading.benchmark import build_benchmark
 
-    config = open_config(tiny_config, dataset_root=prepared)
+    settings = fill(open_config(tiny_config, dataset_root=prepared))
     seed_everything(0)
-    stream = build_stream(config)
-    model = build_model(config, stream, lambda event: None)
-    benchmark = build_benchmark(stream, *build_transforms(config))
+    stream = build_stream(settings.scenario)
+    model = build_model(settings, stream, lambda event: None)
+    benchmark = build_benchmark(stream, *build_transforms(settings))
     states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
     found = model_accuracies(model, benchmark.test_stream, torch.device("cpu"), 7, workers=0)
     assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == states

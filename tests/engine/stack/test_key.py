@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from clearctl.config.load import Config
+from clearctl.config.settings import Settings, fill
 from clearctl.engine.build.config import open_config
 from clearctl.engine.stack.key import stack_key, why_not
 
 IMAGES = Path(__file__).parents[3] / "configs/demo.py"
 
 
-def opened(file: Path, **values: Any) -> Config:
+def opened(file: Path, **values: Any) -> Settings:
     overrides = tuple(f"{key.replace('__', '.')}={value!r}" for key, value in values.items())
-    return open_config(file, overrides=overrides, work_dir="somewhere", dataset_root="a folder")
+    return fill(open_config(file, overrides=overrides, work_dir="somewhere", dataset_root="a folder"))
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ def test_what_changes_shapes_or_steps_is_not(features_config: Path, values: dict
     ],
 )
 def test_others_run_alone_and_it_is_said_why(features_config: Path, values: dict[str, Any], reason: str) -> None:
-    config = opened(features_config, **values)
-    assert stack_key(config) is None
-    assert reason in why_not(config)
-    assert "\n" not in why_not(config)
+    settings = opened(features_config, **values)
+    assert stack_key(settings) is None
+    assert reason in why_not(settings)
+    assert "\n" not in why_not(settings)
 
 
 def test_runs_on_images_run_alone() -> None:
-    config = opened(IMAGES)
-    assert stack_key(config) is None
-    assert why_not(config) == "it learns from images: only heads on features are stacked"
+    settings = opened(IMAGES)
+    assert stack_key(settings) is None
+    assert why_not(settings) == "it learns from images: only heads on features are stacked"

@@ -13,6 +13,7 @@ import torch
 
 from clearctl import checksums, rundir
 from clearctl.config.load import Config
+from clearctl.config.settings import fill
 from clearctl.digest import file_sha256
 from clearctl.engine.build.config import open_config
 from clearctl.engine.run.evaluate import evaluate
@@ -238,8 +239,8 @@ def test_a_stack_that_does_not_fit_is_trained_in_parts(
     opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configs = [opened(tmp_path / f"{seed}", seed) for seed in range(3)]
-    monkeypatch.setattr(stack, "CPU_BYTES", 2.5 * stack.bytes_a_run(configs[0]))
-    assert stack.largest_stack(configs[0], torch.device("cpu")) == 2
+    monkeypatch.setattr(stack, "CPU_BYTES", 2.5 * stack.bytes_a_run(fill(configs[0])))
+    assert stack.largest_stack(fill(configs[0]), torch.device("cpu")) == 2
     found = together(configs)
     assert [rundir.read_environment(result.run)["stacked"] for result in found] == [2, 2, 1]
     assert [rundir.read_environment(result.run)["seed"] for result in found] == [0, 1, 2]
@@ -311,11 +312,11 @@ def test_no_folder_is_left_where_a_run_cannot_be_built(opened: Open, tmp_path: P
 
 def test_runs_that_are_not_alike_are_refused(opened: Open, tmp_path: Path) -> None:
     one, other = opened(tmp_path), opened(tmp_path, 1, {"cl_strategy.train_epochs": 4})
-    assert stack_key(one) != stack_key(other)
+    assert stack_key(fill(one)) != stack_key(fill(other))
     with pytest.raises(UsageError, match="it is not like the others"):
         together([one, other])
     si = opened(tmp_path, 0, {"cl_strategy.type": "SynapticIntelligence", "cl_strategy.si_lambda": 0.1})
-    with pytest.raises(UsageError, match=re.escape(why_not(si))):
+    with pytest.raises(UsageError, match=re.escape(why_not(fill(si)))):
         together([si])
     assert list(tmp_path.iterdir()) == []
 

@@ -24,7 +24,9 @@ from torch import nn
 
 from clearctl.config.check import check
 from clearctl.config.load import load
+from clearctl.config.settings import fill
 from clearctl.engine.build.catalogue import CATALOGUE
+from clearctl.engine.build.config import open_config
 from clearctl.engine.build.reporting import build_loggers
 from clearctl.engine.run.train import train
 from clearctl.errors import RunError
@@ -509,11 +511,11 @@ def test_wandb_steps_never_fall_in_a_run(tmp_path: Path, capfd: pytest.CaptureFi
 
 @pytest.mark.usefixtures("no_login")
 def test_wandb_goes_on_with_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features_config: Path) -> None:
-    config = load(features_config, ("loggers=[{'type': 'WandBLogger'}]",))
+    settings = fill(open_config(features_config, overrides=("loggers=[{'type': 'WandBLogger'}]",)))
     for steps, goes_on in (((0, 1, 2, 3), False), ((2, 3, 4), True)):
         if goes_on:
             monkeypatch.setenv("WANDB_RUN_ID", "another")
-        (logger,) = build_loggers(config, tmp_path, goes_on=goes_on, wandb_id="mine")
+        (logger,) = build_loggers(settings, tmp_path, goes_on=goes_on, wandb_id="mine")
         assert logger.run_id == "mine"
         assert logger.wandb.run.settings.resume == ("allow" if goes_on else None)
         for step in steps:

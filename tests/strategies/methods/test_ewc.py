@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from blobs import CLASSES, DIM, PER_BUCKET, Built
+from blobs import CLASSES, DIM, PER_BUCKET, Built, strategy_settings
 from torch.nn import functional
 
 from clearctl.errors import ConfigError
@@ -88,8 +88,9 @@ def test_a_network_that_cannot_be_batched_is_refused_before_the_run() -> None:
             y: torch.Tensor = self.layer(x)
             return y if float(y.sum()) > 0 else -y
 
-    section = dict(type="EWC", importance="sample")
-    ((key, text),) = check_against_model(section, Looking(), lambda: torch.ones(2, 2))
-    assert (key, text.split(":")[0]) == ("importance", "'sample' cannot be computed for this network")
-    assert check_against_model(section, torch.nn.Linear(2, 2), lambda: torch.ones(2, 2)) == []
-    assert check_against_model(dict(type="EWC"), Looking(), lambda: torch.ones(2, 2)) == []
+    by_sample = strategy_settings(dict(type="EWC", importance="sample"))
+    (fault,) = check_against_model(by_sample, Looking(), lambda: torch.ones(2, 2))
+    expected = ("cl_strategy.importance", "'sample' cannot be computed for this network")
+    assert (fault.key, fault.message.split(":")[0]) == expected
+    assert check_against_model(by_sample, torch.nn.Linear(2, 2), lambda: torch.ones(2, 2)) == []
+    assert check_against_model(strategy_settings(dict(type="EWC")), Looking(), lambda: torch.ones(2, 2)) == []

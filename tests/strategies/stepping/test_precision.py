@@ -13,6 +13,7 @@ from blobs import Built, flat
 from test_strategies import SMALL
 
 from clearctl import evaluate, train
+from clearctl.config.settings import fill
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model
@@ -59,11 +60,11 @@ def learn(write_config: Callable[..., Path]) -> Callable[..., tuple[Built, Watch
 
     def run(base: str, precision: str, scale: float | None = None, **arguments: Any) -> tuple[Built, Watch]:
         file = write_config(base, **arguments)
-        config = open_config(file, overrides=(f"precision={precision}",))
+        settings = fill(open_config(file, overrides=(f"precision={precision}",)))
         seed_everything(0)
-        stream, watch = build_stream(config), Watch()
-        model = build_model(config, stream, ignore)
-        built = Built(build_experiment(config, stream, model, torch.device("cpu"), run=None, plugins=(watch,)), file)
+        stream, watch = build_stream(settings.scenario), Watch()
+        model = build_model(settings, stream, ignore)
+        built = Built(build_experiment(settings, stream, model, torch.device("cpu"), run=None, plugins=(watch,)), file)
         if scale is not None:
             built.strategy.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
         built.strategy.train(built.buckets[0])

@@ -1,0 +1,305 @@
+"""What a checked config says, with types: `fill` reads it once, and what is built needs no config.
+
+Every default that is clearctl's own is filled in here from the tables of `keys`, which the check and docs/config.md
+read too. Defaults of a class that a `type=` names are the class's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from clearctl.config import keys
+from clearctl.config.findings import Fault
+from clearctl.config.keys import Keys
+from clearctl.config.load import Config
+from clearctl.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Call:
+    """A class to build: `type` names it, `arguments` are what the config gives it.
+
+    `key` is where it stands in the config, and `origin` the file that it came from.
+    """
+
+    type: str
+    arguments: Mapping[str, Any]
+    key: str
+    origin: str
+
+    def fault(self, message: str, argument: str = "") -> Fault:
+        """What is wrong with it, or with one `argument` of it."""
+        return Fault(self.origin, f"{self.key}.{argument}" if argument else self.key, message)
+
+    def error(self, message: str) -> ConfigError:
+        """The error, to be raised, that it is at fault."""
+        return ConfigError(str(self.fault(message)))
+
+    def having(self, **arguments: Any) -> "Call":
+        """The same with other `arguments` beside those that it has."""
+        return replace(self, arguments={**self.arguments, **arguments})
+
+    def without(self, *names: str) -> "Call":
+        """The same without some arguments."""
+        return replace(self, arguments={name: value for name, value in self.arguments.items() if name not in names})
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """It as a config has it, dict(type=..., **arguments), which is how mmcls's classes take each other."""
+        return {"type": self.type, **self.arguments}
+
+
+@dataclass(frozen=True)
+class ScenarioSettings:
+    """The stream of buckets. `buckets` is None for all that are prepared."""
+
+    dataset_root: Path
+    evaluation_protocol: str
+    seed: int | None
+    shot: int | None
+    test_ratio: float
+    feature_type: str | None
+    buckets: Sequence[str] | None
+    task_labels: str
+    train_transform: tuple[Call, ...]
+    eval_transform: tuple[Call, ...]
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The network: a `head`, with `backbone` and `neck` before it where there are images, or a `torchmodel` alone.
+
+    A `neck` may be several, one after another. `init_cfg` is mmcv's, a dict or a list of them.
+    """
+
+    backbone: Call | None
+    neck: Call | tuple[Call, ...] | None
+    head: Call | None
+    torchmodel: Call | None
+    init_cfg: Any
+    pretrained: str | None
+    freeze: tuple[str, ...]
+    augments: tuple[Call, ...]
+
+    @property
+    def head_loss(self) -> Mapping[str, Any] | None:
+        """The `loss` that the config gives its head, as mmcls takes it."""
+        return self.head.arguments.get("loss") if self.head is not None else None
+
+
+@dataclass(frozen=True)
+class SchedulerSettings:
+    """A scheduler, and when it steps. The argument `schedulers` of a SequentialLR or ChainedScheduler holds Calls."""
+
+    call: Call
+    by: str
+    reset: bool | None
+
+
+@dataclass(frozen=True)
+class StrategySettings:
+    """How it learns. `call` has the strategy's own arguments, those of Avalanche's that every strategy takes too.
+
+    `train_mb_size`, `train_epochs`, `eval_mb_size` and `eval_every` are read from these.
+    """
+
+    call: Call
+    optimizer: Call | None
+    scheduler: SchedulerSettings | None
+    loss: Call | None
+    buffer: Call | None
+    plugins: tuple[Call, ...]
+    train_mb_size: int
+    train_epochs: int
+    eval_mb_size: int | None
+    eval_every: int
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The strategy and its plugins."""
+        return (self.call, *self.plugins)
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """How samples are read."""
+
+    workers: int
+    loader: str
+    cache: Literal["auto", "off", "ram", "disk"]
+    cache_dir: str | None
+    batch_per_rank: bool
+
+
+@dataclass(frozen=True)
+class ComputeSettings:
+    """What the network computes in, and how."""
+
+    precision: str
+    compile: bool
+    channels_last: bool
+    tf32: bool
+    sync_bn: bool
+    deterministic: bool
+
+
+@dataclass(frozen=True)
+class CheckpointSettings:
+    """What is kept on the way: weights every `interval` buckets, states every epoch, bucket or number of seconds."""
+
+    interval: int
+    state_every: str | float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A whole config. `config` is what it was filled from, which the run folder keeps."""
+
+    config: Config
+    scenario: ScenarioSettings
+    model: ModelSettings
+    strategy: StrategySettings
+    metrics: tuple[Call, ...]
+    loggers: tuple[Call, ...]
+    data: DataSettings
+    compute: ComputeSettings
+    checkpoints: CheckpointSettings
+    work_dir: Path
+    load_from: str | None
+    seed: int
+    stop_on_divergence: bool
+    has_own_code: bool
+
+    def fault(self, key: str, message: str) -> Fault:
+        """What is wrong with the value at the dotted `key`."""
+        return Fault(self.config.origin(key), key, message)
+
+    def error(self, key: str, message: str) -> ConfigError:
+        """The error, to be raised, that the value at the dotted `key` is at fault."""
+        return ConfigError(str(self.fault(key, message)))
+
+
+def fill(config: Config) -> Settings:
+    """The settings of a config that has passed the check and is complete (`engine.build.config.open_config`)."""
+    values = config.values
+    top = _Section(config, "", values, keys.TOP)
+    return Settings(
+        config=config,
+        scenario=_scenario(top.section("scenario", keys.SCENARIO)),
+        model=_model(top.section("model", keys.MODEL)),
+        strategy=_strategy(top.section("cl_strategy", {**keys.EVERY_STRATEGY, **keys.STRATEGY})),
+        metrics=top.calls("metrics"),
+        loggers=top.calls("loggers"),
+        data=DataSettings(**top.section("data", keys.DATA).all()),
+        compute=ComputeSettings(**{field.name: top[field.name] for field in fields(ComputeSettings)}),
+        checkpoints=CheckpointSettings(**top.section("checkpoint_config", keys.CHECKPOINTS).all()),
+        work_dir=Path(top["work_dir"]),
+        load_from=top["load_from"],
+        seed=top["seed"],
+        stop_on_divergence=top["stop_on_divergence"],
+        has_own_code=bool(top["custom_imports"]),
+    )
+
+
+def calls_of(config: Config, key: str, entries: Sequence[Mapping[str, Any]]) -> tuple[Call, ...]:
+    """The Calls that a list of dict(type=..., **arguments) at `key` describes."""
+    return tuple(_call(config, f"{key}.{index}", entry) for index, entry in enumerate(entries))
+
+
+def _call(config: Config, key: str, entry: Mapping[str, Any]) -> Call:
+    arguments = {name: value for name, value in entry.items() if name != "type"}
+    return Call(entry["type"], arguments, key, config.origin(key))
+
+
+class _Section:
+    """A section of a config, whose values are those given or else the defaults of its keys."""
+
+    def __init__(self, config: Config, key: str, values: Mapping[str, Any], known: Keys) -> None:
+        self.config = config
+        self.key = key
+        self.values = values
+        self.known = known
+
+    def __getitem__(self, name: str) -> Any:
+        value = self.values.get(name)
+        return self.known[name].default if value is None else value
+
+    def all(self) -> dict[str, Any]:
+        return {name: self[name] for name in self.known}
+
+    def place(self, name: str) -> str:
+        return f"{self.key}.{name}" if self.key else name
+
+    def section(self, name: str, known: Keys) -> "_Section":
+        return _Section(self.config, self.place(name), self[name] or {}, known)
+
+    def call(self, name: str) -> Call | None:
+        entry = self[name]
+        return None if not entry else _call(self.config, self.place(name), entry)
+
+    def calls(self, name: str) -> tuple[Call, ...]:
+        return calls_of(self.config, self.place(name), self[name] or [])
+
+
+def _scenario(section: _Section) -> ScenarioSettings:
+    named = ("evaluation_protocol", "seed", "shot", "test_ratio", "feature_type", "buckets", "task_labels")
+    return ScenarioSettings(
+        dataset_root=Path(section["dataset_root"]),
+        **{name: section[name] for name in named},
+        train_transform=section.calls("train_transform"),
+        eval_transform=section.calls("eval_transform"),
+    )
+
+
+def _model(section: _Section) -> ModelSettings:
+    augments = (section["train_cfg"] or {}).get("augments") or []
+    return ModelSettings(
+        backbone=section.call("backbone"),
+        neck=section.calls("neck") if isinstance(section["neck"], Sequence) else section.call("neck"),
+        head=section.call("head"),
+        torchmodel=section.call("torchmodel"),
+        init_cfg=section["init_cfg"],
+        pretrained=section["pretrained"],
+        freeze=tuple(section["freeze"]),
+        augments=calls_of(
+            section.config,
+            section.place("train_cfg.augments"),
+            [augments] if isinstance(augments, Mapping) else augments,
+        ),
+    )
+
+
+def _strategy(section: _Section) -> StrategySettings:
+    entry = {name: value for name, value in section.values.items() if name not in (*keys.STRATEGY, "buffer")}
+    scheduler = section.section("scheduler", keys.SCHEDULER)
+    return StrategySettings(
+        call=_call(section.config, section.key, entry),
+        optimizer=section.call("optimizer"),
+        scheduler=_scheduler(scheduler) if scheduler.values else None,
+        loss=section.call("loss"),
+        buffer=_buffer(section),
+        plugins=section.calls("plugins"),
+        train_mb_size=section["train_mb_size"],
+        train_epochs=section["train_epochs"],
+        eval_mb_size=section["eval_mb_size"],
+        eval_every=section["eval_every"],
+    )
+
+
+def _buffer(section: _Section) -> Call | None:
+    """An argument of some strategies that is a call itself."""
+    entry = section.values.get("buffer")
+    return None if entry is None else _call(section.config, section.place("buffer"), entry)
+
+
+def _scheduler(section: _Section) -> SchedulerSettings:
+    def call(key: str, entry: Mapping[str, Any]) -> Call:
+        found = _call(section.config, key, entry)
+        inner = entry.get("schedulers")
+        if inner is None:
+            return found
+        return found.having(schedulers=[call(f"{key}.schedulers.{index}", child) for index, child in enumerate(inner)])
+
+    entry = {name: value for name, value in section.values.items() if name not in keys.SCHEDULER}
+    return SchedulerSettings(call(section.key, entry), section["by"], section["reset"])
