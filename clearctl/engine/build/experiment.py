@@ -7,16 +7,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from clearctl.config.settings import Settings
+from clearctl.config.settings import ComputeSettings, Settings
 from clearctl.data.stream import Stream
 from clearctl.distributed import world
 from clearctl.engine.build.accelerate import accelerate
-from clearctl.engine.build.calls import build, building
-from clearctl.engine.build.catalogue import CATALOGUE
-from clearctl.engine.build.parts import build_augment, build_loss, build_schedule, takes_loss
+from clearctl.engine.build.calls import building
+from clearctl.engine.build.parts import build_parts
 from clearctl.engine.build.reporting import build_loggers, build_metrics
 from clearctl.engine.build.samples import BuiltSamples, build_samples
-from clearctl.engine.build.sharing import of_all_processes
 from clearctl.engine.build.strategy_fit import require_fits_stream
 from clearctl.engine.build.stream import benchmark_of
 from clearctl.engine.divergence import Divergence
@@ -26,7 +24,7 @@ from clearctl.progress import EpochDone, Listener, Message, ignore
 from clearctl.strategies.build import build_strategy
 from clearctl.strategies.loading.gather import GatherBatches
 from clearctl.strategies.loggers.run_logger import RunLogger
-from clearctl.strategies.stepping.augment import BatchAugment, SoftLabelLoss, mixing_fault
+from clearctl.strategies.stepping.augment import mixing_fault
 from clearctl.strategies.stepping.precision import scale_loss
 from clearctl.strategies.watching.batch import BatchRecord
 from clearctl.strategies.watching.observe import BucketAccuracy, OnEpoch, ProgressReporter
@@ -70,32 +68,10 @@ def build_experiment(
     `goes_on` keep what is there.
     """
     require_fits_stream(settings, stream)
-    strategy_settings, data = settings.strategy, settings.data
-    if world.size() > 1 and data.batch_per_rank:
-        strategy_settings = of_all_processes(strategy_settings)
-    model = model.to(device)
-    if settings.compute.sync_bn:
-        model = synchronised(model)
-    accelerate(settings.compute, model, device, listener)
-    if world.size() > 1:
-        share_passes(model)
+    model = _placed(model, settings.compute, device, listener)
     samples = samples or build_samples(settings, stream, device, listener)
     benchmark = benchmark or benchmark_of(settings.scenario, samples)
-    optimizer, scheduler = strategy_settings.optimizer, strategy_settings.scheduler
-    built_optimizer = None
-    if optimizer is not None:
-        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        built_optimizer = build(optimizer, CATALOGUE.optimizers, params=trained)
-    schedule = None if scheduler is None else build_schedule(scheduler, built_optimizer)
-    arguments = dict(strategy_settings.call.arguments)
-    if strategy_settings.buffer is not None:
-        arguments["buffer"] = build(strategy_settings.buffer, CATALOGUE.buffers)
-    loss = build_loss(settings, model, device)
-    own_plugins = [build(call, CATALOGUE.plugins) for call in strategy_settings.plugins]
-    augment = build_augment(settings, stream)
-    if augment is not None and takes_loss(strategy_settings.call):
-        loss = SoftLabelLoss(nn.CrossEntropyLoss() if loss is None else loss)
-        own_plugins = [BatchAugment(augment, loss), *own_plugins]
+    parts = build_parts(settings, stream, model, device)
     record = BatchRecord()
     accuracy = BucketAccuracy(record)
     divergence = Divergence(model, listener, stops=settings.stop_on_divergence)
@@ -110,23 +86,35 @@ def build_experiment(
         watching.append(GatherBatches(lambda text: listener(Message(text, warning=True))))
     writes = run is not None and world.is_first()
     loggers = build_loggers(settings, run, goes_on=goes_on, wandb_id=wandb_id) if run and writes else []
-    with building(strategy_settings.call.type, strategy_settings.call.error):
+    call = settings.strategy.call
+    with building(call.type, call.error):
         strategy = build_strategy(
-            strategy_settings.call.type,
-            arguments,
+            call.type,
+            parts.arguments,
             model=model,
-            optimizer=built_optimizer,
-            scheduler=schedule,
-            loss=loss,
+            optimizer=parts.optimizer,
+            scheduler=parts.scheduler,
+            loss=parts.loss,
             metrics=build_metrics(settings) if run else [],
             loggers=loggers,
-            plugins=[*own_plugins, *watching],
+            plugins=[*parts.plugins, *watching],
             record=record,
             device=device,
         )
     if settings.compute.precision == "fp16":
         scale_loss(strategy)
-    refusal = mixing_fault(strategy) if augment is not None else None
+    refusal = mixing_fault(strategy) if settings.model.augments else None
     if refusal:
-        raise settings.error("model.train_cfg.augments", f"{strategy_settings.call.type} {refusal}")
+        raise settings.error("model.train_cfg.augments", f"{call.type} {refusal}")
     return Experiment(strategy, benchmark, accuracy, loggers, divergence)
+
+
+def _placed(model: nn.Module, compute: ComputeSettings, device: torch.device, listener: Listener) -> nn.Module:
+    """`model` on the device, as it computes there, its passes shared where there are several processes."""
+    model = model.to(device)
+    if compute.sync_bn:
+        model = synchronised(model)
+    accelerate(compute, model, device, listener)
+    if world.size() > 1:
+        share_passes(model)
+    return model

@@ -1,5 +1,6 @@
-"""What a strategy is built of: its loss, its schedule, the augmentation of its batches."""
+"""What a strategy is built of: optimizer, schedule, loss, plugins, the augmentation of its batches."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -9,11 +10,47 @@ from torch import nn
 from clearctl.config.registry import parameters
 from clearctl.config.settings import Call, ModelSettings, SchedulerSettings, Settings
 from clearctl.data.stream import Stream
+from clearctl.distributed import world
 from clearctl.engine.build.calls import build, building
 from clearctl.engine.build.catalogue import CATALOGUE
+from clearctl.engine.build.sharing import of_all_processes
 from clearctl.models.augments import build_augments
 from clearctl.models.losses import build_criterion
+from clearctl.strategies.stepping.augment import BatchAugment, SoftLabelLoss
 from clearctl.strategies.stepping.schedule import SchedulerPlugin
+
+
+@dataclass(frozen=True)
+class StrategyParts:
+    """What a strategy is built of, besides the network; `arguments` are its own, such as `train_mb_size`, `buffer`."""
+
+    arguments: dict[str, Any]
+    optimizer: torch.optim.Optimizer | None
+    scheduler: SchedulerPlugin | None
+    loss: nn.Module | None
+    plugins: list[Any]
+
+
+def build_parts(settings: Settings, stream: Stream, model: nn.Module, device: torch.device) -> StrategyParts:
+    """What the config gives the strategy. Raises ConfigError, naming the key, for arguments that a class refuses."""
+    strategy = settings.strategy
+    if world.size() > 1 and settings.data.batch_per_rank:
+        strategy = of_all_processes(strategy)
+    optimizer = None
+    if strategy.optimizer is not None:
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimizer = build(strategy.optimizer, CATALOGUE.optimizers, params=trained)
+    scheduler = None if strategy.scheduler is None else build_schedule(strategy.scheduler, optimizer)
+    arguments = dict(strategy.call.arguments)
+    if strategy.buffer is not None:
+        arguments["buffer"] = build(strategy.buffer, CATALOGUE.buffers)
+    loss = build_loss(settings, model, device)
+    plugins = [build(call, CATALOGUE.plugins) for call in strategy.plugins]
+    augment = build_augment(settings, stream)
+    if augment is not None and takes_loss(strategy.call):
+        loss = SoftLabelLoss(nn.CrossEntropyLoss() if loss is None else loss)
+        plugins = [BatchAugment(augment, loss), *plugins]
+    return StrategyParts(arguments, optimizer, scheduler, loss, plugins)
 
 
 def build_loss(settings: Settings, model: nn.Module, device: torch.device) -> nn.Module | None:
