@@ -63,14 +63,18 @@ def try_out(opened: Config, *, device: str, listener: Listener = ignore) -> DryR
     """`dry_run` with a config that `open_config` returned."""
     settings = fill(opened)
     target = resolve_device(device)
+    with deterministic_algorithms(settings.compute.deterministic, target, listener):
+        return _measured(settings, target, listener)
+
+
+def _measured(settings: Settings, target: torch.device, listener: Listener) -> DryRun:
     seed_everything(settings.seed)
     stream = build_stream(settings.scenario)
     model = build_model(settings, stream, listener)
     require_strategy_fit(settings, stream, model, listener)
     parameters = list(model.parameters())
     epochs = settings.strategy.train_epochs
-    deterministic = deterministic_algorithms(settings.compute.deterministic, target, listener)
-    with tempfile.TemporaryDirectory() as folder, deterministic:
+    with tempfile.TemporaryDirectory() as folder:
         first = _one_batch(settings, stream, model, target, Path(folder))
     train_batches = sum(-(-len(bucket.train) // first.train_size) for bucket in stream.buckets)
     test_batches = sum(-(-len(bucket.test) // first.test_size) for bucket in stream.buckets)

@@ -108,8 +108,9 @@ def evaluate(
     if checkpoints is not None:
         found = dict(enumerate(checkpoint_files(Path(checkpoints)), 1))
     files = [Path(checkpoint)] if checkpoint is not None else list(found.values())
-    with noticing_lost_peers(), together(torch_device):
-        listening = listener if world.is_first() else ignore
+    listening = listener if world.is_first() else ignore
+    deterministic = deterministic_algorithms(settings.compute.deterministic, torch_device, listening)
+    with noticing_lost_peers(), together(torch_device), deterministic:
         rows, names = _rows(
             settings, files, torch_device, listening, one_each=checkpoints is not None, of_run=named is None
         )
@@ -153,13 +154,12 @@ def _rows(
         read_exactly(experiment.strategy.model, weights)
     rows = []
     try:
-        with deterministic_algorithms(settings.compute.deterministic, torch_device, listener):
-            for weights in files:
-                diverged = partial(_warn_of_diverged, weights, listener) if of_run else None
-                load_exactly(experiment.strategy.model, weights, diverged=diverged)
-                listener(Message(f"testing {weights}"))
-                experiment.strategy.eval(test_stream, **loading)
-                rows.append([experiment.accuracy.accuracies[tested] for tested in range(len(stream.buckets))])
+        for weights in files:
+            diverged = partial(_warn_of_diverged, weights, listener) if of_run else None
+            load_exactly(experiment.strategy.model, weights, diverged=diverged)
+            listener(Message(f"testing {weights}"))
+            experiment.strategy.eval(test_stream, **loading)
+            rows.append([experiment.accuracy.accuracies[tested] for tested in range(len(stream.buckets))])
     except DatasetError as error:
         raise original_error(error) or error from None
     return rows, stream.bucket_names

@@ -20,7 +20,13 @@ from clearctl.engine.build.model import build_model
 from clearctl.engine.build.samples import build_samples
 from clearctl.engine.build.sharing import require_alike, require_shareable
 from clearctl.engine.build.stream import build_stream
-from clearctl.engine.machine import describe, device_name, resolve_device, seed_everything
+from clearctl.engine.machine import (
+    describe,
+    deterministic_algorithms,
+    device_name,
+    resolve_device,
+    seed_everything,
+)
 from clearctl.engine.run.changes import other_values, other_versions, with_changes
 from clearctl.engine.run.loop import Saved
 from clearctl.engine.run.origin import named_contents, other_code
@@ -64,7 +70,8 @@ def resume(
         settings = fill(opened)
         require_shareable(settings.strategy)
         target = _device(device, environment, listener)
-        with noticing_lost_peers(), together(target):
+        deterministic = deterministic_algorithms(settings.compute.deterministic, target, listener)
+        with noticing_lost_peers(), together(target), deterministic:
             return _go_on(run, settings, environment, target, accept_changes, listener, started)
 
 

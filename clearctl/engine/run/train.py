@@ -98,7 +98,8 @@ def start(opened: Config, source: str, *, device: str, listener: Listener) -> Tr
     settings = fill(opened)
     require_shareable(settings.strategy)
     target = resolve_device(device)
-    with noticing_lost_peers(), together(target):
+    deterministic = deterministic_algorithms(settings.compute.deterministic, target, listener)
+    with noticing_lost_peers(), together(target), deterministic:  # from the first product on
         seed_everything(settings.seed)
         stream = build_stream(settings.scenario, listener)
         model = build_model(settings, stream, listener).to(target)
@@ -196,11 +197,9 @@ def carry_out(
 ) -> TrainResult:
     """Learn all buckets, from what is `saved` on if anything is, and end the run folder."""
     course = Course(settings, experiment, stream, run, listener)
-    deterministic = settings.compute.deterministic
     try:
         with room_on_disk(run), closing(course), noticing_lost_peers():
-            with deterministic_algorithms(deterministic, experiment.strategy.device, listener):
-                results = course.learn(saved)
+            results = course.learn(saved)
             for logger in experiment.run_loggers:
                 logger.log_summary({**results.clear(), **results.gem()}, results.matrix, stream.bucket_names)
     except DatasetError as error:

@@ -104,11 +104,11 @@ def _train(
             listener(event)
 
     with ExitStack() as ends:
+        ends.enter_context(deterministic_algorithms(compute.deterministic, device, tell_all))
         members = _opened(runs, device, sources, listeners, ends)
         with (
             _stopped_at_once(),
             wish_to_stop(tell_all) as wish,
-            deterministic_algorithms(compute.deterministic, device, tell_all),
             room_on_disk(members[0].run),
         ):
             _learn_all(members, device, wish)
