@@ -86,6 +86,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.skipif(not torch.__version__.startswith("2.15."), reason="the numbers are of torch 2.15")
 @pytest.mark.parametrize("base", EXPECTED)
 def test_no_step_launches_or_waits_more_than_is_known(base: str, write_config: Callable[..., Path]) -> None:
     steps = steps_of(write_config(base, **SMALL[base]))
