@@ -5,12 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+from clearctl.strategies.traits import MEM_SIZE, traits_of
+
 Entries = list[tuple[str, Mapping[str, Any]]]
 
 
 def asks_for_samples(section: Mapping[str, Any]) -> bool:
     """Whether anything here depends on how many samples there are, for a config's cl_strategy `section`."""
-    return bool({entry.get("type") for _, entry in _entries(section)} & {"BiC", "BiCPlugin", "RWalkPlugin", "WarmUp"})
+    found = [traits_of(entry.get("type")) for _, entry in _entries(section)]
+    return any(traits.splits_buckets or traits.least_steps or traits.steps_to_rise for traits in found)
 
 
 def training_steps(section: Mapping[str, Any], sizes: Sequence[int]) -> list[int]:
@@ -19,14 +22,14 @@ def training_steps(section: Mapping[str, Any], sizes: Sequence[int]) -> list[int
     A memory that is learned beside a bucket may make them more.
     """
     learned = list(sizes)
-    names = {entry.get("type"): entry for _, entry in _entries(section)}
-    if section["type"] == "JointTraining":
+    learns = traits_of(section["type"]).learns
+    if learns == "stream":
         learned = [sum(sizes)]
-    elif section["type"] == "Cumulative":
+    elif learns == "buckets so far":
         learned = list(accumulate(sizes))
-    gdumb = names.get("GDumb") or names.get("GDumbPlugin")
-    if gdumb is not None:  # which learns from its memory alone
-        learned = [min(count, _memory(gdumb)) for count in accumulate(sizes)]
+    of_memory = [entry for _, entry in _entries(section) if traits_of(entry.get("type")).learns == "memory"]
+    if of_memory:
+        learned = [min(count, _memory(of_memory[0])) for count in accumulate(sizes)]
     batch, epochs = section.get("train_mb_size", 1), section.get("train_epochs", 1)
     return [epochs * -(-count // batch) for count in learned]
 
@@ -42,14 +45,14 @@ def check_against_samples(
     faults = []
     steps = training_steps(section, [len(part) for part in labels])
     for place, entry in _entries(section):
-        interval = entry.get("delta_t", 10)
-        if entry.get("type") == "RWalkPlugin" and steps[0] < interval:
+        traits = traits_of(entry.get("type"))
+        if traits.least_steps is not None and steps[0] < (least := entry.get(*traits.least_steps)):
             text = (
-                f"{interval} steps, but bucket {names[0]} has {steps[0]} (train_epochs x batches): RWalkPlugin would"
+                f"{least} steps, but bucket {names[0]} has {steps[0]} (train_epochs x batches): {entry['type']} would"
                 " divide by a score of 0, and the weights become NaN"
             )
-            faults.append((f"{place}delta_t", text))
-        if entry.get("type") in ("BiC", "BiCPlugin"):
+            faults.append((f"{place}{traits.least_steps[0]}", text))
+        if traits.splits_buckets:
             faults += _held_out(place, entry, labels, names)
     return faults
 
@@ -58,15 +61,16 @@ def sample_notices(section: Mapping[str, Any], labels: Sequence[Sequence[int]], 
     """A line for each setting that has no effect, or another than one may think, with so many samples."""
     steps = training_steps(section, [len(part) for part in labels])
     for place, entry in _entries(section):
-        if entry.get("type") != "WarmUp":
+        argument = traits_of(entry.get("type")).steps_to_rise
+        if argument is None:
             continue
-        wanted, every_bucket = entry["steps"], entry.get("every_bucket", True)
+        wanted, every_bucket = entry[argument], entry.get("every_bucket", True)
         most = max(steps) if every_bucket else sum(steps)
         where = f"bucket {names[steps.index(most)]}, the longest," if every_bucket and len(steps) > 1 else "the run"
         if most < wanted:
             yield (
-                f"cl_strategy.{place}steps: WarmUp rises for {wanted} steps, but {where} has {most}: the learning rate"
-                " never reaches its value"
+                f"cl_strategy.{place}{argument}: {entry['type']} rises for {wanted} steps, but {where} has {most}: the"
+                " learning rate never reaches its value"
             )
 
 
@@ -78,7 +82,7 @@ def _entries(section: Mapping[str, Any]) -> Entries:
 
 def _memory(entry: Mapping[str, Any]) -> int:
     size = (entry.get("buffer") or {}).get("max_size") or entry.get("mem_size")
-    return 200 if size is None else int(size)
+    return MEM_SIZE if size is None else int(size)
 
 
 def _held_out(

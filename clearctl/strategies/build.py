@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from avalanche.training.supervised import JointTraining
 from torch import nn
 
 from clearctl.config.registry import closest, parameters
@@ -15,6 +14,7 @@ from clearctl.strategies.methods.head import layer_features
 from clearctl.strategies.registry import STRATEGIES
 from clearctl.strategies.stepping.schedule import SchedulerPlugin
 from clearctl.strategies.stepping.stateful_loss import learn_in_steps_alone
+from clearctl.strategies.traits import MEM_SIZE, traits_of
 from clearctl.strategies.watching.batch import BatchRecord
 from clearctl.strategies.watching.evaluator import Evaluator
 from clearctl.strategies.watching.hooks import call_only_what_acts
@@ -68,13 +68,16 @@ def build_strategy(
 
 
 def trains_on_whole_stream(strategy: Any) -> bool:
-    """Whether the strategy learns all buckets in one call, `strategy.train(train_stream)`, instead of one by one."""
-    return isinstance(strategy, JointTraining)
+    """Whether the strategy learns all buckets in one call, `strategy.train(train_stream)`, instead of one by one.
+
+    A class of a user's own does where the one that it derives from does.
+    """
+    return any(traits_of(kind.__name__).learns == "stream" for kind in type(strategy).__mro__)
 
 
 def needs_whole_buckets(section: Mapping[str, Any]) -> bool:
     """Whether a config's cl_strategy splits a bucket, so that a single batch of it is too little to learn from."""
-    return section["type"] == "BiC" or any(entry["type"] == "BiCPlugin" for entry in section.get("plugins") or [])
+    return any(traits_of(entry["type"]).splits_buckets for entry in [section, *(section.get("plugins") or [])])
 
 
 def check_against_stream(
@@ -87,22 +90,23 @@ def check_against_stream(
     faults = []
     entries = [("", section), *((f"plugins.{i}.", entry) for i, entry in enumerate(section.get("plugins") or []))]
     for place, entry in entries:
-        alpha, sample_size = entry.get("alpha"), entry.get("sample_size", 64)
-        if entry["type"] in ("LwF", "LwFPlugin") and isinstance(alpha, list | tuple) and len(alpha) < num_buckets:
-            faults.append(
-                (f"{place}alpha", f"{len(alpha)} values for {num_buckets} buckets: give one for each, from the first")
-            )
-        if entry["type"] in ("AGEM", "AGEMPlugin") and not entry.get("reservoir") and sample_size < num_buckets:
+        traits, sample_size = traits_of(entry["type"]), entry.get("sample_size", 64)
+        of_buckets = traits.one_for_each_bucket
+        values = entry.get(of_buckets) if of_buckets else None
+        if isinstance(values, list | tuple) and len(values) < num_buckets:
+            text = f"{len(values)} values for {num_buckets} buckets: give one for each, from the first"
+            faults.append((f"{place}{of_buckets}", text))
+        if traits.samples_every_bucket and not entry.get("reservoir") and sample_size < num_buckets:
             text = f"{sample_size} samples of {num_buckets} buckets: it takes the same number of each"
             faults.append((f"{place}sample_size", text))
-        if entry["type"] == "EarlyStoppingPlugin":
+        if traits.watches_tests:
             faults += _tested_place(place, str(entry.get("val_stream_name")), num_buckets, task_labels)
-    name = section["type"]
-    if name in ("DER", "ER_ACE", "FeatureReplay"):
-        size = section.get("mem_size", 200)
-        batch = section.get("batch_size_mem")
+    traits = traits_of(section["type"])
+    if traits.replays_whole_batches:
+        size, batch = section.get("mem_size", MEM_SIZE), section.get("batch_size_mem")
         if batch is None:
-            batch = section.get("train_mb_size", 1) if name == "DER" else 10
+            default = traits.batch_size_mem
+            batch = section.get("train_mb_size", 1) if default == "train_mb_size" else default
         if size < batch:
             text = f"{size} is less than a batch of {batch} from the memory, so that it would never replay"
             faults.append(("mem_size", text))
@@ -136,11 +140,13 @@ def check_against_model(
     faults = []
     entries = [("", section), *((f"plugins.{i}.", entry) for i, entry in enumerate(section.get("plugins") or []))]
     for place, entry in entries:
-        if entry["type"] == "CWRStar" and entry.get("cwr_layer_name") is not None:
-            fault = _no_layer(model, entry["cwr_layer_name"], matrices=True)
-            faults += [(f"{place}cwr_layer_name", fault)] if fault else []
-        elif entry["type"] == "RARPlugin" and entry.get("use_adversarial_replay", True):
-            layer = entry.get("name_ext_layer")
+        traits = traits_of(entry["type"])
+        trained, read = traits.trained_layer, traits.feature_layer
+        if trained and entry.get(trained) is not None:
+            fault = _no_layer(model, entry[trained], matrices=True)
+            faults += [(f"{place}{trained}", fault)] if fault else []
+        elif read and entry.get("use_adversarial_replay", True):
+            layer = entry.get(read)
             fault = None if layer is None else _no_layer(model, layer)
             if fault is None:
                 try:
@@ -148,7 +154,7 @@ def check_against_model(
                         layer_features(model, samples(), layer)
                 except ValueError as error:
                     fault = str(error)
-            faults += [(f"{place}name_ext_layer", fault)] if fault else []
+            faults += [(f"{place}{read}", fault)] if fault else []
         elif entry.get("importance") == "sample":
             with leaving_no_trace(model):
                 fault = sample_gradient_fault(model, samples())
@@ -178,11 +184,12 @@ def _too_small_for_a_balanced_batch(
     `entry` is the strategy `section` itself, or one of its plugins at `place`.
     """
     name, batch = entry["type"], section.get("train_mb_size", 1)
-    memory = (entry.get("buffer") or {}).get("max_size") or entry.get("mem_size") or 200
-    if name in ("Cumulative", "JointTraining", "ICaRL", "GDumb", "GDumbPlugin"):
-        labels = min(num_buckets, memory) if name.startswith("GDumb") else num_buckets
+    traits = traits_of(name)
+    memory = (entry.get("buffer") or {}).get("max_size") or entry.get("mem_size") or MEM_SIZE
+    if traits.balances_batches:
+        labels = min(num_buckets, memory) if traits.learns == "memory" else num_buckets
         key = "train_mb_size"
-    elif name in ("Replay", "ReplayPlugin") and entry.get("task_balanced_dataloader"):
+    elif traits.balances_memory and entry.get("task_balanced_dataloader"):
         labels = min(num_buckets - 1, memory)
         given = entry.get("batch_size_mem")
         key, batch = ("train_mb_size", batch) if given is None else (f"{place}batch_size_mem", given)

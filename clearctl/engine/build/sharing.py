@@ -10,11 +10,9 @@ from clearctl.distributed import world
 from clearctl.distributed.world import collected
 from clearctl.engine.build.calls import fault
 from clearctl.errors import ConfigError, RunError
-from clearctl.strategies.registry import SHARED_PLUGINS, SHARED_STRATEGIES
+from clearctl.strategies.traits import BATCH_SIZES, PLUGINS, STRATEGIES, shareable
 
 PLACES = ("scenario.dataset_root", "data.cache_dir")  # may be another on each machine
-# Arguments of strategies and plugins that `data.batch_per_rank` takes as those of each process.
-BATCH_SIZES = ("train_mb_size", "eval_mb_size", "batch_size_mem", "batch_size")
 
 
 def require_shareable(config: Config) -> None:
@@ -22,9 +20,9 @@ def require_shareable(config: Config) -> None:
     if world.size() == 1:
         return
     section = config.values["cl_strategy"]
-    names: list[tuple[str, str, tuple[str, ...]]] = [("cl_strategy", section["type"], SHARED_STRATEGIES)]
+    names: list[tuple[str, str, tuple[str, ...]]] = [("cl_strategy", section["type"], shareable(STRATEGIES))]
     for index, entry in enumerate(section.get("plugins") or []):
-        names.append((f"cl_strategy.plugins.{index}", entry["type"], SHARED_PLUGINS))
+        names.append((f"cl_strategy.plugins.{index}", entry["type"], shareable(PLUGINS)))
     entries = {"cl_strategy": section}
     entries.update({f"cl_strategy.plugins.{i}": entry for i, entry in enumerate(section.get("plugins") or [])})
     faults = [

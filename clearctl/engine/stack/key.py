@@ -5,15 +5,14 @@ from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 from clearctl.config.load import Config
+from clearctl.strategies.traits import STRATEGIES, traits_of
 
-STRATEGIES = ("Naive", "Cumulative", "Replay", "GDumb", "LwF", "EWC")
 HEADS = ("LinearClsHead", "CosineDistanceHead")
 OPTIMIZERS = {
     "SGD": ("lr", "momentum", "weight_decay", "nesterov"),
     "Adam": ("lr", "betas", "eps", "weight_decay"),
     "AdamW": ("lr", "betas", "eps", "weight_decay"),
 }
-PLUGINS = ("RestoreBestEpoch",)
 METRICS = ("accuracy_metrics", "loss_metrics", "forgetting_metrics")
 LOGGERS = ("TextLogger",)
 
@@ -71,11 +70,13 @@ def _reasons(values: Mapping[str, Any]) -> Iterator[str]:
     if (values.get("precision") or "fp32") != "fp32":
         yield f"precision={values['precision']!r}: a stack computes in fp32"
     yield from _of_model(values["model"])
-    if strategy["type"] not in STRATEGIES:
-        yield f"{strategy['type']} is not among the strategies that are stacked: {', '.join(STRATEGIES)}"
+    if not traits_of(strategy["type"]).stackable:
+        stacked = ", ".join(name for name, traits in STRATEGIES.items() if traits.stackable)
+        yield f"{strategy['type']} is not among the strategies that are stacked: {stacked}"
     if strategy.get("importance") == "sample":
         yield "cl_strategy.importance='sample' has passes of its own"
-    others = [entry["type"] for entry in strategy.get("plugins") or [] if entry["type"] not in PLUGINS]
+    plugins = [entry["type"] for entry in strategy.get("plugins") or []]
+    others = [name for name in plugins if not traits_of(name).stackable_plugin]
     if others:
         yield f"cl_strategy.plugins: {others[0]} acts between the steps of a run"
     if strategy.get("eval_every", -1) not in (None, -1):

@@ -39,6 +39,7 @@ from clearctl.engine.stack.learner import Learner
 from clearctl.engine.stack.member import Member
 from clearctl.errors import Stopped, UsageError
 from clearctl.progress import Event, Listener
+from clearctl.strategies.traits import traits_of
 
 CPU_BYTES = 1 << 30  # for what the runs of a stack hold at once, beside the features
 GPU_SHARE = 0.5  # of the memory that is free when a stack begins
@@ -81,8 +82,9 @@ def bytes_a_run(config: Config) -> int:
     """What a run takes in a stack: a batch of float32, and its weights with all that is kept beside them."""
     strategy, head = config.values["cl_strategy"], config.values["model"]["head"]
     learned = strategy.get("train_mb_size", 1)
-    if strategy["type"] == "Replay":
-        learned += strategy.get("batch_size_mem") or learned
+    of_memory = traits_of(strategy["type"]).batch_size_mem
+    if of_memory is not None:
+        learned += strategy.get("batch_size_mem") or (learned if of_memory == "train_mb_size" else of_memory)
     tested = strategy.get("eval_mb_size") or strategy.get("train_mb_size", 1)
     batch = max(learned, tested) * head["in_channels"] * 4
     weights = head["num_classes"] * (head["in_channels"] + 1) * 4
