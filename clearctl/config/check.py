@@ -32,6 +32,7 @@ from clearctl.config.load import SET_ORIGIN, Config
 from clearctl.config.plugins import UNIT_NAMES, TestMetrics, check_plugins
 from clearctl.config.registry import Parameter, Registry, closest, is_slip, parameters
 from clearctl.config.speed import RefusedWith, check_speed
+from clearctl.config.traits import TraitsOf
 from clearctl.errors import ConfigError
 
 SECTIONS = tuple(TOP)
@@ -42,8 +43,8 @@ REQUIRED = tuple(name for name, key in TOP.items() if key.required)
 class Catalogue:
     """The registries that a config's `type=` names are looked up in.
 
-    `refused_with` has the strategies and plugins that cannot go with a value of the top level, and why. `test_metrics`
-    names the metrics of a config's list that give numbers in a test.
+    `traits_of` gives what is known of a strategy or plugin by its name; `refused_with` has those that cannot go with a
+    value of the top level, and why. `test_metrics` names the metrics of a config's list that give numbers in a test.
     """
 
     transforms: Registry
@@ -60,6 +61,7 @@ class Catalogue:
     plugins: Registry
     metrics: Registry
     loggers: Registry
+    traits_of: TraitsOf
     refused_with: RefusedWith
     test_metrics: TestMetrics
 
@@ -94,7 +96,7 @@ class _Sections(Findings):
     """A method for each section."""
 
     def __init__(self, config: Config, catalogue: Catalogue) -> None:
-        super().__init__(config)
+        super().__init__(config, catalogue.traits_of)
         self.values = config.values
         self.catalogue = catalogue
 

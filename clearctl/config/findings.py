@@ -10,6 +10,7 @@ from typing import Any
 from clearctl.config.documented import kinds
 from clearctl.config.load import Config
 from clearctl.config.registry import Parameter, Registry, article, closest, parameters
+from clearctl.config.traits import UNKNOWN, TraitsOf
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,14 @@ class Fault:
 
 
 class Findings:
-    """Collects the faults of one config in `faults`, in the order in which they are found."""
+    """Collects the faults of one config in `faults`, in the order in which they are found.
 
-    def __init__(self, config: Config) -> None:
+    `traits_of` gives what is known of a strategy or plugin by its name.
+    """
+
+    def __init__(self, config: Config, traits_of: TraitsOf = lambda name: UNKNOWN) -> None:
         self.config = config
+        self.traits_of = traits_of
         self.faults: list[Fault] = []
 
     def add(self, key: str, message: str) -> None:

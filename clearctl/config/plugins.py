@@ -10,51 +10,6 @@ from clearctl.config.keys import EVERY_STRATEGY, SCHEDULER
 # {names of metrics that tests give numbers for} of a config's list of metrics.
 TestMetrics = Callable[[Sequence[Any]], Collection[str]]
 
-# Plugins that change a step of the optimizer: its loss, its gradients, its learning rate or the weights after it.
-OF_STEPS = (
-    "AGEMPlugin",
-    "BiCPlugin",
-    "EWCPlugin",
-    "ExponentialMovingAverage",
-    "GEMPlugin",
-    "GradientClipping",
-    "LwFPlugin",
-    "MASPlugin",
-    "RARPlugin",
-    "RWalkPlugin",
-    "SynapticIntelligencePlugin",
-    "WarmUp",
-)
-# Plugins that decide which weights a bucket ends with.
-OF_WEIGHTS = ("EarlyStoppingPlugin", "ExponentialMovingAverage", "RestoreBestEpoch")
-# Plugins and strategies that put a loader of their own, with a memory, in place of the one before.
-OF_LOADERS = ("BiC", "BiCPlugin", "RARPlugin", "Replay", "ReplayPlugin")
-# {plugin: (the argument that is a buffer, an object; the strategy that takes cl_strategy.buffer for it)}
-BUFFERS = {
-    "AGEMPlugin": ("buffer", "AGEM"),
-    "BiCPlugin": ("buffer", "BiC"),
-    "GDumbPlugin": ("buffer", "GDumb"),
-    "RARPlugin": ("storage_policy", None),
-    "ReplayPlugin": ("storage_policy", "Replay"),
-}
-# Arguments of plugins that count something: fewer than 1 would end a run, or do nothing.
-COUNTS = {
-    "AGEMPlugin": ("patterns_per_experience", "sample_size"),
-    "BiCPlugin": ("mem_size", "batch_size_mem"),
-    "EarlyStoppingPlugin": ("patience",),
-    "GDumbPlugin": ("mem_size",),
-    "GEMPlugin": ("patterns_per_experience",),
-    "RARPlugin": ("batch_size_mem", "mem_size", "iter_fgsm"),
-    "ReplayPlugin": ("mem_size", "batch_size", "batch_size_mem"),
-    "RWalkPlugin": ("delta_t",),
-    "WarmUp": ("steps",),
-}
-CHOICES = {
-    "EarlyStoppingPlugin": {"mode": ("max", "min"), "peval_mode": ("epoch", "iteration")},
-    "EWC": {"mode": ("separate", "online"), "importance": ("batch", "sample")},
-    "EWCPlugin": {"mode": ("separate", "online"), "importance": ("batch", "sample")},
-    "RestoreBestEpoch": {"metric": ("train_loss", "train_accuracy")},
-}
 UNIT_NAMES = {"epoch": "epochs", "iteration": "steps"}  # of peval_mode
 
 
@@ -76,26 +31,29 @@ def check_plugins(
     entries = plugin_entries(section)
     types = [entry.get("type") for _, entry in entries]
     for index, entry in entries:
-        name = entry.get("type")
-        if name in OF_STEPS and "optimizer" not in accepted:
-            found.add(f"{key}.plugins.{index}", f"{section['type']} learns without an optimizer: leave {name} out")
-        elif name in OF_STEPS and section["type"] == "MER" and name != "ExponentialMovingAverage":
-            text = f"MER takes its steps by itself, and no plugin acts on their loss or gradients: leave {name} out"
-            found.add(f"{key}.plugins.{index}", text)
-    _only_one(found, f"{key}.plugins", entries, OF_WEIGHTS, "decide which weights a bucket ends with")
+        name, strategy = entry.get("type"), section["type"]
+        acts = found.traits_of(name).acts_on_steps
+        if acts and "optimizer" not in accepted:
+            found.add(f"{key}.plugins.{index}", f"{strategy} learns without an optimizer: leave {name} out")
+        elif acts == "within" and found.traits_of(strategy).takes_own_steps:
+            text = f"{strategy} takes its steps by itself, and no plugin acts on their loss or gradients"
+            found.add(f"{key}.plugins.{index}", f"{text}: leave {name} out")
+    deciding = [name for name in types if found.traits_of(name).decides_weights]
+    _only_one(found, f"{key}.plugins", entries, deciding, "decide which weights a bucket ends with")
     for place, entry in ((key, section), *((f"{key}.plugins.{index}", entry) for index, entry in entries)):
-        _arguments(found, place, entry)
+        _arguments(found, place, entry, of_plugin=entry is not section)
         if entry.get("importance") == "sample" and _loss(found.config.values) == "SeesawLoss":
             text = "'sample' takes the loss of each sample by itself, and SeesawLoss counts a batch: use 'batch'"
             found.add(f"{place}.importance", text)
-    if section["type"] in OF_LOADERS and any(name in OF_LOADERS for name in types):
-        index, name = next((index, name) for (index, _), name in zip(entries, types, strict=True) if name in OF_LOADERS)
+    replacing = [name for name in types if found.traits_of(name).replaces_loader]
+    if replacing and found.traits_of(section["type"]).replaces_loader:
+        index, name = next((index, name) for (index, _), name in zip(entries, types, strict=True) if name in replacing)
         text = f"{section['type']} and {name} each replace the loader that is learned from: leave {name} out"
         found.add(f"{key}.plugins.{index}", text)
     else:
-        _only_one(found, f"{key}.plugins", entries, OF_LOADERS, "replace the loader that is learned from")
+        _only_one(found, f"{key}.plugins", entries, replacing, "replace the loader that is learned from")
     for index, entry in entries:
-        if entry.get("type") == "EarlyStoppingPlugin":
+        if found.traits_of(entry.get("type")).watches_tests:
             _early_stopping(found, f"{key}.plugins.{index}", entry, section, metrics, test_metrics)
 
 
@@ -108,7 +66,7 @@ def plugin_entries(section: Mapping[str, Any]) -> list[tuple[int, Mapping[str, A
 
 
 def _only_one(
-    found: Findings, key: str, entries: Sequence[tuple[int, Mapping[str, Any]]], names: Collection[str], what: str
+    found: Findings, key: str, entries: Sequence[tuple[int, Mapping[str, Any]]], names: Collection[Any], what: str
 ) -> None:
     several = [(index, str(entry["type"])) for index, entry in entries if entry.get("type") in names]
     if len(several) > 1:
@@ -116,19 +74,19 @@ def _only_one(
         found.add(f"{key}.{several[-1][0]}", f"{listed} each {what}: leave one out")
 
 
-def _arguments(found: Findings, key: str, entry: Mapping[str, Any]) -> None:
+def _arguments(found: Findings, key: str, entry: Mapping[str, Any], *, of_plugin: bool) -> None:
     """Values of one plugin, or of a strategy that is plain training with it, which would end a run on its way."""
-    name = str(entry["type"])
-    for argument in COUNTS.get(name, ()):
+    traits = found.traits_of(entry["type"])
+    for argument in traits.counts if of_plugin else ():
         found.count(f"{key}.{argument}", entry.get(argument), least=1)
-    for argument, choices in CHOICES.get(name, {}).items():
+    for argument, choices in traits.choices.items():
         if argument in entry:
             found.one_of(f"{key}.{argument}", entry[argument], choices)
-    buffer, strategy = BUFFERS.get(name, ("", None))
+    buffer, strategy = traits.buffer if traits.buffer is not None and of_plugin else ("", None)
     if entry.get(buffer) is not None:
         instead = f"use the strategy {strategy} with cl_strategy.buffer" if strategy else "leave it out"
         found.add(f"{key}.{buffer}", f"a buffer of a plugin is an object, which no config can describe: {instead}")
-    if name in ("EWC", "EWCPlugin") and entry.get("mode") == "online" and entry.get("decay_factor") is None:
+    if traits.decays and entry.get("mode") == "online" and entry.get("decay_factor") is None:
         found.add(f"{key}.decay_factor", "missing: mode='online' multiplies the earlier importances by it, such as 0.9")
 
 

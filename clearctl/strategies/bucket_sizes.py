@@ -8,11 +8,13 @@ from clearctl.config.findings import Fault
 from clearctl.config.settings import Call, StrategySettings
 from clearctl.strategies.methods.buffers import memory_size
 from clearctl.strategies.registry import argument
+from clearctl.strategies.traits import traits_of
 
 
 def asks_for_samples(strategy: StrategySettings) -> bool:
     """Whether anything here depends on how many samples there are."""
-    return bool({call.type for call in strategy.calls} & {"BiC", "BiCPlugin", "RWalkPlugin", "WarmUp"})
+    found = [traits_of(call.type) for call in strategy.calls]
+    return any(traits.splits_buckets or traits.least_steps or traits.steps_to_rise for traits in found)
 
 
 def training_steps(strategy: StrategySettings, sizes: Sequence[int]) -> list[int]:
@@ -21,13 +23,14 @@ def training_steps(strategy: StrategySettings, sizes: Sequence[int]) -> list[int
     A memory that is learned beside a bucket may make them more.
     """
     learned = list(sizes)
-    if strategy.call.type == "JointTraining":
+    learns = traits_of(strategy.call.type).learns
+    if learns == "stream":
         learned = [sum(sizes)]
-    elif strategy.call.type == "Cumulative":
+    elif learns == "buckets so far":
         learned = list(accumulate(sizes))
-    gdumb = next((call for call in strategy.calls if call.type in ("GDumb", "GDumbPlugin")), None)
-    if gdumb is not None:  # which learns from its memory alone
-        learned = [min(count, memory_of(gdumb, strategy)) for count in accumulate(sizes)]
+    from_memory = [call for call in strategy.calls if traits_of(call.type).learns == "memory"]
+    if from_memory:
+        learned = [min(count, memory_of(from_memory[0], strategy)) for count in accumulate(sizes)]
     return [strategy.train_epochs * -(-count // strategy.train_mb_size) for count in learned]
 
 
@@ -47,13 +50,14 @@ def check_against_samples(
     faults = []
     steps = training_steps(strategy, [len(part) for part in labels])
     for call in strategy.calls:
-        if call.type == "RWalkPlugin" and steps[0] < argument(call, "delta_t"):
+        traits = traits_of(call.type)
+        if traits.least_steps is not None and steps[0] < (least := argument(call, traits.least_steps)):
             text = (
-                f"{argument(call, 'delta_t')} steps, but bucket {names[0]} has {steps[0]} (train_epochs x batches):"
-                " RWalkPlugin would divide by a score of 0, and the weights become NaN"
+                f"{least} steps, but bucket {names[0]} has {steps[0]} (train_epochs x batches): {call.type} would"
+                " divide by a score of 0, and the weights become NaN"
             )
-            faults.append(call.fault(text, "delta_t"))
-        if call.type in ("BiC", "BiCPlugin"):
+            faults.append(call.fault(text, traits.least_steps))
+        if traits.splits_buckets:
             faults += _held_out(call, memory_of(call, strategy), labels, names)
     return faults
 
@@ -62,15 +66,16 @@ def sample_notices(strategy: StrategySettings, labels: Sequence[Sequence[int]], 
     """A line for each setting that has no effect, or another than one may think, with so many samples."""
     steps = training_steps(strategy, [len(part) for part in labels])
     for call in strategy.calls:
-        if call.type != "WarmUp":
+        name = traits_of(call.type).steps_to_rise
+        if name is None:
             continue
-        wanted, every_bucket = argument(call, "steps"), argument(call, "every_bucket")
+        wanted, every_bucket = argument(call, name), argument(call, "every_bucket")
         most = max(steps) if every_bucket else sum(steps)
         where = f"bucket {names[steps.index(most)]}, the longest," if every_bucket and len(steps) > 1 else "the run"
         if most < wanted:
             yield (
-                f"{call.key}.steps: WarmUp rises for {wanted} steps, but {where} has {most}: the learning rate never"
-                " reaches its value"
+                f"{call.key}.{name}: {call.type} rises for {wanted} steps, but {where} has {most}: the learning rate"
+                " never reaches its value"
             )
 
 

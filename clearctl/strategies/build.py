@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from avalanche.training.supervised import JointTraining
 from torch import nn
 
 from clearctl.config.findings import Fault
@@ -18,6 +17,7 @@ from clearctl.strategies.methods.head import layer_features
 from clearctl.strategies.registry import STRATEGIES, argument
 from clearctl.strategies.stepping.schedule import SchedulerPlugin
 from clearctl.strategies.stepping.stateful_loss import learn_in_steps_alone
+from clearctl.strategies.traits import traits_of
 from clearctl.strategies.watching.batch import BatchRecord
 from clearctl.strategies.watching.evaluator import Evaluator
 from clearctl.strategies.watching.hooks import call_only_what_acts
@@ -71,13 +71,16 @@ def build_strategy(
 
 
 def trains_on_whole_stream(strategy: Any) -> bool:
-    """Whether the strategy learns all buckets in one call, `strategy.train(train_stream)`, instead of one by one."""
-    return isinstance(strategy, JointTraining)
+    """Whether the strategy learns all buckets in one call, `strategy.train(train_stream)`, instead of one by one.
+
+    A class of a user's own does where the one that it derives from does.
+    """
+    return any(traits_of(kind.__name__).learns == "stream" for kind in type(strategy).__mro__)
 
 
 def needs_whole_buckets(strategy: StrategySettings) -> bool:
     """Whether a strategy splits a bucket, so that a single batch of it is too little to learn from."""
-    return any(call.type in ("BiC", "BiCPlugin") for call in strategy.calls)
+    return any(traits_of(call.type).splits_buckets for call in strategy.calls)
 
 
 def check_against_stream(strategy: StrategySettings, num_buckets: int, task_labels: str) -> list[Fault]:
@@ -87,18 +90,20 @@ def check_against_stream(strategy: StrategySettings, num_buckets: int, task_labe
     """
     faults = []
     for call in strategy.calls:
-        alpha = call.arguments.get("alpha")
-        if call.type in ("LwF", "LwFPlugin") and isinstance(alpha, list | tuple) and len(alpha) < num_buckets:
-            text = f"{len(alpha)} values for {num_buckets} buckets: give one for each, from the first"
-            faults.append(call.fault(text, "alpha"))
-        if call.type in ("AGEM", "AGEMPlugin") and not argument(call, "reservoir"):
+        traits = traits_of(call.type)
+        of_buckets = traits.one_for_each_bucket
+        values = call.arguments.get(of_buckets) if of_buckets else None
+        if of_buckets and isinstance(values, list | tuple) and len(values) < num_buckets:
+            text = f"{len(values)} values for {num_buckets} buckets: give one for each, from the first"
+            faults.append(call.fault(text, of_buckets))
+        if traits.samples_every_bucket and not argument(call, "reservoir"):
             size = argument(call, "sample_size")
             if size < num_buckets:
                 text = f"{size} samples of {num_buckets} buckets: it takes the same number of each"
                 faults.append(call.fault(text, "sample_size"))
-        if call.type == "EarlyStoppingPlugin":
+        if traits.watches_tests:
             faults += _tested_place(call, num_buckets, task_labels)
-    if strategy.call.type in ("DER", "ER_ACE", "FeatureReplay"):
+    if traits_of(strategy.call.type).replays_whole_batches:
         size = argument(strategy.call, "mem_size")
         batch = argument(strategy.call, "batch_size_mem")
         batch = strategy.train_mb_size if batch is None else batch
@@ -136,11 +141,12 @@ def check_against_model(
     """
     faults = []
     for call in strategy.calls:
-        if call.type == "CWRStar" and call.arguments.get("cwr_layer_name") is not None:
-            text = _no_layer(model, call.arguments["cwr_layer_name"], matrices=True)
-            faults += [call.fault(text, "cwr_layer_name")] if text else []
-        elif call.type == "RARPlugin" and argument(call, "use_adversarial_replay"):
-            layer = call.arguments.get("name_ext_layer")
+        trained, read = traits_of(call.type).trained_layer, traits_of(call.type).feature_layer
+        if trained and call.arguments.get(trained) is not None:
+            text = _no_layer(model, call.arguments[trained], matrices=True)
+            faults += [call.fault(text, trained)] if text else []
+        elif read and argument(call, "use_adversarial_replay"):
+            layer = call.arguments.get(read)
             text = None if layer is None else _no_layer(model, layer)
             if text is None:
                 try:
@@ -148,7 +154,7 @@ def check_against_model(
                         layer_features(model, samples(), layer)
                 except ValueError as error:
                     text = str(error)
-            faults += [call.fault(text, "name_ext_layer")] if text else []
+            faults += [call.fault(text, read)] if text else []
         elif call.arguments.get("importance") == "sample":
             with leaving_no_trace(model):
                 text = sample_gradient_fault(model, samples())
@@ -175,17 +181,15 @@ def _too_small_for_a_balanced_batch(strategy: StrategySettings, call: Call, num_
 
     `call` is the strategy itself, or one of its plugins.
     """
-    name, at, key, batch = call.type, strategy.call, "train_mb_size", strategy.train_mb_size
-    if name in ("Cumulative", "JointTraining", "ICaRL"):
-        labels = num_buckets
-    elif name in ("GDumb", "GDumbPlugin"):
-        labels = min(num_buckets, memory_of(call, strategy))
-    elif name in ("Replay", "ReplayPlugin") and argument(call, "task_balanced_dataloader"):
+    traits, at, key, batch = traits_of(call.type), strategy.call, "train_mb_size", strategy.train_mb_size
+    if traits.balances_batches:
+        labels = min(num_buckets, memory_of(call, strategy)) if traits.learns == "memory" else num_buckets
+    elif traits.balances_memory and argument(call, "task_balanced_dataloader"):
         labels = min(num_buckets - 1, memory_of(call, strategy))
         if call.arguments.get("batch_size_mem") is not None:
             at, key, batch = call, "batch_size_mem", call.arguments["batch_size_mem"]
     else:
         return
     if batch < labels:
-        why = f"with scenario.task_labels='bucket' a batch of {name} has samples of each of {labels} buckets"
+        why = f"with scenario.task_labels='bucket' a batch of {call.type} has samples of each of {labels} buckets"
         yield at.fault(f"found {batch}, but {why}: give {labels} or more", key)

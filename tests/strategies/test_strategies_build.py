@@ -14,10 +14,13 @@ from clearctl.config.load import load
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.engine.run.dry_run import dry_run
 from clearctl.errors import ConfigError
+from clearctl.strategies import traits
 from clearctl.strategies.build import check_against_stream
-from clearctl.strategies.registry import PLUGINS, REFUSED_PLUGINS, REFUSED_STRATEGIES, STRATEGIES
+from clearctl.strategies.registry import PLUGINS, STRATEGIES
 
 pytest_plugins = ("blobs",)
+
+REFUSED_STRATEGIES = traits.refusals(traits.STRATEGIES)
 
 SGD = dict(type="SGD", lr=0.1)
 
@@ -49,7 +52,7 @@ def test_every_other_strategy_of_avalanche_is_there() -> None:
     present = {n for n, v in vars(supervised).items() if inspect.isclass(v) and issubclass(v, BaseSGDTemplate)}
     assert set(STRATEGIES.classes) == (present - set(REFUSED_STRATEGIES)) | {"Prototype"}
     assert {"MER", "MIR", "FeatureReplay"} <= set(STRATEGIES.classes)
-    assert not set(PLUGINS.classes) & set(REFUSED_PLUGINS)
+    assert not set(PLUGINS.classes) & set(traits.refusals(traits.PLUGINS))
 
 
 @pytest.mark.parametrize(

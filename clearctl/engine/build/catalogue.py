@@ -14,7 +14,8 @@ from clearctl.models.registry import (
     TORCH_MODELS,
     registered_optimizers,
 )
-from clearctl.strategies.registry import BUFFERS, LOGGERS, METRICS, PLUGINS, REFUSED_WITH, STRATEGIES
+from clearctl.strategies.registry import BUFFERS, LOGGERS, METRICS, PLUGINS, STRATEGIES
+from clearctl.strategies.traits import refused_with, traits_of
 from clearctl.strategies.watched import test_metrics
 
 
@@ -69,6 +70,7 @@ CATALOGUE = Catalogue(
     plugins=PLUGINS,
     metrics=METRICS,
     loggers=LOGGERS,
-    refused_with=REFUSED_WITH,
+    traits_of=traits_of,
+    refused_with=refused_with(),
     test_metrics=test_metrics,
 )

@@ -11,11 +11,9 @@ from clearctl.config.settings import Call, StrategySettings
 from clearctl.distributed import world
 from clearctl.distributed.world import collected
 from clearctl.errors import ConfigError, RunError
-from clearctl.strategies.registry import SHARED_PLUGINS, SHARED_STRATEGIES
+from clearctl.strategies.traits import BATCH_SIZES, PLUGINS, STRATEGIES, shareable, traits_of
 
 PLACES = ("scenario.dataset_root", "data.cache_dir")  # may be another on each machine
-# Arguments of strategies and plugins that `data.batch_per_rank` takes as those of each process.
-BATCH_SIZES = ("train_mb_size", "eval_mb_size", "batch_size_mem", "batch_size")
 
 
 def require_shareable(strategy: StrategySettings) -> None:
@@ -28,8 +26,8 @@ def require_shareable(strategy: StrategySettings) -> None:
         if call.arguments.get("importance") == "sample"
     ]
     for call in strategy.calls:
-        shared = SHARED_STRATEGIES if call is strategy.call else SHARED_PLUGINS
-        if call.type not in shared and not _declares_shareable(call.type):
+        if not traits_of(call.type).shareable and not _declares_shareable(call.type):
+            shared = shareable(STRATEGIES if call is strategy.call else PLUGINS)
             own = "; or give the class shareable = True" if is_own(call.type) else ""
             text = (
                 f"{call.type} was never tried with several processes: run it with one, or use {', '.join(shared)}{own}"

@@ -6,15 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 from clearctl.config.settings import Call, ModelSettings, Settings
+from clearctl.strategies.traits import STRATEGIES, traits_of
 
-STRATEGIES = ("Naive", "Cumulative", "Replay", "GDumb", "LwF", "EWC")
 HEADS = ("LinearClsHead", "CosineDistanceHead")
 OPTIMIZERS = {
     "SGD": ("lr", "momentum", "weight_decay", "nesterov"),
     "Adam": ("lr", "betas", "eps", "weight_decay"),
     "AdamW": ("lr", "betas", "eps", "weight_decay"),
 }
-PLUGINS = ("RestoreBestEpoch",)
 METRICS = ("accuracy_metrics", "loss_metrics", "forgetting_metrics")
 LOGGERS = ("TextLogger",)
 
@@ -59,11 +58,12 @@ def _reasons(settings: Settings) -> Iterator[str]:
     if settings.compute.precision != "fp32":
         yield f"precision={settings.compute.precision!r}: a stack computes in fp32"
     yield from _of_model(settings.model)
-    if strategy.call.type not in STRATEGIES:
-        yield f"{strategy.call.type} is not among the strategies that are stacked: {', '.join(STRATEGIES)}"
+    if not traits_of(strategy.call.type).stackable:
+        stacked = ", ".join(name for name, traits in STRATEGIES.items() if traits.stackable)
+        yield f"{strategy.call.type} is not among the strategies that are stacked: {stacked}"
     if strategy.call.arguments.get("importance") == "sample":
         yield "cl_strategy.importance='sample' has passes of its own"
-    others = [plugin.type for plugin in strategy.plugins if plugin.type not in PLUGINS]
+    others = [plugin.type for plugin in strategy.plugins if not traits_of(plugin.type).stackable_plugin]
     if others:
         yield f"cl_strategy.plugins: {others[0]} acts between the steps of a run"
     if strategy.eval_every != -1:

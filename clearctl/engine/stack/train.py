@@ -39,6 +39,8 @@ from clearctl.engine.stack.learner import Learner
 from clearctl.engine.stack.member import Member
 from clearctl.errors import Stopped, UsageError
 from clearctl.progress import Event, Listener
+from clearctl.strategies.registry import argument
+from clearctl.strategies.traits import traits_of
 
 CPU_BYTES = 1 << 30  # for what the runs of a stack hold at once, beside the features
 GPU_SHARE = 0.5  # of the memory that is free when a stack begins
@@ -83,8 +85,8 @@ def bytes_a_run(settings: Settings) -> int:
     strategy, head = settings.strategy, settings.model.head
     assert head is not None, "it could not be stacked"
     learned = strategy.train_mb_size
-    if strategy.call.type == "Replay":
-        learned += strategy.call.arguments.get("batch_size_mem") or learned
+    if traits_of(strategy.call.type).replaces_loader:  # by one with a memory
+        learned += argument(strategy.call, "batch_size_mem") or learned
     inputs, classes = head.arguments["in_channels"], head.arguments["num_classes"]
     batch = max(learned, strategy.eval_mb_size or strategy.train_mb_size) * inputs * 4
     weights = classes * (inputs + 1) * 4

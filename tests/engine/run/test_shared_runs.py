@@ -18,7 +18,7 @@ from talking import done_by
 from clearctl import checksums, rundir
 from clearctl.digest import file_sha256
 from clearctl.layout import features_file, filelist_file
-from clearctl.strategies.registry import SHARED_STRATEGIES
+from clearctl.strategies.traits import STRATEGIES, shareable
 
 BASES = Path(__file__).parents[3] / "configs/_base_"
 SIZES, DIM, CLASSES = (23, 31, 26), 8, 3  # no batch size divides the buckets, and no number of processes the batches
@@ -110,7 +110,7 @@ def test_every_strategy_that_may_be_shared_is_tried() -> None:
     from clearctl.config.load import load
 
     tried = {load(BASES / f"{base}.py").values["cl_strategy"]["type"] for base in SMALL}
-    assert tried == set(SHARED_STRATEGIES)
+    assert tried == set(shareable(STRATEGIES))
 
 
 @pytest.mark.parametrize("base", SMALL)

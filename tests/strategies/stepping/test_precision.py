@@ -21,7 +21,8 @@ from clearctl.engine.build.stream import build_stream
 from clearctl.engine.machine import seed_everything
 from clearctl.models.classifier import Classifier
 from clearctl.progress import ignore
-from clearctl.strategies.registry import REFUSED_WITH, STRATEGIES
+from clearctl.strategies.registry import STRATEGIES
+from clearctl.strategies.traits import refused_with
 
 pytest_plugins = ("blobs",)
 
@@ -30,7 +31,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "MIR": dict(mem_size=20, subsample=10, batch_size_mem=4, loss=None),
     "FeatureReplay": dict(mem_size=20, batch_size_mem=4),
 }
-FP16 = REFUSED_WITH["precision", "fp16"]
+FP16 = refused_with()["precision", "fp16"]
 REFUSED = {(name, "fp16") for name in FP16}
 
 

@@ -1,0 +1,71 @@
+"""What can be known of a strategy or plugin beside its signature. The table of all of them is `strategies.traits`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is known of one strategy or plugin; the defaults say that nothing is, as of a class of a user's own."""
+
+    # Whether a config may name it. `refused` is the reason why it may not, `refused_with` {(key of the config's top
+    # level, its value): the reason why it cannot go with that value}.
+    refused: str | None = None
+    refused_with: Mapping[tuple[str, object], str] = field(default_factory=dict)
+
+    # Which runs it may be in. `shareable`: several processes may share the run, which is tested to end as with one.
+    # `stackable`: as the strategy of a run that is trained with others as one batched model; `stackable_plugin`: as a
+    # plugin of such a run.
+    shareable: bool = False
+    stackable: bool = False
+    stackable_plugin: bool = False
+
+    # What it learns from: a bucket, all buckets so far, the whole stream in one call, or its memory alone.
+    # `splits_buckets`: it sets some samples of each class of a bucket aside. `one_for_each_bucket`: the argument that
+    # may be a list, with a value for each bucket.
+    learns: Literal["bucket", "buckets so far", "stream", "memory"] = "bucket"
+    splits_buckets: bool = False
+    one_for_each_bucket: str | None = None
+
+    # What its batches are of. `balances_batches`: each batch that it learns has samples of every task label;
+    # `balances_memory`: each batch of its memory has, with task_balanced_dataloader=True. `samples_every_bucket`:
+    # its `sample_size` is made up of the same number of each bucket, unless it has a reservoir.
+    balances_batches: bool = False
+    balances_memory: bool = False
+    samples_every_bucket: bool = False
+
+    # Its memory's batches. `replays_whole_batches`: it never replays as long as the memory does not fill a batch.
+    replays_whole_batches: bool = False
+
+    # What it does to the steps of training. `takes_own_steps`: a strategy whose loss and gradients no plugin sees.
+    # `acts_on_steps`: a plugin that needs an optimizer's steps; it acts on the loss, the gradients or the learning rate
+    # "within" a step, or on the weights "after" it. `replaces_loader`: it learns from a loader of its own, with a
+    # memory. `decides_weights`: it decides which weights a bucket ends with. `watches_tests`: it reads a metric of
+    # tests in training.
+    takes_own_steps: bool = False
+    acts_on_steps: Literal["within", "after"] | None = None
+    replaces_loader: bool = False
+    decides_weights: bool = False
+    watches_tests: bool = False
+
+    # The argument of so many steps as the first bucket must have; and that of so many as it takes until it has its
+    # whole effect.
+    least_steps: str | None = None
+    steps_to_rise: str | None = None
+
+    # Its arguments. `counts`: those of a plugin that count something: fewer than 1 would end a run, or do nothing.
+    # `choices`: the words that one may be. `buffer`: that of a plugin which takes a buffer, an object, and the strategy
+    # that takes cl_strategy.buffer for it. `decays`: mode='online' needs a decay_factor. `trained_layer`: that which
+    # names the one layer that goes on learning, `feature_layer` the layer whose output it reads.
+    counts: tuple[str, ...] = ()
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    buffer: tuple[str, str | None] | None = None
+    decays: bool = False
+    trained_layer: str | None = None
+    feature_layer: str | None = None
+
+
+TraitsOf = Callable[[object], Traits]  # those of the strategy or plugin of that name
+
+UNKNOWN = Traits()

@@ -1,0 +1,192 @@
+"""All that clearctl knows of each strategy and plugin beside its signature: one row each.
+
+A row that a strategy and its plugin share is written once. The checks, builders and docs read these rows; no other
+module has a list of names.
+"""
+
+from collections.abc import Mapping
+
+from clearctl.config.traits import UNKNOWN, Traits
+
+# Arguments, of whatever strategy or plugin, that are sizes of batches: `data.batch_per_rank` takes them as those of
+# each process.
+BATCH_SIZES = ("train_mb_size", "eval_mb_size", "batch_size_mem", "batch_size")
+
+_UNSCALED = "it differentiates a loss that is not scaled, and float16 loses its small gradients: use bf16"
+_FLAT = "it flattens gradients as views, which tensors in this memory format have none of"
+
+_GENERATOR = "it learns with a generator, a second model that no config can describe"
+_OWN_MODEL = "it builds a model of its own, so the config's `model` section would be ignored"
+_DETECTION = "it is for object detection; CLEAR is classification"
+_NCM = Traits(
+    refused="it needs a model that ends in Avalanche's nearest-mean or FeCAM classifier; see the strategies Prototype,"
+    " ICaRL"
+)
+
+STRATEGIES: Mapping[str, Traits] = {
+    "Naive": Traits(shareable=True, stackable=True),
+    "Cumulative": Traits(shareable=True, stackable=True, learns="buckets so far", balances_batches=True),
+    "JointTraining": Traits(learns="stream", balances_batches=True),
+    "FromScratchTraining": Traits(),
+    "Replay": Traits(
+        shareable=True,
+        stackable=True,
+        balances_memory=True,
+        replaces_loader=True,
+        counts=("mem_size", "batch_size", "batch_size_mem"),
+        buffer=("storage_policy", "Replay"),
+    ),
+    "GDumb": Traits(
+        shareable=True,
+        stackable=True,
+        learns="memory",
+        balances_batches=True,
+        counts=("mem_size",),
+        buffer=("buffer", "GDumb"),
+    ),
+    "EWC": Traits(
+        shareable=True,
+        stackable=True,
+        acts_on_steps="within",
+        choices={"mode": ("separate", "online"), "importance": ("batch", "sample")},
+        decays=True,
+    ),
+    "SynapticIntelligence": Traits(shareable=True, acts_on_steps="within"),
+    "LwF": Traits(shareable=True, stackable=True, one_for_each_bucket="alpha", acts_on_steps="within"),
+    "MAS": Traits(shareable=True, acts_on_steps="within"),
+    "MER": Traits(refused_with={("precision", "fp16"): _UNSCALED}, takes_own_steps=True),
+    "MIR": Traits(
+        refused_with={("precision", "fp16"): _UNSCALED},
+    ),
+    "AGEM": Traits(
+        refused_with={("channels_last", True): _FLAT},
+        shareable=True,
+        samples_every_bucket=True,
+        acts_on_steps="within",
+        counts=("patterns_per_experience", "sample_size"),
+        buffer=("buffer", "AGEM"),
+    ),
+    "GEM": Traits(acts_on_steps="within", counts=("patterns_per_experience",)),
+    "BiC": Traits(
+        splits_buckets=True,
+        acts_on_steps="within",
+        replaces_loader=True,
+        counts=("mem_size", "batch_size_mem"),
+        buffer=("buffer", "BiC"),
+    ),
+    "DER": Traits(shareable=True, replays_whole_batches=True),
+    "ER_ACE": Traits(shareable=True, replays_whole_batches=True),
+    "FeatureReplay": Traits(replays_whole_batches=True),
+    "CWRStar": Traits(trained_layer="cwr_layer_name"),
+    "ICaRL": Traits(balances_batches=True),
+    "Prototype": Traits(),
+    "StreamingLDA": Traits(),
+    "AETraining": Traits(refused="it trains an autoencoder, not a classifier"),
+    "VAETraining": Traits(refused="it trains a variational autoencoder, not a classifier"),
+    "GenerativeReplay": Traits(refused=_GENERATOR),
+    "AR1": Traits(refused=f"{_OWN_MODEL}: a MobileNetV1 for 128 px images"),
+    "LearningToPrompt": Traits(refused=f"{_OWN_MODEL}: a prompted ViT of timm, downloaded"),
+    "ExpertGateStrategy": Traits(
+        refused="it needs Avalanche's ExpertGate model, an AlexNet for each task with an autoencoder"
+    ),
+    "PNNStrategy": Traits(refused="it needs Avalanche's PNN model, which grows a column for each task"),
+    "PackNet": Traits(refused="it needs a PackNetModel, which keeps a mask of the weights for each task label"),
+    "LFL": Traits(refused="it needs a model with get_features(), which mmcls's have not"),
+    "CoPE": Traits(refused="it needs a model that returns L2-normalised features instead of class scores"),
+    "GSS_greedy": Traits(
+        refused="it stores flattened inputs of a fixed `input_size` and compares a gradient for each sample: it breaks"
+        " on features and is far too slow on images"
+    ),
+    "ER_AML": Traits(
+        refused="Avalanche's waits for ever where the memory has fewer samples of a class than a training mini-batch"
+    ),
+    "SCR": Traits(refused="it needs an SCRModel with a projection head, and augmentations as an object"),
+    "LaMAML": Traits(
+        refused="it needs a model with a learned step size for each weight, and Avalanche 0.6 does not export it"
+    ),
+    "OnlineNaive": Traits(refused="Avalanche has withdrawn it: use Naive with train_epochs=1"),
+    "NaiveObjectDetection": Traits(refused=_DETECTION),
+    "ObjectDetectionTemplate": Traits(refused=_DETECTION),
+}
+
+PLUGINS: Mapping[str, Traits] = {
+    "ReplayPlugin": STRATEGIES["Replay"],
+    "GDumbPlugin": STRATEGIES["GDumb"],
+    "EWCPlugin": STRATEGIES["EWC"],
+    "SynapticIntelligencePlugin": STRATEGIES["SynapticIntelligence"],
+    "LwFPlugin": STRATEGIES["LwF"],
+    "MASPlugin": STRATEGIES["MAS"],
+    "AGEMPlugin": STRATEGIES["AGEM"],
+    "GEMPlugin": STRATEGIES["GEM"],
+    "BiCPlugin": STRATEGIES["BiC"],
+    "FromScratchTrainingPlugin": STRATEGIES["FromScratchTraining"],
+    "ExponentialMovingAverage": Traits(shareable=True, acts_on_steps="after", decides_weights=True),
+    "GradientClipping": Traits(shareable=True, acts_on_steps="within"),
+    "RestoreBestEpoch": Traits(
+        shareable=True,
+        stackable_plugin=True,
+        decides_weights=True,
+        choices={"metric": ("train_loss", "train_accuracy")},
+    ),
+    "WarmUp": Traits(shareable=True, acts_on_steps="within", steps_to_rise="steps", counts=("steps",)),
+    "EarlyStoppingPlugin": Traits(
+        decides_weights=True,
+        watches_tests=True,
+        counts=("patience",),
+        choices={"mode": ("max", "min"), "peval_mode": ("epoch", "iteration")},
+    ),
+    "RARPlugin": Traits(
+        acts_on_steps="within",
+        replaces_loader=True,
+        counts=("batch_size_mem", "mem_size", "iter_fgsm"),
+        buffer=("storage_policy", None),
+        feature_layer="name_ext_layer",
+    ),
+    "RWalkPlugin": Traits(acts_on_steps="within", least_steps="delta_t", counts=("delta_t",)),
+    "LoadBestPlugin": Traits(
+        refused="it is the predecessor's; here it is RestoreBestEpoch, by training loss or accuracy"
+    ),
+    "EvaluationPlugin": Traits(refused="clearctl makes it from the sections `metrics` and `loggers`"),
+    "LRSchedulerPlugin": Traits(refused="use cl_strategy.scheduler with its keys `by` and `reset`"),
+    "SupervisedPlugin": Traits(refused="it is the base class, and does nothing"),
+    "MIRPlugin": Traits(refused="it switches the reduction of a loss that only the strategy MIR has: use that"),
+    "CWRStarPlugin": Traits(refused="use the strategy CWRStar: the plugin needs the model as an object"),
+    "GenerativeReplayPlugin": STRATEGIES["GenerativeReplay"],
+    "TrainGeneratorAfterExpPlugin": STRATEGIES["GenerativeReplay"],
+    "CoPEPlugin": STRATEGIES["CoPE"],
+    "LFLPlugin": STRATEGIES["LFL"],
+    "FeatureDistillationPlugin": STRATEGIES["LFL"],
+    "GSS_greedyPlugin": STRATEGIES["GSS_greedy"],
+    "CurrentDataFeCAMUpdate": _NCM,
+    "CurrentDataNCMUpdate": _NCM,
+    "FeCAMOracle": _NCM,
+    "MemoryFeCAMUpdate": _NCM,
+    "MemoryNCMUpdate": _NCM,
+    "NCMOracle": _NCM,
+}
+
+
+def traits_of(name: object) -> Traits:
+    """What is known of the strategy or plugin called `name`; nothing of another, such as a class of a user's own."""
+    if not isinstance(name, str):
+        return UNKNOWN
+    return STRATEGIES.get(name) or PLUGINS.get(name) or UNKNOWN
+
+
+def refusals(table: Mapping[str, Traits]) -> dict[str, str]:
+    """{name: reason} of those of a `table` that no config may name."""
+    return {name: row.refused for name, row in table.items() if row.refused is not None}
+
+
+def shareable(table: Mapping[str, Traits]) -> tuple[str, ...]:
+    """The names of those of a `table` that several processes may share a run of."""
+    return tuple(name for name, row in table.items() if row.shareable)
+
+
+def refused_with() -> dict[tuple[str, object], dict[str, str]]:
+    """{(key of the config's top level, value): {strategy or plugin that cannot go with it: why}}."""
+    found: dict[tuple[str, object], dict[str, str]] = {}
+    for name, row in {**STRATEGIES, **PLUGINS}.items():
+        for setting, reason in row.refused_with.items():
+            found.setdefault(setting, {})[name] = reason
+    return found
