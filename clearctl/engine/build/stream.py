@@ -1,7 +1,6 @@
 """The stream of buckets that a config describes, and the benchmark made of it."""
 
 from pathlib import Path
-from typing import Any
 
 from clearctl import layout
 from clearctl.config.load import Config
@@ -9,6 +8,7 @@ from clearctl.data.stream import Stream, read_stream
 from clearctl.engine.build.samples import BuiltSamples
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.loading.benchmark import build_benchmark
+from clearctl.strategies.strategy import Benchmark
 
 
 def build_stream(config: Config, listener: Listener = ignore) -> Stream:
@@ -30,7 +30,7 @@ def build_stream(config: Config, listener: Listener = ignore) -> Stream:
     )
 
 
-def benchmark_of(config: Config, samples: BuiltSamples) -> Any:
+def benchmark_of(config: Config, samples: BuiltSamples) -> Benchmark:
     """The benchmark of `samples`, with the task labels that the scenario asks for."""
     task_labels = config.values["scenario"].get("task_labels", "single")
     return build_benchmark(samples.stream, samples.train_transform, samples.eval_transform, task_labels)

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +30,7 @@ from clearctl.models.fit import randomness_kept
 from clearctl.models.state_dict import few
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.loading.gather import in_order
+from clearctl.strategies.strategy import Experience
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def _warn_of_diverged(file: Path, listener: Listener, names: list[str]) -> None:
 
 @torch.no_grad()
 def model_accuracies(
-    model: nn.Module, experiences: Iterable[Any], device: torch.device, batch_size: int, workers: int
+    model: nn.Module, experiences: Iterable[Experience], device: torch.device, batch_size: int, workers: int
 ) -> list[float]:
     """The accuracy of `model` alone on the test set of each experience, in order.
 

@@ -34,6 +34,7 @@ from clearctl.errors import DatasetError, RunError, Stopped
 from clearctl.lock import sole_writer
 from clearctl.metrics import Matrix
 from clearctl.progress import EpochDone, Listener, Message, ignore
+from clearctl.strategies.strategy import Benchmark
 
 RUN = "run"  # the name under which a run's folder is kept for processes that torchrun starts again
 # What an OSError says where a disk is full, or no longer there.
@@ -124,7 +125,7 @@ def open_run(
     samples: BuiltSamples,
     environment: dict[str, Any],
     listener: Listener,
-    benchmark: Any | None = None,
+    benchmark: Benchmark | None = None,
 ) -> Experiment:
     """Build the experiment of a new run, and write its config and `environment`; where that fails, remove its folder.
 

@@ -39,6 +39,7 @@ from clearctl.engine.stack.learner import Learner
 from clearctl.engine.stack.member import Member
 from clearctl.errors import Stopped, UsageError
 from clearctl.progress import Event, Listener
+from clearctl.strategies.strategy import Benchmark
 
 CPU_BYTES = 1 << 30  # for what the runs of a stack hold at once, beside the features
 GPU_SHARE = 0.5  # of the memory that is free when a stack begins
@@ -134,7 +135,7 @@ class _Data:
 
     stream: Stream
     samples: BuiltSamples
-    benchmark: Any
+    benchmark: Benchmark
     environment: dict[str, Any]
 
     @classmethod

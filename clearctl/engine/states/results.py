@@ -94,7 +94,7 @@ class Results:
         )
 
 
-def _jsonable(value: Any) -> Any:
+def _jsonable(value: object) -> Any:
     """Numbers, tensors and arrays as JSON can hold them (NaN as null); what is neither, a figure say, is left out."""
     if isinstance(value, dict):
         pairs = {str(name): _jsonable(child) for name, child in value.items()}
