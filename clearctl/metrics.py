@@ -1,12 +1,13 @@
 """Summary numbers of an accuracy matrix: one table, which everything that shows one goes through. Needs numpy only.
 
 R[i, j] is the accuracy (0 to 1) on the test set of bucket j after training on buckets 0..i. Another number is one more
-row of the table: it is then in eval.json, or with `added` in reports that ask for it.
+row of the table: it is then in eval.json, in what `train`, `eval` and `sweep` print, and in every format of a report,
+or with `added` in reports that ask for it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ class Number:
     """A summary number.
 
     Args:
-        of: whose definition it is: "CLEAR", "GEM", or "" for what is no accuracy.
+        of: whose definition it is, such as "CLEAR" and "GEM"; "" for nobody's.
         heading: its name in a table, below the name of those who defined it.
         short: the same in two lines, for a terminal, and `narrow` in one, for a page.
         explanation: what it is, in a few words.
@@ -46,7 +47,12 @@ class Number:
     @property
     def title(self) -> str:
         """Its heading where that stands alone, so that CLEAR's transfers and GEM's are never taken for each other."""
-        return f"{self.of} {self.heading}" if self.of == "GEM" else self.heading
+        return f"{self.owner} {self.heading}".strip()
+
+    @property
+    def owner(self) -> str:
+        """Whose it is, where that has to be said: "" for CLEAR's, whose benchmark this is."""
+        return "" if self.of == "CLEAR" else self.of
 
 
 def _below(matrix: Matrix) -> Matrix:
@@ -161,6 +167,8 @@ NUMBERS: dict[str, Number] = {
     ),
 }
 
+HEADLINE = "accuracy"  # the number that stands for a run where there is room for one
+
 
 def compute_numbers(
     matrix: Matrix, untrained: Matrix | None = None, *, of: str | None = None, added: bool | None = None
@@ -181,14 +189,42 @@ def compute_numbers(
     return found
 
 
-def clear_metrics(matrix: Matrix) -> dict[str, float]:
-    """CLEAR's five numbers of R [N, N]."""
-    return compute_numbers(matrix, of="CLEAR", added=False)
+class Summary:
+    """What has summary numbers: `numbers` {name: value}, all but those that are `added`; none before they are known."""
+
+    numbers: dict[str, float]
+
+    @property
+    def clear_metrics(self) -> dict[str, float]:
+        """CLEAR's five numbers."""
+        return by_owner(self.numbers)["CLEAR"]
+
+    @property
+    def gem_metrics(self) -> dict[str, float]:
+        """GEM's BWT and, where the accuracies before any training are known, its FWT."""
+        return by_owner(self.numbers)["GEM"]
 
 
-def gem_metrics(matrix: Matrix, untrained: Matrix | None = None) -> dict[str, float]:
-    """GEM's BWT and, where `untrained` [N] is known, its FWT, of R [N, N]."""
-    return compute_numbers(matrix, untrained, of="GEM", added=False)
+def by_owner(numbers: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """{"CLEAR": {name: value}, "GEM": ..., "": ...}: `numbers` by whose they are; also who has none among them."""
+    measured = {name: number.of for name, number in NUMBERS.items() if number.compute is not None and not number.added}
+    owners = dict.fromkeys(measured.values())
+    return {of: {name: numbers[name] for name in measured if measured[name] == of and name in numbers} for of in owners}
+
+
+def to_json(numbers: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """{"clear_metrics": {name: value}, "gem_metrics": ...}: how eval.json and `--json` hold `numbers`."""
+    return {_key(of): found for of, found in by_owner(numbers).items()}
+
+
+def from_json(content: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers in what eval.json holds; null is NaN."""
+    parts = (content.get(_key(of)) or {} for of in by_owner({}))
+    return {name: float("nan") if value is None else value for part in parts for name, value in part.items()}
+
+
+def _key(of: str) -> str:
+    return f"{(of or 'other').lower()}_metrics"
 
 
 def square(matrix: Matrix) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from clearctl import rundir
-from clearctl.cli.tables import matrix_table, numbers_table
+from clearctl.cli.tables import matrix_table, numbers_tables
 from clearctl.config.protocol import on_training_images
+from clearctl.metrics import from_json
 
 run = Path(sys.argv[1])
 matrix, buckets = rundir.read_matrix(run)
@@ -18,8 +19,8 @@ console = Console(record=True, width=92, force_terminal=True, color_system="true
 console.print("$ clearctl demo\n", highlight=False)
 console.print(matrix_table(matrix.tolist(), buckets, buckets))
 marked = on_training_images(rundir.read_config(run))
-console.print(numbers_table("CLEAR's metrics", results["clear_metrics"], marked))
-console.print(numbers_table("GEM's metrics", results["gem_metrics"], marked))
+for table in numbers_tables(from_json(results), marked):
+    console.print(table)
 picture = console.export_svg(title="clearctl demo", unique_id="demo")
 # The fonts that rich names are fetched over the network; a reader's own monospace font does as well.
 picture = re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)

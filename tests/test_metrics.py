@@ -8,9 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from clearctl.metrics import NUMBERS, clear_metrics, compute_numbers, gem_metrics
+from clearctl.metrics import NUMBERS, Matrix, by_owner, compute_numbers, from_json, to_json
 
 MATRIX = np.array([[0.5, 0.4, 0.3], [0.6, 0.7, 0.2], [0.1, 0.8, 0.9]])
+
+
+def clear_metrics(matrix: Matrix) -> dict[str, float]:
+    return compute_numbers(matrix, of="CLEAR", added=False)
+
+
+def gem_metrics(matrix: Matrix, untrained: Matrix | None = None) -> dict[str, float]:
+    return compute_numbers(matrix, untrained, of="GEM", added=False)
+
 
 matrices = st.integers(2, 6).flatmap(lambda n: arrays(np.float64, (n, n), elements=st.floats(0, 1)))
 
@@ -78,6 +87,17 @@ def test_one_bucket_has_only_a_diagonal():
     added = compute_numbers(np.array([[0.25]]), added=True)
     assert math.isnan(added["challenge"])
     assert added["final_domain"] == 0.25
+
+
+def test_numbers_by_whose_they_are():
+    numbers = compute_numbers(MATRIX)
+    assert by_owner(numbers) == {"CLEAR": clear_metrics(MATRIX), "GEM": gem_metrics(MATRIX)}
+    assert by_owner({}) == {"CLEAR": {}, "GEM": {}}
+    assert to_json({}) == {"clear_metrics": {}, "gem_metrics": {}}
+    written = to_json(compute_numbers(MATRIX, added=False))
+    assert from_json({"train": {}, **written}) == compute_numbers(MATRIX, added=False)
+    assert math.isnan(from_json({"clear_metrics": {"accuracy": None}})["accuracy"])
+    assert from_json({}) == {}
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (2, 3), (4,), (2, 2, 2)])

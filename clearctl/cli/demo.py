@@ -31,6 +31,8 @@ def demo(
         result = run_demo(folder, seed=seed, device=device, listener=display.show)
     trained = result.trained
     if json:
+        from clearctl.metrics import to_json
+
         output.json(
             {
                 "dataset_root": str(result.dataset_root),
@@ -38,8 +40,7 @@ def demo(
                 "buckets": trained.bucket_names,
                 "accuracy_matrix": trained.matrix.tolist(),
                 "accuracy_matrix_tested_again": result.tested.rows,
-                "clear_metrics": trained.clear_metrics,
-                "gem_metrics": trained.gem_metrics,
+                **to_json(trained.numbers),
                 "features": str(result.extracted.folder),
                 "run_on_features": str(result.on_features.run),
                 "clear_metrics_on_features": result.on_features.clear_metrics,
@@ -47,11 +48,11 @@ def demo(
             }
         )
         return
-    from clearctl.cli.tables import matrix_table, numbers_table
+    from clearctl.cli.tables import matrix_table, numbers_table, numbers_tables
 
     output.stdout.print(matrix_table(trained.matrix.tolist(), trained.bucket_names, trained.bucket_names))
-    output.stdout.print(numbers_table("CLEAR's metrics", trained.clear_metrics, trained.on_training_images))
-    output.stdout.print(numbers_table("GEM's metrics", trained.gem_metrics, trained.on_training_images))
+    for table in numbers_tables(trained.numbers, trained.on_training_images):
+        output.stdout.print(table)
     title = "CLEAR's metrics of a linear head on the features of the network that learned bucket 1 alone"
     output.stdout.print(numbers_table(title, result.on_features.clear_metrics, result.on_features.on_training_images))
     output.stdout.print(f"\ndataset     {result.dataset_root}")

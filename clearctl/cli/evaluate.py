@@ -51,23 +51,24 @@ def evaluate(
             listener=display.show,
         )
     if json:
+        from clearctl.metrics import to_json
+
         output.json(
             {
                 "buckets": result.bucket_names,
                 "checkpoints": [str(file) for file in result.checkpoints],
                 "accuracies": result.rows,
                 "accuracy_matrix": result.matrix.tolist() if result.matrix is not None else None,
-                "clear_metrics": result.clear_metrics,
-                "gem_metrics": result.gem_metrics,
+                **to_json(result.numbers),
                 "on_training_images": sorted(result.on_training_images),
             }
         )
         return
-    from clearctl.cli.tables import matrix_table, numbers_table
+    from clearctl.cli.tables import matrix_table, numbers_tables
 
     complete = result.matrix is not None
     names = result.bucket_names if complete else [file.stem for file in result.checkpoints]
     output.stdout.print(matrix_table(result.rows, names, result.bucket_names))
     if complete:
-        output.stdout.print(numbers_table("CLEAR's metrics", result.clear_metrics, result.on_training_images))
-        output.stdout.print(numbers_table("GEM's metrics", result.gem_metrics, result.on_training_images))
+        for table in numbers_tables(result.numbers, result.on_training_images):
+            output.stdout.print(table)

@@ -46,7 +46,9 @@ def report(
     ] = None,
     add: Annotated[
         str | None,
-        typer.Option("--add", metavar="NAMES", help="Further numbers: challenge, final_domain, or both with a comma."),
+        typer.Option(
+            "--add", metavar="NAMES", help="Further numbers, such as challenge,final_domain; another name lists all."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Take runs of different datasets into one report.")] = False,
     include_diverged: Annotated[

@@ -204,6 +204,8 @@ def _setting(plan: "SweepPlan") -> dict[str, Any]:
 
 
 def _as_json(plan: "SweepPlan", outcomes: "list[Outcome]") -> dict[str, Any]:
+    from clearctl.metrics import to_json
+
     runs = []
     for run, outcome in zip(plan.runs, outcomes, strict=True):
         folder = outcome.run or run.run
@@ -215,8 +217,7 @@ def _as_json(plan: "SweepPlan", outcomes: "list[Outcome]") -> dict[str, Any]:
                 "status": outcome.status,
                 "error": outcome.error or None,
                 "diverged": outcome.diverged,
-                "clear_metrics": outcome.clear_metrics or None,
-                "gem_metrics": outcome.gem_metrics or None,
+                **{key: found or None for key, found in to_json(outcome.numbers).items()},
                 "seconds": None if run.state == "finished" else round(outcome.seconds, 3),
             }
         )

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from clearctl import rundir
 from clearctl.cli.progress import fraction_done
 from clearctl.errors import RunError
+from clearctl.metrics import HEADLINE, compute_numbers
 from clearctl.progress import BucketDone, Counted, EpochDone, TrainStep
 from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold
 from clearctl.sweep.plan import PlannedRun
@@ -27,7 +30,7 @@ class Row:
     doing: str = "waiting"
     bucket: str = ""
     epoch: str = ""
-    accuracy: float | None = None
+    headline: float | None = None  # the number HEADLINE
     outcome: Outcome | None = None
     ended_at: float = 0.0
     whole_s: float | None = None  # of one that ran from its beginning to its end
@@ -98,9 +101,10 @@ class Row:
         self.epoch = f"{event.epoch}/{event.num_epochs}"
 
     def _measure(self) -> None:
-        """CLEAR's accuracy so far: the mean over what each model was tested on of the buckets up to its own."""
-        below = [value for number, row in enumerate(self._rows) for value in row[: number + 1]]
-        self.accuracy = sum(below) / len(below) if below else None
+        """The headline number so far: of the buckets that were learned, as if there were no others."""
+        done = len(self._rows)
+        matrix = np.array([row[:done] for row in self._rows])
+        self.headline = compute_numbers(matrix).get(HEADLINE) if done else None
 
     def _end(self, outcome: Outcome) -> None:
         self.status = self.doing = outcome.status
@@ -109,7 +113,7 @@ class Row:
             self.doing = DIVERGED
         self.ended_at, self.epoch = time.monotonic(), ""
         if outcome.status == "finished":
-            self.accuracy = outcome.clear_metrics.get("accuracy", self.accuracy)
+            self.headline = outcome.numbers.get(HEADLINE, self.headline)
             if self.planned.state == "new":
                 self.whole_s = outcome.seconds
 

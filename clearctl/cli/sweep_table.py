@@ -14,6 +14,7 @@ from clearctl.cli.console import Output
 from clearctl.cli.progress import PLAIN_PERIOD_S, duration
 from clearctl.cli.sweep_rows import DIVERGED, Row, time_left
 from clearctl.engine.divergence import place
+from clearctl.metrics import HEADLINE, NUMBERS
 from clearctl.progress import Message
 from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold, SweepEvent
 from clearctl.sweep.plan import PlannedRun
@@ -80,7 +81,7 @@ class SweepDisplay:
         elif isinstance(event, RunEnded):
             outcome = event.outcome
             if outcome.status == "finished":
-                text = f"accuracy {row.accuracy:.3f}" if row.accuracy is not None else ""
+                text = f"{NUMBERS[HEADLINE].title} {row.headline:.3f}" if row.headline is not None else ""
                 if outcome.diverged is not None:
                     text = f"diverged, in {place(outcome.diverged)}"
             else:
@@ -127,11 +128,11 @@ def _chosen(rows: Sequence[Row], most: int) -> list[Row]:
 def _table(rows: Sequence[Row], width: int) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("run", no_wrap=True)
-    for heading in ("seed", "state", "bucket", "epoch", "accuracy", "time", "left"):
+    for heading in ("seed", "state", "bucket", "epoch", NUMBERS[HEADLINE].title, "time", "left"):
         table.add_column(heading, no_wrap=True, justify="left" if heading == "state" else "right", overflow="ellipsis")
     room = max(12, width - _OTHER_COLUMNS)
     for row in rows:
-        cells = (row.bucket, row.epoch, "" if row.accuracy is None else f"{row.accuracy:.3f}")
+        cells = (row.bucket, row.epoch, "" if row.headline is None else f"{row.headline:.3f}")
         spent, left = row.spent_s(), row.left_s()
         times = ("" if spent is None else duration(spent), "" if left is None else duration(left))
         state = Text(row.doing, _STYLES.get(row.doing, ""))

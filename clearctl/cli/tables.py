@@ -10,6 +10,7 @@ from rich.text import Text
 
 from clearctl.dataset.checks.findings import Check
 from clearctl.metrics import NUMBERS as METRICS
+from clearctl.metrics import by_owner
 from clearctl.report.groups import Group
 from clearctl.report.numbers import ADDED, NUMBERS, Numbers
 from clearctl.report.remarks import DAGGER
@@ -45,6 +46,14 @@ def matrix_table(rows: Sequence[Sequence[float]], row_names: Sequence[str], buck
     return table
 
 
+def numbers_tables(numbers: dict[str, float], on_training_images: frozenset[str] = frozenset()) -> list[Table]:
+    """The summary numbers of a run: a table for each of those who defined them."""
+    return [
+        numbers_table(f"{of}'s metrics" if of else "other metrics", found, on_training_images)
+        for of, found in by_owner(numbers).items()
+    ]
+
+
 def numbers_table(title: str, numbers: dict[str, float], on_training_images: frozenset[str] = frozenset()) -> Table:
     """Summary numbers with what each one is; those on training images are marked, and come last."""
     table = Table(title=f"\n{title}", box=None, padding=(0, 2, 0, 0), title_justify="left", show_header=False)
@@ -53,7 +62,7 @@ def numbers_table(title: str, numbers: dict[str, float], on_training_images: fro
     table.add_column(style="dim")
     for name in sorted(numbers, key=lambda name: name in on_training_images):
         value, number = numbers[name], METRICS[name]
-        explanation = f"GEM: {number.explanation}" if number.of == "GEM" else number.explanation
+        explanation = f"{number.owner}: {number.explanation}" if number.owner else number.explanation
         if name in on_training_images:
             explanation = f"{explanation}; on training images"
         table.add_row(name, "-" if math.isnan(value) else f"{value:.4f}", explanation)

@@ -79,24 +79,25 @@ def train(
 def print_result(result: "TrainResult", json: bool) -> None:
     """What `train` and `resume` print of a finished run."""
     if json:
+        from clearctl.metrics import to_json
+
         output.json(
             {
                 "run": str(result.run),
                 "buckets": result.bucket_names,
                 "accuracy_matrix": result.matrix.tolist(),
-                "clear_metrics": result.clear_metrics,
-                "gem_metrics": result.gem_metrics,
+                **to_json(result.numbers),
                 "seconds": round(result.seconds, 3),
                 "on_training_images": sorted(result.on_training_images),
                 "diverged": result.diverged,
             }
         )
         return
-    from clearctl.cli.tables import matrix_table, numbers_table
+    from clearctl.cli.tables import matrix_table, numbers_tables
 
     output.stdout.print(matrix_table(result.matrix.tolist(), result.bucket_names, result.bucket_names))
-    output.stdout.print(numbers_table("CLEAR's metrics", result.clear_metrics, result.on_training_images))
-    output.stdout.print(numbers_table("GEM's metrics", result.gem_metrics, result.on_training_images))
+    for table in numbers_tables(result.numbers, result.on_training_images):
+        output.stdout.print(table)
     output.message(f"everything is in {result.run}")
     if result.diverged is not None:
         from clearctl.engine.divergence import place

@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from clearctl.report.groups import Group
 from clearctl.report.numbers import NUMBERS, Numbers
 from clearctl.report.remarks import DAGGER, remarks
-from clearctl.report.tables import IN_BOLD, Cell, extra_tables, heading, in_order, is_marked, setting, summary
+from clearctl.report.tables import (
+    IN_BOLD,
+    Cell,
+    extra_tables,
+    families,
+    heading,
+    in_order,
+    in_seconds,
+    is_marked,
+    setting,
+    summary,
+)
 from clearctl.report.uncertainty import Comparison
 
 _ESCAPES = {
@@ -46,7 +57,7 @@ def render_latex(
         *(remark.text for remark in found if remark.of_folders),
     ]
     in_bold = f"; {IN_BOLD}" if len(groups) > 1 else ""
-    footnotes = [f"{heading(groups)}{in_bold}; training in seconds", *(r.text for r in found if not r.of_folders)]
+    footnotes = [f"{heading(groups)}{in_bold}{in_seconds(numbers)}", *(r.text for r in found if not r.of_folders)]
     lines = [
         *(f"% {comment}" for comment in comments),
         rf"\begin{{tabular}}{{lr{'r' * len(numbers)}}}",
@@ -82,14 +93,13 @@ def _settings(group: Group) -> str:
 def _headings(groups: Sequence[Group], numbers: Numbers) -> list[str]:
     """Whose the numbers are, a rule under each, then their own headings."""
     owners, rules, first = ["", ""], [], 3
-    for of in dict.fromkeys(number.of for number in numbers.values()):
-        count = sum(number.of == of for number in numbers.values())
-        owners.append(rf"\multicolumn{{{count}}}{{c}}{{{of}}}" if of else "")
+    for of, count in families(numbers):
+        owners += [rf"\multicolumn{{{count}}}{{c}}{{{escaped(of)}}}"] if of else [""] * count
         if of:
             rules.append(rf"\cmidrule(lr){{{first}-{first + count - 1}}}")
         first += count
     own = [
-        (number.narrow or number.heading) + (escaped(DAGGER) if is_marked(groups, name) else "")
+        escaped(number.narrow or number.heading) + (escaped(DAGGER) if is_marked(groups, name) else "")
         for name, number in numbers.items()
     ]
     return [_line(owners), " ".join(rules), _line(["", "n", *own])]

@@ -54,12 +54,12 @@ def _summary(groups: Sequence[Group], numbers: Numbers) -> list[str]:
         [escaped(group.label), str(len(group.counted)), *map(_text, cells)]
         for group, cells in zip(groups, summary(groups, numbers), strict=True)
     ]
-    explained = (f"- {number.title}: {number.explanation}" for number in numbers.values())
+    explained = (f"- {escaped(number.title)}: {escaped(number.explanation)}" for number in numbers.values())
     return [_table(_headings(groups, numbers), rows), "\n".join(explained)]
 
 
 def _headings(groups: Sequence[Group], numbers: Numbers) -> list[str]:
-    titles = ((name, number.title) for name, number in numbers.items())
+    titles = ((name, escaped(number.title)) for name, number in numbers.items())
     return ["group", "n", *(f"{title}{DAGGER}" if is_marked(groups, name) else title for name, title in titles)]
 
 

@@ -1,6 +1,6 @@
 """The summary numbers that a report has: always, and those that are added on request."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from clearctl import metrics
 from clearctl.config.registry import closest
@@ -8,9 +8,28 @@ from clearctl.errors import UsageError
 
 Numbers = Mapping[str, metrics.Number]
 
-NUMBERS: Numbers = {name: number for name, number in metrics.NUMBERS.items() if not number.added}
+
+class _Rows(Mapping[str, metrics.Number]):
+    """The rows that the table has now which are `added`, or those which are not."""
+
+    def __init__(self, *, added: bool) -> None:
+        self._added = added
+
+    def __getitem__(self, name: str) -> metrics.Number:
+        if metrics.NUMBERS[name].added is not self._added:
+            raise KeyError(name)
+        return metrics.NUMBERS[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, number in metrics.NUMBERS.items() if number.added is self._added)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+NUMBERS: Numbers = _Rows(added=False)
 # Others that have been published, which a report has where they are asked for.
-ADDED: Numbers = {name: number for name, number in metrics.NUMBERS.items() if number.added}
+ADDED: Numbers = _Rows(added=True)
 
 
 def choose_numbers(add: Sequence[str]) -> Numbers:

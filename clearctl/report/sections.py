@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from clearctl.config.load import flatten
 from clearctl.config.protocol import STREAMING
-from clearctl.metrics import Matrix
+from clearctl.metrics import HEADLINE, Matrix
+from clearctl.metrics import NUMBERS as METRICS
 from clearctl.report.charts import Line, line_chart
 from clearctl.report.classes import ClassAccuracies
 from clearctl.report.colours import Scale, line_step
@@ -67,7 +68,7 @@ class Section:
     """All that the page shows of a group."""
 
     group: Group
-    accuracy: str
+    headline: str
     matrix: HeatTable
     swatches: list[tuple[int, str]]
     charts: list[tuple[str, Markup]]
@@ -86,7 +87,7 @@ def group_section(
     count = len(group.bucket_names)
     return Section(
         group=group,
-        accuracy=summary([group])[0][list(NUMBERS).index("accuracy")].text(),
+        headline=_headline(group),
         matrix=_matrix(group, scale),
         swatches=[(line_step(i, count), name) for i, name in enumerate(group.bucket_names)],
         charts=accuracy_charts(group) if count > 1 else [],
@@ -96,6 +97,15 @@ def group_section(
         environment=_environment(group),
         runs=[_run_row(group, run, numbers) for run in group.runs],
     )
+
+
+def _headline(group: Group) -> str:
+    """The number that stands for the group; "" where it has none."""
+    number = METRICS[HEADLINE]
+    if HEADLINE not in group.numbers:
+        return ""
+    cell = summary([group], {HEADLINE: number})[0][0].text()
+    return f"{number.title} {cell}{'' if number.unit == 's' else ' %'}"
 
 
 def sorted_by(group: Group, number: str) -> float | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -89,12 +90,27 @@ def heading(groups: Sequence[Group]) -> str:
 
 
 def in_order(groups: Sequence[Group], numbers: Numbers) -> Numbers:
-    """`numbers` in the order of a report's columns: under the streaming protocol those on unseen images lead."""
-    if all(group.protocol != STREAMING for group in groups):
-        return numbers
+    """`numbers` in the order of a report's columns: each author's together.
+
+    Under the streaming protocol those on unseen images lead.
+    """
     families = list(dict.fromkeys(number.of for number in numbers.values()))
-    names = sorted(numbers, key=lambda name: (families.index(numbers[name].of), numbers[name].on_or_below_diagonal))
-    return {name: numbers[name] for name in names}
+    streaming = any(group.protocol == STREAMING for group in groups)
+
+    def place(name: str) -> tuple[int, bool]:
+        return families.index(numbers[name].of), streaming and numbers[name].on_or_below_diagonal
+
+    return {name: numbers[name] for name in sorted(numbers, key=place)}
+
+
+def families(numbers: Numbers) -> list[tuple[str, int]]:
+    """(whose they are, how many) of the columns `numbers` of a report that stand beside each other."""
+    return [(of, len(list(alike))) for of, alike in groupby(number.of for number in numbers.values())]
+
+
+def in_seconds(numbers: Numbers) -> str:
+    """ "; training in seconds": what is said of those of `numbers` that are no fractions."""
+    return "".join(f"; {n.heading.removesuffix(' (s)')} in seconds" for n in numbers.values() if n.unit == "s")
 
 
 def is_marked(groups: Sequence[Group], number: str) -> bool:

@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from avalanche.core import BasePlugin
+from avalanche.evaluation import PluginMetric
+from avalanche.logging import BaseLogger
 from torch import nn
 
 from clearctl.config.findings import Fault
@@ -17,6 +20,7 @@ from clearctl.strategies.methods.head import layer_features
 from clearctl.strategies.registry import STRATEGIES, argument
 from clearctl.strategies.stepping.schedule import SchedulerPlugin
 from clearctl.strategies.stepping.stateful_loss import learn_in_steps_alone
+from clearctl.strategies.strategy import Strategy
 from clearctl.strategies.traits import traits_of
 from clearctl.strategies.watching.batch import BatchRecord
 from clearctl.strategies.watching.evaluator import Evaluator
@@ -31,13 +35,13 @@ def build_strategy(
     model: nn.Module,
     optimizer: torch.optim.Optimizer | None,
     scheduler: SchedulerPlugin | None,
-    loss: Any | None,
-    metrics: Sequence[Any],
-    loggers: Sequence[Any],
-    plugins: Sequence[Any],
+    loss: nn.Module | None,
+    metrics: Sequence[PluginMetric],
+    loggers: Sequence[BaseLogger],
+    plugins: Sequence[BasePlugin],
     record: BatchRecord,
     device: torch.device,
-) -> Any:
+) -> Strategy:
     """The strategy called `name`, with `arguments` its own ones (`train_mb_size`, `ewc_lambda`, `buffer`, ...).
 
     `record` comes first of the plugins, so that those that watch the batches can read it. Without a `loss` it is
@@ -57,7 +61,7 @@ def build_strategy(
         given["optimizer"] = optimizer
     elif optimizer is not None:
         raise ValueError("it learns without an optimizer: leave `optimizer` and `scheduler` out")
-    strategy = factory(
+    strategy: Strategy = factory(
         model=model,
         device=device,
         plugins=[record, *plugins, *([scheduler] if scheduler is not None else []), KnownPosition()],
@@ -70,7 +74,7 @@ def build_strategy(
     return strategy
 
 
-def trains_on_whole_stream(strategy: Any) -> bool:
+def trains_on_whole_stream(strategy: Strategy) -> bool:
     """Whether the strategy learns all buckets in one call, `strategy.train(train_stream)`, instead of one by one.
 
     A class of a user's own does where the one that it derives from does.

@@ -44,7 +44,7 @@ def _run(module: ModuleType) -> None:
     module.__class__ = ModuleType
 
 
-def defer(name: str, **known: Any) -> None:
+def defer(name: str, **known: object) -> None:
     """Let imports of `name` leave its code alone until it is needed; `known` are names that do not count as need.
 
     Nothing happens if it is imported already, or not installed.
@@ -78,7 +78,7 @@ def defer_what_avalanche_seldom_uses() -> None:
     defer("scipy.signal", hamming=_hamming)
 
 
-def _hamming(*arguments: Any, **options: Any) -> Any:
+def _hamming(*arguments: object, **options: object) -> object:
     """What torchmetrics would give scipy.signal."""
     from scipy.signal import windows
 

@@ -7,15 +7,16 @@ may give: what is filled from the model is optional there, or absent where it is
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+import torch
+from avalanche.core import BasePlugin
 from avalanche.training import plugins as avalanche_plugins
 from avalanche.training import supervised
 from avalanche.training.storage_policy import ExemplarsBuffer
 from avalanche.training.templates import SupervisedTemplate
 from torch import nn
 
-from clearctl.config.registry import parameters
+from clearctl.config.registry import Parameter, parameters
 from clearctl.strategies.methods.agem import AGEMPlugin
 from clearctl.strategies.methods.bic import BiCPlugin
 from clearctl.strategies.methods.buffers import memory_size
@@ -26,19 +27,20 @@ from clearctl.strategies.methods.gdumb import GDumbPlugin
 from clearctl.strategies.methods.head import Embedding, last_layer
 from clearctl.strategies.methods.mir import MIR
 from clearctl.strategies.methods.synaptic import SynapticIntelligencePlugin
+from clearctl.strategies.strategy import Strategy
 
 
 @dataclass(frozen=True)
 class WithPlugin:
     """Plain training with one plugin, which takes the arguments of its own; it comes after those of the config."""
 
-    make_plugin: Callable[..., Any]
+    make_plugin: Callable[..., BasePlugin]
 
     @property
     def __signature__(self) -> inspect.Signature:
         return _signature(parameters(SupervisedTemplate)[0], parameters(self.make_plugin)[0])
 
-    def __call__(self, *, plugins: list[Any], **arguments: Any) -> Any:
+    def __call__(self, *, plugins: list[BasePlugin], **arguments: object) -> Strategy:
         """The strategy."""
         names = parameters(self.make_plugin)[0]
         plugin = self.make_plugin(**{name: value for name, value in arguments.items() if name in names})
@@ -53,9 +55,9 @@ class Filled:
     `optional` are made only where the config gives none; `hidden` cannot be given.
     """
 
-    strategy: Callable[..., Any]
-    optional: Mapping[str, Callable[[nn.Module], Any]]
-    hidden: Mapping[str, Callable[[nn.Module], Any]]
+    strategy: Callable[..., Strategy]
+    optional: Mapping[str, Callable[[nn.Module], object]]
+    hidden: Mapping[str, Callable[[nn.Module], object]]
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -67,7 +69,7 @@ class Filled:
             added.append(inspect.Parameter("model", inspect.Parameter.KEYWORD_ONLY))
         return signature.replace(parameters=[*signature.parameters.values(), *added])
 
-    def __call__(self, *, model: nn.Module, **arguments: Any) -> Any:
+    def __call__(self, *, model: nn.Module, **arguments: object) -> Strategy:
         """The strategy."""
         for name, make in self.optional.items():
             if arguments.get(name) is None:
@@ -76,7 +78,7 @@ class Filled:
         return self.strategy(**{"model": model, **arguments, **made})
 
 
-def _signature(*groups: Mapping[str, Any]) -> inspect.Signature:
+def _signature(*groups: Mapping[str, Parameter]) -> inspect.Signature:
     joined = {name: parameter for group in groups for name, parameter in group.items()}
     return inspect.Signature(
         [
@@ -94,7 +96,7 @@ class Split(nn.Module):
         self.embedding = Embedding(network)
         self.classifier = last_layer(network)[1]
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Class scores `[B, num_classes]`."""
         return self.classifier(self.embedding(x))
 
@@ -104,7 +106,7 @@ def _replay(
     batch_size_mem: int | None = None,
     task_balanced_dataloader: bool = False,
     buffer: ExemplarsBuffer | None = None,
-) -> Any:
+) -> avalanche_plugins.ReplayPlugin:
     """Experience replay: each mini-batch is joined by one from a memory of earlier buckets."""
     return avalanche_plugins.ReplayPlugin(
         mem_size=memory_size(mem_size, buffer),
@@ -138,7 +140,7 @@ def _loss_by_sample(model: nn.Module) -> nn.Module:
     return nn.CrossEntropyLoss()
 
 
-RECIPES: dict[str, Callable[..., Any]] = {
+RECIPES: dict[str, Callable[..., Strategy]] = {
     "Replay": WithPlugin(_replay),
     "GDumb": WithPlugin(GDumbPlugin),
     "AGEM": WithPlugin(_agem),

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from clearctl import progress
-from clearctl.metrics import Matrix
+from clearctl.metrics import Matrix, Summary
 
 Status = Literal["finished", "failed", "stopped"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(Summary):
     """How a run ended.
 
     `failed` has what was wrong in `error`, one line or two, and the exit code that `train` alone would have had;
@@ -23,8 +23,7 @@ class Outcome:
     status: Status
     run: Path | None = None
     matrix: Matrix | None = None
-    clear_metrics: dict[str, float] = field(default_factory=dict)
-    gem_metrics: dict[str, float] = field(default_factory=dict)
+    numbers: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     error: str = ""
     exit_code: int = 0

@@ -15,6 +15,7 @@ from clearctl.engine.machine import resolve_device
 from clearctl.engine.run.dry_run import try_out
 from clearctl.engine.run.stopping import wish_to_stop
 from clearctl.errors import ConfigError, RunError, Stopped, UsageError
+from clearctl.metrics import from_json
 from clearctl.sweep.cluster.engine import Cluster, import_ray, run_on_ray
 from clearctl.sweep.local import Assignment, LocalEngine, local_engine, threads_each, usable_cores
 from clearctl.sweep.outcome import Outcome, RunEnded, SweepEvent, SweepListener, ignore
@@ -181,8 +182,7 @@ def _finished_before(planned: PlannedRun) -> Outcome:
         "finished",
         planned.run,
         matrix,
-        found.get("clear_metrics", {}),
-        found.get("gem_metrics", {}),
+        from_json(found),
         diverged=found.get("diverged"),
     )
 

@@ -115,8 +115,7 @@ def finished(result: TrainResult) -> Outcome:
         "finished",
         result.run,
         result.matrix,
-        result.clear_metrics,
-        result.gem_metrics,
+        result.numbers,
         seconds=result.seconds,
         diverged=result.diverged,
     )

@@ -341,10 +341,10 @@ def test_a_row_follows_its_run(planned: list[PlannedRun], monkeypatch: pytest.Mo
     row.take(RunTold(0, Counted("testing every bucket", 3, 12, "samples")))
     assert row.doing == "testing"
     row.take(RunTold(0, BucketDone("1", 1, 2, (0.8, 0.1), 3.0)))
-    assert row.accuracy == pytest.approx(0.8)
+    assert row.headline == pytest.approx(0.8)
     row.take(RunTold(0, BucketDone("2", 2, 2, (0.6, 0.4), 3.0)))
-    assert row.accuracy == pytest.approx(0.6)  # CLEAR's: the diagonal and below
-    row.take(RunEnded(0, Outcome("finished", clear_metrics={"accuracy": 0.6}, seconds=50.0)))
+    assert row.headline == pytest.approx(0.6)  # CLEAR's: the diagonal and below
+    row.take(RunEnded(0, Outcome("finished", numbers={"accuracy": 0.6}, seconds=50.0)))
     assert (row.status, row.left_s(), row.expected_s()) == ("finished", None, 50.0)
 
 
@@ -373,9 +373,7 @@ def test_a_small_terminal_shows_what_matters(planned: list[PlannedRun]) -> None:
     for index in range(30):
         display.show(RunStarted(index))
         if index < 28:
-            outcome = (
-                Outcome("failed", error="x") if index == 5 else Outcome("finished", clear_metrics={"accuracy": 0.5})
-            )
+            outcome = Outcome("failed", error="x") if index == 5 else Outcome("finished", numbers={"accuracy": 0.5})
             display.show(RunEnded(index, outcome))
     display.show(RunTold(28, Message("something is odd", warning=True)))
     display.show(RunTold(29, Message("something is odd", warning=True)))

@@ -26,6 +26,7 @@ from clearctl.strategies.loading.gather import GatherBatches
 from clearctl.strategies.loggers.run_logger import RunLogger
 from clearctl.strategies.stepping.augment import mixing_fault
 from clearctl.strategies.stepping.precision import scale_loss
+from clearctl.strategies.strategy import Benchmark, Strategy
 from clearctl.strategies.watching.batch import BatchRecord
 from clearctl.strategies.watching.observe import BucketAccuracy, OnEpoch, ProgressReporter
 
@@ -34,8 +35,8 @@ from clearctl.strategies.watching.observe import BucketAccuracy, OnEpoch, Progre
 class Experiment:
     """Everything a run needs, built: `strategy` learns from and is tested on `benchmark`, made of `stream`."""
 
-    strategy: Any
-    benchmark: Any
+    strategy: Strategy
+    benchmark: Benchmark
     accuracy: BucketAccuracy
     loggers: list[Any]
     divergence: Divergence
@@ -57,7 +58,7 @@ def build_experiment(
     listener: Listener = ignore,
     on_epoch: OnEpoch | None = None,
     samples: BuiltSamples | None = None,
-    benchmark: Any | None = None,
+    benchmark: Benchmark | None = None,
     goes_on: bool = False,
     wandb_id: str | None = None,
 ) -> Experiment:

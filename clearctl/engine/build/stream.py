@@ -1,13 +1,12 @@
 """The stream of buckets that a config describes, and the benchmark made of it."""
 
-from typing import Any
-
 from clearctl import layout
 from clearctl.config.settings import ScenarioSettings
 from clearctl.data.stream import Stream, read_stream
 from clearctl.engine.build.samples import BuiltSamples
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.loading.benchmark import build_benchmark
+from clearctl.strategies.strategy import Benchmark
 
 
 def build_stream(scenario: ScenarioSettings, listener: Listener = ignore) -> Stream:
@@ -28,6 +27,6 @@ def build_stream(scenario: ScenarioSettings, listener: Listener = ignore) -> Str
     )
 
 
-def benchmark_of(scenario: ScenarioSettings, samples: BuiltSamples) -> Any:
+def benchmark_of(scenario: ScenarioSettings, samples: BuiltSamples) -> Benchmark:
     """The benchmark of `samples`, with the task labels that the scenario asks for."""
     return build_benchmark(samples.stream, samples.train_transform, samples.eval_transform, scenario.task_labels)

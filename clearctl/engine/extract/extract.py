@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from clearctl import layout, lock
-from clearctl.data.samples import ImageSamples
+from clearctl.data.samples import ImageSamples, Transform
 from clearctl.data.transforms import split_at_pixels
 from clearctl.dataset.arguments import choose_buckets
 from clearctl.distributed import world
@@ -255,7 +255,7 @@ def _fill(
     return {"from": load_default_weights(network, listener)}
 
 
-def _probe(root: Path, bucket: str, pixels: Any, prepare: Any) -> torch.Tensor:
+def _probe(root: Path, bucket: str, pixels: Transform, prepare: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
     """Two random images `[2, 3, H, W]` of the size that the transform gives the first image of the bucket."""
     classes = len(layout.read_class_names(root))
     samples = ImageSamples(root, bucket, layout.read_bucket_filelist(root, bucket, classes)[:1])

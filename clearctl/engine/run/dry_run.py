@@ -139,8 +139,8 @@ def _one_batch(
         for logger in experiment.run_loggers:
             logger.close()
     # Joint training has a batch of every bucket in its epoch, and a strategy that needs whole buckets all of one.
-    learned = short.buckets if at_once else [short.buckets[min(1, len(stream.buckets) - 1)]]
-    batches = sum(-(-len(bucket.train) // train_size) for bucket in learned)
+    counted = short.buckets if at_once else [short.buckets[min(1, len(stream.buckets) - 1)]]
+    batches = sum(-(-len(bucket.train) // train_size) for bucket in counted)
     return _Batch(train_size, test_size, epochs[-1].seconds / batches if epochs else 0.0, test_s)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,15 +25,16 @@ from clearctl.engine.machine import deterministic_algorithms, resolve_device, se
 from clearctl.engine.run.submission import checkpoint_files, require_one_each
 from clearctl.engine.states.checkpoint import load_exactly, read_exactly
 from clearctl.errors import DatasetError, RunError, UsageError
-from clearctl.metrics import Matrix, clear_metrics, gem_metrics
+from clearctl.metrics import Matrix, Summary, compute_numbers
 from clearctl.models.fit import randomness_kept
 from clearctl.models.state_dict import few
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.loading.gather import in_order
+from clearctl.strategies.strategy import Experience
 
 
 @dataclass(frozen=True)
-class EvalResult:
+class EvalResult(Summary):
     """Accuracies: one row [N] for each checkpoint, in the order of `checkpoints`.
 
     `matrix` R [N, N] and its numbers are there where a run, or a folder, has a checkpoint of every bucket.
@@ -45,8 +45,7 @@ class EvalResult:
     checkpoints: list[Path]
     rows: list[list[float]]
     matrix: Matrix | None
-    clear_metrics: dict[str, float]
-    gem_metrics: dict[str, float]
+    numbers: dict[str, float]
     on_training_images: frozenset[str] = frozenset()
 
 
@@ -121,8 +120,7 @@ def evaluate(
         files,
         rows,
         matrix,
-        clear_metrics(matrix) if matrix is not None else {},
-        gem_metrics(matrix) if matrix is not None else {},
+        compute_numbers(matrix, added=False) if matrix is not None else {},
         on_training_images(config.values),
     )
 
@@ -172,7 +170,7 @@ def _warn_of_diverged(file: Path, listener: Listener, names: list[str]) -> None:
 
 @torch.no_grad()
 def model_accuracies(
-    model: nn.Module, experiences: Iterable[Any], device: torch.device, batch_size: int, workers: int
+    model: nn.Module, experiences: Iterable[Experience], device: torch.device, batch_size: int, workers: int
 ) -> list[float]:
     """The accuracy of `model` alone on the test set of each experience, in order.
 

@@ -50,6 +50,7 @@ from clearctl.errors import RunError, Stopped
 from clearctl.progress import BucketDone, Listener
 from clearctl.strategies.build import trains_on_whole_stream
 from clearctl.strategies.stepping.epochs import Epochs, GoingOn, Place
+from clearctl.strategies.strategy import Experience
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class Course:
             self._learn_bucket(experience, test_stream)
             self._end_bucket(time.perf_counter() - started)
 
-    def _learn_bucket(self, experience: Any, test_stream: list[Any]) -> None:
+    def _learn_bucket(self, experience: Experience, test_stream: list[Experience]) -> None:
         strategy, benchmark = self.experiment.strategy, self.experiment.benchmark
         at_once = trains_on_whole_stream(strategy)  # joint training: one model, so every row of the matrix is the same
         if at_once and self._bucket > 0:

@@ -35,6 +35,7 @@ from clearctl.engine.states import files as state_files
 from clearctl.engine.states.files import DamagedError, Moment
 from clearctl.engine.states.state import cut_back_files
 from clearctl.errors import RunError
+from clearctl.metrics import from_json
 from clearctl.progress import Listener, Message, ignore
 
 
@@ -139,8 +140,7 @@ def _finished(run: Path, started: float) -> TrainResult | None:
     found = rundir.read_eval(run)
     seconds = time.perf_counter() - started
     marked = on_training_images(rundir.read_config(run))
-    clear, gem = found["clear_metrics"], found["gem_metrics"]
-    return TrainResult(run, names, matrix, clear, gem, seconds, found.get("diverged"), marked)
+    return TrainResult(run, names, matrix, from_json(found), seconds, found.get("diverged"), marked)
 
 
 def _saved(run: Path, listener: Listener) -> Saved | None:

@@ -33,8 +33,9 @@ from clearctl.engine.run.loop import Course, Saved, how_to_go_on
 from clearctl.engine.run.origin import named_contents
 from clearctl.errors import DatasetError, RunError, Stopped
 from clearctl.lock import sole_writer
-from clearctl.metrics import Matrix
+from clearctl.metrics import Matrix, Summary
 from clearctl.progress import EpochDone, Listener, Message, ignore
+from clearctl.strategies.strategy import Benchmark
 
 RUN = "run"  # the name under which a run's folder is kept for processes that torchrun starts again
 # What an OSError says where a disk is full, or no longer there.
@@ -42,7 +43,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 @dataclass(frozen=True)
-class TrainResult:
+class TrainResult(Summary):
     """A finished run: its folder, the accuracy matrix R [N, N], and the summary numbers of it.
 
     `seconds` is the time that this call took: of a run that was resumed, since then. `diverged` is where the run did
@@ -53,8 +54,7 @@ class TrainResult:
     run: Path
     bucket_names: list[str]
     matrix: Matrix
-    clear_metrics: dict[str, float]
-    gem_metrics: dict[str, float]
+    numbers: dict[str, float]
     seconds: float
     diverged: dict[str, Any] | None = None
     on_training_images: frozenset[str] = frozenset()
@@ -124,7 +124,7 @@ def open_run(
     samples: BuiltSamples,
     environment: dict[str, Any],
     listener: Listener,
-    benchmark: Any | None = None,
+    benchmark: Benchmark | None = None,
 ) -> Experiment:
     """Build the experiment of a new run, and write its config and `environment`; where that fails, remove its folder.
 
@@ -201,7 +201,7 @@ def carry_out(
         with room_on_disk(run), closing(course), noticing_lost_peers():
             results = course.learn(saved)
             for logger in experiment.run_loggers:
-                logger.log_summary({**results.clear(), **results.gem()}, results.matrix, stream.bucket_names)
+                logger.log_summary(results.numbers(), results.matrix, stream.bucket_names)
     except DatasetError as error:
         raise DatasetError(f"{original_error(error)}\nmend that, then {how_to_go_on(run)}") from None
     except PeerLostError as error:
@@ -218,8 +218,7 @@ def carry_out(
         run,
         stream.bucket_names,
         results.matrix,
-        results.clear(),
-        results.gem(),
+        results.numbers(),
         time.perf_counter() - started,
         results.diverged,
         on_training_images(settings.config.values),

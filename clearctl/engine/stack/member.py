@@ -17,6 +17,7 @@ from clearctl.engine.stack.optimize import State
 from clearctl.engine.states.results import Results
 from clearctl.progress import Listener
 from clearctl.strategies.stepping.lockstep import Lockstep, Tensors, rows_in_order
+from clearctl.strategies.strategy import Experience
 from clearctl.strategies.watching.batch import Batch
 
 
@@ -35,7 +36,7 @@ class Member:
     states: dict[str, Any]
     results: Results = field(init=False)
     lockstep: Lockstep = field(init=False)
-    test_stream: list[Any] = field(init=False)
+    test_stream: list[Experience] = field(init=False)
     test_rows: list[torch.Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -54,13 +55,12 @@ class Member:
     @property
     def optimizer(self) -> torch.optim.Optimizer:
         """The run's own, which keeps the options and, between buckets, the state."""
-        optimizer: torch.optim.Optimizer = self.experiment.strategy.optimizer
-        return optimizer
+        return self.experiment.strategy.optimizer
 
     @property
     def temperature(self) -> float | None:
         """Of a cosine head."""
-        return getattr(self.experiment.strategy.model.head.fc, "temperature", None)
+        return getattr(self.experiment.strategy.model.get_submodule("head.fc"), "temperature", None)
 
     def weights(self) -> Tensors:
         """The model's weights, by name."""

@@ -40,6 +40,7 @@ from clearctl.engine.stack.member import Member
 from clearctl.errors import Stopped, UsageError
 from clearctl.progress import Event, Listener
 from clearctl.strategies.registry import argument
+from clearctl.strategies.strategy import Benchmark
 from clearctl.strategies.traits import traits_of
 
 CPU_BYTES = 1 << 30  # for what the runs of a stack hold at once, beside the features
@@ -122,8 +123,7 @@ def _train(
             member.run,
             member.stream.bucket_names,
             member.results.matrix,
-            member.results.clear(),
-            member.results.gem(),
+            member.results.numbers(),
             seconds,
             member.results.diverged,
             on_training_images(member.settings.config.values),
@@ -138,7 +138,7 @@ class _Data:
 
     stream: Stream
     samples: BuiltSamples
-    benchmark: Any
+    benchmark: Benchmark
     environment: dict[str, Any]
 
     @classmethod

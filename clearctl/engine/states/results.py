@@ -10,7 +10,7 @@ import numpy as np
 
 from clearctl import atomic, rundir
 from clearctl.engine.divergence import Divergence
-from clearctl.metrics import Matrix, clear_metrics, gem_metrics
+from clearctl.metrics import Matrix, compute_numbers, to_json
 
 TESTED = "test_stream"
 
@@ -45,13 +45,9 @@ class Results:
         """Whether every bucket was trained on."""
         return len(self.rows) == len(self.bucket_names)
 
-    def clear(self) -> dict[str, float]:
-        """CLEAR's five numbers; empty until the matrix is complete."""
-        return clear_metrics(self.matrix) if self.complete else {}
-
-    def gem(self) -> dict[str, float]:
-        """GEM's BWT and FWT; empty until the matrix is complete."""
-        return gem_metrics(self.matrix, np.array(self.untrained)) if self.complete else {}
+    def numbers(self) -> dict[str, float]:
+        """{name: value} of the summary numbers; empty until the matrix is complete."""
+        return compute_numbers(self.matrix, np.array(self.untrained), added=False) if self.complete else {}
 
     def add(self, row: list[float], train: dict[str, Any], test: dict[str, Any]) -> None:
         """Add a bucket: its row of the matrix, and the metrics of the training on it and of the test after it.
@@ -86,15 +82,14 @@ class Results:
             {
                 "train": {str(number): values for number, values in self.train.items()},
                 "test": {str(number): values for number, values in self.test.items()},
-                "clear_metrics": _jsonable(self.clear()),
-                "gem_metrics": _jsonable(self.gem()),
+                **_jsonable(to_json(self.numbers())),
                 "untrained": self.untrained,
                 "diverged": self.diverged,
             },
         )
 
 
-def _jsonable(value: Any) -> Any:
+def _jsonable(value: object) -> Any:
     """Numbers, tensors and arrays as JSON can hold them (NaN as null); what is neither, a figure say, is left out."""
     if isinstance(value, dict):
         pairs = {str(name): _jsonable(child) for name, child in value.items()}

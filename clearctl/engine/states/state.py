@@ -13,7 +13,7 @@ from clearctl.engine.states.results import Results
 from clearctl.errors import RunError
 from clearctl.strategies.loggers.run_logger import cut_back
 from clearctl.strategies.snapshot.capture import CannotCaptureError, Capturer
-from clearctl.strategies.snapshot.kinds import given_objects
+from clearctl.strategies.snapshot.kinds import Node, Nodes, given_objects
 from clearctl.strategies.snapshot.restore import CannotRestoreError, restore
 from clearctl.strategies.stepping.epochs import Place
 
@@ -61,7 +61,7 @@ class RunState:
                 "name its module in custom_imports, or give it state_dict() and load_state_dict()"
             ) from None
 
-    def parts(self) -> Any:
+    def parts(self) -> Nodes:
         """The captured strategy alone."""
         return self._capturer.capture(self._roots(), self.experiment.strategy.device)
 
@@ -107,12 +107,12 @@ def cut_back_files(state: dict[str, Any], run: Path, there: Iterable[Path] = ())
     cut_back({str(file): size for file, size in sizes.items()}, there)
 
 
-def without_loggers(nodes: Any) -> Any:
+def without_loggers(nodes: Nodes) -> Nodes:
     """A captured state in which the evaluator's loggers are left to what is there."""
     return [(name, _left_alone(node)) for name, node in nodes]
 
 
-def _left_alone(node: Any) -> Any:
+def _left_alone(node: Node) -> Node:
     if isinstance(node, tuple) and node[0] == "object":
         kept = {
             name: ("alone",) if name == "loggers" and node[2].endswith(".Evaluator") else _left_alone(child)

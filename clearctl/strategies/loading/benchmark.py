@@ -1,7 +1,5 @@
 """An Avalanche benchmark from a stream of buckets. Avalanche's own CLEAR loader is not used (docs/coming-from.md)."""
 
-from typing import Any
-
 from avalanche.benchmarks.scenarios.deprecated.generic_benchmark_creation import (
     create_multi_dataset_generic_benchmark,
 )
@@ -10,6 +8,7 @@ from avalanche.distributed import DistributedHelper
 
 from clearctl.data.samples import Transform
 from clearctl.data.stream import Samples, Stream
+from clearctl.strategies.strategy import Benchmark, ClassificationDataset
 
 
 def build_benchmark(
@@ -17,7 +16,7 @@ def build_benchmark(
     train_transform: Transform | None,
     eval_transform: Transform | None,
     task_labels: str = "single",
-) -> Any:
+) -> Benchmark:
     """A domain-incremental benchmark: experience k is bucket k of the stream.
 
     `train_transform` is applied to images that are learned from (replayed ones too), `eval_transform` to those that
@@ -37,5 +36,5 @@ def build_benchmark(
     )
 
 
-def _dataset(samples: Samples, task_label: int) -> Any:
+def _dataset(samples: Samples, task_label: int) -> ClassificationDataset:
     return _make_taskaware_classification_dataset(samples, targets=samples.targets, task_labels=task_label)

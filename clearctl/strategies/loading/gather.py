@@ -7,7 +7,7 @@ weight, is bit-identical to what Avalanche's own loaders give.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from avalanche.benchmarks.utils import AvalancheDataset
@@ -20,8 +20,9 @@ from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.pixels import fresh
 from clearctl.distributed.randomness import own_numbers, seed_worker
 from clearctl.distributed.split import Part, own_rows
-from clearctl.strategies.loading.positions import Batch, Batches, Position, SideBySide
+from clearctl.strategies.loading.positions import Batches, Position, SideBySide
 from clearctl.strategies.loading.rows import Columns, Rows, resolve
+from clearctl.strategies.strategy import ClassificationDataset, Loader, MiniBatch, MultiDatasetLoader, Strategy
 
 ALIGNMENT_BYTES = 64  # of torch's allocations: a batch that starts elsewhere may be summed up in another order
 
@@ -32,7 +33,7 @@ class GatheringLoader:
     Images come as bytes to `device`, from worker processes where the loader has any, and are made floats there.
     """
 
-    def __init__(self, loader: Any, samples: Sequence[Rows], device: torch.device) -> None:
+    def __init__(self, loader: MultiDatasetLoader, samples: Sequence[Rows], device: torch.device) -> None:
         self.loader = loader
         self.samples = list(samples)
         self.source = samples[0].source
@@ -42,7 +43,7 @@ class GatheringLoader:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[MiniBatch]:
         """An iterator that has a position, unless worker processes read ahead."""
         columns = SideBySide([samples.columns for samples in self.samples], self.loader)
         if isinstance(self.source, CachedTransform):
@@ -54,12 +55,12 @@ class GatheringLoader:
             return _InOrder(columns, self.source, self.samples[0].rows)
         return Batches(columns, self._taken)
 
-    def _taken(self, columns: Columns) -> Batch:
+    def _taken(self, columns: Columns) -> MiniBatch:
         rows, *others = columns
         assert isinstance(self.source, torch.Tensor)
         return [_take(self.source, rows), *others]
 
-    def _pixels(self, columns: Columns) -> Batch:
+    def _pixels(self, columns: Columns) -> MiniBatch:
         rows, *others = columns
         assert isinstance(self.source, CachedTransform)
         return [self._finished(_own_pixels(self.source, rows), len(rows)), *others]
@@ -70,8 +71,8 @@ class GatheringLoader:
         x = self.source.finish(pixels.to(self.device, non_blocking=True))
         return Part.of(x, size) if self.source.shares_reading else x
 
-    def _from_workers(self, transform: CachedTransform, columns: SideBySide, workers: int) -> Iterator[Batch]:
-        loader: Any = DataLoader(
+    def _from_workers(self, transform: CachedTransform, columns: SideBySide, workers: int) -> Iterator[MiniBatch]:
+        loader: DataLoader[list[torch.Tensor]] = DataLoader(
             _Pixels(transform),  # type: ignore[arg-type]
             batch_sampler=columns,
             num_workers=workers,
@@ -114,7 +115,7 @@ class _InOrder(Batches):
         self.views = bool((rows.diff() == 1).all())
         self._given: tuple[torch.Tensor, int, bool] | None = None  # a batch, its version, whether it is a copy
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> MiniBatch:
         self._see_whether_written()
         start = self.first + self.columns.passes[0].taken * self.columns.passes[0].batch_size
         rows, *others = super().__next__()
@@ -159,7 +160,7 @@ def _first(batches: list[list[torch.Tensor]]) -> list[torch.Tensor]:
     return batches[0]
 
 
-def gathering(loader: Any, device: torch.device) -> Any:
+def gathering(loader: Loader, device: torch.device) -> Loader:
     """`loader` of Avalanche with its batches gathered, where its samples are rows; else `loader` itself."""
     if not _is_known(loader):
         return loader
@@ -171,7 +172,7 @@ def gathering(loader: Any, device: torch.device) -> Any:
     return GatheringLoader(loader, found, device)
 
 
-def _is_known(loader: Any) -> bool:
+def _is_known(loader: Loader) -> TypeGuard[MultiDatasetLoader]:
     """Whether `loader` is one of Avalanche's, with no arguments but those whose meaning is known here."""
     if not isinstance(loader, MultiDatasetDataLoader) or loader.distributed_sampling:
         return False
@@ -182,9 +183,9 @@ def _is_known(loader: Any) -> bool:
 class CollatingLoader:
     """The batches of one of Avalanche's loaders, collated sample by sample in this process, as torch does it."""
 
-    def __init__(self, loader: Any) -> None:
+    def __init__(self, loader: MultiDatasetLoader) -> None:
         self.loader = loader
-        self.samples: ConcatDataset[Any] = ConcatDataset(loader.datasets)
+        self.samples: ConcatDataset[Any] = ConcatDataset(loader.datasets)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -194,25 +195,25 @@ class CollatingLoader:
         numbers = torch.split(torch.arange(len(self.samples)), [len(dataset) for dataset in self.loader.datasets])
         return Batches(SideBySide([[part] for part in numbers], self.loader), self._collated)
 
-    def _collated(self, columns: Columns) -> Batch:
-        batch: Batch = self.loader.loader_kwargs["collate_fn"]([self.samples[i] for i in columns[0].tolist()])
+    def _collated(self, columns: Columns) -> MiniBatch:
+        batch: MiniBatch = self.loader.loader_kwargs["collate_fn"]([self.samples[i] for i in columns[0].tolist()])
         return batch
 
 
-def collating(loader: Any) -> Any:
+def collating(loader: Loader) -> Loader:
     """`loader` of Avalanche with iterators that have a position; itself where worker processes fill it, or unknown."""
     if not _is_known(loader) or loader.loader_kwargs.get("num_workers"):
         return loader
     return CollatingLoader(loader)
 
 
-def positioned(loader: Any, device: torch.device) -> Any:
+def positioned(loader: Loader, device: torch.device) -> Loader:
     """`loader` of Avalanche, without worker processes, with iterators that have a position; gathering where it can."""
     found = gathering(loader, device)
     return collating(loader) if found is loader else found
 
 
-def in_order(dataset: Any, batch_size: int, workers: int, device: torch.device) -> Any:
+def in_order(dataset: ClassificationDataset, batch_size: int, workers: int, device: torch.device) -> Loader:
     """The batches of a dataset in its own order, gathered where its samples are rows."""
     return gathering(SingleDatasetDataLoader(dataset, batch_size=batch_size, num_workers=workers), device)
 
@@ -228,15 +229,15 @@ class GatherBatches(SupervisedPlugin):
         self.say: Callable[[str], None] | None = say
         _install()
 
-    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training_epoch(self, strategy: Strategy, **kwargs: object) -> None:
         """The loader that is learned from."""
         strategy.dataloader = self._gathering(strategy.dataloader, strategy)
 
-    def before_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def before_eval_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """The loader that is tested with."""
         strategy.dataloader = self._gathering(strategy.dataloader, strategy)
 
-    def _gathering(self, loader: Any, strategy: Any) -> Any:
+    def _gathering(self, loader: Loader, strategy: Strategy) -> Loader:
         if isinstance(loader, GatheringLoader):
             return loader
         found = gathering(loader, strategy.device)
@@ -247,7 +248,7 @@ class GatherBatches(SupervisedPlugin):
         return found
 
 
-def collated(dataset: Any, indices: Sequence[int]) -> Any:
+def collated(dataset: ClassificationDataset, indices: Sequence[int]) -> MiniBatch:
     """The batch of a dataset's samples at `indices`: gathered where they are rows, else collated one by one."""
     found = _resolved(dataset)
     if found is None:
@@ -263,7 +264,7 @@ def collated(dataset: Any, indices: Sequence[int]) -> Any:
     return [Part.of(x, len(rows)) if source.shares_reading else x, *others]
 
 
-def _resolved(dataset: Any) -> Rows | None:
+def _resolved(dataset: ClassificationDataset) -> Rows | None:
     """What `resolve` finds, kept with the dataset for as long as it is over the same data."""
     over, found = dataset.__dict__.get("_clearctl_rows", (None, None))
     if over is not dataset._flat_data:
@@ -279,7 +280,7 @@ class _Gathered:
         self.batch = batch
 
 
-def _getitems(self: Any, indices: Sequence[int]) -> list[Any]:
+def _getitems(self: ClassificationDataset, indices: Sequence[int]) -> list[Any]:
     if self.collate_fn is not default_collate or _resolved(self) is None:
         return [self[index] for index in indices]
     return [_Gathered(collated(self, indices))]

@@ -4,15 +4,29 @@ The orders are drawn as torch's samplers draw them, at the same moments. A posit
 None and tensors, in lists and dicts. It is taken, and gone to, between two batches, and its tensors are never written.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from clearctl.strategies.loading.rows import Columns, joined
+from clearctl.strategies.strategy import Loader, MiniBatch, MultiDatasetLoader
 
-Batch = list[torch.Tensor]
 Position = dict[str, Any]
+
+
+@runtime_checkable
+class PositionedIterator(Protocol):
+    """An iterator over batches that says where it stands."""
+
+    def __iter__(self) -> Iterator[MiniBatch]: ...
+    def __next__(self) -> MiniBatch: ...
+
+    def position(self) -> Position:
+        """Where it stands."""
+
+    def go_to(self, position: Position) -> None:
+        """Let the next batch be the one that would have followed where `position` was taken."""
 
 
 class Pass:
@@ -76,7 +90,7 @@ class SideBySide:
     columns of the datasets of `loader`, one of Avalanche's, which says how they are cut and which one ends.
     """
 
-    def __init__(self, parts: Sequence[Columns], loader: Any) -> None:
+    def __init__(self, parts: Sequence[Columns], loader: MultiDatasetLoader) -> None:
         given = loader.loader_kwargs
         shuffle, drop_last = bool(given.get("shuffle")), bool(given.get("drop_last"))
         self.passes = [
@@ -118,7 +132,7 @@ class SideBySide:
 class Batches:
     """What `make` makes of the columns of each batch: one time through a loader, in this process."""
 
-    def __init__(self, columns: SideBySide, make: Callable[[Columns], Batch]) -> None:
+    def __init__(self, columns: SideBySide, make: Callable[[Columns], MiniBatch]) -> None:
         self.columns = columns
         self.make = make
         self.begun = False
@@ -126,7 +140,7 @@ class Batches:
     def __iter__(self) -> "Batches":
         return self
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> MiniBatch:
         self._begin()
         return self.make(next(self.columns))
 
@@ -152,22 +166,22 @@ class Endless:
     `earlier_position`. The iterators of both have positions, and each pass gives a batch at least.
     """
 
-    def __init__(self, loader: Any, earlier: Any = None, earlier_position: Position | None = None) -> None:
+    def __init__(self, loader: Loader, earlier: Loader | None = None, earlier_position: Position | None = None) -> None:
         self.loader = loader
         self.earlier = earlier
         self.in_earlier = earlier is not None
-        self.current: Any = iter(earlier if self.in_earlier else loader)
+        self.current = self._begun()
         if earlier_position is not None:
             self.current.go_to(earlier_position)
 
     def __iter__(self) -> "Endless":
         return self
 
-    def __next__(self) -> Batch:
-        batch: Batch | None = next(self.current, None)
+    def __next__(self) -> MiniBatch:
+        batch: MiniBatch | None = next(self.current, None)
         if batch is None:
             self.in_earlier = False
-            self.current = iter(self.loader)
+            self.current = self._begun()
             batch = next(self.current)
         return batch
 
@@ -178,5 +192,12 @@ class Endless:
     def go_to(self, position: Position) -> None:
         """Let the next batch be the one that would have followed where `position` was taken."""
         self.in_earlier = position["in_earlier"]
-        self.current = iter(self.earlier if self.in_earlier else self.loader)
+        self.current = self._begun()
         self.current.go_to(position["pass"])
+
+    def _begun(self) -> PositionedIterator:
+        """A new pass."""
+        loader = self.earlier if self.in_earlier and self.earlier is not None else self.loader
+        found = iter(loader)
+        assert isinstance(found, PositionedIterator), f"a pass through a {type(loader).__name__} has no position"
+        return found

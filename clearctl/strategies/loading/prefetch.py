@@ -1,13 +1,11 @@
 """Batches copied to a GPU while it works on the batch before."""
 
-from collections.abc import Iterable, Iterator, Sized
-from typing import Any, cast
+from collections.abc import Iterator
 
 import torch
 
 from clearctl.strategies.loading.gather import GatheringLoader
-
-Batch = list[torch.Tensor]
+from clearctl.strategies.strategy import Loader, MiniBatch
 
 
 class Prefetch:
@@ -17,14 +15,14 @@ class Prefetch:
     is drawn at random while it is read must not come from a generator that the training step uses too.
     """
 
-    def __init__(self, loader: Iterable[Batch], device: torch.device) -> None:
+    def __init__(self, loader: Loader, device: torch.device) -> None:
         self.loader = loader
         self.device = device
 
     def __len__(self) -> int:
-        return len(cast(Sized, self.loader))
+        return len(self.loader)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[MiniBatch]:
         if self.device.type != "cuda":
             yield from self.loader
             return
@@ -41,7 +39,7 @@ class Prefetch:
             following = self._copied(batches, aside)
             yield batch
 
-    def _copied(self, batches: Iterator[Batch], aside: torch.cuda.Stream) -> Batch | None:
+    def _copied(self, batches: Iterator[MiniBatch], aside: torch.cuda.Stream) -> MiniBatch | None:
         batch = next(batches, None)
         if batch is None:
             return None
@@ -49,7 +47,7 @@ class Prefetch:
             return [tensor.to(self.device, non_blocking=True) for tensor in batch]
 
 
-def prefetched(loader: Any, device: torch.device, workers: int) -> Any:
+def prefetched(loader: Loader, device: torch.device, workers: int) -> Loader:
     """`loader` with Prefetch over it, where worker processes fill it and `device` is a GPU; else `loader` itself.
 
     Without workers the samples are transformed in this process, with random numbers of the generator that strategies

@@ -4,19 +4,23 @@ Avalanche's endless loaders are generators, which nobody can look into. These ar
 this process, and gone when it ends. Samples and random numbers are those of Avalanche's loaders without worker
 processes, exactly."""
 
-from typing import Any
-
 import torch
 from avalanche.benchmarks.utils.data_loader import SingleDatasetDataLoader
 from avalanche.training.plugins import SupervisedPlugin
 
 from clearctl.strategies.loading.gather import collating, positioned
 from clearctl.strategies.loading.prefetch import prefetched
+from clearctl.strategies.strategy import ClassificationDataset, Loader, Strategy
 
 
 def passes(
-    dataset: Any, batch_size: int, device: torch.device, *, shuffle: bool = True, drop_last: bool = False
-) -> Any:
+    dataset: ClassificationDataset,
+    batch_size: int,
+    device: torch.device,
+    *,
+    shuffle: bool = True,
+    drop_last: bool = False,
+) -> Loader:
     """A loader of a dataset's batches, once through, with the draws of torch's DataLoader and a position."""
     loader = SingleDatasetDataLoader(dataset, batch_size=batch_size, shuffle=shuffle, drop_last=drop_last)
     return positioned(loader, device)
@@ -29,10 +33,10 @@ class KnownPosition(SupervisedPlugin):
     loaders copy the next batch while one is used (`prefetched`).
     """
 
-    def before_training_epoch(self, strategy: Any, num_workers: int = 0, **kwargs: Any) -> None:
+    def before_training_epoch(self, strategy: Strategy, num_workers: int = 0, **kwargs: object) -> None:
         """The loader that is learned from."""
         strategy.dataloader = prefetched(collating(strategy.dataloader), strategy.device, num_workers)
 
-    def before_eval_exp(self, strategy: Any, num_workers: int = 0, **kwargs: Any) -> None:
+    def before_eval_exp(self, strategy: Strategy, num_workers: int = 0, **kwargs: object) -> None:
         """The loader that is tested with."""
         strategy.dataloader = prefetched(strategy.dataloader, strategy.device, num_workers)

@@ -44,7 +44,7 @@ class Rows:
         return [self.rows, self.y, *self.extras]
 
 
-def resolve(dataset: Any) -> Rows | None:
+def resolve(dataset: object) -> Rows | None:
     """What an Avalanche dataset holds; None where that is not rows of one source."""
     if not isinstance(dataset, AvalancheDataset) or len(dataset) == 0:
         return None
@@ -65,7 +65,7 @@ class _Leaves:
         self.group = group
         self.source: Source | None = None
 
-    def below(self, node: Any, transforms: tuple[Any, ...]) -> Columns | None:
+    def below(self, node: object, transforms: tuple[Any, ...]) -> Columns | None:
         """[rows, y] of all samples below `node` in order, to which `transforms` are applied; None if it has others."""
         if isinstance(node, FeatureSamples | CachedImages):
             return [node.rows, node.labels] if self._is_of_one_source(node, transforms) else None
@@ -83,7 +83,7 @@ class _Leaves:
         return [_select(joined(columns), node._indices) for columns in zip(*there, strict=True)]
 
     def _is_of_one_source(self, leaf: FeatureSamples | CachedImages, transforms: tuple[Any, ...]) -> bool:
-        source: Any = None
+        source: Source | None = None
         if isinstance(leaf, FeatureSamples):
             source = leaf.x if not transforms else None
         elif len(transforms) == 1 and isinstance(transforms[0], CachedTransform):
@@ -93,7 +93,7 @@ class _Leaves:
         return source is not None and source is self.source
 
 
-def _of_x(transform: Any) -> tuple[Any, ...] | None:
+def _of_x(transform: object) -> tuple[Any, ...] | None:
     """The transforms of a sample's first part; None if there are any of other parts, or of all at once."""
     if transform is None:
         return ()
@@ -108,7 +108,7 @@ def joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.cat(list(parts)) if len(parts) > 1 else parts[0]
 
 
-def _select(values: torch.Tensor, indices: Any) -> torch.Tensor:
+def _select(values: torch.Tensor, indices: Sequence[int] | None) -> torch.Tensor:
     if indices is None:
         return values
     if isinstance(indices, LazyRange):
@@ -120,7 +120,7 @@ def _select(values: torch.Tensor, indices: Any) -> torch.Tensor:
     return values[torch.as_tensor(indices, dtype=torch.int64)]
 
 
-def _values(node: Any) -> torch.Tensor:
+def _values(node: Sequence[Any]) -> torch.Tensor:
     """What default_collate makes of all values [N] of an attribute: task labels, or stored scores."""
     if isinstance(node, ConstantSequence):
         return torch.full((len(node),), node[0])

@@ -2,12 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
+from avalanche.evaluation.metric_results import MetricValue
 from avalanche.logging import BaseLogger
 from avalanche.logging import CSVLogger as AvalancheCSVLogger
 
 from clearctl.strategies.loggers.run_logger import RunLogger
+from clearctl.strategies.strategy import Strategy
 
 _TRAINING_COLUMNS = "training_exp,epoch,training_accuracy,val_accuracy,training_loss,val_loss"
 
@@ -23,7 +25,9 @@ class CSVLogger(AvalancheCSVLogger, RunLogger):
     its row is written. Here the test writes the row again.
     """
 
-    row: tuple[Any, ...] | None = None  # of the latest epoch, until the next begins, and where it is in the file
+    row: tuple[int, int, float, float] | None = (
+        None  # of the latest epoch, until the next begins, and where it is in the file
+    )
     row_at: int = 0
 
     def __init__(self, log_folder: str | None = None, goes_on: bool = False) -> None:
@@ -34,11 +38,17 @@ class CSVLogger(AvalancheCSVLogger, RunLogger):
         self.eval_file = _table(folder / "eval_results.csv", _EVAL_COLUMNS, goes_on)
         self.training_exp_id: int | None = None
         self.in_train_phase: bool | None = None
-        self.val_acc: Any = ""
-        self.val_loss: Any = ""
+        self.val_acc: float | str = ""
+        self.val_loss: float | str = ""
 
     def print_train_metrics(
-        self, training_exp: int, epoch: int, train_acc: Any, val_acc: Any, train_loss: Any, val_loss: Any
+        self,
+        training_exp: int,
+        epoch: int,
+        train_acc: float,
+        val_acc: float | str,
+        train_loss: float,
+        val_loss: float | str,
     ) -> None:
         """Write the row of an epoch, and keep it until what tests it has run."""
         self.training_file.flush()
@@ -46,17 +56,17 @@ class CSVLogger(AvalancheCSVLogger, RunLogger):
         self.row = (training_exp, epoch, train_acc, train_loss)
         super().print_train_metrics(training_exp, epoch, train_acc, "", train_loss, "")
 
-    def before_training(self, strategy: Any, metric_values: list[Any], **kwargs: Any) -> None:
+    def before_training(self, strategy: Strategy, metric_values: list[MetricValue], **kwargs: object) -> None:
         """Begin a bucket: a test before its first epoch is not of the last epoch of the bucket before."""
         super().before_training(strategy, metric_values, **kwargs)
         self.row = None
 
-    def before_training_epoch(self, strategy: Any, metric_values: list[Any], **kwargs: Any) -> None:
+    def before_training_epoch(self, strategy: Strategy, metric_values: list[MetricValue], **kwargs: object) -> None:
         """Begin an epoch: no test belongs to the row before any more."""
         super().before_training_epoch(strategy, metric_values, **kwargs)
         self.row = None
 
-    def after_eval_exp(self, strategy: Any, metric_values: list[Any], **kwargs: Any) -> None:
+    def after_eval_exp(self, strategy: Strategy, metric_values: list[MetricValue], **kwargs: object) -> None:
         """Write the row of the epoch that was tested again, with what the test gave."""
         super().after_eval_exp(strategy, metric_values, **kwargs)
         if self.in_train_phase and self.row is not None:
@@ -75,7 +85,7 @@ class CSVLogger(AvalancheCSVLogger, RunLogger):
         self.eval_file.flush()
 
 
-def _table(path: Path, columns: str, goes_on: bool) -> Any:
+def _table(path: Path, columns: str, goes_on: bool) -> TextIO:
     """The file, open for appending, with the line of its columns."""
     if not goes_on:
         path.unlink(missing_ok=True)

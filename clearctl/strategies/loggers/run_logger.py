@@ -7,9 +7,9 @@ state can hold, and none of them says where a file is: a run folder may be moved
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from clearctl.errors import RunError
+from clearctl.metrics import Matrix
 
 
 def cut_back(sizes: Mapping[str, int], files: Iterable[Path]) -> None:
@@ -54,5 +54,5 @@ class RunLogger:
     def close(self) -> None:
         """End it."""
 
-    def log_summary(self, numbers: dict[str, float], matrix: Any, bucket_names: list[str]) -> None:
+    def log_summary(self, numbers: dict[str, float], matrix: Matrix, bucket_names: list[str]) -> None:
         """Log a finished run's summary numbers and its accuracy matrix R [N, N]."""

@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 from avalanche.evaluation.metric_results import AlternativeValues
@@ -20,7 +19,7 @@ class TextLogger(AvalancheTextLogger, RunLogger):
         path.parent.mkdir(parents=True, exist_ok=True)
         super().__init__(file=path.open("a", buffering=1, encoding="utf-8"))
 
-    def _val_to_str(self, m_val: Any) -> str:
+    def _val_to_str(self, m_val: object) -> str:
         """A value as text; of one in several forms the numbers, where Avalanche's writes its address in memory."""
         if isinstance(m_val, AlternativeValues):
             m_val = m_val.best_supported_value(torch.Tensor, float, int)

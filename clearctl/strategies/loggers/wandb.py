@@ -2,14 +2,17 @@
 
 import os
 import uuid
+from types import ModuleType
 from typing import Any
 
 import wandb
-from avalanche.evaluation.metric_results import AlternativeValues
+from avalanche.evaluation.metric_results import AlternativeValues, MetricValue
 from avalanche.logging import WandBLogger as AvalancheWandBLogger
 from matplotlib.figure import Figure
 
+from clearctl.metrics import Matrix
 from clearctl.strategies.loggers.run_logger import RunLogger
+from clearctl.strategies.strategy import Strategy
 
 
 class WandBLogger(AvalancheWandBLogger, RunLogger):
@@ -24,7 +27,7 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
       and from the step on that the state was taken at.
     """
 
-    wandb: Any
+    wandb: ModuleType
     step: int
 
     def __init__(
@@ -67,7 +70,7 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
             setattr(wandb, "viz", wandb.plot)  # noqa: B010 a name that wandb's types do not know
         self.wandb = wandb
 
-    def log_single_metric(self, name: str, value: Any, x_plot: int) -> None:
+    def log_single_metric(self, name: str, value: object, x_plot: int) -> None:
         """Log a value at step `x_plot`, but never at one before the step of the last value."""
         first = self.wandb.run.starting_step  # of this process: W&B has those before
         if x_plot >= first - 1:  # the last of them may have been logged in part
@@ -79,12 +82,12 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
                 super().log_single_metric(name, value, x_plot)
         self.step = x_plot
 
-    def after_training_exp(self, strategy: Any, metric_values: list[Any], **kwargs: Any) -> None:
+    def after_training_exp(self, strategy: Strategy, metric_values: list[MetricValue], **kwargs: object) -> None:
         """Count the trained buckets."""
         self.log_single_metric("TrainingExperience", self.exp_count, self.step)
         self.exp_count += 1
 
-    def log_summary(self, numbers: dict[str, float], matrix: Any, bucket_names: list[str]) -> None:
+    def log_summary(self, numbers: dict[str, float], matrix: Matrix, bucket_names: list[str]) -> None:
         """The CLEAR and GEM numbers, and the accuracy matrix [N, N] as a table, at the end of a run."""
         rows = [[name, *row] for name, row in zip(bucket_names, matrix.tolist(), strict=True)]
         table = wandb.Table(columns=["trained to bucket", *bucket_names], data=rows)
@@ -97,7 +100,7 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
         wandb.finish()
 
 
-def _settings() -> Any:
+def _settings() -> wandb.Settings:
     """Nothing on the terminal; and what is logged is soon in the .wandb file, where no killed process loses it."""
     flush = "x_transaction_log_flush_interval"  # 15 s, where wandb has it
     return wandb.Settings(silent=True, console="off", **({flush: 1.0} if flush in wandb.Settings.model_fields else {}))

@@ -1,6 +1,6 @@
 """A-GEM, with the memories that CLEAR's baselines use."""
 
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from avalanche.benchmarks.utils.data_loader import GroupBalancedInfiniteDataLoader
@@ -8,6 +8,7 @@ from avalanche.training.plugins import AGEMPlugin as AvalancheAGEMPlugin
 from avalanche.training.storage_policy import ExemplarsBuffer, ReservoirSamplingBuffer
 
 from clearctl.strategies.loading.gather import collated, positioned
+from clearctl.strategies.strategy import MiniBatch, Strategy
 
 
 class AGEMPlugin(AvalancheAGEMPlugin):
@@ -34,18 +35,18 @@ class AGEMPlugin(AvalancheAGEMPlugin):
         if buffer is None and patterns_per_experience is None:
             raise ValueError("the size of the memory is missing, such as patterns_per_exp=256")
         super().__init__(patterns_per_experience or 0, sample_size)
-        self.buffer_dliter: Any = None
+        self.buffer_dliter: Iterator[MiniBatch] | None = None
         self.memory = buffer
         if reservoir and buffer is None:
             self.memory = ReservoirSamplingBuffer(self.patterns_per_experience)
 
-    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Begin to read the memories, for ever and side by side."""
         if self.memory is None and self.buffers:
             loader = GroupBalancedInfiniteDataLoader(self.buffers, batch_size=self.sample_size // len(self.buffers))
             self.buffer_dliter = iter(positioned(loader, strategy.device))
 
-    def after_backward(self, strategy: Any, **kwargs: Any) -> None:
+    def after_backward(self, strategy: Strategy, **kwargs: object) -> None:
         """Project the gradient.
 
         A reference gradient whose square is 0 in float32, of a memory that is learned by heart, asks for nothing;
@@ -57,7 +58,7 @@ class AGEMPlugin(AvalancheAGEMPlugin):
             self.reference_gradients = torch.where(is_there, reference, torch.zeros_like(reference))
         super().after_backward(strategy, **kwargs)
 
-    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Take the bucket's samples into the memory."""
         if self.memory is None:
             self.update_memory(strategy.experience.dataset)
@@ -66,7 +67,7 @@ class AGEMPlugin(AvalancheAGEMPlugin):
         self.memory.update(strategy)
         self.buffers = [self.memory.buffer]  # where the base class looks whether there is any memory yet
 
-    def sample_from_memory(self) -> Any:
+    def sample_from_memory(self) -> MiniBatch:
         """(x, y, task label) of a mini-batch from the memory."""
         if self.memory is None:
             return super().sample_from_memory()

@@ -1,7 +1,6 @@
 """Avalanche's BiC, made to run on today's torch."""
 
 from collections import Counter
-from typing import Any
 
 import torch
 from avalanche.benchmarks.utils.utils import concat_datasets
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from clearctl.errors import ConfigError
 from clearctl.strategies.methods.buffers import memory_size
+from clearctl.strategies.strategy import Strategy
 
 
 class BiCPlugin(AvalancheBiCPlugin):
@@ -45,7 +45,7 @@ class BiCPlugin(AvalancheBiCPlugin):
             lr=lr,
         )
 
-    def before_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
+    def before_train_dataset_adaptation(self, strategy: Strategy, **kwargs: object) -> None:
         """Hold samples out for the correction. Raises ConfigError where that would leave none to learn from."""
         counts = Counter(int(target) for target in strategy.experience.dataset.targets)
         held_out = min(self.get_group_lengths(len(self.seen_classes | counts.keys())))
@@ -56,14 +56,14 @@ class BiCPlugin(AvalancheBiCPlugin):
             )
         super().before_train_dataset_adaptation(strategy, **kwargs)
 
-    def make_distillation_loss(self, strategy: Any) -> torch.Tensor:
+    def make_distillation_loss(self, strategy: Strategy) -> torch.Tensor:
         """How far the scores of old classes moved; 0 where there are none, of which Avalanche's mean is NaN."""
         initial, previous, _ = self._classes_groups(strategy)
         if not initial and not previous:
             return strategy.loss.new_zeros(())
         return super().make_distillation_loss(strategy)
 
-    def bias_correction_step(self, strategy: Any, persistent_workers: bool = False, num_workers: int = 0) -> None:
+    def bias_correction_step(self, strategy: Strategy, persistent_workers: bool = False, num_workers: int = 0) -> None:
         """Stage 2: fit the bias layer, and it alone, on the samples kept for validation."""
         strategy.model.eval()
         self.bias_layer = BiasLayer(strategy.adapted_dataset.targets.uniques).to(strategy.device)

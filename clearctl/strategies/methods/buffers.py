@@ -1,10 +1,11 @@
 """Memories of earlier samples that Avalanche lacks."""
 
 import math
-from typing import Any
 
 import torch
 from avalanche.training.storage_policy import ExemplarsBuffer
+
+from clearctl.strategies.strategy import ClassificationDataset, Experience, Strategy
 
 ALPHA_MODES = ("Fixed", "Dynamic")
 EVICT = ("random", "newest")
@@ -27,7 +28,7 @@ class BiasedReservoirSamplingBuffer(ExemplarsBuffer):
     Chance comes from torch's global generator; samples are kept as subsets of the buckets' datasets.
     """
 
-    buffer: Any  # the base class's property
+    buffer: ClassificationDataset  # the base class's property
     # What states have that were saved before there was a choice, and before samples were counted.
     evict: str = "random"
     samples_seen: int | None = None
@@ -61,7 +62,7 @@ class BiasedReservoirSamplingBuffer(ExemplarsBuffer):
             alpha *= 1 / (self.buckets_seen + 1) if seen is None else self.max_size * size / ((seen + size) * drawn)
         return min(alpha, 1.0)
 
-    def post_adapt(self, agent: Any, exp: Any) -> None:
+    def post_adapt(self, agent: Strategy, exp: Experience) -> None:
         """Take samples of the bucket just learned."""
         new = exp.dataset
         drawn = torch.randperm(len(new))[: self.max_size]
@@ -80,7 +81,7 @@ class BiasedReservoirSamplingBuffer(ExemplarsBuffer):
         if self.samples_seen is not None:
             self.samples_seen += len(new)
 
-    def resize(self, strategy: Any, new_size: int) -> None:
+    def resize(self, strategy: Strategy, new_size: int) -> None:
         """Change `max_size`; what no longer fits is dropped at random."""
         self.max_size = new_size
         if len(self.buffer) > new_size:

@@ -1,7 +1,5 @@
 """ER-ACE, with a memory whose position is known."""
 
-from typing import Any
-
 from avalanche.training import supervised
 
 from clearctl.strategies.loading.positions import Endless
@@ -11,9 +9,9 @@ from clearctl.strategies.loading.resumable import passes
 class ER_ACE(supervised.ER_ACE):
     """Experience replay with asymmetric cross-entropy (Caccia et al., ICLR 2022)."""
 
-    replay_loader: Any
+    replay_loader: Endless | None
 
-    def _before_training_exp(self, **kwargs: Any) -> None:
+    def _before_training_exp(self, **kwargs: object) -> None:
         super()._before_training_exp(**kwargs)
         if self.replay_loader is not None:
             memory = self.storage_policy.buffer

@@ -1,6 +1,6 @@
 """Elastic weight consolidation with importances of batches, as Avalanche has them, or of samples, as its paper does."""
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from avalanche.training.plugins import EWCPlugin
@@ -10,6 +10,7 @@ from torch.func import functional_call, grad, vmap
 
 from clearctl.errors import ConfigError
 from clearctl.strategies.loading.gather import in_order
+from clearctl.strategies.strategy import ClassificationDataset
 
 IMPORTANCES = ("batch", "sample")
 NUMBERS_AT_ONCE = 1 << 26  # gradients of so many weights are held at a time: 256 MB
@@ -25,9 +26,9 @@ class SampleEWCPlugin(EWCPlugin):
     def compute_importances(
         self,
         model: nn.Module,
-        criterion: Any,
-        optimizer: Any,
-        dataset: Any,
+        criterion: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        optimizer: torch.optim.Optimizer,
+        dataset: ClassificationDataset,
         device: torch.device,
         batch_size: int,
         num_workers: int = 0,

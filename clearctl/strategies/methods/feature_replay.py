@@ -16,9 +16,9 @@ class FeatureReplay(supervised.FeatureReplay):
     the tests have drawn.
     """
 
-    replay_loader: Any
+    replay_loader: Endless | None
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, **arguments: object) -> None:
         super().__init__(**arguments)
         self.replay_position: Position | None = None
 
@@ -36,19 +36,19 @@ class FeatureReplay(supervised.FeatureReplay):
         if self.replay_position is not None:
             self.replay_loader.go_to(self.replay_position)
 
-    def _before_training_exp(self, **kwargs: Any) -> None:
+    def _before_training_exp(self, **kwargs: object) -> None:
         self._draw_from_memory()
         super()._before_training_exp(**kwargs)
 
-    def _after_training_exp(self, **kwargs: Any) -> None:
+    def _after_training_exp(self, **kwargs: object) -> None:
         super()._after_training_exp(**kwargs)
         self.replay_loader = self.replay_position = None
 
-    def _before_eval(self, **kwargs: Any) -> None:
+    def _before_eval(self, **kwargs: object) -> None:
         self._draw_from_memory()
         super()._before_eval(**kwargs)
 
-    def _load_train_state(self, prev_state: Any) -> None:
+    def _load_train_state(self, prev_state: dict[str, Any]) -> None:
         super()._load_train_state(prev_state)
         if self.experience is None and self.replay_loader is not None:  # a test that is no part of training has ended
             self.replay_position, self.replay_loader = self.replay_loader.position(), None

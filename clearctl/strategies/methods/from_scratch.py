@@ -1,9 +1,9 @@
 """Avalanche's training from scratch, made to forget batch norms too."""
 
-from typing import Any
-
 import torch
 from avalanche.training.plugins import FromScratchTrainingPlugin as AvalancheFromScratchTrainingPlugin
+
+from clearctl.strategies.strategy import Strategy
 
 
 class FromScratchTrainingPlugin(AvalancheFromScratchTrainingPlugin):
@@ -16,7 +16,7 @@ class FromScratchTrainingPlugin(AvalancheFromScratchTrainingPlugin):
         super().__init__(reset_optimizer=reset_optimizer)
         self.initial_buffers: dict[str, torch.Tensor] | None = None
 
-    def before_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+    def before_training_exp(self, strategy: Strategy, *args: object, **kwargs: object) -> None:
         """Restore parameters and buffers."""
         buffers = dict(strategy.model.named_buffers())
         if self.initial_buffers is None:

@@ -1,11 +1,10 @@
 """GDumb, and the reservoirs of CLEAR's baselines."""
 
-from typing import Any
-
 from avalanche.training.plugins import GDumbPlugin as AvalancheGDumbPlugin
 from avalanche.training.storage_policy import ExemplarsBuffer
 
 from clearctl.strategies.methods.buffers import memory_size
+from clearctl.strategies.strategy import Strategy
 
 
 class GDumbPlugin(AvalancheGDumbPlugin):
@@ -22,12 +21,12 @@ class GDumbPlugin(AvalancheGDumbPlugin):
         if buffer is not None:
             self.storage_policy = buffer
 
-    def before_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
+    def before_train_dataset_adaptation(self, strategy: Strategy, **kwargs: object) -> None:
         """Give the strategy its first model again, if it is to be reset; Avalanche drops the momentum of the old."""
         if self.reset:
             super().before_train_dataset_adaptation(strategy, **kwargs)
 
-    def after_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
+    def after_train_dataset_adaptation(self, strategy: Strategy, **kwargs: object) -> None:
         """Take the bucket into the memory and learn from the memory alone."""
         self.storage_policy.update(strategy, **kwargs)
         strategy.adapted_dataset = self.storage_policy.buffer.train()

@@ -9,11 +9,12 @@ mean is that of all its exemplars. Where every bucket brings new classes that is
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any
 
 import torch
 from avalanche.benchmarks.utils.utils import concat_datasets
+from avalanche.core import BasePlugin
 from avalanche.training.plugins import SupervisedPlugin
 from avalanche.training.templates import SupervisedTemplate
 from torch import nn
@@ -21,6 +22,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, normalize, one
 from torch.utils.data import DataLoader
 
 from clearctl.strategies.methods.head import Embedding, last_layer
+from clearctl.strategies.strategy import ClassificationDataset, MetricValues, MiniBatch, Strategy
 
 
 class NearestMean(nn.Module):
@@ -49,6 +51,11 @@ class NearestMean(nn.Module):
         return -distances.masked_fill(~self.has_mean, torch.finfo(distances.dtype).max)
 
 
+def _network(strategy: Strategy) -> NearestMean:
+    assert isinstance(strategy.model, NearestMean)
+    return strategy.model
+
+
 class ICaRLLoss(SupervisedPlugin):
     """Binary cross-entropy with the labels; with the old model's answers for earlier classes absent from the bucket."""
 
@@ -59,12 +66,12 @@ class ICaRLLoss(SupervisedPlugin):
         self.old_model: NearestMean | None = None
         self._old_scores: torch.Tensor | None = None
 
-    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Which classes are distilled."""
         self._present = {int(target) for target in strategy.experience.dataset.targets}
         self.distilled = sorted(self.seen - self._present)
 
-    def before_forward(self, strategy: Any, **kwargs: Any) -> None:
+    def before_forward(self, strategy: Strategy, **kwargs: object) -> None:
         """Ask the old model."""
         if self.old_model is not None and self.distilled:
             with torch.no_grad():
@@ -78,10 +85,10 @@ class ICaRLLoss(SupervisedPlugin):
             self._old_scores = None
         return binary_cross_entropy_with_logits(scores, wanted)
 
-    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Keep the model that has learned the bucket."""
         self.seen |= self._present
-        self.old_model = deepcopy(strategy.model).eval().requires_grad_(False)
+        self.old_model = deepcopy(_network(strategy)).eval().requires_grad_(False)
 
 
 class ICaRLPlugin(SupervisedPlugin):
@@ -97,14 +104,14 @@ class ICaRLPlugin(SupervisedPlugin):
             raise ValueError(f"memory_size is {memory_size}, expected a whole number from 1")
         self.memory_size = memory_size
         self.fixed_memory = fixed_memory
-        self.exemplars: dict[tuple[int, int], Any] = {}
+        self.exemplars: dict[tuple[int, int], ClassificationDataset] = {}
 
-    def after_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
+    def after_train_dataset_adaptation(self, strategy: Strategy, **kwargs: object) -> None:
         """Add the exemplars to what is learned."""
         if self.exemplars:
             strategy.adapted_dataset = concat_datasets([strategy.adapted_dataset, *self.exemplars.values()]).train()
 
-    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Choose the bucket's exemplars, make room for them, and take the means of all."""
         dataset, bucket = strategy.experience.dataset, strategy.clock.train_exp_counter
         by_class: dict[int, list[int]] = defaultdict(list)
@@ -125,14 +132,15 @@ class ICaRLPlugin(SupervisedPlugin):
         self._take_means(strategy)
         strategy.model.train(was_training)
 
-    def _take_means(self, strategy: Any) -> None:
+    def _take_means(self, strategy: Strategy) -> None:
         features: dict[int, list[torch.Tensor]] = defaultdict(list)
         for (_, target), samples in self.exemplars.items():
             if len(samples):
                 features[target].append(_features(strategy, samples))
+        network = _network(strategy)
         for target, parts in features.items():
-            strategy.model.class_means[target] = normalize(torch.cat(parts).mean(dim=0), dim=0)
-            strategy.model.has_mean[target] = True
+            network.class_means[target] = normalize(torch.cat(parts).mean(dim=0), dim=0)
+            network.has_mean[target] = True
 
 
 def herd(features: torch.Tensor, count: int) -> list[int]:
@@ -150,10 +158,11 @@ def herd(features: torch.Tensor, count: int) -> list[int]:
 
 
 @torch.no_grad()
-def _features(strategy: Any, samples: Any) -> torch.Tensor:
+def _features(strategy: Strategy, samples: ClassificationDataset) -> torch.Tensor:
     """Normalised features `[N, D]` of the samples under the eval transform."""
-    loader = DataLoader(samples.eval(), batch_size=strategy.eval_mb_size)
-    return torch.cat([normalize(strategy.model.feature_extractor(x.to(strategy.device))) for x, *_ in loader])
+    loader: DataLoader[MiniBatch] = DataLoader(samples.eval(), batch_size=strategy.eval_mb_size)  # type: ignore[arg-type]
+    extractor = _network(strategy).feature_extractor
+    return torch.cat([normalize(extractor(x.to(strategy.device))) for x, *_ in loader])
 
 
 class ICaRL(SupervisedTemplate):
@@ -169,9 +178,9 @@ class ICaRL(SupervisedTemplate):
         train_mb_size: int = 1,
         train_epochs: int = 1,
         eval_mb_size: int | None = None,
-        device: Any = "cpu",
-        plugins: list[Any] | None = None,
-        evaluator: Any = None,
+        device: torch.device | str = "cpu",
+        plugins: Sequence[BasePlugin] | None = None,
+        evaluator: MetricValues | None = None,
         eval_every: int = -1,
     ) -> None:
         self.icarl = ICaRLPlugin(memory_size, fixed_memory)

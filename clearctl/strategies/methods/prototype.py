@@ -1,13 +1,14 @@
 """Class means as the head's weights: a checkpoint holds what was learned, and any tool can test it."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
+from avalanche.core import BasePlugin
 from avalanche.training.templates import SupervisedTemplate
 from torch import nn
 
 from clearctl.strategies.methods.head import Embedding, last_layer, normalises_weights
+from clearctl.strategies.strategy import MetricValues
 
 
 def idle_optimizer(model: nn.Module) -> torch.optim.Optimizer:
@@ -29,12 +30,12 @@ class Prototype(SupervisedTemplate):
         *,
         model: nn.Module,
         cumulate: bool = False,
-        criterion: Any = nn.CrossEntropyLoss(),  # noqa: B008 it has no state; only reports use it
+        criterion: nn.Module = nn.CrossEntropyLoss(),  # noqa: B008 it has no state; only reports use it
         train_mb_size: int = 1,
         eval_mb_size: int | None = None,
-        device: Any = "cpu",
-        plugins: Sequence[Any] | None = None,
-        evaluator: Any = None,
+        device: torch.device | str = "cpu",
+        plugins: Sequence[BasePlugin] | None = None,
+        evaluator: MetricValues | None = None,
         eval_every: int = -1,
     ) -> None:
         super().__init__(
@@ -55,11 +56,11 @@ class Prototype(SupervisedTemplate):
         self.sums = torch.zeros(weight.shape, dtype=torch.float64, device=self.device)  # [num_classes, D]
         self.counts = torch.zeros(len(weight), dtype=torch.int64, device=self.device)
 
-    def make_optimizer(self, **kwargs: Any) -> None:
+    def make_optimizer(self, **kwargs: object) -> None:
         """Nothing is optimized."""
 
     @torch.no_grad()
-    def training_epoch(self, **kwargs: Any) -> None:
+    def training_epoch(self, **kwargs: object) -> None:
         """Add up the features of each class, then write the head."""
         self.model.eval()
         if not self.cumulate:
@@ -82,7 +83,7 @@ class Prototype(SupervisedTemplate):
             layer.bias[seen] = -means.square().sum(dim=1) / 2
 
 
-def _forward_passes(strategy: Any, **kwargs: Any) -> Iterator[torch.Tensor]:
+def _forward_passes(strategy: Prototype, **kwargs: object) -> Iterator[torch.Tensor]:
     """One pass over the data with all callbacks but those of the backward step; yields each batch's features."""
     for batch in strategy.dataloader:
         strategy.mbatch = batch

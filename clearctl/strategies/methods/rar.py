@@ -1,7 +1,6 @@
 """Retrospective adversarial replay, without torch.fx and with a memory whose position is known."""
 
 import copy
-from typing import Any
 
 import torch
 from avalanche.training.plugins import RARPlugin as AvalancheRARPlugin
@@ -9,6 +8,7 @@ from avalanche.training.plugins import RARPlugin as AvalancheRARPlugin
 from clearctl.strategies.loading.positions import Endless, Position
 from clearctl.strategies.loading.resumable import passes
 from clearctl.strategies.methods.head import layer_features
+from clearctl.strategies.strategy import ClassificationDataset, Loader, MiniBatch, Strategy
 
 
 class RARPlugin(AvalancheRARPlugin):
@@ -23,27 +23,28 @@ class RARPlugin(AvalancheRARPlugin):
     memory as it was: `unfinished_memory`, where it stands at `unfinished_position`.
     """
 
-    replay_loader: Any
+    replay_loader: Endless | None
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
+    def __init__(self, *arguments: object, **named: object) -> None:
         super().__init__(*arguments, **named)
         self.iter_replay: Endless | None = None
-        self.unfinished_memory: Any = None
+        self.unfinished_memory: ClassificationDataset | None = None
         self.unfinished_position: Position | None = None
 
-    def before_training_exp(self, strategy: Any, shuffle: bool = True, **kwargs: Any) -> None:
+    def before_training_exp(self, strategy: Strategy, shuffle: bool = True, **kwargs: object) -> None:
         """Begin to draw from the memory, if there is anything in it."""
         super().before_training_exp(strategy, shuffle=shuffle, **kwargs)
         if self.replay_loader is None:
             return
         self.replay_loader = None
-        earlier, loader = (
-            None if memory is None else passes(memory, self.batch_size_mem, strategy.device, shuffle=shuffle)
-            for memory in (self.unfinished_memory, self.storage_policy.buffer)
-        )
-        self.iter_replay = Endless(loader, earlier, self.unfinished_position)
 
-    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+        def through(memory: ClassificationDataset) -> Loader:
+            return passes(memory, self.batch_size_mem, strategy.device, shuffle=shuffle)
+
+        earlier = None if self.unfinished_memory is None else through(self.unfinished_memory)
+        self.iter_replay = Endless(through(self.storage_policy.buffer), earlier, self.unfinished_position)
+
+    def before_backward(self, strategy: Strategy, **kwargs: object) -> None:
         """Add the loss of samples of the memory, each moved by what a step on the mini-batch says of another class."""
         if not len(self.storage_policy.buffer):
             return
@@ -53,7 +54,7 @@ class RARPlugin(AvalancheRARPlugin):
         x, y = batch[0].to(strategy.device), batch[1].to(strategy.device)
         ahead = copy.deepcopy(strategy.model)
         optimizer = torch.optim.SGD(ahead.parameters(), lr=self.opt_lr)
-        strategy._criterion(ahead(strategy.mb_x), strategy.mb_y).backward()
+        strategy._criterion(ahead(strategy.mb_x), strategy.mb_y).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         with torch.no_grad():
             here = layer_features(ahead, strategy.mb_x, self.name_ext_layer)
@@ -62,11 +63,12 @@ class RARPlugin(AvalancheRARPlugin):
         nearest = distances.masked_fill(~differs, torch.inf).argmin(1)
         target = torch.where(differs.any(1), strategy.mb_y[nearest], 0)  # 0 is Avalanche's, where there is no other
         x.requires_grad = True
-        strategy._criterion(ahead(x), target).backward()
+        strategy._criterion(ahead(x), target).backward()  # type: ignore[no-untyped-call]
+        assert x.grad is not None
         moved = self.mifgsm_attack(x, x.grad)
         strategy.loss += self.beta_coef * strategy._criterion(strategy.model(moved), y)
 
-    def mifgsm_attack(self, input: Any, data_grad: Any) -> Any:
+    def mifgsm_attack(self, input: torch.Tensor, data_grad: torch.Tensor) -> torch.Tensor:
         """`input [B, ...]`, moved by at most `epsilon_fgsm` along the signs of the gradient, within its range."""
         least, most = input.detach().min().clamp(max=0), input.detach().max().clamp(min=1)
         step, moved, direction = self.epsilon_fgsm / self.iter_fgsm, input, 0
@@ -77,12 +79,12 @@ class RARPlugin(AvalancheRARPlugin):
                 break
         return moved
 
-    def get_buffer_batch(self) -> Any:
+    def get_buffer_batch(self) -> MiniBatch:
         """The next batch of the memory."""
         assert self.iter_replay is not None
         return next(self.iter_replay)
 
-    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Take the bucket's samples into the memory."""
         if self.iter_replay is not None:
             if not self.iter_replay.in_earlier:

@@ -1,8 +1,8 @@
 """Riemannian walk, with the network in train mode."""
 
-from typing import Any
-
 from avalanche.training.plugins import RWalkPlugin as AvalancheRWalkPlugin
+
+from clearctl.strategies.strategy import Strategy
 
 
 class RWalkPlugin(AvalancheRWalkPlugin):
@@ -13,7 +13,7 @@ class RWalkPlugin(AvalancheRWalkPlugin):
     which scores are added up.
     """
 
-    def before_training_iteration(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+    def before_training_iteration(self, strategy: Strategy, *args: object, **kwargs: object) -> None:
         """Take the gradient without penalties, and go back to the mode that there was."""
         was_training = strategy.model.training
         super().before_training_iteration(strategy, *args, **kwargs)

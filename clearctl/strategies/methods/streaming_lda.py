@@ -1,14 +1,15 @@
 """Streaming LDA, written into the head: a checkpoint holds what was learned, and any tool can test it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
+from avalanche.core import BasePlugin
 from avalanche.training.supervised import StreamingLDA as AvalancheStreamingLDA
 from torch import nn
 
 from clearctl.strategies.methods.head import Embedding, last_layer, normalises_weights
 from clearctl.strategies.methods.prototype import idle_optimizer
+from clearctl.strategies.strategy import MetricValues
 
 
 class StreamingLDA(AvalancheStreamingLDA):
@@ -23,7 +24,7 @@ class StreamingLDA(AvalancheStreamingLDA):
         self,
         *,
         model: nn.Module,
-        criterion: Any = nn.CrossEntropyLoss(),  # noqa: B008 it has no state; only reports use it
+        criterion: nn.Module = nn.CrossEntropyLoss(),  # noqa: B008 it has no state; only reports use it
         num_classes: int | None = None,
         input_size: int | None = None,
         shrinkage_param: float = 1e-4,
@@ -31,9 +32,9 @@ class StreamingLDA(AvalancheStreamingLDA):
         train_epochs: int = 1,
         train_mb_size: int = 1,
         eval_mb_size: int = 1,
-        device: Any = "cpu",
-        plugins: Sequence[Any] | None = None,
-        evaluator: Any = None,
+        device: torch.device | str = "cpu",
+        plugins: Sequence[BasePlugin] | None = None,
+        evaluator: MetricValues | None = None,
         eval_every: int = -1,
     ) -> None:
         layer = last_layer(model)[1]
@@ -60,7 +61,7 @@ class StreamingLDA(AvalancheStreamingLDA):
         self.optimizer = idle_optimizer(model)
         self.embedding = Embedding(model)
 
-    def forward(self, return_features: bool = False) -> Any:
+    def forward(self, return_features: bool = False) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """The discriminant's scores while it learns, the head's (the same, written down) while it is tested."""
         self.model.eval()
         if not self.is_training:
@@ -73,7 +74,7 @@ class StreamingLDA(AvalancheStreamingLDA):
     def _check_plugin_compatibility(self) -> None:
         """Nothing: Avalanche's warns of every plugin, as each inherits the backward callbacks, which do nothing."""
 
-    def training_epoch(self, **kwargs: Any) -> None:
+    def training_epoch(self, **kwargs: object) -> None:
         """Learn sample after sample, then write the head."""
         super().training_epoch(**kwargs)
         layer = last_layer(self.model)[1]

@@ -1,10 +1,12 @@
 """Synaptic intelligence, on the device of the strategy."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from avalanche.training.plugins import SynapticIntelligencePlugin as AvalancheSynapticIntelligencePlugin
+from torch import nn
+
+from clearctl.strategies.strategy import Strategy
 
 CAP = 0.001  # Avalanche's
 
@@ -35,7 +37,7 @@ class SynapticIntelligencePlugin(AvalancheSynapticIntelligencePlugin):
             raise ValueError(f"max_importance is {max_importance}, expected a positive number or None")
         self.max_importance = max_importance
 
-    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Remember the weights that the bucket starts with."""
         fixed = {name for name, parameter in strategy.model.named_parameters() if not parameter.requires_grad}
         self.excluded_parameters |= fixed
@@ -47,21 +49,23 @@ class SynapticIntelligencePlugin(AvalancheSynapticIntelligencePlugin):
             self.ewc_data[0][name].data = weights.clone()
             self.syn_data["trajectory"][name].data.zero_()
 
-    def before_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training_iteration(self, strategy: Strategy, **kwargs: object) -> None:
         """Remember the weights that the step starts with."""
         for name, weights in self._weights(strategy.model):
             self.syn_data["old_theta"][name].data = weights.clone()
 
     @torch.no_grad()
-    def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_iteration(self, strategy: Strategy, **kwargs: object) -> None:
         """Add gradient times movement of the step to each weight's trajectory."""
         parameters = dict(strategy.model.named_parameters())
         for name, weights in self._weights(strategy.model):
             moved = weights - self.syn_data["old_theta"][name].data
-            self.syn_data["trajectory"][name].data += parameters[name].grad.flatten() * moved
+            gradient = parameters[name].grad
+            assert gradient is not None
+            self.syn_data["trajectory"][name].data += gradient.flatten() * moved
 
     @torch.no_grad()
-    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Turn the trajectories of the bucket into importances."""
         for name, weights in self._weights(strategy.model):
             total = self.syn_data["cum_trajectory"][name]
@@ -70,7 +74,7 @@ class SynapticIntelligencePlugin(AvalancheSynapticIntelligencePlugin):
             self.ewc_data[1][name].data = (-total.data).clamp(min=0, max=self.max_importance)
             self.ewc_data[0][name].data = weights.clone()
 
-    def _weights(self, model: Any) -> list[tuple[str, torch.Tensor]]:
+    def _weights(self, model: nn.Module) -> list[tuple[str, torch.Tensor]]:
         """(name, flat weights that share the parameter's memory) of the parameters that are followed."""
         followed = self.allowed_parameters(model, self.excluded_parameters)
         return [(name, parameter.detach().flatten()) for name, parameter in followed]

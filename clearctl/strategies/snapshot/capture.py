@@ -17,6 +17,7 @@ Shared references stay shared, since every mutable object has an id.
 
 import random
 from collections import defaultdict, deque
+from collections.abc import Iterable
 from enum import Enum
 from functools import partial
 from operator import is_
@@ -31,6 +32,8 @@ from torch import nn
 
 from clearctl.strategies.snapshot.kinds import (
     PLAIN,
+    Node,
+    Nodes,
     attributes,
     has_position,
     has_state_dict,
@@ -55,7 +58,7 @@ class Capturer:
         self._paths = {id(value): path for path, value in given.items()}
         self._indices: dict[int, tuple[list[Any], torch.Tensor]] = {}
 
-    def capture(self, roots: dict[str, Any], device: torch.device) -> Any:
+    def capture(self, roots: dict[str, Any], device: torch.device) -> Nodes:
         """The state below `roots`, in their order, of a run on `device`; tensors are copies on the CPU.
 
         Raises CannotCaptureError.
@@ -66,7 +69,7 @@ class Capturer:
         return nodes
 
 
-_LEFT_OUT = object()
+_LEFT_OUT: Node = ("left out",)  # compared by identity
 
 
 class _Capture:
@@ -78,16 +81,17 @@ class _Capture:
         self.indices_before = indices
         self.indices: dict[int, tuple[list[Any], torch.Tensor]] = {}
         self.ids: dict[int, int] = {}
-        self.alive: list[Any] = []  # so that no id() is used again meanwhile
+        self.alive: list[object] = []  # so that no id() is used again meanwhile
         self.storages: dict[int, int] = {}  # address of a storage: id of the tensor that is all of it
-        self.trail: list[Any] = []  # the names and keys on the way to where it is
+        self.trail: list[object] = []  # the names and keys on the way to where it is
 
-    def node(self, value: Any) -> Any:
+    def node(self, value: Any) -> Node:
         kind = type(value)
         if kind in PLAIN:
             return value
         if kind is tuple:
-            return self.together("tuple", value)
+            nodes = self.items(value)
+            return ("tuple", nodes) if len(nodes) == len(value) else _LEFT_OUT
         known = self.ids.get(id(value))
         if known is not None:
             return ("same", known)
@@ -114,45 +118,40 @@ class _Capture:
             return ("position", self.new_id(value), self.node(value.position()))
         return self.other(value)
 
-    def new_id(self, value: Any) -> int:
+    def new_id(self, value: object) -> int:
         number = len(self.alive)
         self.ids[id(value)] = number
         self.alive.append(value)
         return number
 
-    def below(self, name: Any, value: Any) -> Any:
+    def below(self, name: object, value: object) -> Node:
         self.trail.append(name)
         node = self.node(value)
         self.trail.pop()
         return node
 
-    def refused(self, value: Any) -> CannotCaptureError:
+    def refused(self, value: object) -> CannotCaptureError:
         return CannotCaptureError(f"{'.'.join(f'{name!s:.40}' for name in self.trail)} is a {name_of(type(value))}")
 
-    def attributes(self, value: Any) -> dict[str, Any]:
+    def attributes(self, value: object) -> dict[str, Node]:
         nodes = {name: self.below(name, child) for name, child in attributes(value)}
         return {name: node for name, node in nodes.items() if node is not _LEFT_OUT}
 
-    def pairs(self, value: dict[Any, Any]) -> list[Any]:
+    def pairs(self, value: dict[Any, Any]) -> Nodes:
         nodes = [(self.node(key), self.below(key, child)) for key, child in value.items()]
         return [pair for pair in nodes if pair[1] is not _LEFT_OUT]
 
-    def items(self, values: Any) -> list[Any]:
+    def items(self, values: Iterable[object]) -> list[Node]:
         nodes = [self.below(number, child) for number, child in enumerate(values)]
         return [node for node in nodes if node is not _LEFT_OUT]
 
-    def together(self, kind: str, value: Any) -> Any:
-        """A tuple: with a picture in it, it is left out as a whole."""
-        nodes = self.items(value)
-        return (kind, nodes) if len(nodes) == len(value) else _LEFT_OUT
-
-    def container(self, value: Any) -> Any:
+    def container(self, value: Any) -> Node:
         kind = type(value)
         if isinstance(value, torch.Size):
             return ("size", list(value))
         if isinstance(value, tuple):
-            node = self.together("named", value)
-            return node if node is _LEFT_OUT else ("named", name_of(kind), node[1])
+            nodes = self.items(value)  # with a picture in it, it is left out as a whole
+            return ("named", name_of(kind), nodes) if len(nodes) == len(value) else _LEFT_OUT
         if kind is frozenset:
             return ("frozenset", self.items(value))
         number = self.new_id(value)
@@ -167,7 +166,7 @@ class _Capture:
             return ("deque", number, value.maxlen, self.items(value))
         raise self.refused(value)
 
-    def numbers(self, value: list[Any], number: int) -> Any:
+    def numbers(self, value: list[Any], number: int) -> Node:
         """A long list of numbers in one tensor; None for another."""
         kinds = set(map(type, value)) if len(value) >= MANY else set()
         if kinds == {int} and -(2**63) <= min(value) <= max(value) < 2**63:
@@ -189,7 +188,7 @@ class _Capture:
         self.indices[id(value)] = before
         return before[1]
 
-    def tensor(self, value: torch.Tensor) -> Any:
+    def tensor(self, value: torch.Tensor) -> Node:
         number = self.new_id(value)
         storage = value.untyped_storage()
         whole = self.storages.get(storage.data_ptr())
@@ -201,7 +200,7 @@ class _Capture:
         on_device = value.device.type == self.device.type
         return ("tensor", number, copied, isinstance(value, nn.Parameter), value.requires_grad, on_device)
 
-    def other(self, value: Any) -> Any:
+    def other(self, value: Any) -> Node:
         kind = type(value)
         if isinstance(value, torch.dtype):
             return ("dtype", str(value).removeprefix("torch."))

@@ -9,7 +9,7 @@ import types
 import weakref
 from collections.abc import Callable, Iterator
 from functools import cache, partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import torch
 from avalanche.benchmarks import CLExperience, CLScenario, CLStream
@@ -31,6 +31,10 @@ from clearctl.strategies.watching.hooks import _Trigger
 from clearctl.strategies.watching.observe import ProgressReporter
 
 PLAIN = frozenset({type(None), bool, int, float, str})
+
+# What a state holds of a value: itself where it is plain, else a tuple that begins with its kind (see `capture`).
+Node: TypeAlias = None | bool | int | float | str | tuple[Any, ...]
+Nodes: TypeAlias = list[tuple[Node, Node]]  # of (name or key, value)
 
 # Where the classes come from whose objects a state may hold: nothing else is made when one is read.
 ROOTS = frozenset({"avalanche", "clearctl", "collections", "mmcls", "mmcv", "torch", "torchvision"})
@@ -146,7 +150,7 @@ def slots(kind: type) -> tuple[str, ...]:
     return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
 
 
-def attributes(value: Any) -> Iterator[tuple[str, Any]]:
+def attributes(value: object) -> Iterator[tuple[str, Any]]:
     """(name, value) of everything that an object holds and that is state."""
     kind = type(value)
     without = passing(kind)
@@ -164,7 +168,7 @@ def class_named(name: str) -> type:
     A name of an earlier version gives the class as it is called now.
     """
     name = current_name(name)
-    found: Any = None
+    found: object = None
     if name.partition(".")[0] in ROOTS or name.startswith(("builtins.", *(f"{module}." for module in own.MODULES))):
         parts = name.split(".")
         for split in range(len(parts) - 1, 0, -1):
@@ -187,7 +191,7 @@ def given_objects(roots: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     seen: set[int] = set()
 
-    def below(path: str, value: Any) -> None:
+    def below(path: str, value: object) -> None:
         if type(value) in PLAIN or id(value) in seen or isinstance(value, type | types.ModuleType):
             return
         seen.add(id(value))

@@ -1,28 +1,30 @@
 """A captured state with the values of another config, where that has other ones."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
-from clearctl.strategies.snapshot.kinds import PLAIN
+from clearctl.strategies.snapshot.kinds import PLAIN, Node, Nodes
 from clearctl.strategies.snapshot.moved import current_name
+
+Compound: TypeAlias = tuple[Any, ...]  # a node that is no plain value
 
 
 class OtherPartsError(Exception):
     """Two configs whose runs are made of different parts; the message says where they part."""
 
 
-def merged(saved: Any, before: Any, now: Any) -> Any:
+def merged(saved: Nodes, before: Nodes, now: Nodes) -> Nodes:
     """The captured state `saved`, with the values that differ between `before` and `now` taken from `now`.
 
     These were captured of experiments that had learned nothing: of the config that `saved` comes from, and of the one
     that it is to go on with. Raises OtherPartsError where they differ in more than numbers and words.
     """
-    before, now, saved = dict(before), dict(now), dict(saved)
-    return [(name, _merged(node, before[name], now[name], name)) for name, node in saved.items()]
+    olds, news = dict(before), dict(now)
+    return [(name, _merged(node, olds[name], news[name], str(name))) for name, node in saved]
 
 
-def _merged(saved: Any, before: Any, now: Any, path: str) -> Any:
+def _merged(saved: Node, before: Node, now: Node, path: str) -> Node:
     if type(before) in PLAIN and type(now) in PLAIN:
         return saved if _same(before, now) else now
     if not (isinstance(before, tuple) and isinstance(now, tuple) and before[0] == now[0]):
@@ -43,7 +45,7 @@ def _merged(saved: Any, before: Any, now: Any, path: str) -> Any:
     return saved if before == now else now
 
 
-def _contents(saved: Any, before: Any, now: Any) -> Any:
+def _contents(saved: Any, before: Compound, now: Compound) -> Node:
     """Numbers, or a set: under the id that `saved` has, since ids differ from one capture to another."""
     if all(
         torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in zip(before[2:], now[2:], strict=True)
@@ -52,7 +54,7 @@ def _contents(saved: Any, before: Any, now: Any) -> Any:
     return (now[0], saved[1], *now[2:]) if isinstance(saved, tuple) and saved[0] == now[0] else saved
 
 
-def _objects(saved: Any, before: Any, now: Any, path: str) -> Any:
+def _objects(saved: Any, before: Compound, now: Compound, path: str) -> Node:
     olds, news = _of_state(before), _of_state(now)
     if before[2] != now[2] or olds.keys() != news.keys():
         raise OtherPartsError(path)
@@ -66,12 +68,12 @@ def _objects(saved: Any, before: Any, now: Any, path: str) -> Any:
     return (*saved[:3], nodes) if alike else saved
 
 
-def _of_state(node: Any) -> dict[str, Any]:
+def _of_state(node: Compound) -> dict[str, Node]:
     """An object's attributes without those that are structure: which an evaluator has depends on its loggers."""
     return {name: child for name, child in node[3].items() if child != ("alone",)}
 
 
-def _dicts(saved: Any, before: Any, now: Any, path: str) -> Any:
+def _dicts(saved: Any, before: Compound, now: Compound, path: str) -> Node:
     olds, news = _by_key(before), _by_key(now)
     if olds.keys() != news.keys():
         raise OtherPartsError(path)
@@ -83,11 +85,11 @@ def _dicts(saved: Any, before: Any, now: Any, path: str) -> Any:
     return (*saved[:4], pairs) if alike else saved
 
 
-def _by_key(node: Any) -> dict[Any, Any]:
+def _by_key(node: Compound) -> dict[Node, Node]:
     return {key: child for key, child in node[4] if type(key) in PLAIN}
 
 
-def _lists(saved: Any, before: Any, now: Any, path: str) -> Any:
+def _lists(saved: Any, before: Compound, now: Compound, path: str) -> Node:
     olds, news = before[-1], now[-1]
     if len(olds) != len(news):
         raise OtherPartsError(path)
@@ -100,5 +102,5 @@ def _lists(saved: Any, before: Any, now: Any, path: str) -> Any:
     return (*saved[:-1], nodes) if alike else saved
 
 
-def _same(before: Any, now: Any) -> bool:
+def _same(before: Node, now: Node) -> bool:
     return type(before) is type(now) and (before == now or (before != before and now != now))  # NaN is itself

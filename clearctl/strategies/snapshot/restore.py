@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from avalanche.benchmarks.utils.transform_groups import identity
@@ -20,7 +20,7 @@ from avalanche.logging import BaseLogger
 from avalanche.training.storage_policy import ExemplarsBuffer
 from torch import nn
 
-from clearctl.strategies.snapshot.kinds import class_named, is_left_alone, name_of, passing, slots
+from clearctl.strategies.snapshot.kinds import Node, Nodes, class_named, is_left_alone, name_of, passing, slots
 from clearctl.strategies.snapshot.values import SIMPLE, insertion
 
 # What a build makes, in the same places each time: one of another class means that the state is of another run.
@@ -34,7 +34,7 @@ class CannotRestoreError(Exception):
         super().__init__(f"{path}: {text}")
 
 
-def restore(nodes: Any, roots: dict[str, Any], given: dict[str, Any], device: torch.device) -> None:
+def restore(nodes: Nodes, roots: dict[str, Any], given: dict[str, Any], device: torch.device) -> None:
     """Lay the state `nodes`, captured below `roots`, over `roots` of a run built anew, which computes on `device`.
 
     Raises CannotRestoreError where it is not of such a run; then what it was laid over is of no use any more.
@@ -42,14 +42,15 @@ def restore(nodes: Any, roots: dict[str, Any], given: dict[str, Any], device: to
     work = _Restore(given, device)
     for (name, node), (live_name, live) in zip(nodes, roots.items(), strict=True):
         assert name == live_name
-        if work.value(node, live, name) is not live:
-            raise CannotRestoreError(name, "the state is of another kind of run")
+        if work.value(node, live, live_name) is not live:
+            raise CannotRestoreError(live_name, "the state is of another kind of run")
 
 
-_ABSENT: Any = object()  # there is nothing live at this place; or, as a result, there is nothing to put there
+_T = TypeVar("_T")
+_ABSENT = object()  # there is nothing live at this place; or, as a result, there is nothing to put there
 
 
-def _new_metric(kind: type) -> Any:
+def _new_metric(kind: type) -> object:
     """A metric such as those that Avalanche makes when a stream is first tested: it has functions that no state holds.
 
     They are the factories of its values.
@@ -71,7 +72,7 @@ class _Restore:
         self.in_buffers = 0
         self.in_memory = 0
 
-    def value(self, node: Any, live: Any, path: str) -> Any:
+    def value(self, node: Node, live: object, path: str) -> Any:
         if not isinstance(node, tuple):
             return node
         if node[0] in SIMPLE:
@@ -81,35 +82,35 @@ class _Restore:
             raise CannotRestoreError(path, f"unknown kind {node[0]!r}")
         return make(live, path, *node[1:])
 
-    def _keep(self, number: int, value: Any) -> Any:
+    def _keep(self, number: int, value: _T) -> _T:
         self.made[number] = value
         self.taken.add(id(value))
         return value
 
-    def _free(self, live: Any, kind: type) -> bool:
+    def _free(self, live: object, kind: type[_T]) -> TypeGuard[_T]:
         """Whether `live` is of the class, and stands for nothing else yet."""
         return type(live) is kind and id(live) not in self.taken
 
     # What is not state, or was there before.
 
-    def _same(self, live: Any, path: str, number: int) -> Any:
+    def _same(self, live: object, path: str, number: int) -> object:
         return self.made[number]
 
-    def _given(self, live: Any, path: str, name: str) -> Any:
+    def _given(self, live: object, path: str, name: str) -> object:
         if name not in self.given:
             raise CannotRestoreError(path, f"the run is not given {name}")
         return self.given[name]
 
-    def _alone(self, live: Any, path: str) -> Any:
+    def _alone(self, live: object, path: str) -> object:
         return live
 
-    def _position(self, live: Any, path: str, number: int, node: Any) -> Any:
+    def _position(self, live: object, path: str, number: int, node: Node) -> object:
         if not hasattr(live, "go_to"):
             raise CannotRestoreError(path, "there is no iterator to go on with")
         live.go_to(self.value(node, _ABSENT, path))
         return self._keep(number, live)
 
-    def _stateful(self, live: Any, path: str, number: int, node: Any) -> Any:
+    def _stateful(self, live: object, path: str, number: int, node: Node) -> object:
         if not hasattr(live, "load_state_dict"):
             raise CannotRestoreError(path, "there is no object that takes its state_dict")
         live.load_state_dict(self.value(node, _ABSENT, path))
@@ -117,7 +118,7 @@ class _Restore:
 
     # Containers.
 
-    def _items(self, nodes: list[Any], live: Any, path: str) -> list[Any]:
+    def _items(self, nodes: list[Node], live: object, path: str) -> list[Any]:
         there = list(live) if isinstance(live, list | tuple | deque) else []
         there += [_ABSENT] * (len(nodes) - len(there))
         values = [
@@ -127,31 +128,31 @@ class _Restore:
             raise CannotRestoreError(path, "what stands in it cannot be made anew")
         return values
 
-    def _list(self, live: Any, path: str, number: int, nodes: list[Any]) -> Any:
+    def _list(self, live: object, path: str, number: int, nodes: list[Node]) -> object:
         target = self._keep(number, live if self._free(live, list) else [])
         target[:] = self._items(nodes, live, path)
         return target
 
-    def _ints(self, live: Any, path: str, number: int, values: torch.Tensor) -> Any:
+    def _ints(self, live: object, path: str, number: int, values: torch.Tensor) -> object:
         target = self._keep(number, live if self._free(live, list) else [])
         target[:] = values.tolist()
         return target
 
     _floats = _ints
 
-    def _indices(self, live: Any, path: str, number: int, values: torch.Tensor) -> Any:
+    def _indices(self, live: object, path: str, number: int, values: torch.Tensor) -> object:
         target = self._keep(number, live if self._free(live, list) else [])
         target[:] = values.unbind()
         return target
 
-    def _tuple(self, live: Any, path: str, nodes: list[Any]) -> Any:
+    def _tuple(self, live: object, path: str, nodes: list[Node]) -> object:
         return tuple(self._items(nodes, live, path))
 
-    def _named(self, live: Any, path: str, kind: str, nodes: list[Any]) -> Any:
+    def _named(self, live: object, path: str, kind: str, nodes: list[Node]) -> object:
         named = self._class_of(kind, path, tuple)
         return named(*self._items(nodes, live, path))
 
-    def _set(self, live: Any, path: str, number: int, nodes: list[Any]) -> Any:
+    def _set(self, live: object, path: str, number: int, nodes: list[Node]) -> object:
         target = self._keep(number, live if self._free(live, set) else set())
         values = self._items(nodes, None, path)
         target.clear()
@@ -159,13 +160,13 @@ class _Restore:
             target.add(value)
         return target
 
-    def _frozenset(self, live: Any, path: str, nodes: list[Any]) -> Any:
+    def _frozenset(self, live: object, path: str, nodes: list[Node]) -> object:
         return frozenset(self._items(nodes, None, path))
 
-    def _deque(self, live: Any, path: str, number: int, most: int | None, nodes: list[Any]) -> Any:
+    def _deque(self, live: object, path: str, number: int, most: int | None, nodes: list[Node]) -> object:
         return self._keep(number, deque(self._items(nodes, live, path), most))
 
-    def _dict(self, live: Any, path: str, number: int, kind_name: str, factory: Any, pairs: list[Any]) -> Any:
+    def _dict(self, live: object, path: str, number: int, kind_name: str, factory: Node, pairs: Nodes) -> object:
         kind = self._class_of(kind_name, path, dict)
         if self._free(live, kind):
             target = live
@@ -191,7 +192,7 @@ class _Restore:
 
     # Objects.
 
-    def _class_of(self, name: str, path: str, base: type = object) -> Any:
+    def _class_of(self, name: str, path: str, base: type[_T]) -> type[_T]:
         try:
             found = class_named(name)
         except ValueError as error:
@@ -200,8 +201,8 @@ class _Restore:
             raise CannotRestoreError(path, f"{name} is no {base.__name__}")
         return found
 
-    def _object(self, live: Any, path: str, number: int, kind_name: str, nodes: dict[str, Any]) -> Any:
-        kind = self._class_of(kind_name, path)
+    def _object(self, live: object, path: str, number: int, kind_name: str, nodes: dict[str, Node]) -> object:
+        kind = self._class_of(kind_name, path, object)
         if isinstance(live, _BUILT) and type(live) is not kind:
             raise CannotRestoreError(path, f"the state has a {kind_name}, this run a {name_of(type(live))}")
         if type(live) is not kind and Metric in kind.__mro__:
@@ -213,10 +214,12 @@ class _Restore:
         self.in_memory -= memory
         return target
 
-    def _module(self, live: Any, path: str, number: int, kind_name: str, nodes: dict[str, Any]) -> Any:
+    def _module(self, live: object, path: str, number: int, kind_name: str, nodes: dict[str, Node]) -> object:
         kind = self._class_of(kind_name, path, nn.Module)
-        target = live
-        if not self._free(live, kind):
+        target: nn.Module
+        if self._free(live, kind):
+            target = live
+        else:
             pattern = live if type(live) is kind else self.networks.get(kind)
             if pattern is not None:
                 target = copy.deepcopy(pattern)
@@ -228,7 +231,7 @@ class _Restore:
         self._fill(target, target, path, nodes)
         return target
 
-    def _fill(self, target: Any, live: Any, path: str, nodes: dict[str, Any]) -> None:
+    def _fill(self, target: object, live: object, path: str, nodes: dict[str, Node]) -> None:
         """Give `target` the attributes of the state, and take from it those that the state lacks."""
         present = getattr(live, "__dict__", {}) if type(live) is type(target) else {}
         slotted = slots(type(target))
@@ -253,21 +256,21 @@ class _Restore:
 
     def _tensor(
         self,
-        live: Any,
+        live: object,
         path: str,
         number: int,
         saved: torch.Tensor,
         is_parameter: bool,
         requires: bool,
         on_device: bool,
-    ) -> Any:
-        free = isinstance(live, torch.Tensor) and id(live) not in self.taken
-        alike = free and live.shape == saved.shape and live.dtype == saved.dtype
-        if alike and (self.in_buffers or (is_parameter and isinstance(live, nn.Parameter))):
-            live.requires_grad_(requires)
-            live.data.copy_(saved)
-            return self._keep(number, live)
-        value = saved.to(self._place(live if free else None, path, on_device))
+    ) -> object:
+        there = live if isinstance(live, torch.Tensor) and id(live) not in self.taken else None
+        alike = there is not None and there.shape == saved.shape and there.dtype == saved.dtype
+        if there is not None and alike and (self.in_buffers or (is_parameter and isinstance(there, nn.Parameter))):
+            there.requires_grad_(requires)
+            there.data.copy_(saved)
+            return self._keep(number, there)
+        value = saved.to(self._place(there, path, on_device))
         if is_parameter:
             return self._keep(number, nn.Parameter(value, requires_grad=requires))
         return self._keep(number, value.requires_grad_(requires) if requires else value)
@@ -282,33 +285,33 @@ class _Restore:
         return torch.device("cpu") if self.in_memory or path.endswith("['step']") else self.device
 
     def _view(
-        self, live: Any, path: str, number: int, whole: int, size: list[int], stride: list[int], offset: int
+        self, live: object, path: str, number: int, whole: int, size: list[int], stride: list[int], offset: int
     ) -> Any:
         return self._keep(number, self.made[whole].detach().as_strided(size, stride, offset))
 
-    def _device(self, live: Any, path: str, own: bool, name: str) -> Any:
+    def _device(self, live: object, path: str, own: bool, name: str) -> object:
         return self.device if own else torch.device(name)
 
-    def _generator(self, live: Any, path: str, number: int, state: torch.Tensor) -> Any:
+    def _generator(self, live: object, path: str, number: int, state: torch.Tensor) -> object:
         target = live if isinstance(live, torch.Generator) and id(live) not in self.taken else torch.Generator()
         target.set_state(state)
         return self._keep(number, target)
 
     # Other values.
 
-    def _array(self, live: Any, path: str, number: int, values: torch.Tensor) -> Any:
+    def _array(self, live: object, path: str, number: int, values: torch.Tensor) -> object:
         return self._keep(number, values.numpy())
 
-    def _enum(self, live: Any, path: str, kind: str, name: str) -> Any:
+    def _enum(self, live: object, path: str, kind: str, name: str) -> object:
         return self._class_of(kind, path, Enum)[name]
 
-    def _class(self, live: Any, path: str, name: str) -> Any:
-        return live if isinstance(live, type) and name_of(live) == name else self._class_of(name, path)
+    def _class(self, live: object, path: str, name: str) -> object:
+        return live if isinstance(live, type) and name_of(live) == name else self._class_of(name, path, object)
 
-    def _identity(self, live: Any, path: str, node: Any) -> Any:
+    def _identity(self, live: object, path: str, node: Node) -> object:
         return partial(identity, self.value(node, _ABSENT, path))
 
-    def _random(self, live: Any, path: str, number: int, state: Any) -> Any:
+    def _random(self, live: object, path: str, number: int, state: Any) -> object:
         target = live if isinstance(live, random.Random) and id(live) not in self.taken else random.Random()
         target.setstate(state)
         return self._keep(number, target)

@@ -1,13 +1,14 @@
 """Mixing the samples of a batch in training, with soft labels for the loss and hard ones for everything else."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from avalanche.training.plugins import SupervisedPlugin
 from avalanche.training.templates.problem_type.supervised_problem import SupervisedProblem
 from avalanche.training.templates.update_type.sgd_update import SGDUpdate
 from torch import nn
+
+from clearctl.strategies.strategy import Strategy
 
 Augment = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
@@ -44,18 +45,18 @@ class BatchAugment(SupervisedPlugin):
         self.augment = augment
         self.criterion = criterion
 
-    def before_forward(self, strategy: Any, **kwargs: Any) -> None:
+    def before_forward(self, strategy: Strategy, **kwargs: object) -> None:
         """Mix the batch."""
         self.criterion.hard = strategy.mb_y
         mixed, self.criterion.soft = self.augment(strategy.mb_x, strategy.mb_y)
         strategy.mbatch[0] = mixed
 
-    def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_iteration(self, strategy: Strategy, **kwargs: object) -> None:
         """Forget the batch's labels."""
         self.criterion.hard = self.criterion.soft = None
 
 
-def mixing_fault(strategy: Any) -> str | None:
+def mixing_fault(strategy: Strategy) -> str | None:
     """Why `strategy` cannot learn from mixed samples: only its criterion on the whole batch knows of soft labels."""
     kind = type(strategy)
     plain = kind.criterion is SupervisedProblem.criterion and kind.training_epoch is SGDUpdate.training_epoch

@@ -1,10 +1,11 @@
 """Averages of weights: mmcv's EMAHook."""
 
-from typing import Any
-
 import torch
 from avalanche.training.plugins import SupervisedPlugin
+from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from clearctl.strategies.strategy import Strategy
 
 Weights = dict[str, torch.Tensor]
 
@@ -29,38 +30,38 @@ class ExponentialMovingAverage(SupervisedPlugin):
         self.trained: Weights = {}  # the weights themselves, while the model has the averages
         self.in_test = False  # in a test during a bucket
 
-    def before_training(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training(self, strategy: Strategy, **kwargs: object) -> None:
         """Continue with the weights that the optimizer steps, before a strategy prepares the bucket."""
         self._use_trained(strategy.model)
 
-    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Start the average of this bucket."""
         self.averages = {name: weight.detach().clone() for name, weight in _learned(strategy.model).items()}
 
-    def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_iteration(self, strategy: Strategy, **kwargs: object) -> None:
         """Move the average."""
         weights = _learned(strategy.model)
         averages = [self.averages[name] for name in weights]
         get_ema_multi_avg_fn(self.decay)(averages, list(weights.values()), None)  # type: ignore[no-untyped-call]
 
-    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Give the model the average, for the test and the checkpoint."""
         self._use_averages(strategy.model)
 
-    def before_eval(self, strategy: Any, **kwargs: Any) -> None:
+    def before_eval(self, strategy: Strategy, **kwargs: object) -> None:
         """Test the average during a bucket too."""
         if self.averages and not self.trained:
             self.in_test = True
             self._use_averages(strategy.model)
 
-    def after_eval(self, strategy: Any, **kwargs: Any) -> None:
+    def after_eval(self, strategy: Strategy, **kwargs: object) -> None:
         """Continue with the bucket."""
         if self.in_test:
             self.in_test = False
             self._use_trained(strategy.model)
 
     @torch.no_grad()
-    def _use_averages(self, model: Any) -> None:
+    def _use_averages(self, model: nn.Module) -> None:
         if self.trained:
             return
         for name, weight in _learned(model).items():
@@ -68,12 +69,12 @@ class ExponentialMovingAverage(SupervisedPlugin):
             weight.copy_(self.averages[name])
 
     @torch.no_grad()
-    def _use_trained(self, model: Any) -> None:
+    def _use_trained(self, model: nn.Module) -> None:
         weights = _learned(model)
         for name, value in self.trained.items():
             weights[name].copy_(value)
         self.trained = {}
 
 
-def _learned(model: Any) -> Weights:
+def _learned(model: nn.Module) -> Weights:
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}

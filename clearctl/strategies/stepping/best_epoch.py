@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from avalanche.training.plugins import SupervisedPlugin
 
+from clearctl.strategies.strategy import Strategy
 from clearctl.strategies.watching.batch import BatchRecord
 
 METRICS = ("train_loss", "train_accuracy")
@@ -30,13 +30,13 @@ class RestoreBestEpoch(SupervisedPlugin):
         self.metric = metric
         self.restored: int | None = None
 
-    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Start a bucket."""
         self._epochs = 0
         self._best: tuple[float, int] | None = None
         self._weights: dict[str, torch.Tensor] = {}
 
-    def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_epoch(self, strategy: Strategy, **kwargs: object) -> None:
         """Keep the weights if the epoch is the best so far."""
         record = next(plugin for plugin in strategy.plugins if isinstance(plugin, BatchRecord))
         record.learned.read()
@@ -56,7 +56,7 @@ class RestoreBestEpoch(SupervisedPlugin):
         """Take a copy of `weights` as those of the best epoch."""
         self._weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
 
-    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Restore the weights of the best epoch."""
         if self._best is None:
             return

@@ -1,9 +1,9 @@
 """Gradient clipping: mmcv's `optimizer_config=dict(grad_clip=...)`."""
 
-from typing import Any
-
 from avalanche.training.plugins import SupervisedPlugin
 from torch.nn.utils import clip_grad_norm_
+
+from clearctl.strategies.strategy import Strategy
 
 
 class GradientClipping(SupervisedPlugin):
@@ -20,7 +20,7 @@ class GradientClipping(SupervisedPlugin):
         self.max_norm = max_norm
         self.norm_type = norm_type
 
-    def before_update(self, strategy: Any, **kwargs: Any) -> None:
+    def before_update(self, strategy: Strategy, **kwargs: object) -> None:
         """Clip, by torch.nn.utils.clip_grad_norm_, which does not wait for the device."""
         learned = [weight for group in strategy.optimizer.param_groups for weight in group["params"]]
         clip_grad_norm_(learned, self.max_norm, self.norm_type)

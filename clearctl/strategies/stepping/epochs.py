@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from clearctl.strategies.loading.positions import PositionedIterator
+from clearctl.strategies.strategy import Experience, Loader, MiniBatch, Strategy, Streams
+
 
 @dataclass(frozen=True)
 class Place:
@@ -33,7 +36,7 @@ class Epochs:
     ever, and what has been learned since is laid over it.
     """
 
-    def __init__(self, strategy: Any, on_step: Callable[[], None], on_epoch: Callable[[], None]) -> None:
+    def __init__(self, strategy: Strategy, on_step: Callable[[], None], on_epoch: Callable[[], None]) -> None:
         self.strategy = strategy
         self.on_step = on_step
         self.on_epoch = on_epoch
@@ -51,11 +54,11 @@ class Epochs:
             return None
         if batches is None:
             return Place(self._done)
-        if not hasattr(batches.iterator, "position"):
+        if not isinstance(batches.iterator, PositionedIterator):
             return None
         return Place(self._done, batches.steps, batches.iterator.position())
 
-    def _train_exp(self, experience: Any, eval_streams: Any = None, **loading: Any) -> None:
+    def _train_exp(self, experience: Experience, eval_streams: Streams | None = None, **loading: object) -> None:
         strategy, going_on = self.strategy, self.going_on
         self.going_on = None
         self._done = going_on.place.epochs if going_on is not None else 0
@@ -86,18 +89,20 @@ class Epochs:
 class _Batches:
     """A loader that keeps the iterator over it, and counts its batches that were learned."""
 
-    loader: Any
+    loader: Loader
     going_on: GoingOn | None
-    iterator: Any = field(default_factory=lambda: iter(()))
+    iterator: Iterator[MiniBatch] = field(default_factory=lambda: iter(()))
     steps: int = 0
 
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[MiniBatch]:
         self.iterator = iter(self.loader)
         if self.going_on is not None:
             place = self.going_on.place
+            assert place.position is not None
+            assert isinstance(self.iterator, PositionedIterator)
             self.steps = place.steps
             self.iterator.go_to(place.position)
             self.going_on.lay_over()  # after whatever a strategy does at the start of its epoch
@@ -112,6 +117,6 @@ class _Then:
     first: Callable[..., None]
     second: Callable[[], None]
 
-    def __call__(self, **arguments: Any) -> None:
+    def __call__(self, **arguments: object) -> None:
         self.first(**arguments)
         self.second()

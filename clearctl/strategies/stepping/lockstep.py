@@ -5,11 +5,12 @@ draw, its memories, its metrics and loggers. Between the callbacks of a step not
 there, distillation and penalties are `distillation` and `anchors` here, and the counters are moved on at the end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from avalanche.benchmarks.utils.data_loader import MultiDatasetDataLoader
 from avalanche.training.plugins import EWCPlugin, LwFPlugin
 from avalanche.training.utils import ParamData
 
@@ -17,8 +18,10 @@ from clearctl.strategies.loading.gather import GatheringLoader
 from clearctl.strategies.loading.positions import Batches, SideBySide
 from clearctl.strategies.loading.rows import resolve
 from clearctl.strategies.stepping.best_epoch import RestoreBestEpoch
+from clearctl.strategies.strategy import ClassificationDataset, Experience, Strategy
 from clearctl.strategies.watching.batch import Batch, BatchRecord
 
+_Plugin = TypeVar("_Plugin")
 Tensors = dict[str, torch.Tensor]  # by the names of a model's weights
 
 
@@ -50,14 +53,14 @@ class Lockstep:
     `loading` are the arguments of its loaders, and `record` its first plugin.
     """
 
-    def __init__(self, strategy: Any, record: BatchRecord, loading: dict[str, Any]) -> None:
+    def __init__(self, strategy: Strategy, record: BatchRecord, loading: dict[str, Any]) -> None:
         self.strategy = strategy
         self.record = record
         self.loading = loading
         # A scheduler would warn that it steps before its optimizer, whose steps are made elsewhere.
-        strategy.optimizer._opt_called = True
+        strategy.optimizer._opt_called = True  # type: ignore[attr-defined]
 
-    def begin_bucket(self, experience: Any) -> None:
+    def begin_bucket(self, experience: Experience) -> None:
         """All that `train` does before the first epoch."""
         strategy = self.strategy
         strategy.is_training, strategy._stop_training = True, False
@@ -68,7 +71,9 @@ class Lockstep:
 
     def sizes(self) -> tuple[int, ...]:
         """How many samples each of the datasets has that lie side by side in the batches of this bucket."""
-        return tuple(len(dataset) for dataset in self.strategy.dataloader.datasets)
+        loader = self.strategy.dataloader
+        assert isinstance(loader, MultiDatasetDataLoader), f"a {type(loader).__name__} has no datasets"
+        return tuple(len(dataset) for dataset in loader.datasets)
 
     def begin_epoch(self) -> list[torch.Tensor]:
         """The row numbers `[B]` of each batch of an epoch, in the order that is drawn for it."""
@@ -91,10 +96,9 @@ class Lockstep:
         strategy._after_training_exp(**self.loading)
         strategy._after_training(**self.loading)
         strategy._train_cleanup()
-        metrics: dict[str, Any] = strategy.evaluator.get_last_metrics()
-        return metrics
+        return strategy.evaluator.get_last_metrics()
 
-    def test(self, stream: Sequence[Any], tested: Sequence[Sequence[Batch]]) -> dict[str, Any]:
+    def test(self, stream: Sequence[Experience], tested: Sequence[Sequence[Batch]]) -> dict[str, Any]:
         """All that `eval` does, where the batches of the experiences gave `tested`; the latest metrics."""
         strategy = self.strategy
         before = strategy._save_train_state()
@@ -113,8 +117,7 @@ class Lockstep:
         strategy._after_eval(**self.loading)
         strategy._eval_cleanup()
         strategy._load_train_state(before)
-        metrics: dict[str, Any] = strategy.evaluator.get_last_metrics()
-        return metrics
+        return strategy.evaluator.get_last_metrics()
 
     @property
     def epoch_is_best(self) -> bool:
@@ -145,7 +148,7 @@ class Lockstep:
             return None
         earlier = range(count) if plugin.mode == "separate" else [count - 1]
 
-        def stacked(kept: Any) -> Tensors:
+        def stacked(kept: Mapping[int, Mapping[str, ParamData]]) -> Tensors:
             names = kept[count - 1]
             return {name: torch.stack([kept[number][name].data.detach() for number in earlier]) for name in names}
 
@@ -159,20 +162,22 @@ class Lockstep:
     def give_importances(self, importances: Tensors) -> None:
         """Let EWC have them at the end of this bucket, in place of those that it would work out itself."""
 
-        def given(*arguments: Any, **named: Any) -> dict[str, ParamData]:
+        def given(*arguments: object, **named: object) -> dict[str, ParamData]:
             torch.empty((), dtype=torch.int64).random_()  # drawn by the loader that it would make
             return {
                 name: ParamData(name, value.shape, init_tensor=value, device=value.device)
                 for name, value in importances.items()
             }
 
-        self._plugin(EWCPlugin).compute_importances = given
+        plugin = self._plugin(EWCPlugin)
+        assert plugin is not None
+        plugin.compute_importances = given
 
-    def _plugin(self, kind: type) -> Any:
+    def _plugin(self, kind: type[_Plugin]) -> _Plugin | None:
         return next((plugin for plugin in self.strategy.plugins if isinstance(plugin, kind)), None)
 
 
-def rows_in_order(dataset: Any) -> torch.Tensor:
+def rows_in_order(dataset: ClassificationDataset) -> torch.Tensor:
     """The row numbers `[N]` of a dataset's samples, in its own order."""
     found = resolve(dataset)
     assert found is not None, "the samples have no rows"

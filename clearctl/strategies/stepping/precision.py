@@ -2,17 +2,17 @@
 
 import logging
 from functools import partial
-from typing import Any
 
 import torch
 
 from clearctl.distributed import world
 from clearctl.models.classifier import loss_scaled
+from clearctl.strategies.strategy import Strategy
 
 _LOG = logging.getLogger(__name__)
 
 
-def scale_loss(strategy: Any) -> None:
+def scale_loss(strategy: Strategy) -> None:
     """Have `strategy` scale its loss, by torch's GradScaler in `strategy.scaler`, which adapts the factor.
 
     Its `forward`, `backward` and `optimizer_step` are replaced, on this one object. The gradients are unscaled when
@@ -27,14 +27,14 @@ def scale_loss(strategy: Any) -> None:
     strategy.optimizer_step = partial(_optimizer_step, strategy)
 
 
-def _forward(strategy: Any, **arguments: Any) -> Any:
+def _forward(strategy: Strategy, **arguments: object) -> torch.Tensor:
     with loss_scaled():
         return type(strategy).forward(strategy, **arguments)
 
 
-def _backward(strategy: Any) -> None:
+def _backward(strategy: Strategy) -> None:
     scaler, optimizer = strategy.scaler, strategy.optimizer
-    scaler.scale(strategy.loss).backward(retain_graph=strategy.retain_graph)
+    scaler.scale(strategy.loss).backward(retain_graph=strategy.retain_graph)  # type: ignore[no-untyped-call]
     scaler.unscale_(optimizer)
     gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     largest = torch.nn.utils.get_total_norm(gradients, norm_type=float("inf"))
@@ -45,6 +45,6 @@ def _backward(strategy: Any) -> None:
             _LOG.warning("fp16 is too narrow for this network, whose steps overflow and are left out: use bf16 or fp32")
 
 
-def _optimizer_step(strategy: Any) -> None:
+def _optimizer_step(strategy: Strategy) -> None:
     strategy.scaler.step(strategy.optimizer)
     strategy.scaler.update()

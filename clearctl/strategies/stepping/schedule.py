@@ -5,7 +5,9 @@ from typing import Any
 
 import torch
 from avalanche.training.plugins import SupervisedPlugin
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from clearctl.strategies.strategy import Strategy
 
 UNITS = ("epoch", "step", "bucket")
 
@@ -20,7 +22,7 @@ class SchedulerPlugin(SupervisedPlugin):
     ReduceLROnPlateau is given the mean training loss of the epoch, step or bucket.
     """
 
-    def __init__(self, scheduler: Any, by: str = "epoch", reset: bool | None = None) -> None:
+    def __init__(self, scheduler: LRScheduler, by: str = "epoch", reset: bool | None = None) -> None:
         super().__init__()
         if by not in UNITS:
             raise ValueError(f"by is {by!r}, expected 'epoch', 'step' or 'bucket'")
@@ -34,19 +36,19 @@ class SchedulerPlugin(SupervisedPlugin):
         self._initial_options = [_options(group) for group in scheduler.optimizer.param_groups]
         self._losses = _Mean()
 
-    def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_iteration(self, strategy: Strategy, **kwargs: object) -> None:
         """Step, if that is the unit."""
         if isinstance(self.scheduler, ReduceLROnPlateau):
             self._losses.add(strategy.loss.detach().sum(), len(strategy.mb_y))
         if self.by == "step":
             self._step()
 
-    def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_epoch(self, strategy: Strategy, **kwargs: object) -> None:
         """Step, if that is the unit."""
         if self.by == "epoch":
             self._step()
 
-    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Step, if that is the unit; then reset, if asked for."""
         if self.by == "bucket":
             self._step()

@@ -1,12 +1,13 @@
 """A loss that learns, such as SeesawLoss, learns in the steps of training alone."""
 
 from collections.abc import Callable
-from typing import Any
 
 from torch import nn
 
+from clearctl.strategies.strategy import Strategy
 
-def learn_in_steps_alone(strategy: Any) -> None:
+
+def learn_in_steps_alone(strategy: Strategy) -> None:
     """Put a loss with buffers in eval mode for every call but that of a training step.
 
     Other calls are those of tests, of A-GEM's and GEM's memories and of the importances of EWC and MAS: what the loss
@@ -17,8 +18,8 @@ def learn_in_steps_alone(strategy: Any) -> None:
         return
     loss.eval()
 
-    def learning(plain: Callable[..., Any]) -> Callable[..., Any]:
-        def call(**arguments: Any) -> Any:
+    def learning(plain: Callable[..., object]) -> Callable[..., object]:
+        def call(**arguments: object) -> object:
             loss.train(strategy.is_training)
             try:
                 return plain(**arguments)

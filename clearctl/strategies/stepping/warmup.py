@@ -1,8 +1,9 @@
 """Learning rates that rise over the first steps of a bucket: mmcv's `lr_config=dict(warmup='linear', ...)`."""
 
-from typing import Any
-
+import torch
 from avalanche.training.plugins import SupervisedPlugin
+
+from clearctl.strategies.strategy import Strategy
 
 
 class WarmUp(SupervisedPlugin):
@@ -21,14 +22,14 @@ class WarmUp(SupervisedPlugin):
         self.start_factor = start_factor
         self.every_bucket = every_bucket
         self.done = 0
-        self._nominal: list[Any] = []  # the learning rates of the groups without the factor
+        self._nominal: list[float | torch.Tensor] = []  # the learning rates of the groups without the factor
 
-    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Start a bucket."""
         if self.every_bucket:
             self.done = 0
 
-    def before_update(self, strategy: Any, **kwargs: Any) -> None:
+    def before_update(self, strategy: Strategy, **kwargs: object) -> None:
         """Lower the learning rates for this step."""
         groups = strategy.optimizer.param_groups
         self._nominal = [group["lr"] for group in groups]
@@ -38,7 +39,7 @@ class WarmUp(SupervisedPlugin):
                 group["lr"] = group["lr"] * factor
         self.done += 1
 
-    def after_update(self, strategy: Any, **kwargs: Any) -> None:
+    def after_update(self, strategy: Strategy, **kwargs: object) -> None:
         """Put the learning rates back."""
         for group, rate in zip(strategy.optimizer.param_groups, self._nominal, strict=True):
             group["lr"] = rate

@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from avalanche.training.plugins import SupervisedPlugin
+
+from clearctl.strategies.strategy import Strategy
 
 PERIOD_S = 0.1
 
@@ -70,26 +72,26 @@ class BatchRecord(SupervisedPlugin):
         super().__init__()
         self.learned = Batches()
         self.tested = Batches()
-        self.watchers: list[Callable[[Any], None]] = []
+        self.watchers: list[Callable[[Strategy], None]] = []
         self._due = time.perf_counter() + PERIOD_S
 
-    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training_epoch(self, strategy: Strategy, **kwargs: object) -> None:
         """Start an epoch."""
         self.learned = Batches()
 
-    def before_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def before_eval_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Start a bucket."""
         self.tested = Batches()
 
-    def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_iteration(self, strategy: Strategy, **kwargs: object) -> None:
         """Keep the batch that was learned."""
         self._keep(self.learned, strategy)
 
-    def after_eval_iteration(self, strategy: Any, **kwargs: Any) -> None:
+    def after_eval_iteration(self, strategy: Strategy, **kwargs: object) -> None:
         """Keep the batch that was tested."""
         self._keep(self.tested, strategy)
 
-    def _keep(self, batches: Batches, strategy: Any) -> None:
+    def _keep(self, batches: Batches, strategy: Strategy) -> None:
         batches.add(strategy.mb_output, strategy.mb_y, strategy.loss)
         now = time.perf_counter()
         if now >= self._due:

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from avalanche.evaluation import GenericPluginMetric
+from avalanche.evaluation import GenericPluginMetric, PluginMetric
 from avalanche.evaluation import metrics as avalanche_metrics
 from avalanche.evaluation.metric_results import MetricValue
 from avalanche.evaluation.metric_utils import get_metric_name
+from avalanche.logging import BaseLogger
 from avalanche.training.plugins import EvaluationPlugin
 
+from clearctl.strategies.strategy import Strategy
 from clearctl.strategies.watching.batch import Batch, Batches, BatchRecord
 from clearctl.strategies.watching.hooks import EVENTS, STEP_EVENTS, acts
 
@@ -43,12 +45,12 @@ _ENDS = ("after_training_epoch", "after_eval_exp", "before_eval")
 class _Phase:
     """How far the `metrics` of training, or of testing, have come with the batches that are under way."""
 
-    metrics: list[Any]
+    metrics: list[PluginMetric]
     batches: Batches = field(default_factory=Batches)
     done: int = 0
     experience: int = -1
     x: int = 0  # where the values of the first batch are plotted
-    names: dict[Any, str] = field(default_factory=dict)  # of the metrics that have a value for each batch
+    names: dict[PluginMetric, str] = field(default_factory=dict)  # of the metrics that have a value for each batch
 
 
 class Evaluator(EvaluationPlugin):
@@ -57,14 +59,14 @@ class Evaluator(EvaluationPlugin):
     Like Avalanche's it answers to the callbacks of a plugin, but only to those at which something is to be done.
     """
 
-    metrics: list[Any]
-    loggers: Any
-    _metric_values: list[Any]
+    metrics: list[PluginMetric]
+    loggers: list[BaseLogger]
+    _metric_values: list[MetricValue]
 
     # Avalanche's catches every callback here, for each access of an attribute anew.
     __getattribute__ = object.__getattribute__
 
-    def __init__(self, record: BatchRecord, metrics: Sequence[Any], loggers: Sequence[Any]) -> None:
+    def __init__(self, record: BatchRecord, metrics: Sequence[PluginMetric], loggers: Sequence[BaseLogger]) -> None:
         super().__init__(*metrics, loggers=list(loggers))
         self._record = record
         self._caught_up_at = 0.0
@@ -100,7 +102,7 @@ class Evaluator(EvaluationPlugin):
         """Hand to the loggers what the steps so far gave; for a run that ends in the middle of one."""
         self._catch_up()
 
-    def _begin(self, metrics: list[Any], event: str, strategy: Any, **kwargs: Any) -> None:
+    def _begin(self, metrics: list[PluginMetric], event: str, strategy: Strategy, **kwargs: object) -> None:
         """The batches of an epoch or of a bucket begin; the record, which comes first, has begun with them."""
         if strategy.is_training:
             phase, phase.batches = self._learning, self._record.learned
@@ -117,7 +119,7 @@ class Evaluator(EvaluationPlugin):
             strategy.experience = original
         self._call(metrics, event, strategy)
 
-    def _call(self, metrics: list[Any], event: str, strategy: Any, **kwargs: Any) -> None:
+    def _call(self, metrics: list[PluginMetric], event: str, strategy: Strategy, **kwargs: object) -> None:
         """Call those metrics that act at an event, and the loggers, as Avalanche does.
 
         What metrics give in a step waits for those that come later, so that no logger sees x fall.
@@ -136,7 +138,7 @@ class Evaluator(EvaluationPlugin):
             if waits:
                 self._metric_values = values
 
-    def _follow(self, strategy: Any) -> None:
+    def _follow(self, strategy: Strategy) -> None:
         """In the middle of an epoch or a bucket."""
         if time.monotonic() - self._caught_up_at > PERIOD_S:
             self._catch_up()
@@ -175,11 +177,11 @@ class Evaluator(EvaluationPlugin):
                 self.publish_metric_value(MetricValue(metric, phase.names[metric], metric.result(), x))
 
 
-def _mode(metric: Any) -> str:
+def _mode(metric: PluginMetric) -> str:
     return "eval" if type(metric) in _FORGETTING else metric._mode
 
 
-def _metric_acts(metric: Any, event: str) -> bool:
+def _metric_acts(metric: PluginMetric, event: str) -> bool:
     """Whether a metric does anything at an event: most inherit callbacks that look at where they reset and emit."""
     if not acts(metric, event):
         return False

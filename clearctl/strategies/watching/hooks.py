@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
+import torch
+from avalanche.core import BasePlugin
 from avalanche.evaluation import PluginMetric
 from avalanche.models.utils import is_multi_task_module
 from avalanche.training.plugins import SupervisedPlugin
 from avalanche.training.templates import BaseSGDTemplate
 from avalanche.training.templates.problem_type.supervised_problem import SupervisedProblem
+
+from clearctl.strategies.strategy import Strategy
 
 EVENTS = tuple(name for name in dir(SupervisedPlugin) if name.startswith(("before_", "after_")))
 STEP_EVENTS = tuple(name for name in EVENTS if name.endswith(("_iteration", "_forward", "_backward", "_update")))
@@ -17,13 +20,13 @@ STEP_EVENTS = tuple(name for name in EVENTS if name.endswith(("_iteration", "_fo
 _EMPTY = {getattr(base, name, None) for base in (SupervisedPlugin, PluginMetric) for name in EVENTS}
 
 
-def acts(watcher: Any, event: str) -> bool:
+def acts(watcher: object, event: str) -> bool:
     """Whether a plugin, metric or logger has a callback for `event` that is not an empty one of Avalanche's."""
-    method: Any = getattr(watcher, event, None)
+    method = getattr(watcher, event, None)
     return method is not None and getattr(method, "__func__", method) not in _EMPTY
 
 
-def call_only_what_acts(strategy: Any) -> None:
+def call_only_what_acts(strategy: Strategy) -> None:
     """Make `strategy` skip, inside a step, the plugins that would do nothing there; Avalanche asks each of them.
 
     Callbacks that the strategy's own class adds to stay as they are.
@@ -39,13 +42,13 @@ def call_only_what_acts(strategy: Any) -> None:
 class _Trigger:
     """Calls the plugins that act at an event, in their order."""
 
-    def __init__(self, strategy: Any, event: str) -> None:
+    def __init__(self, strategy: Strategy, event: str) -> None:
         self.strategy = strategy
         self.event = event
-        self.asked: list[Any] = []
-        self.methods: list[Callable[..., Any]] = []
+        self.asked: list[BasePlugin] = []
+        self.methods: list[Callable[..., None]] = []
 
-    def __call__(self, **kwargs: Any) -> None:
+    def __call__(self, **kwargs: object) -> None:
         plugins = self.strategy.plugins
         if plugins != self.asked:  # one was added since, or this is the first time
             self.asked = list(plugins)
@@ -54,6 +57,6 @@ class _Trigger:
             method(self.strategy, **kwargs)
 
 
-def _forward(strategy: Any) -> Any:
+def _forward(strategy: Strategy) -> torch.Tensor:
     """What Avalanche's does with a network that takes no task labels, without asking whether there are any."""
     return strategy.model(strategy.mbatch[0])

@@ -7,6 +7,7 @@ from typing import Any
 from avalanche.training.plugins import SupervisedPlugin
 
 from clearctl.progress import Counted, EpochDone, Listener, TrainStep
+from clearctl.strategies.strategy import Strategy
 from clearctl.strategies.watching.batch import BatchRecord
 
 OnEpoch = Callable[[EpochDone, float], None]
@@ -23,7 +24,7 @@ class BucketAccuracy(SupervisedPlugin):
         self.record = record
         self.accuracies: dict[int, float] = {}
 
-    def after_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def after_eval_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Store the bucket's accuracy."""
         self.record.tested.read()
         total = self.record.tested.total
@@ -47,35 +48,35 @@ class ProgressReporter(SupervisedPlugin):
         self.on_epoch = on_epoch
         record.watchers.append(self._tell)
 
-    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Start counting a bucket's epochs."""
         self._epoch = 0
 
-    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training_epoch(self, strategy: Strategy, **kwargs: object) -> None:
         """Start an epoch."""
         self._epoch += 1
         self._started_at = time.perf_counter()
         self._lr = strategy.optimizer.param_groups[0]["lr"]  # read here: a scheduler steps before the epoch's event
 
-    def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_epoch(self, strategy: Strategy, **kwargs: object) -> None:
         """Send the epoch's means."""
         done = EpochDone(**self._place(strategy), **self._means())
         if self.on_epoch is not None:
             self.on_epoch(done, self._lr)
         self.listener(done)
 
-    def before_eval(self, strategy: Any, **kwargs: Any) -> None:
+    def before_eval(self, strategy: Strategy, **kwargs: object) -> None:
         """Start counting evaluated samples."""
         self._evaluated = 0
         self._to_evaluate = sum(len(experience.dataset) for experience in strategy.current_eval_stream)
 
-    def after_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def after_eval_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Count a bucket; the last is always told of."""
         self._evaluated += len(strategy.experience.dataset)
         if self._evaluated == self._to_evaluate:
             self._tell_tested(self._evaluated)
 
-    def _tell(self, strategy: Any) -> None:
+    def _tell(self, strategy: Strategy) -> None:
         """An event in the middle of a bucket."""
         if not strategy.is_training:
             self.record.tested.read()
@@ -97,7 +98,7 @@ class ProgressReporter(SupervisedPlugin):
             "accuracy": total.right / max(total.size, 1),
         }
 
-    def _place(self, strategy: Any) -> dict[str, Any]:
+    def _place(self, strategy: Strategy) -> dict[str, Any]:
         number = strategy.experience.current_experience
         return {
             "bucket": self.bucket_names[number],

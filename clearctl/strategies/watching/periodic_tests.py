@@ -1,14 +1,13 @@
 """Tests during training (`eval_every`) leave the random generators as they were."""
 
-from typing import Any
-
 from avalanche.training.templates.base_sgd import PeriodicEval
 
 from clearctl.distributed import randomness
 from clearctl.models.fit import randomness_kept
+from clearctl.strategies.strategy import Strategy
 
 
-def keep_generators_in_tests(strategy: Any) -> None:
+def keep_generators_in_tests(strategy: Strategy) -> None:
     """Put the generators back after each test during training, so that `eval_every` does not change the weights.
 
     A loader draws a number when it starts; in Avalanche a run that is tested more often learns other batches. What a
@@ -17,7 +16,7 @@ def keep_generators_in_tests(strategy: Any) -> None:
     plugin = next(plugin for plugin in strategy.plugins if isinstance(plugin, PeriodicEval))
     plain = plugin._peval
 
-    def peval(strategy: Any, **loading: Any) -> None:
+    def peval(strategy: Strategy, **loading: object) -> None:
         passes = randomness.passes()
         with randomness_kept():
             plain(strategy, **loading)

@@ -1,6 +1,6 @@
-from pathlib import Path
-
 import pytest
+from blobs import BASES
+from small import TYPES
 
 from clearctl.engine.run.dry_run import dry_run
 from clearctl.errors import ConfigError
@@ -38,18 +38,16 @@ def test_a_fault_that_only_building_finds(prepared, tiny_config):
         dry_run(tiny_config, dataset_root=prepared, device="cpu", overrides=["model.backbone.depth=19"])
 
 
-BASES = Path(__file__).parents[3] / "configs" / "_base_"
-STRATEGIES = [f for f in sorted(BASES.glob("*.py")) if "cl_strategy" in f.read_text() and f.stem != "feature_training"]
 HEAD = "scenario = dict(evaluation_protocol='iid', seed=0, feature_type='tiny')\n" + (
     "model = dict(head=dict(type='LinearClsHead', num_classes=3, in_channels=5))\n"
 )
 
 
-@pytest.mark.parametrize("base", STRATEGIES, ids=lambda base: base.stem)
+@pytest.mark.parametrize("base", TYPES)
 def test_every_strategy_has_a_dry_run(base, prepared, tmp_path):
     config = tmp_path / "config.py"
-    small = "cl_strategy = dict(mem_size=20)\n" if base.stem == "bic" else ""
-    config.write_text(f"_base_ = [{str(base)!r}]\n{HEAD}{small}")
+    small = "cl_strategy = dict(mem_size=20)\n" if base == "bic" else ""
+    config.write_text(f"_base_ = [{str(BASES / f'{base}.py')!r}]\n{HEAD}{small}")
     result = dry_run(config, dataset_root=prepared, device="cpu")
     assert result.train_batch_s > 0
     assert result.test_batch_s > 0

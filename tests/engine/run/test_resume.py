@@ -14,8 +14,7 @@ import pytest
 from blobs import CLASSES, DIM
 from killing import KILLED, Child, Label, Work, carry_out
 from runs import WATCHED, State, newest, require_same, sentence, straight
-from test_gather import OTHERS, strategy
-from test_strategies import SMALL
+from small import OTHERS, SMALL, strategy_of
 
 pytest_plugins = ("blobs",)
 
@@ -99,7 +98,7 @@ def train_killed(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*SMALL, *OTHERS])
 def test_strategy_killed_five_times(name: str, write_config: Callable[..., Path], tmp_path: Path) -> None:
-    base, arguments = strategy(name)
+    base, arguments = strategy_of(name)
     config = write_config(base, **arguments)
     whole = straight(config, tmp_path / "straight", overrides=WATCHED)
     kills = choose(whole.places, name)
@@ -216,7 +215,7 @@ def test_part_killed_twice(name: str, write_config: Callable[..., Path], tmp_pat
 def test_batches_over_task_labels_killed_within_a_pass_through_each(
     name: str, write_config: Callable[..., Path], tmp_path: Path
 ) -> None:
-    base, arguments = strategy(name)
+    base, arguments = strategy_of(name)
     config = write_config(base, **arguments)
     overrides = (*WATCHED, "scenario.task_labels=bucket")
     whole = straight(config, tmp_path / "straight", saving="nothing", overrides=overrides)

@@ -15,7 +15,7 @@ import torch
 from halting import PATIENCE_S
 from killing import KILLED, Child, Ended, Label, Work, carry_out
 from runs import WATCHED, contents, newest, require_same, sentence, straight
-from test_strategies import SMALL
+from small import SMALL
 
 from clearctl.layout import features_file, filelist_file
 

@@ -52,6 +52,11 @@ CASES: list[tuple[str, str, str]] = [
 ]
 
 
+def test_what_is_listed_here_is_there() -> None:
+    assert set(ARGUMENTS) <= {*(name for _, name, _ in CASES), *CATALOGUE.metrics.classes}
+    assert {*OF_THE_MACHINE, "images_samples_metrics"} <= set(CATALOGUE.metrics.classes)
+
+
 def both(config: Path, root: Path, folder: Path, *overrides: str) -> tuple[Path, Path]:
     """(the run that never stopped, the one that was stopped after its first bucket and resumed)."""
 

@@ -18,6 +18,7 @@ from talking import done_by
 from clearctl import checksums, rundir
 from clearctl.digest import file_sha256
 from clearctl.layout import features_file, filelist_file
+from clearctl.strategies.traits import PLUGINS as PLUGIN_TRAITS
 from clearctl.strategies.traits import STRATEGIES, shareable
 
 BASES = Path(__file__).parents[3] / "configs/_base_"
@@ -42,6 +43,15 @@ SMALL: dict[str, dict[str, Any]] = {
     "mas": {},
     "der": {"mem_size": 13, "batch_size_mem": 5},
     "er_ace": {"mem_size": 13, "batch_size_mem": 5},
+}
+
+
+# Plugins that no strategy above is made of.
+PLUGINS: dict[str, dict[str, Any]] = {
+    "ExponentialMovingAverage": dict(decay=0.9),
+    "GradientClipping": dict(max_norm=0.5),
+    "RestoreBestEpoch": dict(metric="train_accuracy"),
+    "WarmUp": dict(steps=4),
 }
 
 
@@ -106,11 +116,14 @@ def require_alike(ended: Ended, alone: Ended) -> None:
     assert difference.norm() < 1e-5 * weights(alone.run).norm()
 
 
-def test_every_strategy_that_may_be_shared_is_tried() -> None:
+def test_all_that_may_be_shared_is_tried() -> None:
     from clearctl.config.load import load
 
     tried = {load(BASES / f"{base}.py").values["cl_strategy"]["type"] for base in SMALL}
     assert tried == set(shareable(STRATEGIES))
+    of_strategies = {id(row) for row in STRATEGIES.values()}
+    alone = {name for name in shareable(PLUGIN_TRAITS) if id(PLUGIN_TRAITS[name]) not in of_strategies}
+    assert alone == set(PLUGINS)
 
 
 @pytest.mark.parametrize("base", SMALL)
@@ -123,6 +136,15 @@ def test_two_and_three_processes_end_as_one(base: str, write: Callable[..., Path
         require_alike(ended, alone)
     told = {tuple(metrics_of(ended.run)) for ended in (alone, *shared)}
     assert len(told) == 1  # the same records, written once
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_a_plugin_ends_as_with_one_process(name: str, write: Callable[..., Path], tmp_path: Path) -> None:
+    config = write("naive", plugins=[dict(type=name, **PLUGINS[name])])
+    alone, shared = (
+        carry_out_by(count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count))) for count in (1, 2)
+    )
+    require_alike(shared, alone)
 
 
 @pytest.mark.parametrize("base", ["cumulative", "reservoir"])

@@ -15,10 +15,12 @@ from clearctl import checksums, rundir
 from clearctl.config.load import Config
 from clearctl.config.settings import fill
 from clearctl.digest import file_sha256
+from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.engine.build.config import open_config
 from clearctl.engine.run.evaluate import evaluate
 from clearctl.engine.run.resume import resume
 from clearctl.engine.run.train import TrainResult, start
+from clearctl.engine.stack import key
 from clearctl.engine.stack import train as stack
 from clearctl.engine.stack.key import stack_key, why_not
 from clearctl.engine.stack.train import train_stack
@@ -201,6 +203,21 @@ CASES = [
     )
     for name, variants in STRATEGIES.items()
 ]
+
+
+def test_all_that_may_be_stacked_is_tried() -> None:
+    def tried(name: str, *default: str) -> set[str]:
+        given = [values[name] for variants in STRATEGIES.values() for values in variants if name in values]
+        return {*default, *(value if isinstance(value, str) else value["type"] for value in given)}
+
+    assert tried("cl_strategy.type", "Naive") == set(key.STRATEGIES)
+    assert tried("cl_strategy.optimizer", "SGD") == set(key.OPTIMIZERS)
+    assert tried("model.head", "LinearClsHead") == set(key.HEADS)
+    assert tried("cl_strategy.buffer") == set(CATALOGUE.buffers.classes)
+    plugins = [values.get("cl_strategy.plugins", []) for variants in STRATEGIES.values() for values in variants]
+    assert {entry["type"] for entries in plugins for entry in entries} == set(key.PLUGINS)
+    assert {entry["type"] for entry in METRICS} == set(key.METRICS)
+    assert key.LOGGERS == ("TextLogger",)
 
 
 @pytest.mark.parametrize("variants", CASES)

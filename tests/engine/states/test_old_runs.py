@@ -41,7 +41,7 @@ def moved(name: str, run: Path, now: Path) -> Path:
     return run
 
 
-@pytest.mark.parametrize("name", ["replay", "icarl"])
+@pytest.mark.parametrize("name", sorted(run.name for run in OLD_RUNS.iterdir()))
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_run_of_an_earlier_version_is_resumed(
     name: str, changed: bool, write_config: Callable[..., Path], tmp_path: Path

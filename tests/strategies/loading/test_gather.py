@@ -22,7 +22,7 @@ from avalanche.training.plugins import AGEMPlugin, EvaluationPlugin, RARPlugin
 from blobs import BUCKETS, DIM, PER_BUCKET
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_strategies import SMALL
+from small import OTHERS, SMALL, strategy_of
 from torch.utils.data import DataLoader
 
 from clearctl import rundir, train
@@ -39,16 +39,6 @@ from clearctl.strategies.registry import PLUGINS, STRATEGIES
 
 pytest_plugins = ("blobs",)
 
-OTHERS: dict[str, dict[str, Any]] = {
-    "MER": {"mem_size": 20, "batch_size_mem": 4},
-    "MIR": {"mem_size": 20, "subsample": 10, "batch_size_mem": 4, "loss": None},
-    "FeatureReplay": {"mem_size": 20, "batch_size_mem": 4},
-    "balanced replay": {"type": "Replay", "mem_size": 12, "task_balanced_dataloader": True},
-    "RAR": {
-        "type": "Naive",
-        "plugins": [{"type": "RARPlugin", "batch_size_mem": 5, "mem_size": 17, "use_adversarial_replay": False}],
-    },
-}
 # Those that draw from a memory without end, and one that learns with a memory beside each batch.
 DRAWING = ("agem", "der", "er_ace", "MIR", "FeatureReplay", "RAR", "replay")
 # Those whose batches have samples of each task label, or that carry the labels along.
@@ -90,11 +80,8 @@ def plain_avalanche(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return remove
 
 
-def strategy(name: str) -> tuple[str | None, dict[str, Any]]:
-    """(base config, arguments) of a strategy of either kind."""
-    if name in SMALL:
-        return name, SMALL[name]
-    return "naive", {"type": name, "optimizer": {"lr": 0.1}, **OTHERS[name]}
+def test_what_is_listed_here_is_tried() -> None:
+    assert {*DRAWING, *LABELLED, *SAMPLE_BY_SAMPLE} <= {*SMALL, *OTHERS}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +101,7 @@ def test_weights_and_matrix_are_those_of_avalanches_own_loop(
     plain_avalanche: Callable[[], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    base, arguments = strategy(name)
+    base, arguments = strategy_of(name)
     config = write_config(base, **{"train_mb_size": 7, "eval_mb_size": 10, **arguments})  # with odd last batches
     scenario = ["scenario.buckets=['2','0','1']", f"scenario.task_labels={labels!r}"]
     plain_avalanche()

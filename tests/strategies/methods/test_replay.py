@@ -11,8 +11,8 @@ from avalanche.training.plugins import EvaluationPlugin, SupervisedPlugin
 from avalanche.training.plugins import RARPlugin as AvalancheRARPlugin
 from avalanche.training.supervised import Naive
 from blobs import Built, flat
-from test_gather import OTHERS, SMALL
-from test_gather import strategy as strategy_of
+from small import OTHERS, SMALL, strategy_of
+from test_gather import DRAWING
 from test_positions import assert_equal, states, take, written_and_read
 from test_positions import set_states as put_back
 
@@ -107,14 +107,19 @@ def test_the_iterator_of_another_process_goes_on(
     assert len(left["batches"]) == 8
 
 
+def test_what_draws_without_end_is_listed() -> None:
+    assert {*PLACES, "replay"} == {*DRAWING}
+
+
 @pytest.mark.parametrize("name", [*SMALL, *OTHERS])
 def test_nothing_is_hidden_in_a_generator(name: str, ready: Callable[..., tuple[Built, AtTheStart]]) -> None:
     """Not in a strategy or its plugins while it learns, and not in what its loader gives its batches by."""
     seen = []
+    held = []
 
     def look(strategy: Any) -> None:
         for owner in (strategy, *strategy.plugins):
-            seen.extend(value for value in vars(owner).values() if isinstance(value, Iterator))
+            held.extend(value for value in vars(owner).values() if isinstance(value, Iterator))
         seen.append(iter(strategy.dataloader))
 
     joint = name == "joint_training"
@@ -122,7 +127,8 @@ def test_nothing_is_hidden_in_a_generator(name: str, ready: Callable[..., tuple[
     start.look = look
     built.strategy.train(built.experiment.benchmark.train_stream if joint else built.buckets[1])
     assert seen
-    assert {type(found) for found in seen} <= {Batches, Endless}
+    assert bool(held) == (name in PLACES)
+    assert {type(found) for found in (*seen, *held)} <= {Batches, Endless}
 
 
 def test_tests_in_the_middle_of_training_leave_the_iterator_there(build: Callable[..., Built]) -> None:

@@ -10,7 +10,7 @@ import torch
 from avalanche.training.plugins import SupervisedPlugin
 from avalanche.training.templates import BaseSGDTemplate
 from blobs import Built, flat
-from test_strategies import SMALL
+from small import OTHERS, SMALL, strategy_of
 
 from clearctl import evaluate, train
 from clearctl.config.settings import fill
@@ -26,11 +26,6 @@ from clearctl.strategies.traits import refused_with
 
 pytest_plugins = ("blobs",)
 
-OTHER: dict[str, dict[str, Any]] = {
-    "MER": dict(mem_size=20, batch_size_mem=4),
-    "MIR": dict(mem_size=20, subsample=10, batch_size_mem=4, loss=None),
-    "FeatureReplay": dict(mem_size=20, batch_size_mem=4),
-}
 FP16 = refused_with()["precision", "fp16"]
 REFUSED = {(name, "fp16") for name in FP16}
 
@@ -76,15 +71,13 @@ def learn(write_config: Callable[..., Path]) -> Callable[..., tuple[Built, Watch
 
 @pytest.mark.parametrize(
     ("base", "precision"),
-    [(base, name) for base in (*SMALL, *OTHER) for name in ("bf16", "fp16") if (base, name) not in REFUSED],
+    [(base, name) for base in (*SMALL, *OTHERS) for name in ("bf16", "fp16") if (base, name) not in REFUSED],
 )
 def test_every_strategy_is_as_accurate_within_a_fiftieth(
     base: str, precision: str, write_config: Callable[..., Path]
 ) -> None:
-    if base in OTHER:
-        file = write_config("naive", type=base, optimizer={"lr": 0.5}, **OTHER[base])
-    else:
-        file = write_config(base, **SMALL[base])
+    name, arguments = strategy_of(base)
+    file = write_config(name, **(arguments if base in SMALL else {**arguments, "optimizer": {"lr": 0.5}}))
     wide, half = train(file, device="cpu"), train(file, device="cpu", overrides=[f"precision={precision}"])
     assert np.abs(half.matrix - wide.matrix).max() <= 0.02
     assert half.matrix[2].mean() > 0.8
