@@ -90,14 +90,6 @@ def has_class_names(folder: Path) -> bool:
     return (folder / "class_names.txt").is_file() or layout.has_metadata(folder)
 
 
-def read_buckets(root: Path) -> list[str]:
-    """The names of the buckets of the raw folder `root` in numeric order: "9" before "10".
-
-    Raises DatasetError as `read_index` does.
-    """
-    return list(read_index(root).class_files)
-
-
 def read_records(root: Path, bucket: str, index: LabeledIndex | None = None) -> Iterator[tuple[str, Records]]:
     """Yield (class name, {id: its record}) for each class of a bucket, in file order, one file at a time.
 

@@ -35,14 +35,13 @@ WORK = "extract features"
 
 @dataclass(frozen=True)
 class Extracted:
-    """What `extract` did: the buckets it wrote and those that were done, images read, and seconds.
+    """What `extract` did: the buckets it wrote, images read, and seconds.
 
     `waiting_s` of the `seconds` the network waited for images, `compiling_s` it was compiled. Of several processes
     these two are each one's own, the others are of all.
     """
 
     written: tuple[str, ...]
-    done_before: tuple[str, ...]
     images: int
     seconds: float
     waiting_s: float
@@ -86,7 +85,7 @@ def extract(
     todo = [BucketImages(name, lists[name]) for name in buckets if name not in done]
     started = time.perf_counter()
     if not todo:
-        return Extracted((), done, 0, 0.0, 0.0, 0.0)
+        return Extracted((), 0, 0.0, 0.0, 0.0)
     if done:
         listener(Message(f"features of bucket {', '.join(done)} are there already"))
     total = sum(len(images.listed) for images in todo)

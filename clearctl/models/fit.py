@@ -39,16 +39,6 @@ def randomness_kept() -> Iterator[None]:
         np.random.set_state(numpy_state)
 
 
-def feature_dimension(network: Classifier, x: torch.Tensor) -> int | tuple[int, ...]:
-    """The numbers a sample has in what backbone and neck give the head for `x [B, ...]`: what its in_channels must be.
-
-    Two numbers, (convolution, transformer), for a head that has two in_channels. Generators, batch norms and the
-    train mode stay as they are. Raises ValueError if backbone and neck give feature maps instead of vectors.
-    """
-    with leaving_no_trace(network):
-        return _widths(network.head, network.features(x))
-
-
 def find_misfit(network: nn.Module, x: torch.Tensor, num_classes: int) -> Misfit | None:
     """What keeps `network` from scoring `num_classes` classes of `x [B, ...]`, a small batch; None if nothing does.
 
@@ -107,7 +97,10 @@ def _of_module(network: nn.Module, x: torch.Tensor) -> torch.Tensor | Misfit:
 
 
 def _widths(head: Any, features: Any) -> int | tuple[int, ...]:
-    """D of the vectors `[B, D]` that mmcls's heads read: of the last stage the tensor, or the class token beside it."""
+    """D of the vectors `[B, D]` that mmcls's heads read: of the last stage the tensor, or the class token beside it.
+
+    Two numbers, (convolution, transformer), for a head that has two in_channels. Raises ValueError for feature maps.
+    """
     last = features[-1] if isinstance(features, tuple) else features
     several = isinstance(getattr(head, "in_channels", None), Sequence)
     if isinstance(last, torch.Tensor):

@@ -48,7 +48,6 @@ def open_stores(
     wanted: Mapping[str, Iterable[int]] | None = None,
     cache: Cache = "auto",
     cache_dir: Path | str | None = None,
-    threads: int | None = None,
     listener: Listener = ignore,
 ) -> dict[str, ImageStore]:
     """A store over `files` for each of `splits` (say "train_transform"), filled as `cache` says.
@@ -79,7 +78,7 @@ def open_stores(
         return stores
     asked = {" and ".join(group): stores[group[0]] for group in names.values() if stores[group[0]].num_wanted}
     for name, choice in _choose(asked, cache, folders[-1] if folders else None, listener).items():
-        _fill(asked[name], choice, name, cache, threads, listener)
+        _fill(asked[name], choice, name, cache, listener)
     return stores
 
 
@@ -99,7 +98,7 @@ def _choose(
     return choices
 
 
-def _fill(store: ImageStore, choice: Choice, name: str, cache: Cache, threads: int | None, listener: Listener) -> None:
+def _fill(store: ImageStore, choice: Choice, name: str, cache: Cache, listener: Listener) -> None:
     """Put into `store` what was chosen; with `auto`, elsewhere or nowhere if the disk fails."""
     if choice.cache == "off" or not store.missing():
         return
@@ -108,7 +107,7 @@ def _fill(store: ImageStore, choice: Choice, name: str, cache: Cache, threads: i
         if choice.cache == "disk":
             _make_folder(store)
         on_disk = choice.cache == "disk"
-        fill(store, on_disk=on_disk, image_bytes=choice.image_bytes, threads=threads, work=work, listener=listener)
+        fill(store, on_disk=on_disk, image_bytes=choice.image_bytes, work=work, listener=listener)
     except OSError as error:
         fault = f"{store.folder} cannot be used: {error.strerror or error}"
         if cache != "auto":
@@ -118,7 +117,7 @@ def _fill(store: ImageStore, choice: Choice, name: str, cache: Cache, threads: i
         where = "kept in memory" if kept else "decoded at every use"
         listener(Message(f"{name}: {fault}; {len(store.missing()):,} images are {where}", warning=True))
         if kept:
-            fill(store, on_disk=False, image_bytes=image_bytes, threads=threads, work=work, listener=listener)
+            fill(store, on_disk=False, image_bytes=image_bytes, work=work, listener=listener)
 
 
 def _make_folder(store: ImageStore) -> None:
