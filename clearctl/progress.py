@@ -99,8 +99,3 @@ def rarely(listener: Listener) -> Listener:
         listener(event)
 
     return tell
-
-
-def megabytes(size_bytes: int) -> int:
-    """Whole MB for a Counted, rounded up, so that only nothing is 0."""
-    return -(-size_bytes // 1_000_000)

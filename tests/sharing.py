@@ -48,11 +48,11 @@ def what_is_learned(config: Path) -> dict[str, bytes]:
     """The samples in the memories, in their order, the weights and torch's generator, after all buckets, in bytes."""
     import torch
 
+    from clearctl.distributed.randomness import seed_everything
     from clearctl.engine.build.config import open_config
     from clearctl.engine.build.experiment import build_experiment
     from clearctl.engine.build.model import build_model
     from clearctl.engine.build.stream import build_stream
-    from clearctl.engine.machine import seed_everything
     from clearctl.progress import ignore
 
     opened = open_config(config)

@@ -9,7 +9,6 @@ A folder without labeled_metadata.json is read by its folders (`image_folders`):
 Whatever is not as it should be raises DatasetError, which names the file, the bucket and the class.
 """
 
-import json
 import os
 import re
 from collections import Counter
@@ -264,12 +263,11 @@ def _read_object(path: Path, where: str = "") -> dict[str, Any]:
     """
     suffix = f" ({where})" if where else ""
     try:
-        value = json.loads(layout.read_text(path), object_pairs_hook=_without_repeats)
+        value = layout.read_json(path, _without_repeats)
     except DatasetError as error:
         raise DatasetError(f"{error}{suffix}") from None
-    except (_Repeated, ValueError, RecursionError) as error:
-        what = f"names {error} twice" if isinstance(error, _Repeated) else f"is not JSON: {error}"
-        raise DatasetError(f"{path} {what}{suffix}") from None
+    except _Repeated as error:
+        raise DatasetError(f"{path} names {error} twice{suffix}") from None
     if not isinstance(value, dict):
         raise DatasetError(f"{path} does not hold a JSON object{suffix}")
     return value

@@ -13,7 +13,6 @@ It has the same bytes each time, for the same versions of NumPy and Pillow.
 
 import calendar
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -23,9 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from clearctl import layout
+from clearctl import atomic, layout
 from clearctl.demo.drift import Pixels, jittered, look_at, moment, render
 from clearctl.errors import DatasetError
+from clearctl.jsontext import json_text
 
 DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 BACKGROUND = "BACKGROUND"
@@ -130,10 +130,7 @@ def _refusal(root: Path, found: str) -> DatasetError:
 
 def _publish(staging: Path, root: Path) -> None:
     """Rename the finished folder `staging` to `root`."""
-    # mkdtemp makes folders private; the dataset gets the permissions any new folder would have.
-    umask = os.umask(0)
-    os.umask(umask)
-    staging.chmod(0o777 & ~umask)
+    staging.chmod(atomic.permissions(0o777))  # mkdtemp makes folders private
     try:
         staging.replace(root)
     except OSError:
@@ -283,4 +280,4 @@ def _write_records(root: Path, bucket: str, filed: list[_Filed]) -> dict[str, st
 def _write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON; whole or not does not matter here, since the folder is renamed as a whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes((json.dumps(value, indent=2) + "\n").encode())
+    path.write_bytes(json_text(value).encode())

@@ -29,6 +29,7 @@ from clearctl.features.batches import BucketImages, owners, read_batches
 from clearctl.features.forward import Forward
 from clearctl.features.record import Record, go_on_or_start, sha256
 from clearctl.progress import Counted, Listener, Message
+from clearctl.threads import keep_threads
 
 WORK = "extract features"
 
@@ -97,7 +98,9 @@ def extract(
     target = record.file
     threads_before = torch.get_num_threads()
     try:
-        _keep_threads(from_first(record.threads), listener)
+        threads = from_first(record.threads)
+        if threads is not None:
+            keep_threads(threads, "when the extraction began", listener)
         if world.is_first():
             if not record.buckets:
                 _remove_others(record)
@@ -129,7 +132,6 @@ def extract(
         torch.set_num_threads(threads_before)
     return Extracted(
         tuple(images.bucket for images in todo),
-        done,
         total,
         time.perf_counter() - started,
         clock.waiting_s,
@@ -150,14 +152,6 @@ def _require_alike(settings: dict[str, Any], digests: dict[str, str | None]) -> 
             f"process {world.rank()}, on {socket.gethostname()}, has another {', '.join(differing)} than the first\n"
             "give all machines the same dataset, checkpoint, config and versions"
         )
-
-
-def _keep_threads(threads: int | None, listener: Listener) -> None:
-    """Compute with as many threads as the extraction began with: sums are split among them, which rounds elsewhere."""
-    if threads is not None and threads != torch.get_num_threads():
-        now = torch.get_num_threads()
-        listener(Message(f"torch had {now} threads here and {threads} when the extraction began: it gets {threads}"))
-        torch.set_num_threads(threads)
 
 
 def _remove_others(record: Record) -> None:

@@ -9,7 +9,8 @@ from torch import nn
 
 from clearctl.errors import RunError
 from clearctl.models.names import that_matter
-from clearctl.models.state_dict import Weights, few
+from clearctl.models.state_dict import Weights
+from clearctl.wording import few
 
 # Of the floating-point types those that hold weights by themselves: 8 bits and fewer need a scale beside them.
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)

@@ -1,25 +1,27 @@
 """A sweep: plan, carry out what is not finished, gather how all of it went."""
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from clearctl import layout, rundir
+from clearctl.cores import usable_cores
 from clearctl.engine.build.preflight import dataset_faults
 from clearctl.engine.machine import resolve_device
 from clearctl.engine.run.dry_run import try_out
 from clearctl.engine.run.stopping import wish_to_stop
 from clearctl.errors import ConfigError, RunError, Stopped, UsageError
 from clearctl.sweep.cluster.engine import Cluster, import_ray, run_on_ray
-from clearctl.sweep.local import Assignment, LocalEngine, local_engine, threads_each, usable_cores
+from clearctl.sweep.local import Assignment, LocalEngine, local_engine, threads_each
 from clearctl.sweep.outcome import Outcome, RunEnded, SweepEvent, SweepListener, ignore
 from clearctl.sweep.plan import PlannedRun, make_plan
 from clearctl.sweep.stacks import Unit, units
 from clearctl.sweep.work import failed
+from clearctl.threads import torch_threads
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class SweepPlan:
         total = 0.0
         for _, run in self.left:
             if run.label not in alone:
-                with _threads(self.threads):
+                with torch_threads(self.threads):
                     alone[run.label] = try_out(run.config, device=device).seconds
             total += alone[run.label] * _share_left(run)
         return total / min(self.jobs, max(1, len(self.left)))
@@ -184,17 +186,6 @@ def _finished_before(planned: PlannedRun) -> Outcome:
         found.get("gem_metrics", {}),
         diverged=found.get("diverged"),
     )
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Within, torch has so many."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _share_left(planned: PlannedRun) -> float:

@@ -13,9 +13,8 @@ from torch import nn
 from torch.nn import functional
 
 from clearctl.distributed import world
-from clearctl.distributed.randomness import passes
+from clearctl.distributed.randomness import passes, random_states, seed_everything, set_random_states
 from clearctl.distributed.split import Part, own_rows
-from clearctl.engine.machine import random_states, seed_everything, set_random_states
 from clearctl.models.classifier import head_outputs, sum_of_outputs
 from clearctl.models.parallel import share_passes
 

@@ -12,6 +12,7 @@ from clearctl.dataset.labeled import LabeledIndex, has_class_names, read_index, 
 from clearctl.dataset.release import Part
 from clearctl.errors import DatasetError
 from clearctl.progress import Counted, Listener
+from clearctl.wording import plural
 
 STRUCTURE = "structure"
 CLASS_NAMES = "class names"
@@ -69,7 +70,7 @@ def read_labels(findings: Findings, listener: Listener) -> Labels:
     """
     root = findings.root
     folders = _labeled_folders(findings)
-    findings.looked_at(STRUCTURE, len(folders), "labelled folder" if len(folders) == 1 else "labelled folders")
+    findings.looked_at(STRUCTURE, len(folders), plural("labelled folder", len(folders)))
     names = _every_class_names(findings, folders or [root])
     class_names = next(filter(None, names), ())
     findings.looked_at(CLASS_NAMES, len(class_names), "classes")

@@ -20,7 +20,8 @@ from urllib3.exceptions import HTTPError, IncompleteRead
 from clearctl.dataset.remote.checksum import declared_checksums
 from clearctl.dataset.remote.origin import Origin, forget, read_origin, shown, size_of, write_origin
 from clearctl.errors import CapabilityError, DatasetError
-from clearctl.progress import Counted, Listener, Message, megabytes, rarely
+from clearctl.progress import Counted, Listener, Message, rarely
+from clearctl.units import megabytes
 
 _CHUNK_BYTES = 1 << 18
 _LONGEST_PAUSE_S = 60.0

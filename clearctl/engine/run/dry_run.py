@@ -14,13 +14,14 @@ import torch
 from clearctl.config.load import Config
 from clearctl.data.samples import original_error
 from clearctl.data.stream import Bucket, Samples, Stream
+from clearctl.distributed.randomness import seed_everything
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model
 from clearctl.engine.build.samples import loader_arguments
 from clearctl.engine.build.strategy_fit import require_strategy_fit
 from clearctl.engine.build.stream import build_stream
-from clearctl.engine.machine import deterministic_algorithms, resolve_device, seed_everything
+from clearctl.engine.machine import deterministic_algorithms, resolve_device
 from clearctl.errors import DatasetError
 from clearctl.progress import EpochDone, Listener, ignore
 from clearctl.strategies.build import needs_whole_buckets, trains_on_whole_stream

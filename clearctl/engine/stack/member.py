@@ -10,9 +10,9 @@ import torch
 
 from clearctl.config.load import Config
 from clearctl.data.stream import Stream
+from clearctl.distributed.randomness import random_states, set_random_states
 from clearctl.engine.build.experiment import Experiment
 from clearctl.engine.build.samples import loader_arguments
-from clearctl.engine.machine import random_states, set_random_states
 from clearctl.engine.stack.optimize import State
 from clearctl.engine.states.results import Results
 from clearctl.progress import Listener

@@ -4,8 +4,7 @@ from typing import Any
 
 from avalanche.training.templates.base_sgd import PeriodicEval
 
-from clearctl.distributed import randomness
-from clearctl.models.fit import randomness_kept
+from clearctl.distributed.randomness import randomness_kept
 
 
 def keep_generators_in_tests(strategy: Any) -> None:
@@ -18,9 +17,7 @@ def keep_generators_in_tests(strategy: Any) -> None:
     plain = plugin._peval
 
     def peval(strategy: Any, **loading: Any) -> None:
-        passes = randomness.passes()
-        with randomness_kept():
+        with randomness_kept(own=True):
             plain(strategy, **loading)
-        randomness.set_passes(passes)
 
     plugin._peval = peval

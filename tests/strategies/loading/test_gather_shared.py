@@ -22,9 +22,8 @@ from clearctl.data.samples import ImageSamples
 from clearctl.data.stream import Bucket, Stream
 from clearctl.data.transforms import split_steps
 from clearctl.distributed import world
-from clearctl.distributed.randomness import passes
+from clearctl.distributed.randomness import passes, random_states, seed_everything, set_random_states
 from clearctl.distributed.split import Part
-from clearctl.engine.machine import random_states, seed_everything, set_random_states
 from clearctl.models.parallel import share_passes
 from clearctl.strategies.loading.benchmark import build_benchmark
 from clearctl.strategies.loading.gather import GatherBatches, collated, gathering

@@ -13,11 +13,11 @@ from blobs import Built, flat
 from test_strategies import SMALL
 
 from clearctl import evaluate, train
+from clearctl.distributed.randomness import seed_everything
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model
 from clearctl.engine.build.stream import build_stream
-from clearctl.engine.machine import seed_everything
 from clearctl.models.classifier import Classifier
 from clearctl.progress import ignore
 from clearctl.strategies.registry import REFUSED_WITH, STRATEGIES
