@@ -89,14 +89,16 @@ def try_out(opened: Config, *, device: str, listener: Listener = ignore) -> DryR
 
 
 @dataclass(frozen=True)
-class _Batch:
+class _MeasuredBatch:
     train_size: int
     test_size: int
     train_s: float
     test_s: float
 
 
-def _one_batch(config: Config, stream: Stream, model: torch.nn.Module, device: torch.device, folder: Path) -> _Batch:
+def _one_batch(
+    config: Config, stream: Stream, model: torch.nn.Module, device: torch.device, folder: Path
+) -> _MeasuredBatch:
     """Time the second of two turns: the first warms up what is allocated and compiled at first use."""
     strategy_section = _section(config)
     train_size = strategy_section.get("train_mb_size", 1)
@@ -133,7 +135,7 @@ def _one_batch(config: Config, stream: Stream, model: torch.nn.Module, device: t
     # Joint training has a batch of every bucket in its epoch, and a strategy that needs whole buckets all of one.
     learned = short.buckets if at_once else [short.buckets[min(1, len(stream.buckets) - 1)]]
     batches = sum(-(-len(bucket.train) // train_size) for bucket in learned)
-    return _Batch(train_size, test_size, epochs[-1].seconds / batches if epochs else 0.0, test_s)
+    return _MeasuredBatch(train_size, test_size, epochs[-1].seconds / batches if epochs else 0.0, test_s)
 
 
 def _harmless(entry: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from clearctl.engine.stack.optimize import State
 from clearctl.engine.states.results import Results
 from clearctl.progress import Listener
 from clearctl.strategies.stepping.lockstep import Lockstep, Tensors, rows_in_order
-from clearctl.strategies.watching.batch import Batch
+from clearctl.strategies.watching.batch import BatchResult
 
 
 @dataclass
@@ -106,7 +106,7 @@ class Member:
         self.states["torch"] = torch.get_rng_state()
         return batches
 
-    def end_epoch(self, batches: Sequence[Batch], finite: bool) -> None:
+    def end_epoch(self, batches: Sequence[BatchResult], finite: bool) -> None:
         """Tell what the batches gave, and whether the weights after them are finite."""
         self.experiment.divergence.finite = finite
         self.lockstep.end_epoch(batches)
@@ -115,7 +115,7 @@ class Member:
         """The row numbers of the bucket that is being learned, in its own order."""
         return rows_in_order(self.experiment.strategy.experience.dataset)
 
-    def end_bucket(self, tested: Sequence[Sequence[Batch]]) -> None:
+    def end_bucket(self, tested: Sequence[Sequence[BatchResult]]) -> None:
         """All after the last epoch, and the test, which gave `tested`; the results have one bucket more."""
         with self.drawing():
             trained = self.lockstep.end_bucket()

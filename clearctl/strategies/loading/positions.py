@@ -11,7 +11,7 @@ import torch
 
 from clearctl.strategies.loading.rows import Columns, joined
 
-Batch = list[torch.Tensor]
+TensorBatch = list[torch.Tensor]
 Position = dict[str, Any]
 
 
@@ -115,18 +115,18 @@ class SideBySide:
             one.go_to(found)
 
 
-class Batches:
+class BatchIterator:
     """What `make` makes of the columns of each batch: one time through a loader, in this process."""
 
-    def __init__(self, columns: SideBySide, make: Callable[[Columns], Batch]) -> None:
+    def __init__(self, columns: SideBySide, make: Callable[[Columns], TensorBatch]) -> None:
         self.columns = columns
         self.make = make
         self.begun = False
 
-    def __iter__(self) -> "Batches":
+    def __iter__(self) -> "BatchIterator":
         return self
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> TensorBatch:
         self._begin()
         return self.make(next(self.columns))
 
@@ -163,8 +163,8 @@ class Endless:
     def __iter__(self) -> "Endless":
         return self
 
-    def __next__(self) -> Batch:
-        batch: Batch | None = next(self.current, None)
+    def __next__(self) -> TensorBatch:
+        batch: TensorBatch | None = next(self.current, None)
         if batch is None:
             self.in_earlier = False
             self.current = iter(self.loader)

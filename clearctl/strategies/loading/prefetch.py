@@ -6,8 +6,7 @@ from typing import Any, cast
 import torch
 
 from clearctl.strategies.loading.gather import GatheringLoader
-
-Batch = list[torch.Tensor]
+from clearctl.strategies.loading.positions import TensorBatch
 
 
 class Prefetch:
@@ -17,14 +16,14 @@ class Prefetch:
     is drawn at random while it is read must not come from a generator that the training step uses too.
     """
 
-    def __init__(self, loader: Iterable[Batch], device: torch.device) -> None:
+    def __init__(self, loader: Iterable[TensorBatch], device: torch.device) -> None:
         self.loader = loader
         self.device = device
 
     def __len__(self) -> int:
         return len(cast(Sized, self.loader))
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[TensorBatch]:
         if self.device.type != "cuda":
             yield from self.loader
             return
@@ -41,7 +40,7 @@ class Prefetch:
             following = self._copied(batches, aside)
             yield batch
 
-    def _copied(self, batches: Iterator[Batch], aside: torch.cuda.Stream) -> Batch | None:
+    def _copied(self, batches: Iterator[TensorBatch], aside: torch.cuda.Stream) -> TensorBatch | None:
         batch = next(batches, None)
         if batch is None:
             return None

@@ -39,7 +39,7 @@ class Epochs:
         self.on_epoch = on_epoch
         self.going_on: GoingOn | None = None
         self._done = 0
-        self._batches: _Batches | None = None  # those of the epoch under way
+        self._batches: _CountingLoader | None = None  # those of the epoch under way
         strategy._train_exp = self._train_exp
         for event in ("_after_training_iteration", "_after_eval_iteration"):
             setattr(strategy, event, _Then(getattr(strategy, event), self._step_done))
@@ -68,7 +68,7 @@ class Epochs:
                 strategy._stop_training = False
                 break
             loader = strategy.dataloader
-            strategy.dataloader = self._batches = _Batches(loader, going_on)
+            strategy.dataloader = self._batches = _CountingLoader(loader, going_on)
             going_on = None
             strategy.training_epoch(**loading)
             strategy.dataloader, self._batches = loader, None
@@ -83,7 +83,7 @@ class Epochs:
 
 
 @dataclass
-class _Batches:
+class _CountingLoader:
     """A loader that keeps the iterator over it, and counts its batches that were learned."""
 
     loader: Any
