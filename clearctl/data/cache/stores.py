@@ -11,7 +11,7 @@ from clearctl.data.cache.build import fill
 from clearctl.data.cache.choose import Cache, Choice, choose, estimate, memory_fault, writable
 from clearctl.data.cache.files import ImageFiles
 from clearctl.data.cache.store import ImageStore, describe, store_name
-from clearctl.data.transforms import Split
+from clearctl.data.transforms import TransformStages
 from clearctl.errors import DatasetError
 from clearctl.progress import Listener, Message, ignore
 
@@ -43,7 +43,7 @@ def _of_dataset(root: Path, folder: Path) -> Path:
 
 def open_stores(
     files: ImageFiles,
-    splits: Mapping[str, Split],
+    splits: Mapping[str, TransformStages],
     *,
     wanted: Mapping[str, Iterable[int]] | None = None,
     cache: Cache = "auto",

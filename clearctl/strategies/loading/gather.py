@@ -19,7 +19,7 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.pixels import fresh
 from clearctl.distributed.randomness import own_numbers, seed_worker
-from clearctl.distributed.split import Part, own_rows
+from clearctl.distributed.split import Shard, own_rows
 from clearctl.strategies.loading.positions import BatchIterator, Position, SideBySide, TensorBatch
 from clearctl.strategies.loading.rows import Columns, Rows, resolve
 
@@ -68,7 +68,7 @@ class GatheringLoader:
         """The floats of a batch of `size` images, or of this process's part of it."""
         assert isinstance(self.source, CachedTransform)
         x = self.source.finish(pixels.to(self.device, non_blocking=True))
-        return Part.of(x, size) if self.source.shares_reading else x
+        return Shard.of(x, size) if self.source.shares_reading else x
 
     def _from_workers(self, transform: CachedTransform, columns: SideBySide, workers: int) -> Iterator[TensorBatch]:
         loader: Any = DataLoader(
@@ -260,7 +260,7 @@ def collated(dataset: Any, indices: Sequence[int]) -> Any:
     if get_worker_info() is not None:  # whose processes draw alike
         return [source.batch(rows.tolist()), *others]
     x = source.finish(_own_pixels(source, rows))
-    return [Part.of(x, len(rows)) if source.shares_reading else x, *others]
+    return [Shard.of(x, len(rows)) if source.shares_reading else x, *others]
 
 
 def _resolved(dataset: Any) -> Rows | None:

@@ -51,6 +51,7 @@ _ROWS = (
     ("watching.batch", "watching.batch", "Batch:BatchResult Batches:BatchResults"),
     ("loading.positions", "loading.positions", "Batches:BatchIterator"),
     ("stepping.epochs", "stepping.epochs", "_Batches:_CountingLoader"),
+    ("recipes", "recipes", "Split:SplitNetwork"),
 )
 
 _MOVED = {
