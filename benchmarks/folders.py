@@ -8,6 +8,7 @@ CLASSES = 11
 ROWS = 3300  # of a bucket of CLEAR-10
 DIMENSION = 2048
 SIZE_PX = (500, 375)
+DISTINCT_IMAGES = 64
 
 
 def feature_folder(root: Path, buckets: int, rows: int = ROWS, dimension: int = DIMENSION) -> Path:
@@ -31,10 +32,10 @@ def feature_folder(root: Path, buckets: int, rows: int = ROWS, dimension: int = 
     return root
 
 
-def image_folder(root: Path, images: int, distinct: int = 64) -> Path:
+def image_folder(root: Path, images: int) -> Path:
     """A raw folder of one bucket and two classes: JPEGs of noise smooth enough to compress as photographs do (81 KiB).
 
-    Only `distinct` of them are encoded, the others are copies: decoding one takes as long.
+    Only the first 64 are encoded, the others are copies: decoding one takes as long.
     """
     import numpy as np
     from PIL import Image
@@ -44,8 +45,8 @@ def image_folder(root: Path, images: int, distinct: int = 64) -> Path:
     files = [root / f"labeled_images/1/{name}/{number}.jpg" for name in names for number in range(images // 2)]
     for number, file in enumerate(files):
         file.parent.mkdir(parents=True, exist_ok=True)
-        if number >= distinct:
-            shutil.copyfile(files[number % distinct], file)
+        if number >= DISTINCT_IMAGES:
+            shutil.copyfile(files[number % DISTINCT_IMAGES], file)
             continue
         coarse = Image.fromarray(generator.integers(0, 256, (94, 125, 3), dtype=np.uint8))
         coarse.resize(SIZE_PX, Image.Resampling.BICUBIC).save(file, quality=92)

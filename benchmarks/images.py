@@ -1,6 +1,5 @@
 """The data path of an image run: from the files to the batch a network takes, without the network."""
 
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from benchmarks.row import Row
 from benchmarks.settings import Settings
 from benchmarks.sides import ours, plain
 from benchmarks.sides.stopwatch import only_draw_batches, take_times
+from clearctl.cores import usable_cores
 
 BATCH = 64
 TEST_RATIO = 0.01  # tested on after the epochs, and not timed
@@ -25,7 +25,7 @@ def images(settings: Settings) -> list[Row]:
     number, epochs, rounds = (192, 3, 1) if settings.quick else (3300, 3, 2)
     root = image_folder(settings.folder / "images", number)
     alone(_prepare, root)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     device = settings.device
     sides = {
         "clearctl": process(_ours, root, epochs, device, 0),

@@ -1,12 +1,13 @@
 """Files that are either whole or not there: written under a temporary name beside the target, then renamed."""
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from clearctl.jsontext import json_text
 
 
 @contextmanager
@@ -25,14 +26,23 @@ def replacing(path: Path, *, flush: bool = True) -> Iterator[Path]:
         if flush:
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-        # mkstemp makes files private; the final file gets the permissions any new file would have.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(permissions(0o666))  # mkstemp makes files private
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def permissions(mode: int) -> int:
+    """What any new file or folder that asks for `mode` gets here."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return mode & ~umask
+
+
+def temporary_files(folder: Path, names: str = "*") -> Iterator[Path]:
+    """What is in `folder` of files that are being written, or were by a process that was killed, called `names`."""
+    return folder.glob(f".{names}.*.tmp")
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:
@@ -47,8 +57,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    """Write `value` as `json_text` has it, whole or not at all."""
+    write_text(path, json_text(value))
 
 
 def write_with(path: Path, save: Callable[[Path], None]) -> None:

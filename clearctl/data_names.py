@@ -23,7 +23,6 @@ class Published:
     num_classes: int
     labeled_buckets: int
     bucket_names: tuple[str, ...]
-    archive: str
 
 
 def _names(last: int) -> tuple[str, ...]:
@@ -34,33 +33,33 @@ _CLEAR10 = Path("dataset/CLEAR-10-PUBLIC")
 _CLEAR100 = Path("dataset/CLEAR-100-PUBLIC")
 
 DATA_NAMES: Mapping[str, Published] = {
+    # The public archive, 300 images of a class in a bucket; or the later release in train/ and test/.
     "clear10": Published(
         _CLEAR10,
         num_classes=11,  # BACKGROUND, which has index 0, and ten more
         labeled_buckets=10,
         bucket_names=_names(10),
-        archive="the public archive, 300 images of a class in a bucket; or the later release in train/ and test/",
     ),
+    # The public archive, clear10-public.zip: 300 images of a class in a bucket, and metadata.
     "clear10_neurips2021": Published(
         _CLEAR10,
         num_classes=11,
         labeled_buckets=10,
         bucket_names=_names(10),
-        archive="the public archive, clear10-public.zip: 300 images of a class in a bucket, and metadata",
     ),
+    # The later release: train/ with buckets 1 to 10 (about 100 images of a class), test/ with 0 to 10 (50).
     "clear100": Published(
         _CLEAR100,
         num_classes=100,  # no BACKGROUND
         labeled_buckets=10,
         bucket_names=_names(10),
-        archive="the later release: train/ with buckets 1 to 10 (about 100 images of a class), test/ with 0 to 10 (50)",
     ),
+    # The archive of the CVPR'22 workshop, clear100-workshop-avalanche.zip, of which one copy is gone.
     "clear100_cvpr2022": Published(
         _CLEAR100,
         num_classes=100,
         labeled_buckets=11,
         bucket_names=_names(11),
-        archive="the archive of the CVPR'22 workshop, clear100-workshop-avalanche.zip, of which one copy is gone",
     ),
 }
 

@@ -1,6 +1,7 @@
-"""The digest of a file's bytes."""
+"""The digests of a file's bytes."""
 
 import hashlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 _CHUNK_BYTES = 1 << 20
@@ -8,8 +9,22 @@ _CHUNK_BYTES = 1 << 20
 
 def file_sha256(file: Path) -> str:
     """The sha256 of `file` in hexadecimal, read a piece at a time. Raises OSError."""
-    digest = hashlib.sha256()
+    return file_digests(file, ["sha256"])["sha256"]
+
+
+def file_digests(
+    file: Path, algorithms: Iterable[str], progress: Callable[[int], None] = lambda done_bytes: None
+) -> dict[str, str]:
+    """{algorithm: digest in hexadecimal} of `file` in one reading; `progress` gets the bytes read so far.
+
+    Raises OSError.
+    """
+    hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
+    done_bytes = 0
     with file.open("rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+            for running in hashes.values():
+                running.update(chunk)
+            done_bytes += len(chunk)
+            progress(done_bytes)
+    return {name: running.hexdigest() for name, running in hashes.items()}

@@ -28,6 +28,7 @@ Knows nothing of torch. Everything read here that is not as it should be raises 
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -206,10 +207,10 @@ def read_text(path: Path) -> str:
         raise DatasetError(f"{path} cannot be read: {error}") from None
 
 
-def read_json(path: Path) -> Any:
-    """The value in the JSON file `path`."""
+def read_json(path: Path, pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """The value in the JSON file `path`; `pairs_hook` makes each of its objects, as in `json.loads`."""
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path), object_pairs_hook=pairs_hook)
     except (ValueError, RecursionError) as error:  # not JSON, a number without end, or nested without end
         raise DatasetError(f"{path} is not JSON: {error}") from None
 

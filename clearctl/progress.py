@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+_PERIOD_S = 0.1  # between two events about the same work
+
 
 @dataclass(frozen=True)
 class Message:
@@ -83,22 +85,17 @@ def ignore(event: Event) -> None:
     """Listen to nothing: the default of every library call."""
 
 
-def rarely(listener: Listener, period_s: float = 0.1) -> Listener:
-    """A listener that passes on to `listener` one Counted in `period_s` at most, but always the last, and all else."""
+def rarely(listener: Listener) -> Listener:
+    """A listener that passes on to `listener` ten Counted a second at most, but always the last, and all else."""
     said_at = -math.inf
 
     def tell(event: Event) -> None:
         nonlocal said_at
         now = time.monotonic()
         if isinstance(event, Counted) and event.done < event.total:
-            if now - said_at < period_s:
+            if now - said_at < _PERIOD_S:
                 return
             said_at = now
         listener(event)
 
     return tell
-
-
-def megabytes(size_bytes: int) -> int:
-    """Whole MB for a Counted, rounded up, so that only nothing is 0."""
-    return -(-size_bytes // 1_000_000)

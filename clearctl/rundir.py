@@ -157,13 +157,7 @@ def read_matrix(run: Path) -> tuple[Matrix, list[str]]:
 
 def read_eval(run: Path) -> dict[str, Any]:
     """What eval.json holds. Raises RunError if it cannot be read."""
-    try:
-        found: Any = json.loads(eval_file(run).read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError("it holds no JSON object")
-    except (OSError, ValueError) as error:
-        raise RunError(f"{eval_file(run)} cannot be read: {error}") from None
-    return found
+    return _read_object(eval_file(run))
 
 
 def has_state(run: Path) -> bool:
@@ -209,14 +203,21 @@ def _literal(node: ast.expr) -> Any:
 def read_environment(run: Path) -> dict[str, Any]:
     """What environment.json holds. Raises RunError if it cannot be read, or lacks what every run writes."""
     file = environment_file(run)
+    value = _read_object(file)
+    for name, kind in {"device": str, "packages": dict, "dataset": dict, "seed": int}.items():
+        if not isinstance(value.get(name), kind):
+            raise RunError(f"{file} is not as a run writes it: it lacks {name!r}\nrestore it, or start a new run")
+    return value
+
+
+def _read_object(file: Path) -> dict[str, Any]:
     try:
-        value: Any = json.loads(file.read_text(encoding="utf-8"))
+        found: Any = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it holds no JSON object")
     except (OSError, ValueError) as error:
         raise RunError(f"{file} cannot be read: {error}") from None
-    for name, kind in {"device": str, "packages": dict, "dataset": dict, "seed": int}.items():
-        if not isinstance(value, dict) or not isinstance(value.get(name), kind):
-            raise RunError(f"{file} is not as a run writes it: it lacks {name!r}\nrestore it, or start a new run")
-    return value  # type: ignore[no-any-return]
+    return found
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:

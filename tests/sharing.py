@@ -49,11 +49,11 @@ def what_is_learned(config: Path) -> dict[str, bytes]:
     import torch
 
     from clearctl.config.settings import fill
+    from clearctl.distributed.randomness import seed_everything
     from clearctl.engine.build.config import open_config
     from clearctl.engine.build.experiment import build_experiment
     from clearctl.engine.build.model import build_model
     from clearctl.engine.build.stream import build_stream
-    from clearctl.engine.machine import seed_everything
     from clearctl.progress import ignore
 
     settings = fill(open_config(config))

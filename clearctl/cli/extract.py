@@ -10,6 +10,7 @@ from clearctl.cli.console import importing, output, reporting_errors
 from clearctl.cli.launch import share
 from clearctl.cli.options import Buckets, DatasetRoot, Device, Json, Nproc, parse_buckets, parse_pairs
 from clearctl.errors import UsageError
+from clearctl.units import duration
 
 
 @reporting_errors
@@ -67,7 +68,7 @@ def extract_features(
     if layout_ not in ("training", "official"):
         raise UsageError(f"--layout {layout_}: expected training or official")
     share(nproc)
-    from clearctl.cli.progress import Display, duration
+    from clearctl.cli.progress import Display
 
     with importing():
         from clearctl.engine.extract.extract import extract_features as extract

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from clearctl.errors import UsageError
+from clearctl.wording import any_of
 
 DatasetRoot = Annotated[
     Path | None,
@@ -58,7 +59,7 @@ def with_precision(overrides: list[str] | None, precision: str | None) -> list[s
     from clearctl.config.keys import PRECISIONS
 
     if precision not in (None, *PRECISIONS):
-        raise UsageError(f"--precision {precision}: expected fp32, bf16 or fp16")
+        raise UsageError(f"--precision {precision}: expected {any_of(PRECISIONS)}")
     return [*(overrides or []), *([] if precision is None else [f"precision={precision}"])]
 
 

@@ -7,6 +7,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from clearctl.cli.console import Output
 from clearctl.progress import BucketDone, Counted, EpochDone, Event, Message, TrainStep
+from clearctl.units import duration
 
 PLAIN_PERIOD_S = 10.0
 
@@ -142,11 +143,3 @@ def fraction_done(event: TrainStep | EpochDone, of_epoch: float) -> float:
     """How much of the whole stream's training is done, taking every epoch as equally long."""
     epochs = (event.bucket_number - 1) * event.num_epochs + event.epoch - 1 + of_epoch
     return epochs / (event.num_buckets * event.num_epochs)
-
-
-def duration(seconds: float) -> str:
-    """`7.3 s`, `4 min 05 s`, `2 h 10 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -12,6 +12,8 @@ from rich.text import Text
 from clearctl.cli.console import REPORT, importing, output, reporting_errors
 from clearctl.cli.options import DatasetRoot, Device, Json, parse_numbers
 from clearctl.errors import Stopped, UsageError
+from clearctl.units import duration
+from clearctl.wording import all_of, counted
 
 if TYPE_CHECKING:
     from clearctl.sweep.outcome import Outcome
@@ -148,11 +150,11 @@ def _show_plan(plan: "SweepPlan") -> None:
         output.message(notice)
     for text in (run.changed for run in plan.runs if run.changed and run.state != "finished"):
         output.message(text, warning=True)
-    output.message(f"{total} run{'s' * (total > 1)}: {', '.join(parts)}")
+    output.message(f"{counted(total, 'run')}: {', '.join(parts)}")
     if plan.left and plan.cluster is not None:
         output.message(f"on Ray, as many at a time as it has room for, each on {plan.device}")
     elif plan.left:
-        threads = f"{plan.threads} thread{'s' * (plan.threads > 1)}"
+        threads = counted(plan.threads, "thread")
         output.message(f"{plan.jobs} at a time on {plan.device}, {threads} each{_how_stacked(plan)}")
     places = {str(run.work_dir) for run in plan.runs}
     if len(places) == 1:
@@ -170,11 +172,10 @@ def _how_stacked(plan: "SweepPlan") -> str:
         return ""
     if not plan.stack:
         return "; to the bit and resumable: --stack is faster and neither"
-    return f"; {sum(stacks)} of the runs are {len(stacks)} stack{'s' * (len(stacks) > 1)}, each one batched model"
+    return f"; {sum(stacks)} of the runs are {counted(len(stacks), 'stack')}, each one batched model"
 
 
 def _dry_run(plan: "SweepPlan", json: bool) -> None:
-    from clearctl.cli.progress import duration
     from clearctl.cli.sweep_table import plan_table
 
     seconds = plan.estimate_s()
@@ -236,7 +237,7 @@ def _list_diverged(runs: "list[tuple[PlannedRun, Outcome]]") -> None:
 
     diverged = [(run, outcome.diverged) for run, outcome in runs if outcome.diverged is not None]
     if diverged:
-        number = f"{len(diverged)} run{'s' * (len(diverged) > 1)}"
+        number = counted(len(diverged), "run")
         names = _names([run for run, _ in diverged])
         output.message(f"{number} diverged: {names}; the first in {place(diverged[0][1])}", warning=True)
 
@@ -248,8 +249,7 @@ def _list_failed(failed: "list[tuple[PlannedRun, Outcome]]") -> None:
     alike: dict[str, list[tuple[PlannedRun, Outcome]]] = {}
     for run, outcome in failed:
         alike.setdefault(outcome.error, []).append((run, outcome))
-    number = len(failed)
-    output.stderr.print(Text.assemble(("error: ", "bold red"), f"{number} run{'s' * (number > 1)} failed"))
+    output.stderr.print(Text.assemble(("error: ", "bold red"), f"{counted(len(failed), 'run')} failed"))
     for error, pairs in alike.items():
         if output.verbose and pairs[0][1].traceback:
             output.stderr.print(Text(pairs[0][1].traceback.rstrip()))
@@ -263,4 +263,4 @@ def _names(runs: "list[PlannedRun]") -> str:
     names = [f"{run.label} seed {run.seed}" for run in runs]
     if len(names) > MOST_NAMED:
         names[MOST_NAMED - 1 :] = [f"{len(names) - MOST_NAMED + 1} others"]
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    return all_of(names)

@@ -11,13 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from clearctl.cli.console import Output
-from clearctl.cli.progress import PLAIN_PERIOD_S, duration
+from clearctl.cli.progress import PLAIN_PERIOD_S
 from clearctl.cli.sweep_rows import DIVERGED, Row, time_left
 from clearctl.engine.divergence import place
 from clearctl.metrics import HEADLINE, NUMBERS
 from clearctl.progress import Message
 from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold, SweepEvent
 from clearctl.sweep.plan import PlannedRun
+from clearctl.units import duration
 
 _STYLES = {"finished": "green", "failed": "bold red", "stopped": "yellow", "waiting": "dim", DIVERGED: "bold red"}
 _OTHER_COLUMNS = 58  # how wide all but the first are

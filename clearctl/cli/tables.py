@@ -27,6 +27,7 @@ from clearctl.report.tables import (
     setting_keys,
     summary,
 )
+from clearctl.wording import counted
 
 _PLAIN: dict[str, Any] = {"box": None, "title_justify": "left"}
 
@@ -163,7 +164,7 @@ def checks_table(checks: Sequence[Check]) -> Table:
     table.add_column("result", no_wrap=True)
     table.add_column("notes", justify="right", no_wrap=True)
     for check in checks:
-        faults = Text(f"{check.faults:,} fault{'s' * (check.faults > 1)}", style="bold red")
+        faults = Text(counted(check.faults, "fault"), style="bold red")
         result = faults if check.faults else Text("ok" if check.looked_at else "-", style="green")
         table.add_row(check.name, f"{check.looked_at:,}", check.unit, result, f"{check.notes:,}" if check.notes else "")
     return table

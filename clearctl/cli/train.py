@@ -11,6 +11,7 @@ from clearctl.cli.launch import share
 from clearctl.cli.options import DatasetRoot, Deterministic, Device, Json, Nproc, Precision, Set, with_precision
 from clearctl.distributed import world
 from clearctl.errors import UsageError
+from clearctl.units import byte_size, duration
 
 if TYPE_CHECKING:
     from clearctl.engine.run.train import TrainResult
@@ -108,7 +109,7 @@ def print_result(result: "TrainResult", json: bool) -> None:
 def _dry_run(
     config: Path, device: str, dataset_root: Path | None, seed: int | None, overrides: list[str], json: bool
 ) -> None:
-    from clearctl.cli.progress import Display, duration
+    from clearctl.cli.progress import Display
 
     with importing():
         from clearctl.engine.run.dry_run import dry_run
@@ -126,7 +127,7 @@ def _dry_run(
         ("samples", f"{result.train_samples:,} to train on, {result.test_samples:,} to test on"),
         ("a batch", f"{1e3 * result.train_batch_s:.0f} ms to train on, {1e3 * result.test_batch_s:.0f} ms to test on"),
         ("estimate", f"{duration(result.seconds)}, and what the strategy does between buckets"),
-        ("memory", f"{result.memory_bytes / 2**30:.1f} GiB at most so far"),
+        ("memory", f"{byte_size(result.memory_bytes)} at most so far"),
     )
     for name, text in lines:
         output.stdout.print(f"{name:10}{text}")

@@ -11,6 +11,7 @@ from clearctl import layout
 from clearctl.cli.console import output, reporting_errors
 from clearctl.cli.options import DatasetRoot, Json
 from clearctl.errors import DatasetError, UsageError
+from clearctl.wording import counted
 
 if TYPE_CHECKING:
     from clearctl.dataset.checks.findings import Finding
@@ -104,8 +105,8 @@ def _verdict(result: "VerifyResult") -> Text:
     what = f"{images:,} images of {len(result.class_names)} classes in {len(result.buckets)} buckets"
     if all(check.name != "images" for check in result.checks):
         what += ", not decoded (--images does)"
-    aside = f", {notes:,} note{'s' * (notes > 1)}" if notes else ""
+    aside = f", {counted(notes, 'note')}" if notes else ""
     if result.sound:
         return Text.assemble("\n", ("sound", "bold green"), f": no fault{aside}; {what}")
-    verdict = f": {faults:,} fault{'s' * (faults > 1)}{aside}; {what}"
+    verdict = f": {counted(faults, 'fault')}{aside}; {what}"
     return Text.assemble("\n", ("not sound", "bold red"), verdict)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clearctl.digest import file_sha256
+from clearctl.wording import in_one_line
 
 SEPARATOR = ":"
 
@@ -126,7 +127,7 @@ def _lies_in(module: Any, folder: Path) -> bool:
 
 def _reason(name: str, error: Exception) -> str:
     """What went wrong, and in which line of the user's module."""
-    text = " ".join(str(error).split())
+    text = in_one_line(error)
     if isinstance(error, ModuleNotFoundError) and error.name in (name, name.partition(".")[0]):
         return "it is neither beside the config file nor installed"
     if isinstance(error, SyntaxError):

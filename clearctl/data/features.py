@@ -16,6 +16,7 @@ from clearctl import layout, tensor_files
 from clearctl.atomic import write_bytes
 from clearctl.digest import file_sha256
 from clearctl.errors import DatasetError
+from clearctl.wording import first_line
 
 
 def read_features(
@@ -91,7 +92,7 @@ def load_features(file: Path, *, sha256: str | None = None, remedy: str = _REMED
     except tensor_files.DamagedError as error:
         raise DatasetError(f"{file} is damaged: {error}\n{remedy}") from None
     except Exception as error:
-        reason = (str(error) or "it is empty").splitlines()[0]
+        reason = first_line(error, "it is empty")
         raise DatasetError(f"{file} is not (tensor [N, D], list of N ints): {reason}") from None
     if len(shape) != 2 or shape[0] != len(targets):
         raise DatasetError(
@@ -118,7 +119,7 @@ def load_released_features(file: Path) -> dict[str, torch.Tensor]:
     except FileNotFoundError:
         raise DatasetError(f"{file} is missing") from None
     except Exception as error:
-        reason = (str(error) or "it is empty").splitlines()[0]
+        reason = first_line(error, "it is empty")
         raise DatasetError(f"{file} is not {{id: tensor [D]}}: {reason}") from None
 
 

@@ -30,7 +30,7 @@ def compose(transforms: Sequence[Any]) -> Any:
 
 
 @dataclass(frozen=True)
-class Split:
+class TransformStages:
     """Transforms cut into three: together exactly what they are in one piece.
 
     `leading` give the same RGB image at every use, so that what they give can be stored; `per_sample` are drawn anew at
@@ -44,7 +44,7 @@ class Split:
     refusal: str | None = None
 
 
-def split_steps(steps: Sequence[Any]) -> Split:
+def split_steps(steps: Sequence[Any]) -> TransformStages:
     """Cut `steps`, which begin with an RGB image, into what can be stored, what is random and what a batch can get."""
     from torchvision.transforms import PILToTensor, ToTensor
 
@@ -54,7 +54,7 @@ def split_steps(steps: Sequence[Any]) -> Split:
     count = 0
     while not refusal and count < len(before) and _gives_one_rgb_image(before[count]):
         count += 1
-    return Split(tuple(before[:count]), tuple(before[count:]), finish, refusal)
+    return TransformStages(tuple(before[:count]), tuple(before[count:]), finish, refusal)
 
 
 def _gives_one_rgb_image(step: Any) -> bool:

@@ -20,7 +20,8 @@ from clearctl.dataset.remote.delivery import FOLDER, Delivery, Ready, Receipt
 from clearctl.dataset.remote.fetch import PATIENCE, NotThereError, Patience
 from clearctl.dataset.remote.origin import forget, read_origin
 from clearctl.errors import CapabilityError, DatasetError, UsageError
-from clearctl.progress import Listener, ignore, megabytes
+from clearctl.progress import Listener, ignore
+from clearctl.units import megabytes
 
 
 @dataclass(frozen=True)

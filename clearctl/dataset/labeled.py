@@ -9,7 +9,6 @@ A folder without labeled_metadata.json is read by its folders (`image_folders`):
 Whatever is not as it should be raises DatasetError, which names the file, the bucket and the class.
 """
 
-import json
 import os
 import re
 from collections import Counter
@@ -88,14 +87,6 @@ def read_class_names(folders: Sequence[Path]) -> list[tuple[str, ...]]:
 def has_class_names(folder: Path) -> bool:
     """Whether a labelled folder numbers the classes by a class_names.txt; beside metadata it has to."""
     return (folder / "class_names.txt").is_file() or layout.has_metadata(folder)
-
-
-def read_buckets(root: Path) -> list[str]:
-    """The names of the buckets of the raw folder `root` in numeric order: "9" before "10".
-
-    Raises DatasetError as `read_index` does.
-    """
-    return list(read_index(root).class_files)
 
 
 def read_records(root: Path, bucket: str, index: LabeledIndex | None = None) -> Iterator[tuple[str, Records]]:
@@ -272,12 +263,11 @@ def _read_object(path: Path, where: str = "") -> dict[str, Any]:
     """
     suffix = f" ({where})" if where else ""
     try:
-        value = json.loads(layout.read_text(path), object_pairs_hook=_without_repeats)
+        value = layout.read_json(path, _without_repeats)
     except DatasetError as error:
         raise DatasetError(f"{error}{suffix}") from None
-    except (_Repeated, ValueError, RecursionError) as error:
-        what = f"names {error} twice" if isinstance(error, _Repeated) else f"is not JSON: {error}"
-        raise DatasetError(f"{path} {what}{suffix}") from None
+    except _Repeated as error:
+        raise DatasetError(f"{path} names {error} twice{suffix}") from None
     if not isinstance(value, dict):
         raise DatasetError(f"{path} does not hold a JSON object{suffix}")
     return value

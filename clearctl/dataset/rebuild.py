@@ -29,6 +29,7 @@ from clearctl.dataset.recut.process import Process, load_process, name_of
 from clearctl.dataset.recut.where import parse_where
 from clearctl.dataset.release import Release, read_release
 from clearctl.errors import DatasetError, UsageError
+from clearctl.jsontext import json_text
 from clearctl.progress import Listener, Message, ignore
 
 DEFAULT_NUM_BUCKETS = 10
@@ -169,7 +170,7 @@ class _Job:
     def note_files(self) -> Iterator[Wanted]:
         """The note that says whose folder this is; one that is there was compared before."""
         file = next((self.output / name for name in (FINISHED, UNFINISHED) if (self.output / name).is_file()), None)
-        wanted = wanted_bytes(file or self.output / UNFINISHED, (json.dumps(self.note, indent=2) + "\n").encode())
+        wanted = wanted_bytes(file or self.output / UNFINISHED, json_text(self.note).encode())
         yield Wanted(wanted.path, lambda there: there.stat().st_size > 0, wanted.write)
 
     def class_files(self, class_name: str) -> Iterator[Wanted]:

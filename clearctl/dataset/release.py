@@ -16,7 +16,7 @@ from clearctl.errors import DatasetError
 
 
 @dataclass(frozen=True)
-class Part:
+class ReleasePart:
     """A labelled folder of a release.
 
     `prefix` is put before the IMG_PATH of its records to give paths relative to the dataset folder: "" or "train/".
@@ -37,7 +37,7 @@ class Release:
     """
 
     root: Path
-    parts: tuple[Part, ...]
+    parts: tuple[ReleasePart, ...]
     class_names: tuple[str, ...]
     buckets: tuple[str, ...]
     unpaired: tuple[str, ...]
@@ -91,5 +91,5 @@ def read_bucket(release: Release, bucket: str, *, check_images: bool = True) -> 
     return images
 
 
-def _read_part(root: Path, folder: Path, class_names: tuple[str, ...]) -> Part:
-    return Part(folder, "" if folder == root else f"{folder.name}/", read_index(folder, class_names))
+def _read_part(root: Path, folder: Path, class_names: tuple[str, ...]) -> ReleasePart:
+    return ReleasePart(folder, "" if folder == root else f"{folder.name}/", read_index(folder, class_names))

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clearctl.errors import DatasetError
-from clearctl.progress import Counted, Listener, megabytes, rarely
+from clearctl.progress import Counted, Listener, rarely
+from clearctl.units import megabytes
 
 # Several times the largest release.
 MAX_UNPACKED_BYTES = 200_000_000_000

@@ -8,12 +8,11 @@ are saved as 32 x 32 RGB JPEGs. As in CLEAR-10, "BACKGROUND" is the first class 
 What is made up: the dates (bucket "1" is 2005, bucket "10" is 2014), and a drift of appearance over the years,
 which the module `drift` describes.
 
-The same seed gives the same bytes, for the same versions of NumPy and Pillow.
+It has the same bytes each time, for the same versions of NumPy and Pillow.
 """
 
 import calendar
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -23,9 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from clearctl import layout
+from clearctl import atomic, layout
 from clearctl.demo.drift import Pixels, jittered, look_at, moment, render
-from clearctl.errors import DatasetError, UsageError
+from clearctl.errors import DatasetError
+from clearctl.jsontext import json_text
 
 DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 BACKGROUND = "BACKGROUND"
@@ -35,12 +35,15 @@ NUM_BUCKETS = 10
 YEAR_OF_BUCKET_0 = 2004
 CROPS_PER_BUCKET = 16
 STAMP_NAME = "demo.json"
+SEED = 0  # settles which image goes to which bucket, the jitter and the dates
 VERSION = 2  # 1 had eleven buckets, 0 to 10
 
 _TILE = 48  # 13 x 8 tiles in each 640 x 427 photograph: 208, of which 160 are used
 _FIRST_ID = 4_000_000_000
 _ID_STEP = 5_000_000
 _DAY = 86_400
+# What demo.json holds: enough to know that a folder would come out the same again.
+_STAMP = {"seed": SEED, "version": VERSION}
 
 
 @dataclass(frozen=True)
@@ -72,26 +75,23 @@ class Source:
     license_name: str
 
 
-def make_dataset(root: Path, seed: int = 0) -> None:
+def make_dataset(root: Path) -> None:
     """Write the dataset of this module to `root`: raw, so without a training_folder.
 
     `root` must not exist or be an empty folder; nothing is seen there until all of it is. Where it holds this
-    dataset of the same seed already (prepared or not) nothing is done. `seed` (0 or more) settles which image
-    goes to which bucket, the jitter and the dates. Raises DatasetError where `root` holds anything else or
-    cannot be written, UsageError for a negative seed.
+    dataset already (prepared or not) nothing is done. Raises DatasetError where `root` holds anything else or
+    cannot be written.
     """
-    if seed < 0:
-        raise UsageError(f"the seed of the demo dataset is {seed}: expected 0 or more")
     root = root.resolve()
-    if _is_made(root, seed):
+    if _is_made(root):
         return
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         # Beside the target, so that the rename at the end stays on one file system and is atomic.
         staging = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}.", suffix=".tmp"))
         try:
-            _build(staging, seed)
-            _publish(staging, root, seed)
+            _build(staging)
+            _publish(staging, root)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
@@ -101,8 +101,8 @@ def make_dataset(root: Path, seed: int = 0) -> None:
         ) from None
 
 
-def _is_made(root: Path, seed: int) -> bool:
-    """Whether `root` holds the dataset of `seed`; False where it may be written, else raises DatasetError."""
+def _is_made(root: Path) -> bool:
+    """Whether `root` holds the dataset; False where it may be written, else raises DatasetError."""
     if not root.exists():
         return False
     if not root.is_dir():
@@ -115,8 +115,8 @@ def _is_made(root: Path, seed: int) -> bool:
     found = layout.read_json(stamp)
     if isinstance(found, dict) and isinstance(found.get("version"), int) and found["version"] < VERSION:
         raise _refusal(root, "holds the demo dataset of an earlier clearctl")
-    if found != _stamp(seed):
-        raise _refusal(root, f"holds a demo dataset of {json.dumps(found)}, not {json.dumps(_stamp(seed))}")
+    if found != _STAMP:
+        raise _refusal(root, f"holds a demo dataset of {json.dumps(found)}, not {json.dumps(_STAMP)}")
     layout.require_clear(root)
     return True
 
@@ -128,28 +128,20 @@ def _refusal(root: Path, found: str) -> DatasetError:
     )
 
 
-def _stamp(seed: int) -> dict[str, int]:
-    """What demo.json holds: enough to tell that a folder would come out the same again."""
-    return {"seed": seed, "version": VERSION}
-
-
-def _publish(staging: Path, root: Path, seed: int) -> None:
+def _publish(staging: Path, root: Path) -> None:
     """Rename the finished folder `staging` to `root`."""
-    # mkdtemp makes folders private; the dataset gets the permissions any new folder would have.
-    umask = os.umask(0)
-    os.umask(umask)
-    staging.chmod(0o777 & ~umask)
+    staging.chmod(atomic.permissions(0o777))  # mkdtemp makes folders private
     try:
         staging.replace(root)
     except OSError:
         # Another process may have made the same dataset meanwhile: then there is nothing left to do.
-        if not _is_made(root, seed):
+        if not _is_made(root):
             raise
 
 
-def _build(root: Path, seed: int) -> None:
+def _build(root: Path) -> None:
     """Write the whole dataset into the existing empty folder `root`."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     buckets = _deal(_digits(rng), _crops(rng))
     paths: dict[str, dict[str, str]] = {}
     serial = 0
@@ -161,7 +153,7 @@ def _build(root: Path, seed: int) -> None:
         serial += len(sources)
     layout.class_names_file(root).write_bytes("\n".join(CLASS_NAMES).encode())
     _write_json(layout.labeled_metadata_file(root), paths)
-    _write_json(root / STAMP_NAME, _stamp(seed))
+    _write_json(root / STAMP_NAME, _STAMP)
 
 
 # --- what the images are of
@@ -288,4 +280,4 @@ def _write_records(root: Path, bucket: str, filed: list[_Filed]) -> dict[str, st
 def _write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON; whole or not does not matter here, since the folder is renamed as a whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes((json.dumps(value, indent=2) + "\n").encode())
+    path.write_bytes(json_text(value).encode())

@@ -1,4 +1,4 @@
-"""Random numbers that the processes of a run must not share, apart from those that they draw alike.
+"""Random generators: seeded, saved, put back, and what the processes of a run must not share of their numbers.
 
 Every process draws the same numbers where it decides for all: the order of the samples, what a memory keeps. What it
 draws for its own rows alone (dropout, random transforms) comes from generators seeded by the run's seed, the rank and
@@ -6,8 +6,9 @@ a count, and leaves the others as they were. With one process all comes from the
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,10 +19,56 @@ _seed = 0
 _passes = 0
 
 
-def seed(number: int) -> None:
-    """Begin anew, for a run with the seed `number`."""
+def seed_everything(seed: int) -> None:
+    """Seed Python's, NumPy's and torch's generators: the one place where a run is seeded."""
     global _seed, _passes
-    _seed, _passes = number, 0
+    _seed, _passes = seed, 0
+    _seed_all(seed)
+
+
+def random_states() -> dict[str, Any]:
+    """Where each generator stands that a run draws from: Python's, NumPy's, torch's on the CPU and on each GPU."""
+    kind, keys, *rest = cast(tuple[Any, ...], np.random.get_state(legacy=True))
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), *rest),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],  # type: ignore[no-untyped-call]
+        "passes": passes(),
+    }
+
+
+def set_random_states(states: dict[str, Any]) -> None:
+    """Bring the generators to where `random_states` found them; a GPU that was not there keeps its own."""
+    kind, keys, *rest = states["numpy"]
+    random.setstate(states["python"])
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(states["torch"])
+    set_passes(states.get("passes", 0))
+    if world.size() > 1:  # that of the first process, on the GPU of each
+        if states["cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state(states["cuda"][0])
+        return
+    for index, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(state, index)
+
+
+@contextmanager
+def randomness_kept(*, own: bool = False) -> Iterator[None]:
+    """Put Python's, NumPy's and torch's generators back afterwards, whatever is drawn inside.
+
+    With `own` those of `own_numbers` too: what a process draws afterwards for its own rows is as if nothing had been.
+    The generator of a GPU is put back where this process uses a GPU already: asking for it elsewhere would initialise
+    CUDA on every GPU of the machine, even for a run on the CPU.
+    """
+    used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    put_back, count = _noted(torch.cuda.current_device() if used else None), passes()
+    try:
+        yield
+    finally:
+        put_back()
+        if own:
+            set_passes(count)
 
 
 def passes() -> int:
@@ -44,33 +91,50 @@ def own_numbers(device: torch.device, *, transforms: bool = False) -> Iterator[N
     if world.size() == 1:
         yield
         return
-    on_cpu = torch.get_rng_state()
-    on_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-    others = (random.getstate(), np.random.get_state()) if transforms else None
+    on_gpu = device.type == "cuda"
+    put_back = _noted(device if on_gpu else None, transforms=transforms)
     number = _next()
     torch.default_generator.manual_seed(number)
-    if on_gpu is not None:
+    if on_gpu:
         torch.cuda.manual_seed(number)
-    if others is not None:
+    if transforms:
         random.seed(number)
         np.random.seed(number % 2**32)
     try:
         yield
     finally:
-        torch.set_rng_state(on_cpu)
-        if on_gpu is not None:
-            torch.cuda.set_rng_state(on_gpu, device)
-        if others is not None:
-            random.setstate(others[0])
-            np.random.set_state(others[1])
+        put_back()
 
 
 def seed_worker(number: int) -> None:
     """For a worker process of a loader: the workers of different processes draw different numbers."""
-    mixed = _mixed(torch.initial_seed(), world.rank())
-    random.seed(mixed)
-    np.random.seed(mixed % 2**32)
-    torch.manual_seed(mixed)
+    _seed_all(_mixed(torch.initial_seed(), world.rank()))
+
+
+def _seed_all(number: int) -> None:
+    random.seed(number)
+    np.random.seed(number % 2**32)
+    torch.manual_seed(number)
+
+
+def _noted(gpu: torch.device | int | None, *, transforms: bool = True) -> Callable[[], None]:
+    """Note where the generators are: torch's on the CPU and on `gpu` and, with `transforms`, Python's and NumPy's.
+
+    What is returned puts them back there.
+    """
+    on_cpu = torch.get_rng_state()
+    on_gpu = None if gpu is None else torch.cuda.get_rng_state(gpu)
+    others = (random.getstate(), np.random.get_state()) if transforms else None
+
+    def put_back() -> None:
+        torch.set_rng_state(on_cpu)
+        if on_gpu is not None and gpu is not None:
+            torch.cuda.set_rng_state(on_gpu, gpu)
+        if others is not None:
+            random.setstate(others[0])
+            np.random.set_state(others[1])
+
+    return put_back
 
 
 def _next() -> int:

@@ -30,13 +30,13 @@ def _run(size: int, rank: int, processes: int) -> slice:
     return slice(size * rank // processes, size * (rank + 1) // processes)
 
 
-class Part(torch.Tensor):
+class Shard(torch.Tensor):
     """What this process has read, `[n, ...]`, of a batch joined of batches of `sizes` samples: the own_rows of each."""
 
     sizes: tuple[int, ...]
 
     @classmethod
-    def of(cls, rows: torch.Tensor, *sizes: int) -> "Part":
+    def of(cls, rows: torch.Tensor, *sizes: int) -> "Shard":
         """`rows` as such a part."""
         part = rows.as_subclass(cls)
         part.sizes = sizes
@@ -49,17 +49,17 @@ class Part(torch.Tensor):
         """Parts that are moved, or joined, stay parts; of everything else come plain tensors."""
         with torch._C.DisableTorchFunctionSubclass():
             result = func(*args, **(kwargs or {}))
-            plain = result.as_subclass(torch.Tensor) if isinstance(result, Part) else result
+            plain = result.as_subclass(torch.Tensor) if isinstance(result, Shard) else result
         if func in (torch.Tensor.to, torch.Tensor.clone, torch.Tensor.detach, torch.Tensor.contiguous):
             return cls.of(plain, *args[0].sizes)
         if func is torch.cat:
-            assert all(isinstance(part, Part) for part in args[0]), "a part of a batch is joined with a whole one"
+            assert all(isinstance(part, Shard) for part in args[0]), "a part of a batch is joined with a whole one"
             return cls.of(plain, *(size for part in args[0] for size in part.sizes))
         return plain
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class BatchSplit:
     """A batch shared among processes, for one of them.
 
     `own` are the rows of the whole batch that it computes, `[n] int64`, one `run` where the batch is not joined of
@@ -78,8 +78,8 @@ class Split:
     places: torch.Tensor
 
     def rows(self, x: torch.Tensor) -> torch.Tensor:
-        """This process's rows `[n, ...]` of a batch `x`, whole `[N, ...]` or the Part that it has read."""
-        if not isinstance(x, Part):
+        """This process's rows `[n, ...]` of a batch `x`, whole `[N, ...]` or the Shard that it has read."""
+        if not isinstance(x, Shard):
             return x[self.run] if self.run is not None else x.index_select(0, self.own)
         read = x.as_subclass(torch.Tensor)
         rows = read if self.kept is None else read.index_select(0, self.kept)
@@ -96,17 +96,17 @@ class Split:
         return whole
 
 
-def split_of(sizes: tuple[int, ...], device: torch.device) -> Split:
+def split_of(sizes: tuple[int, ...], device: torch.device) -> BatchSplit:
     """How a batch that was joined of batches of `sizes` samples is shared; `device` is that of its rows."""
     return _split(sizes, device, world.rank(), world.size())
 
 
 @lru_cache(maxsize=64)
-def _split(sizes: tuple[int, ...], device: torch.device, rank: int, processes: int) -> Split:
+def _split(sizes: tuple[int, ...], device: torch.device, rank: int, processes: int) -> BatchSplit:
     cut = [is_cut(size, processes) for size in sizes]
     if not any(cut):
         everything = torch.arange(sum(sizes), device=device)
-        return Split(False, slice(0, sum(sizes)), everything, None, sum(sizes), everything)
+        return BatchSplit(False, slice(0, sum(sizes)), everything, None, sum(sizes), everything)
     starts = [sum(sizes[:number]) for number in range(len(sizes))]
     runs = [[_run(size, other, processes) for size in sizes] for other in range(processes)]
     owns = [torch.cat([_within(run, start) for run, start in zip(own, starts, strict=True)]) for own in runs]
@@ -118,7 +118,7 @@ def _split(sizes: tuple[int, ...], device: torch.device, rank: int, processes: i
     for run, size, is_part in zip(runs[rank], sizes, cut, strict=True):
         kept.append(_within(slice(0, run.stop - run.start) if is_part else run, read))
         read += run.stop - run.start if is_part else size
-    return Split(
+    return BatchSplit(
         True,
         runs[rank][0] if len(sizes) == 1 else None,
         owns[rank].to(device),
@@ -134,7 +134,7 @@ def _within(run: slice, start: int) -> torch.Tensor:
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, rows: torch.Tensor, split: Split, on_backward: Callable[[], None]) -> torch.Tensor:
+    def forward(ctx: Any, rows: torch.Tensor, split: BatchSplit, on_backward: Callable[[], None]) -> torch.Tensor:
         ctx.split, ctx.on_backward = split, on_backward
         if not split.is_cut:
             return rows.clone()  # a view could not be changed in place

@@ -1,23 +1,22 @@
-"""The device, the random generators, and what is worth knowing of the machine a run was made on."""
+"""The device, deterministic algorithms, and what is worth knowing of the machine a run was made on."""
 
 import importlib.metadata
 import logging
 import os
 import platform
-import random
 import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import torch
 
-from clearctl.distributed import randomness, world
+from clearctl.distributed import world
 from clearctl.errors import CapabilityError, UsageError
 from clearctl.progress import Listener, Message, ignore
 from clearctl.version import __version__
+from clearctl.wording import counted
 
 PACKAGES = ("torch", "torchvision", "avalanche-lib", "mmcls", "mmcv", "numpy", "pillow", "wandb")
 # A matrix product on a GPU gives the same bits each time only with a work space of this kind.
@@ -39,7 +38,7 @@ def resolve_device(name: str) -> torch.device:
     if kind == "auto":
         return torch.device("cuda" if count else "cpu")
     if kind == "cuda" and int(index or 0) >= count:
-        found = f"{count} GPU{'s' if count > 1 else ''}" if count else "no GPU that torch can use"
+        found = counted(count, "GPU") if count else "no GPU that torch can use"
         raise CapabilityError(f"--device {name}: this machine has {found}\nuse --device cpu, or --device auto")
     return torch.device(name)
 
@@ -73,14 +72,6 @@ def no_gpu_asked_for() -> Iterator[None]:
     finally:
         torch.cuda.is_available = asked
         logger.setLevel(level)
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python's, NumPy's and torch's generators: the one place where a run is seeded."""
-    randomness.seed(seed)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
 
 
 @contextmanager
@@ -120,33 +111,6 @@ def _cost_of_determinism(device: torch.device) -> str:
         "deterministic=True: torch's deterministic algorithms are slower on a GPU and take 24 MB more there;"
         " `train --dry-run` with and without it shows how much slower"
     )
-
-
-def random_states() -> dict[str, Any]:
-    """Where each generator stands that a run draws from: Python's, NumPy's, torch's on the CPU and on each GPU."""
-    kind, keys, *rest = cast(tuple[Any, ...], np.random.get_state(legacy=True))
-    return {
-        "python": random.getstate(),
-        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), *rest),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],  # type: ignore[no-untyped-call]
-        "passes": randomness.passes(),
-    }
-
-
-def set_random_states(states: dict[str, Any]) -> None:
-    """Bring the generators to where `random_states` found them; a GPU that was not there keeps its own."""
-    kind, keys, *rest = states["numpy"]
-    random.setstate(states["python"])
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
-    torch.set_rng_state(states["torch"])
-    randomness.set_passes(states.get("passes", 0))
-    if world.size() > 1:  # that of the first process, on the GPU of each
-        if states["cuda"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state(states["cuda"][0])
-        return
-    for index, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
-        torch.cuda.set_rng_state(state, index)
 
 
 def describe(device: torch.device, dataset: dict[str, Any], seed: int) -> dict[str, Any]:

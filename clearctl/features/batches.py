@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from clearctl.data.samples import ImageSamples, original_error
 from clearctl.distributed import world
 from clearctl.errors import CapabilityError, DatasetError
+from clearctl.wording import in_one_line
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class _Pixels(Dataset[torch.Tensor]):
             return self.transform(image)
         except Exception as error:
             place = f"{samples.root / samples.paths[line]} (bucket {samples.bucket})"
-            raise DatasetError(f"{place} cannot be transformed: {' '.join(str(error).split())}") from None
+            raise DatasetError(f"{place} cannot be transformed: {in_one_line(error)}") from None
 
 
 def _stack(pixels: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -99,5 +100,5 @@ def read_batches(
         if not str(error).startswith("DataLoader worker"):
             raise
         raise CapabilityError(
-            f"a process that decodes images ended: {' '.join(str(error).split())}\nuse fewer --workers, 0 for none"
+            f"a process that decodes images ended: {in_one_line(error)}\nuse fewer --workers, 0 for none"
         ) from None

@@ -29,20 +29,20 @@ from clearctl.features.batches import BucketImages, owners, read_batches
 from clearctl.features.forward import Forward
 from clearctl.features.record import Record, go_on_or_start, sha256
 from clearctl.progress import Counted, Listener, Message
+from clearctl.threads import keep_threads
 
 WORK = "extract features"
 
 
 @dataclass(frozen=True)
 class Extracted:
-    """What `extract` did: the buckets it wrote and those that were done, images read, and seconds.
+    """What `extract` did: the buckets it wrote, images read, and seconds.
 
     `waiting_s` of the `seconds` the network waited for images, `compiling_s` it was compiled. Of several processes
     these two are each one's own, the others are of all.
     """
 
     written: tuple[str, ...]
-    done_before: tuple[str, ...]
     images: int
     seconds: float
     waiting_s: float
@@ -86,7 +86,7 @@ def extract(
     todo = [BucketImages(name, lists[name]) for name in buckets if name not in done]
     started = time.perf_counter()
     if not todo:
-        return Extracted((), done, 0, 0.0, 0.0, 0.0)
+        return Extracted((), 0, 0.0, 0.0, 0.0)
     if done:
         listener(Message(f"features of bucket {', '.join(done)} are there already"))
     total = sum(len(images.listed) for images in todo)
@@ -98,7 +98,9 @@ def extract(
     target = record.file
     threads_before = torch.get_num_threads()
     try:
-        _keep_threads(from_first(record.threads), listener)
+        threads = from_first(record.threads)
+        if threads is not None:
+            keep_threads(threads, "when the extraction began", listener)
         if world.is_first():
             if not record.buckets:
                 _remove_others(record)
@@ -130,7 +132,6 @@ def extract(
         torch.set_num_threads(threads_before)
     return Extracted(
         tuple(images.bucket for images in todo),
-        done,
         total,
         time.perf_counter() - started,
         clock.waiting_s,
@@ -151,14 +152,6 @@ def _require_alike(settings: dict[str, Any], digests: dict[str, str | None]) -> 
             f"process {world.rank()}, on {socket.gethostname()}, has another {', '.join(differing)} than the first\n"
             "give all machines the same dataset, checkpoint, config and versions"
         )
-
-
-def _keep_threads(threads: int | None, listener: Listener) -> None:
-    """Compute with as many threads as the extraction began with: sums are split among them, which rounds elsewhere."""
-    if threads is not None and threads != torch.get_num_threads():
-        now = torch.get_num_threads()
-        listener(Message(f"torch had {now} threads here and {threads} when the extraction began: it gets {threads}"))
-        torch.set_num_threads(threads)
 
 
 def _remove_others(record: Record) -> None:

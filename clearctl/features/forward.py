@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from clearctl.errors import CapabilityError
+from clearctl.models.compiling import compile_fault
+from clearctl.models.precision import DTYPES
 from clearctl.progress import Listener, Message
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # torch.compile counts what it compiled for one forward method, be it for one network or for many in the same process.
 _MOST_COMPILED = 256
 
@@ -37,7 +38,7 @@ class Forward:
         listener: Listener,
         compile_for: int | None = None,
     ) -> None:
-        self.dtype = PRECISIONS[precision]
+        self.dtype = DTYPES[precision]
         self.network = network.to(device).to(memory_format=torch.channels_last).eval()
         self.prepare = prepare
         self.device = device
@@ -94,9 +95,9 @@ class Forward:
         except Exception as error:
             if _is_out_of_memory(error):
                 raise
-            lines = [line.strip() for line in str(error).splitlines()]
-            text = next((line for line in lines if line and not line.endswith("raised:")), type(error).__name__)
-            raise CapabilityError(f"this network cannot be compiled: {text}\nleave --compile out") from error
+            raise CapabilityError(
+                f"this network cannot be compiled: {compile_fault(error)}\nleave --compile out"
+            ) from error
         finally:
             self.compiling_s += time.perf_counter() - started
         self._compiled_for = size

@@ -17,7 +17,7 @@ from clearctl import layout
 from clearctl.atomic import write_text
 from clearctl.data.features import load_released_features, read_features, save_released_features
 from clearctl.dataset.files import Wanted, bring_about
-from clearctl.dataset.release import Part, Release, read_bucket, read_release
+from clearctl.dataset.release import Release, ReleasePart, read_bucket, read_release
 from clearctl.errors import DatasetError
 from clearctl.progress import Listener
 
@@ -88,7 +88,7 @@ def _save(rows: dict[str, torch.Tensor], file: Path) -> None:
     save_released_features(file, rows)
 
 
-def _write_index(folder: Path, part: Part, name: str, buckets: Sequence[str]) -> None:
+def _write_index(folder: Path, part: ReleasePart, name: str, buckets: Sequence[str]) -> None:
     """Write features.json: these buckets and no other, which could be of another make."""
     file = folder / "features.json"
     index = {

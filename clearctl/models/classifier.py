@@ -15,7 +15,7 @@ from clearctl.config.registry import Registry
 from clearctl.models.pretrained import is_pretrained, load_init_cfg
 from clearctl.models.registry import BACKBONES, HEADS, NECKS, TORCH_MODELS
 
-Part = Mapping[str, Any]
+PartConfig = Mapping[str, Any]
 
 _OUTPUTS = "head_outputs"
 # A batch size is compiled once it has come so often: not the odd last batch of a bucket that is soon over.
@@ -146,11 +146,11 @@ def head_outputs(scores: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 
 def build_classifier(
-    backbone: Part | None = None,
-    neck: Part | Sequence[Part] | None = None,
-    head: Part | None = None,
-    torchmodel: Part | None = None,
-    init_cfg: Part | Sequence[Part] | None = None,
+    backbone: PartConfig | None = None,
+    neck: PartConfig | Sequence[PartConfig] | None = None,
+    head: PartConfig | None = None,
+    torchmodel: PartConfig | None = None,
+    init_cfg: PartConfig | Sequence[PartConfig] | None = None,
     pretrained: str | None = None,
     freeze: Sequence[str] = (),
     on_left: Callable[[str, list[str]], None] = lambda key, names: None,
@@ -179,12 +179,12 @@ def build_classifier(
     return network.train()
 
 
-def _build(registry: Registry, part: Part) -> Any:
+def _build(registry: Registry, part: PartConfig) -> Any:
     arguments = {name: copy.deepcopy(value) for name, value in part.items() if name != "type"}
     return registry[part["type"]](**arguments)
 
 
-def _build_neck(neck: Part | Sequence[Part]) -> nn.Module:
+def _build_neck(neck: PartConfig | Sequence[PartConfig]) -> nn.Module:
     """One neck, or several one after another, as mmcls's HRNet has them."""
     if isinstance(neck, Mapping):
         return cast(nn.Module, _build(NECKS, neck))
@@ -193,7 +193,7 @@ def _build_neck(neck: Part | Sequence[Part]) -> nn.Module:
     return cast(nn.Module, InitialisedSequential(*(_build(NECKS, part) for part in neck)))
 
 
-def _entries(init_cfg: Any) -> list[Part]:
+def _entries(init_cfg: Any) -> list[PartConfig]:
     if not init_cfg:
         return []
     return [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg)
@@ -201,7 +201,7 @@ def _entries(init_cfg: Any) -> list[Part]:
 
 def _initialise(
     network: Classifier,
-    init_cfg: list[Part],
+    init_cfg: list[PartConfig],
     pretrained: str | None,
     on_left: Callable[[str, list[str]], None],
 ) -> None:

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from clearctl.config.registry import closest, parameters
+from clearctl.distributed.randomness import randomness_kept
 from clearctl.errors import CapabilityError, UsageError
-from clearctl.models.fit import randomness_kept
 from clearctl.models.registry import BACKBONES
+from clearctl.wording import any_of, in_one_line
 
 MMCLS = "mmcls:"
 _SEED = 0
@@ -115,7 +116,7 @@ def feature_dimension(extractor: FeatureExtractor, x: torch.Tensor) -> int:
     except UsageError:
         raise
     except Exception as error:
-        raise UsageError(f"{extractor.arch} takes no RGB images of {height}x{width} px: {_line(error)}") from None
+        raise UsageError(f"{extractor.arch} takes no RGB images of {height}x{width} px: {in_one_line(error)}") from None
     if features.shape[:1] != x.shape[:1] or features.ndim != 2:
         raise UsageError(
             f"{extractor.arch} gives {list(features.shape)} for {len(x)} images, expected a vector for each"
@@ -205,16 +206,11 @@ def _require_known(arch: str, arguments: Mapping[str, Any], accepted: Iterable[s
 
 def _cannot_build(arch: str, arguments: Mapping[str, Any], error: Exception) -> UsageError:
     given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-    return UsageError(f"{arch} cannot be built with {given or 'no arguments'}: {_line(error)}")
+    return UsageError(f"{arch} cannot be built with {given or 'no arguments'}: {in_one_line(error)}")
 
 
 def _near(name: str, candidates: Iterable[str]) -> str:
     """`; did you mean 'x', 'y' or 'z'?` for the nearest candidates, or an empty string."""
     by_lower = {candidate.lower(): candidate for candidate in candidates}
     near = [repr(by_lower[match]) for match in difflib.get_close_matches(name.lower(), by_lower, n=3)]
-    return f"; did you mean {' or '.join(filter(None, (', '.join(near[:-1]), near[-1])))}?" if near else ""
-
-
-def _line(error: Exception) -> str:
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return " ".join(text.split()) or type(error).__name__
+    return f"; did you mean {any_of(near)}?" if near else ""

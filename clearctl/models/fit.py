@@ -1,16 +1,16 @@
 """Whether a network fits its input and its classes, found by one forward pass that leaves no trace."""
 
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
+from clearctl.distributed.randomness import randomness_kept
 from clearctl.models.classifier import Classifier
+from clearctl.wording import in_one_line
 
 
 @dataclass(frozen=True)
@@ -19,34 +19,6 @@ class Misfit:
 
     key: str
     text: str
-
-
-@contextmanager
-def randomness_kept() -> Iterator[None]:
-    """Put Python's, NumPy's and torch's generators back afterwards, whatever is drawn inside.
-
-    The generator of a GPU is put back where this process uses a GPU already. Without `devices`, `fork_rng` would
-    initialise CUDA on every GPU of the machine, even for a run on the CPU.
-    """
-    used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    gpus = [torch.cuda.current_device()] if used else []
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(gpus):
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
-
-
-def feature_dimension(network: Classifier, x: torch.Tensor) -> int | tuple[int, ...]:
-    """The numbers a sample has in what backbone and neck give the head for `x [B, ...]`: what its in_channels must be.
-
-    Two numbers, (convolution, transformer), for a head that has two in_channels. Generators, batch norms and the
-    train mode stay as they are. Raises ValueError if backbone and neck give feature maps instead of vectors.
-    """
-    with leaving_no_trace(network):
-        return _widths(network.head, network.features(x))
 
 
 def find_misfit(network: nn.Module, x: torch.Tensor, num_classes: int) -> Misfit | None:
@@ -76,7 +48,7 @@ def _of_classifier(network: Classifier, x: torch.Tensor) -> torch.Tensor | Misfi
             taken = part(taken)
         except Exception as error:
             what = f"a sample of shape {list(x.shape[1:])}" if taken is x else "what the backbone gives it"
-            return Misfit(name, f"{type(part).__name__} refuses {what}: {_line(error)}")
+            return Misfit(name, f"{type(part).__name__} refuses {what}: {in_one_line(error)}")
         if isinstance(taken, tuple) and not taken:
             return Misfit(name, f"{type(part).__name__} gives nothing: its out_indices name no stage that it has")
     try:
@@ -90,7 +62,7 @@ def _of_classifier(network: Classifier, x: torch.Tensor) -> torch.Tensor | Misfi
     try:
         scores: torch.Tensor = network(x)
     except Exception as error:
-        return Misfit("head", f"{type(network.head).__name__} refuses what it is given: {_line(error)}")
+        return Misfit("head", f"{type(network.head).__name__} refuses what it is given: {in_one_line(error)}")
     return scores
 
 
@@ -102,12 +74,15 @@ def _of_module(network: nn.Module, x: torch.Tensor) -> torch.Tensor | Misfit:
         scores: torch.Tensor = network(x)
     except Exception as error:
         what = f"a sample of shape {list(x.shape[1:])}"
-        return Misfit("torchmodel", f"{type(network).__name__} refuses {what}: {_line(error)}")
+        return Misfit("torchmodel", f"{type(network).__name__} refuses {what}: {in_one_line(error)}")
     return scores
 
 
 def _widths(head: Any, features: Any) -> int | tuple[int, ...]:
-    """D of the vectors `[B, D]` that mmcls's heads read: of the last stage the tensor, or the class token beside it."""
+    """D of the vectors `[B, D]` that mmcls's heads read: of the last stage the tensor, or the class token beside it.
+
+    Two numbers, (convolution, transformer), for a head that has two in_channels. Raises ValueError for feature maps.
+    """
     last = features[-1] if isinstance(features, tuple) else features
     several = isinstance(getattr(head, "in_channels", None), Sequence)
     if isinstance(last, torch.Tensor):
@@ -141,7 +116,3 @@ def leaving_no_trace(network: nn.Module) -> Iterator[None]:
 
 def _plain(in_channels: Any) -> Any:
     return tuple(in_channels) if isinstance(in_channels, Sequence) else in_channels
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

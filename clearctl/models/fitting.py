@@ -9,7 +9,8 @@ from torch import nn
 
 from clearctl.errors import RunError
 from clearctl.models.names import that_matter
-from clearctl.models.state_dict import Weights, few
+from clearctl.models.state_dict import Weights
+from clearctl.wording import few
 
 # Of the floating-point types those that hold weights by themselves: 8 bits and fewer need a scale beside them.
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -19,14 +20,12 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 class LoadReport:
     """What was taken from a file.
 
-    `prefix` is what stood there before the names of the backbone or network, `left_random` are those of its names that
-    the file has no fitting weight for, and `ignored` the names in the file that are not its: a classifier, a
-    projector, another encoder.
+    `prefix` is what stood there before the names of the backbone or network, and `left_random` are those of its names
+    that the file has no fitting weight for.
     """
 
     prefix: str
     left_random: tuple[str, ...]
-    ignored: tuple[str, ...]
 
 
 def differences(own: Weights, given: Weights) -> str:
@@ -118,9 +117,3 @@ def of_deeper_parts(own: Weights, given: Iterable[str]) -> list[str]:
     """The names of `given` that are of a part that a backbone has, and not among its `own`: another architecture."""
     parts = {name.split(".")[0] for name in own}
     return [name for name in given if name not in own and name.split(".")[0] in parts]
-
-
-def ignored(own: Weights, weights: Weights, names: Mapping[str, str]) -> tuple[str, ...]:
-    """Of `weights` those that `names` {name: name in the file} has for none of `own`."""
-    used = {names[name] for name in own if name in names}
-    return tuple(name for name in weights if name not in used)

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from clearctl.distributed.randomness import randomness_kept
 from clearctl.models.extractor import FeatureExtractor
-from clearctl.models.fit import randomness_kept
 
 _TOLERANCE = 1e-4
 

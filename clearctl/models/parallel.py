@@ -20,7 +20,7 @@ from torch.autograd import Variable
 
 from clearctl.distributed import world
 from clearctl.distributed.randomness import own_numbers
-from clearctl.distributed.split import Part, Split, split_of
+from clearctl.distributed.split import BatchSplit, Shard, split_of
 from clearctl.models.classifier import head_outputs, sum_of_outputs
 from clearctl.models.sync_bn import synchronising
 
@@ -38,13 +38,13 @@ class _SharedPasses:
     def __init__(self) -> None:
         self._buffers_differ = False  # batch norms' running means, of which each process has those of its rows
         self._reduces = False
-        self._split: Split | None = None
+        self._split: BatchSplit | None = None
         self._within = ExitStack()
 
     def before(self, network: nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         """Take the rows of this process, unless no others were read."""
         (x,) = arguments
-        self._split = split_of(x.sizes if isinstance(x, Part) else (len(x),), x.device)
+        self._split = split_of(x.sizes if isinstance(x, Shard) else (len(x),), x.device)
         rows = self._split.rows(x)
         if self._buffers_differ:
             _in_one(_running(network), lambda flat: distributed.broadcast(flat, 0))

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from clearctl.errors import RunError
-from clearctl.models.fitting import LoadReport, differences, fill, ignored, of_deeper_parts, require_usable
+from clearctl.models.fitting import LoadReport, differences, fill, of_deeper_parts, require_usable
 from clearctl.models.names import BACKBONE, find_network, that_matter
 from clearctl.models.state_dict import read_weights
 
@@ -49,7 +49,7 @@ def load_network(network: nn.Module, file: Path) -> LoadReport:
         where = f" (under its prefix {prefix!r})" if prefix else ""
         shown = {name: value for name, value in given.items() if name in own or name in too_many or not body}
         raise RunError(f"{file} does not fit the model{where}: {differences(own, shown)}")
-    return LoadReport(prefix, left, ignored(own, that_matter(weights), names))
+    return LoadReport(prefix, left)
 
 
 def load_init_cfg(module: nn.Module, init_cfg: Mapping[str, Any]) -> list[str]:

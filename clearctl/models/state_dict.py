@@ -3,7 +3,7 @@
 import argparse
 import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from clearctl import checksums, tensor_files
 from clearctl.errors import RunError
 from clearctl.nearby import nearby_file
+from clearctl.wording import few, first_line
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -45,7 +46,7 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
             raise RunError(f"{file} is not a checkpoint, or damaged: torch cannot read it") from None
         raise RunError(f"{file} is refused: it holds more than weights, a pickled {needed[1]}") from None
     except Exception as error:
-        reason = (str(error) or "it is empty").splitlines()[0]
+        reason = first_line(error, "it is empty")
         raise RunError(f"{file} is not a checkpoint, or damaged: {reason}") from None
     weights = _unwrapped(content)
     if not _is_state_dict(weights):
@@ -59,11 +60,6 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
             "save them as dense tensors of floating-point numbers"
         )
     return tensors
-
-
-def few(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _recorded_sha256(file: Path) -> str | None:

@@ -8,7 +8,7 @@ import torch
 
 from clearctl.errors import RunError
 from clearctl.models.extractor import FeatureExtractor
-from clearctl.models.fitting import LoadReport, differences, ignored, of_deeper_parts, require_usable, reshaped
+from clearctl.models.fitting import LoadReport, differences, of_deeper_parts, require_usable, reshaped
 from clearctl.models.names import find_module, that_matter
 from clearctl.models.state_dict import read_weights
 
@@ -45,7 +45,7 @@ def load_checkpoint(extractor: FeatureExtractor, file: Path, *, allow_partial: b
         backbone[name].copy_(given[name])  # the state dict shares its memory with the backbone
     if hasattr(extractor.backbone, "transform_input") and "transform_input" not in extractor.arguments:
         cast(Any, extractor.backbone).transform_input = True
-    return LoadReport(prefix, missing, ignored(own, weights, names))
+    return LoadReport(prefix, missing)
 
 
 def _in_classifier(extractor: FeatureExtractor, name: str) -> bool:

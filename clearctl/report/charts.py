@@ -14,6 +14,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 10, 38
 _CHARACTER = 6.5  # the width of a digit in the charts' font
 _NOTHING = 1e-12  # what is smaller is 0 in a chart
 _MOST_DOTS = 400  # of a chart; more hide the lines
+_MOST_TICKS = 6
 
 Tick = tuple[float, str]
 
@@ -96,17 +97,17 @@ def line_chart(
     return Markup("".join([head, *parts, "</svg>"]))
 
 
-def nice_ticks(low: float, high: float, *, most: int = 6) -> list[float]:
-    """Round values evenly over [low, high], 2 to `most` of them, the outer ones at its ends or just beyond."""
+def nice_ticks(low: float, high: float) -> list[float]:
+    """Round values evenly over [low, high], 2 to 6 of them, the outer ones at its ends or just beyond."""
     largest = max(abs(low), abs(high))
     span = high - low
     if span <= 1e-9 * largest or span < _NOTHING:  # all are the same value
         span = largest if largest > _NOTHING else 1.0
-    power = 10.0 ** math.floor(math.log10(span / (most - 1)))
+    power = 10.0 ** math.floor(math.log10(span / (_MOST_TICKS - 1)))
     for factor in (1, 2, 5, 10, 20):
         step = factor * power
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-        if last - first < most:
+        if last - first < _MOST_TICKS:
             break
     return [float(f"{number * step:.12g}") for number in range(first, max(last, first + 1) + 1)]
 

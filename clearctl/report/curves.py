@@ -17,7 +17,7 @@ MOST_POINTS = 300
 
 
 @dataclass(frozen=True)
-class Part:
+class BucketCurve:
     """A bucket's epochs, numbered over the whole run from `first` to `last`, and the means at the end of the last."""
 
     bucket: str
@@ -33,7 +33,7 @@ class Curves:
 
     loss: NDArray[np.float64]
     accuracy: NDArray[np.float64]
-    parts: tuple[Part, ...]
+    parts: tuple[BucketCurve, ...]
 
 
 def training_curves(runs: Sequence[Run]) -> Curves | None:
@@ -49,7 +49,9 @@ def training_curves(runs: Sequence[Run]) -> Curves | None:
     for _, epochs in groupby(runs[0].epochs[:length], key=lambda epoch: epoch["bucket_number"]):
         members = list(epochs)
         last = first + len(members) - 1
-        parts.append(Part(str(members[0]["bucket"]), first, last, float(loss[last - 1]), float(accuracy[last - 1])))
+        parts.append(
+            BucketCurve(str(members[0]["bucket"]), first, last, float(loss[last - 1]), float(accuracy[last - 1]))
+        )
         first = last + 1
     return Curves(loss, accuracy, tuple(parts))
 
@@ -80,7 +82,7 @@ def training_charts(curves: Curves) -> list[tuple[str, Markup]]:
     return drawn
 
 
-def _at_its_end(part: Part) -> str:
+def _at_its_end(part: BucketCurve) -> str:
     accuracy = shown("accuracy", part.accuracy)
     return f"bucket {part.bucket}, its last epoch: loss {_short(part.loss)}, accuracy {accuracy} %"
 

@@ -31,6 +31,7 @@ from clearctl.report.tables import (
 from clearctl.report.thumbnails import sample_images
 from clearctl.report.uncertainty import Comparison
 from clearctl.version import __version__
+from clearctl.wording import counted
 
 MOST_OPEN_GROUPS = 2  # of more, each is folded
 
@@ -121,7 +122,7 @@ def _dataset(run: Run) -> str:
     """Its name, with the number of buckets and classes."""
     scenario, known = run.values["scenario"], run.environment["dataset"]
     name = scenario.get("data_name") or Path(str(known.get("root") or scenario.get("dataset_root"))).name
-    parts = [f"{len(run.bucket_names)} bucket{'s' * (len(run.bucket_names) != 1)}"]
+    parts = [counted(len(run.bucket_names), "bucket")]
     if known.get("class_names"):
         parts.append(f"{len(known['class_names'])} classes")
     return f"{name} ({', '.join(parts)})"

@@ -8,6 +8,7 @@ from clearctl.config.load import flatten
 from clearctl.config.protocol import STREAMING
 from clearctl.report.groups import NONE, Group, one_line
 from clearctl.report.runs import Run, by_dataset
+from clearctl.wording import counted, plural
 
 DAGGER = "†"
 ON_TRAINING_IMAGES = (
@@ -77,7 +78,7 @@ def _of_diverged(group: Group) -> Iterator[Remark]:
     if not group.diverged:
         return
     total = len(group.runs)
-    many = f"{len(group.diverged)} of {total} run{'s' * (total > 1)} diverged"
+    many = f"{len(group.diverged)} of {counted(total, 'run')} diverged"
     means = "they count in the means" if group.include_diverged else "left out of the means"
     places = [f"{_seeds([run])} in bucket {run.diverged['bucket']}" for run in group.diverged if run.diverged]
     yield Remark(f"{group.label}: {many} ({', '.join(places)}), {means}")
@@ -161,4 +162,4 @@ def _listed(parted: dict[str, list[Run]]) -> str:
 
 def _seeds(runs: Sequence[Run]) -> str:
     seeds = sorted({run.seed for run in runs if run.seed is not None})
-    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else str(runs[0].folder)
+    return f"{plural('seed', len(seeds))} {', '.join(map(str, seeds))}" if seeds else str(runs[0].folder)

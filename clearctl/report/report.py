@@ -13,6 +13,7 @@ from clearctl.report.numbers import choose_numbers
 from clearctl.report.records import render_csv, render_json
 from clearctl.report.runs import find_runs, require_one_dataset
 from clearctl.report.uncertainty import compare as compared
+from clearctl.wording import any_of
 
 TERMINAL = "terminal"
 SUFFIXES = {".html": "html", ".tex": "latex", ".md": "markdown", ".csv": "csv", ".json": "json"}
@@ -115,14 +116,14 @@ def render(
 
         return render_page(groups, numbers, ci=ci, comparison=comparison)
     if format not in _TEXTS:
-        raise UsageError(f"--format {format}: there is no text of it; expected {_listed(tuple(SUFFIXES.values()))}")
+        raise UsageError(f"--format {format}: there is no text of it; expected {any_of(tuple(SUFFIXES.values()))}")
     return _TEXTS[format](groups, numbers, ci=ci, comparison=comparison)
 
 
 def choose_format(output: Path | str | None, format: str | None) -> str:
     """What the suffix of `output` says, else `format`, else "terminal". Raises UsageError where they do not agree."""
     if format is not None and format not in FORMATS:
-        raise UsageError(f"--format {format}: expected {_listed(FORMATS)}")
+        raise UsageError(f"--format {format}: expected {any_of(FORMATS)}")
     if output is None:
         return format or TERMINAL
     path = Path(output)
@@ -132,7 +133,7 @@ def choose_format(output: Path | str | None, format: str | None) -> str:
     if format == TERMINAL:
         raise UsageError("--format terminal is for the terminal: leave --output out, or choose another format")
     if by_suffix is None and format is None:
-        raise UsageError(f"--output {path}: expected a name that ends in {_listed(tuple(SUFFIXES))}")
+        raise UsageError(f"--output {path}: expected a name that ends in {any_of(tuple(SUFFIXES))}")
     if rundir.is_run(path.parent) and path.name in {file(path.parent).name for file in _RUN_FILES}:
         raise UsageError(f"--output {path} is the run's own file: choose another name")
     return by_suffix or str(format)
@@ -143,7 +144,3 @@ def _write(file: Path, text: str) -> None:
         atomic.write_text(file, text)
     except OSError as error:
         raise RunError(f"{file} cannot be written: {error.strerror}; choose another with --output") from None
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return f"{', '.join(names[:-1])} or {names[-1]}"

@@ -19,6 +19,7 @@ from clearctl.errors import RunError
 from clearctl.metrics import Matrix, compute_numbers
 from clearctl.progress import Listener, Message, ignore
 from clearctl.report.foreign import read_foreign
+from clearctl.wording import first_line
 
 _FOLDER = re.compile(r"(\d{8}-\d{6})-seed\d+(?:-(\d+))?")
 # What each epoch's line has, of what reports show.
@@ -156,7 +157,7 @@ def find_runs(places: Iterable[Path], listener: Listener = ignore) -> list[Run]:
             try:
                 runs[place] = read_run(run)
             except RunError as error:
-                listener(Message(f"{str(error).splitlines()[0]}: left out", warning=True))
+                listener(Message(f"{first_line(error)}: left out", warning=True))
     in_order = [runs[place] for place in sorted(runs)]
     in_order += [_foreign_run(file, in_order) for file in files]
     if not in_order:

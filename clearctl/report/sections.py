@@ -19,6 +19,7 @@ from clearctl.report.groups import NONE, Group, one_line, settings_of, shown
 from clearctl.report.numbers import NUMBERS, Numbers
 from clearctl.report.runs import Run
 from clearctl.report.tables import Cell, matrix_cells, summary
+from clearctl.wording import plural
 
 # What is another for each run by its nature.
 _OWN = ("dataset.fingerprint", "wandb_run")
@@ -229,7 +230,7 @@ def _text(value: Any) -> str:
 
 def _seeds(seeds: Sequence[int]) -> str:
     different = sorted(set(seeds))
-    return f"seed{'s' * (len(different) > 1)} {', '.join(map(str, different))}"
+    return f"{plural('seed', len(different))} {', '.join(map(str, different))}"
 
 
 def _run_row(group: Group, run: Run, numbers: Numbers) -> RunRow:

@@ -88,7 +88,7 @@ def _signature(*groups: Mapping[str, Parameter]) -> inspect.Signature:
     )
 
 
-class Split(nn.Module):
+class SplitNetwork(nn.Module):
     """A network as `embedding` and `classifier`, its last layer; the names under which Avalanche takes them apart."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -151,6 +151,6 @@ RECIPES: dict[str, Callable[..., Strategy]] = {
     "CWRStar": Filled(supervised.CWRStar, optional={"cwr_layer_name": _layer_name}, hidden={}),
     "MIR": Filled(MIR, optional={}, hidden={"criterion": _loss_by_sample}),
     "FeatureReplay": Filled(
-        FeatureReplay, optional={}, hidden={"model": Split, "last_layer_name": lambda model: "classifier"}
+        FeatureReplay, optional={}, hidden={"model": SplitNetwork, "last_layer_name": lambda model: "classifier"}
     ),
 }

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 # Of B samples: x [B, ...], class indices [B], and what else comes with a sample, such as task labels [B].
-MiniBatch: TypeAlias = list[torch.Tensor]
+TensorBatch: TypeAlias = list[torch.Tensor]
 
 
 class Targets(Protocol):
@@ -70,7 +70,7 @@ class Loader(Protocol):
     """Batches, once through: a loader of Avalanche's, torch's or clearctl's own."""
 
     def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[MiniBatch]: ...
+    def __iter__(self) -> Iterator[TensorBatch]: ...
 
 
 class MultiDatasetLoader(Loader, Protocol):
@@ -133,7 +133,7 @@ class Strategy(Protocol):
     adapted_dataset: ClassificationDataset  # what is learned of it: plugins add memories
     current_eval_stream: Sequence[Experience]  # all that is tested
     dataloader: Loader
-    mbatch: MiniBatch
+    mbatch: TensorBatch
     mb_output: torch.Tensor  # scores [B, C]
     loss: torch.Tensor  # of the batch, penalties of plugins included
     _stop_training: bool  # a plugin asks to end the bucket with this epoch

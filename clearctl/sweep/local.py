@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import IO, TYPE_CHECKING
 
+from clearctl.cores import usable_cores
 from clearctl.engine.run.stopping import Wish
 from clearctl.errors import CapabilityError
 from clearctl.sweep.outcome import SweepListener
@@ -117,11 +118,6 @@ def local_engine() -> Iterator[LocalEngine]:
             yield engine
         finally:
             engine.close()
-
-
-def usable_cores() -> int:
-    """How many cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def threads_each(jobs: int) -> int:

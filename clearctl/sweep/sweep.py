@@ -1,8 +1,8 @@
 """A sweep: plan, carry out what is not finished, gather how all of it went."""
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import torch
 
 from clearctl import layout, rundir
 from clearctl.config.settings import fill
+from clearctl.cores import usable_cores
 from clearctl.engine.build.preflight import dataset_faults
 from clearctl.engine.machine import resolve_device
 from clearctl.engine.run.dry_run import try_out
@@ -17,11 +18,12 @@ from clearctl.engine.run.stopping import wish_to_stop
 from clearctl.errors import ConfigError, RunError, Stopped, UsageError
 from clearctl.metrics import from_json
 from clearctl.sweep.cluster.engine import Cluster, import_ray, run_on_ray
-from clearctl.sweep.local import Assignment, LocalEngine, local_engine, threads_each, usable_cores
+from clearctl.sweep.local import Assignment, LocalEngine, local_engine, threads_each
 from clearctl.sweep.outcome import Outcome, RunEnded, SweepEvent, SweepListener, ignore
 from clearctl.sweep.plan import PlannedRun, make_plan
 from clearctl.sweep.stacks import Unit, units
 from clearctl.sweep.work import failed
+from clearctl.threads import torch_threads
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class SweepPlan:
         total = 0.0
         for _, run in self.left:
             if run.label not in alone:
-                with _threads(self.threads):
+                with torch_threads(self.threads):
                     alone[run.label] = try_out(run.config, device=device).seconds
             total += alone[run.label] * _share_left(run)
         return total / min(self.jobs, max(1, len(self.left)))
@@ -185,17 +187,6 @@ def _finished_before(planned: PlannedRun) -> Outcome:
         from_json(found),
         diverged=found.get("diverged"),
     )
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Within, torch has so many."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _share_left(planned: PlannedRun) -> float:

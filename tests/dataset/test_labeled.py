@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clearctl.dataset.labeled import LabeledImage, read_buckets, read_index, read_labeled_bucket, read_records
+from clearctl.dataset.labeled import LabeledImage, read_index, read_labeled_bucket, read_records
 from clearctl.errors import DatasetError
 
 
@@ -55,7 +55,7 @@ def test_class_index_is_the_line_of_the_names_file_whatever_the_metadata_order(c
 
 
 def test_buckets_in_numeric_order(clear_folder):
-    assert read_buckets(clear_folder(buckets=("10", "9", "0"), images=1)) == ["0", "9", "10"]
+    assert list(read_index(clear_folder(buckets=("10", "9", "0"), images=1)).class_files) == ["0", "9", "10"]
 
 
 def test_a_class_may_be_absent_from_a_bucket(clear_folder):
@@ -73,7 +73,7 @@ def test_records_keep_their_fields(clear_folder):
 
 def test_not_a_clear_folder(tmp_path):
     with pytest.raises(DatasetError, match="not a CLEAR folder"):
-        read_buckets(tmp_path)
+        read_index(tmp_path)
 
 
 @pytest.mark.parametrize("content", ['{"1": ', "[1]", '"x"', "\ufeff{}", "[" * 100_000])
@@ -99,7 +99,7 @@ def test_broken_index(clear_folder, content):
     root = clear_folder()
     (root / "labeled_metadata.json").write_text(content)
     with pytest.raises(DatasetError) as error:
-        read_buckets(root)
+        read_index(root)
     assert_named(error, str(root / "labeled_metadata.json"), "JSON")
 
 
@@ -270,7 +270,7 @@ def test_bucket_that_is_not_a_number(clear_folder, name):
     root = clear_folder()
     edit(root / "labeled_metadata.json", lambda value: value.update({name: value["1"]}))
     with pytest.raises(DatasetError) as error:
-        read_buckets(root)
+        read_index(root)
     assert_named(error, str(root / "labeled_metadata.json"), f"the bucket name {name!r}", "not a number")
 
 
@@ -278,7 +278,7 @@ def test_two_buckets_of_one_number(clear_folder):
     root = clear_folder()
     edit(root / "labeled_metadata.json", lambda value: value.update({"01": value["1"]}))
     with pytest.raises(DatasetError) as error:
-        read_buckets(root)
+        read_index(root)
     assert_named(error, str(root / "labeled_metadata.json"), "'1'", "'01'", "same number")
 
 
@@ -288,7 +288,7 @@ def test_no_bucket_and_unknown_bucket(clear_folder):
         read_labeled_bucket(root, "7")
     (root / "labeled_metadata.json").write_text("{}")
     with pytest.raises(DatasetError, match="names no bucket"):
-        read_buckets(root)
+        read_index(root)
 
 
 @pytest.mark.parametrize("classes", [["camera"], {"camera": 3}, {"camera": ""}])
@@ -296,7 +296,7 @@ def test_classes_that_are_no_mapping_to_paths(clear_folder, classes):
     root = clear_folder()
     edit(root / "labeled_metadata.json", lambda value: value.update({"1": classes}))
     with pytest.raises(DatasetError) as error:
-        read_buckets(root)
+        read_index(root)
     assert_named(
         error,
         str(root / "labeled_metadata.json"),

@@ -8,8 +8,15 @@ import pytest
 import torch
 from sharing import environment
 
-from clearctl.distributed.randomness import own_numbers, passes, seed, seed_worker, set_passes
-from clearctl.engine.machine import random_states, seed_everything, set_random_states
+from clearctl.distributed.randomness import (
+    own_numbers,
+    passes,
+    random_states,
+    seed_everything,
+    seed_worker,
+    set_passes,
+    set_random_states,
+)
 
 CPU = torch.device("cpu")
 
@@ -41,6 +48,17 @@ def draw_own_and_fail() -> float:
 def be(monkeypatch: pytest.MonkeyPatch, rank: int, processes: int = 3) -> None:
     for name, value in environment(rank, processes, 1).items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**32 + 7])
+def test_seed_everything_seeds_all_three(seed: int) -> None:
+    seed_everything(seed)
+    first = draw()
+    seed_everything(seed + 1)
+    other = draw()
+    seed_everything(seed)
+    assert draw() == first
+    assert all(one != another for one, another in zip(first, other, strict=True))
 
 
 def test_one_process_draws_all_from_the_same_generators() -> None:
@@ -86,7 +104,7 @@ def test_they_depend_on_the_runs_seed_and_come_again(monkeypatch: pytest.MonkeyP
     be(monkeypatch, 1)
     found = []
     for number in (3, 4, 3, 2**63 + 3):
-        seed(number)
+        seed_everything(number)
         found.append([draw_own(), draw_own()])
     assert found[0] == found[2]
     assert found[0] != found[1]

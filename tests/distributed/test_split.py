@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sharing import environment
 
-from clearctl.distributed.split import Part, Split, own_rows, split_of
+from clearctl.distributed.split import BatchSplit, Shard, own_rows, split_of
 
 CPU = torch.device("cpu")
 
@@ -28,7 +28,7 @@ def be(monkeypatch: pytest.MonkeyPatch, rank: int, processes: int) -> None:
         monkeypatch.setenv(name, value)
 
 
-def splits(as_rank: AsRank, processes: int, *sizes: int) -> list[Split]:
+def splits(as_rank: AsRank, processes: int, *sizes: int) -> list[BatchSplit]:
     """How each of the processes shares a batch."""
     found = []
     for rank in range(processes):
@@ -42,7 +42,7 @@ def parts(as_rank: AsRank, processes: int, batches: list[torch.Tensor]) -> list[
     found = []
     for rank in range(processes):
         as_rank(rank, processes)
-        found.append(torch.cat([Part.of(batch[own_rows(len(batch))], len(batch)) for batch in batches]))
+        found.append(torch.cat([Shard.of(batch[own_rows(len(batch))], len(batch)) for batch in batches]))
     return found
 
 
@@ -66,13 +66,13 @@ def test_a_batch_is_cut_into_runs_or_whole_everywhere(processes: int, as_rank: A
 @settings(max_examples=150, deadline=None)
 @given(st.integers(1, 5), st.lists(st.integers(1, 14), min_size=1, max_size=4))
 def test_joined_batches(processes: int, sizes: list[int]) -> None:
-    """Every row is computed once, or all by all; the rows and places of a Part are those of the whole batch."""
+    """Every row is computed once, or all by all; the rows and places of a Shard are those of the whole batch."""
     whole = torch.arange(sum(sizes)) + 100
     with pytest.MonkeyPatch.context() as patch:
         cut = splits(partial(be, patch), processes, *sizes)
         read = parts(partial(be, patch), processes, list(torch.split(whole, sizes)))
     for split, part in zip(cut, read, strict=True):
-        assert isinstance(part, Part)
+        assert isinstance(part, Shard)
         assert part.sizes == tuple(sizes)
         assert split.rows(whole).tolist() == whole[split.own].tolist()
         assert split.rows(part).tolist() == whole[split.own].tolist()
@@ -106,7 +106,7 @@ def test_several_devices_and_ranks_are_not_mixed_up(as_rank: AsRank) -> None:
 
 
 def test_a_part_that_is_moved_stays_a_part() -> None:
-    part = Part.of(torch.arange(6.0).reshape(3, 2), 7)
+    part = Shard.of(torch.arange(6.0).reshape(3, 2), 7)
     for same in (
         part.to("cpu"),
         part.to(torch.float64),
@@ -115,17 +115,17 @@ def test_a_part_that_is_moved_stays_a_part() -> None:
         part.detach(),
         part.contiguous(),
     ):
-        assert isinstance(same, Part)
+        assert isinstance(same, Shard)
         assert same.sizes == (7,)
-    joined = torch.cat([part, part.clone(), Part.of(torch.zeros(1, 2), 2, 3)])
-    assert isinstance(joined, Part)
+    joined = torch.cat([part, part.clone(), Shard.of(torch.zeros(1, 2), 2, 3)])
+    assert isinstance(joined, Shard)
     assert joined.sizes == (7, 7, 2, 3)
     assert joined.tolist() == [*part.tolist(), *part.tolist(), [0, 0]]
     assert part.sizes == (7,)
 
 
 def test_of_everything_else_come_plain_tensors() -> None:
-    part = Part.of(torch.arange(6.0).reshape(3, 2), 7)
+    part = Shard.of(torch.arange(6.0).reshape(3, 2), 7)
     others = [part * 2, part[:2], part[0], part.mean(0), torch.relu(part), part.view(2, 3), part.add_(0), part @ part.T]
     others += [torch.stack([part, part]), torch.nn.functional.linear(part, torch.eye(2)), part.data, part.unbind()[0]]
     for other in others:
@@ -136,12 +136,12 @@ def test_of_everything_else_come_plain_tensors() -> None:
 
 def test_what_is_no_part_of_a_batch_fails_loudly(as_rank: AsRank) -> None:
     as_rank(0, 2)
-    part = Part.of(torch.zeros(5, 2), 10)
+    part = Shard.of(torch.zeros(5, 2), 10)
     with pytest.raises(AttributeError, match="sizes"):
-        torch.zeros(5, 2).as_subclass(Part).to("cpu")
+        torch.zeros(5, 2).as_subclass(Shard).to("cpu")
     with pytest.raises(AssertionError, match="joined with a whole one"):
         torch.cat([part, torch.zeros(3, 2)])
-    for wrong in (Part.of(torch.zeros(10, 2), 10), Part.of(torch.zeros(4, 2), 10), torch.cat([part, part], 1)):
-        assert isinstance(wrong, Part)
+    for wrong in (Shard.of(torch.zeros(10, 2), 10), Shard.of(torch.zeros(4, 2), 10), torch.cat([part, part], 1)):
+        assert isinstance(wrong, Shard)
         with pytest.raises(AssertionError, match="no part of batches"):
             split_of(wrong.sizes, CPU).rows(wrong)

@@ -2,10 +2,8 @@
 
 import json
 import os
-import random
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from sharing import environment
@@ -16,7 +14,6 @@ from clearctl.engine.machine import (
     deterministic_algorithms,
     no_gpu_asked_for,
     resolve_device,
-    seed_everything,
 )
 from clearctl.engine.run.train import train
 from clearctl.errors import CapabilityError, UsageError
@@ -107,21 +104,6 @@ def test_several_processes_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Non
     assert resolve_device("auto") == torch.device("cpu")
     with pytest.raises(CapabilityError, match="2 processes on a machine with 0 GPUs"):
         resolve_device("cuda")
-
-
-def draw() -> list[float]:
-    return [random.random(), float(np.random.rand()), float(torch.rand(()))]
-
-
-@pytest.mark.parametrize("seed", [0, 7, 2**32 + 7])
-def test_seed_everything_seeds_all_three(seed: int) -> None:
-    seed_everything(seed)
-    first = draw()
-    seed_everything(seed + 1)
-    other = draw()
-    seed_everything(seed)
-    assert draw() == first
-    assert all(one != another for one, another in zip(first, other, strict=True))
 
 
 def test_description_is_json_and_names_every_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

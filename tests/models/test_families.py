@@ -8,7 +8,7 @@ import torch
 from mmcls.models import build_classifier as build_with_mmcls
 
 from clearctl.models.classifier import Classifier, build_classifier, head_outputs
-from clearctl.models.fit import feature_dimension, find_misfit
+from clearctl.models.fit import find_misfit
 from clearctl.models.losses import build_criterion
 
 CLASSES = 3
@@ -129,14 +129,6 @@ def test_family_predicts_and_learns_as_in_mmcls(family: str, caplog: pytest.LogC
     assert any(name.startswith("backbone.") for name in moved)
     assert any(name.startswith("head.") for name in moved) or not list(model.head.parameters())
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
-
-
-@pytest.mark.parametrize("family", [family for family in FAMILIES if "in_channels" in FAMILIES[family][3]])
-def test_feature_dimension_is_what_the_head_takes(family: str) -> None:
-    model = build_classifier(**section(family))
-    expected = FAMILIES[family][3]["in_channels"]
-    x, _ = batch(family)
-    assert feature_dimension(model, x[:2]) == (tuple(expected) if isinstance(expected, list) else expected)
 
 
 def test_conformer_scores_are_the_sum_of_its_outputs_and_its_loss_the_mean_of_theirs() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from clearctl.models.classifier import build_classifier
-from clearctl.models.fit import Misfit, feature_dimension, find_misfit
+from clearctl.models.fit import Misfit, find_misfit
 
 BACKBONE = dict(type="ResNet_CIFAR", depth=18, base_channels=4, stem_channels=4)
 POOL = dict(type="GlobalAveragePooling")
@@ -141,7 +141,6 @@ def test_looking_leaves_no_trace() -> None:
         modes = [module.training for module in model.modules()]
         states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
         find_misfit(model, torch.randn(2, 3, 16, 16, generator=torch.Generator()), 3)
-        feature_dimension(model, IMAGES)
         assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
         assert [module.training for module in model.modules()] == modes
         assert all(parameter.grad is None for parameter in model.parameters())

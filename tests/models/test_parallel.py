@@ -13,9 +13,8 @@ from torch import nn
 from torch.nn import functional
 
 from clearctl.distributed import world
-from clearctl.distributed.randomness import passes
-from clearctl.distributed.split import Part, own_rows
-from clearctl.engine.machine import random_states, seed_everything, set_random_states
+from clearctl.distributed.randomness import passes, random_states, seed_everything, set_random_states
+from clearctl.distributed.split import Shard, own_rows
 from clearctl.models.classifier import head_outputs, sum_of_outputs
 from clearctl.models.parallel import share_passes
 
@@ -48,7 +47,7 @@ def batch(size: int, *shape: int, seed: int = 0) -> tuple[torch.Tensor, torch.Te
 
 def read(x: torch.Tensor) -> torch.Tensor:
     """What a loader gives of `x`: where there are several processes, the part that this one has read."""
-    return Part.of(x[own_rows(len(x))].clone(), len(x)) if world.size() > 1 else x
+    return Shard.of(x[own_rows(len(x))].clone(), len(x)) if world.size() > 1 else x
 
 
 def found(network: nn.Module, *scores: torch.Tensor) -> Found:
@@ -348,7 +347,7 @@ def drop_out() -> dict[str, Any]:
     seen["masks"] = [network(ones)]
     seen["draws"].append(draws())
     states = random_states()
-    seen["masks"] += [network(ones), network(Part.of(ones[own_rows(12)], 12) if world.size() > 1 else ones)]
+    seen["masks"] += [network(ones), network(Shard.of(ones[own_rows(12)], 12) if world.size() > 1 else ones)]
     seen["draws"].append(draws())
     seen["passes"] = passes()
     seen["short"] = network(few)

@@ -200,7 +200,6 @@ def test_load_from_takes_raw_checkpoints(raw: tuple[Path, str]) -> None:
     assert same(model.backbone, network(seed=7)[0].backbone)
     assert same(model.head, network(seed=1)[0].head)
     assert (report.prefix, report.left_random) == (prefix, ("head.fc.weight", "head.fc.bias"))
-    assert not [name for name in report.ignored if name.startswith(f"{prefix}conv1")]
 
 
 def test_pretrained_takes_raw_checkpoints(raw: tuple[Path, str]) -> None:
@@ -224,7 +223,7 @@ def test_load_from_takes_all_of_a_network_with_its_counters(tmp_path: Path) -> N
     torch.save(source.state_dict(), file)
     model = network(seed=1)[0]
     report = load_network(model, file)
-    assert (report.prefix, report.left_random, report.ignored) == ("", (), ())
+    assert (report.prefix, report.left_random) == ("", ())
     assert same(model, source)
     assert model.backbone.bn1.num_batches_tracked == 1
 

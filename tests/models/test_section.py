@@ -9,11 +9,11 @@ import torch
 
 from clearctl import train
 from clearctl.config.settings import fill
+from clearctl.distributed.randomness import seed_everything
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model
 from clearctl.engine.build.stream import build_stream
-from clearctl.engine.machine import seed_everything
 from clearctl.errors import ConfigError
 from clearctl.models.classifier import build_classifier, head_outputs
 from clearctl.progress import Message

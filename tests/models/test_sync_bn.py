@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from clearctl.distributed import world
-from clearctl.distributed.split import Part, own_rows
+from clearctl.distributed.split import Shard, own_rows
 from clearctl.models.parallel import share_passes
 from clearctl.models.sync_bn import SyncBatchNorm, synchronised
 
@@ -72,7 +72,7 @@ NETWORKS: tuple[Task, ...] = (vectors, sequences, images, without_affine, averag
 
 def read(x: torch.Tensor) -> torch.Tensor:
     """What a loader gives of `x`: where there are several processes, the part that this one has read."""
-    return Part.of(x[own_rows(len(x))], len(x)) if world.size() > 1 else x
+    return Shard.of(x[own_rows(len(x))], len(x)) if world.size() > 1 else x
 
 
 def learned(make: Task) -> dict[str, torch.Tensor]:

@@ -16,11 +16,11 @@ from rehearsal.gpu import CUDA, RehearsalGpu
 from test_strategies import SMALL
 
 from clearctl.config.settings import fill
+from clearctl.distributed.randomness import seed_everything
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model
 from clearctl.engine.build.stream import build_stream
-from clearctl.engine.machine import seed_everything
 from clearctl.progress import ignore
 
 pytest_plugins = ("blobs",)

@@ -15,11 +15,11 @@ import torch
 from clearctl.config.findings import Fault
 from clearctl.config.load import Config
 from clearctl.config.settings import StrategySettings, fill
+from clearctl.distributed.randomness import seed_everything
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import Experiment, build_experiment
 from clearctl.engine.build.model import build_model
 from clearctl.engine.build.stream import build_stream
-from clearctl.engine.machine import seed_everything
 from clearctl.layout import features_file, filelist_file
 from clearctl.progress import ignore
 

@@ -1,7 +1,6 @@
 """Decode what a store lacks, in threads: decoding and resizing leave Python's lock alone."""
 
 import errno
-import os
 import random
 import uuid
 import warnings
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from clearctl.cores import usable_cores
 from clearctl.data.cache import segments
 from clearctl.data.cache.segments import Planes
 from clearctl.data.cache.store import ImageStore
@@ -67,9 +67,8 @@ def fill(
 
 
 def default_threads() -> int:
-    """As many as this process may use of the machine's processors, 16 at most."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(usable, _MOST_THREADS)
+    """One for each core that this process may use, 16 at most."""
+    return min(usable_cores(), _MOST_THREADS)
 
 
 def in_order(pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:

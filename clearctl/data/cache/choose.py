@@ -9,6 +9,7 @@ from typing import Literal
 from clearctl.data.cache.memory import available_bytes
 from clearctl.data.cache.store import ImageStore
 from clearctl.errors import CapabilityError, DatasetError
+from clearctl.units import byte_size
 
 Cache = Literal["auto", "off", "ram", "disk"]
 _LOOKED_AT = 16
@@ -49,26 +50,26 @@ def choose(
         return Choice("disk", f"all {store.num_wanted:,} images are there decoded, in {where}", image_bytes)
     disk = _disk_fault(folder, need_bytes, disk_promised_bytes) if folder and cache != "ram" else "not asked for"
     memory = memory_fault(need_bytes, memory_promised_bytes)
-    what = f"images are decoded once ({size(need_bytes)} to come)"
+    what = f"images are decoded once ({byte_size(need_bytes)} to come)"
     if cache == "disk" and disk:
         raise DatasetError(
-            f"data.cache='disk': the decoded images take {size(need_bytes)}, but {disk}\n"
+            f"data.cache='disk': the decoded images take {byte_size(need_bytes)}, but {disk}\n"
             "name a folder with room as data.cache_dir, or use data.cache='auto'"
         )
     if cache == "ram" and memory:
         raise CapabilityError(
-            f"data.cache='ram': the decoded images take {size(need_bytes)}, but {memory}\n"
+            f"data.cache='ram': the decoded images take {byte_size(need_bytes)}, but {memory}\n"
             "use data.cache='disk', or 'auto'"
         )
     if folder and not disk:
         free = shutil.disk_usage(_existing(folder)).free
-        return Choice("disk", f"{what} and kept in {folder}: {size(free)} are free there", image_bytes, need_bytes)
+        return Choice("disk", f"{what} and kept in {folder}: {byte_size(free)} are free there", image_bytes, need_bytes)
     why = "" if cache == "ram" else f", since {disk}"
     if not memory:
         return Choice("ram", f"{what} and kept in memory{why}", image_bytes, need_bytes)
     missing = len(store.missing())
     which = "images" if missing == store.num_wanted else f"{missing:,} of {store.num_wanted:,} images"
-    text = f"{which} are decoded at every use, since they take {size(need_bytes)}, {disk}, and {memory}"
+    text = f"{which} are decoded at every use, since they take {byte_size(need_bytes)}, {disk}, and {memory}"
     return Choice("off", text, image_bytes, need_bytes)
 
 
@@ -81,11 +82,6 @@ def estimate(store: ImageStore) -> tuple[int, int]:
     looked_at = [missing[index * len(missing) // count] for index in range(count)]
     mean = sum(store.pixels(number).numel() for number in looked_at) / count
     return round(mean), round(mean * len(missing))
-
-
-def size(size_bytes: int) -> str:
-    """`6.6 GB`, or `12.3 MB` where that would be 0."""
-    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 50_000_000 else f"{size_bytes / 1e6:.1f} MB"
 
 
 def writable(folder: Path) -> bool:
@@ -101,7 +97,7 @@ def _disk_fault(folder: Path, need_bytes: int, promised_bytes: int) -> str | Non
         return f"{_existing(folder)} cannot be written"
     free = shutil.disk_usage(_existing(folder)).free - promised_bytes
     if need_bytes + _DISK_MARGIN_BYTES > free:
-        return f"{folder} has {size(max(0, free))} free, of which {size(_DISK_MARGIN_BYTES)} are to stay so"
+        return f"{folder} has {byte_size(max(0, free))} free, of which {byte_size(_DISK_MARGIN_BYTES)} are to stay so"
     return None
 
 
@@ -109,7 +105,7 @@ def memory_fault(need_bytes: int, promised_bytes: int = 0) -> str | None:
     """Why `need_bytes` do not fit in memory; None if they do."""
     available = available_bytes() - promised_bytes
     if need_bytes > available // 2:
-        return f"{size(max(0, available))} of memory are available, of which half may be used"
+        return f"{byte_size(max(0, available))} of memory are available, of which half may be used"
     return None
 
 

@@ -115,7 +115,7 @@ def sweep(folder: Path) -> None:
     """Remove what killed builders left in `folder`. Raises OSError where nothing can be written there."""
     with tempfile.TemporaryFile(dir=folder) as file:
         now = os.fstat(file.fileno()).st_mtime  # by the clock that the others' times are of: a server has its own
-    for path in folder.glob(f".*{SUFFIX}.*.tmp"):
+    for path in atomic.temporary_files(folder, f"*{SUFFIX}"):
         with suppress(OSError):
             if now - path.stat().st_mtime > _STALE_S:
                 path.unlink()

@@ -11,7 +11,7 @@ from clearctl.data.cache.build import fill
 from clearctl.data.cache.choose import Cache, Choice, choose, estimate, memory_fault, writable
 from clearctl.data.cache.files import ImageFiles
 from clearctl.data.cache.store import ImageStore, describe, store_name
-from clearctl.data.transforms import Split
+from clearctl.data.transforms import TransformStages
 from clearctl.errors import DatasetError
 from clearctl.progress import Listener, Message, ignore
 
@@ -43,12 +43,11 @@ def _of_dataset(root: Path, folder: Path) -> Path:
 
 def open_stores(
     files: ImageFiles,
-    splits: Mapping[str, Split],
+    splits: Mapping[str, TransformStages],
     *,
     wanted: Mapping[str, Iterable[int]] | None = None,
     cache: Cache = "auto",
     cache_dir: Path | str | None = None,
-    threads: int | None = None,
     listener: Listener = ignore,
 ) -> dict[str, ImageStore]:
     """A store over `files` for each of `splits` (say "train_transform"), filled as `cache` says.
@@ -79,7 +78,7 @@ def open_stores(
         return stores
     asked = {" and ".join(group): stores[group[0]] for group in names.values() if stores[group[0]].num_wanted}
     for name, choice in _choose(asked, cache, folders[-1] if folders else None, listener).items():
-        _fill(asked[name], choice, name, cache, threads, listener)
+        _fill(asked[name], choice, name, cache, listener)
     return stores
 
 
@@ -99,7 +98,7 @@ def _choose(
     return choices
 
 
-def _fill(store: ImageStore, choice: Choice, name: str, cache: Cache, threads: int | None, listener: Listener) -> None:
+def _fill(store: ImageStore, choice: Choice, name: str, cache: Cache, listener: Listener) -> None:
     """Put into `store` what was chosen; with `auto`, elsewhere or nowhere if the disk fails."""
     if choice.cache == "off" or not store.missing():
         return
@@ -108,7 +107,7 @@ def _fill(store: ImageStore, choice: Choice, name: str, cache: Cache, threads: i
         if choice.cache == "disk":
             _make_folder(store)
         on_disk = choice.cache == "disk"
-        fill(store, on_disk=on_disk, image_bytes=choice.image_bytes, threads=threads, work=work, listener=listener)
+        fill(store, on_disk=on_disk, image_bytes=choice.image_bytes, work=work, listener=listener)
     except OSError as error:
         fault = f"{store.folder} cannot be used: {error.strerror or error}"
         if cache != "auto":
@@ -118,7 +117,7 @@ def _fill(store: ImageStore, choice: Choice, name: str, cache: Cache, threads: i
         where = "kept in memory" if kept else "decoded at every use"
         listener(Message(f"{name}: {fault}; {len(store.missing()):,} images are {where}", warning=True))
         if kept:
-            fill(store, on_disk=False, image_bytes=image_bytes, threads=threads, work=work, listener=listener)
+            fill(store, on_disk=False, image_bytes=image_bytes, work=work, listener=listener)
 
 
 def _make_folder(store: ImageStore) -> None:

@@ -9,7 +9,7 @@ from torchvision.transforms import CenterCrop, PILToTensor, RandomCrop, RandomHo
 
 from clearctl.data.cache.store import ImageStore, to_image
 from clearctl.data.pixels import ToFloat, fresh
-from clearctl.data.transforms import Split
+from clearctl.data.transforms import TransformStages
 
 
 class CachedTransform:
@@ -21,7 +21,7 @@ class CachedTransform:
     `shares_reading` says that of a batch each process of a run is to read its own part alone.
     """
 
-    def __init__(self, store: ImageStore, split: Split, shares_reading: bool = False) -> None:
+    def __init__(self, store: ImageStore, split: TransformStages, shares_reading: bool = False) -> None:
         self.store = store
         self.split = split
         self.shares_reading = shares_reading

@@ -11,6 +11,7 @@ from clearctl.dataset.checks.findings import Findings
 from clearctl.dataset.checks.lists import Listed, Lists
 from clearctl.errors import DatasetError
 from clearctl.progress import Counted, Listener
+from clearctl.wording import counted
 
 FEATURES = "features"
 
@@ -69,5 +70,4 @@ def _check_file(findings: Findings, lists: Lists, name: str, bucket: str) -> int
 
 
 def _rows(rows: Sequence[int], listed: Listed) -> str:
-    plural = "s" * (len(rows) > 1)
-    return f"{len(rows):,} row{plural} (such as row {rows[0]}, of {listed[rows[0]][0]})"
+    return f"{counted(len(rows), 'row')} (such as row {rows[0]}, of {listed[rows[0]][0]})"

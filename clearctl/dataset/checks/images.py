@@ -15,10 +15,12 @@ from pathlib import Path
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
+from clearctl.cores import usable_cores
 from clearctl.dataset.checks.findings import Findings
 from clearctl.dataset.checks.journal import Decoded, Journal
 from clearctl.dataset.checks.labels import Image
 from clearctl.progress import Counted, Listener, Message
+from clearctl.wording import counted, in_one_line
 
 IMAGES = "images"
 TINY_PX = 32
@@ -28,9 +30,8 @@ MOST_JOBS = 16
 
 
 def default_jobs() -> int:
-    """As many as this process may use of the machine's processors, 16 at most."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(usable, MOST_JOBS)
+    """One for each core that this process may use, 16 at most."""
+    return min(usable_cores(), MOST_JOBS)
 
 
 def check_images(findings: Findings, images: Sequence[Image], jobs: int, listener: Listener) -> dict[str, str]:
@@ -98,7 +99,7 @@ def _reason(error: Exception) -> str:
     """What Pillow says, without the address of the object that it read from."""
     if isinstance(error, UnidentifiedImageError):
         return "not an image that Pillow knows"
-    return str(error).replace("\n", " ") or type(error).__name__
+    return in_one_line(error)
 
 
 def _tell(findings: Findings, decoded: Sequence[tuple[Image, Decoded]]) -> None:
@@ -115,5 +116,5 @@ def _tell(findings: Findings, decoded: Sequence[tuple[Image, Decoded]]) -> None:
             unusual.setdefault(f"less than {TINY_PX} px wide or high", []).append(image)
     for what, images in unusual.items():
         first = images[0]
-        number = f"{len(images):,} images are" if len(images) > 1 else "1 image is"
+        number = f"{counted(len(images), 'image')} {'is' if len(images) == 1 else 'are'}"
         findings.note(IMAGES, f"{number} {what}, such as {first.path} ({first.place})")

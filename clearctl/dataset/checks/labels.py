@@ -9,9 +9,10 @@ from clearctl import layout
 from clearctl.dataset import image_folders
 from clearctl.dataset.checks.findings import Findings
 from clearctl.dataset.labeled import LabeledIndex, has_class_names, read_index, read_records
-from clearctl.dataset.release import Part
+from clearctl.dataset.release import ReleasePart
 from clearctl.errors import DatasetError
 from clearctl.progress import Counted, Listener
+from clearctl.wording import plural
 
 STRUCTURE = "structure"
 CLASS_NAMES = "class names"
@@ -47,7 +48,7 @@ class Labels:
     buckets of which something could not be read.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[ReleasePart, ...]
     class_names: tuple[str, ...]
     images: dict[str, list[Image]]
     whole: bool
@@ -69,7 +70,7 @@ def read_labels(findings: Findings, listener: Listener) -> Labels:
     """
     root = findings.root
     folders = _labeled_folders(findings)
-    findings.looked_at(STRUCTURE, len(folders), "labelled folder" if len(folders) == 1 else "labelled folders")
+    findings.looked_at(STRUCTURE, len(folders), plural("labelled folder", len(folders)))
     names = _every_class_names(findings, folders or [root])
     class_names = next(filter(None, names), ())
     findings.looked_at(CLASS_NAMES, len(class_names), "classes")
@@ -83,7 +84,7 @@ def read_labels(findings: Findings, listener: Listener) -> Labels:
     for folder, of_part in zip(folders, names, strict=False):
         index, is_whole = _read_index(findings, folder, of_part)
         whole = whole and is_whole
-        parts.append(Part(folder, "" if folder == root else f"{folder.name}/", index))
+        parts.append(ReleasePart(folder, "" if folder == root else f"{folder.name}/", index))
     images, doubtful = _read_images(findings, parts, whole, listener)
     labels = Labels(tuple(parts), class_names, images, whole, doubtful if whole else frozenset(images))
     _note_gaps(findings, labels)
@@ -185,7 +186,7 @@ def _is_path(path: Any) -> bool:
 
 
 def _read_images(
-    findings: Findings, parts: Sequence[Part], whole: bool, listener: Listener
+    findings: Findings, parts: Sequence[ReleasePart], whole: bool, listener: Listener
 ) -> tuple[dict[str, list[Image]], frozenset[str]]:
     """The images of each bucket, part after part, and the buckets of which a class could not be read."""
     buckets = sorted({bucket for part in parts for bucket in part.index.class_files}, key=int)
@@ -214,7 +215,7 @@ def _read_images(
     return images, frozenset(doubtful)
 
 
-def _read_class(findings: Findings, part: Part, bucket: str, class_name: str) -> list[Image] | None:
+def _read_class(findings: Findings, part: ReleasePart, bucket: str, class_name: str) -> list[Image] | None:
     """The images of one class in one bucket; None where they cannot be read."""
     path = part.index.class_files[bucket][class_name]
     only = replace(part.index, class_files={bucket: {class_name: path}})

@@ -9,6 +9,7 @@ from clearctl import layout
 from clearctl.dataset.checks.findings import Findings
 from clearctl.dataset.checks.labels import STRUCTURE, Image, Labels
 from clearctl.errors import DatasetError
+from clearctl.wording import counted
 
 FILE_LISTS = "file lists"
 
@@ -135,7 +136,7 @@ def _list_fault(findings: Findings, file: Path, bucket: str, paths: Sequence[str
 
 
 def _lines(paths: Sequence[str]) -> str:
-    return f"{len(paths):,} line{'s' * (len(paths) > 1)}"
+    return counted(len(paths), "line")
 
 
 def _part(labels: Labels, path: str) -> str:

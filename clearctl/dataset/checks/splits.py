@@ -10,6 +10,7 @@ from clearctl.dataset.checks.findings import Findings
 from clearctl.dataset.checks.labels import Labels
 from clearctl.dataset.checks.lists import Listed, Lists
 from clearctl.errors import DatasetError
+from clearctl.wording import counted
 
 SPLITS = "splits"
 
@@ -94,5 +95,4 @@ def _wrong_shots(labels: Labels, shot: int, listed: Listed, train: Sequence[int]
 def _images(listed: Listed, numbers: Sequence[int]) -> str:
     """`3 images (such as line 7, images/7.jpg)`."""
     number = numbers[0]
-    plural = "s" * (len(numbers) > 1)
-    return f"{len(numbers):,} image{plural} (such as line {number + 1}, {listed[number][0]})"
+    return f"{counted(len(numbers), 'image')} (such as line {number + 1}, {listed[number][0]})"

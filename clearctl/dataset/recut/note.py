@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from clearctl import layout
+from clearctl import atomic, layout
 from clearctl.errors import DatasetError, UsageError
 
 FINISHED = "rebuild.json"
@@ -69,8 +69,8 @@ def remove_torn_files(output: Path) -> None:
     """Remove what a killed run left of a file that it was writing, unless the folder is finished."""
     if (output / FINISHED).is_file():
         return
-    for pattern in (".*.tmp", "labeled_metadata/*/.*.tmp", "labeled_images/*/*/.*.tmp"):
-        for file in output.glob(pattern):
+    for folder in (output, *output.glob("labeled_metadata/*"), *output.glob("labeled_images/*/*")):
+        for file in atomic.temporary_files(folder):
             with suppress(OSError):
                 file.unlink()
 

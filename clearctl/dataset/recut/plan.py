@@ -18,7 +18,7 @@ from clearctl.dataset.labeled import LabeledIndex, read_labeled_bucket, read_rec
 from clearctl.dataset.recut.fields import Field, MissingValue, Place, is_missing, read_value
 from clearctl.dataset.recut.process import Process, new_order
 from clearctl.dataset.recut.where import Condition, Where
-from clearctl.dataset.release import Part, Release
+from clearctl.dataset.release import Release, ReleasePart
 from clearctl.errors import DatasetError, UsageError
 from clearctl.progress import Counted, Listener, Message
 
@@ -43,7 +43,7 @@ class Recut:
 class LabeledRecord:
     """A record of a class's json, with where it stands and the part of the release that has it."""
 
-    part: Part
+    part: ReleasePart
     place: Place
     record: dict[str, Any]
 

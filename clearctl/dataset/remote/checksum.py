@@ -2,17 +2,17 @@
 
 import base64
 import binascii
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clearctl.progress import Counted, Listener, megabytes, rarely
+from clearctl.digest import file_digests
+from clearctl.progress import Counted, Listener, rarely
+from clearctl.units import megabytes
 
 _MD5 = re.compile("[0-9a-f]{32}")
 _SHA256 = re.compile("[0-9a-f]{64}")
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -54,17 +54,9 @@ def declared_checksums(answers: Sequence[Mapping[str, str]]) -> Iterator[Checksu
 
 def digests(path: Path, algorithms: Iterable[str], listener: Listener) -> dict[str, str]:
     """{algorithm: digest of the file} in one reading. Raises OSError."""
-    hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
-    total = path.stat().st_size
+    work, total = f"check {path.name.removesuffix('.part')}", megabytes(path.stat().st_size)
     listener = rarely(listener)
-    done = 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            for running in hashes.values():
-                running.update(chunk)
-            done += len(chunk)
-            listener(Counted(f"check {path.name.removesuffix('.part')}", megabytes(done), megabytes(total), "MB"))
-    return {name: running.hexdigest() for name, running in hashes.items()}
+    return file_digests(path, algorithms, lambda done: listener(Counted(work, megabytes(done), total, "MB")))
 
 
 def _from_base64(text: str) -> str:

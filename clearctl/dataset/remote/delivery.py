@@ -103,7 +103,7 @@ class Delivery:
         if not unpack.is_unpacked(self.file):
             unpack.refuse_occupied(self.archive.holds, self.root, self.force)
         if not self.file.exists():
-            received = fetch(self.url, self.part, patience, self.listener).received_bytes
+            received = fetch(self.url, self.part, patience, self.listener)
         elif self.part.exists():  # put there by hand meanwhile: what is known of the part says nothing of it
             forget(self.part)
         path = self.file if self.file.exists() else self.part

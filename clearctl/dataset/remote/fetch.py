@@ -20,7 +20,8 @@ from urllib3.exceptions import HTTPError, IncompleteRead
 from clearctl.dataset.remote.checksum import declared_checksums
 from clearctl.dataset.remote.origin import Origin, forget, read_origin, shown, size_of, write_origin
 from clearctl.errors import CapabilityError, DatasetError
-from clearctl.progress import Counted, Listener, Message, megabytes, rarely
+from clearctl.progress import Counted, Listener, Message, rarely
+from clearctl.units import megabytes
 
 _CHUNK_BYTES = 1 << 18
 _LONGEST_PAUSE_S = 60.0
@@ -46,16 +47,8 @@ class Patience:
 PATIENCE = Patience()
 
 
-@dataclass(frozen=True)
-class Fetched:
-    """`received_bytes` came in this call."""
-
-    origin: Origin
-    received_bytes: int
-
-
-def fetch(url: str, part: Path, patience: Patience, listener: Listener) -> Fetched:
-    """Bring the file at `url` into `part`, from where an earlier call stopped.
+def fetch(url: str, part: Path, patience: Patience, listener: Listener) -> int:
+    """Bring the file at `url` into `part`, from where an earlier call stopped, and return the bytes that it received.
 
     Raises CapabilityError where the server cannot be reached, refuses, or breaks off too often (what has come stays),
     NotThereError where it has no such file; DatasetError where the disk has no room. OSError where `part` cannot be
@@ -66,10 +59,10 @@ def fetch(url: str, part: Path, patience: Patience, listener: Listener) -> Fetch
     with requests.Session() as session:
         while True:
             try:
-                origin = transfer.attempt(session)
+                transfer.attempt(session)
                 if transfer.received_bytes:
                     transfer.tell_rate(time.monotonic() - started)
-                return Fetched(origin, transfer.received_bytes)
+                return transfer.received_bytes
             except _BrokenError as error:
                 reached = size_of(part)
                 failures = 0 if reached > farthest else failures + 1
@@ -105,17 +98,18 @@ class _Transfer:
     def __post_init__(self) -> None:
         self.name = self.part.name.removesuffix(".part")
 
-    def attempt(self, session: requests.Session) -> Origin:
+    def attempt(self, session: requests.Session) -> None:
         """One connection. Raises _BrokenError if it ends too early."""
         origin = self._usable_origin()
         offset = size_of(self.part) if origin else 0
         if origin and offset == origin.size_bytes:
-            return origin
+            return
         with self._get(session, origin, offset) as response:
             if origin and (reason := _cannot_continue(response, origin, offset)):
                 self._start_over(reason)
                 if response.status_code != 200:
-                    return self.attempt(session)
+                    self.attempt(session)
+                    return
                 origin, offset = None, 0
             self._check_answer(response, offset)
             known, origin = origin is not None, origin or self._origin_of(response)
@@ -130,7 +124,6 @@ class _Transfer:
             except OSError:
                 self._check_room(origin.size_bytes - size_of(self.part))
                 raise
-        return origin
 
     def tell_rate(self, seconds: float) -> None:
         """How fast it was."""

@@ -8,8 +8,9 @@ from torch import nn
 
 from clearctl.config.settings import ComputeSettings
 from clearctl.errors import CapabilityError
-from clearctl.features.forward import PRECISIONS
 from clearctl.models.classifier import Classifier
+from clearctl.models.compiling import compile_fault
+from clearctl.models.precision import DTYPES
 from clearctl.progress import Listener, Message
 
 
@@ -22,7 +23,7 @@ def accelerate(compute: ComputeSettings, model: nn.Module, device: torch.device,
     if not isinstance(model, Classifier):
         return  # a torchmodel, with which the check lets none of the others pass
     warn_of_slow_precision(device, compute.precision, listener)
-    model.autocast = None if compute.precision == "fp32" else PRECISIONS[compute.precision]
+    model.autocast = None if compute.precision == "fp32" else DTYPES[compute.precision]
     if compute.channels_last:
         model.to(memory_format=torch.channels_last)
         model.channels_last = True
@@ -47,11 +48,10 @@ def require_compiler(device: torch.device) -> None:
     try:
         torch.compile(_sum)(torch.ones(8, device=device))
     except Exception as error:
-        lines = [line.strip() for line in str(error).splitlines()]
-        text = next((line for line in lines if line and not line.endswith("raised:")), type(error).__name__)
         needed = "Triton and a C compiler" if device.type == "cuda" else "a C++ compiler such as g++"
         raise CapabilityError(
-            f"compile=True: torch.compile does not work on this machine: {text}\ninstall {needed}, or leave compile out"
+            f"compile=True: torch.compile does not work on this machine: {compile_fault(error)}\n"
+            f"install {needed}, or leave compile out"
         ) from error
 
 

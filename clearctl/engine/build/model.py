@@ -11,10 +11,11 @@ from torch import nn
 from clearctl.config.published import class_count_faults
 from clearctl.config.settings import Call, ModelSettings, Settings
 from clearctl.data.stream import Stream
+from clearctl.distributed.randomness import randomness_kept
 from clearctl.engine.build.calls import building
 from clearctl.engine.build.transforms import build_transforms
 from clearctl.models.classifier import build_classifier
-from clearctl.models.fit import find_misfit, randomness_kept
+from clearctl.models.fit import find_misfit
 from clearctl.models.pretrained import load_network
 from clearctl.progress import Listener, Message
 

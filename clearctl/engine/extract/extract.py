@@ -1,7 +1,6 @@
 """`extract-features`: from an architecture's name, a checkpoint and a transform to features of a prepared folder."""
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,6 +11,8 @@ from typing import Any
 import torch
 
 from clearctl import layout, lock
+from clearctl.config.keys import PRECISIONS
+from clearctl.cores import usable_cores
 from clearctl.data.samples import ImageSamples, Transform
 from clearctl.data.transforms import split_at_pixels
 from clearctl.dataset.arguments import choose_buckets
@@ -22,16 +23,15 @@ from clearctl.engine.extract.recipe import build_recipe
 from clearctl.engine.machine import device_name, packages, resolve_device
 from clearctl.errors import DatasetError, UsageError
 from clearctl.features.extract import extract
-from clearctl.features.forward import PRECISIONS
 from clearctl.features.official import write_official
 from clearctl.features.record import THREADS, Record
 from clearctl.models.default_weights import load_default_weights
 from clearctl.models.extractor import FeatureExtractor, build_extractor, feature_dimension
 from clearctl.models.folding import folded
-from clearctl.models.state_dict import few
 from clearctl.models.weights import load_checkpoint, weights_digest
 from clearctl.progress import Listener, Message, ignore
 from clearctl.version import __version__
+from clearctl.wording import any_of, few, in_one_line
 
 BATCH_SIZE = {"cpu": 32, "cuda": 256}
 MOST_WORKERS = 16
@@ -263,7 +263,7 @@ def _probe(root: Path, bucket: str, pixels: Transform, prepare: Callable[[torch.
     try:
         shape = pixels(image).shape
     except Exception as error:
-        raise UsageError(f"the transform refuses {samples.paths[0]}: {' '.join(str(error).split())}") from None
+        raise UsageError(f"the transform refuses {samples.paths[0]}: {in_one_line(error)}") from None
     generator = torch.Generator().manual_seed(PROBE_SEED)
     noise = torch.randint(0, 256, (2, *shape), generator=generator, dtype=torch.uint8)
     batch: torch.Tensor = prepare(noise)
@@ -275,7 +275,7 @@ def _check_arguments(
 ) -> None:
     """Raise UsageError for a value that makes no sense."""
     if precision not in PRECISIONS:
-        raise UsageError(f"--precision {precision}: expected {', '.join(PRECISIONS)}")
+        raise UsageError(f"--precision {precision}: expected {any_of(PRECISIONS)}")
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"--batch-size {batch_size} is not a number of images ≥ 1")
     if workers is not None and workers < 0:
@@ -300,4 +300,4 @@ def _default_workers(device: torch.device) -> int:
     """
     if device.type == "cpu":
         return 0
-    return min(MOST_WORKERS, max(1, len(os.sched_getaffinity(0)) // world.local_size()))
+    return min(MOST_WORKERS, max(1, usable_cores() // world.local_size()))

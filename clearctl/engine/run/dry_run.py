@@ -14,13 +14,14 @@ from clearctl.config.load import Config
 from clearctl.config.settings import Call, Settings, fill
 from clearctl.data.samples import original_error
 from clearctl.data.stream import Bucket, Samples, Stream
+from clearctl.distributed.randomness import seed_everything
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model
 from clearctl.engine.build.samples import loader_arguments
 from clearctl.engine.build.strategy_fit import require_strategy_fit
 from clearctl.engine.build.stream import build_stream
-from clearctl.engine.machine import deterministic_algorithms, resolve_device, seed_everything
+from clearctl.engine.machine import deterministic_algorithms, resolve_device
 from clearctl.errors import DatasetError
 from clearctl.progress import EpochDone, Listener, ignore
 from clearctl.strategies.build import needs_whole_buckets, trains_on_whole_stream
@@ -93,7 +94,7 @@ def _measured(settings: Settings, target: torch.device, listener: Listener) -> D
 
 
 @dataclass(frozen=True)
-class _Batch:
+class _MeasuredBatch:
     train_size: int
     test_size: int
     train_s: float
@@ -102,7 +103,7 @@ class _Batch:
 
 def _one_batch(
     settings: Settings, stream: Stream, model: torch.nn.Module, device: torch.device, folder: Path
-) -> _Batch:
+) -> _MeasuredBatch:
     """Time the second of two turns: the first warms up what is allocated and compiled at first use."""
     strategy = settings.strategy
     train_size = strategy.train_mb_size
@@ -141,7 +142,7 @@ def _one_batch(
     # Joint training has a batch of every bucket in its epoch, and a strategy that needs whole buckets all of one.
     counted = short.buckets if at_once else [short.buckets[min(1, len(stream.buckets) - 1)]]
     batches = sum(-(-len(bucket.train) // train_size) for bucket in counted)
-    return _Batch(train_size, test_size, epochs[-1].seconds / batches if epochs else 0.0, test_s)
+    return _MeasuredBatch(train_size, test_size, epochs[-1].seconds / batches if epochs else 0.0, test_s)
 
 
 def _harmless(logger: Call) -> Call:

@@ -14,6 +14,7 @@ from clearctl.config.protocol import on_training_images
 from clearctl.config.settings import Settings, fill
 from clearctl.data.samples import original_error
 from clearctl.distributed import world
+from clearctl.distributed.randomness import randomness_kept, seed_everything
 from clearctl.distributed.world import noticing_lost_peers, together
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
@@ -21,16 +22,15 @@ from clearctl.engine.build.model import build_model
 from clearctl.engine.build.samples import build_samples, loader_arguments
 from clearctl.engine.build.sharing import require_shareable
 from clearctl.engine.build.stream import build_stream
-from clearctl.engine.machine import deterministic_algorithms, resolve_device, seed_everything
+from clearctl.engine.machine import deterministic_algorithms, resolve_device
 from clearctl.engine.run.submission import checkpoint_files, require_one_each
 from clearctl.engine.states.checkpoint import load_exactly, read_exactly
 from clearctl.errors import DatasetError, RunError, UsageError
 from clearctl.metrics import Matrix, Summary, compute_numbers
-from clearctl.models.fit import randomness_kept
-from clearctl.models.state_dict import few
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.loading.gather import in_order
 from clearctl.strategies.strategy import Experience
+from clearctl.wording import few
 
 
 @dataclass(frozen=True)

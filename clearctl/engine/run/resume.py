@@ -13,6 +13,7 @@ from clearctl.config.dialect import write_out_defaults
 from clearctl.config.protocol import on_training_images
 from clearctl.config.settings import Settings, fill
 from clearctl.distributed import world
+from clearctl.distributed.randomness import seed_everything
 from clearctl.distributed.world import from_first, noticing_lost_peers, together
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
@@ -25,7 +26,6 @@ from clearctl.engine.machine import (
     deterministic_algorithms,
     device_name,
     resolve_device,
-    seed_everything,
 )
 from clearctl.engine.run.changes import other_values, other_versions, with_changes
 from clearctl.engine.run.loop import Saved
@@ -37,6 +37,7 @@ from clearctl.engine.states.state import cut_back_files
 from clearctl.errors import RunError
 from clearctl.metrics import from_json
 from clearctl.progress import Listener, Message, ignore
+from clearctl.threads import keep_threads
 
 
 def resume(
@@ -217,15 +218,12 @@ def _require_accepted(run: Path, differences: list[str], accept: bool, listener:
 
 
 def _keep_threads(environment: dict[str, Any], device: torch.device, listener: Listener) -> None:
-    """Compute with as many threads as before: sums are split among them, which rounds in other places."""
+    """Compute with as many threads as before."""
     threads = environment.get("torch_threads")
     if environment.get("processes", 1) != world.size():  # it will differ anyway, and they share the processors
         return
-    if device.type == "cpu" and isinstance(threads, int) and threads != torch.get_num_threads():
-        listener(
-            Message(f"torch had {torch.get_num_threads()} threads here and {threads} in the run: it gets {threads}")
-        )
-        torch.set_num_threads(threads)
+    if device.type == "cpu" and isinstance(threads, int):
+        keep_threads(threads, "in the run", listener)
 
 
 def _cut_back(run: Path, saved: Saved | None) -> None:

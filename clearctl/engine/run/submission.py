@@ -11,7 +11,7 @@ from pathlib import Path
 
 from clearctl import checksums
 from clearctl.errors import RunError
-from clearctl.models.state_dict import few
+from clearctl.wording import counted, few
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".tar")
 
@@ -53,7 +53,7 @@ def require_one_each(files: Sequence[Path], bucket_names: Sequence[str]) -> None
     """Raise RunError, naming both, unless there are as many `files` as buckets."""
     if len(files) != len(bucket_names):
         raise RunError(
-            f"{files[0].parent} has {len(files)} checkpoint{'s' * (len(files) > 1)}, {files[0].name} to "
+            f"{files[0].parent} has {counted(len(files), 'checkpoint')}, {files[0].name} to "
             f"{files[-1].name}, but the stream has {len(bucket_names)} buckets: {', '.join(bucket_names)}\n"
             "expected one for each; scenario.buckets says which buckets are tested"
         )

@@ -20,6 +20,7 @@ from clearctl.config.settings import Settings, fill
 from clearctl.data.samples import original_error
 from clearctl.data.stream import Stream
 from clearctl.distributed import world
+from clearctl.distributed.randomness import seed_everything
 from clearctl.distributed.world import PeerLostError, from_first, noticing_lost_peers, together
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import Experiment, build_experiment
@@ -28,7 +29,7 @@ from clearctl.engine.build.samples import BuiltSamples, build_samples
 from clearctl.engine.build.sharing import require_alike, require_shareable
 from clearctl.engine.build.strategy_fit import require_strategy_fit
 from clearctl.engine.build.stream import build_stream
-from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device, seed_everything
+from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device
 from clearctl.engine.run.loop import Course, Saved, how_to_go_on
 from clearctl.engine.run.origin import named_contents
 from clearctl.errors import DatasetError, RunError, Stopped
@@ -36,6 +37,7 @@ from clearctl.lock import sole_writer
 from clearctl.metrics import Matrix, Summary
 from clearctl.progress import EpochDone, Listener, Message, ignore
 from clearctl.strategies.strategy import Benchmark
+from clearctl.wording import first_line
 
 RUN = "run"  # the name under which a run's folder is kept for processes that torchrun starts again
 # What an OSError says where a disk is full, or no longer there.
@@ -232,5 +234,4 @@ def write_report(run: Path, listener: Listener) -> None:
 
         write_run_page(run)
     except Exception as error:
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        listener(Message(f"{rundir.report_file(run)} could not be written: {text}", warning=True))
+        listener(Message(f"{rundir.report_file(run)} could not be written: {first_line(error)}", warning=True))

@@ -8,7 +8,7 @@ from clearctl.engine.stack.features import Features
 from clearctl.engine.stack.heads import Penalty, Springs, Teachers, losses, numbers, scores, stacked
 from clearctl.engine.stack.member import Member
 from clearctl.engine.stack.optimize import STEPPERS
-from clearctl.strategies.watching.batch import Batch
+from clearctl.strategies.watching.batch import BatchResult
 
 
 class Learner:
@@ -68,7 +68,7 @@ class Learner:
             member.lockstep.give_best(weights)
         self._give_importances()
 
-    def test(self, rows: Sequence[torch.Tensor], batch_size: int) -> list[list[Batch]]:
+    def test(self, rows: Sequence[torch.Tensor], batch_size: int) -> list[list[BatchResult]]:
         """The batches of each member's test on its `rows [N]`, all as many."""
         same = all(torch.equal(rows[0], other) for other in rows[1:])
         every = self._on_device(rows[0][None] if same else torch.stack(list(rows)))
@@ -126,10 +126,13 @@ def _counted(found: torch.Tensor, y: torch.Tensor, loss: torch.Tensor) -> torch.
     return torch.stack([loss.detach(), right.to(loss.dtype)])
 
 
-def _batches(gave: Sequence[torch.Tensor], sizes: Sequence[int]) -> list[list[Batch]]:
+def _batches(gave: Sequence[torch.Tensor], sizes: Sequence[int]) -> list[list[BatchResult]]:
     """The batches of each run, of what each batch of all runs gave. This waits for the device, once."""
     every = torch.stack(list(gave)).cpu()  # [steps, 2, R]
     return [
-        [Batch(loss, int(right), size) for (loss, right), size in zip(every[:, :, run].tolist(), sizes, strict=True)]
+        [
+            BatchResult(loss, int(right), size)
+            for (loss, right), size in zip(every[:, :, run].tolist(), sizes, strict=True)
+        ]
         for run in range(every.shape[2])
     ]

@@ -10,15 +10,15 @@ import torch
 
 from clearctl.config.settings import Settings
 from clearctl.data.stream import Stream
+from clearctl.distributed.randomness import random_states, set_random_states
 from clearctl.engine.build.experiment import Experiment
 from clearctl.engine.build.samples import loader_arguments
-from clearctl.engine.machine import random_states, set_random_states
 from clearctl.engine.stack.optimize import State
 from clearctl.engine.states.results import Results
 from clearctl.progress import Listener
 from clearctl.strategies.stepping.lockstep import Lockstep, Tensors, rows_in_order
 from clearctl.strategies.strategy import Experience
-from clearctl.strategies.watching.batch import Batch
+from clearctl.strategies.watching.batch import BatchResult
 
 
 @dataclass
@@ -108,7 +108,7 @@ class Member:
         self.states["torch"] = torch.get_rng_state()
         return batches
 
-    def end_epoch(self, batches: Sequence[Batch], finite: bool) -> None:
+    def end_epoch(self, batches: Sequence[BatchResult], finite: bool) -> None:
         """Tell what the batches gave, and whether the weights after them are finite."""
         self.experiment.divergence.finite = finite
         self.lockstep.end_epoch(batches)
@@ -117,7 +117,7 @@ class Member:
         """The row numbers of the bucket that is being learned, in its own order."""
         return rows_in_order(self.experiment.strategy.experience.dataset)
 
-    def end_bucket(self, tested: Sequence[Sequence[Batch]]) -> None:
+    def end_bucket(self, tested: Sequence[Sequence[BatchResult]]) -> None:
         """All after the last epoch, and the test, which gave `tested`; the results have one bucket more."""
         with self.drawing():
             trained = self.lockstep.end_bucket()

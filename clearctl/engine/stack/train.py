@@ -16,19 +16,13 @@ from clearctl.config.protocol import on_training_images
 from clearctl.config.settings import ScenarioSettings, Settings, fill
 from clearctl.data.samples import FeatureSamples
 from clearctl.data.stream import Stream
+from clearctl.distributed.randomness import random_states, seed_everything, set_random_states
 from clearctl.engine.build.accelerate import allow_tf32
 from clearctl.engine.build.model import build_model
 from clearctl.engine.build.samples import BuiltSamples, build_samples
 from clearctl.engine.build.strategy_fit import require_strategy_fit
 from clearctl.engine.build.stream import benchmark_of, build_stream
-from clearctl.engine.machine import (
-    describe,
-    deterministic_algorithms,
-    random_states,
-    resolve_device,
-    seed_everything,
-    set_random_states,
-)
+from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device
 from clearctl.engine.run.loop import bucket_done, write_bucket
 from clearctl.engine.run.origin import named_contents
 from clearctl.engine.run.stopping import Wish, wish_to_stop

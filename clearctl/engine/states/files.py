@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from clearctl import atomic
+from clearctl.wording import first_line
 
 _FIRST_LINE = b"clearctl state 1 sha256 "
 _NAME = re.compile(r"bucket_(\d+)(?:_epoch_(\d+)(?:_step_(\d+))?)?\.state")
@@ -93,19 +94,19 @@ def read(folder: Path, moment: Moment) -> dict[str, Any]:
         content = file.read_bytes()
     except OSError as error:
         raise DamagedError(f"{file.name} cannot be read: {error.strerror}") from None
-    first_line, _, payload = content.partition(b"\n")
-    if first_line != _FIRST_LINE + hashlib.sha256(payload).hexdigest().encode():
+    heading, _, payload = content.partition(b"\n")
+    if heading != _FIRST_LINE + hashlib.sha256(payload).hexdigest().encode():
         raise DamagedError(f"{file.name} is damaged: it does not have its digest")
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:  # written by another torch, say
-        raise DamagedError(f"{file.name} cannot be read: {str(error).splitlines()[0]}") from None
+        raise DamagedError(f"{file.name} cannot be read: {first_line(error)}") from None
     return state
 
 
 def clean(folder: Path) -> None:
     """Remove what a process left behind that was killed while it wrote."""
-    for path in folder.glob(".*.tmp"):
+    for path in atomic.temporary_files(folder):
         path.unlink(missing_ok=True)
 
 

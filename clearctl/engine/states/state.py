@@ -7,8 +7,8 @@ from typing import Any
 
 from clearctl import rundir
 from clearctl.distributed import world
+from clearctl.distributed.randomness import random_states, set_random_states
 from clearctl.engine.build.experiment import Experiment
-from clearctl.engine.machine import random_states, set_random_states
 from clearctl.engine.states.results import Results
 from clearctl.errors import RunError
 from clearctl.strategies.loggers.run_logger import cut_back

@@ -19,10 +19,10 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.pixels import fresh
 from clearctl.distributed.randomness import own_numbers, seed_worker
-from clearctl.distributed.split import Part, own_rows
-from clearctl.strategies.loading.positions import Batches, Position, SideBySide
+from clearctl.distributed.split import Shard, own_rows
+from clearctl.strategies.loading.positions import BatchIterator, Position, SideBySide
 from clearctl.strategies.loading.rows import Columns, Rows, resolve
-from clearctl.strategies.strategy import ClassificationDataset, Loader, MiniBatch, MultiDatasetLoader, Strategy
+from clearctl.strategies.strategy import ClassificationDataset, Loader, MultiDatasetLoader, Strategy, TensorBatch
 
 ALIGNMENT_BYTES = 64  # of torch's allocations: a batch that starts elsewhere may be summed up in another order
 
@@ -43,24 +43,24 @@ class GatheringLoader:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self) -> Iterator[MiniBatch]:
+    def __iter__(self) -> Iterator[TensorBatch]:
         """An iterator that has a position, unless worker processes read ahead."""
         columns = SideBySide([samples.columns for samples in self.samples], self.loader)
         if isinstance(self.source, CachedTransform):
             workers = self.loader.loader_kwargs.get("num_workers") or 0
             if workers:
                 return self._from_workers(self.source, columns, workers)
-            return Batches(columns, self._pixels)
+            return BatchIterator(columns, self._pixels)
         if len(self.samples) == 1 and not self.shuffle and not self.loader.never_ending:
             return _InOrder(columns, self.source, self.samples[0].rows)
-        return Batches(columns, self._taken)
+        return BatchIterator(columns, self._taken)
 
-    def _taken(self, columns: Columns) -> MiniBatch:
+    def _taken(self, columns: Columns) -> TensorBatch:
         rows, *others = columns
         assert isinstance(self.source, torch.Tensor)
         return [_take(self.source, rows), *others]
 
-    def _pixels(self, columns: Columns) -> MiniBatch:
+    def _pixels(self, columns: Columns) -> TensorBatch:
         rows, *others = columns
         assert isinstance(self.source, CachedTransform)
         return [self._finished(_own_pixels(self.source, rows), len(rows)), *others]
@@ -69,9 +69,9 @@ class GatheringLoader:
         """The floats of a batch of `size` images, or of this process's part of it."""
         assert isinstance(self.source, CachedTransform)
         x = self.source.finish(pixels.to(self.device, non_blocking=True))
-        return Part.of(x, size) if self.source.shares_reading else x
+        return Shard.of(x, size) if self.source.shares_reading else x
 
-    def _from_workers(self, transform: CachedTransform, columns: SideBySide, workers: int) -> Iterator[MiniBatch]:
+    def _from_workers(self, transform: CachedTransform, columns: SideBySide, workers: int) -> Iterator[TensorBatch]:
         loader: DataLoader[list[torch.Tensor]] = DataLoader(
             _Pixels(transform),  # type: ignore[arg-type]
             batch_sampler=columns,
@@ -100,7 +100,7 @@ def _take(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     return torch.index_select(x, 0, rows, out=fresh((len(rows), *x.shape[1:]), x.dtype))
 
 
-class _InOrder(Batches):
+class _InOrder(BatchIterator):
     """The samples `rows` of `x` in their own order; rows that lie one after another as views of the matrix.
 
     A network that writes into its input (an in-place activation at the front) would write into the matrix: it shows
@@ -115,7 +115,7 @@ class _InOrder(Batches):
         self.views = bool((rows.diff() == 1).all())
         self._given: tuple[torch.Tensor, int, bool] | None = None  # a batch, its version, whether it is a copy
 
-    def __next__(self) -> MiniBatch:
+    def __next__(self) -> TensorBatch:
         self._see_whether_written()
         start = self.first + self.columns.passes[0].taken * self.columns.passes[0].batch_size
         rows, *others = super().__next__()
@@ -190,13 +190,13 @@ class CollatingLoader:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self) -> Batches:
+    def __iter__(self) -> BatchIterator:
         """An iterator that has a position."""
         numbers = torch.split(torch.arange(len(self.samples)), [len(dataset) for dataset in self.loader.datasets])
-        return Batches(SideBySide([[part] for part in numbers], self.loader), self._collated)
+        return BatchIterator(SideBySide([[part] for part in numbers], self.loader), self._collated)
 
-    def _collated(self, columns: Columns) -> MiniBatch:
-        batch: MiniBatch = self.loader.loader_kwargs["collate_fn"]([self.samples[i] for i in columns[0].tolist()])
+    def _collated(self, columns: Columns) -> TensorBatch:
+        batch: TensorBatch = self.loader.loader_kwargs["collate_fn"]([self.samples[i] for i in columns[0].tolist()])
         return batch
 
 
@@ -248,7 +248,7 @@ class GatherBatches(SupervisedPlugin):
         return found
 
 
-def collated(dataset: ClassificationDataset, indices: Sequence[int]) -> MiniBatch:
+def collated(dataset: ClassificationDataset, indices: Sequence[int]) -> TensorBatch:
     """The batch of a dataset's samples at `indices`: gathered where they are rows, else collated one by one."""
     found = _resolved(dataset)
     if found is None:
@@ -261,7 +261,7 @@ def collated(dataset: ClassificationDataset, indices: Sequence[int]) -> MiniBatc
     if get_worker_info() is not None:  # whose processes draw alike
         return [source.batch(rows.tolist()), *others]
     x = source.finish(_own_pixels(source, rows))
-    return [Part.of(x, len(rows)) if source.shares_reading else x, *others]
+    return [Shard.of(x, len(rows)) if source.shares_reading else x, *others]
 
 
 def _resolved(dataset: ClassificationDataset) -> Rows | None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from clearctl.strategies.loading.rows import Columns, joined
-from clearctl.strategies.strategy import Loader, MiniBatch, MultiDatasetLoader
+from clearctl.strategies.strategy import Loader, MultiDatasetLoader, TensorBatch
 
 Position = dict[str, Any]
 
@@ -19,8 +19,8 @@ Position = dict[str, Any]
 class PositionedIterator(Protocol):
     """An iterator over batches that says where it stands."""
 
-    def __iter__(self) -> Iterator[MiniBatch]: ...
-    def __next__(self) -> MiniBatch: ...
+    def __iter__(self) -> Iterator[TensorBatch]: ...
+    def __next__(self) -> TensorBatch: ...
 
     def position(self) -> Position:
         """Where it stands."""
@@ -129,18 +129,18 @@ class SideBySide:
             one.go_to(found)
 
 
-class Batches:
+class BatchIterator:
     """What `make` makes of the columns of each batch: one time through a loader, in this process."""
 
-    def __init__(self, columns: SideBySide, make: Callable[[Columns], MiniBatch]) -> None:
+    def __init__(self, columns: SideBySide, make: Callable[[Columns], TensorBatch]) -> None:
         self.columns = columns
         self.make = make
         self.begun = False
 
-    def __iter__(self) -> "Batches":
+    def __iter__(self) -> "BatchIterator":
         return self
 
-    def __next__(self) -> MiniBatch:
+    def __next__(self) -> TensorBatch:
         self._begin()
         return self.make(next(self.columns))
 
@@ -177,8 +177,8 @@ class Endless:
     def __iter__(self) -> "Endless":
         return self
 
-    def __next__(self) -> MiniBatch:
-        batch: MiniBatch | None = next(self.current, None)
+    def __next__(self) -> TensorBatch:
+        batch: TensorBatch | None = next(self.current, None)
         if batch is None:
             self.in_earlier = False
             self.current = self._begun()

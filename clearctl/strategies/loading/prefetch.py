@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from clearctl.strategies.loading.gather import GatheringLoader
-from clearctl.strategies.strategy import Loader, MiniBatch
+from clearctl.strategies.strategy import Loader, TensorBatch
 
 
 class Prefetch:
@@ -22,7 +22,7 @@ class Prefetch:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self) -> Iterator[MiniBatch]:
+    def __iter__(self) -> Iterator[TensorBatch]:
         if self.device.type != "cuda":
             yield from self.loader
             return
@@ -39,7 +39,7 @@ class Prefetch:
             following = self._copied(batches, aside)
             yield batch
 
-    def _copied(self, batches: Iterator[MiniBatch], aside: torch.cuda.Stream) -> MiniBatch | None:
+    def _copied(self, batches: Iterator[TensorBatch], aside: torch.cuda.Stream) -> TensorBatch | None:
         batch = next(batches, None)
         if batch is None:
             return None

@@ -8,7 +8,7 @@ from avalanche.training.plugins import AGEMPlugin as AvalancheAGEMPlugin
 from avalanche.training.storage_policy import ExemplarsBuffer, ReservoirSamplingBuffer
 
 from clearctl.strategies.loading.gather import collated, positioned
-from clearctl.strategies.strategy import MiniBatch, Strategy
+from clearctl.strategies.strategy import Strategy, TensorBatch
 
 
 class AGEMPlugin(AvalancheAGEMPlugin):
@@ -35,7 +35,7 @@ class AGEMPlugin(AvalancheAGEMPlugin):
         if buffer is None and patterns_per_experience is None:
             raise ValueError("the size of the memory is missing, such as patterns_per_exp=256")
         super().__init__(patterns_per_experience or 0, sample_size)
-        self.buffer_dliter: Iterator[MiniBatch] | None = None
+        self.buffer_dliter: Iterator[TensorBatch] | None = None
         self.memory = buffer
         if reservoir and buffer is None:
             self.memory = ReservoirSamplingBuffer(self.patterns_per_experience)
@@ -67,7 +67,7 @@ class AGEMPlugin(AvalancheAGEMPlugin):
         self.memory.update(strategy)
         self.buffers = [self.memory.buffer]  # where the base class looks whether there is any memory yet
 
-    def sample_from_memory(self) -> MiniBatch:
+    def sample_from_memory(self) -> TensorBatch:
         """(x, y, task label) of a mini-batch from the memory."""
         if self.memory is None:
             return super().sample_from_memory()

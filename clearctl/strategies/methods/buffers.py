@@ -9,6 +9,7 @@ from clearctl.strategies.strategy import ClassificationDataset, Experience, Stra
 
 ALPHA_MODES = ("Fixed", "Dynamic")
 EVICT = ("random", "newest")
+DEFAULT_MEM_SIZE = 200  # as Avalanche's plugins with a memory have it
 
 
 class BiasedReservoirSamplingBuffer(ExemplarsBuffer):
@@ -88,10 +89,10 @@ class BiasedReservoirSamplingBuffer(ExemplarsBuffer):
             self.buffer = self.buffer.subset(torch.randperm(len(self.buffer))[:new_size].sort().values.tolist())
 
 
-def memory_size(mem_size: int | None, buffer: ExemplarsBuffer | None, default: int = 200) -> int:
+def memory_size(mem_size: int | None, buffer: ExemplarsBuffer | None) -> int:
     """The size of a memory that `mem_size`, a buffer, both or neither give. Raises ValueError where they disagree."""
     if buffer is None:
-        return default if mem_size is None else mem_size
+        return DEFAULT_MEM_SIZE if mem_size is None else mem_size
     if mem_size is not None and mem_size != buffer.max_size:
         raise ValueError(f"mem_size is {mem_size}, but the buffer's max_size is {buffer.max_size}")
     size: int = buffer.max_size

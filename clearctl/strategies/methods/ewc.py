@@ -11,6 +11,7 @@ from torch.func import functional_call, grad, vmap
 from clearctl.errors import ConfigError
 from clearctl.strategies.loading.gather import in_order
 from clearctl.strategies.strategy import ClassificationDataset
+from clearctl.wording import in_one_line
 
 IMPORTANCES = ("batch", "sample")
 NUMBERS_AT_ONCE = 1 << 26  # gradients of so many weights are held at a time: 256 MB
@@ -79,7 +80,7 @@ def sample_gradient_fault(network: nn.Module, x: torch.Tensor) -> str | None:
     try:
         vmap(grad(score), in_dims=(None, 0), randomness="different")(learned, x)
     except RuntimeError as error:
-        return f"'sample' cannot be computed for this network: {' '.join(str(error).split())}"
+        return f"'sample' cannot be computed for this network: {in_one_line(error)}"
     return None
 
 

@@ -22,7 +22,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, normalize, one
 from torch.utils.data import DataLoader
 
 from clearctl.strategies.methods.head import Embedding, last_layer
-from clearctl.strategies.strategy import ClassificationDataset, MetricValues, MiniBatch, Strategy
+from clearctl.strategies.strategy import ClassificationDataset, MetricValues, Strategy, TensorBatch
 
 
 class NearestMean(nn.Module):
@@ -160,7 +160,7 @@ def herd(features: torch.Tensor, count: int) -> list[int]:
 @torch.no_grad()
 def _features(strategy: Strategy, samples: ClassificationDataset) -> torch.Tensor:
     """Normalised features `[N, D]` of the samples under the eval transform."""
-    loader: DataLoader[MiniBatch] = DataLoader(samples.eval(), batch_size=strategy.eval_mb_size)  # type: ignore[arg-type]
+    loader: DataLoader[TensorBatch] = DataLoader(samples.eval(), batch_size=strategy.eval_mb_size)  # type: ignore[arg-type]
     extractor = _network(strategy).feature_extractor
     return torch.cat([normalize(extractor(x.to(strategy.device))) for x, *_ in loader])
 

@@ -8,7 +8,7 @@ from avalanche.training.plugins import RARPlugin as AvalancheRARPlugin
 from clearctl.strategies.loading.positions import Endless, Position
 from clearctl.strategies.loading.resumable import passes
 from clearctl.strategies.methods.head import layer_features
-from clearctl.strategies.strategy import ClassificationDataset, Loader, MiniBatch, Strategy
+from clearctl.strategies.strategy import ClassificationDataset, Loader, Strategy, TensorBatch
 
 
 class RARPlugin(AvalancheRARPlugin):
@@ -79,7 +79,7 @@ class RARPlugin(AvalancheRARPlugin):
                 break
         return moved
 
-    def get_buffer_batch(self) -> MiniBatch:
+    def get_buffer_batch(self) -> TensorBatch:
         """The next batch of the memory."""
         assert self.iter_replay is not None
         return next(self.iter_replay)

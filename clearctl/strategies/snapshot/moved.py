@@ -1,11 +1,12 @@
-"""Where classes are that state files of earlier versions name by the modules they were in.
+"""Where classes are that state files of earlier versions name by the modules they were in, or by other names.
 
-A class whose objects are in states gets a row here when it moves or gets another name.
+A class whose objects are in states gets a row here when it moves or gets another name. A row may lead to another one:
+the name of a version before both leads to that of today.
 """
 
 _PACKAGE = "clearctl.strategies"
 
-# Module then, module now, the classes.
+# Module then, module now, the classes; `Old:New` for one that got another name.
 _ROWS = (
     ("augment", "stepping.augment", "BatchAugment SoftLabelLoss"),
     ("averaging", "stepping.averaging", "ExponentialMovingAverage"),
@@ -46,13 +47,22 @@ _ROWS = (
     ("scratch", "methods.from_scratch", "FromScratchTrainingPlugin"),
     ("synaptic", "methods.synaptic", "SynapticIntelligencePlugin"),
     ("warmup", "stepping.warmup", "WarmUp"),
+    # Since the modules are in folders.
+    ("watching.batch", "watching.batch", "Batch:BatchResult Batches:BatchResults"),
+    ("loading.positions", "loading.positions", "Batches:BatchIterator"),
+    ("stepping.epochs", "stepping.epochs", "_Batches:_CountingLoader"),
+    ("recipes", "recipes", "Split:SplitNetwork"),
 )
 
 _MOVED = {
-    f"{_PACKAGE}.{before}.{name}": f"{_PACKAGE}.{now}.{name}" for before, now, names in _ROWS for name in names.split()
+    f"{_PACKAGE}.{before}.{old}": f"{_PACKAGE}.{now}.{new or old}"
+    for before, now, names in _ROWS
+    for old, _, new in (name.partition(":") for name in names.split())
 }
 
 
 def current_name(name: str) -> str:
     """The dotted name that a class has now, of the one that it had when a state was saved."""
-    return _MOVED.get(name, name)
+    while name in _MOVED:
+        name = _MOVED[name]
+    return name

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clearctl.strategies.loading.positions import PositionedIterator
-from clearctl.strategies.strategy import Experience, Loader, MiniBatch, Strategy, Streams
+from clearctl.strategies.strategy import Experience, Loader, Strategy, Streams, TensorBatch
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Epochs:
         self.on_epoch = on_epoch
         self.going_on: GoingOn | None = None
         self._done = 0
-        self._batches: _Batches | None = None  # those of the epoch under way
+        self._batches: _CountingLoader | None = None  # those of the epoch under way
         strategy._train_exp = self._train_exp
         for event in ("_after_training_iteration", "_after_eval_iteration"):
             setattr(strategy, event, _Then(getattr(strategy, event), self._step_done))
@@ -71,7 +71,7 @@ class Epochs:
                 strategy._stop_training = False
                 break
             loader = strategy.dataloader
-            strategy.dataloader = self._batches = _Batches(loader, going_on)
+            strategy.dataloader = self._batches = _CountingLoader(loader, going_on)
             going_on = None
             strategy.training_epoch(**loading)
             strategy.dataloader, self._batches = loader, None
@@ -86,18 +86,18 @@ class Epochs:
 
 
 @dataclass
-class _Batches:
+class _CountingLoader:
     """A loader that keeps the iterator over it, and counts its batches that were learned."""
 
     loader: Loader
     going_on: GoingOn | None
-    iterator: Iterator[MiniBatch] = field(default_factory=lambda: iter(()))
+    iterator: Iterator[TensorBatch] = field(default_factory=lambda: iter(()))
     steps: int = 0
 
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self) -> Iterator[MiniBatch]:
+    def __iter__(self) -> Iterator[TensorBatch]:
         self.iterator = iter(self.loader)
         if self.going_on is not None:
             place = self.going_on.place

@@ -15,11 +15,11 @@ from avalanche.training.plugins import EWCPlugin, LwFPlugin
 from avalanche.training.utils import ParamData
 
 from clearctl.strategies.loading.gather import GatheringLoader
-from clearctl.strategies.loading.positions import Batches, SideBySide
+from clearctl.strategies.loading.positions import BatchIterator, SideBySide
 from clearctl.strategies.loading.rows import resolve
 from clearctl.strategies.stepping.best_epoch import RestoreBestEpoch
 from clearctl.strategies.strategy import ClassificationDataset, Experience, Strategy
-from clearctl.strategies.watching.batch import Batch, BatchRecord
+from clearctl.strategies.watching.batch import BatchRecord, BatchResult
 
 _Plugin = TypeVar("_Plugin")
 Tensors = dict[str, torch.Tensor]  # by the names of a model's weights
@@ -81,9 +81,9 @@ class Lockstep:
         loader = self.strategy.dataloader
         assert isinstance(loader, GatheringLoader), f"a {type(loader).__name__} has no rows"
         columns = SideBySide([samples.columns[:1] for samples in loader.samples], loader.loader)
-        return [batch[0] for batch in Batches(columns, lambda columns: columns)]
+        return [batch[0] for batch in BatchIterator(columns, lambda columns: columns)]
 
-    def end_epoch(self, batches: Sequence[Batch]) -> None:
+    def end_epoch(self, batches: Sequence[BatchResult]) -> None:
         """Tell everything that watches what the `batches` of the epoch gave."""
         self.record.learned.extend(batches)
         for _ in batches:
@@ -98,7 +98,7 @@ class Lockstep:
         strategy._train_cleanup()
         return strategy.evaluator.get_last_metrics()
 
-    def test(self, stream: Sequence[Experience], tested: Sequence[Sequence[Batch]]) -> dict[str, Any]:
+    def test(self, stream: Sequence[Experience], tested: Sequence[Sequence[BatchResult]]) -> dict[str, Any]:
         """All that `eval` does, where the batches of the experiences gave `tested`; the latest metrics."""
         strategy = self.strategy
         before = strategy._save_train_state()
@@ -109,7 +109,7 @@ class Lockstep:
         for experience, batches in zip(stream, tested, strict=True):
             strategy.experience = experience
             strategy._before_eval_exp(**self.loading)
-            torch.empty((), dtype=torch.int64).random_()  # drawn by a loader, as `Batches` has it
+            torch.empty((), dtype=torch.int64).random_()  # drawn by a loader, as `BatchIterator` has it
             self.record.tested.extend(batches)
             for _ in batches:
                 strategy.clock.after_eval_iteration(strategy)

@@ -13,7 +13,7 @@ from clearctl.strategies.strategy import Strategy
 PERIOD_S = 0.1
 
 
-class Batch(NamedTuple):
+class BatchResult(NamedTuple):
     """The mean `loss` and the number of `right` answers of `size` samples."""
 
     loss: float
@@ -21,12 +21,12 @@ class Batch(NamedTuple):
     size: int
 
 
-class Batches:
+class BatchResults:
     """The batches of an epoch, or of the test of a bucket. What they gave stays on the device until it is read."""
 
     def __init__(self) -> None:
-        self.total = Batch(0.0, 0, 0)  # of those read: the sum of the samples' losses, right answers and samples
-        self._read: list[Batch] = []
+        self.total = BatchResult(0.0, 0, 0)  # of those read: the sum of the samples' losses, right answers and samples
+        self._read: list[BatchResult] = []
         self._kept: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []  # scores [B, C], labels, loss
 
     def __len__(self) -> int:
@@ -36,7 +36,7 @@ class Batches:
         """Keep a batch: its scores `[B, C]`, its class indices `[B]` or soft labels `[B, C]`, and its loss."""
         self._kept.append((scores.detach(), labels, loss.detach()))
 
-    def read(self) -> list[Batch]:
+    def read(self) -> list[BatchResult]:
         """All of them so far. This waits for the device, once."""
         if self._kept:
             scores, labels, losses = zip(*self._kept, strict=True)
@@ -45,17 +45,17 @@ class Batches:
             ends = [right[end - 1] for end in accumulate(counts)]
             means = torch.stack(losses).reshape(len(losses), -1).mean(1).tolist()
             here = (end - start for start, end in zip([0, *ends], ends, strict=False))
-            self.extend([Batch(*numbers) for numbers in zip(means, here, counts, strict=True)])
+            self.extend([BatchResult(*numbers) for numbers in zip(means, here, counts, strict=True)])
             self._kept = []
         return self._read
 
-    def extend(self, new: Sequence[Batch]) -> None:
+    def extend(self, new: Sequence[BatchResult]) -> None:
         """Add batches that have been read already."""
         self._read.extend(new)
         for batch in new:
             sums = self.total
             loss = sums.loss + batch.loss * batch.size
-            self.total = Batch(loss, sums.right + batch.right, sums.size + batch.size)
+            self.total = BatchResult(loss, sums.right + batch.right, sums.size + batch.size)
 
 
 def _classes(values: torch.Tensor) -> torch.Tensor:
@@ -70,18 +70,18 @@ class BatchRecord(SupervisedPlugin):
 
     def __init__(self) -> None:
         super().__init__()
-        self.learned = Batches()
-        self.tested = Batches()
+        self.learned = BatchResults()
+        self.tested = BatchResults()
         self.watchers: list[Callable[[Strategy], None]] = []
         self._due = time.perf_counter() + PERIOD_S
 
     def before_training_epoch(self, strategy: Strategy, **kwargs: object) -> None:
         """Start an epoch."""
-        self.learned = Batches()
+        self.learned = BatchResults()
 
     def before_eval_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Start a bucket."""
-        self.tested = Batches()
+        self.tested = BatchResults()
 
     def after_training_iteration(self, strategy: Strategy, **kwargs: object) -> None:
         """Keep the batch that was learned."""
@@ -91,7 +91,7 @@ class BatchRecord(SupervisedPlugin):
         """Keep the batch that was tested."""
         self._keep(self.tested, strategy)
 
-    def _keep(self, batches: Batches, strategy: Strategy) -> None:
+    def _keep(self, batches: BatchResults, strategy: Strategy) -> None:
         batches.add(strategy.mb_output, strategy.mb_y, strategy.loss)
         now = time.perf_counter()
         if now >= self._due:

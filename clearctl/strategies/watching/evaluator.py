@@ -20,7 +20,7 @@ from avalanche.logging import BaseLogger
 from avalanche.training.plugins import EvaluationPlugin
 
 from clearctl.strategies.strategy import Strategy
-from clearctl.strategies.watching.batch import Batch, Batches, BatchRecord
+from clearctl.strategies.watching.batch import BatchRecord, BatchResult, BatchResults
 from clearctl.strategies.watching.hooks import EVENTS, STEP_EVENTS, acts
 
 PERIOD_S = 2.0  # a live curve is at most this far behind
@@ -46,7 +46,7 @@ class _Phase:
     """How far the `metrics` of training, or of testing, have come with the batches that are under way."""
 
     metrics: list[PluginMetric]
-    batches: Batches = field(default_factory=Batches)
+    batches: BatchResults = field(default_factory=BatchResults)
     done: int = 0
     experience: int = -1
     x: int = 0  # where the values of the first batch are plotted
@@ -160,7 +160,7 @@ class Evaluator(EvaluationPlugin):
                 logger.log_metrics(self._metric_values)
             self._metric_values = []
 
-    def _update(self, phase: _Phase, batch: Batch, x: int) -> None:
+    def _update(self, phase: _Phase, batch: BatchResult, x: int) -> None:
         """What each metric does with one batch."""
         for metric in phase.metrics:
             if type(metric) in _FORGETTING:

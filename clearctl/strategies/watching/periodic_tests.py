@@ -2,8 +2,7 @@
 
 from avalanche.training.templates.base_sgd import PeriodicEval
 
-from clearctl.distributed import randomness
-from clearctl.models.fit import randomness_kept
+from clearctl.distributed.randomness import randomness_kept
 from clearctl.strategies.strategy import Strategy
 
 
@@ -17,9 +16,7 @@ def keep_generators_in_tests(strategy: Strategy) -> None:
     plain = plugin._peval
 
     def peval(strategy: Strategy, **loading: object) -> None:
-        passes = randomness.passes()
-        with randomness_kept():
+        with randomness_kept(own=True):
             plain(strategy, **loading)
-        randomness.set_passes(passes)
 
     plugin._peval = peval

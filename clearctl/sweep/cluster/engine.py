@@ -11,14 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from clearctl.cores import usable_cores
 from clearctl.engine.run.stopping import Wish
 from clearctl.errors import CapabilityError, RunError, UsageError
 from clearctl.progress import Event, Message
 from clearctl.sweep.cluster.folders import gather, pack
 from clearctl.sweep.cluster.remote import Delivery, Parcel, deliver
-from clearctl.sweep.local import usable_cores
 from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold, SweepListener
 from clearctl.sweep.plan import PlannedRun
+from clearctl.wording import first_line
 
 _POLL_S = 0.2
 _REACH_S = 10.0
@@ -129,9 +130,9 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
                 ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
         except Exception as error:
             verb = "reached" if address else "started"
-            reason = (str(error) or type(error).__name__).strip().splitlines()[0]
             raise CapabilityError(
-                f"{where} cannot be {verb}: {reason}\nstart one with `ray start --head`, or use --engine local"
+                f"{where} cannot be {verb}: {first_line(error)}\n"
+                "start one with `ray start --head`, or use --engine local"
             ) from None
     try:
         yield

@@ -10,7 +10,7 @@ from torchvision import transforms as T
 from clearctl.data.cache import choose as choose_module
 from clearctl.data.cache import memory
 from clearctl.data.cache.build import fill
-from clearctl.data.cache.choose import choose, estimate, size
+from clearctl.data.cache.choose import choose, estimate
 from clearctl.data.cache.files import ImageFiles
 from clearctl.data.cache.memory import available_bytes
 from clearctl.data.cache.store import ImageStore
@@ -139,7 +139,3 @@ def test_memory_is_what_the_control_group_leaves(tmp_path, monkeypatch, cgroups,
     assert available_bytes() == 500_000
     (group / limit).write_text("9223372036854771712\n")  # how version 1 says that there is none
     assert available_bytes() > 1_000_000
-
-
-def test_sizes():
-    assert [size(n) for n in (0, 49_900_000, 50_000_000, 6_640_000_000)] == ["0.0 MB", "49.9 MB", "0.1 GB", "6.6 GB"]

@@ -234,11 +234,11 @@ def test_untrained_accuracies_leave_the_generators_alone(
     import random
 
     from clearctl.config.settings import fill
+    from clearctl.distributed.randomness import seed_everything
     from clearctl.engine.build.config import open_config
     from clearctl.engine.build.model import build_model
     from clearctl.engine.build.stream import build_stream
     from clearctl.engine.build.transforms import build_transforms
-    from clearctl.engine.machine import seed_everything
     from clearctl.engine.run.evaluate import model_accuracies
     from clearctl.strategies.loading.benchmark import build_benchmark
 

@@ -22,9 +22,8 @@ from clearctl.data.samples import ImageSamples
 from clearctl.data.stream import Bucket, Stream
 from clearctl.data.transforms import split_steps
 from clearctl.distributed import world
-from clearctl.distributed.randomness import passes
-from clearctl.distributed.split import Part
-from clearctl.engine.machine import random_states, seed_everything, set_random_states
+from clearctl.distributed.randomness import passes, random_states, seed_everything, set_random_states
+from clearctl.distributed.split import Shard
 from clearctl.models.parallel import share_passes
 from clearctl.strategies.loading.benchmark import build_benchmark
 from clearctl.strategies.loading.gather import GatherBatches, collated, gathering
@@ -95,7 +94,7 @@ def loaded(root: Path, kind: str, workers: int, shares: bool) -> dict[str, Any]:
         found["rows"].append(seen(x))
         found["labels"].append(y.tolist())
         found["asked"].append(list(asked))
-        found["sizes"].append(x.sizes if isinstance(x, Part) else None)
+        found["sizes"].append(x.sizes if isinstance(x, Shard) else None)
         with torch.no_grad():
             found["scores"].append(network.eval()(x))
         asked.clear()
@@ -194,9 +193,9 @@ def read_by_plugins(root: Path) -> dict[str, Any]:
     chosen, y, *_ = collated(data, [7, 3, 9, 11, 4])
     few, *_ = collated(data, [5, 6])
     joined = torch.cat([chosen, few])
-    assert isinstance(joined, Part) == (world.size() > 1)
+    assert isinstance(joined, Shard) == (world.size() > 1)
     found = {"labels": y.tolist(), "asked": list(asked), "chosen": seen(chosen), "few": seen(few)}
-    found["joined"] = joined.sizes if isinstance(joined, Part) else (len(chosen), len(few))
+    found["joined"] = joined.sizes if isinstance(joined, Shard) else (len(chosen), len(few))
     for workers in (0, 1):
         found[f"batches of {workers}"] = [seen(x) for x, *_ in DataLoader(data, batch_size=12, num_workers=workers)]
     return found

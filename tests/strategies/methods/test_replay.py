@@ -18,7 +18,7 @@ from test_positions import set_states as put_back
 
 from clearctl import train
 from clearctl.errors import ConfigError
-from clearctl.strategies.loading.positions import Batches, Endless
+from clearctl.strategies.loading.positions import BatchIterator, Endless
 from clearctl.strategies.methods.rar import RARPlugin
 
 pytest_plugins = ("blobs",)
@@ -87,7 +87,7 @@ def test_the_iterator_of_another_process_goes_on(
 
     def leave(strategy: Any) -> None:
         found = iterator(strategy, name)
-        assert isinstance(found, Batches | Endless)
+        assert isinstance(found, BatchIterator | Endless)
         take(found, 3)
         left.update(position=written_and_read(found.position()), states=states(), batches=take(found, 8))
         raise Reached
@@ -128,7 +128,7 @@ def test_nothing_is_hidden_in_a_generator(name: str, ready: Callable[..., tuple[
     built.strategy.train(built.experiment.benchmark.train_stream if joint else built.buckets[1])
     assert seen
     assert bool(held) == (name in PLACES)
-    assert {type(found) for found in (*seen, *held)} <= {Batches, Endless}
+    assert {type(found) for found in (*seen, *held)} <= {BatchIterator, Endless}
 
 
 def test_tests_in_the_middle_of_training_leave_the_iterator_there(build: Callable[..., Built]) -> None:

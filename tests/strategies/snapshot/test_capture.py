@@ -21,7 +21,7 @@ from torch import nn
 from clearctl.strategies.snapshot.capture import CannotCaptureError, Capturer
 from clearctl.strategies.snapshot.kinds import given_objects
 from clearctl.strategies.snapshot.restore import restore
-from clearctl.strategies.watching.batch import Batch, BatchRecord
+from clearctl.strategies.watching.batch import BatchRecord, BatchResult
 
 CPU = torch.device("cpu")
 
@@ -102,7 +102,7 @@ def test_plain_values_come_back_whatever_was_there(value: Any, live: Any) -> Non
         range(2, 9, 3),
         slice(1, None, 2),
         Path("a/b"),
-        Batch(0.5, 3, 4),
+        BatchResult(0.5, 3, 4),
         float("inf"),
         2**70,
         list(range(1000)),

@@ -14,11 +14,11 @@ from small import OTHERS, SMALL, strategy_of
 
 from clearctl import evaluate, train
 from clearctl.config.settings import fill
+from clearctl.distributed.randomness import seed_everything
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model
 from clearctl.engine.build.stream import build_stream
-from clearctl.engine.machine import seed_everything
 from clearctl.models.classifier import Classifier
 from clearctl.progress import ignore
 from clearctl.strategies.registry import STRATEGIES

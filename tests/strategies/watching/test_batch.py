@@ -9,20 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clearctl.strategies.watching import batch
-from clearctl.strategies.watching.batch import Batch, Batches, BatchRecord
+from clearctl.strategies.watching.batch import BatchRecord, BatchResult, BatchResults
 
 
 @given(counts=st.lists(st.integers(1, 7), min_size=1, max_size=6), read_between=st.booleans(), soft=st.booleans())
 def test_each_batch_is_counted_for_itself(counts: list[int], read_between: bool, soft: bool) -> None:
     generator = torch.Generator().manual_seed(sum(counts))
-    batches, expected = Batches(), []
+    batches, expected = BatchResults(), []
     for count in counts:
         scores = torch.randint(0, 3, (count, 4), generator=generator).float()  # with equal ones among them
         labels = torch.randint(0, 4, (count,), generator=generator)
         loss = torch.rand(1, generator=generator)
         batches.add(scores, torch.nn.functional.one_hot(labels, 4) if soft else labels, loss)
         right = int((torch.max(scores, 1)[1] == labels).sum())
-        expected.append(Batch(float(loss), right, count))
+        expected.append(BatchResult(float(loss), right, count))
         if read_between:
             assert batches.read() == expected
     assert len(batches) == len(counts)
@@ -33,14 +33,14 @@ def test_each_batch_is_counted_for_itself(counts: list[int], read_between: bool,
 
 def test_losses_of_every_shape_are_means() -> None:
     for loss, mean in ((torch.tensor(0.5), 0.5), (torch.tensor([0.25]), 0.25), (torch.tensor([1.0, 2.0]), 1.5)):
-        batches = Batches()
+        batches = BatchResults()
         batches.add(torch.eye(2), torch.tensor([0, 0]), loss)
-        assert batches.read() == [Batch(mean, 1, 2)]
-    assert Batches().read() == []
+        assert batches.read() == [BatchResult(mean, 1, 2)]
+    assert BatchResults().read() == []
 
 
 def test_what_is_kept_holds_no_graph() -> None:
-    batches = Batches()
+    batches = BatchResults()
     scores = torch.eye(2, requires_grad=True) * 2
     batches.add(scores, torch.tensor([0, 0]), scores.sum())
     assert not any(part.requires_grad for part in batches._kept[0])

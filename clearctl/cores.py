@@ -1,0 +1,8 @@
+"""How much of the machine this process may use."""
+
+import os
+
+
+def usable_cores() -> int:
+    """How many CPU cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

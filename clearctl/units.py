@@ -1,0 +1,19 @@
+"""Bytes and seconds as texts for people."""
+
+
+def megabytes(size_bytes: int) -> int:
+    """Whole MB, rounded up, so that only nothing is 0."""
+    return -(-size_bytes // 1_000_000)
+
+
+def byte_size(size_bytes: int) -> str:
+    """`6.6 GB`, or `12.3 MB` where that would be 0."""
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 50_000_000 else f"{size_bytes / 1e6:.1f} MB"
+
+
+def duration(seconds: float) -> str:
+    """`7.3 s`, `4 min 05 s`, `2 h 10 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
