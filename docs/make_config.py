@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from clearctl.config import keys
-from clearctl.config.check import FILLED_LOGGER, FILLED_STRATEGY
+from clearctl.config.check import FILLED_LOGGER
+from clearctl.config.check_strategy import FILLED_STRATEGY
 from clearctl.config.findings import expected_types, type_names
 from clearctl.config.keys import Key, Keys
 from clearctl.config.registry import Factory, Parameter, Registry, parameters

@@ -5,12 +5,13 @@ that own the classes lie above this one.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clearctl.config import own
+from clearctl.config.catalogue import Catalogue
+from clearctl.config.check_model import check_model
+from clearctl.config.check_strategy import check_strategy
 from clearctl.config.dialect import DIALECTS
 from clearctl.config.findings import Fault, Findings
 from clearctl.config.foreign import RUNTIME, runtime_keys
@@ -18,56 +19,19 @@ from clearctl.config.keys import (
     CHECKPOINTS,
     CUSTOM_IMPORTS,
     EVERY_STRATEGY,
-    MODEL,
-    PARTS,
     PROTOCOLS,
     SCENARIO,
-    SCHEDULER,
-    STRATEGY,
     TASK_LABELS,
     TOP,
-    UNITS,
 )
 from clearctl.config.load import SET_ORIGIN, Config
-from clearctl.config.plugins import UNIT_NAMES, TestMetrics, check_plugins
-from clearctl.config.registry import Parameter, Registry, closest, is_slip, parameters
-from clearctl.config.speed import RefusedWith, check_speed
-from clearctl.config.traits import TraitsOf
+from clearctl.config.registry import closest, is_slip
+from clearctl.config.speed import check_speed
 from clearctl.errors import ConfigError
 
 SECTIONS = tuple(TOP)
 REQUIRED = tuple(name for name, key in TOP.items() if key.required)
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """The registries that a config's `type=` names are looked up in.
-
-    `traits_of` gives what is known of a strategy or plugin by its name; `refused_with` has those that cannot go with a
-    value of the top level, and why. `test_metrics` names the metrics of a config's list that give numbers in a test.
-    """
-
-    transforms: Registry
-    backbones: Registry
-    necks: Registry
-    heads: Registry
-    losses: Registry
-    augments: Registry
-    torch_models: Registry
-    optimizers: Registry
-    schedulers: Registry
-    strategies: Registry
-    buffers: Registry
-    plugins: Registry
-    metrics: Registry
-    loggers: Registry
-    traits_of: TraitsOf
-    refused_with: RefusedWith
-    test_metrics: TestMetrics
-
-
 # Arguments that clearctl fills in itself: a config may not give them, and need not.
-FILLED_STRATEGY = ("model", "optimizer", "criterion", "device", "plugins", "evaluator")
 FILLED_LOGGER = ("goes_on", "run_id")
 
 
@@ -105,8 +69,8 @@ class _Sections(Findings):
         self.own_code()
         for name, check_section in (
             ("scenario", self.scenario),
-            ("model", self.model),
-            ("cl_strategy", self.strategy),
+            ("model", lambda key, section: check_model(self, key, section, self.catalogue)),
+            ("cl_strategy", lambda key, section: check_strategy(self, key, section, self.catalogue)),
             ("checkpoint_config", self.checkpoints),
         ):
             section = self.values.get(name)
@@ -192,135 +156,6 @@ class _Sections(Findings):
             self.add(f"{key}.buckets", f"found {buckets!r}, expected a list of bucket names")
         for name in ("train_transform", "eval_transform"):
             self.calls(f"{key}.{name}", section.get(name) or [], self.catalogue.transforms)
-
-    def model(self, key: str, section: dict[str, Any]) -> None:
-        self.known(key, section, tuple(MODEL))
-        self.one_of(f"{key}.type", section.get("type", MODEL["type"].default), ("ImageClassifier",))
-        if not section.get("head") and not section.get("torchmodel"):
-            self.add(
-                key,
-                "expected a head, such as head=dict(type='LinearClsHead', num_classes=11, in_channels=512)",
-            )
-        if section.get("torchmodel") and any(section.get(part) for part in ("backbone", "neck", "head")):
-            self.add(f"{key}.torchmodel", "stands alone: it cannot be combined with backbone, neck or head")
-        for part, registry in (
-            ("backbone", self.catalogue.backbones),
-            ("neck", self.catalogue.necks),
-            ("head", self.catalogue.heads),
-            ("torchmodel", self.catalogue.torch_models),
-        ):
-            if part == "neck" and isinstance(section.get(part), list):
-                self.calls(f"{key}.{part}", section[part], registry)
-            elif section.get(part) is not None:
-                self.call(f"{key}.{part}", section[part], registry)
-        head = section.get("head")
-        if isinstance(head, dict) and head.get("loss") is not None:
-            self.call(f"{key}.head.loss", head["loss"], self.catalogue.losses)
-        if section.get("pretrained") is not None:
-            self.checkpoint(f"{key}.pretrained", section["pretrained"])
-            if section.get("torchmodel"):
-                self.add(f"{key}.pretrained", "is for backbone, neck and head: use load_from with a torchmodel")
-        for place, given in ((key, section), *((f"{key}.{name}", section.get(name)) for name in PARTS)):
-            self.initialisation(f"{place}.init_cfg", given.get("init_cfg") if isinstance(given, dict) else None)
-        if section.get("train_cfg") is not None and self.is_a(f"{key}.train_cfg", section["train_cfg"], dict):
-            self.augments(f"{key}.train_cfg", section["train_cfg"], head)
-        freeze = section.get("freeze", MODEL["freeze"].default)
-        parts = [part for part in PARTS if section.get(part)]
-        if self.is_a(f"{key}.freeze", freeze, list):
-            for part in freeze:
-                self.one_of(f"{key}.freeze", part, parts)
-
-    def initialisation(self, key: str, value: Any) -> None:
-        """mmcv's init_cfg, one or a list; only a checkpoint in it is looked at, the rest is mmcv's to check."""
-        entries = value if isinstance(value, list | tuple) else [value]
-        for index, entry in enumerate(entries):
-            if isinstance(entry, dict) and entry.get("type") == "Pretrained":
-                place = f"{key}.{index}" if isinstance(value, list | tuple) else key
-                self.checkpoint(f"{place}.checkpoint", entry.get("checkpoint"))
-
-    def checkpoint(self, key: str, value: Any) -> None:
-        """The path of a file: nothing is fetched."""
-        if self.is_a(key, value, str) and "://" in value:
-            self.add(key, f"found {value!r}: weights are not fetched; download them and give the path of the file")
-
-    def augments(self, key: str, section: dict[str, Any], head: Any) -> None:
-        """mmcls's train_cfg: augmentations of whole batches, one or a list."""
-        self.known(key, section, ("augments",))
-        found = section.get("augments")
-        if found is None:
-            return
-        self.calls(f"{key}.augments", [found] if isinstance(found, dict) else found, self.catalogue.augments)
-        classes = head.get("num_classes") if isinstance(head, dict) else None
-        for index, entry in enumerate(found if isinstance(found, list) else [found]):
-            given = entry.get("num_classes") if isinstance(entry, dict) else None
-            if given is not None and classes is not None and given != classes:
-                self.add(
-                    f"{key}.augments.{index}.num_classes",
-                    f"found {given!r}, but model.head.num_classes is {classes!r}: its labels have to fit the scores",
-                )
-
-    def strategy(self, key: str, section: dict[str, Any]) -> None:
-        own = tuple(STRATEGY)
-        arguments = {name: value for name, value in section.items() if name not in own}
-        self.call(key, arguments, self.catalogue.strategies, filled=FILLED_STRATEGY, also=own)
-        for name in ("train_mb_size", "eval_mb_size", "train_epochs"):
-            self.count(f"{key}.{name}", section.get(name), least=1)
-        self.count(f"{key}.eval_every", section.get("eval_every"), least=-1)
-        if "peval_mode" in section:
-            self.one_of(f"{key}.peval_mode", section["peval_mode"], tuple(UNIT_NAMES))
-        for name, registry, filled in (
-            ("optimizer", self.catalogue.optimizers, ("params",)),
-            ("loss", self.catalogue.losses, ()),
-            ("buffer", self.catalogue.buffers, ()),
-        ):
-            if section.get(name) is not None:
-                self.call(f"{key}.{name}", section[name], registry, filled=filled)
-        if section.get("scheduler") is not None:
-            self.scheduler(f"{key}.scheduler", section["scheduler"])
-        self.calls(f"{key}.plugins", section.get("plugins", []), self.catalogue.plugins)
-        strategy = section.get("type")
-        if isinstance(strategy, str) and self.catalogue.strategies.fault(strategy) is None:
-            self.strategy_takes(key, section, strategy, parameters(self.catalogue.strategies[strategy])[0])
-
-    def strategy_takes(self, key: str, section: dict[str, Any], name: str, accepted: Mapping[str, Parameter]) -> None:
-        """Optimizer, scheduler and loss are there where the strategy has a use for them, and nowhere else."""
-        if "optimizer" in accepted and section.get("optimizer") is None:
-            self.add(f"{key}.optimizer", "missing, such as optimizer=dict(type='SGD', lr=0.01)")
-        for part, argument, reason in (
-            ("optimizer", "optimizer", "learns without one"),
-            ("scheduler", "optimizer", "learns without an optimizer"),
-            ("loss", "criterion", "has a loss of its own"),
-        ):
-            if argument not in accepted and section.get(part) is not None:
-                self.add(f"{key}.{part}", f"{name} {reason}: leave it out")
-        metrics = self.values.get("metrics")
-        metrics = metrics if isinstance(metrics, list) else []
-        check_plugins(self, key, section, accepted, metrics, self.catalogue.test_metrics)
-
-    def scheduler(self, key: str, section: Any, nested: bool = False) -> None:
-        """A scheduler, with the keys `by` and `reset` of clearctl's own, and the schedulers inside it."""
-        own = () if nested else tuple(SCHEDULER)
-        arguments = section
-        if isinstance(section, dict):
-            arguments = {name: value for name, value in section.items() if name not in own}
-        self.call(key, arguments, self.catalogue.schedulers, filled=("optimizer",), also=own)
-        if not isinstance(section, dict):
-            return
-        if section.get("type") == "ReduceLROnPlateau" and not self.config.of_run:
-            if nested:
-                self.add(key, "ReduceLROnPlateau is given a loss at each step, which no scheduler around it hands on")
-            if section.get("mode", "min") != "min":
-                self.add(
-                    f"{key}.mode", "ReduceLROnPlateau is given the mean training loss: the lower the better, 'min'"
-                )
-        if section.get("schedulers") is not None and self.is_a(f"{key}.schedulers", section["schedulers"], list):
-            for index, inner in enumerate(section["schedulers"]):
-                self.scheduler(f"{key}.schedulers.{index}", inner, nested=True)
-        if not nested:
-            self.one_of(f"{key}.by", section.get("by", SCHEDULER["by"].default), UNITS)
-            reset = section.get("reset")
-            if reset is not None and self.is_a(f"{key}.reset", reset, bool) and reset and section.get("by") == "bucket":
-                self.add(f"{key}.reset", "by='bucket' with reset=True would undo every step")
 
     def metrics(self, key: str, value: Any) -> None:
         """The metrics; Avalanche's forward transfer is measured by evaluations during training."""

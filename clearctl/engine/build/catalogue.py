@@ -2,7 +2,7 @@
 
 import inspect
 
-from clearctl.config.check import Catalogue
+from clearctl.config.catalogue import Catalogue
 from clearctl.config.registry import Factory, Registry
 from clearctl.data.transforms import TRANSFORMS
 from clearctl.models.registry import (

@@ -1,0 +1,80 @@
+"""The section `cl_strategy` of a config: the strategy, its optimizer, scheduler, loss, buffer and plugins."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from clearctl.config.catalogue import Catalogue
+from clearctl.config.findings import Findings
+from clearctl.config.keys import SCHEDULER, STRATEGY, UNITS
+from clearctl.config.plugins import UNIT_NAMES, check_plugins
+from clearctl.config.registry import Parameter, parameters
+
+# Arguments that clearctl fills in itself: a config may not give them, and need not.
+FILLED_STRATEGY = ("model", "optimizer", "criterion", "device", "plugins", "evaluator")
+
+
+def check_strategy(found: Findings, key: str, section: dict[str, Any], catalogue: Catalogue) -> None:
+    """Add to `found` what is wrong with the section at `key`."""
+    own = tuple(STRATEGY)
+    arguments = {name: value for name, value in section.items() if name not in own}
+    found.call(key, arguments, catalogue.strategies, filled=FILLED_STRATEGY, also=own)
+    for name in ("train_mb_size", "eval_mb_size", "train_epochs"):
+        found.count(f"{key}.{name}", section.get(name), least=1)
+    found.count(f"{key}.eval_every", section.get("eval_every"), least=-1)
+    if "peval_mode" in section:
+        found.one_of(f"{key}.peval_mode", section["peval_mode"], tuple(UNIT_NAMES))
+    for name, registry, filled in (
+        ("optimizer", catalogue.optimizers, ("params",)),
+        ("loss", catalogue.losses, ()),
+        ("buffer", catalogue.buffers, ()),
+    ):
+        if section.get(name) is not None:
+            found.call(f"{key}.{name}", section[name], registry, filled=filled)
+    if section.get("scheduler") is not None:
+        _scheduler(found, f"{key}.scheduler", section["scheduler"], catalogue)
+    found.calls(f"{key}.plugins", section.get("plugins", []), catalogue.plugins)
+    strategy = section.get("type")
+    if isinstance(strategy, str) and catalogue.strategies.fault(strategy) is None:
+        _takes(found, key, section, parameters(catalogue.strategies[strategy])[0], catalogue)
+
+
+def _takes(
+    found: Findings, key: str, section: dict[str, Any], accepted: Mapping[str, Parameter], catalogue: Catalogue
+) -> None:
+    """Optimizer, scheduler and loss are there where the strategy has a use for them, and nowhere else."""
+    if "optimizer" in accepted and section.get("optimizer") is None:
+        found.add(f"{key}.optimizer", "missing, such as optimizer=dict(type='SGD', lr=0.01)")
+    for part, argument, reason in (
+        ("optimizer", "optimizer", "learns without one"),
+        ("scheduler", "optimizer", "learns without an optimizer"),
+        ("loss", "criterion", "has a loss of its own"),
+    ):
+        if argument not in accepted and section.get(part) is not None:
+            found.add(f"{key}.{part}", f"{section['type']} {reason}: leave it out")
+    metrics = found.config.values.get("metrics")
+    metrics = metrics if isinstance(metrics, list) else []
+    check_plugins(found, key, section, accepted, metrics, catalogue.test_metrics)
+
+
+def _scheduler(found: Findings, key: str, section: Any, catalogue: Catalogue, nested: bool = False) -> None:
+    """A scheduler, with the keys `by` and `reset` of clearctl's own, and the schedulers inside it."""
+    own = () if nested else tuple(SCHEDULER)
+    arguments = section
+    if isinstance(section, dict):
+        arguments = {name: value for name, value in section.items() if name not in own}
+    found.call(key, arguments, catalogue.schedulers, filled=("optimizer",), also=own)
+    if not isinstance(section, dict):
+        return
+    if section.get("type") == "ReduceLROnPlateau" and not found.config.of_run:
+        if nested:
+            found.add(key, "ReduceLROnPlateau is given a loss at each step, which no scheduler around it hands on")
+        if section.get("mode", "min") != "min":
+            found.add(f"{key}.mode", "ReduceLROnPlateau is given the mean training loss: the lower the better, 'min'")
+    if section.get("schedulers") is not None and found.is_a(f"{key}.schedulers", section["schedulers"], list):
+        for index, inner in enumerate(section["schedulers"]):
+            _scheduler(found, f"{key}.schedulers.{index}", inner, catalogue, nested=True)
+    if not nested:
+        found.one_of(f"{key}.by", section.get("by", SCHEDULER["by"].default), UNITS)
+        reset = section.get("reset")
+        if reset is not None and found.is_a(f"{key}.reset", reset, bool) and reset and section.get("by") == "bucket":
+            found.add(f"{key}.reset", "by='bucket' with reset=True would undo every step")
