@@ -287,7 +287,7 @@ class _Places:
         _first(Epochs, "_train_exp", set_up)
         _then(course, "model_accuracies", lambda *_: self.passed("untrained"))
         _then(BaseTemplate, "_after_training_exp", lambda *_, **__: self.passed("after training", self.course._bucket))
-        _then(results.Results, "write", lambda *_: self.passed("results", self.course._bucket))
+        _then(results.RunResults, "write", lambda *_: self.passed("results", self.course._bucket))
         _then(course.Course, "_end_bucket", lambda *_: self.passed("bucket", self.course._bucket))
         _then(state.RunState, "lay_over", laid_over)
         self._watch_files(atomic)

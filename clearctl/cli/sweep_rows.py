@@ -9,7 +9,7 @@ from clearctl import rundir
 from clearctl.cli.progress import fraction_done
 from clearctl.errors import RunError
 from clearctl.progress import BucketDone, Counted, EpochDone, TrainStep
-from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold
+from clearctl.sweep.outcome import RunEnded, RunOutcome, RunStarted, RunTold
 from clearctl.sweep.plan import PlannedRun
 
 _SHORT = {"testing every bucket": "testing"}
@@ -28,7 +28,7 @@ class Row:
     bucket: str = ""
     epoch: str = ""
     accuracy: float | None = None
-    outcome: Outcome | None = None
+    outcome: RunOutcome | None = None
     ended_at: float = 0.0
     whole_s: float | None = None  # of one that ran from its beginning to its end
     _began_at: float = 0.0
@@ -102,7 +102,7 @@ class Row:
         below = [value for number, row in enumerate(self._rows) for value in row[: number + 1]]
         self.accuracy = sum(below) / len(below) if below else None
 
-    def _end(self, outcome: Outcome) -> None:
+    def _end(self, outcome: RunOutcome) -> None:
         self.status = self.doing = outcome.status
         self.outcome = outcome
         if outcome.diverged is not None:

@@ -15,7 +15,7 @@ from clearctl.cli.progress import PLAIN_PERIOD_S
 from clearctl.cli.sweep_rows import DIVERGED, Row, time_left
 from clearctl.engine.divergence import place
 from clearctl.progress import Message
-from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold, SweepEvent
+from clearctl.sweep.outcome import RunEnded, RunOutcome, RunStarted, RunTold, SweepEvent
 from clearctl.sweep.plan import PlannedRun
 from clearctl.units import duration
 
@@ -64,7 +64,7 @@ class SweepDisplay:
             self._say(row, event)
 
     @property
-    def failed(self) -> list[tuple[PlannedRun, Outcome]]:
+    def failed(self) -> list[tuple[PlannedRun, RunOutcome]]:
         """The runs that failed so far."""
         return [(row.planned, row.outcome) for row in self.rows if row.outcome and row.status == "failed"]
 

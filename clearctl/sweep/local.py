@@ -20,7 +20,7 @@ from clearctl.errors import CapabilityError
 from clearctl.sweep.outcome import SweepListener
 
 if TYPE_CHECKING:
-    from clearctl.sweep.stacks import Unit
+    from clearctl.sweep.stacks import WorkUnit
 
 _POLL_S = 0.2  # how soon a Ctrl-C is noticed
 
@@ -32,7 +32,7 @@ class Assignment:
     Each has `threads` threads.
     """
 
-    units: Sequence["Unit"]
+    units: Sequence["WorkUnit"]
     jobs: int
     threads: int
     device: str

@@ -31,8 +31,8 @@ from clearctl.engine.machine import no_gpu_asked_for
 from clearctl.engine.run.stopping import STOPPING
 from clearctl.progress import Event, rarely
 from clearctl.sweep.local import Assignment
-from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold
-from clearctl.sweep.stacks import Unit
+from clearctl.sweep.outcome import RunEnded, RunOutcome, RunStarted, RunTold
+from clearctl.sweep.stacks import WorkUnit
 from clearctl.sweep.work import carry_out, carry_out_stack
 
 
@@ -43,11 +43,11 @@ class Child:
     `outcomes` {number in the plan: how the run ended} has what it told of that.
     """
 
-    unit: Unit
+    unit: WorkUnit
     process: BaseProcess
     pipe: Connection
     output: Path
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    outcomes: dict[int, RunOutcome] = field(default_factory=dict)
 
 
 class Nursery:
@@ -104,7 +104,7 @@ class Nursery:
         except (EOFError, OSError):  # it has ended, or was killed in the middle of a word
             self._bury(child)
             return
-        if isinstance(told, Outcome):
+        if isinstance(told, RunOutcome):
             child.outcomes[index] = told
         else:
             self._tell(RunTold(index, told))
@@ -117,21 +117,21 @@ class Nursery:
             self._tell(RunEnded(index, child.outcomes.get(index) or self._without_a_word(child)))
         child.output.unlink(missing_ok=True)
 
-    def _without_a_word(self, child: Child) -> Outcome:
+    def _without_a_word(self, child: Child) -> RunOutcome:
         """The outcome of a process that said none."""
         code = child.process.exitcode or 0
         if self.ending and code in (-signal.SIGTERM, -signal.SIGKILL):
-            return Outcome("stopped", error="stopped before its state could be saved")
+            return RunOutcome("stopped", error="stopped before its state could be saved")
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         memory = ": perhaps memory ran out, then use fewer --jobs" if code == -signal.SIGKILL else ""
         last = child.output.read_text(errors="replace").strip()[-4000:]
-        return Outcome("failed", error=f"its process {how}{memory}", exit_code=5, traceback=last)
+        return RunOutcome("failed", error=f"its process {how}{memory}", exit_code=5, traceback=last)
 
     def _tell(self, event: RunStarted | RunTold | RunEnded) -> None:
         with suppress(OSError):  # the parent is gone, which `_obey` will hear of
             self.parent.send(event)
 
-    def _fork(self, unit: Unit) -> None:
+    def _fork(self, unit: WorkUnit) -> None:
         self._keep_features(unit)
         reading, writing = multiprocessing.Pipe(duplex=False)
         output = self.folder / f"{unit[0][0]}.log"
@@ -145,7 +145,7 @@ class Nursery:
         for index, _ in unit:
             self._tell(RunStarted(index))
 
-    def _keep_features(self, unit: Unit) -> None:
+    def _keep_features(self, unit: WorkUnit) -> None:
         """Have the features of a unit in memory when it is forked, and none but those that others still wait for."""
         key = _features(unit)
         if key is None:
@@ -158,7 +158,7 @@ class Nursery:
                 self.features[key] = build_stream(unit[0][1].config)
 
 
-def _features(unit: Unit) -> tuple[Any, ...] | None:
+def _features(unit: WorkUnit) -> tuple[Any, ...] | None:
     """What is equal for units on the same matrix of features; None for a run on images."""
     scenario = unit[0][1].config.values["scenario"]
     if not scenario.get("feature_type"):
@@ -166,7 +166,7 @@ def _features(unit: Unit) -> tuple[Any, ...] | None:
     return scenario["dataset_root"], scenario["feature_type"], str(scenario.get("buckets"))
 
 
-def _live(unit: Unit, assignment: Assignment, pipe: Connection, output: Path, others: Sequence[Connection]) -> None:
+def _live(unit: WorkUnit, assignment: Assignment, pipe: Connection, output: Path, others: Sequence[Connection]) -> None:
     """What a forked process does: the run, telling its events and at last its outcome through `pipe`."""
     for other in others:
         other.close()

@@ -12,7 +12,7 @@ Status = Literal["finished", "failed", "stopped"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """How a run ended.
 
     `failed` has what was wrong in `error`, one line or two, and the exit code that `train` alone would have had;
@@ -52,7 +52,7 @@ class RunEnded:
     """Run number `index` of the plan ended."""
 
     index: int
-    outcome: Outcome
+    outcome: RunOutcome
 
 
 SweepEvent: TypeAlias = RunStarted | RunTold | RunEnded | progress.Message

@@ -23,7 +23,7 @@ from clearctl.cli.console import Output
 from clearctl.cli.sweep_rows import Row, time_left
 from clearctl.cli.sweep_table import SweepDisplay, in_words, shortened
 from clearctl.progress import BucketDone, Counted, EpochDone, Message, TrainStep
-from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold
+from clearctl.sweep.outcome import RunEnded, RunOutcome, RunStarted, RunTold
 from clearctl.sweep.plan import PlannedRun, make_plan
 
 LR = "cl_strategy.optimizer.lr"
@@ -344,7 +344,7 @@ def test_a_row_follows_its_run(planned: list[PlannedRun], monkeypatch: pytest.Mo
     assert row.accuracy == pytest.approx(0.8)
     row.take(RunTold(0, BucketDone("2", 2, 2, (0.6, 0.4), 3.0)))
     assert row.accuracy == pytest.approx(0.6)  # CLEAR's: the diagonal and below
-    row.take(RunEnded(0, Outcome("finished", clear_metrics={"accuracy": 0.6}, seconds=50.0)))
+    row.take(RunEnded(0, RunOutcome("finished", clear_metrics={"accuracy": 0.6}, seconds=50.0)))
     assert (row.status, row.left_s(), row.expected_s()) == ("finished", None, 50.0)
 
 
@@ -354,11 +354,11 @@ def test_the_time_left_counts_those_that_wait(planned: list[PlannedRun]) -> None
     for row in rows[:3]:
         row.take(RunStarted(0))
     assert time_left(rows) is None
-    rows[0].take(RunEnded(0, Outcome("finished", seconds=100.0)))
+    rows[0].take(RunEnded(0, RunOutcome("finished", seconds=100.0)))
     # Two go on at a time, with 100 s each to come, and seven wait.
     assert time_left(rows) == pytest.approx((2 + 7) * 100 / 2)
     for row in rows[1:]:
-        row.take(RunEnded(0, Outcome("failed", error="x")))
+        row.take(RunEnded(0, RunOutcome("failed", error="x")))
     assert time_left(rows) is None
 
 
@@ -374,7 +374,9 @@ def test_a_small_terminal_shows_what_matters(planned: list[PlannedRun]) -> None:
         display.show(RunStarted(index))
         if index < 28:
             outcome = (
-                Outcome("failed", error="x") if index == 5 else Outcome("finished", clear_metrics={"accuracy": 0.5})
+                RunOutcome("failed", error="x")
+                if index == 5
+                else RunOutcome("finished", clear_metrics={"accuracy": 0.5})
             )
             display.show(RunEnded(index, outcome))
     display.show(RunTold(28, Message("something is odd", warning=True)))

@@ -9,7 +9,7 @@ import torch
 from clearctl import layout, prepare_avalanche
 from clearctl.data.features import save_features
 from clearctl.errors import DatasetError
-from clearctl.features.record import Record, go_on_or_start, sha256
+from clearctl.features.record import ExtractionRecord, go_on_or_start, sha256
 
 SETTINGS = {"arch": "resnet50", "precision": "fp32"}
 
@@ -21,8 +21,8 @@ def root(clear_folder) -> Path:
     return folder
 
 
-def record(root: Path, **settings: object) -> Record:
-    return Record(root, "mine", {**SETTINGS, **settings}, {"clearctl": "0"}, 4)
+def record(root: Path, **settings: object) -> ExtractionRecord:
+    return ExtractionRecord(root, "mine", {**SETTINGS, **settings}, {"clearctl": "0"}, 4)
 
 
 def write(root: Path, bucket: str) -> Path:

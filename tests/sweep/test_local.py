@@ -19,7 +19,7 @@ from runs import require_same
 from clearctl import layout, prepare_avalanche, rundir, train
 from clearctl.engine.run.train import TrainResult
 from clearctl.progress import BucketDone, Counted, EpochDone, Message
-from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold, SweepEvent
+from clearctl.sweep.outcome import RunEnded, RunOutcome, RunStarted, RunTold, SweepEvent
 from clearctl.sweep.sweep import SweepPlan, plan_sweep, run_sweep
 
 LR = "cl_strategy.optimizer.lr"
@@ -93,7 +93,7 @@ def waiting_in(monkeypatch: pytest.MonkeyPatch, halt: Halt) -> Iterator[Halt]:
         yield halt
 
 
-def folder(outcome: Outcome) -> Path:
+def folder(outcome: RunOutcome) -> Path:
     assert outcome.run is not None, outcome
     return outcome.run
 

@@ -14,7 +14,7 @@ from clearctl.engine.build.experiment import Experiment, build_experiment
 from clearctl.engine.build.model import build_model
 from clearctl.engine.machine import packages
 from clearctl.engine.run.loop import Saved
-from clearctl.engine.states.results import Results
+from clearctl.engine.states.results import RunResults
 from clearctl.engine.states.state import RunState, without_loggers
 from clearctl.errors import RunError
 from clearctl.progress import ignore
@@ -62,8 +62,8 @@ def with_changes(
     config = replace(now, values={**saved.start["config"], "loggers": []})
     model = build_model(config, stream, ignore).to(device)
     first = build_experiment(config, stream, model, device, run=run, on_epoch=lambda done, lr: None)
-    before = RunState(first, Results(stream.bucket_names), run).parts()
-    after = RunState(replace(experiment, loggers=[]), Results(stream.bucket_names), run).parts()
+    before = RunState(first, RunResults(stream.bucket_names), run).parts()
+    after = RunState(replace(experiment, loggers=[]), RunResults(stream.bucket_names), run).parts()
     within = saved.within
     if within is not None and within["place"]["position"] is not None:
         within = None

@@ -23,7 +23,7 @@ from clearctl.engine.run.stopping import wish_to_stop
 from clearctl.engine.states import files as state_files
 from clearctl.engine.states.checkpoint import save_weights
 from clearctl.engine.states.files import Moment
-from clearctl.engine.states.results import Results
+from clearctl.engine.states.results import RunResults
 from clearctl.engine.states.saver import Saver
 from clearctl.engine.states.state import RunState
 from clearctl.errors import RunError, Stopped
@@ -58,7 +58,7 @@ class Course:
         self.loading = loader_arguments(config, stream)
         section = config.values.get("checkpoint_config") or {}
         self.interval: int = section.get("interval", 1)
-        self.results = Results(stream.bucket_names, divergence=experiment.divergence)
+        self.results = RunResults(stream.bucket_names, divergence=experiment.divergence)
         self.state = RunState(experiment, self.results, run)
         self.epochs = Epochs(experiment.strategy, self._step_done, self._epoch_done)
         self.saver = Saver(
@@ -71,7 +71,7 @@ class Course:
         self._bucket = 0
         self._asked = Agreement()  # to stop, by a signal to any of the processes
 
-    def learn(self, saved: Saved | None) -> Results:
+    def learn(self, saved: Saved | None) -> RunResults:
         """Learn what is left: all buckets, or from what is `saved` on. Raises Stopped, at a step, if it is asked to."""
         if self.config.values.get("custom_imports"):
             self.state.require_capturable()
@@ -199,7 +199,7 @@ class Course:
         self.saver.save(moment, take, wait=wait)
 
 
-def write_bucket(run: Path, results: Results, model: nn.Module, interval: int) -> None:
+def write_bucket(run: Path, results: RunResults, model: nn.Module, interval: int) -> None:
     """Write what there is at the end of a bucket; the weights of `model` every `interval` buckets, and of the last."""
     names, number, row = results.bucket_names, len(results.rows) - 1, results.rows[-1]
     for bucket, accuracy in zip(names, row, strict=True):
@@ -213,7 +213,7 @@ def write_bucket(run: Path, results: Results, model: nn.Module, interval: int) -
             raise RunError(f"{error}\n{how_to_go_on(run)}") from None
 
 
-def bucket_done(results: Results, seconds: float, config: Config) -> BucketDone:
+def bucket_done(results: RunResults, seconds: float, config: Config) -> BucketDone:
     """What is told when a bucket is done, which took `seconds`."""
     names, number, row = results.bucket_names, len(results.rows) - 1, results.rows[-1]
     trained_on = bool(on_training_images(config.values))

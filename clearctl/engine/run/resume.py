@@ -27,7 +27,7 @@ from clearctl.engine.run.loop import Saved
 from clearctl.engine.run.origin import named_contents, other_code
 from clearctl.engine.run.train import TrainResult, carry_out, record_epoch, room_on_disk, sole_worker, write_report
 from clearctl.engine.states import files as state_files
-from clearctl.engine.states.files import DamagedError, Moment
+from clearctl.engine.states.files import DamagedStateError, Moment
 from clearctl.engine.states.state import cut_back_files
 from clearctl.errors import RunError
 from clearctl.progress import Listener, Message, ignore
@@ -148,7 +148,7 @@ def _saved(run: Path, listener: Listener) -> Saved | None:
     def read(moment: Moment) -> dict[str, Any] | None:
         try:
             return state_files.read(folder, moment)
-        except DamagedError as error:
+        except DamagedStateError as error:
             damaged.append(str(error))
             return None
 

@@ -13,8 +13,8 @@ from clearctl.data.stream import Stream
 from clearctl.distributed.randomness import random_states, set_random_states
 from clearctl.engine.build.experiment import Experiment
 from clearctl.engine.build.samples import loader_arguments
-from clearctl.engine.stack.optimize import State
-from clearctl.engine.states.results import Results
+from clearctl.engine.stack.optimize import OptimizerState
+from clearctl.engine.states.results import RunResults
 from clearctl.progress import Listener
 from clearctl.strategies.stepping.lockstep import Lockstep, Tensors, rows_in_order
 from clearctl.strategies.watching.batch import BatchResult
@@ -33,14 +33,14 @@ class Member:
     run: Path
     listener: Listener
     states: dict[str, Any]
-    results: Results = field(init=False)
+    results: RunResults = field(init=False)
     lockstep: Lockstep = field(init=False)
     test_stream: list[Any] = field(init=False)
     test_rows: list[torch.Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
         strategy = self.experiment.strategy
-        self.results = Results(self.stream.bucket_names, divergence=self.experiment.divergence)
+        self.results = RunResults(self.stream.bucket_names, divergence=self.experiment.divergence)
         self.lockstep = Lockstep(strategy, self.experiment.accuracy.record, loader_arguments(self.config, self.stream))
         self.test_stream = list(self.experiment.benchmark.test_stream)
         self.test_rows = [rows_in_order(experience.dataset.eval()) for experience in self.test_stream]
@@ -64,12 +64,12 @@ class Member:
         """The model's weights, by name."""
         return dict(self.experiment.strategy.model.named_parameters())
 
-    def optimizer_states(self) -> list[State]:
+    def optimizer_states(self) -> list[OptimizerState]:
         """What the optimizer keeps of each weight."""
         return [dict(self.optimizer.state.get(weight, {})) for weight in self.weights().values()]
 
     @torch.no_grad()
-    def take_over(self, weights: Tensors, states: Sequence[State]) -> None:
+    def take_over(self, weights: Tensors, states: Sequence[OptimizerState]) -> None:
         """Let model and optimizer be where the arithmetic has come to."""
         for (name, weight), state in zip(self.weights().items(), states, strict=True):
             weight.copy_(weights[name])

@@ -24,7 +24,7 @@ _NAME = re.compile(r"bucket_(\d+)(?:_epoch_(\d+)(?:_step_(\d+))?)?\.state")
 KEPT = 2  # generations
 
 
-class DamagedError(Exception):
+class DamagedStateError(Exception):
     """A state file that is not what was written."""
 
 
@@ -88,19 +88,19 @@ def write(folder: Path, moment: Moment, state: dict[str, Any]) -> None:
 
 
 def read(folder: Path, moment: Moment) -> dict[str, Any]:
-    """The state of a moment. Raises DamagedError for a file that is missing or not what was written."""
+    """The state of a moment. Raises DamagedStateError for a file that is missing or not what was written."""
     file = folder / moment.file_name
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise DamagedError(f"{file.name} cannot be read: {error.strerror}") from None
+        raise DamagedStateError(f"{file.name} cannot be read: {error.strerror}") from None
     heading, _, payload = content.partition(b"\n")
     if heading != _FIRST_LINE + hashlib.sha256(payload).hexdigest().encode():
-        raise DamagedError(f"{file.name} is damaged: it does not have its digest")
+        raise DamagedStateError(f"{file.name} is damaged: it does not have its digest")
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:  # written by another torch, say
-        raise DamagedError(f"{file.name} cannot be read: {first_line(error)}") from None
+        raise DamagedStateError(f"{file.name} cannot be read: {first_line(error)}") from None
     return state
 
 

@@ -9,7 +9,7 @@ from clearctl import rundir
 from clearctl.distributed import world
 from clearctl.distributed.randomness import random_states, set_random_states
 from clearctl.engine.build.experiment import Experiment
-from clearctl.engine.states.results import Results
+from clearctl.engine.states.results import RunResults
 from clearctl.errors import RunError
 from clearctl.strategies.loggers.run_logger import cut_back
 from clearctl.strategies.snapshot.capture import CannotCaptureError, Capturer
@@ -24,7 +24,7 @@ class RunState:
     To be made before anything is learned.
     """
 
-    def __init__(self, experiment: Experiment, results: Results, run: Path) -> None:
+    def __init__(self, experiment: Experiment, results: RunResults, run: Path) -> None:
         self.experiment = experiment
         self.results = results
         self.run = run

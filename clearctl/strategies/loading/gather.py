@@ -72,7 +72,7 @@ class GatheringLoader:
 
     def _from_workers(self, transform: CachedTransform, columns: SideBySide, workers: int) -> Iterator[TensorBatch]:
         loader: Any = DataLoader(
-            _Pixels(transform),  # type: ignore[arg-type]
+            _TransformedRows(transform),  # type: ignore[arg-type]
             batch_sampler=columns,
             num_workers=workers,
             collate_fn=_first,
@@ -144,7 +144,7 @@ class _InOrder(BatchIterator):
         self.views, self._given = position["views"], None
 
 
-class _Pixels:
+class _TransformedRows:
     """What a worker process is asked for: the bytes of a batch, or of its part, beside what else is known of it."""
 
     def __init__(self, transform: CachedTransform) -> None:

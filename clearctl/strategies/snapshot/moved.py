@@ -49,6 +49,7 @@ _ROWS = (
     ("warmup", "stepping.warmup", "WarmUp"),
     # Since the modules are in folders.
     ("watching.batch", "watching.batch", "Batch:BatchResult Batches:BatchResults"),
+    ("loading.gather", "loading.gather", "_Pixels:_TransformedRows"),
     ("loading.positions", "loading.positions", "Batches:BatchIterator"),
     ("stepping.epochs", "stepping.epochs", "_Batches:_CountingLoader"),
     ("recipes", "recipes", "Split:SplitNetwork"),

@@ -9,7 +9,7 @@ from avalanche.training.templates.problem_type.supervised_problem import Supervi
 from avalanche.training.templates.update_type.sgd_update import SGDUpdate
 from torch import nn
 
-Augment = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+from clearctl.models.augments import Augment
 
 
 class SoftLabelLoss(nn.Module):

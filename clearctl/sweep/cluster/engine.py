@@ -16,8 +16,8 @@ from clearctl.engine.run.stopping import Wish
 from clearctl.errors import CapabilityError, RunError, UsageError
 from clearctl.progress import Event, Message
 from clearctl.sweep.cluster.folders import gather, pack
-from clearctl.sweep.cluster.remote import Delivery, Parcel, deliver
-from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold, SweepListener
+from clearctl.sweep.cluster.remote import RemoteResult, RemoteTask, deliver
+from clearctl.sweep.outcome import RunEnded, RunOutcome, RunStarted, RunTold, SweepListener
 from clearctl.sweep.plan import PlannedRun
 from clearctl.wording import first_line
 
@@ -76,7 +76,7 @@ def run_on_ray(
         waiting: dict[Any, tuple[int, PlannedRun]] = {}
         for index, planned in runs:
             before = pack(planned.run) if planned.run is not None else None
-            parcel = Parcel(planned, tokens[planned.work_dir], before, cluster.device, cluster.threads)
+            parcel = RemoteTask(planned, tokens[planned.work_dir], before, cluster.device, cluster.threads)
             waiting[work.remote(index, parcel, ears)] = (index, planned)
         try:
             _follow(ray, waiting, ears, listener, wish)
@@ -105,7 +105,7 @@ def import_ray() -> Any:
     return ray
 
 
-def _work(index: int, parcel: Parcel, ears: Any) -> Delivery:
+def _work(index: int, parcel: RemoteTask, ears: Any) -> RemoteResult:
     """Run by Ray in a process of the cluster."""
     told = [ears.actor.put.remote(RunStarted(index))]
 
@@ -216,13 +216,13 @@ def _follow(
                 listener(RunEnded(index, outcome))
 
 
-def _outcome(ray: Any, reference: Any, planned: PlannedRun) -> Outcome:
+def _outcome(ray: Any, reference: Any, planned: PlannedRun) -> RunOutcome:
     try:
-        delivery: Delivery = ray.get(reference)
+        delivery: RemoteResult = ray.get(reference)
     except ray.exceptions.TaskCancelledError:
-        return Outcome("stopped", error="stopped before its state could be saved")
+        return RunOutcome("stopped", error="stopped before its state could be saved")
     except ray.exceptions.RayError as error:
-        return Outcome(
+        return RunOutcome(
             "failed", error=f"it was lost on the cluster: {_last_line(error)}", exit_code=5, traceback=str(error)
         )
     if delivery.packed is None:
@@ -232,7 +232,7 @@ def _outcome(ray: Any, reference: Any, planned: PlannedRun) -> Outcome:
         return replace(delivery.outcome, run=gather(delivery.packed, delivery.outcome.run.name, planned))
     except OSError as error:
         text = f"{planned.work_dir} cannot be written: {error.strerror or error}"
-        return Outcome("failed", error=text, exit_code=5)
+        return RunOutcome("failed", error=text, exit_code=5)
 
 
 def _last_line(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clearctl.engine.states import files as state_files
-from clearctl.engine.states.files import DamagedError, Moment
+from clearctl.engine.states.files import DamagedStateError, Moment
 
 STATE: dict[str, Any] = {"strategy": ("list", 0, [1, torch.arange(5)]), "files": {}}
 MOMENTS = st.builds(Moment, st.integers(0, 20_000), st.integers(-1, 20_000), st.just(0)) | st.builds(
@@ -52,7 +52,7 @@ def test_a_file_that_is_not_what_was_written_is_told(tmp_path: Path, damage: str
     state_files.write(tmp_path, Moment(3), STATE)
     file = tmp_path / "bucket_0003.state"
     file.write_bytes(DAMAGES[damage](file.read_bytes()))
-    with pytest.raises(DamagedError, match=r"^bucket_0003\.state is damaged: it does not have its digest$"):
+    with pytest.raises(DamagedStateError, match=r"^bucket_0003\.state is damaged: it does not have its digest$"):
         state_files.read(tmp_path, Moment(3))
 
 
@@ -64,18 +64,18 @@ def test_every_single_bit_counts(tmp_path: Path) -> None:
         damaged = bytearray(whole)
         damaged[place // 8] ^= 1 << place % 8
         file.write_bytes(damaged)
-        with pytest.raises(DamagedError):
+        with pytest.raises(DamagedStateError):
             state_files.read(tmp_path, Moment(0))
 
 
 def test_a_file_that_needs_code_is_refused(tmp_path: Path) -> None:
     state_files.write(tmp_path, Moment(0), {"strategy": os.getcwd})
-    with pytest.raises(DamagedError, match="cannot be read: Weights only load failed"):
+    with pytest.raises(DamagedStateError, match="cannot be read: Weights only load failed"):
         state_files.read(tmp_path, Moment(0))
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DamagedError, match=r"bucket_0001\.state cannot be read: No such file"):
+    with pytest.raises(DamagedStateError, match=r"bucket_0001\.state cannot be read: No such file"):
         state_files.read(tmp_path, Moment(1))
 
 
