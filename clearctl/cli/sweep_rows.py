@@ -9,7 +9,7 @@ from clearctl import rundir
 from clearctl.cli.progress import fraction_done
 from clearctl.errors import RunError
 from clearctl.progress import BucketDone, Counted, EpochDone, TrainStep
-from clearctl.sweep.outcome import RunEnded, RunOutcome, RunStarted, RunTold
+from clearctl.sweep.outcome import RunEnded, RunOutcome, RunProgress, RunStarted
 from clearctl.sweep.plan import PlannedRun
 
 _SHORT = {"testing every bucket": "testing"}
@@ -51,7 +51,7 @@ class Row:
         """What a person calls it."""
         return f"{self.planned.label} seed {self.planned.seed}"
 
-    def take(self, event: RunStarted | RunTold | RunEnded) -> None:
+    def take(self, event: RunStarted | RunProgress | RunEnded) -> None:
         """Let `event` change it."""
         if isinstance(event, RunStarted):
             self.status, self.doing, self._began_at = "running", "starting", time.monotonic()

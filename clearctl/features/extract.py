@@ -27,7 +27,7 @@ from clearctl.distributed.world import collected, from_first
 from clearctl.errors import DatasetError, RunError
 from clearctl.features.batches import BucketImages, owners, read_batches
 from clearctl.features.forward import Forward
-from clearctl.features.record import ExtractionRecord, go_on_or_start, sha256
+from clearctl.features.record import ExtractionRecord, resume_or_start, sha256
 from clearctl.progress import Counted, Listener, Message
 from clearctl.threads import keep_threads
 
@@ -80,7 +80,7 @@ def extract(
     lists = {name: layout.read_bucket_filelist(wanted.root, name, classes) for name in buckets}
     for name, listed in lists.items():
         require_images(wanted.root, name, [path for path, _ in listed])
-    record = go_on_or_start(wanted, force=force) if world.is_first() else wanted
+    record = resume_or_start(wanted, force=force) if world.is_first() else wanted
     done = from_first(tuple(name for name in buckets if record.is_done(name)) if world.is_first() else ())
     _require_alike(wanted.settings, digests)
     todo = [BucketImages(name, lists[name]) for name in buckets if name not in done]

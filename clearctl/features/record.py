@@ -77,7 +77,7 @@ class ExtractionRecord:
         )
 
 
-def go_on_or_start(wanted: ExtractionRecord, *, force: bool) -> ExtractionRecord:
+def resume_or_start(wanted: ExtractionRecord, *, force: bool) -> ExtractionRecord:
     """The record to go on with: that of an earlier run with the same settings, else `wanted` itself.
 
     Raises DatasetError, naming what differs, where features of that name were made otherwise, or nobody knows how;
@@ -117,7 +117,7 @@ def go_on_or_start(wanted: ExtractionRecord, *, force: bool) -> ExtractionRecord
 def _same_make(wanted: ExtractionRecord) -> ExtractionRecord | None:
     """The record there if its settings are the wanted ones: with --force too, a killed extraction goes on."""
     try:
-        return go_on_or_start(wanted, force=False)
+        return resume_or_start(wanted, force=False)
     except DatasetError:
         return None
 

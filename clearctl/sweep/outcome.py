@@ -40,7 +40,7 @@ class RunStarted:
 
 
 @dataclass(frozen=True)
-class RunTold:
+class RunProgress:
     """An event of run number `index` of the plan."""
 
     index: int
@@ -55,7 +55,7 @@ class RunEnded:
     outcome: RunOutcome
 
 
-SweepEvent: TypeAlias = RunStarted | RunTold | RunEnded | progress.Message
+SweepEvent: TypeAlias = RunStarted | RunProgress | RunEnded | progress.Message
 SweepListener: TypeAlias = Callable[[SweepEvent], None]
 
 

@@ -13,7 +13,7 @@ from clearctl.cores import usable_cores
 from clearctl.engine.build.preflight import dataset_faults
 from clearctl.engine.machine import resolve_device
 from clearctl.engine.run.dry_run import try_out
-from clearctl.engine.run.stopping import wish_to_stop
+from clearctl.engine.run.stopping import catch_stop_signals
 from clearctl.errors import ConfigError, RunError, Stopped, UsageError
 from clearctl.sweep.cluster.engine import Cluster, import_ray, run_on_ray
 from clearctl.sweep.local import Assignment, LocalEngine, local_engine, threads_each
@@ -135,18 +135,18 @@ def run_sweep(plan: SweepPlan, *, listener: SweepListener = ignore, local: Local
             outcomes[event.index] = event.outcome
         listener(event)
 
-    with wish_to_stop(listener) as wish:
+    with catch_stop_signals(listener) as stop_request:
         try:
             if plan.left and plan.cluster is not None:
-                run_on_ray(plan.left, plan.cluster, listener=listen, wish=wish)
+                run_on_ray(plan.left, plan.cluster, listener=listen, stop_request=stop_request)
             elif plan.left:
                 assignment = Assignment(plan.units, plan.jobs, plan.threads, plan.device)
                 with nullcontext(local) if local else local_engine() as engine:
-                    engine.carry_out(assignment, listen, wish)
+                    engine.carry_out(assignment, listen, stop_request)
         except KeyboardInterrupt:
             raise _stopped(plan, outcomes, signal.SIGINT) from None
-        if wish.signum is not None and len(outcomes) < len(plan.runs) or _any_stopped(outcomes):
-            raise _stopped(plan, outcomes, wish.signum or signal.SIGTERM)
+        if stop_request.signum is not None and len(outcomes) < len(plan.runs) or _any_stopped(outcomes):
+            raise _stopped(plan, outcomes, stop_request.signum or signal.SIGTERM)
     return SweepResult(plan.runs, [outcomes[index] for index in range(len(plan.runs))])
 
 

@@ -90,8 +90,8 @@ class Member:
 
     def shape(self) -> tuple[Any, ...]:
         """What must be the same for members that learn this bucket as one."""
-        distillation = self.lockstep.distillation()
-        classes = None if distillation is None else distillation.classes
+        lwf_term = self.lockstep.lwf_term()
+        classes = None if lwf_term is None else lwf_term.classes
         return self.lockstep.sizes(), classes, self.tested_sizes
 
     @property

@@ -20,7 +20,7 @@ from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.pixels import fresh
 from clearctl.distributed.randomness import own_numbers, seed_worker
 from clearctl.distributed.split import Shard, own_rows
-from clearctl.strategies.loading.positions import BatchIterator, Position, SideBySide, TensorBatch
+from clearctl.strategies.loading.positions import BatchIterator, LoaderPosition, SideBySide, TensorBatch
 from clearctl.strategies.loading.rows import Columns, Rows, resolve
 
 ALIGNMENT_BYTES = 64  # of torch's allocations: a batch that starts elsewhere may be summed up in another order
@@ -133,12 +133,12 @@ class _InOrder(BatchIterator):
                 self.views = False
             self._given = None
 
-    def position(self) -> Position:
+    def position(self) -> LoaderPosition:
         """Where it stands, and whether there may be `views`."""
         self._see_whether_written()
         return {"views": self.views, **super().position()}
 
-    def go_to(self, position: Position) -> None:
+    def go_to(self, position: LoaderPosition) -> None:
         """Let the next batch be the one that would have followed where `position` was taken."""
         super().go_to(position)
         self.views, self._given = position["views"], None

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from avalanche.training.plugins import RARPlugin as AvalancheRARPlugin
 
-from clearctl.strategies.loading.positions import Endless, Position
+from clearctl.strategies.loading.positions import Endless, LoaderPosition
 from clearctl.strategies.loading.resumable import passes
 from clearctl.strategies.methods.head import layer_features
 
@@ -29,7 +29,7 @@ class RARPlugin(AvalancheRARPlugin):
         super().__init__(*arguments, **named)
         self.iter_replay: Endless | None = None
         self.unfinished_memory: Any = None
-        self.unfinished_position: Position | None = None
+        self.unfinished_position: LoaderPosition | None = None
 
     def before_training_exp(self, strategy: Any, shuffle: bool = True, **kwargs: Any) -> None:
         """Begin to draw from the memory, if there is anything in it."""

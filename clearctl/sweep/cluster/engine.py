@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from clearctl.cores import usable_cores
-from clearctl.engine.run.stopping import Wish
+from clearctl.engine.run.stopping import StopRequest
 from clearctl.errors import CapabilityError, RunError, UsageError
 from clearctl.progress import Event, Message
 from clearctl.sweep.cluster.folders import gather, pack
 from clearctl.sweep.cluster.remote import RemoteResult, RemoteTask, deliver
-from clearctl.sweep.outcome import RunEnded, RunOutcome, RunStarted, RunTold, SweepListener
+from clearctl.sweep.outcome import RunEnded, RunOutcome, RunProgress, RunStarted, SweepListener
 from clearctl.sweep.plan import PlannedRun
 from clearctl.wording import first_line
 
@@ -56,7 +56,7 @@ class Cluster:
 
 
 def run_on_ray(
-    runs: Sequence[tuple[int, PlannedRun]], cluster: Cluster, *, listener: SweepListener, wish: Wish
+    runs: Sequence[tuple[int, PlannedRun]], cluster: Cluster, *, listener: SweepListener, stop_request: StopRequest
 ) -> None:
     """Carry out `runs` (each with its number in the plan) on a Ray cluster, as many at a time as it has room for.
 
@@ -79,7 +79,7 @@ def run_on_ray(
             parcel = RemoteTask(planned, tokens[planned.work_dir], before, cluster.device, cluster.threads)
             waiting[work.remote(index, parcel, ears)] = (index, planned)
         try:
-            _follow(ray, waiting, ears, listener, wish)
+            _follow(ray, waiting, ears, listener, stop_request)
         except KeyboardInterrupt:
             for reference in waiting:
                 ray.cancel(reference, force=True)
@@ -111,7 +111,7 @@ def _work(index: int, parcel: RemoteTask, ears: Any) -> RemoteResult:
 
     def tell(event: Event) -> None:
         # Not waited for: a process that waits gives its CPU back, and Ray would begin another run on it.
-        told[0] = ears.actor.put.remote(RunTold(index, event))
+        told[0] = ears.actor.put.remote(RunProgress(index, event))
 
     delivery = deliver(parcel, tell)
     import_ray().get(told[0])  # which comes after those before it
@@ -194,13 +194,13 @@ def _make(folder: Path, token: Path) -> None:
 
 
 def _follow(
-    ray: Any, waiting: dict[Any, tuple[int, PlannedRun]], ears: Any, listener: SweepListener, wish: Wish
+    ray: Any, waiting: dict[Any, tuple[int, PlannedRun]], ears: Any, listener: SweepListener, stop_request: StopRequest
 ) -> None:
     """Pass on what is told until all have ended; where the end is wished, those under way save their state first."""
     passed_on = False
     begun: set[int] = set()
     while waiting:
-        if wish.signum is not None and not passed_on:
+        if stop_request.signum is not None and not passed_on:
             passed_on = True
             for reference in waiting:
                 ray.cancel(reference, recursive=False)
