@@ -17,7 +17,7 @@ _ZIP_START = b"PK\x03\x04"  # by which torch.load tells its zip archives from th
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError)
 
 
-class DamagedError(Exception):
+class DamagedFileError(Exception):
     """A file whose bytes are not those that were written; the message says how that shows."""
 
 
@@ -27,14 +27,14 @@ def load(file: Path, *, sha256: str | None = None, mmap: bool = False) -> Any:
     The bytes are checked first: against `sha256` where it is known, else against the CRC-32s in the zip archive. A file
     of torch < 1.6 is no archive and has none. With `mmap` tensors are mapped from an archive, not read.
 
-    Raises DamagedError, OSError, and whatever torch.load raises for a file that it does not read.
+    Raises DamagedFileError, OSError, and whatever torch.load raises for a file that it does not read.
     """
     with file.open("rb") as stream:
         is_zip = stream.read(len(_ZIP_START)) == _ZIP_START
     if sha256 is not None:
         found = file_sha256(file)
         if found != sha256:
-            raise DamagedError(f"its sha256 is {found[:12]}..., expected {sha256[:12]}...")
+            raise DamagedFileError(f"its sha256 is {found[:12]}..., expected {sha256[:12]}...")
     elif is_zip:
         _check_crcs(file)
     return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap and is_zip)
@@ -52,13 +52,13 @@ def not_plain(value: torch.Tensor) -> str | None:
 
 
 def _check_crcs(file: Path) -> None:
-    """Raise DamagedError unless every entry has its CRC-32. Reads the file once, a piece at a time."""
+    """Raise DamagedFileError unless every entry has its CRC-32. Reads the file once, a piece at a time."""
     try:
         with zipfile.ZipFile(file) as archive:
             # torch.serialization.set_crc32_options(False) makes all of them 0.
             has_crcs = any(entry.CRC for entry in archive.infolist())
             damaged = archive.testzip() if has_crcs else None
     except _BROKEN:
-        raise DamagedError("its zip archive is not whole, as after a copy or download that was cut short") from None
+        raise DamagedFileError("its zip archive is not whole, as after a copy or download that was cut short") from None
     if damaged is not None:
-        raise DamagedError(f"its entry {damaged} does not have its CRC-32")
+        raise DamagedFileError(f"its entry {damaged} does not have its CRC-32")

@@ -170,12 +170,12 @@ def with_little_memory(folder: Path, listener: Any) -> list[int]:
     """Of two processes the second has little memory; returns how many images the network got at once."""
     from clearctl.distributed import world
     from clearctl.features.extract import extract as extract_rows
-    from clearctl.features.record import Record
+    from clearctl.features.record import ExtractionRecord
 
     network = _LittleMemory(is_small=not world.is_first())
     with world.together(torch.device("cpu")):
         extract_rows(
-            Record(folder / "clear", "means", {}, {}, 3),
+            ExtractionRecord(folder / "clear", "means", {}, {}, 3),
             ["0", "1", "2"],
             network,
             _pixels,

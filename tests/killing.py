@@ -223,10 +223,10 @@ class _Places:
     def __init__(self, work: Work, send: Callable[[str, Any], None]) -> None:
         self.work = work
         self.send = send
-        self.course: Any = None
+        self.loop: Any = None
         self.seen: list[Label] = []
         self.set_up = -1  # the bucket whose set-up was the latest
-        self.tested = self.laid_over = 0
+        self.tested = self.loaded = 0
 
     def passed(self, *label: Any) -> None:
         self.seen.append(label)
@@ -235,8 +235,8 @@ class _Places:
             return
         if label != (self.work.before or self.work.at):
             return
-        if self.work.settled and label[0] not in ("half", "renamed") and self.course is not None:
-            self.course.saver.finish()
+        if self.work.settled and label[0] not in ("half", "renamed") and self.loop is not None:
+            self.loop.saver.finish()
         goes_on: list[int] = []
         if not self.work.signals:  # before anyone knows that it waits
             signal.signal(signal.SIGUSR1, lambda *_: goes_on.append(1))
@@ -252,13 +252,13 @@ class _Places:
         from avalanche.training.templates.base import BaseTemplate
 
         from clearctl import atomic
-        from clearctl.engine.run import loop as course
+        from clearctl.engine.run import loop as loop
         from clearctl.engine.states import files as state_files
         from clearctl.engine.states import results, state
         from clearctl.strategies.stepping.epochs import Epochs
 
         def learn(self: Any, *given: Any) -> None:
-            places.course = self
+            places.loop = self
 
         def step_done(self: Any) -> None:
             place, training = self.epochs, self.experiment.strategy.is_training
@@ -273,25 +273,25 @@ class _Places:
             places.tested = 0
 
         def set_up(self: Any, *given: Any, **named: Any) -> None:
-            places.set_up = places.course._bucket
+            places.set_up = places.loop._bucket
             places.passed("set-up", places.set_up)
 
-        def laid_over(self: Any, *given: Any, **named: Any) -> None:
-            places.laid_over += 1
-            places.passed("laid over", places.laid_over)
+        def loaded(self: Any, *given: Any, **named: Any) -> None:
+            places.loaded += 1
+            places.passed("laid over", places.loaded)
 
         places = self
-        _first(course.Course, "learn", learn)
-        _first(course.Course, "_step_done", step_done)
+        _first(loop.TrainingLoop, "learn", learn)
+        _first(loop.TrainingLoop, "_step_done", step_done)
         _first(BaseTemplate, "eval", test_begins)
         _first(Epochs, "_train_exp", set_up)
-        _then(course, "model_accuracies", lambda *_: self.passed("untrained"))
-        _then(BaseTemplate, "_after_training_exp", lambda *_, **__: self.passed("after training", self.course._bucket))
-        _then(results.Results, "write", lambda *_: self.passed("results", self.course._bucket))
-        _then(course.Course, "_end_bucket", lambda *_: self.passed("bucket", self.course._bucket))
-        _then(state.RunState, "lay_over", laid_over)
+        _then(loop, "model_accuracies", lambda *_: self.passed("untrained"))
+        _then(BaseTemplate, "_after_training_exp", lambda *_, **__: self.passed("after training", self.loop._bucket))
+        _then(results.RunResults, "write", lambda *_: self.passed("results", self.loop._bucket))
+        _then(loop.TrainingLoop, "_end_bucket", lambda *_: self.passed("bucket", self.loop._bucket))
+        _then(state.RunState, "load_state", loaded)
         self._watch_files(atomic)
-        self._watch_removal(course.Course, state_files)
+        self._watch_removal(loop.TrainingLoop, state_files)
 
     def _watch_files(self, atomic: Any) -> None:
         """In the middle of the writing of a state, and right after it; and after that of a checkpoint and its sum."""
@@ -311,7 +311,7 @@ class _Places:
 
         atomic.replacing = watched
 
-    def _watch_removal(self, course: Any, state_files: Any) -> None:
+    def _watch_removal(self, loop: Any, state_files: Any) -> None:
         """At the end of a run."""
         remove_all, unlink = state_files.remove_all, Path.unlink
 

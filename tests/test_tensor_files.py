@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from clearctl.tensor_files import DamagedError, load, not_plain
+from clearctl.tensor_files import DamagedFileError, load, not_plain
 
 CONTENT = {"fc.weight": torch.arange(600.0).reshape(20, 30), "fc.bias": torch.ones(3, dtype=torch.int64)}
 
@@ -39,7 +39,7 @@ def test_a_flipped_bit_in_a_weight(mmap: bool, file: Path) -> None:
     at = file.read_bytes().index(CONTENT["fc.weight"].numpy().tobytes()) + 1200
     flip(file, at)
     assert not is_content(torch.load(file, weights_only=True))  # torch.load does not see it
-    with pytest.raises(DamagedError, match=r"^its entry with space/data/0 does not have its CRC-32$"):
+    with pytest.raises(DamagedFileError, match=r"^its entry with space/data/0 does not have its CRC-32$"):
         load(file, mmap=mmap)
 
 
@@ -63,7 +63,7 @@ def test_no_flipped_bit_gives_other_content(file: Path) -> None:
 @pytest.mark.parametrize("left_bytes", [4, 1000, -1])
 def test_a_file_that_was_cut_short(left_bytes: int, file: Path) -> None:
     file.write_bytes(file.read_bytes()[:left_bytes])
-    with pytest.raises(DamagedError, match="^its zip archive is not whole"):
+    with pytest.raises(DamagedFileError, match="^its zip archive is not whole"):
         load(file)
 
 
@@ -71,7 +71,7 @@ def test_another_sha256(file: Path) -> None:
     expected = hashlib.sha256(file.read_bytes()).hexdigest()
     torch.save({}, file)  # whole, but another
     found = hashlib.sha256(file.read_bytes()).hexdigest()
-    with pytest.raises(DamagedError) as caught:
+    with pytest.raises(DamagedFileError) as caught:
         load(file, sha256=expected)
     assert str(caught.value) == f"its sha256 is {found[:12]}..., expected {expected[:12]}..."
 

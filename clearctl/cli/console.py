@@ -29,7 +29,7 @@ INTERRUPTION = "interrupted: what was finished is on disk; run the same command 
 REPORT = "this is a fault in clearctl: please report it with what `--verbose` prints (`clearctl --verbose COMMAND ...`)"
 
 
-class Results(Console):
+class ResultConsole(Console):
     """Stdout. Where nobody reads it any more (`| head -1`) a command has nothing left to do."""
 
     def on_broken_pipe(self) -> None:
@@ -37,7 +37,7 @@ class Results(Console):
         raise BrokenPipeError
 
 
-class Messages(Console):
+class MessageConsole(Console):
     """Stderr. Where nobody reads it any more (Ctrl-C ends `tee` too) a command goes on, unheard."""
 
     def on_broken_pipe(self) -> None:
@@ -52,8 +52,10 @@ class Output:
 
     verbose: bool = False
     quiet: bool = False
-    stdout: Console = field(default_factory=lambda: Results(soft_wrap=True, highlight=False, markup=False, emoji=False))
-    stderr: Console = field(default_factory=lambda: Messages(stderr=True, soft_wrap=True, highlight=False))
+    stdout: Console = field(
+        default_factory=lambda: ResultConsole(soft_wrap=True, highlight=False, markup=False, emoji=False)
+    )
+    stderr: Console = field(default_factory=lambda: MessageConsole(stderr=True, soft_wrap=True, highlight=False))
 
     def message(self, text: str, warning: bool = False) -> None:
         """A line on stderr."""

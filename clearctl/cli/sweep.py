@@ -16,7 +16,7 @@ from clearctl.units import duration
 from clearctl.wording import all_of, counted
 
 if TYPE_CHECKING:
-    from clearctl.sweep.outcome import Outcome
+    from clearctl.sweep.outcome import RunOutcome
     from clearctl.sweep.plan import PlannedRun
     from clearctl.sweep.sweep import SweepPlan
 
@@ -204,7 +204,7 @@ def _setting(plan: "SweepPlan") -> dict[str, Any]:
     }
 
 
-def _as_json(plan: "SweepPlan", outcomes: "list[Outcome]") -> dict[str, Any]:
+def _as_json(plan: "SweepPlan", outcomes: "list[RunOutcome]") -> dict[str, Any]:
     from clearctl.metrics import to_json
 
     runs = []
@@ -231,7 +231,7 @@ def _where_all_is(plan: "SweepPlan", work_dir: Path | None) -> str:
     return f"make the table with `clearctl report {' '.join(shlex.quote(place) for place in places)}`"
 
 
-def _list_diverged(runs: "list[tuple[PlannedRun, Outcome]]") -> None:
+def _list_diverged(runs: "list[tuple[PlannedRun, RunOutcome]]") -> None:
     """The finished runs whose numbers mean nothing, and where the first of them diverged."""
     from clearctl.engine.divergence import place
 
@@ -242,11 +242,11 @@ def _list_diverged(runs: "list[tuple[PlannedRun, Outcome]]") -> None:
         output.message(f"{number} diverged: {names}; the first in {place(diverged[0][1])}", warning=True)
 
 
-def _list_failed(failed: "list[tuple[PlannedRun, Outcome]]") -> None:
+def _list_failed(failed: "list[tuple[PlannedRun, RunOutcome]]") -> None:
     """Each error once, with the runs that it ended."""
     if not failed:
         return
-    alike: dict[str, list[tuple[PlannedRun, Outcome]]] = {}
+    alike: dict[str, list[tuple[PlannedRun, RunOutcome]]] = {}
     for run, outcome in failed:
         alike.setdefault(outcome.error, []).append((run, outcome))
     output.stderr.print(Text.assemble(("error: ", "bold red"), f"{counted(len(failed), 'run')} failed"))

@@ -12,7 +12,7 @@ from clearctl.cli.progress import fraction_done
 from clearctl.errors import RunError
 from clearctl.metrics import HEADLINE, compute_numbers
 from clearctl.progress import BucketDone, Counted, EpochDone, TrainStep
-from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold
+from clearctl.sweep.outcome import RunEnded, RunOutcome, RunProgress, RunStarted
 from clearctl.sweep.plan import PlannedRun
 
 _SHORT = {"testing every bucket": "testing"}
@@ -31,7 +31,7 @@ class Row:
     bucket: str = ""
     epoch: str = ""
     headline: float | None = None  # the number HEADLINE
-    outcome: Outcome | None = None
+    outcome: RunOutcome | None = None
     ended_at: float = 0.0
     whole_s: float | None = None  # of one that ran from its beginning to its end
     _began_at: float = 0.0
@@ -54,7 +54,7 @@ class Row:
         """What a person calls it."""
         return f"{self.planned.label} seed {self.planned.seed}"
 
-    def take(self, event: RunStarted | RunTold | RunEnded) -> None:
+    def take(self, event: RunStarted | RunProgress | RunEnded) -> None:
         """Let `event` change it."""
         if isinstance(event, RunStarted):
             self.status, self.doing, self._began_at = "running", "starting", time.monotonic()
@@ -106,7 +106,7 @@ class Row:
         matrix = np.array([row[:done] for row in self._rows])
         self.headline = compute_numbers(matrix).get(HEADLINE) if done else None
 
-    def _end(self, outcome: Outcome) -> None:
+    def _end(self, outcome: RunOutcome) -> None:
         self.status = self.doing = outcome.status
         self.outcome = outcome
         if outcome.diverged is not None:

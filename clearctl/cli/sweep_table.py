@@ -16,7 +16,7 @@ from clearctl.cli.sweep_rows import DIVERGED, Row, time_left
 from clearctl.engine.divergence import place
 from clearctl.metrics import HEADLINE, NUMBERS
 from clearctl.progress import Message
-from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold, SweepEvent
+from clearctl.sweep.outcome import RunEnded, RunOutcome, RunProgress, RunStarted, SweepEvent
 from clearctl.sweep.plan import PlannedRun
 from clearctl.units import duration
 
@@ -57,7 +57,7 @@ class SweepDisplay:
             self.output.message(event.text, event.warning)
             return
         row = self.rows[event.index]
-        if isinstance(event, RunTold) and isinstance(event.event, Message):
+        if isinstance(event, RunProgress) and isinstance(event.event, Message):
             self._warn(row, event.event)
             return
         row.take(event)
@@ -65,7 +65,7 @@ class SweepDisplay:
             self._say(row, event)
 
     @property
-    def failed(self) -> list[tuple[PlannedRun, Outcome]]:
+    def failed(self) -> list[tuple[PlannedRun, RunOutcome]]:
         """The runs that failed so far."""
         return [(row.planned, row.outcome) for row in self.rows if row.outcome and row.status == "failed"]
 
@@ -75,7 +75,7 @@ class SweepDisplay:
             self._warned.add(message.text)
             self.output.message(f"{message.text} (said first by {row.name})", warning=True)
 
-    def _say(self, row: Row, event: RunStarted | RunTold | RunEnded) -> None:
+    def _say(self, row: Row, event: RunStarted | RunProgress | RunEnded) -> None:
         """A line where a run begins or ends, and in between one every now and then."""
         if isinstance(event, RunStarted):
             self.output.message(f"{row.name}: {'goes on' if row.planned.state == 'resume' else 'started'}")

@@ -89,7 +89,7 @@ def load_features(file: Path, *, sha256: str | None = None, remedy: str = _REMED
         targets = [int(label) for label in labels]
         _require_real(x)
         shape = tuple(x.shape)
-    except tensor_files.DamagedError as error:
+    except tensor_files.DamagedFileError as error:
         raise DatasetError(f"{file} is damaged: {error}\n{remedy}") from None
     except Exception as error:
         reason = first_line(error, "it is empty")
@@ -114,7 +114,7 @@ def load_released_features(file: Path) -> dict[str, torch.Tensor]:
         for row in rows.values():
             _require_real(row)
         return {key: row.float() for key, row in rows.items()}
-    except tensor_files.DamagedError as error:
+    except tensor_files.DamagedFileError as error:
         raise DatasetError(f"{file} is damaged: {error}\n{_REMEDY}") from None
     except FileNotFoundError:
         raise DatasetError(f"{file} is missing") from None

@@ -16,7 +16,7 @@ from clearctl.dataset import unpack
 from clearctl.dataset.files import sole_writer
 from clearctl.dataset.remote.archives import Archive, base_url, default_root, find_archives, other_releases
 from clearctl.dataset.remote.checksum import is_md5
-from clearctl.dataset.remote.delivery import FOLDER, Delivery, Ready, Receipt
+from clearctl.dataset.remote.delivery import FOLDER, ArchiveInstall, CheckedArchive, Receipt
 from clearctl.dataset.remote.fetch import PATIENCE, NotThereError, Patience
 from clearctl.dataset.remote.origin import forget, read_origin
 from clearctl.errors import CapabilityError, DatasetError, UsageError
@@ -83,7 +83,7 @@ def download(
     with _writing(root), sole_writer(root):
         (root / FOLDER).mkdir(parents=True, exist_ok=True)
         jobs = [
-            Delivery(root, archive, f"{base}/{archive.file}", wanted.get(archive.file), force, listener)
+            ArchiveInstall(root, archive, f"{base}/{archive.file}", wanted.get(archive.file), force, listener)
             for archive in archives
         ]
         try:
@@ -94,7 +94,7 @@ def download(
 
 
 def _carry_out(
-    root: Path, jobs: Sequence[Delivery], keep_archive: bool, max_bytes: int, patience: Patience
+    root: Path, jobs: Sequence[ArchiveInstall], keep_archive: bool, max_bytes: int, patience: Patience
 ) -> DownloadResult:
     """All archives are here and checked before the first is unpacked, and unpacked before the first is removed."""
     before = [job.receipt() for job in jobs]
@@ -118,7 +118,7 @@ def _carry_out(
     )
 
 
-def _refuse_overlap(ready: Sequence[Ready]) -> None:
+def _refuse_overlap(ready: Sequence[CheckedArchive]) -> None:
     """Raise DatasetError if two archives bring the same name: with --force the second would replace the first."""
     for number, one in enumerate(ready):
         for other in ready[:number]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from clearctl import filelists, layout
 from clearctl.dataset.arguments import check_seeds, choose_buckets
-from clearctl.dataset.files import Wanted, bring_about, sole_writer, wanted_bytes
+from clearctl.dataset.files import WantedFile, bring_about, sole_writer, wanted_bytes
 from clearctl.dataset.splits import Split, few_shot_split, lines_by_class, split_files
 from clearctl.errors import DatasetError, UsageError
 from clearctl.progress import Listener, ignore
@@ -74,7 +74,7 @@ def make_fewshot(
     if not seeds:
         raise UsageError("no seed is given")
     chosen = choose_buckets(root, layout.read_bucket_indices(root), buckets)
-    job = _Job(root, tuple(layout.read_class_names(root)), shot, tuple(seeds), {})
+    job = _FewshotJob(root, tuple(layout.read_class_names(root)), shot, tuple(seeds), {})
     with nullcontext() if dry_run else sole_writer(root):
         outcome = bring_about(
             [partial(job.bucket_files, bucket) for bucket in chosen],
@@ -91,7 +91,7 @@ def make_fewshot(
 
 
 @dataclass(frozen=True)
-class _Job:
+class _FewshotJob:
     """What is to be there in the end; `images_per_bucket` is filled in as the buckets are read."""
 
     root: Path
@@ -100,7 +100,7 @@ class _Job:
     seeds: tuple[int, ...]
     images_per_bucket: dict[str, tuple[int, int]]
 
-    def bucket_files(self, bucket: str) -> Iterator[Wanted]:
+    def bucket_files(self, bucket: str) -> Iterator[WantedFile]:
         """The files of a bucket, for one seed after another."""
         listed = layout.read_bucket_filelist(self.root, bucket, len(self.class_names))
         members = lines_by_class([label for _, label in listed], len(self.class_names))

@@ -16,7 +16,7 @@ from clearctl.progress import Counted, Listener
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedFile:
     """A file that is to be there: `is_in` tells of an existing file whether it is it, `write` writes it whole.
 
     Both may raise OSError.
@@ -27,11 +27,11 @@ class Wanted:
     write: Callable[[Path], None]
 
 
-Unit = Callable[[], Iterable[Wanted]]
+WantedFiles = Callable[[], Iterable[WantedFile]]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class WriteResult:
     """What was done, or would be in a dry run.
 
     `written` and `unchanged` count files: those made or replaced, and those that were there already. `replaced` are
@@ -43,21 +43,21 @@ class Outcome:
     replaced: tuple[Path, ...]
 
 
-def wanted_bytes(path: Path, data: bytes) -> Wanted:
+def wanted_bytes(path: Path, data: bytes) -> WantedFile:
     """A file that is to hold `data`."""
-    return Wanted(path, lambda there: there.read_bytes() == data, lambda target: write_bytes(target, data))
+    return WantedFile(path, lambda there: there.read_bytes() == data, lambda target: write_bytes(target, data))
 
 
 def bring_about(
-    units: Sequence[Unit], *, force: bool, dry_run: bool, listener: Listener, check: str, write: str, unit: str
-) -> Outcome:
+    units: Sequence[WantedFiles], *, force: bool, dry_run: bool, listener: Listener, check: str, write: str, unit: str
+) -> WriteResult:
     """Make every file of every unit be there; the units' order is the order of writing.
 
     `check` and `write` name the two passes to the `listener`, `unit` what the first counts. Without `force` a file that
     is there with other contents is a DatasetError, before anything is written; so are files that cannot be read or
     written. Units that raise end it as they are.
     """
-    outstanding: dict[Unit, set[Path]] = {}
+    outstanding: dict[WantedFiles, set[Path]] = {}
     differing: list[Path] = []
     unchanged = 0
     for done, wanted_of in enumerate(units, 1):
@@ -83,7 +83,7 @@ def bring_about(
         for done, wanted in enumerate(_still_wanted(outstanding), 1):
             _write(wanted)
             listener(Counted(write, done, total, "files"))
-    return Outcome(total, unchanged, tuple(differing))
+    return WriteResult(total, unchanged, tuple(differing))
 
 
 def sole_writer(root: Path) -> AbstractContextManager[None]:
@@ -91,14 +91,14 @@ def sole_writer(root: Path) -> AbstractContextManager[None]:
     return lock.sole_writer(layout.lock_file(root), root, DatasetError)
 
 
-def _still_wanted(outstanding: Mapping[Unit, set[Path]]) -> Iterator[Wanted]:
+def _still_wanted(outstanding: Mapping[WantedFiles, set[Path]]) -> Iterator[WantedFile]:
     for wanted_of, paths in outstanding.items():
         for wanted in wanted_of():
             if wanted.path in paths:
                 yield wanted
 
 
-def _found(wanted: Wanted) -> bool | None:
+def _found(wanted: WantedFile) -> bool | None:
     """Whether the file is there with the right contents; None where there is none. Raises DatasetError."""
     try:
         return wanted.is_in(wanted.path)
@@ -108,7 +108,7 @@ def _found(wanted: Wanted) -> bool | None:
         raise DatasetError(f"{wanted.path} cannot be read: {error.strerror}") from None
 
 
-def _write(wanted: Wanted) -> None:
+def _write(wanted: WantedFile) -> None:
     try:
         wanted.write(wanted.path)
     except OSError as error:

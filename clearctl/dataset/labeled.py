@@ -21,7 +21,7 @@ from clearctl import layout
 from clearctl.dataset import image_folders
 from clearctl.errors import DatasetError
 
-Records = dict[str, dict[str, Any]]
+ClassRecords = dict[str, dict[str, Any]]
 
 # JSON can spell a lone surrogate, which UTF-8 cannot.
 _UNWRITABLE = re.compile("[\n\r\0\ud800-\udfff]")
@@ -89,7 +89,7 @@ def has_class_names(folder: Path) -> bool:
     return (folder / "class_names.txt").is_file() or layout.has_metadata(folder)
 
 
-def read_records(root: Path, bucket: str, index: LabeledIndex | None = None) -> Iterator[tuple[str, Records]]:
+def read_records(root: Path, bucket: str, index: LabeledIndex | None = None) -> Iterator[tuple[str, ClassRecords]]:
     """Yield (class name, {id: its record}) for each class of a bucket, in file order, one file at a time.
 
     `index` is what `read_index(root)` gave, read here when left out. Every record has an IMG_PATH that names

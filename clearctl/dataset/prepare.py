@@ -21,7 +21,7 @@ from pathlib import Path
 
 from clearctl import layout
 from clearctl.dataset.arguments import check_seeds, choose_buckets
-from clearctl.dataset.files import Outcome, Wanted, bring_about, sole_writer, wanted_bytes
+from clearctl.dataset.files import WantedFile, WriteResult, bring_about, sole_writer, wanted_bytes
 from clearctl.dataset.labeled import LabeledImage
 from clearctl.dataset.release import Release, read_bucket, read_release
 from clearctl.dataset.splits import Split, filelist_lines, lines_by_class, random_split, split_files, stratified_split
@@ -101,7 +101,7 @@ def prepare_avalanche(
     _tell_of_no_metadata(release, listener)
     chosen = _choose_buckets(release, buckets, listener)
     features = tuple(find_released_features(release, chosen, listener))
-    job = _Job(release, chosen, ratio, wanted_seeds if ratio else (), stratified, features)
+    job = _PrepareJob(release, chosen, ratio, wanted_seeds if ratio else (), stratified, features)
     with nullcontext() if dry_run else sole_writer(root):
         outcome = _bring_about(job, force, dry_run, listener)
     if not dry_run:
@@ -119,7 +119,7 @@ def prepare_avalanche(
 
 
 @dataclass
-class _Job:
+class _PrepareJob:
     """What is to be there in the end. `seeds` is empty where no splits are wanted.
 
     `images_per_bucket` is filled in as the buckets are read for the first time.
@@ -133,7 +133,7 @@ class _Job:
     features: tuple[ReleasedFeatures, ...]
     images_per_bucket: dict[str, int] = field(default_factory=dict)
 
-    def bucket_files(self, bucket: str) -> Iterator[Wanted]:
+    def bucket_files(self, bucket: str) -> Iterator[WantedFile]:
         """The file list of a bucket, its splits and its features, read anew each time; one is in memory at a time.
 
         After those of the last bucket comes the list of buckets.
@@ -186,7 +186,7 @@ class _Job:
         )
 
 
-def _bring_about(job: _Job, force: bool, dry_run: bool, listener: Listener) -> Outcome:
+def _bring_about(job: _PrepareJob, force: bool, dry_run: bool, listener: Listener) -> WriteResult:
     return bring_about(
         [partial(job.bucket_files, bucket) for bucket in job.buckets],
         force=force,
@@ -205,7 +205,7 @@ def _tell_of_no_metadata(release: Release, listener: Listener) -> None:
         listener(Message("there is no class_names.txt: classes are numbered by the names of their folders, sorted"))
 
 
-def _warn_of_stale_files(job: _Job, replaced: Sequence[Path], listener: Listener) -> None:
+def _warn_of_stale_files(job: _PrepareJob, replaced: Sequence[Path], listener: Listener) -> None:
     """Say which files made from replaced file lists are still there: their lines mean other images now."""
     lists = [bucket for bucket in job.buckets if layout.filelist_file(job.release.root, bucket) in replaced]
     if not lists:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from clearctl import layout
-from clearctl.dataset.files import Outcome, Unit, Wanted, bring_about, sole_writer, wanted_bytes
+from clearctl.dataset.files import WantedFile, WantedFiles, WriteResult, bring_about, sole_writer, wanted_bytes
 from clearctl.dataset.prepare import DEFAULT_TEST_RATIO, prepare_avalanche
 from clearctl.dataset.recut.images import IMAGE_MODES, Images
 from clearctl.dataset.recut.note import FINISHED, UNFINISHED, check_earlier, earlier_note, finish, remove_torn_files
@@ -124,7 +124,7 @@ def rebuild_by_metadata(
     note = _note(asked, plan)
     check_earlier(output, note)
     _tell_what_stays_behind(release, listener)
-    job = _Job(release, plan, output, Images(images), note)
+    job = _RebuildJob(release, plan, output, Images(images), note)
     with nullcontext() if dry_run else sole_writer(output):
         outcome = _bring_about(job, dry_run, listener)
     written, unchanged = outcome.written, outcome.unchanged
@@ -149,7 +149,7 @@ def rebuild_by_metadata(
 
 
 @dataclass(frozen=True)
-class _Job:
+class _RebuildJob:
     """What is to be in the folder `output`; `note` is what its rebuild.json says."""
 
     release: Release
@@ -158,7 +158,7 @@ class _Job:
     images: Images
     note: dict[str, Any]
 
-    def units(self) -> list[Unit]:
+    def units(self) -> list[WantedFiles]:
         """The note first and the index last, so that an unfinished folder is known as ours and is no CLEAR folder."""
         return [self.note_files, *(partial(self.class_files, name) for name in self.plan.runs), self.index_files]
 
@@ -167,13 +167,13 @@ class _Job:
         class_name, runs = next(iter(self.plan.runs.items()))
         self.images.check(self.output, read_class(self.release, class_name)[runs[0][0].number].file)
 
-    def note_files(self) -> Iterator[Wanted]:
+    def note_files(self) -> Iterator[WantedFile]:
         """The note that says whose folder this is; one that is there was compared before."""
         file = next((self.output / name for name in (FINISHED, UNFINISHED) if (self.output / name).is_file()), None)
         wanted = wanted_bytes(file or self.output / UNFINISHED, json_text(self.note).encode())
-        yield Wanted(wanted.path, lambda there: there.stat().st_size > 0, wanted.write)
+        yield WantedFile(wanted.path, lambda there: there.stat().st_size > 0, wanted.write)
 
-    def class_files(self, class_name: str) -> Iterator[Wanted]:
+    def class_files(self, class_name: str) -> Iterator[WantedFile]:
         """For each new bucket the images of a class, then its json: the whole records, IMG_PATH the new one."""
         records = read_class(self.release, class_name)
         if len(records) != self.plan.num_records[class_name]:
@@ -188,7 +188,7 @@ class _Job:
                 listed[record.place.id] = {**record.record, "IMG_PATH": path}
             yield wanted_bytes(self.output / _class_file(bucket, class_name), json.dumps(listed).encode())
 
-    def index_files(self) -> Iterator[Wanted]:
+    def index_files(self) -> Iterator[WantedFile]:
         """class_names.txt and labeled_metadata.json."""
         names = "\n".join(self.release.class_names)
         yield wanted_bytes(self.output / "class_names.txt", names.encode())
@@ -200,7 +200,7 @@ def _class_file(bucket: str, class_name: str) -> str:
     return f"labeled_metadata/{bucket}/{class_name}.json"
 
 
-def _bring_about(job: _Job, dry_run: bool, listener: Listener) -> Outcome:
+def _bring_about(job: _RebuildJob, dry_run: bool, listener: Listener) -> WriteResult:
     """Write what is not there. Raises DatasetError where a file of an earlier run was changed."""
     run = partial(bring_about, job.units(), listener=listener, check="compare", write="write images", unit="steps")
     if not dry_run:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clearctl import layout
-from clearctl.dataset.files import Wanted
+from clearctl.dataset.files import WantedFile
 from clearctl.dataset.labeled import LabeledImage
 from clearctl.dataset.release import Release
 from clearctl.errors import DatasetError
@@ -54,7 +54,7 @@ def find_released_features(release: Release, buckets: Sequence[str], listener: L
 
 def wanted_features(
     release: Release, features: ReleasedFeatures, bucket: str, images: Sequence[Sequence[LabeledImage]]
-) -> Iterator[Wanted]:
+) -> Iterator[WantedFile]:
     """The all.pth of a bucket that the features cover; `images` are its images for each part of the release.
 
     Raises DatasetError for an image without a row, rows of different lengths, a file that is missing or damaged.
@@ -84,7 +84,7 @@ def wanted_features(
             return False
         return labels == targets and _same_bits(there, x)
 
-    yield Wanted(
+    yield WantedFile(
         layout.features_file(release.root, features.name, bucket), is_in, lambda file: save_features(file, x, targets)
     )
 

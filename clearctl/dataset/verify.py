@@ -20,7 +20,7 @@ from pathlib import Path
 
 from clearctl import layout
 from clearctl.dataset.checks.features import check_features, feature_files
-from clearctl.dataset.checks.findings import Check, Finding, Findings
+from clearctl.dataset.checks.findings import Check, DatasetFindings, Finding
 from clearctl.dataset.checks.images import check_images, default_jobs
 from clearctl.dataset.checks.labels import Image, Labels, read_labels
 from clearctl.dataset.checks.lists import images_of, read_lists
@@ -91,7 +91,7 @@ def verify(
 
 
 def _verify(root: Path, images: bool, jobs: int, listener: Listener) -> VerifyResult:
-    findings = Findings(root)
+    findings = DatasetFindings(root)
     labels = read_labels(findings, listener)
     lists = read_lists(findings, labels)
     every = images_of(labels, lists)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from clearctl import atomic, layout
-from clearctl.demo.drift import Pixels, jittered, look_at, moment, render
+from clearctl.demo.drift import PixelArray, jittered, look_at, moment, render
 from clearctl.errors import DatasetError
 from clearctl.jsontext import json_text
 
@@ -61,14 +61,14 @@ PHOTOS = (
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceImage:
     """An image before the drift, and its origin.
 
     `pixels` is uint8 [8, 8] for a digit (0: paper, 255: ink), [48, 48, 3] RGB for a crop of a photograph.
     """
 
     class_name: str
-    pixels: Pixels
+    pixels: PixelArray
     title: str
     description: str
     tags: str
@@ -159,7 +159,7 @@ def _build(root: Path) -> None:
 # --- what the images are of
 
 
-def _digits(rng: np.random.Generator) -> list[Source]:
+def _digits(rng: np.random.Generator) -> list[SourceImage]:
     """All 1,797 digits, class after class, shuffled within each."""
     from sklearn.datasets import load_digits
 
@@ -168,7 +168,7 @@ def _digits(rng: np.random.Generator) -> list[Source]:
     order = rng.permutation(len(ink))
     order = order[np.argsort(bunch.target[order], kind="stable")]
     return [
-        Source(
+        SourceImage(
             class_name=DIGIT_NAMES[bunch.target[i]],
             pixels=ink[i],
             title=f"A handwritten {DIGIT_NAMES[bunch.target[i]]}",
@@ -181,7 +181,7 @@ def _digits(rng: np.random.Generator) -> list[Source]:
     ]
 
 
-def _crops(rng: np.random.Generator) -> list[Source]:
+def _crops(rng: np.random.Generator) -> list[SourceImage]:
     """160 disjoint 48 x 48 crops of the two photographs, shuffled."""
     from sklearn.datasets import load_sample_image
 
@@ -189,12 +189,12 @@ def _crops(rng: np.random.Generator) -> list[Source]:
     return [crops[i] for i in rng.permutation(len(crops))[: NUM_BUCKETS * CROPS_PER_BUCKET]]
 
 
-def _tiles(photo: Photo, pixels: Pixels) -> list[Source]:
+def _tiles(photo: Photo, pixels: PixelArray) -> list[SourceImage]:
     """The tiles of a photograph, uint8 [427, 640, 3], on a grid without overlap; the edges are left over."""
     height, width = pixels.shape[:2]
     corners = [(x, y) for y in range(0, height - _TILE + 1, _TILE) for x in range(0, width - _TILE + 1, _TILE)]
     return [
-        Source(
+        SourceImage(
             class_name=BACKGROUND,
             pixels=pixels[y : y + _TILE, x : x + _TILE],
             title=f"A crop of {photo.file_name}",
@@ -208,7 +208,7 @@ def _tiles(photo: Photo, pixels: Pixels) -> list[Source]:
     ]
 
 
-def _deal(digits: list[Source], crops: list[Source]) -> list[list[Source]]:
+def _deal(digits: list[SourceImage], crops: list[SourceImage]) -> list[list[SourceImage]]:
     """The sources of each bucket. Dealt like cards, so that classes and buckets come out even."""
     return [digits[number::NUM_BUCKETS] + crops[number::NUM_BUCKETS] for number in range(NUM_BUCKETS)]
 
@@ -234,7 +234,7 @@ class _Filed:
     record: dict[str, str]
 
 
-def _write_image(root: Path, source: Source, shot: _Shot, rng: np.random.Generator) -> _Filed:
+def _write_image(root: Path, source: SourceImage, shot: _Shot, rng: np.random.Generator) -> _Filed:
     """Render and save one image."""
     # Steps and a random part below a step: unique, 10 or 11 digits, and growing with time as Flickr's do.
     name = str(_FIRST_ID + shot.serial * _ID_STEP + int(rng.integers(_ID_STEP)))

@@ -32,7 +32,7 @@ IMAGE_SIZE = 32
 _SPREAD = 0.08  # of the times in a bucket, as a standard deviation: just under a bucket
 _STRAYS = 0.05  # share of images of any time at all
 
-Pixels: TypeAlias = npt.NDArray[np.uint8]
+PixelArray: TypeAlias = npt.NDArray[np.uint8]
 Colour: TypeAlias = npt.NDArray[np.float64]
 
 
@@ -92,13 +92,13 @@ def jittered(look: Look, rng: np.random.Generator) -> Look:
     )
 
 
-def render(pixels: Pixels, look: Look, rng: np.random.Generator) -> Image.Image:
+def render(pixels: PixelArray, look: Look, rng: np.random.Generator) -> Image.Image:
     """A digit, uint8 [8, 8], or a crop of a photograph, uint8 [48, 48, 3], as RGB of 32 x 32 px with the given look."""
     picture = _page(pixels, look, rng) if pixels.ndim == 2 else _photograph(pixels, look)
     return _expose(picture, look, rng)
 
 
-def _page(pixels: Pixels, look: Look, rng: np.random.Generator) -> Image.Image:
+def _page(pixels: PixelArray, look: Look, rng: np.random.Generator) -> Image.Image:
     """A digit written on paper, at a slightly different place, size and angle each time."""
     # The margin keeps the strokes that touch the edge of the 8 x 8 image from ending in a hard line.
     margin = 2
@@ -115,7 +115,7 @@ def _page(pixels: Pixels, look: Look, rng: np.random.Generator) -> Image.Image:
     return _image(look.paper + (look.ink - look.paper) * opacity)
 
 
-def _photograph(pixels: Pixels, look: Look) -> Image.Image:
+def _photograph(pixels: PixelArray, look: Look) -> Image.Image:
     """A crop of a photograph, uint8 [48, 48, 3], under light of the paper's colour."""
     crop = Image.fromarray(pixels).resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.LANCZOS)
     return _image(0.7 * np.asarray(crop) + 0.3 * look.paper)

@@ -26,7 +26,7 @@ class BucketImages:
     listed: Sequence[tuple[str, int]]
 
 
-class _Pixels(Dataset[torch.Tensor]):
+class _PixelDataset(Dataset[torch.Tensor]):
     """An image of any of the buckets, transformed; an index is (number of the bucket, line of its list)."""
 
     def __init__(self, root: Path, buckets: Sequence[BucketImages], transform: Callable[[Any], torch.Tensor]) -> None:
@@ -86,7 +86,7 @@ def read_batches(
         if rank == world.rank()
     ]
     loader: DataLoader[torch.Tensor] = DataLoader(
-        _Pixels(root, buckets, transform),
+        _PixelDataset(root, buckets, transform),
         batch_sampler=order,
         collate_fn=_stack,
         num_workers=workers,

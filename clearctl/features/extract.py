@@ -27,7 +27,7 @@ from clearctl.distributed.world import collected, from_first
 from clearctl.errors import DatasetError, RunError
 from clearctl.features.batches import BucketImages, owners, read_batches
 from clearctl.features.forward import Forward
-from clearctl.features.record import Record, go_on_or_start, sha256
+from clearctl.features.record import ExtractionRecord, resume_or_start, sha256
 from clearctl.progress import Counted, Listener, Message
 from clearctl.threads import keep_threads
 
@@ -50,7 +50,7 @@ class Extracted:
 
 
 def extract(
-    wanted: Record,
+    wanted: ExtractionRecord,
     buckets: Sequence[str],
     network: nn.Module,
     pixels: Callable[[Any], torch.Tensor],
@@ -80,7 +80,7 @@ def extract(
     lists = {name: layout.read_bucket_filelist(wanted.root, name, classes) for name in buckets}
     for name, listed in lists.items():
         require_images(wanted.root, name, [path for path, _ in listed])
-    record = go_on_or_start(wanted, force=force) if world.is_first() else wanted
+    record = resume_or_start(wanted, force=force) if world.is_first() else wanted
     done = from_first(tuple(name for name in buckets if record.is_done(name)) if world.is_first() else ())
     _require_alike(wanted.settings, digests)
     todo = [BucketImages(name, lists[name]) for name in buckets if name not in done]
@@ -154,7 +154,7 @@ def _require_alike(settings: dict[str, Any], digests: dict[str, str | None]) -> 
         )
 
 
-def _remove_others(record: Record) -> None:
+def _remove_others(record: ExtractionRecord) -> None:
     """Remove what an extraction with other settings left, all of it: buckets are never of different makes.
 
     The record of it stays until it is replaced: features without one would be refused after a kill.

@@ -16,7 +16,7 @@ import torch
 from clearctl import layout
 from clearctl.atomic import write_text
 from clearctl.data.features import load_released_features, read_features, save_released_features
-from clearctl.dataset.files import Wanted, bring_about
+from clearctl.dataset.files import WantedFile, bring_about
 from clearctl.dataset.release import Release, ReleasePart, read_bucket, read_release
 from clearctl.errors import DatasetError
 from clearctl.progress import Listener
@@ -54,7 +54,7 @@ def write_official(
     return tuple(folders)
 
 
-def _bucket_files(release: Release, name: str, bucket: str) -> Iterator[Wanted]:
+def _bucket_files(release: Release, name: str, bucket: str) -> Iterator[WantedFile]:
     """The files of a bucket, part by part and class by class."""
     listed = layout.read_bucket_filelist(release.root, bucket, len(release.class_names))
     x, _ = read_features(release.root, name, bucket, listed)
@@ -72,7 +72,7 @@ def _bucket_files(release: Release, name: str, bucket: str) -> Iterator[Wanted]:
             row += 1
         for class_name, rows in by_class.items():
             file = part.folder / _path(name, bucket, class_name)
-            yield Wanted(file, partial(_holds, rows), partial(_save, rows))
+            yield WantedFile(file, partial(_holds, rows), partial(_save, rows))
 
 
 def _holds(rows: dict[str, torch.Tensor], file: Path) -> bool:

@@ -23,7 +23,7 @@ _UNNAMED = {"compile": False}
 
 
 @dataclass
-class Record:
+class ExtractionRecord:
     """The extraction `name` of a dataset folder as extraction.json has it, or is to have it."""
 
     root: Path
@@ -77,7 +77,7 @@ class Record:
         )
 
 
-def go_on_or_start(wanted: Record, *, force: bool) -> Record:
+def resume_or_start(wanted: ExtractionRecord, *, force: bool) -> ExtractionRecord:
     """The record to go on with: that of an earlier run with the same settings, else `wanted` itself.
 
     Raises DatasetError, naming what differs, where features of that name were made otherwise, or nobody knows how;
@@ -111,13 +111,13 @@ def go_on_or_start(wanted: Record, *, force: bool) -> Record:
     about, done = dict(wanted.about), _entries(before["buckets"])
     if done and THREADS in about and isinstance(before.get("about"), dict):
         about[THREADS] = before["about"].get(THREADS)
-    return Record(wanted.root, wanted.name, wanted.settings, about, wanted.dimension, done)
+    return ExtractionRecord(wanted.root, wanted.name, wanted.settings, about, wanted.dimension, done)
 
 
-def _same_make(wanted: Record) -> Record | None:
+def _same_make(wanted: ExtractionRecord) -> ExtractionRecord | None:
     """The record there if its settings are the wanted ones: with --force too, a killed extraction goes on."""
     try:
-        return go_on_or_start(wanted, force=False)
+        return resume_or_start(wanted, force=False)
     except DatasetError:
         return None
 

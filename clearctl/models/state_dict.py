@@ -34,7 +34,7 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
             content = tensor_files.load(file, sha256=summed)
     except FileNotFoundError:
         raise RunError(f"no checkpoint at {file}{nearby_file(file)}") from None
-    except tensor_files.DamagedError as error:
+    except tensor_files.DamagedFileError as error:
         remedy = "copy or download it again"
         if summed is not None:
             remedy = f"restore it from a copy; if it was changed on purpose, remove its line from {checksums.NAME}"

@@ -20,7 +20,7 @@ Tick = tuple[float, str]
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """A line through the points (x[i], y[i]), broken where y is NaN.
 
     `colour` is the class of its colour, `title` what hovering over it says, `titles` the same for each point: a line
@@ -62,7 +62,7 @@ class _Axes:
 
 
 def line_chart(
-    lines: Sequence[Line],
+    lines: Sequence[ChartLine],
     *,
     title: str,
     x_label: str,
@@ -136,11 +136,11 @@ def _bands(bands: Sequence[Band], axes: _Axes) -> Iterator[str]:
         )
 
 
-def _curve(line: Line, axes: _Axes) -> str:
+def _curve(line: ChartLine, axes: _Axes) -> str:
     return f'<path class="{line.colour}" d="{_path(line, axes)}"><title>{escape(line.title)}</title></path>'
 
 
-def _path(line: Line, axes: _Axes) -> str:
+def _path(line: ChartLine, axes: _Axes) -> str:
     """The `d` of the line: a new start after each gap."""
     commands, pen = [], "M"
     for x, y in zip(line.x, line.y, strict=True):
@@ -152,7 +152,7 @@ def _path(line: Line, axes: _Axes) -> str:
     return "".join(commands)
 
 
-def _dots(line: Line, axes: _Axes) -> Iterator[str]:
+def _dots(line: ChartLine, axes: _Axes) -> Iterator[str]:
     for index, title in enumerate(line.titles):
         if math.isfinite(line.y[index]):
             radius = 4 if index == line.marked else 2

@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from clearctl.report.charts import Band, Line, line_chart, nice_ticks
+from clearctl.report.charts import Band, ChartLine, line_chart, nice_ticks
 from clearctl.report.groups import shown
 from clearctl.report.runs import Run
 
@@ -69,7 +69,7 @@ def training_charts(curves: Curves) -> list[tuple[str, Markup]]:
     ):
         kept = thin(values)
         chart = line_chart(
-            [Line([index + 1 for index in kept], values[kept].tolist(), "one", title)],
+            [ChartLine([index + 1 for index in kept], values[kept].tolist(), "one", title)],
             title=title,
             x_label="the epochs of each bucket in turn" if several else "epoch",
             y_label=y_label,

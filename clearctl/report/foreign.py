@@ -13,7 +13,7 @@ import numpy as np
 from clearctl.errors import RunError
 from clearctl.metrics import Matrix
 
-Line = tuple[int, list[str]]  # its number in the file, from 1, and its cells
+CsvLine = tuple[int, list[str]]  # its number in the file, from 1, and its cells
 
 
 def read_foreign(file: Path) -> tuple[Matrix, list[str] | None]:
@@ -33,7 +33,7 @@ def read_foreign(file: Path) -> tuple[Matrix, list[str] | None]:
     return matrix, heading
 
 
-def _read(file: Path) -> list[Line]:
+def _read(file: Path) -> list[CsvLine]:
     """The lines that are not blank, all of one width."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
@@ -53,7 +53,7 @@ def _read(file: Path) -> list[Line]:
     return lines
 
 
-def _split(file: Path, lines: Sequence[Line]) -> tuple[list[str] | None, Sequence[Line]]:
+def _split(file: Path, lines: Sequence[CsvLine]) -> tuple[list[str] | None, Sequence[CsvLine]]:
     """The bucket names of a first line, None without one, and the rows, which may begin with a name."""
     height, width = len(lines), len(lines[0][1])
     if height == width + 1 and _are_names(lines[0][1]):

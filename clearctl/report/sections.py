@@ -11,7 +11,7 @@ from clearctl.config.load import flatten
 from clearctl.config.protocol import STREAMING
 from clearctl.metrics import HEADLINE, Matrix
 from clearctl.metrics import NUMBERS as METRICS
-from clearctl.report.charts import Line, line_chart
+from clearctl.report.charts import ChartLine, line_chart
 from clearctl.report.classes import ClassAccuracies
 from clearctl.report.colours import Scale, line_step
 from clearctl.report.curves import training_charts, training_curves
@@ -120,7 +120,7 @@ def accuracy_charts(group: Group) -> list[tuple[str, Markup]]:
     names, count, trained = group.bucket_names, len(group.bucket_names), len(group.mean)
     values = [[_with_percent(cell) for cell in row] for row in matrix_cells(group)]
     of_buckets = [
-        Line(
+        ChartLine(
             range(trained),
             (100 * group.mean[:, j]).tolist(),
             f"c{line_step(j, count)}",
@@ -131,7 +131,7 @@ def accuracy_charts(group: Group) -> list[tuple[str, Markup]]:
         for j in range(count)
     ]
     of_models = [
-        Line(
+        ChartLine(
             range(count),
             (100 * group.mean[i]).tolist(),
             f"c{line_step(i, count)}",

@@ -20,7 +20,7 @@ _QUALITIES = (80, 60, 40, 20)
 
 
 @dataclass(frozen=True)
-class Samples:
+class SampleImages:
     """`rows` {class name: a data URL for each of `buckets`}, None where the bucket has no image of the class."""
 
     name: str
@@ -28,7 +28,7 @@ class Samples:
     rows: dict[str, list[str | None]]
 
 
-def sample_images(runs: Sequence[Run]) -> list[Samples]:
+def sample_images(runs: Sequence[Run]) -> list[SampleImages]:
     """Images of each dataset of `runs` whose folder is still there, none of one that has no images."""
     runs = [run for run in runs if not run.foreign]
     datasets = {run.dataset: run for run in reversed(runs)}
@@ -37,7 +37,7 @@ def sample_images(runs: Sequence[Run]) -> list[Samples]:
     return [samples for samples in found if samples is not None]
 
 
-def _samples(run: Run, most_bytes: int) -> Samples | None:
+def _samples(run: Run, most_bytes: int) -> SampleImages | None:
     root = Path(run.values.get("scenario", {}).get("dataset_root") or run.environment["dataset"].get("root") or "")
     try:
         class_names = layout.read_class_names(root)
@@ -55,7 +55,7 @@ def _samples(run: Run, most_bytes: int) -> Samples | None:
         for label in chosen:
             rows[class_names[label]].append(_data_url(root / first[label], each) if label in first else None)
     rows = {name: images for name, images in rows.items() if any(images)}
-    return Samples(root.name, run.bucket_names, rows) if rows else None
+    return SampleImages(root.name, run.bucket_names, rows) if rows else None
 
 
 def _spread_out(count: int, most: int) -> list[int]:

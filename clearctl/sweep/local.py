@@ -15,12 +15,12 @@ from multiprocessing.connection import Connection
 from typing import IO, TYPE_CHECKING
 
 from clearctl.cores import usable_cores
-from clearctl.engine.run.stopping import Wish
+from clearctl.engine.run.stopping import StopRequest
 from clearctl.errors import CapabilityError
 from clearctl.sweep.outcome import SweepListener
 
 if TYPE_CHECKING:
-    from clearctl.sweep.stacks import Unit
+    from clearctl.sweep.stacks import WorkUnit
 
 _POLL_S = 0.2  # how soon a Ctrl-C is noticed
 
@@ -32,7 +32,7 @@ class Assignment:
     Each has `threads` threads.
     """
 
-    units: Sequence["Unit"]
+    units: Sequence["WorkUnit"]
     jobs: int
     threads: int
     device: str
@@ -48,7 +48,7 @@ class LocalEngine:
         with mine, theirs:
             code = (
                 f"import sys; sys.path[:] = {sys.path!r};"
-                f" from clearctl.sweep.nursery import main; main({theirs.fileno()})"
+                f" from clearctl.sweep.worker_pool import main; main({theirs.fileno()})"
             )
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code],
@@ -61,17 +61,17 @@ class LocalEngine:
             )
             self.pipe = Connection(os.dup(mine.fileno()))
 
-    def carry_out(self, assignment: Assignment, listener: SweepListener, wish: Wish) -> None:
+    def carry_out(self, assignment: Assignment, listener: SweepListener, stop_request: StopRequest) -> None:
         """Carry out all runs of an assignment.
 
-        Where `wish` asks for the end, those under way save their state and end, and no other begins; at a
+        Where `stop_request` asks for the end, those under way save their state and end, and no other begins; at a
         KeyboardInterrupt they end at once. Raises CapabilityError where the nursery itself fails.
         """
         self.used = True
         try:
             with suppress(ConnectionError):  # where it has ended, it is said below how
                 self.pipe.send(assignment)
-            self._listen(listener, wish)
+            self._listen(listener, stop_request)
         except KeyboardInterrupt:
             with suppress(OSError):
                 self.pipe.send("kill")
@@ -87,12 +87,12 @@ class LocalEngine:
                 "run the same command again: finished runs are kept, the others go on"
             )
 
-    def _listen(self, listener: SweepListener, wish: Wish) -> None:
+    def _listen(self, listener: SweepListener, stop_request: StopRequest) -> None:
         """Pass on what the nursery tells until it ends, which it does once all runs have."""
         passed_on = False
         while True:
             try:
-                if wish.signum is not None and not passed_on:
+                if stop_request.signum is not None and not passed_on:
                     self.pipe.send("stop")
                     passed_on = True
                 event = self.pipe.recv() if self.pipe.poll(_POLL_S) else None

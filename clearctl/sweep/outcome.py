@@ -12,7 +12,7 @@ Status = Literal["finished", "failed", "stopped"]
 
 
 @dataclass(frozen=True)
-class Outcome(Summary):
+class RunOutcome(Summary):
     """How a run ended.
 
     `failed` has what was wrong in `error`, one line or two, and the exit code that `train` alone would have had;
@@ -39,7 +39,7 @@ class RunStarted:
 
 
 @dataclass(frozen=True)
-class RunTold:
+class RunProgress:
     """An event of run number `index` of the plan."""
 
     index: int
@@ -51,10 +51,10 @@ class RunEnded:
     """Run number `index` of the plan ended."""
 
     index: int
-    outcome: Outcome
+    outcome: RunOutcome
 
 
-SweepEvent: TypeAlias = RunStarted | RunTold | RunEnded | progress.Message
+SweepEvent: TypeAlias = RunStarted | RunProgress | RunEnded | progress.Message
 SweepListener: TypeAlias = Callable[[SweepEvent], None]
 
 

@@ -14,7 +14,7 @@ from clearctl.engine.build.config import open_config
 from clearctl.engine.run.origin import Origins
 from clearctl.errors import ConfigError, RunError, UsageError
 
-State = Literal["new", "resume", "finished"]
+PlanState = Literal["new", "resume", "finished"]
 
 _LONGEST_NAME = 200  # of 255 bytes that file systems allow
 
@@ -31,7 +31,7 @@ class PlannedRun:
     seed: int
     config: Config
     source: str
-    state: State
+    state: PlanState
     run: Path | None
     changed: str = ""
 

@@ -9,10 +9,10 @@ from clearctl.config.settings import fill
 from clearctl.engine.stack.key import stack_key
 from clearctl.sweep.plan import PlannedRun
 
-Unit: TypeAlias = tuple[tuple[int, PlannedRun], ...]  # runs of one process, each with its number in the plan
+WorkUnit: TypeAlias = tuple[tuple[int, PlannedRun], ...]  # runs of one process, each with its number in the plan
 
 
-def units(runs: Sequence[tuple[int, PlannedRun]], *, stack: bool, jobs: int) -> list[Unit]:
+def units(runs: Sequence[tuple[int, PlannedRun]], *, stack: bool, jobs: int) -> list[WorkUnit]:
     """`runs` as they are carried out: each alone or, with `stack`, those together that may be, in the order they come.
 
     A run that goes on from a state does so alone. Where there are fewer stacks than `jobs`, they are parted, so that

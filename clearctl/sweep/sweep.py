@@ -14,14 +14,14 @@ from clearctl.cores import usable_cores
 from clearctl.engine.build.preflight import dataset_faults
 from clearctl.engine.machine import resolve_device
 from clearctl.engine.run.dry_run import try_out
-from clearctl.engine.run.stopping import wish_to_stop
+from clearctl.engine.run.stopping import catch_stop_signals
 from clearctl.errors import ConfigError, RunError, Stopped, UsageError
 from clearctl.metrics import from_json
 from clearctl.sweep.cluster.engine import Cluster, import_ray, run_on_ray
 from clearctl.sweep.local import Assignment, LocalEngine, local_engine, threads_each
-from clearctl.sweep.outcome import Outcome, RunEnded, SweepEvent, SweepListener, ignore
+from clearctl.sweep.outcome import RunEnded, RunOutcome, SweepEvent, SweepListener, ignore
 from clearctl.sweep.plan import PlannedRun, make_plan
-from clearctl.sweep.stacks import Unit, units
+from clearctl.sweep.stacks import WorkUnit, units
 from clearctl.sweep.work import failed
 from clearctl.threads import torch_threads
 
@@ -40,7 +40,7 @@ class SweepPlan:
     stack: bool = False
 
     @property
-    def units(self) -> list[Unit]:
+    def units(self) -> list[WorkUnit]:
         """What is left as it is carried out: with `stack`, runs that differ in little are one batched model."""
         return units(self.left, stack=self.stack, jobs=self.jobs)
 
@@ -77,10 +77,10 @@ class SweepResult:
     """The runs of a sweep and how each ended; of those that were finished before, what is in their folders."""
 
     runs: list[PlannedRun]
-    outcomes: list[Outcome]
+    outcomes: list[RunOutcome]
 
     @property
-    def failed(self) -> list[tuple[PlannedRun, Outcome]]:
+    def failed(self) -> list[tuple[PlannedRun, RunOutcome]]:
         """The runs that failed."""
         return [pair for pair in zip(self.runs, self.outcomes, strict=True) if pair[1].status == "failed"]
 
@@ -128,7 +128,7 @@ def run_sweep(plan: SweepPlan, *, listener: SweepListener = ignore, local: Local
     On this machine that is done by `local`, if one was started before. Raises Stopped where Ctrl-C or SIGTERM ended
     it: the same plan, made again, goes on.
     """
-    outcomes: dict[int, Outcome] = {
+    outcomes: dict[int, RunOutcome] = {
         index: _finished_before(run) for index, run in enumerate(plan.runs) if run.state == "finished"
     }
 
@@ -137,18 +137,18 @@ def run_sweep(plan: SweepPlan, *, listener: SweepListener = ignore, local: Local
             outcomes[event.index] = event.outcome
         listener(event)
 
-    with wish_to_stop(listener) as wish:
+    with catch_stop_signals(listener) as stop_request:
         try:
             if plan.left and plan.cluster is not None:
-                run_on_ray(plan.left, plan.cluster, listener=listen, wish=wish)
+                run_on_ray(plan.left, plan.cluster, listener=listen, stop_request=stop_request)
             elif plan.left:
                 assignment = Assignment(plan.units, plan.jobs, plan.threads, plan.device)
                 with nullcontext(local) if local else local_engine() as engine:
-                    engine.carry_out(assignment, listen, wish)
+                    engine.carry_out(assignment, listen, stop_request)
         except KeyboardInterrupt:
             raise _stopped(plan, outcomes, signal.SIGINT) from None
-        if wish.signum is not None and len(outcomes) < len(plan.runs) or _any_stopped(outcomes):
-            raise _stopped(plan, outcomes, wish.signum or signal.SIGTERM)
+        if stop_request.signum is not None and len(outcomes) < len(plan.runs) or _any_stopped(outcomes):
+            raise _stopped(plan, outcomes, stop_request.signum or signal.SIGTERM)
     return SweepResult(plan.runs, [outcomes[index] for index in range(len(plan.runs))])
 
 
@@ -164,23 +164,23 @@ def _require_datasets(runs: Sequence[PlannedRun]) -> None:
         raise ConfigError("\n".join(faults))
 
 
-def _any_stopped(outcomes: Mapping[int, Outcome]) -> bool:
+def _any_stopped(outcomes: Mapping[int, RunOutcome]) -> bool:
     return any(outcome.status == "stopped" for outcome in outcomes.values())
 
 
-def _stopped(plan: SweepPlan, outcomes: Mapping[int, Outcome], signum: int) -> Stopped:
+def _stopped(plan: SweepPlan, outcomes: Mapping[int, RunOutcome], signum: int) -> Stopped:
     done = sum(outcome.status == "finished" for outcome in outcomes.values())
     return Stopped(f"stopped: {done} of {len(plan.runs)} runs are finished\nthe same command goes on", signum)
 
 
-def _finished_before(planned: PlannedRun) -> Outcome:
+def _finished_before(planned: PlannedRun) -> RunOutcome:
     assert planned.run is not None
     try:
         matrix, _ = rundir.read_matrix(planned.run)
         found = rundir.read_eval(planned.run)
     except RunError as error:
         return failed(error, 0.0)
-    return Outcome(
+    return RunOutcome(
         "finished",
         planned.run,
         matrix,

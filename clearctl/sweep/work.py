@@ -19,11 +19,11 @@ from clearctl.engine.run.train import TrainResult, sole_worker, start
 from clearctl.engine.stack.train import largest_stack, train_stack
 from clearctl.errors import ClearctlError, Stopped
 from clearctl.progress import Listener
-from clearctl.sweep.outcome import Outcome
+from clearctl.sweep.outcome import RunOutcome
 from clearctl.sweep.plan import PlannedRun
 
 
-def carry_out(planned: PlannedRun, *, device: str, threads: int, listener: Listener) -> Outcome:
+def carry_out(planned: PlannedRun, *, device: str, threads: int, listener: Listener) -> RunOutcome:
     """Start the run, or go on with it, with `threads` threads of torch; whatever it raises is the outcome."""
     started = time.perf_counter()
     torch.set_num_threads(threads)
@@ -41,13 +41,13 @@ def carry_out(planned: PlannedRun, *, device: str, threads: int, listener: Liste
 
 def carry_out_stack(
     runs: Sequence[PlannedRun], *, device: str, threads: int, listeners: Sequence[Listener]
-) -> list[Outcome]:
+) -> list[RunOutcome]:
     """Train the runs as one batched model, as many at a time as fit into memory; what that raises is their outcome.
 
     A run that cannot begin, or that another process has brought further meanwhile, is carried out alone.
     """
     torch.set_num_threads(threads)
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, RunOutcome] = {}
     try:
         together = _ready(runs)
         most = largest_stack(fill(runs[0].config), resolve_device(device))
@@ -58,7 +58,7 @@ def carry_out_stack(
     alone = [[index] for index in range(len(runs)) if index not in together]
     for part in [*alone, *(together[first : first + most] for first in range(0, len(together), most))]:
         if any(outcome.status == "stopped" for outcome in outcomes.values()):
-            ended = [Outcome("stopped", error="stopped before it began")] * len(part)
+            ended = [RunOutcome("stopped", error="stopped before it began")] * len(part)
         elif part in alone:
             ended = [carry_out(runs[part[0]], device=device, threads=threads, listener=listeners[part[0]])]
         else:
@@ -67,7 +67,7 @@ def carry_out_stack(
     return [outcomes[index] for index in range(len(runs))]
 
 
-def _train(runs: Sequence[PlannedRun], device: str, listeners: Sequence[Listener]) -> list[Outcome]:
+def _train(runs: Sequence[PlannedRun], device: str, listeners: Sequence[Listener]) -> list[RunOutcome]:
     started = time.perf_counter()
     try:
         results = train_stack(
@@ -109,9 +109,9 @@ def _clear(run: Path) -> bool:
     return True
 
 
-def finished(result: TrainResult) -> Outcome:
+def finished(result: TrainResult) -> RunOutcome:
     """The outcome of a run that came to its end."""
-    return Outcome(
+    return RunOutcome(
         "finished",
         result.run,
         result.matrix,
@@ -121,11 +121,11 @@ def finished(result: TrainResult) -> Outcome:
     )
 
 
-def failed(error: Exception, seconds: float) -> Outcome:
+def failed(error: Exception, seconds: float) -> RunOutcome:
     """The outcome of a run that raised."""
     if isinstance(error, ClearctlError) and error.exit_code != 1:
-        return Outcome("failed", seconds=seconds, error=str(error), exit_code=error.exit_code)
-    return Outcome(
+        return RunOutcome("failed", seconds=seconds, error=str(error), exit_code=error.exit_code)
+    return RunOutcome(
         "failed",
         seconds=seconds,
         error=f"{type(error).__name__}: {error}",
@@ -134,5 +134,5 @@ def failed(error: Exception, seconds: float) -> Outcome:
     )
 
 
-def _stopped(error: KeyboardInterrupt, seconds: float) -> Outcome:
-    return Outcome("stopped", seconds=seconds, error=str(error) if isinstance(error, Stopped) else "stopped at once")
+def _stopped(error: KeyboardInterrupt, seconds: float) -> RunOutcome:
+    return RunOutcome("stopped", seconds=seconds, error=str(error) if isinstance(error, Stopped) else "stopped at once")

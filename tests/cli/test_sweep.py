@@ -23,7 +23,7 @@ from clearctl.cli.console import Output
 from clearctl.cli.sweep_rows import Row, time_left
 from clearctl.cli.sweep_table import SweepDisplay, in_words, shortened
 from clearctl.progress import BucketDone, Counted, EpochDone, Message, TrainStep
-from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold
+from clearctl.sweep.outcome import RunEnded, RunOutcome, RunProgress, RunStarted
 from clearctl.sweep.plan import PlannedRun, make_plan
 
 LR = "cl_strategy.optimizer.lr"
@@ -329,22 +329,22 @@ def test_a_row_follows_its_run(planned: list[PlannedRun], monkeypatch: pytest.Mo
     assert (row.name, row.status, row.spent_s(), row.left_s()) == ("features,lr=0.1 seed 0", "waiting", None, None)
     row.take(RunStarted(0))
     assert (row.status, row.doing) == ("running", "starting")
-    row.take(RunTold(0, Counted("decode the images once", 3, 12, "images")))
+    row.take(RunProgress(0, Counted("decode the images once", 3, 12, "images")))
     assert row.doing == "decode the images once 25%"
     now[0] = 1010.0
-    row.take(RunTold(0, step(1, 1, 2)))  # 2 of 40 steps
+    row.take(RunProgress(0, step(1, 1, 2)))  # 2 of 40 steps
     assert (row.doing, row.bucket, row.epoch, row.left_s()) == ("training", "1/2", "1/5", None)
     now[0] = 1014.0
-    row.take(RunTold(0, EpochDone("1", 1, 2, 1, 5, 32, 0.1, 0.5, 0.5)))  # 4 of 40 in 4 s for 2
+    row.take(RunProgress(0, EpochDone("1", 1, 2, 1, 5, 32, 0.1, 0.5, 0.5)))  # 4 of 40 in 4 s for 2
     assert row.spent_s() == pytest.approx(14)
     assert row.left_s() == pytest.approx(72)
-    row.take(RunTold(0, Counted("testing every bucket", 3, 12, "samples")))
+    row.take(RunProgress(0, Counted("testing every bucket", 3, 12, "samples")))
     assert row.doing == "testing"
-    row.take(RunTold(0, BucketDone("1", 1, 2, (0.8, 0.1), 3.0)))
+    row.take(RunProgress(0, BucketDone("1", 1, 2, (0.8, 0.1), 3.0)))
     assert row.headline == pytest.approx(0.8)
-    row.take(RunTold(0, BucketDone("2", 2, 2, (0.6, 0.4), 3.0)))
+    row.take(RunProgress(0, BucketDone("2", 2, 2, (0.6, 0.4), 3.0)))
     assert row.headline == pytest.approx(0.6)  # CLEAR's: the diagonal and below
-    row.take(RunEnded(0, Outcome("finished", numbers={"accuracy": 0.6}, seconds=50.0)))
+    row.take(RunEnded(0, RunOutcome("finished", numbers={"accuracy": 0.6}, seconds=50.0)))
     assert (row.status, row.left_s(), row.expected_s()) == ("finished", None, 50.0)
 
 
@@ -354,11 +354,11 @@ def test_the_time_left_counts_those_that_wait(planned: list[PlannedRun]) -> None
     for row in rows[:3]:
         row.take(RunStarted(0))
     assert time_left(rows) is None
-    rows[0].take(RunEnded(0, Outcome("finished", seconds=100.0)))
+    rows[0].take(RunEnded(0, RunOutcome("finished", seconds=100.0)))
     # Two go on at a time, with 100 s each to come, and seven wait.
     assert time_left(rows) == pytest.approx((2 + 7) * 100 / 2)
     for row in rows[1:]:
-        row.take(RunEnded(0, Outcome("failed", error="x")))
+        row.take(RunEnded(0, RunOutcome("failed", error="x")))
     assert time_left(rows) is None
 
 
@@ -373,11 +373,13 @@ def test_a_small_terminal_shows_what_matters(planned: list[PlannedRun]) -> None:
     for index in range(30):
         display.show(RunStarted(index))
         if index < 28:
-            outcome = Outcome("failed", error="x") if index == 5 else Outcome("finished", numbers={"accuracy": 0.5})
+            outcome = (
+                RunOutcome("failed", error="x") if index == 5 else RunOutcome("finished", numbers={"accuracy": 0.5})
+            )
             display.show(RunEnded(index, outcome))
-    display.show(RunTold(28, Message("something is odd", warning=True)))
-    display.show(RunTold(29, Message("something is odd", warning=True)))
-    display.show(RunTold(29, Message("run folder x")))
+    display.show(RunProgress(28, Message("something is odd", warning=True)))
+    display.show(RunProgress(29, Message("something is odd", warning=True)))
+    display.show(RunProgress(29, Message("run folder x")))
     assert text.getvalue() == "warning: something is odd (said first by features,lr=0.2 seed 8)\n"
     text.truncate(text.seek(0))
     output.stderr.print(display._render())

@@ -9,7 +9,7 @@ import torch
 from clearctl import layout, prepare_avalanche
 from clearctl.data.features import save_features
 from clearctl.errors import DatasetError
-from clearctl.features.record import Record, go_on_or_start, sha256
+from clearctl.features.record import ExtractionRecord, resume_or_start, sha256
 
 SETTINGS = {"arch": "resnet50", "precision": "fp32"}
 
@@ -21,8 +21,8 @@ def root(clear_folder) -> Path:
     return folder
 
 
-def record(root: Path, **settings: object) -> Record:
-    return Record(root, "mine", {**SETTINGS, **settings}, {"clearctl": "0"}, 4)
+def record(root: Path, **settings: object) -> ExtractionRecord:
+    return ExtractionRecord(root, "mine", {**SETTINGS, **settings}, {"clearctl": "0"}, 4)
 
 
 def write(root: Path, bucket: str) -> Path:
@@ -37,7 +37,7 @@ def test_an_earlier_run_with_the_same_settings_is_gone_on_with(root):
     for bucket in ("10", "0"):
         write(root, bucket)
         first.add(bucket, 6, sha256(layout.filelist_file(root, bucket)))
-    again = go_on_or_start(record(root), force=False)
+    again = resume_or_start(record(root), force=False)
     assert [again.is_done(bucket) for bucket in ("0", "1", "10")] == [True, False, True]
     assert list(json.loads(again.file.read_text())["buckets"]) == ["0", "10"]
 
@@ -57,18 +57,18 @@ def test_a_bucket_is_done_only_while_its_file_and_its_list_are_what_they_were(ro
 def test_other_settings_are_refused_and_named(root):
     record(root).write()
     with pytest.raises(DatasetError) as error:
-        go_on_or_start(record(root, arch="vit_b_16", transform=[]), force=False)
+        resume_or_start(record(root, arch="vit_b_16", transform=[]), force=False)
     assert "arch was 'resnet50', is 'vit_b_16'; transform was None, is []" in str(error.value)
     assert "--force" in str(error.value)
-    assert go_on_or_start(record(root, arch="vit_b_16"), force=True).settings["arch"] == "vit_b_16"
+    assert resume_or_start(record(root, arch="vit_b_16"), force=True).settings["arch"] == "vit_b_16"
 
 
 def test_force_too_goes_on_with_what_was_made_with_the_same_settings(root):
     first = record(root)
     write(root, "1")
     first.add("1", 6, sha256(layout.filelist_file(root, "1")))
-    assert go_on_or_start(record(root), force=True).is_done("1")
-    assert not go_on_or_start(record(root, arch="vit_b_16"), force=True).is_done("1")
+    assert resume_or_start(record(root), force=True).is_done("1")
+    assert not resume_or_start(record(root, arch="vit_b_16"), force=True).is_done("1")
 
 
 @pytest.mark.parametrize("entry", ["[1]", "3", "null"])
@@ -77,7 +77,7 @@ def test_an_entry_that_is_none_is_a_bucket_that_is_not_done(root, entry):
     record(root).file.write_text(
         f'{{"settings": {{"arch": "resnet50", "precision": "fp32"}}, "buckets": {{"0": {entry}, "x": {{}}}}}}'
     )
-    again = go_on_or_start(record(root), force=False)
+    again = resume_or_start(record(root), force=False)
     assert again.buckets == {}
     again.write()
 
@@ -85,7 +85,7 @@ def test_an_entry_that_is_none_is_a_bucket_that_is_not_done(root, entry):
 def test_features_that_nobody_knows_the_making_of_are_refused(root):
     write(root, "0")
     with pytest.raises(DatasetError, match=r"no extraction\.json that says how they were made"):
-        go_on_or_start(record(root), force=False)
+        resume_or_start(record(root), force=False)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"settings": 3, "buckets": {}}'])
@@ -93,5 +93,5 @@ def test_a_record_that_is_damaged(root, text):
     record(root).write()
     record(root).file.write_text(text)
     with pytest.raises(DatasetError, match=r"extraction\.json"):
-        go_on_or_start(record(root), force=False)
-    assert go_on_or_start(record(root), force=True).buckets == {}
+        resume_or_start(record(root), force=False)
+    assert resume_or_start(record(root), force=True).buckets == {}

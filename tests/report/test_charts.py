@@ -7,14 +7,14 @@ import xml.etree.ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clearctl.report.charts import Band, Line, line_chart, nice_ticks
+from clearctl.report.charts import Band, ChartLine, line_chart, nice_ticks
 
 # The plot's corners in the figure of 420 × 250.
 LEFT, RIGHT, TOP, BOTTOM = 46, 408, 10, 212
 WORDS = {"title": "a chart", "x_label": "epoch", "y_label": "loss"}
 
 
-def drawn(lines: list[Line], **given: object) -> ET.Element:
+def drawn(lines: list[ChartLine], **given: object) -> ET.Element:
     return ET.fromstring(line_chart(lines, **{**WORDS, **given}))  # type: ignore[arg-type]
 
 
@@ -23,7 +23,7 @@ def texts(svg: ET.Element, kind: str) -> list[str]:
 
 
 def test_points_lie_where_their_values_are() -> None:
-    svg = drawn([Line([0, 5, 10], [0.0, 1.0, 0.5], "c3", "bucket 1")])
+    svg = drawn([ChartLine([0, 5, 10], [0.0, 1.0, 0.5], "c3", "bucket 1")])
     [path] = svg.iter("path")
     assert path.get("d") == f"M{LEFT}.0 {BOTTOM}.0L{(LEFT + RIGHT) / 2} {TOP}.0L{RIGHT}.0 {(TOP + BOTTOM) / 2}"
     assert path.get("class") == "c3"
@@ -34,13 +34,13 @@ def test_points_lie_where_their_values_are() -> None:
 
 
 def test_a_line_is_broken_where_a_value_is_missing() -> None:
-    svg = drawn([Line([0, 1, 2, 3, 4], [0.0, math.nan, 1.0, 0.5, math.inf], "one", "")])
+    svg = drawn([ChartLine([0, 1, 2, 3, 4], [0.0, math.nan, 1.0, 0.5, math.inf], "one", "")])
     [path] = svg.iter("path")
     assert re.sub(r"[^ML]", "", path.get("d") or "") == "MML"
 
 
 def test_dots_say_their_value_and_one_is_larger() -> None:
-    svg = drawn([Line([0, 1], [1.0, 2.0], "c0", "a line", ["first: 1", "second: 2"], marked=1)])
+    svg = drawn([ChartLine([0, 1], [1.0, 2.0], "c0", "a line", ["first: 1", "second: 2"], marked=1)])
     dots = list(svg.iter("circle"))
     assert [dot.findtext("title") for dot in dots] == ["first: 1", "second: 2"]
     assert [dot.get("r") for dot in dots] == ["2", "4"]
@@ -51,14 +51,14 @@ def test_dots_say_their_value_and_one_is_larger() -> None:
 
 
 def test_dots_that_would_hide_the_lines_are_left_out() -> None:
-    lines = [Line(range(30), [0.5] * 30, "c0", "", ["a dot"] * 30) for _ in range(30)]
+    lines = [ChartLine(range(30), [0.5] * 30, "c0", "", ["a dot"] * 30) for _ in range(30)]
     assert len(list(drawn(lines).iter("circle"))) == 0
     assert len(list(drawn(lines[:10]).iter("circle"))) == 300
 
 
 def test_bands_lie_beside_each_other_under_the_lines() -> None:
     bands = [Band(0, 5, "7", "bucket 7"), Band(5, 10, "8", "bucket 8")]
-    svg = drawn([Line(range(1, 11), [1.0] * 10, "one", "")], bands=bands, x_ticks=[(1, "not shown")])
+    svg = drawn([ChartLine(range(1, 11), [1.0] * 10, "one", "")], bands=bands, x_ticks=[(1, "not shown")])
     middle = (LEFT + RIGHT) / 2
     rects = [(float(rect.get("x") or 0), float(rect.get("width") or 0)) for rect in svg.iter("rect")]
     assert rects == [(LEFT, middle - LEFT), (middle, RIGHT - middle)]
@@ -69,7 +69,7 @@ def test_bands_lie_beside_each_other_under_the_lines() -> None:
 
 def test_names_that_would_touch_are_left_out_evenly() -> None:
     ticks = [(float(i), f"{i:03d}") for i in range(100)]
-    svg = drawn([Line(range(100), [0.0] * 100, "one", "")], x_ticks=ticks)
+    svg = drawn([ChartLine(range(100), [0.0] * 100, "one", "")], x_ticks=ticks)
     shown = [element for element in svg.iter("text") if element.get("class") == "x"]
     assert 8 <= len(shown) <= 20
     places = [float(element.get("x") or 0) for element in shown]
@@ -78,14 +78,14 @@ def test_names_that_would_touch_are_left_out_evenly() -> None:
 
 
 def test_no_tick_is_above_what_no_value_can_be() -> None:
-    svg = drawn([Line([0, 1], [61.0, 99.0], "one", "")], at_most=100)
+    svg = drawn([ChartLine([0, 1], [61.0, 99.0], "one", "")], at_most=100)
     assert texts(svg, "y") == ["60", "70", "80", "90", "100"]
-    assert texts(drawn([Line([0, 1], [3.0, 4.0], "one", "")], from_zero=True), "y") == ["0", "1", "2", "3", "4"]
+    assert texts(drawn([ChartLine([0, 1], [3.0, 4.0], "one", "")], from_zero=True), "y") == ["0", "1", "2", "3", "4"]
 
 
 def test_texts_are_never_markup() -> None:
     hostile = "<script>&\"'"
-    lines = [Line([0.0], [1.0], "c0", hostile, [hostile])]
+    lines = [ChartLine([0.0], [1.0], "c0", hostile, [hostile])]
     svg = drawn(lines, title=hostile, x_label=hostile, y_label=hostile, x_ticks=[(0.0, hostile)])
     assert texts(svg, "name") == [hostile, hostile]
     assert texts(svg, "x") == [hostile]
@@ -95,7 +95,7 @@ def test_texts_are_never_markup() -> None:
 
 def test_nothing_to_draw_and_a_single_point() -> None:
     assert texts(drawn([]), "y") == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
-    [path] = drawn([Line([3.0], [100.0], "one", "")], at_most=100).iter("path")
+    [path] = drawn([ChartLine([3.0], [100.0], "one", "")], at_most=100).iter("path")
     assert re.fullmatch(rf"M{LEFT}\.0 [\d.]+", path.get("d") or "")
     assert TOP <= float((path.get("d") or "").split()[1]) <= BOTTOM
 

@@ -84,8 +84,8 @@ def several(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Path:
         for seed, matrix in enumerate(matrices):
             values: dict[str, Any] = {"cl_strategy.type": strategy, "scenario.dataset_root": str(prepared)}
             make_run(folder / f"runs/{number}-{seed}", matrix, seed, config=f"configs/{strategy.lower()}.py", **values)
-    going_on = {"cl_strategy.type": "GEM", "scenario.dataset_root": str(prepared), "name": LONG}
-    make_run(folder / "runs/9", [(0.5, 0.4)], **going_on)
+    resume_point = {"cl_strategy.type": "GEM", "scenario.dataset_root": str(prepared), "name": LONG}
+    make_run(folder / "runs/9", [(0.5, 0.4)], **resume_point)
     return write_page(folder, folder / "runs")
 
 

@@ -15,7 +15,7 @@ from report.folders import make_run
 from clearctl import prepare_avalanche
 from clearctl.layout import filelist_file, read_filelist
 from clearctl.report.runs import Run, read_run
-from clearctl.report.thumbnails import MOST_BYTES, SIZE_PX, Samples, sample_images
+from clearctl.report.thumbnails import MOST_BYTES, SIZE_PX, SampleImages, sample_images
 
 BUCKETS = ("0", "1", "2")
 
@@ -33,7 +33,7 @@ def picture(url: str) -> Image.Image:
     return image
 
 
-def urls(samples: list[Samples]) -> list[str]:
+def urls(samples: list[SampleImages]) -> list[str]:
     return [url for sample in samples for row in sample.rows.values() for url in row if url]
 
 

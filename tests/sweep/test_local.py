@@ -19,7 +19,7 @@ from runs import require_same
 from clearctl import layout, prepare_avalanche, rundir, train
 from clearctl.engine.run.train import TrainResult
 from clearctl.progress import BucketDone, Counted, EpochDone, Message
-from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold, SweepEvent
+from clearctl.sweep.outcome import RunEnded, RunOutcome, RunProgress, RunStarted, SweepEvent
 from clearctl.sweep.sweep import SweepPlan, plan_sweep, run_sweep
 
 LR = "cl_strategy.optimizer.lr"
@@ -93,7 +93,7 @@ def waiting_in(monkeypatch: pytest.MonkeyPatch, halt: Halt) -> Iterator[Halt]:
         yield halt
 
 
-def folder(outcome: Outcome) -> Path:
+def folder(outcome: RunOutcome) -> Path:
     assert outcome.run is not None, outcome
     return outcome.run
 
@@ -116,7 +116,7 @@ def test_two_at_a_time_are_what_each_is_alone(features_config: Path, prepared: P
         assert rundir.read_environment(outcome.run)["torch_threads"] == 1
         kinds = [type(event) for event in record.of(index)]
         assert (kinds[0], kinds[-1]) == (RunStarted, RunEnded)
-        told = [type(event.event) for event in record.of(index) if isinstance(event, RunTold)]
+        told = [type(event.event) for event in record.of(index) if isinstance(event, RunProgress)]
         assert {EpochDone, BucketDone, Counted} <= set(told)  # of steps only one in a while is told
 
     before = [files(folder(outcome)) for outcome in result.outcomes]
@@ -151,7 +151,7 @@ def test_one_crashes_and_one_is_killed_and_the_rest_goes_on(
 
     def kill(event: SweepEvent) -> None:
         """The third one, as the system does when memory runs out; it waits in its second bucket, after ten epochs."""
-        if isinstance(event, RunTold) and event.index == killed and isinstance(event.event, EpochDone):
+        if isinstance(event, RunProgress) and event.index == killed and isinstance(event.event, EpochDone):
             done = event.event
             if (done.bucket_number, done.epoch) == (2, 10):
                 [run] = [run for run in (tmp_path / "swept/features").iterdir() if run.name.endswith("seed2")]
@@ -200,7 +200,7 @@ def test_a_listener_whose_reader_is_gone(
     plan = plan_sweep([features_config], grid=grid, dataset_root=prepared, work_dir=work_dir, jobs=1, device="cpu")
 
     def act(event: SweepEvent) -> None:
-        if isinstance(event, RunTold) and isinstance(event.event, EpochDone):
+        if isinstance(event, RunProgress) and isinstance(event.event, EpochDone):
             raise BrokenPipeError
 
     # The run waits for the signal that then ends it.
@@ -237,7 +237,7 @@ def test_the_features_are_in_memory_once(
 
     def look(event: SweepEvent) -> None:
         """At both, as the second bucket begins, in which they wait: all rows of the first have been read."""
-        told = event.event if isinstance(event, RunTold) and event.index not in found else None
+        told = event.event if isinstance(event, RunProgress) and event.index not in found else None
         if isinstance(told, EpochDone) and told.bucket_number == 2:
             runs = (tmp_path / "swept/features").glob(f"*-seed{event.index}")
             found[event.index] = private_bytes(int(rundir.lock_file(next(runs)).read_text()))
@@ -285,7 +285,7 @@ def test_what_is_forked_after_the_imports_can_use_a_gpu() -> None:
     """mmcv asks for a GPU as it is imported, after which torch refuses CUDA in every process that is forked."""
     code = """
 import os, sys
-from clearctl.sweep.nursery import import_libraries
+from clearctl.sweep.worker_pool import import_libraries
 import_libraries()
 import torch
 assert "mmcls.models" in sys.modules and "avalanche.training" in sys.modules

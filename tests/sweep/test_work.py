@@ -12,7 +12,7 @@ from clearctl import layout, plan_sweep, rundir
 from clearctl.config.settings import fill
 from clearctl.engine.stack import train as stack
 from clearctl.progress import EpochDone, Event, ignore
-from clearctl.sweep.outcome import Outcome
+from clearctl.sweep.outcome import RunOutcome
 from clearctl.sweep.plan import PlannedRun
 from clearctl.sweep.work import carry_out, carry_out_stack
 
@@ -31,11 +31,11 @@ def given(features_config: Path, prepared: Path, tmp_path: Path) -> dict[str, An
     return {"configs": [features_config], "dataset_root": prepared, "work_dir": tmp_path / "runs", "device": "cpu"}
 
 
-def together(runs: list[PlannedRun], listeners: list[Any] | None = None) -> list[Outcome]:
+def together(runs: list[PlannedRun], listeners: list[Any] | None = None) -> list[RunOutcome]:
     return carry_out_stack(runs, device="cpu", threads=1, listeners=listeners or [ignore] * len(runs))
 
 
-def folder(outcome: Outcome) -> Path:
+def folder(outcome: RunOutcome) -> Path:
     assert outcome.run is not None, outcome
     return outcome.run
 

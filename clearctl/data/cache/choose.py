@@ -17,7 +17,7 @@ _DISK_MARGIN_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True)
-class Choice:
+class CacheChoice:
     """Where the images of a store go, `text` in one sentence why, and how many bytes one takes on average."""
 
     cache: Literal["off", "ram", "disk"]
@@ -33,7 +33,7 @@ def choose(
     *,
     disk_promised_bytes: int = 0,
     memory_promised_bytes: int = 0,
-) -> Choice:
+) -> CacheChoice:
     """Where the images go that `store` lacks, found by decoding a few of them; what it has needs no room.
 
     `auto` takes the disk if they fit there with a margin, since later runs share it and what is read twice is in memory
@@ -43,11 +43,11 @@ def choose(
     `ram` was and they do not fit, and DatasetError for an image that cannot be decoded.
     """
     if cache == "off":
-        return Choice("off", "images are decoded at every use: data.cache is off")
+        return CacheChoice("off", "images are decoded at every use: data.cache is off")
     image_bytes, need_bytes = estimate(store)
     if cache != "ram" and not need_bytes:
         where = " and ".join(map(str, store.cache_folders))
-        return Choice("disk", f"all {store.num_wanted:,} images are there decoded, in {where}", image_bytes)
+        return CacheChoice("disk", f"all {store.num_wanted:,} images are there decoded, in {where}", image_bytes)
     disk = _disk_fault(folder, need_bytes, disk_promised_bytes) if folder and cache != "ram" else "not asked for"
     memory = memory_fault(need_bytes, memory_promised_bytes)
     what = f"images are decoded once ({byte_size(need_bytes)} to come)"
@@ -63,14 +63,16 @@ def choose(
         )
     if folder and not disk:
         free = shutil.disk_usage(_existing(folder)).free
-        return Choice("disk", f"{what} and kept in {folder}: {byte_size(free)} are free there", image_bytes, need_bytes)
+        return CacheChoice(
+            "disk", f"{what} and kept in {folder}: {byte_size(free)} are free there", image_bytes, need_bytes
+        )
     why = "" if cache == "ram" else f", since {disk}"
     if not memory:
-        return Choice("ram", f"{what} and kept in memory{why}", image_bytes, need_bytes)
+        return CacheChoice("ram", f"{what} and kept in memory{why}", image_bytes, need_bytes)
     missing = len(store.missing())
     which = "images" if missing == store.num_wanted else f"{missing:,} of {store.num_wanted:,} images"
     text = f"{which} are decoded at every use, since they take {byte_size(need_bytes)}, {disk}, and {memory}"
-    return Choice("off", text, image_bytes, need_bytes)
+    return CacheChoice("off", text, image_bytes, need_bytes)
 
 
 def estimate(store: ImageStore) -> tuple[int, int]:

@@ -32,7 +32,7 @@ _MAGIC = b"clearim1"
 _STALE_S = 3600.0
 
 Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
-Records: TypeAlias = np.ndarray[Any, np.dtype[np.void]]
+RecordArray: TypeAlias = np.ndarray[Any, np.dtype[np.void]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def write(path: Path, images: Iterable[Planes]) -> None:
         file.write(_END.pack(_MAGIC, len(rows), zlib.crc32(records)))
 
 
-def in_memory(images: Iterable[Planes]) -> tuple[Segment, Records]:
+def in_memory(images: Iterable[Planes]) -> tuple[Segment, RecordArray]:
     """A segment of `images` that is no file."""
     rows, pixels, offset = [], [], 0
     for image in images:
@@ -80,7 +80,7 @@ def in_memory(images: Iterable[Planes]) -> tuple[Segment, Records]:
     return Segment(torch.from_numpy(np.concatenate(pixels))), np.array(rows, RECORD)
 
 
-def read(path: Path) -> tuple[Segment, Records] | None:
+def read(path: Path) -> tuple[Segment, RecordArray] | None:
     """The segment in the file `path`, mapped, and its records; None where it is damaged. Raises OSError."""
     with path.open("rb") as file:
         size = file.seek(0, 2)

@@ -28,7 +28,7 @@ from PIL import Image
 
 from clearctl.data.cache import segments
 from clearctl.data.cache.files import ImageFiles
-from clearctl.data.cache.segments import Bytes, Planes, Records, Segment
+from clearctl.data.cache.segments import Bytes, Planes, RecordArray, Segment
 from clearctl.errors import DatasetError
 from clearctl.progress import Listener, Message, ignore
 
@@ -147,7 +147,7 @@ class ImageStore:
             )
         return Planes(identity, pixels, zlib.crc32(pixels.data))
 
-    def add(self, segment: Segment, records: Records) -> None:
+    def add(self, segment: Segment, records: RecordArray) -> None:
         """Take from `segment` the wanted images that it holds."""
         if not self._number_of:
             wanted = np.flatnonzero(self._wanted).tolist()

@@ -8,7 +8,7 @@ from pathlib import Path
 from clearctl import atomic, layout
 from clearctl.data.cache import segments
 from clearctl.data.cache.build import fill
-from clearctl.data.cache.choose import Cache, Choice, choose, estimate, memory_fault, writable
+from clearctl.data.cache.choose import Cache, CacheChoice, choose, estimate, memory_fault, writable
 from clearctl.data.cache.files import ImageFiles
 from clearctl.data.cache.store import ImageStore, describe, store_name
 from clearctl.data.transforms import TransformStages
@@ -84,7 +84,7 @@ def open_stores(
 
 def _choose(
     stores: Mapping[str, ImageStore], cache: Cache, folder: Path | None, listener: Listener
-) -> dict[str, Choice]:
+) -> dict[str, CacheChoice]:
     """What `choose` says of each store, given what it said of those before."""
     promised = {"disk": 0, "ram": 0, "off": 0}
     choices = {}
@@ -98,7 +98,7 @@ def _choose(
     return choices
 
 
-def _fill(store: ImageStore, choice: Choice, name: str, cache: Cache, listener: Listener) -> None:
+def _fill(store: ImageStore, choice: CacheChoice, name: str, cache: Cache, listener: Listener) -> None:
     """Put into `store` what was chosen; with `auto`, elsewhere or nowhere if the disk fails."""
     if choice.cache == "off" or not store.missing():
         return

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clearctl import layout
-from clearctl.dataset.checks.findings import Findings
+from clearctl.dataset.checks.findings import DatasetFindings
 from clearctl.dataset.checks.lists import Listed, Lists
 from clearctl.errors import DatasetError
 from clearctl.progress import Counted, Listener
@@ -24,7 +24,7 @@ def feature_files(root: Path) -> list[tuple[str, str]]:
     return sorted((file.parent.parent.name, file.parent.name) for file in files)
 
 
-def check_features(findings: Findings, lists: Lists, listener: Listener) -> None:
+def check_features(findings: DatasetFindings, lists: Lists, listener: Listener) -> None:
     """Check the features of every name and bucket that has a file list."""
     root = findings.root
     there = feature_files(root)
@@ -48,7 +48,7 @@ def check_features(findings: Findings, lists: Lists, listener: Listener) -> None
             findings.fault(FEATURES, f"the features {name!r} have vectors of several lengths: {lengths}")
 
 
-def _check_file(findings: Findings, lists: Lists, name: str, bucket: str) -> int | None:
+def _check_file(findings: DatasetFindings, lists: Lists, name: str, bucket: str) -> int | None:
     """The dimension of the features of a bucket; None where they cannot be read or are not those of its list."""
     from clearctl.data.features import read_features
 

@@ -35,7 +35,7 @@ class Check:
     notes: int
 
 
-class Findings:
+class DatasetFindings:
     """Collects what the checks of the dataset folder `root` find. `root` is made absolute."""
 
     def __init__(self, root: Path) -> None:

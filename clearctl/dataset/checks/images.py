@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from clearctl.cores import usable_cores
-from clearctl.dataset.checks.findings import Findings
+from clearctl.dataset.checks.findings import DatasetFindings
 from clearctl.dataset.checks.journal import Decoded, Journal
 from clearctl.dataset.checks.labels import Image
 from clearctl.progress import Counted, Listener, Message
@@ -34,7 +34,7 @@ def default_jobs() -> int:
     return min(usable_cores(), MOST_JOBS)
 
 
-def check_images(findings: Findings, images: Sequence[Image], jobs: int, listener: Listener) -> dict[str, str]:
+def check_images(findings: DatasetFindings, images: Sequence[Image], jobs: int, listener: Listener) -> dict[str, str]:
     """Check that every image decodes; each path is there once. Gives {path: sha256} of those that can be read.
 
     What was found out before about files that have not changed is taken from the dataset folder's journal.
@@ -102,7 +102,7 @@ def _reason(error: Exception) -> str:
     return in_one_line(error)
 
 
-def _tell(findings: Findings, decoded: Sequence[tuple[Image, Decoded]]) -> None:
+def _tell(findings: DatasetFindings, decoded: Sequence[tuple[Image, Decoded]]) -> None:
     """Faults for what cannot be decoded; notes for what is decoded, but to something unusual."""
     unusual: dict[str, list[Image]] = {}
     for image, entry in decoded:

@@ -7,7 +7,7 @@ from typing import Any
 
 from clearctl import layout
 from clearctl.dataset import image_folders
-from clearctl.dataset.checks.findings import Findings
+from clearctl.dataset.checks.findings import DatasetFindings
 from clearctl.dataset.labeled import LabeledIndex, has_class_names, read_index, read_records
 from clearctl.dataset.release import ReleasePart
 from clearctl.errors import DatasetError
@@ -63,7 +63,7 @@ class Labels:
         return all(bucket in part.index.class_files for part in self.parts)
 
 
-def read_labels(findings: Findings, listener: Listener) -> Labels:
+def read_labels(findings: DatasetFindings, listener: Listener) -> Labels:
     """Check structure, class names and metadata, and read the labels that can be read.
 
     Raises DatasetError for a folder that is nothing of CLEAR's.
@@ -91,7 +91,7 @@ def read_labels(findings: Findings, listener: Listener) -> Labels:
     return labels
 
 
-def _labeled_folders(findings: Findings) -> list[Path]:
+def _labeled_folders(findings: DatasetFindings) -> list[Path]:
     """The folders that hold labelled images. Raises DatasetError without any where there is no prepared stream."""
     root = findings.root
     try:
@@ -114,7 +114,7 @@ def _labeled_folders(findings: Findings) -> list[Path]:
     return folders
 
 
-def _every_class_names(findings: Findings, folders: Sequence[Path]) -> list[tuple[str, ...]]:
+def _every_class_names(findings: DatasetFindings, folders: Sequence[Path]) -> list[tuple[str, ...]]:
     """The class names of each labelled folder, as `labeled.read_class_names` has them; none where they are at fault."""
     names = [_class_names(findings, folder) for folder in folders]
     by_folders = [folder for folder in folders if layout.is_labeled(folder) and not has_class_names(folder)]
@@ -128,7 +128,7 @@ def _every_class_names(findings: Findings, folders: Sequence[Path]) -> list[tupl
     return [shared if folder in by_folders else own for folder, own in zip(folders, names, strict=True)]
 
 
-def _class_names(findings: Findings, folder: Path) -> tuple[str, ...]:
+def _class_names(findings: DatasetFindings, folder: Path) -> tuple[str, ...]:
     """The class names in a folder; none where they cannot be read. That the file is missing is told before."""
     file = layout.class_names_file(folder)
     if not file.is_file() or (layout.is_labeled(folder) and not has_class_names(folder)):
@@ -140,7 +140,7 @@ def _class_names(findings: Findings, folder: Path) -> tuple[str, ...]:
         return ()
 
 
-def _read_index(findings: Findings, folder: Path, class_names: tuple[str, ...]) -> tuple[LabeledIndex, bool]:
+def _read_index(findings: DatasetFindings, folder: Path, class_names: tuple[str, ...]) -> tuple[LabeledIndex, bool]:
     """The index of a labelled folder, or what is sound of it, and whether it is whole."""
     try:
         if class_names:
@@ -186,7 +186,7 @@ def _is_path(path: Any) -> bool:
 
 
 def _read_images(
-    findings: Findings, parts: Sequence[ReleasePart], whole: bool, listener: Listener
+    findings: DatasetFindings, parts: Sequence[ReleasePart], whole: bool, listener: Listener
 ) -> tuple[dict[str, list[Image]], frozenset[str]]:
     """The images of each bucket, part after part, and the buckets of which a class could not be read."""
     buckets = sorted({bucket for part in parts for bucket in part.index.class_files}, key=int)
@@ -215,7 +215,7 @@ def _read_images(
     return images, frozenset(doubtful)
 
 
-def _read_class(findings: Findings, part: ReleasePart, bucket: str, class_name: str) -> list[Image] | None:
+def _read_class(findings: DatasetFindings, part: ReleasePart, bucket: str, class_name: str) -> list[Image] | None:
     """The images of one class in one bucket; None where they cannot be read."""
     path = part.index.class_files[bucket][class_name]
     only = replace(part.index, class_files={bucket: {class_name: path}})
@@ -234,7 +234,7 @@ def _read_class(findings: Findings, part: ReleasePart, bucket: str, class_name: 
         return None
 
 
-def _note_gaps(findings: Findings, labels: Labels) -> None:
+def _note_gaps(findings: DatasetFindings, labels: Labels) -> None:
     """Note the buckets that only one part has, and the classes that have no images in a bucket."""
     unpaired = [bucket for bucket in labels.images if not labels.paired(bucket)]
     if unpaired:

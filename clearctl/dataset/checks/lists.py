@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clearctl import layout
-from clearctl.dataset.checks.findings import Findings
+from clearctl.dataset.checks.findings import DatasetFindings
 from clearctl.dataset.checks.labels import STRUCTURE, Image, Labels
 from clearctl.errors import DatasetError
 from clearctl.wording import counted
@@ -29,7 +29,7 @@ class Lists:
     unreadable: frozenset[str]
 
 
-def read_lists(findings: Findings, labels: Labels) -> Lists:
+def read_lists(findings: DatasetFindings, labels: Labels) -> Lists:
     """Check bucket_indices.json and the file lists, and read those that can be read."""
     root = findings.root
     indices = layout.bucket_indices_file(root)
@@ -69,7 +69,7 @@ def images_of(labels: Labels, lists: Lists) -> list[Image]:
     return images
 
 
-def _read_buckets(findings: Findings, labels: Labels) -> tuple[str, ...]:
+def _read_buckets(findings: DatasetFindings, labels: Labels) -> tuple[str, ...]:
     """The buckets of bucket_indices.json; none where it cannot be read."""
     file = layout.bucket_indices_file(findings.root)
     try:
@@ -91,7 +91,7 @@ def _read_buckets(findings: Findings, labels: Labels) -> tuple[str, ...]:
     return buckets
 
 
-def _check_list(findings: Findings, labels: Labels, bucket: str, listed: Listed) -> None:
+def _check_list(findings: DatasetFindings, labels: Labels, bucket: str, listed: Listed) -> None:
     """Check a file list by itself: class indices, paths that leave the folder, paths that it has twice."""
     file = layout.filelist_file(findings.root, bucket)
     unknown = [path for path, label in listed if label >= len(labels.class_names)]
@@ -106,7 +106,7 @@ def _check_list(findings: Findings, labels: Labels, bucket: str, listed: Listed)
         _list_fault(findings, file, bucket, twice, "a path that the list has more than once")
 
 
-def _compare(findings: Findings, labels: Labels, bucket: str, listed: Listed) -> None:
+def _compare(findings: DatasetFindings, labels: Labels, bucket: str, listed: Listed) -> None:
     """Check a file list against the labels of its bucket, where those could all be read."""
     if bucket in labels.doubtful or bucket not in labels.images:
         return
@@ -131,7 +131,7 @@ def _compare(findings: Findings, labels: Labels, bucket: str, listed: Listed) ->
         findings.note(FILE_LISTS, what, file=file, bucket=bucket)
 
 
-def _list_fault(findings: Findings, file: Path, bucket: str, paths: Sequence[str], what: str) -> None:
+def _list_fault(findings: DatasetFindings, file: Path, bucket: str, paths: Sequence[str], what: str) -> None:
     findings.fault(FILE_LISTS, f"{_lines(paths)} with {what}, such as {paths[0]}", file=file, bucket=bucket)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from clearctl.dataset.checks.findings import Findings
+from clearctl.dataset.checks.findings import DatasetFindings
 from clearctl.dataset.checks.labels import Image
 from clearctl.progress import Counted, Listener
 
@@ -15,7 +15,9 @@ OVERLAPS = "overlaps"
 MOST_NAMED = 4
 
 
-def check_paths(findings: Findings, images: Sequence[Image], has_features: bool, listener: Listener) -> list[Image]:
+def check_paths(
+    findings: DatasetFindings, images: Sequence[Image], has_features: bool, listener: Listener
+) -> list[Image]:
     """Check that every image is a file or a link to one; give those that are, each path once.
 
     `has_features` makes a folder without any image at all one to train on features with.
@@ -44,7 +46,7 @@ def check_paths(findings: Findings, images: Sequence[Image], has_features: bool,
     return [image for path, image in paths.items() if path in there]
 
 
-def check_overlaps(findings: Findings, images: Sequence[Image]) -> None:
+def check_overlaps(findings: DatasetFindings, images: Sequence[Image]) -> None:
     """Check that no id and no path is listed in two buckets, in both train and test, or in two classes.
 
     Where no metadata gives ids, a file name in several buckets or parts is worth a note: `check_contents` knows better.
@@ -65,7 +67,7 @@ def check_overlaps(findings: Findings, images: Sequence[Image]) -> None:
         findings.note(OVERLAPS, f"{what}; --images compares contents")
 
 
-def check_contents(findings: Findings, images: Sequence[Image], digests: Mapping[str, str]) -> None:
+def check_contents(findings: DatasetFindings, images: Sequence[Image], digests: Mapping[str, str]) -> None:
     """Check that no two files of different buckets or parts are the same bytes.
 
     Each path is in `images` once; `digests` is {path: sha256}.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from clearctl import filelists, layout
-from clearctl.dataset.checks.findings import Findings
+from clearctl.dataset.checks.findings import DatasetFindings
 from clearctl.dataset.checks.labels import Labels
 from clearctl.dataset.checks.lists import Listed, Lists
 from clearctl.errors import DatasetError
@@ -15,7 +15,7 @@ from clearctl.wording import counted
 SPLITS = "splits"
 
 
-def check_splits(findings: Findings, labels: Labels, lists: Lists) -> None:
+def check_splits(findings: DatasetFindings, labels: Labels, lists: Lists) -> None:
     """Check every split of every bucket of a prepared folder."""
     looked_at = 0
     if len(labels.parts) == 2 and lists.buckets and not layout.has_published_split(findings.root):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from clearctl.errors import DatasetError
 
-Value: TypeAlias = int | float | str | bool | datetime
+FieldValue: TypeAlias = int | float | str | bool | datetime
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _DATE = re.compile(
@@ -46,7 +46,7 @@ _READINGS = {
 }
 
 
-class Place(NamedTuple):
+class RecordKey(NamedTuple):
     """The record that a value is from."""
 
     bucket: str
@@ -74,9 +74,9 @@ class Field:
 
     name: str
     counts: Counter[str] = field(default_factory=Counter)
-    first: dict[str, tuple[Any, Place]] = field(default_factory=dict)
+    first: dict[str, tuple[Any, RecordKey]] = field(default_factory=dict)
 
-    def note(self, value: Any, place: Place) -> None:
+    def note(self, value: Any, place: RecordKey) -> None:
         """Take in the value of a record; a missing one is passed over."""
         if is_missing(value):
             return
@@ -132,9 +132,9 @@ def is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def read_value(value: Any, kind: Kind) -> Value:
+def read_value(value: Any, kind: Kind) -> FieldValue:
     """`value` as what its field holds. Raises ValueError where it is not that."""
-    read: Value | None = value
+    read: FieldValue | None = value
     if isinstance(value, str) and kind is Kind.NUMBER:
         read = parse_number(value)
     elif kind is Kind.DATE:

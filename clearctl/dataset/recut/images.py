@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clearctl.atomic import write_with
-from clearctl.dataset.files import Wanted
+from clearctl.dataset.files import WantedFile
 from clearctl.errors import DatasetError
 
 IMAGE_MODES = ("link", "hardlink", "copy")
@@ -24,16 +24,16 @@ class Images:
     # The real path of each folder, looked up once however many images it holds.
     _folders: dict[str, str] = field(default_factory=dict, compare=False)
 
-    def wanted(self, path: Path, source: Path) -> Wanted:
+    def wanted(self, path: Path, source: Path) -> WantedFile:
         """The image `source`, to be there as `path`. Writing raises DatasetError where links cannot be made."""
         if self.mode == "copy":
-            return Wanted(path, lambda there: filecmp.cmp(there, source), lambda new: _copy(source, new))
+            return WantedFile(path, lambda there: filecmp.cmp(there, source), lambda new: _copy(source, new))
         real = self._real(source)
         if self.mode == "hardlink":
-            return Wanted(path, lambda there: os.path.samefile(there, real), lambda new: _link(real, new))
+            return WantedFile(path, lambda there: os.path.samefile(there, real), lambda new: _link(real, new))
         # Relative, so that a source and a folder made from it may be moved together, or be seen from elsewhere.
         target = os.path.relpath(real, self._real_folder(path))
-        return Wanted(path, lambda there: _leads_to(there, target), lambda new: _symlink(target, new))
+        return WantedFile(path, lambda there: _leads_to(there, target), lambda new: _symlink(target, new))
 
     def check(self, folder: Path, source: Path) -> None:
         """Raise DatasetError where images such as `source` cannot be linked from the new folder; leaves nothing there.

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from clearctl.config.registry import closest
 from clearctl.dataset.labeled import LabeledIndex, read_labeled_bucket, read_records
-from clearctl.dataset.recut.fields import Field, MissingValue, Place, is_missing, read_value
+from clearctl.dataset.recut.fields import Field, MissingValue, RecordKey, is_missing, read_value
 from clearctl.dataset.recut.process import Process, new_order
 from clearctl.dataset.recut.where import Condition, Where
 from clearctl.dataset.release import Release, ReleasePart
@@ -44,7 +44,7 @@ class LabeledRecord:
     """A record of a class's json, with where it stands and the part of the release that has it."""
 
     part: ReleasePart
-    place: Place
+    place: RecordKey
     record: dict[str, Any]
 
     @property
@@ -66,11 +66,11 @@ class LabeledRecord:
         return {"bucket": int(self.place.bucket), "class_name": self.place.class_name, **self.lowered()}
 
 
-class Chosen(NamedTuple):
+class SelectedRecord(NamedTuple):
     """A record that is in the new folder: its number in `read_class`, where it was, the path of its image."""
 
     number: int
-    place: Place
+    place: RecordKey
     path: str
 
 
@@ -83,7 +83,7 @@ class Plan:
     """
 
     buckets: tuple[str, ...]
-    runs: dict[str, list[list[Chosen]]]
+    runs: dict[str, list[list[SelectedRecord]]]
     num_records: dict[str, int]
     left_over: dict[str, int]
     dropped: dict[str, int]
@@ -127,7 +127,7 @@ def read_class(release: Release, class_name: str) -> list[LabeledRecord]:
             alone = LabeledIndex(part.index.class_names, {bucket: {class_name: file}})
             for _, records in read_records(part.folder, bucket, alone):
                 found += [
-                    LabeledRecord(part, Place(bucket, class_name, key), record) for key, record in records.items()
+                    LabeledRecord(part, RecordKey(bucket, class_name, key), record) for key, record in records.items()
                 ]
     return found
 
@@ -155,7 +155,7 @@ def make_plan(release: Release, recut: Recut, listener: Listener) -> Plan:
     images than buckets, no image at all, an id or file name that would be twice in a new bucket.
     """
     condition = _bind(release, recut.where, listener) if recut.where else None
-    choice = _Choice(recut, condition)
+    choice = _Selection(recut, condition)
     num_records = {}
     for done, class_name in enumerate(release.class_names, 1):
         records = read_class(release, class_name)
@@ -177,24 +177,24 @@ def make_plan(release: Release, recut: Recut, listener: Listener) -> Plan:
 
 
 @dataclass
-class _Choice:
+class _Selection:
     """The records kept so far, class by class; what is found on the way."""
 
     recut: Recut
     condition: Condition | None
-    kept: dict[str, list[Chosen]] = field(default_factory=dict)
+    kept: dict[str, list[SelectedRecord]] = field(default_factory=dict)
     # Of each kept record, where there is something to sort by.
     values: dict[str, list[Any]] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     dropped: Counter[str] = field(default_factory=lambda: Counter(where=0, missing=0, process=0))
-    first_missing: tuple[str, Place] | None = None
+    first_missing: tuple[str, RecordKey] | None = None
 
     def __post_init__(self) -> None:
         self.sort_field = Field(self.recut.sort_by.lower()) if self.recut.sort_by else None
 
     def take(self, class_name: str, records: Sequence[LabeledRecord]) -> None:
         """Keep those records of a class that the new folder is to have."""
-        kept: list[Chosen] = []
+        kept: list[SelectedRecord] = []
         values = self.values[class_name] = []
         for number, record in enumerate(records):
             fields = record.fields()
@@ -209,7 +209,7 @@ class _Choice:
                 self.dropped["missing"] += 1
                 self.first_missing = self.first_missing or (missing.name, record.place)
                 continue
-            kept.append(Chosen(number, record.place, record.path))
+            kept.append(SelectedRecord(number, record.place, record.path))
         if self.recut.process:
             handed = [records[chosen.number].lowered() for chosen in kept]
             order = new_order(self.recut.process, self.recut.process_name, class_name, handed)
@@ -217,7 +217,7 @@ class _Choice:
             kept = [kept[number] for number in order]
         self.kept[class_name] = kept
 
-    def ordered(self, listener: Listener) -> dict[str, list[Chosen]]:
+    def ordered(self, listener: Listener) -> dict[str, list[SelectedRecord]]:
         """{class: what is kept, in its new order}, once all classes are taken."""
         if self.sort_field and self.sort_field.name not in self.names:
             name = self.sort_field.name
@@ -241,7 +241,7 @@ class _Choice:
             ordered[class_name] = [kept[number] for number in order]
         return ordered
 
-    def _sort_value(self, sort_field: Field, fields: Mapping[str, Any], place: Place) -> Any:
+    def _sort_value(self, sort_field: Field, fields: Mapping[str, Any], place: RecordKey) -> Any:
         value = fields.get(sort_field.name)
         if is_missing(value):
             raise MissingValue(sort_field.name)
@@ -264,7 +264,7 @@ def _bind(release: Release, where: Where, listener: Listener) -> Condition:
     return where.bind(fields)
 
 
-def _cut(class_name: str, chosen: Sequence[Chosen], num_buckets: int) -> list[list[Chosen]]:
+def _cut(class_name: str, chosen: Sequence[SelectedRecord], num_buckets: int) -> list[list[SelectedRecord]]:
     """The records of each new bucket. Raises DatasetError for fewer records than buckets."""
     size = len(chosen) // num_buckets
     if not size:
@@ -276,7 +276,10 @@ def _cut(class_name: str, chosen: Sequence[Chosen], num_buckets: int) -> list[li
 
 
 def _check_absent(
-    release: Release, ordered: Mapping[str, Sequence[Chosen]], num_records: Mapping[str, int], listener: Listener
+    release: Release,
+    ordered: Mapping[str, Sequence[SelectedRecord]],
+    num_records: Mapping[str, int],
+    listener: Listener,
 ) -> None:
     """Tell of classes without an image; raise DatasetError if none has any."""
     absent = [name for name in release.class_names if not ordered[name]]
@@ -290,16 +293,16 @@ def _check_absent(
 def _check_collisions(plan: Plan) -> None:
     """Raise DatasetError for an id that is twice in a new bucket, or a file name twice in a class of it."""
     for number, bucket in enumerate(plan.buckets):
-        ids: dict[str, Chosen] = {}
+        ids: dict[str, SelectedRecord] = {}
         for class_name, runs in plan.runs.items():
-            files: dict[str, Chosen] = {}
+            files: dict[str, SelectedRecord] = {}
             for chosen in runs[number]:
                 _note_once(ids, "id", chosen.place.id, chosen, f"bucket {bucket}")
                 name = os.path.basename(chosen.path)
                 _note_once(files, "file name", name, chosen, f"bucket {bucket}, class {class_name!r}")
 
 
-def _note_once(seen: dict[str, Chosen], what: str, value: str, chosen: Chosen, where: str) -> None:
+def _note_once(seen: dict[str, SelectedRecord], what: str, value: str, chosen: SelectedRecord, where: str) -> None:
     if value in seen:
         one, other = seen[value], chosen
         raise DatasetError(

@@ -15,9 +15,9 @@ from typing import Any, NoReturn, TypeAlias
 from clearctl.config.registry import closest
 from clearctl.dataset.recut.fields import (
     Field,
+    FieldValue,
     Kind,
     MissingValue,
-    Value,
     is_missing,
     parse_date,
     parse_number,
@@ -34,9 +34,9 @@ ALLOWED = (
 )
 
 # The values of a record, by lower-case name.
-Record: TypeAlias = Mapping[str, Any]
-Condition: TypeAlias = Callable[[Record], bool]
-Reader: TypeAlias = Callable[[Record], Value]
+MetadataRecord: TypeAlias = Mapping[str, Any]
+Condition: TypeAlias = Callable[[MetadataRecord], bool]
+Reader: TypeAlias = Callable[[MetadataRecord], FieldValue]
 
 _ORDERINGS = {ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge}
 _COMPARISONS = {ast.Eq: operator.eq, ast.NotEq: operator.ne, **_ORDERINGS}
@@ -245,7 +245,7 @@ class _Binding:
             self._refuse(node, f"holds {self._held(node)}, which do not compare with {kind.value}")
         name = node.id.lower()
 
-        def read(record: Record) -> Value:
+        def read(record: MetadataRecord) -> FieldValue:
             value = record.get(name)
             if is_missing(value):
                 raise MissingValue(name)
@@ -253,10 +253,10 @@ class _Binding:
 
         return read
 
-    def _as(self, node: ast.expr, kind: Kind) -> Value:
+    def _as(self, node: ast.expr, kind: Kind) -> FieldValue:
         """The value of a literal that is compared with what is of `kind`."""
         value = _literal(node)
-        read: Value | None = None
+        read: FieldValue | None = None
         if kind is Kind.NUMBER:
             read = parse_number(value) if isinstance(value, str) else value
         elif kind is Kind.DATE and isinstance(value, str):

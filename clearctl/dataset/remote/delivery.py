@@ -44,7 +44,7 @@ class Receipt:
 
 
 @dataclass(frozen=True)
-class Ready:
+class CheckedArchive:
     """An archive that is whole and checked; as a receipt before it is unpacked."""
 
     receipt: Receipt
@@ -53,7 +53,7 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class ArchiveInstall:
     """One archive on its way into `root`. `md5` is what the caller wants of it."""
 
     root: Path
@@ -97,7 +97,7 @@ class Delivery:
             )
         return receipt
 
-    def ready(self, max_bytes: int, patience: Patience) -> Ready:
+    def ready(self, max_bytes: int, patience: Patience) -> CheckedArchive:
         """Download what is missing of the archive, check it, and give it its final name."""
         received = 0
         if not unpack.is_unpacked(self.file):
@@ -124,9 +124,9 @@ class Delivery:
             num_files=contents.num_files,
             top_level=contents.top_level,
         )
-        return Ready(receipt, contents, received)
+        return CheckedArchive(receipt, contents, received)
 
-    def unpack(self, ready: Ready) -> None:
+    def unpack(self, ready: CheckedArchive) -> None:
         """Put its files into the dataset folder, and the receipt beside them."""
         with self._discarding(self.file, read_origin(self.part)):
             unpack.unpack(self.file, ready.contents, self.root, force=self.force, listener=self.listener)

@@ -24,7 +24,7 @@ from clearctl.engine.machine import device_name, packages, resolve_device
 from clearctl.errors import DatasetError, UsageError
 from clearctl.features.extract import extract
 from clearctl.features.official import write_official
-from clearctl.features.record import THREADS, Record
+from clearctl.features.record import THREADS, ExtractionRecord
 from clearctl.models.default_weights import load_default_weights
 from clearctl.models.extractor import FeatureExtractor, build_extractor, feature_dimension
 from clearctl.models.folding import folded
@@ -136,7 +136,7 @@ def extract_features(
         probe = _probe(root, chosen[0], pixels, prepare)
         dimension = feature_dimension(network, probe)
         listener(Message(f"features {called!r}: {recipe.arch}, {source['from']}, {dimension} numbers an image"))
-        record = Record(
+        record = ExtractionRecord(
             root,
             called,
             _as_json(

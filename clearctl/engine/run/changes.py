@@ -14,8 +14,8 @@ from clearctl.data.stream import Stream
 from clearctl.engine.build.experiment import Experiment, build_experiment
 from clearctl.engine.build.model import build_model
 from clearctl.engine.machine import packages
-from clearctl.engine.run.loop import Saved
-from clearctl.engine.states.results import Results
+from clearctl.engine.run.loop import SavedStates
+from clearctl.engine.states.results import RunResults
 from clearctl.engine.states.state import RunState, without_loggers
 from clearctl.errors import RunError
 from clearctl.progress import ignore
@@ -52,8 +52,8 @@ def other_versions(environment: dict[str, Any]) -> Iterator[str]:
 
 
 def with_changes(
-    saved: Saved, now: Config, experiment: Experiment, stream: Stream, device: torch.device, run: Path
-) -> Saved:
+    saved: SavedStates, now: Config, experiment: Experiment, stream: Stream, device: torch.device, run: Path
+) -> SavedStates:
     """`saved` with the values of the config `now`, of which `experiment` is, where they are others than in its own.
 
     A state in the middle of an epoch is left out, since its batches may be others. Raises RunError for a config whose
@@ -63,8 +63,8 @@ def with_changes(
     settings = fill(replace(now, values={**saved.start["config"], "loggers": []}))
     model = build_model(settings, stream, ignore).to(device)
     first = build_experiment(settings, stream, model, device, run=run, on_epoch=lambda done, lr: None)
-    before = RunState(first, Results(stream.bucket_names), run).parts()
-    after = RunState(replace(experiment, loggers=[]), Results(stream.bucket_names), run).parts()
+    before = RunState(first, RunResults(stream.bucket_names), run).capture_strategy()
+    after = RunState(replace(experiment, loggers=[]), RunResults(stream.bucket_names), run).capture_strategy()
     within = saved.within
     if within is not None and within["place"]["position"] is not None:
         within = None
@@ -77,7 +77,7 @@ def with_changes(
         }
 
     try:
-        return Saved(saved.bucket, changed(saved.start), None if within is None else changed(within))
+        return SavedStates(saved.bucket, changed(saved.start), None if within is None else changed(within))
     except OtherPartsError as error:
         raise RunError(
             f"the config of {run} has changed so that its run is made of other parts, at {error}\n"

@@ -28,7 +28,7 @@ from clearctl.strategies.build import needs_whole_buckets, trains_on_whole_strea
 
 
 @dataclass(frozen=True)
-class DryRun:
+class DryRunResult:
     """What a run would be: sizes, and an estimate of its time from one measured batch of each kind.
 
     `seconds` counts what the strategy itself does in a batch; what it does between buckets is not in it.
@@ -54,13 +54,13 @@ def dry_run(
     dataset_root: Path | str | None = None,
     overrides: Sequence[str] = (),
     listener: Listener = ignore,
-) -> DryRun:
+) -> DryRunResult:
     """Build everything, learn one batch and test one, twice, and leave nothing on disk. Raises what `train` raises."""
     opened = open_config(config, overrides=tuple(overrides), seed=seed, dataset_root=dataset_root)
     return try_out(opened, device=device, listener=listener)
 
 
-def try_out(opened: Config, *, device: str, listener: Listener = ignore) -> DryRun:
+def try_out(opened: Config, *, device: str, listener: Listener = ignore) -> DryRunResult:
     """`dry_run` with a config that `open_config` returned."""
     settings = fill(opened)
     target = resolve_device(device)
@@ -68,7 +68,7 @@ def try_out(opened: Config, *, device: str, listener: Listener = ignore) -> DryR
         return _measured(settings, target, listener)
 
 
-def _measured(settings: Settings, target: torch.device, listener: Listener) -> DryRun:
+def _measured(settings: Settings, target: torch.device, listener: Listener) -> DryRunResult:
     seed_everything(settings.seed)
     stream = build_stream(settings.scenario)
     model = build_model(settings, stream, listener)
@@ -80,7 +80,7 @@ def _measured(settings: Settings, target: torch.device, listener: Listener) -> D
     train_batches = sum(-(-len(bucket.train) // first.train_size) for bucket in stream.buckets)
     test_batches = sum(-(-len(bucket.test) // first.test_size) for bucket in stream.buckets)
     seconds = train_batches * epochs * first.train_s + (len(stream.buckets) + 1) * test_batches * first.test_s
-    return DryRun(
+    return DryRunResult(
         buckets=stream.bucket_names,
         train_samples=sum(len(bucket.train) for bucket in stream.buckets),
         test_samples=sum(len(bucket.test) for bucket in stream.buckets),

@@ -6,7 +6,7 @@ Who calls whom, from the command down to one step:
       run/train.start                   -> settings; device, seed, stream, network, samples, run folder
         build/experiment                strategy, plugins, metrics, loggers, benchmark
         run/train.carry_out             this loop, then report.html
-          Course.learn
+          TrainingLoop.learn
             _learn_buckets              for each bucket: save its start, learn, test, write
               _learn_bucket
                 strategy.train          Avalanche's: plugins, and the set-up of the bucket
@@ -39,22 +39,22 @@ from clearctl.engine.build.experiment import Experiment
 from clearctl.engine.build.samples import loader_arguments
 from clearctl.engine.divergence import WHAT_TO_DO, DivergedError
 from clearctl.engine.run.evaluate import model_accuracies
-from clearctl.engine.run.stopping import wish_to_stop
+from clearctl.engine.run.stopping import catch_stop_signals
 from clearctl.engine.states import files as state_files
 from clearctl.engine.states.checkpoint import save_weights
-from clearctl.engine.states.files import Moment
-from clearctl.engine.states.results import Results
+from clearctl.engine.states.files import StateKey
+from clearctl.engine.states.results import RunResults
 from clearctl.engine.states.saver import Saver
 from clearctl.engine.states.state import RunState
 from clearctl.errors import RunError, Stopped
 from clearctl.progress import BucketDone, Listener
 from clearctl.strategies.build import trains_on_whole_stream
-from clearctl.strategies.stepping.epochs import Epochs, GoingOn, Place
+from clearctl.strategies.stepping.epochs import BucketProgress, Epochs, ResumePoint
 from clearctl.strategies.strategy import Experience
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedStates:
     """What to go on from: the state at the `start` of a bucket and, if there is one, a later one `within` it."""
 
     bucket: int
@@ -67,7 +67,7 @@ class Saved:
         return self.start if self.within is None else self.within
 
 
-class Course:
+class TrainingLoop:
     """Trains on each bucket in order and tests on all of them after each; results are on disk after every bucket."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Course:
         self.run = run
         self.listener = listener
         self.loading = loader_arguments(settings.data, stream)
-        self.results = Results(stream.bucket_names, divergence=experiment.divergence)
+        self.results = RunResults(stream.bucket_names, divergence=experiment.divergence)
         self.state = RunState(experiment, self.results, run)
         self.epochs = Epochs(experiment.strategy, self._step_done, self._epoch_done)
         self.saver = Saver(
@@ -92,11 +92,11 @@ class Course:
         self._bucket = 0
         self._asked = Agreement()  # to stop, by a signal to any of the processes
 
-    def learn(self, saved: Saved | None) -> Results:
+    def learn(self, saved: SavedStates | None) -> RunResults:
         """Learn what is left: all buckets, or from what is `saved` on. Raises Stopped, at a step, if it is asked to."""
         if self.settings.has_own_code:
             self.state.require_capturable()
-        with wish_to_stop(self.listener) as self.wish:
+        with catch_stop_signals(self.listener) as self.stop_request:
             try:
                 self._learn_buckets(saved)
             except DivergedError as error:
@@ -108,9 +108,9 @@ class Course:
                     text = f"{self.run}: a learning rate is too large for the weights: {error}"
                     raise RunError(f"{text}\n{WHAT_TO_DO}") from None
                 # A signal to the whole process group ends the worker processes, which torch tells before the next step.
-                if self.wish.signum is None or "DataLoader worker" not in str(error):
+                if self.stop_request.signum is None or "DataLoader worker" not in str(error):
                     raise
-                raise self._stopped(self.wish.signum) from None
+                raise self._stopped(self.stop_request.signum) from None
             return self.results
 
     def close(self) -> None:
@@ -121,26 +121,26 @@ class Course:
                 ends.callback(logger.close)
             self.experiment.strategy.evaluator.flush()
 
-    def forget(self) -> None:
+    def remove_states(self) -> None:
         """Remove the states of the run, which is finished."""
         if world.is_first():
             state_files.remove_all(self.saver.folder)
 
-    def _learn_buckets(self, saved: Saved | None) -> None:
+    def _learn_buckets(self, saved: SavedStates | None) -> None:
         strategy, benchmark = self.experiment.strategy, self.experiment.benchmark
         test_stream = list(benchmark.test_stream)  # Avalanche makes an experience anew each time it is asked for
         if saved is None:
             workers, size = self.loading["num_workers"], strategy.eval_mb_size
             self.results.untrained = model_accuracies(strategy.model, test_stream, strategy.device, size, workers)
         else:
-            self._go_on(saved)
+            self._load_states(saved)
         for number, experience in enumerate(benchmark.train_stream):
             if saved is not None and number < saved.bucket:
                 continue
             started = time.perf_counter()
             self._bucket = number
             if saved is None or number > saved.bucket:
-                self._save(Moment(number), None)
+                self._save(StateKey(number), None)
             self._learn_bucket(experience, test_stream)
             self._end_bucket(time.perf_counter() - started)
 
@@ -163,15 +163,17 @@ class Course:
             write_bucket(self.run, self.results, self.experiment.strategy.model, self.settings.checkpoints.interval)
         self.listener(bucket_done(self.results, seconds, self.settings))
 
-    def _go_on(self, saved: Saved) -> None:
+    def _load_states(self, saved: SavedStates) -> None:
         """Lay what is saved over the experiment; a state within a bucket waits for the set-up of that bucket."""
-        self.state.lay_over(saved.start, files_of=saved.latest)
+        self.state.load_state(saved.start, files_of=saved.latest)
         within = saved.within
         if within is not None:
-            self.epochs.going_on = GoingOn(Place(**within["place"]), lambda: self.state.lay_over(within))
+            self.epochs.resume_point = ResumePoint(
+                BucketProgress(**within["place"]), lambda: self.state.load_state(within)
+            )
 
     def _step_done(self) -> None:
-        signum = self._asked.reached(self.wish.signum or 0)
+        signum = self._asked.reached(self.stop_request.signum or 0)
         if signum:
             self._stop(signum)
         elif self.saver.is_due(epoch_ended=False):
@@ -180,47 +182,47 @@ class Course:
     def _epoch_done(self) -> None:
         if self.saver.is_due(epoch_ended=True):
             self._save_within()
-        signum = self._asked.reached(self.wish.signum or 0)
+        signum = self._asked.reached(self.stop_request.signum or 0)
         if signum:
             self._stop(signum)
 
     def _stop(self, signum: int) -> NoReturn:
-        place = self.epochs.place()
+        progress = self.epochs.progress()
         self._save_within(wait=True)
-        here = None if place is None else Moment(self._bucket, place.epochs, place.steps)
+        here = None if progress is None else StateKey(self._bucket, progress.epochs, progress.steps)
         # All wait here for the first, whom their end would end while it saves.
         raise Stopped(world.from_first(str(self._stopped(signum, here))), signum)
 
-    def _stopped(self, signum: int, here: Moment | None = None) -> Stopped:
+    def _stopped(self, signum: int, here: StateKey | None = None) -> Stopped:
         """What is raised; it says so where the state `here` could not be saved, or there is none to save."""
         if here is not None and self.saver.latest == here:
             kept = "its state is saved"
-        elif state_files.moments(self.saver.folder):
+        elif state_files.state_keys(self.saver.folder):
             kept = "what came after its last state will be done again"
         else:
             kept = "nothing of it is saved yet"
-        return Stopped(f"stopped, {kept}\n{how_to_go_on(self.run)}", signum)
+        return Stopped(f"stopped, {kept}\n{how_to_resume(self.run)}", signum)
 
     def _save_within(self, *, wait: bool = False) -> None:
-        place = self.epochs.place()
-        if place is not None:
-            self._save(Moment(self._bucket, place.epochs, place.steps), place, wait=wait)
+        progress = self.epochs.progress()
+        if progress is not None:
+            self._save(StateKey(self._bucket, progress.epochs, progress.steps), progress, wait=wait)
 
-    def _save(self, moment: Moment, place: Place | None, *, wait: bool = False) -> None:
+    def _save(self, key: StateKey, progress: BucketProgress | None, *, wait: bool = False) -> None:
         if not world.is_first():
             return
 
-        def take() -> dict[str, Any]:
+        def capture() -> dict[str, Any]:
             return {
                 "config": self.settings.config.values,
                 "buckets": self.stream.bucket_names,
-                **self.state.take(place),
+                **self.state.capture(progress),
             }
 
-        self.saver.save(moment, take, wait=wait)
+        self.saver.save(key, capture, wait=wait)
 
 
-def write_bucket(run: Path, results: Results, model: nn.Module, interval: int) -> None:
+def write_bucket(run: Path, results: RunResults, model: nn.Module, interval: int) -> None:
     """Write what there is at the end of a bucket; the weights of `model` every `interval` buckets, and of the last."""
     names, number, row = results.bucket_names, len(results.rows) - 1, results.rows[-1]
     for bucket, accuracy in zip(names, row, strict=True):
@@ -231,17 +233,17 @@ def write_bucket(run: Path, results: Results, model: nn.Module, interval: int) -
         try:
             save_weights(model, rundir.checkpoint_file(run, number + 1))
         except RunError as error:
-            raise RunError(f"{error}\n{how_to_go_on(run)}") from None
+            raise RunError(f"{error}\n{how_to_resume(run)}") from None
 
 
-def bucket_done(results: Results, seconds: float, settings: Settings) -> BucketDone:
+def bucket_done(results: RunResults, seconds: float, settings: Settings) -> BucketDone:
     """What is told when a bucket is done, which took `seconds`."""
     names, number, row = results.bucket_names, len(results.rows) - 1, results.rows[-1]
     trained_on = bool(on_training_images(settings.config.values))
     return BucketDone(names[number], number + 1, len(names), tuple(row), seconds, trained_on)
 
 
-def how_to_go_on(run: Path) -> str:
+def how_to_resume(run: Path) -> str:
     """The command that goes on with a run, by as many processes as this one has."""
     command = f"clearctl resume {shlex.quote(str(run))}"
     if world.size() > world.local_size():

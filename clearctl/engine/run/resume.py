@@ -28,11 +28,11 @@ from clearctl.engine.machine import (
     resolve_device,
 )
 from clearctl.engine.run.changes import other_values, other_versions, with_changes
-from clearctl.engine.run.loop import Saved
+from clearctl.engine.run.loop import SavedStates
 from clearctl.engine.run.origin import named_contents, other_code
 from clearctl.engine.run.train import TrainResult, carry_out, record_epoch, room_on_disk, sole_worker, write_report
 from clearctl.engine.states import files as state_files
-from clearctl.engine.states.files import DamagedError, Moment
+from clearctl.engine.states.files import DamagedStateError, StateKey
 from clearctl.engine.states.state import cut_back_files
 from clearctl.errors import RunError
 from clearctl.metrics import from_json
@@ -74,10 +74,10 @@ def resume(
         target = _device(device, environment, listener)
         deterministic = deterministic_algorithms(settings.compute.deterministic, target, listener)
         with noticing_lost_peers(), together(target), deterministic:
-            return _go_on(run, settings, environment, target, accept_changes, listener, started)
+            return _resume_locked(run, settings, environment, target, accept_changes, listener, started)
 
 
-def _go_on(
+def _resume_locked(
     run: Path,
     settings: Settings,
     environment: dict[str, Any],
@@ -125,7 +125,7 @@ def _go_on(
         if saved is not None and changed:
             if world.is_first():
                 saved = with_changes(saved, opened, experiment, stream, target, run)
-                state_files.replace_all(rundir.state_folder(run), Moment(saved.bucket), saved.start)
+                state_files.replace_all(rundir.state_folder(run), StateKey(saved.bucket), saved.start)
             saved = from_first(saved)
         if world.is_first():
             _note(run, environment, target, saved, differences, dataset, opened.values)
@@ -144,33 +144,33 @@ def _finished(run: Path, started: float) -> TrainResult | None:
     return TrainResult(run, names, matrix, from_json(found), seconds, found.get("diverged"), marked)
 
 
-def _saved(run: Path, listener: Listener) -> Saved | None:
+def _saved(run: Path, listener: Listener) -> SavedStates | None:
     """The latest state that is whole; None where none was ever written. Raises RunError where none is left."""
     folder = rundir.state_folder(run)
     for place in (folder, run, rundir.checkpoint_file(run, 0).parent):
         state_files.clean(place)
-    there = state_files.moments(folder)
+    there = state_files.state_keys(folder)
     damaged: list[str] = []
 
-    def read(moment: Moment) -> dict[str, Any] | None:
+    def read(key: StateKey) -> dict[str, Any] | None:
         try:
-            return state_files.read(folder, moment)
-        except DamagedError as error:
+            return state_files.read(folder, key)
+        except DamagedStateError as error:
             damaged.append(str(error))
             return None
 
     starts: dict[int, dict[str, Any] | None] = {}
-    for moment in reversed(there):
-        if moment.bucket not in starts:
-            starts[moment.bucket] = read(moment.start)
-        start = starts[moment.bucket]
-        within = None if moment.is_start or start is None else read(moment)
-        if start is None or (within is None and not moment.is_start):
+    for key in reversed(there):
+        if key.bucket not in starts:
+            starts[key.bucket] = read(key.start)
+        start = starts[key.bucket]
+        within = None if key.is_start or start is None else read(key)
+        if start is None or (within is None and not key.is_start):
             continue
         write_out_defaults(start["config"], of_run=True)
         for text in dict.fromkeys(damaged):
             listener(Message(f"{text}: the state before it is used", warning=True))
-        return Saved(moment.bucket, start, within)
+        return SavedStates(key.bucket, start, within)
     if not there:
         return None
     weights = list(rundir.checkpoints(run).values())
@@ -226,7 +226,7 @@ def _keep_threads(environment: dict[str, Any], device: torch.device, listener: L
         keep_threads(threads, "in the run", listener)
 
 
-def _cut_back(run: Path, saved: Saved | None) -> None:
+def _cut_back(run: Path, saved: SavedStates | None) -> None:
     """Take from the run's files what came after its state."""
     folders = (rundir.csv_folder(run), rundir.tensorboard_folder(run))
     if saved is not None:
@@ -246,7 +246,7 @@ def _note(
     run: Path,
     environment: dict[str, Any],
     device: torch.device,
-    saved: Saved | None,
+    saved: SavedStates | None,
     differences: list[str],
     dataset: dict[str, Any],
     values: dict[str, Any],
@@ -277,7 +277,7 @@ def _moved(environment: dict[str, Any], device: torch.device) -> Iterator[str]:
         yield f"from {environment.get('processes', 1)} to {world.size()} processes"
 
 
-def _where(saved: Saved | None, names: list[str]) -> str:
+def _where(saved: SavedStates | None, names: list[str]) -> str:
     if saved is None:
         return "from its beginning: it was stopped before anything was saved"
     if saved.within is None:

@@ -14,7 +14,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOPPING = Message("stopping at the next step; a second signal ends at once")
 
 
-class Wish:
+class StopRequest:
     """`signum` is the signal that asked for the end, or None."""
 
     def __init__(self) -> None:
@@ -22,14 +22,14 @@ class Wish:
 
 
 @contextmanager
-def wish_to_stop(listener: Callable[[Message], None]) -> Iterator[Wish]:
+def catch_stop_signals(listener: Callable[[Message], None]) -> Iterator[StopRequest]:
     """Within, the first signal is kept in the Wish and told to `listener`, and a second one acts as ever.
 
     Outside of the main thread, where Python has no signals, the wish is never there.
     """
-    wish = Wish()
+    stop_request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield wish
+        yield stop_request
         return
     owner = os.getpid()
     before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -42,7 +42,7 @@ def wish_to_stop(listener: Callable[[Message], None]) -> Iterator[Wish]:
     def take(number: int, frame: FrameType | None) -> None:
         if os.getpid() != owner:  # a worker process, which its parent will end: Ctrl-C reaches all of a terminal's
             return
-        wish.signum = number
+        stop_request.signum = number
         put_back()
         with suppress(RuntimeError, OSError):  # the signal came in the middle of a print, or ended its reader too
             listener(STOPPING)
@@ -59,7 +59,7 @@ def wish_to_stop(listener: Callable[[Message], None]) -> Iterator[Wish]:
             signal.signal(number, take)
     sys.unraisablehook = report_others
     try:
-        yield wish
+        yield stop_request
     finally:
         put_back()
         sys.unraisablehook = report

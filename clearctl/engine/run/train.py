@@ -30,7 +30,7 @@ from clearctl.engine.build.sharing import require_alike, require_shareable
 from clearctl.engine.build.strategy_fit import require_strategy_fit
 from clearctl.engine.build.stream import build_stream
 from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device
-from clearctl.engine.run.loop import Course, Saved, how_to_go_on
+from clearctl.engine.run.loop import SavedStates, TrainingLoop, how_to_resume
 from clearctl.engine.run.origin import named_contents
 from clearctl.errors import DatasetError, RunError, Stopped
 from clearctl.lock import sole_writer
@@ -178,7 +178,7 @@ def room_on_disk(run: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        raise RunError(f"{error.filename or run} cannot be written: {error.strerror}\n{how_to_go_on(run)}") from None
+        raise RunError(f"{error.filename or run} cannot be written: {error.strerror}\n{how_to_resume(run)}") from None
 
 
 def record_epoch(run: Path, done: EpochDone, lr: float) -> None:
@@ -195,25 +195,25 @@ def carry_out(
     listener: Listener,
     *,
     started: float,
-    saved: Saved | None = None,
+    saved: SavedStates | None = None,
 ) -> TrainResult:
     """Learn all buckets, from what is `saved` on if anything is, and end the run folder."""
-    course = Course(settings, experiment, stream, run, listener)
+    loop = TrainingLoop(settings, experiment, stream, run, listener)
     try:
-        with room_on_disk(run), closing(course), noticing_lost_peers():
-            results = course.learn(saved)
+        with room_on_disk(run), closing(loop), noticing_lost_peers():
+            results = loop.learn(saved)
             for logger in experiment.run_loggers:
                 logger.log_summary(results.numbers(), results.matrix, stream.bucket_names)
     except DatasetError as error:
-        raise DatasetError(f"{original_error(error)}\nmend that, then {how_to_go_on(run)}") from None
+        raise DatasetError(f"{original_error(error)}\nmend that, then {how_to_resume(run)}") from None
     except PeerLostError as error:
-        rest = "torchrun starts them all again" if world.starts_again() else how_to_go_on(run)
+        rest = "torchrun starts them all again" if world.starts_again() else how_to_resume(run)
         raise PeerLostError(f"{error}\n{rest}") from None
     except Stopped:
         raise
     except KeyboardInterrupt:  # a second one
-        raise Stopped(f"stopped at once\n{how_to_go_on(run)}", signal.SIGINT) from None
-    course.forget()
+        raise Stopped(f"stopped at once\n{how_to_resume(run)}", signal.SIGINT) from None
+    loop.remove_states()
     if world.is_first():
         write_report(run, listener)
     return TrainResult(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from clearctl.strategies.stepping.lockstep import Anchors, Distillation, Tensors
+from clearctl.strategies.stepping.lockstep import EWCTerm, LwFTerm, Tensors
 
 WEIGHT, BIAS = "head.fc.weight", "head.fc.bias"
 
@@ -50,7 +50,7 @@ def losses(found: torch.Tensor, y: torch.Tensor, loss_weights: torch.Tensor) -> 
 
 
 @dataclass(frozen=True)
-class Teachers:
+class LwFPenalty:
     """LwF's penalty: the weights of the bucket before, and `alpha [R]`, `softness [R, 1, 1]` of each run."""
 
     weights: Tensors
@@ -60,7 +60,7 @@ class Teachers:
     softness: torch.Tensor
 
     @classmethod
-    def of(cls, runs: Sequence[Distillation], temperature: torch.Tensor | None, device: torch.device) -> "Teachers":
+    def of(cls, runs: Sequence[LwFTerm], temperature: torch.Tensor | None, device: torch.device) -> "LwFPenalty":
         """Of runs that have the same classes."""
         return cls(
             stacked([run.weights for run in runs], device),
@@ -81,7 +81,7 @@ class Teachers:
 
 
 @dataclass(frozen=True)
-class Springs:
+class EWCPenalty:
     """EWC's penalty: weights and importances `[R, E, ...]` of E earlier buckets, and `strength [R]`."""
 
     weights: Tensors
@@ -89,7 +89,7 @@ class Springs:
     strength: torch.Tensor
 
     @classmethod
-    def of(cls, runs: Sequence[Anchors], device: torch.device) -> "Springs":
+    def of(cls, runs: Sequence[EWCTerm], device: torch.device) -> "EWCPenalty":
         """Of runs that have as many earlier buckets."""
         return cls(
             stacked([run.weights for run in runs], device),
@@ -106,4 +106,4 @@ class Springs:
         return self.strength * total
 
 
-Penalty = Teachers | Springs
+Penalty = LwFPenalty | EWCPenalty

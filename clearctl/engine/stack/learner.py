@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from clearctl.engine.stack.features import Features
-from clearctl.engine.stack.heads import Penalty, Springs, Teachers, losses, numbers, scores, stacked
+from clearctl.engine.stack.heads import EWCPenalty, LwFPenalty, Penalty, losses, numbers, scores, stacked
 from clearctl.engine.stack.member import Member
 from clearctl.engine.stack.optimize import STEPPERS
 from clearctl.strategies.watching.batch import BatchResult
@@ -89,12 +89,12 @@ class Learner:
 
     def _penalties(self) -> list[Penalty]:
         found: list[Penalty] = []
-        distillations = [member.lockstep.distillation() for member in self.members]
-        anchors = [member.lockstep.anchors() for member in self.members]
-        if distillations[0] is not None:
-            found.append(Teachers.of([one for one in distillations if one], self.temperature, self.device))
-        if anchors[0] is not None:
-            found.append(Springs.of([one for one in anchors if one], self.device))
+        lwf_terms = [member.lockstep.lwf_term() for member in self.members]
+        ewc_term = [member.lockstep.ewc_term() for member in self.members]
+        if lwf_terms[0] is not None:
+            found.append(LwFPenalty.of([one for one in lwf_terms if one], self.temperature, self.device))
+        if ewc_term[0] is not None:
+            found.append(EWCPenalty.of([one for one in ewc_term if one], self.device))
         return found
 
     def _give_importances(self) -> None:

@@ -13,8 +13,8 @@ from clearctl.data.stream import Stream
 from clearctl.distributed.randomness import random_states, set_random_states
 from clearctl.engine.build.experiment import Experiment
 from clearctl.engine.build.samples import loader_arguments
-from clearctl.engine.stack.optimize import State
-from clearctl.engine.states.results import Results
+from clearctl.engine.stack.optimize import OptimizerState
+from clearctl.engine.states.results import RunResults
 from clearctl.progress import Listener
 from clearctl.strategies.stepping.lockstep import Lockstep, Tensors, rows_in_order
 from clearctl.strategies.strategy import Experience
@@ -34,14 +34,14 @@ class Member:
     run: Path
     listener: Listener
     states: dict[str, Any]
-    results: Results = field(init=False)
+    results: RunResults = field(init=False)
     lockstep: Lockstep = field(init=False)
     test_stream: list[Experience] = field(init=False)
     test_rows: list[torch.Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
         strategy = self.experiment.strategy
-        self.results = Results(self.stream.bucket_names, divergence=self.experiment.divergence)
+        self.results = RunResults(self.stream.bucket_names, divergence=self.experiment.divergence)
         self.lockstep = Lockstep(
             strategy, self.experiment.accuracy.record, loader_arguments(self.settings.data, self.stream)
         )
@@ -66,12 +66,12 @@ class Member:
         """The model's weights, by name."""
         return dict(self.experiment.strategy.model.named_parameters())
 
-    def optimizer_states(self) -> list[State]:
+    def optimizer_states(self) -> list[OptimizerState]:
         """What the optimizer keeps of each weight."""
         return [dict(self.optimizer.state.get(weight, {})) for weight in self.weights().values()]
 
     @torch.no_grad()
-    def take_over(self, weights: Tensors, states: Sequence[State]) -> None:
+    def take_over(self, weights: Tensors, states: Sequence[OptimizerState]) -> None:
         """Let model and optimizer be where the arithmetic has come to."""
         for (name, weight), state in zip(self.weights().items(), states, strict=True):
             weight.copy_(weights[name])
@@ -92,8 +92,8 @@ class Member:
 
     def shape(self) -> tuple[Any, ...]:
         """What must be the same for members that learn this bucket as one."""
-        distillation = self.lockstep.distillation()
-        classes = None if distillation is None else distillation.classes
+        lwf_term = self.lockstep.lwf_term()
+        classes = None if lwf_term is None else lwf_term.classes
         return self.lockstep.sizes(), classes, self.tested_sizes
 
     @property

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 
 Options = dict[str, Any]  # of an optimizer's parameter group: lr, momentum, ...
-State = dict[str, torch.Tensor]  # what an optimizer keeps of one weight
+OptimizerState = dict[str, torch.Tensor]  # what an optimizer keeps of one weight
 
 
 class Stepper(ABC):
     """Steps `weights`, each `[R, ...]`, of R runs; `states[r][k]` is what run r keeps of its k-th weight."""
 
-    def __init__(self, weights: Sequence[torch.Tensor], states: Sequence[Sequence[State]]) -> None:
+    def __init__(self, weights: Sequence[torch.Tensor], states: Sequence[Sequence[OptimizerState]]) -> None:
         self.weights = list(weights)
         self._given: list[Options] = []
         self._load(states)
@@ -33,16 +33,16 @@ class Stepper(ABC):
         """One step of every run."""
 
     @abstractmethod
-    def states(self) -> list[list[State]]:
+    def states(self) -> list[list[OptimizerState]]:
         """What each run's optimizer would keep by now, on the CPU."""
 
     @abstractmethod
-    def _load(self, states: Sequence[Sequence[State]]) -> None: ...
+    def _load(self, states: Sequence[Sequence[OptimizerState]]) -> None: ...
 
     @abstractmethod
     def _use(self, options: list[Options]) -> None: ...
 
-    def _stacked(self, states: Sequence[Sequence[State]], name: str) -> list[torch.Tensor]:
+    def _stacked(self, states: Sequence[Sequence[OptimizerState]], name: str) -> list[torch.Tensor]:
         """`name` of each weight, `[R, ...]`; zeros for a run that has none yet."""
         found = []
         for index, weight in enumerate(self.weights):
@@ -56,7 +56,7 @@ class Stepper(ABC):
         column = torch.tensor(values, dtype=torch.float64).to(self.weights[0])
         return [column.view(-1, *[1] * (weight.ndim - 1)) for weight in self.weights]
 
-    def _split(self, **stacked: list[torch.Tensor]) -> list[list[State]]:
+    def _split(self, **stacked: list[torch.Tensor]) -> list[list[OptimizerState]]:
         """The states of each run, of what is kept of all of them."""
         kept = {name: [value.cpu() for value in values] for name, values in stacked.items()}
         return [
@@ -68,7 +68,7 @@ class Stepper(ABC):
 class SGD(Stepper):
     """As torch.optim.SGD, without dampening; all runs with `nesterov` or none."""
 
-    def _load(self, states: Sequence[Sequence[State]]) -> None:
+    def _load(self, states: Sequence[Sequence[OptimizerState]]) -> None:
         self.buffers = self._stacked(states, "momentum_buffer")  # one of zeros becomes the gradient at the first step
 
     def _use(self, options: list[Options]) -> None:
@@ -90,7 +90,7 @@ class SGD(Stepper):
                 change = change.addcmul(self.momentum[index], buffer) if self.nesterov else buffer
             weight.addcmul_(self.lr[index], change, value=-1)
 
-    def states(self) -> list[list[State]]:
+    def states(self) -> list[list[OptimizerState]]:
         """What each run's optimizer would keep by now, on the CPU."""
         return self._split(momentum_buffer=self.buffers) if self.has_momentum else self._split()
 
@@ -100,7 +100,7 @@ class Adam(Stepper):
 
     decoupled = False
 
-    def _load(self, states: Sequence[Sequence[State]]) -> None:
+    def _load(self, states: Sequence[Sequence[OptimizerState]]) -> None:
         self.means, self.squares = self._stacked(states, "exp_avg"), self._stacked(states, "exp_avg_sq")
         # In float64, as torch has these numbers: 1 - 0.999**step would lose four digits in float32.
         steps = [float(run[0].get("step", 0)) for run in states]
@@ -136,7 +136,7 @@ class Adam(Stepper):
             square = self.squares[index].mul_(self.kept[1][index]).addcmul_(gradient * self.new[1][index], gradient)
             weight.addcmul_(sizes.view(shape), mean / (square.sqrt() / roots.view(shape) + self.eps[index]), value=-1)
 
-    def states(self) -> list[list[State]]:
+    def states(self) -> list[list[OptimizerState]]:
         """What each run's optimizer would keep by now, on the CPU."""
         steps = self.steps.float()
         return self._split(step=[steps] * len(self.weights), exp_avg=self.means, exp_avg_sq=self.squares)

@@ -25,7 +25,7 @@ from clearctl.engine.build.stream import benchmark_of, build_stream
 from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device
 from clearctl.engine.run.loop import bucket_done, write_bucket
 from clearctl.engine.run.origin import named_contents
-from clearctl.engine.run.stopping import Wish, wish_to_stop
+from clearctl.engine.run.stopping import StopRequest, catch_stop_signals
 from clearctl.engine.run.train import TrainResult, open_run, room_on_disk, sole_worker, write_report
 from clearctl.engine.stack.features import Features
 from clearctl.engine.stack.key import stack_key, why_not
@@ -105,10 +105,10 @@ def _train(
         members = _opened(runs, device, sources, listeners, ends)
         with (
             _stopped_at_once(),
-            wish_to_stop(tell_all) as wish,
+            catch_stop_signals(tell_all) as stop_request,
             room_on_disk(members[0].run),
         ):
-            _learn_all(members, device, wish)
+            _learn_all(members, device, stop_request)
         for member in members:
             write_report(member.run, member.listener)
     seconds = time.perf_counter() - started
@@ -189,8 +189,8 @@ def _opened(
     return members
 
 
-def _learn_all(members: Sequence[Member], device: torch.device, wish: Wish) -> None:
-    """Bucket after bucket, as `Course` does for one run."""
+def _learn_all(members: Sequence[Member], device: torch.device, stop_request: StopRequest) -> None:
+    """Bucket after bucket, as `TrainingLoop` does for one run."""
     everything = list(_by_features(members, device))
     for features, group in everything:
         for part in _alike(group, lambda member: member.tested_sizes):
@@ -200,8 +200,8 @@ def _learn_all(members: Sequence[Member], device: torch.device, wish: Wish) -> N
                 ]
 
     def stop_if_asked() -> None:
-        if wish.signum is not None:
-            raise Stopped("stopped, nothing of a stack is saved on the way", wish.signum)
+        if stop_request.signum is not None:
+            raise Stopped("stopped, nothing of a stack is saved on the way", stop_request.signum)
 
     for number in range(len(members[0].test_stream)):
         started = time.perf_counter()

@@ -24,12 +24,12 @@ _NAME = re.compile(r"bucket_(\d+)(?:_epoch_(\d+)(?:_step_(\d+))?)?\.state")
 KEPT = 2  # generations
 
 
-class DamagedError(Exception):
+class DamagedStateError(Exception):
     """A state file that is not what was written."""
 
 
 @dataclass(frozen=True, order=True)
-class Moment:
+class StateKey:
     """When a state was taken: at the start of a bucket (`epochs` is -1), or later in it."""
 
     bucket: int
@@ -42,9 +42,9 @@ class Moment:
         return self.epochs < 0
 
     @property
-    def start(self) -> "Moment":
+    def start(self) -> "StateKey":
         """The start of its bucket."""
-        return Moment(self.bucket)
+        return StateKey(self.bucket)
 
     @property
     def file_name(self) -> str:
@@ -54,32 +54,32 @@ class Moment:
         return f"bucket_{self.bucket:04d}{epoch}{step}.state"
 
 
-def moments(folder: Path) -> list[Moment]:
+def state_keys(folder: Path) -> list[StateKey]:
     """Of the state files there, the oldest first."""
     matches = [_NAME.fullmatch(path.name) for path in folder.glob("*.state")]
     return sorted(
-        Moment(int(match[1]), int(match[2]) if match[2] else -1, int(match[3] or 0)) for match in matches if match
+        StateKey(int(match[1]), int(match[2]) if match[2] else -1, int(match[3] or 0)) for match in matches if match
     )
 
 
-def write(folder: Path, moment: Moment, state: dict[str, Any]) -> None:
+def write(folder: Path, key: StateKey, state: dict[str, Any]) -> None:
     """Write a state, then remove those that are older than two generations. Raises OSError; then all is as before.
 
     What the state says of the run's other files is on disk before it. A state within a bucket needs that of its start.
     """
-    if not (moment.is_start or (folder / moment.start.file_name).is_file()):
+    if not (key.is_start or (folder / key.start.file_name).is_file()):
         raise FileNotFoundError(errno.ENOENT, "that of the bucket's start is not there")
     for name in state.get("files", {}):
         with (folder.parent / name).open("rb") as file:
             os.fsync(file.fileno())
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    with atomic.replacing(folder / moment.file_name) as temporary, temporary.open("wb") as file:
+    with atomic.replacing(folder / key.file_name) as temporary, temporary.open("wb") as file:
         file.write(_FIRST_LINE + hashlib.sha256(buffer.getbuffer()).hexdigest().encode() + b"\n")
         file.write(buffer.getbuffer())
-    there = moments(folder)
-    starts = [other for other in there if other.is_start and other <= moment]
-    later = [other for other in there if not other.is_start and other <= moment]
+    there = state_keys(folder)
+    starts = [other for other in there if other.is_start and other <= key]
+    later = [other for other in there if not other.is_start and other <= key]
     kept = {*starts[-KEPT:], *later[-KEPT:]}
     # A later state is of no use without its start; of buckets further on there may be what a resume went back behind.
     for other in reversed(there):
@@ -87,20 +87,20 @@ def write(folder: Path, moment: Moment, state: dict[str, Any]) -> None:
             (folder / other.file_name).unlink(missing_ok=True)
 
 
-def read(folder: Path, moment: Moment) -> dict[str, Any]:
-    """The state of a moment. Raises DamagedError for a file that is missing or not what was written."""
-    file = folder / moment.file_name
+def read(folder: Path, key: StateKey) -> dict[str, Any]:
+    """The state of a moment. Raises DamagedStateError for a file that is missing or not what was written."""
+    file = folder / key.file_name
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise DamagedError(f"{file.name} cannot be read: {error.strerror}") from None
+        raise DamagedStateError(f"{file.name} cannot be read: {error.strerror}") from None
     heading, _, payload = content.partition(b"\n")
     if heading != _FIRST_LINE + hashlib.sha256(payload).hexdigest().encode():
-        raise DamagedError(f"{file.name} is damaged: it does not have its digest")
+        raise DamagedStateError(f"{file.name} is damaged: it does not have its digest")
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:  # written by another torch, say
-        raise DamagedError(f"{file.name} cannot be read: {first_line(error)}") from None
+        raise DamagedStateError(f"{file.name} cannot be read: {first_line(error)}") from None
     return state
 
 
@@ -110,21 +110,21 @@ def clean(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def replace_all(folder: Path, moment: Moment, state: dict[str, Any]) -> None:
+def replace_all(folder: Path, key: StateKey, state: dict[str, Any]) -> None:
     """Write a state in place of all others. Raises OSError.
 
     The others go first: after a kill in between there is none that does not fit it.
     """
-    for other in reversed(moments(folder)):
-        if other != moment:
+    for other in reversed(state_keys(folder)):
+        if other != key:
             (folder / other.file_name).unlink(missing_ok=True)
-    write(folder, moment, state)
+    write(folder, key, state)
 
 
 def remove_all(folder: Path) -> None:
     """Remove every state, when the run is finished."""
     clean(folder)
-    for moment in reversed(moments(folder)):  # so that what a kill leaves can be gone on with
-        (folder / moment.file_name).unlink(missing_ok=True)
+    for key in reversed(state_keys(folder)):  # so that what a kill leaves can be gone on with
+        (folder / key.file_name).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

@@ -16,7 +16,7 @@ TESTED = "test_stream"
 
 
 @dataclass
-class Results:
+class RunResults:
     """The accuracy matrix, row after row, and Avalanche's metrics of each training and evaluation.
 
     `untrained` is the accuracy of the model before any training on each bucket, in stream order. `divergence` is

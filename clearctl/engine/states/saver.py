@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clearctl.engine.states import files as state_files
-from clearctl.engine.states.files import Moment
+from clearctl.engine.states.files import StateKey
 from clearctl.progress import Listener, Message
 from clearctl.strategies.snapshot.capture import CannotCaptureError
 
@@ -27,7 +27,7 @@ class Saver:
         self.every = every
         self.listener = listener
         self.in_background = in_background
-        self.latest: Moment | None = None  # that was written whole
+        self.latest: StateKey | None = None  # that was written whole
         self._thread: threading.Thread | None = None
         self._cost_s = 0.0
         self._ended_at = time.monotonic()
@@ -44,7 +44,7 @@ class Saver:
         wanted_s = float(self.every) if isinstance(self.every, int | float) else 0.0
         return time.monotonic() - self._ended_at >= max(wanted_s, self._cost_s / SHARE)
 
-    def save(self, moment: Moment, capture: Callable[[], dict[str, Any]], *, wait: bool = False) -> None:
+    def save(self, key: StateKey, capture: Callable[[], dict[str, Any]], *, wait: bool = False) -> None:
         """Save what `capture` gives; with `wait` it is on disk afterwards, unless that failed."""
         self.finish()
         if self._gave_up:
@@ -58,10 +58,10 @@ class Saver:
             return
         captured_s = time.monotonic() - started
         if self.in_background and not wait:
-            self._thread = threading.Thread(target=self._write, args=(moment, state, captured_s), name="clearctl state")
+            self._thread = threading.Thread(target=self._write, args=(key, state, captured_s), name="clearctl state")
             self._thread.start()
         else:
-            self._write(moment, state, captured_s)
+            self._write(key, state, captured_s)
             self._tell()
 
     def finish(self) -> None:
@@ -71,11 +71,11 @@ class Saver:
             self._thread = None
             self._tell()
 
-    def _write(self, moment: Moment, state: dict[str, Any], captured_s: float) -> None:
+    def _write(self, key: StateKey, state: dict[str, Any], captured_s: float) -> None:
         started = time.monotonic()
         try:
-            state_files.write(self.folder, moment, state)
-            self.latest, self._failure = moment, None
+            state_files.write(self.folder, key, state)
+            self.latest, self._failure = key, None
         except Exception as error:  # in a thread nobody else would hear of it
             self._failure = getattr(error, "strerror", None) or str(error) or type(error).__name__
         self._ended_at = time.monotonic()

@@ -9,13 +9,13 @@ from clearctl import rundir
 from clearctl.distributed import world
 from clearctl.distributed.randomness import random_states, set_random_states
 from clearctl.engine.build.experiment import Experiment
-from clearctl.engine.states.results import Results
+from clearctl.engine.states.results import RunResults
 from clearctl.errors import RunError
 from clearctl.strategies.loggers.run_logger import cut_back
 from clearctl.strategies.snapshot.capture import CannotCaptureError, Capturer
 from clearctl.strategies.snapshot.kinds import Node, Nodes, given_objects
 from clearctl.strategies.snapshot.restore import CannotRestoreError, restore
-from clearctl.strategies.stepping.epochs import Place
+from clearctl.strategies.stepping.epochs import BucketProgress
 
 
 class RunState:
@@ -24,7 +24,7 @@ class RunState:
     To be made before anything is learned.
     """
 
-    def __init__(self, experiment: Experiment, results: Results, run: Path) -> None:
+    def __init__(self, experiment: Experiment, results: RunResults, run: Path) -> None:
         self.experiment = experiment
         self.results = results
         self.run = run
@@ -37,15 +37,15 @@ class RunState:
         )
         self._capturer = Capturer(self._given)
 
-    def take(self, place: Place | None) -> dict[str, Any]:
-        """The state now, within a bucket at `place`, as plain values and tensors. Raises CannotCaptureError."""
+    def capture(self, progress: BucketProgress | None) -> dict[str, Any]:
+        """The state now, within a bucket at `progress`, as plain values and tensors. Raises CannotCaptureError."""
         strategy = self.experiment.strategy
         strategy.evaluator.flush()
         for logger in self.experiment.run_loggers:
             logger.flush()
         return {
-            "strategy": self.parts(),
-            "place": None if place is None else asdict(place),
+            "strategy": self.capture_strategy(),
+            "place": None if progress is None else asdict(progress),
             "random": random_states(),
             "results": self.results.state(),
             "files": {str(file.relative_to(self.run)): file.stat().st_size for file in self._files()},
@@ -54,18 +54,18 @@ class RunState:
     def require_capturable(self) -> None:
         """Raise RunError, naming it, for an object of a user's own that no state can hold."""
         try:
-            self.parts()
+            self.capture_strategy()
         except CannotCaptureError as error:
             raise RunError(
                 f"no state of this run could be saved: {error}\n"
                 "name its module in custom_imports, or give it state_dict() and load_state_dict()"
             ) from None
 
-    def parts(self) -> Nodes:
+    def capture_strategy(self) -> Nodes:
         """The captured strategy alone."""
         return self._capturer.capture(self._roots(), self.experiment.strategy.device)
 
-    def lay_over(self, state: dict[str, Any], files_of: dict[str, Any] | None = None) -> None:
+    def load_state(self, state: dict[str, Any], files_of: dict[str, Any] | None = None) -> None:
         """Bring the experiment, the generators, the results and the files to where `state` was taken.
 
         The files to where `files_of` was taken, where a later state is to be laid over this one.

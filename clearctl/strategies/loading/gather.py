@@ -20,7 +20,7 @@ from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.pixels import fresh
 from clearctl.distributed.randomness import own_numbers, seed_worker
 from clearctl.distributed.split import Shard, own_rows
-from clearctl.strategies.loading.positions import BatchIterator, Position, SideBySide
+from clearctl.strategies.loading.positions import BatchIterator, LoaderPosition, SideBySide
 from clearctl.strategies.loading.rows import Columns, Rows, resolve
 from clearctl.strategies.strategy import ClassificationDataset, Loader, MultiDatasetLoader, Strategy, TensorBatch
 
@@ -73,7 +73,7 @@ class GatheringLoader:
 
     def _from_workers(self, transform: CachedTransform, columns: SideBySide, workers: int) -> Iterator[TensorBatch]:
         loader: DataLoader[list[torch.Tensor]] = DataLoader(
-            _Pixels(transform),  # type: ignore[arg-type]
+            _TransformedRows(transform),  # type: ignore[arg-type]
             batch_sampler=columns,
             num_workers=workers,
             collate_fn=_first,
@@ -134,18 +134,18 @@ class _InOrder(BatchIterator):
                 self.views = False
             self._given = None
 
-    def position(self) -> Position:
+    def position(self) -> LoaderPosition:
         """Where it stands, and whether there may be `views`."""
         self._see_whether_written()
         return {"views": self.views, **super().position()}
 
-    def go_to(self, position: Position) -> None:
+    def go_to(self, position: LoaderPosition) -> None:
         """Let the next batch be the one that would have followed where `position` was taken."""
         super().go_to(position)
         self.views, self._given = position["views"], None
 
 
-class _Pixels:
+class _TransformedRows:
     """What a worker process is asked for: the bytes of a batch, or of its part, beside what else is known of it."""
 
     def __init__(self, transform: CachedTransform) -> None:

@@ -12,7 +12,7 @@ import torch
 from clearctl.strategies.loading.rows import Columns, joined
 from clearctl.strategies.strategy import Loader, MultiDatasetLoader, TensorBatch
 
-Position = dict[str, Any]
+LoaderPosition = dict[str, Any]
 
 
 @runtime_checkable
@@ -22,10 +22,10 @@ class PositionedIterator(Protocol):
     def __iter__(self) -> Iterator[TensorBatch]: ...
     def __next__(self) -> TensorBatch: ...
 
-    def position(self) -> Position:
+    def position(self) -> LoaderPosition:
         """Where it stands."""
 
-    def go_to(self, position: Position) -> None:
+    def go_to(self, position: LoaderPosition) -> None:
         """Let the next batch be the one that would have followed where `position` was taken."""
 
 
@@ -72,11 +72,11 @@ class Pass:
             columns = [column[order] for column in columns]
         return list(zip(*(torch.split(column, self.batch_size) for column in columns), strict=True))
 
-    def position(self) -> Position:
+    def position(self) -> LoaderPosition:
         """Where it stands."""
         return {"order": self.order, "taken": self.taken}
 
-    def go_to(self, position: Position) -> None:
+    def go_to(self, position: LoaderPosition) -> None:
         """Go on from a position, over the same samples."""
         self.restart()
         self.order = None if position["order"] is None else position["order"].cpu()
@@ -119,11 +119,11 @@ class SideBySide:
         there = [taken[one] for one in self.passes if one in taken]
         return there[0] if len(there) == 1 else [joined(parts) for parts in zip(*there, strict=True)]
 
-    def position(self) -> Position:
+    def position(self) -> LoaderPosition:
         """Where it stands: where the `passes` of the datasets do."""
         return {"passes": [one.position() for one in self.passes]}
 
-    def go_to(self, position: Position) -> None:
+    def go_to(self, position: LoaderPosition) -> None:
         """Go on from a position, over the same samples."""
         for one, found in zip(self.passes, position["passes"], strict=True):
             one.go_to(found)
@@ -149,11 +149,11 @@ class BatchIterator:
             torch.empty((), dtype=torch.int64).random_()  # a DataLoader draws its workers' seed, even without any
             self.begun = True
 
-    def position(self) -> Position:
+    def position(self) -> LoaderPosition:
         """Where it stands: whether it has `begun`, and the position of its columns."""
         return {"begun": self.begun, **self.columns.position()}
 
-    def go_to(self, position: Position) -> None:
+    def go_to(self, position: LoaderPosition) -> None:
         """Let the next batch be the one that would have followed where `position` was taken."""
         self.columns.go_to(position)
         self.begun = position["begun"]
@@ -166,7 +166,9 @@ class Endless:
     `earlier_position`. The iterators of both have positions, and each pass gives a batch at least.
     """
 
-    def __init__(self, loader: Loader, earlier: Loader | None = None, earlier_position: Position | None = None) -> None:
+    def __init__(
+        self, loader: Loader, earlier: Loader | None = None, earlier_position: LoaderPosition | None = None
+    ) -> None:
         self.loader = loader
         self.earlier = earlier
         self.in_earlier = earlier is not None
@@ -185,11 +187,11 @@ class Endless:
             batch = next(self.current)
         return batch
 
-    def position(self) -> Position:
+    def position(self) -> LoaderPosition:
         """Where it stands: in which `pass`, and whether that is the one through the `earlier` loader."""
         return {"in_earlier": self.in_earlier, "pass": self.current.position()}
 
-    def go_to(self, position: Position) -> None:
+    def go_to(self, position: LoaderPosition) -> None:
         """Let the next batch be the one that would have followed where `position` was taken."""
         self.in_earlier = position["in_earlier"]
         self.current = self._begun()

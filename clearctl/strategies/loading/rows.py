@@ -19,7 +19,7 @@ from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.samples import FeatureSamples
 
 Columns = list[torch.Tensor]  # of a batch: its row numbers [B], class indices [B], and what else comes with a sample
-Source = torch.Tensor | CachedTransform
+RowSource = torch.Tensor | CachedTransform
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Rows:
     `y [N]` and each of `extras` `[N, ...]` lie on the device of the features; for images on the CPU.
     """
 
-    source: Source
+    source: RowSource
     rows: torch.Tensor
     y: torch.Tensor
     extras: tuple[torch.Tensor, ...]
@@ -63,7 +63,7 @@ class _Leaves:
 
     def __init__(self, group: str) -> None:
         self.group = group
-        self.source: Source | None = None
+        self.source: RowSource | None = None
 
     def below(self, node: object, transforms: tuple[Any, ...]) -> Columns | None:
         """[rows, y] of all samples below `node` in order, to which `transforms` are applied; None if it has others."""
@@ -83,7 +83,7 @@ class _Leaves:
         return [_select(joined(columns), node._indices) for columns in zip(*there, strict=True)]
 
     def _is_of_one_source(self, leaf: FeatureSamples | CachedImages, transforms: tuple[Any, ...]) -> bool:
-        source: Source | None = None
+        source: RowSource | None = None
         if isinstance(leaf, FeatureSamples):
             source = leaf.x if not transforms else None
         elif len(transforms) == 1 and isinstance(transforms[0], CachedTransform):

@@ -5,7 +5,7 @@ from typing import Any
 from avalanche.training import supervised
 
 from clearctl.errors import ConfigError
-from clearctl.strategies.loading.positions import Endless, Position
+from clearctl.strategies.loading.positions import Endless, LoaderPosition
 from clearctl.strategies.loading.resumable import passes
 
 
@@ -20,7 +20,7 @@ class FeatureReplay(supervised.FeatureReplay):
 
     def __init__(self, **arguments: object) -> None:
         super().__init__(**arguments)
-        self.replay_position: Position | None = None
+        self.replay_position: LoaderPosition | None = None
 
     def _draw_from_memory(self) -> None:
         """Go on drawing. Raises ConfigError where the memory does not fill a batch: Avalanche would wait for ever."""

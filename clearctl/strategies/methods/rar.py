@@ -5,7 +5,7 @@ import copy
 import torch
 from avalanche.training.plugins import RARPlugin as AvalancheRARPlugin
 
-from clearctl.strategies.loading.positions import Endless, Position
+from clearctl.strategies.loading.positions import Endless, LoaderPosition
 from clearctl.strategies.loading.resumable import passes
 from clearctl.strategies.methods.head import layer_features
 from clearctl.strategies.strategy import ClassificationDataset, Loader, Strategy, TensorBatch
@@ -29,7 +29,7 @@ class RARPlugin(AvalancheRARPlugin):
         super().__init__(*arguments, **named)
         self.iter_replay: Endless | None = None
         self.unfinished_memory: ClassificationDataset | None = None
-        self.unfinished_position: Position | None = None
+        self.unfinished_position: LoaderPosition | None = None
 
     def before_training_exp(self, strategy: Strategy, shuffle: bool = True, **kwargs: object) -> None:
         """Begin to draw from the memory, if there is anything in it."""

@@ -49,8 +49,14 @@ _ROWS = (
     ("warmup", "stepping.warmup", "WarmUp"),
     # Since the modules are in folders.
     ("watching.batch", "watching.batch", "Batch:BatchResult Batches:BatchResults"),
+    ("loading.gather", "loading.gather", "_Pixels:_TransformedRows"),
     ("loading.positions", "loading.positions", "Batches:BatchIterator"),
-    ("stepping.epochs", "stepping.epochs", "_Batches:_CountingLoader"),
+    (
+        "stepping.epochs",
+        "stepping.epochs",
+        "GoingOn:ResumePoint Place:BucketProgress _Batches:_CountingLoader _Then:_CallInTurn",
+    ),
+    ("stepping.lockstep", "stepping.lockstep", "Anchors:EWCTerm Distillation:LwFTerm"),
     ("recipes", "recipes", "Split:SplitNetwork"),
 )
 

@@ -8,9 +8,8 @@ from avalanche.training.templates.problem_type.supervised_problem import Supervi
 from avalanche.training.templates.update_type.sgd_update import SGDUpdate
 from torch import nn
 
+from clearctl.models.augments import Augment
 from clearctl.strategies.strategy import Strategy
-
-Augment = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 class SoftLabelLoss(nn.Module):

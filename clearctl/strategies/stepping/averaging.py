@@ -7,7 +7,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from clearctl.strategies.strategy import Strategy
 
-Weights = dict[str, torch.Tensor]
+AveragedWeights = dict[str, torch.Tensor]
 
 
 class ExponentialMovingAverage(SupervisedPlugin):
@@ -26,8 +26,8 @@ class ExponentialMovingAverage(SupervisedPlugin):
         if not 0 <= decay < 1:
             raise ValueError(f"decay={decay} must be from 0 to below 1")
         self.decay = decay
-        self.averages: Weights = {}
-        self.trained: Weights = {}  # the weights themselves, while the model has the averages
+        self.averages: AveragedWeights = {}
+        self.trained: AveragedWeights = {}  # the weights themselves, while the model has the averages
         self.in_test = False  # in a test during a bucket
 
     def before_training(self, strategy: Strategy, **kwargs: object) -> None:
@@ -76,5 +76,5 @@ class ExponentialMovingAverage(SupervisedPlugin):
         self.trained = {}
 
 
-def _learned(model: nn.Module) -> Weights:
+def _learned(model: nn.Module) -> AveragedWeights:
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}

@@ -9,7 +9,7 @@ from clearctl.strategies.strategy import Experience, Loader, Strategy, Streams, 
 
 
 @dataclass(frozen=True)
-class Place:
+class BucketProgress:
     """Where the training of a bucket stands: `epochs` are done, and of the next one the batches up to `position`.
 
     `position` is what the iterator of the batches said (see `gather`), or None between two epochs.
@@ -21,18 +21,18 @@ class Place:
 
 
 @dataclass
-class GoingOn:
-    """A place to go on from; `lay_over` brings everything there, once the set-up of the bucket has been made again."""
+class ResumePoint:
+    """Where to resume; `load_state` brings everything there once the set-up of the bucket has been done again."""
 
-    place: Place
-    lay_over: Callable[[], None]
+    progress: BucketProgress
+    load_state: Callable[[], None]
 
 
 class Epochs:
     """Carries `strategy` through the epochs of each bucket, as Avalanche's own loop does, and stops in between.
 
     `on_step` is called after each step, in training and in testing, and `on_epoch` after each epoch of training.
-    `going_on` is where the next bucket goes on from, if not at its start: Avalanche's set-up of a bucket is made as
+    `resume_point` is where the next bucket goes on from, if not at its start: Avalanche's set-up of a bucket is made as
     ever, and what has been learned since is laid over it.
     """
 
@@ -40,39 +40,39 @@ class Epochs:
         self.strategy = strategy
         self.on_step = on_step
         self.on_epoch = on_epoch
-        self.going_on: GoingOn | None = None
+        self.resume_point: ResumePoint | None = None
         self._done = 0
         self._batches: _CountingLoader | None = None  # those of the epoch under way
         strategy._train_exp = self._train_exp
         for event in ("_after_training_iteration", "_after_eval_iteration"):
-            setattr(strategy, event, _Then(getattr(strategy, event), self._step_done))
+            setattr(strategy, event, _CallInTurn(getattr(strategy, event), self._step_done))
 
-    def place(self) -> Place | None:
+    def progress(self) -> BucketProgress | None:
         """Where training stands; None within an epoch whose batches come from worker processes, or in a test."""
         batches = self._batches
         if not self.strategy.is_training:
             return None
         if batches is None:
-            return Place(self._done)
+            return BucketProgress(self._done)
         if not isinstance(batches.iterator, PositionedIterator):
             return None
-        return Place(self._done, batches.steps, batches.iterator.position())
+        return BucketProgress(self._done, batches.steps, batches.iterator.position())
 
     def _train_exp(self, experience: Experience, eval_streams: Streams | None = None, **loading: object) -> None:
-        strategy, going_on = self.strategy, self.going_on
-        self.going_on = None
-        self._done = going_on.place.epochs if going_on is not None else 0
-        if going_on is not None and going_on.place.position is None:
-            going_on.lay_over()
-            going_on = None
+        strategy, resume_point = self.strategy, self.resume_point
+        self.resume_point = None
+        self._done = resume_point.progress.epochs if resume_point is not None else 0
+        if resume_point is not None and resume_point.progress.position is None:
+            resume_point.load_state()
+            resume_point = None
         while self._done < strategy.train_epochs:
             strategy._before_training_epoch(**loading)
             if strategy._stop_training:  # a plugin has had enough
                 strategy._stop_training = False
                 break
             loader = strategy.dataloader
-            strategy.dataloader = self._batches = _CountingLoader(loader, going_on)
-            going_on = None
+            strategy.dataloader = self._batches = _CountingLoader(loader, resume_point)
+            resume_point = None
             strategy.training_epoch(**loading)
             strategy.dataloader, self._batches = loader, None
             strategy._after_training_epoch(**loading)
@@ -90,7 +90,7 @@ class _CountingLoader:
     """A loader that keeps the iterator over it, and counts its batches that were learned."""
 
     loader: Loader
-    going_on: GoingOn | None
+    resume_point: ResumePoint | None
     iterator: Iterator[TensorBatch] = field(default_factory=lambda: iter(()))
     steps: int = 0
 
@@ -99,19 +99,19 @@ class _CountingLoader:
 
     def __iter__(self) -> Iterator[TensorBatch]:
         self.iterator = iter(self.loader)
-        if self.going_on is not None:
-            place = self.going_on.place
-            assert place.position is not None
+        if self.resume_point is not None:
+            progress = self.resume_point.progress
+            assert progress.position is not None
             assert isinstance(self.iterator, PositionedIterator)
-            self.steps = place.steps
-            self.iterator.go_to(place.position)
-            self.going_on.lay_over()  # after whatever a strategy does at the start of its epoch
-            self.going_on = None
+            self.steps = progress.steps
+            self.iterator.go_to(progress.position)
+            self.resume_point.load_state()  # after whatever a strategy does at the start of its epoch
+            self.resume_point = None
         return self.iterator
 
 
 @dataclass(frozen=True)
-class _Then:
+class _CallInTurn:
     """Calls `first`, then `second`."""
 
     first: Callable[..., None]

@@ -2,7 +2,7 @@
 
 Everything else is the strategy's own: its plugins and their callbacks, its loaders and the random numbers that they
 draw, its memories, its metrics and loggers. Between the callbacks of a step nothing is called: of the plugins that act
-there, distillation and penalties are `distillation` and `anchors` here, and the counters are moved on at the end.
+there, distillation and penalties are `lwf_term` and `ewc_term` here, and the counters are moved on at the end.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ Tensors = dict[str, torch.Tensor]  # by the names of a model's weights
 
 
 @dataclass(frozen=True)
-class Distillation:
+class LwFTerm:
     """What LwF adds to the loss: `alpha` times the divergence from `weights`' scores of the `classes`."""
 
     weights: Tensors
@@ -36,7 +36,7 @@ class Distillation:
 
 
 @dataclass(frozen=True)
-class Anchors:
+class EWCTerm:
     """What EWC adds to the loss: `strength` times the squared distances from `weights`, each by its importance.
 
     `weights` and `importances` are [E, ...]: of E earlier buckets.
@@ -131,7 +131,7 @@ class Lockstep:
         if plugin is not None:
             plugin.keep(weights)
 
-    def distillation(self) -> Distillation | None:
+    def lwf_term(self) -> LwFTerm | None:
         """What LwF adds in this bucket; None without LwF, and in the first."""
         plugin = self._plugin(LwFPlugin)
         if plugin is None or plugin.lwf.prev_model is None:
@@ -139,9 +139,9 @@ class Lockstep:
         lwf = plugin.lwf
         alpha = lwf.alpha[lwf.expcount] if isinstance(lwf.alpha, list | tuple) else lwf.alpha
         weights = {name: value.detach() for name, value in lwf.prev_model.named_parameters()}
-        return Distillation(weights, tuple(sorted(lwf.prev_classes_by_task[0])), alpha, lwf.temperature)
+        return LwFTerm(weights, tuple(sorted(lwf.prev_classes_by_task[0])), alpha, lwf.temperature)
 
-    def anchors(self) -> Anchors | None:
+    def ewc_term(self) -> EWCTerm | None:
         """What EWC adds in this bucket; None without EWC, and in the first."""
         plugin, count = self._plugin(EWCPlugin), self.strategy.clock.train_exp_counter
         if plugin is None or count == 0:
@@ -152,7 +152,7 @@ class Lockstep:
             names = kept[count - 1]
             return {name: torch.stack([kept[number][name].data.detach() for number in earlier]) for name in names}
 
-        return Anchors(stacked(plugin.saved_params), stacked(plugin.importances), plugin.ewc_lambda)
+        return EWCTerm(stacked(plugin.saved_params), stacked(plugin.importances), plugin.ewc_lambda)
 
     @property
     def wants_importances(self) -> bool:

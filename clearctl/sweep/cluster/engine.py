@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from clearctl.cores import usable_cores
-from clearctl.engine.run.stopping import Wish
+from clearctl.engine.run.stopping import StopRequest
 from clearctl.errors import CapabilityError, RunError, UsageError
 from clearctl.progress import Event, Message
 from clearctl.sweep.cluster.folders import gather, pack
-from clearctl.sweep.cluster.remote import Delivery, Parcel, deliver
-from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold, SweepListener
+from clearctl.sweep.cluster.remote import RemoteResult, RemoteTask, deliver
+from clearctl.sweep.outcome import RunEnded, RunOutcome, RunProgress, RunStarted, SweepListener
 from clearctl.sweep.plan import PlannedRun
 from clearctl.wording import first_line
 
@@ -56,7 +56,7 @@ class Cluster:
 
 
 def run_on_ray(
-    runs: Sequence[tuple[int, PlannedRun]], cluster: Cluster, *, listener: SweepListener, wish: Wish
+    runs: Sequence[tuple[int, PlannedRun]], cluster: Cluster, *, listener: SweepListener, stop_request: StopRequest
 ) -> None:
     """Carry out `runs` (each with its number in the plan) on a Ray cluster, as many at a time as it has room for.
 
@@ -76,10 +76,10 @@ def run_on_ray(
         waiting: dict[Any, tuple[int, PlannedRun]] = {}
         for index, planned in runs:
             before = pack(planned.run) if planned.run is not None else None
-            parcel = Parcel(planned, tokens[planned.work_dir], before, cluster.device, cluster.threads)
+            parcel = RemoteTask(planned, tokens[planned.work_dir], before, cluster.device, cluster.threads)
             waiting[work.remote(index, parcel, ears)] = (index, planned)
         try:
-            _follow(ray, waiting, ears, listener, wish)
+            _follow(ray, waiting, ears, listener, stop_request)
         except KeyboardInterrupt:
             for reference in waiting:
                 ray.cancel(reference, force=True)
@@ -105,13 +105,13 @@ def import_ray() -> Any:
     return ray
 
 
-def _work(index: int, parcel: Parcel, ears: Any) -> Delivery:
+def _work(index: int, parcel: RemoteTask, ears: Any) -> RemoteResult:
     """Run by Ray in a process of the cluster."""
     told = [ears.actor.put.remote(RunStarted(index))]
 
     def tell(event: Event) -> None:
         # Not waited for: a process that waits gives its CPU back, and Ray would begin another run on it.
-        told[0] = ears.actor.put.remote(RunTold(index, event))
+        told[0] = ears.actor.put.remote(RunProgress(index, event))
 
     delivery = deliver(parcel, tell)
     import_ray().get(told[0])  # which comes after those before it
@@ -194,13 +194,13 @@ def _make(folder: Path, token: Path) -> None:
 
 
 def _follow(
-    ray: Any, waiting: dict[Any, tuple[int, PlannedRun]], ears: Any, listener: SweepListener, wish: Wish
+    ray: Any, waiting: dict[Any, tuple[int, PlannedRun]], ears: Any, listener: SweepListener, stop_request: StopRequest
 ) -> None:
     """Pass on what is told until all have ended; where the end is wished, those under way save their state first."""
     passed_on = False
     begun: set[int] = set()
     while waiting:
-        if wish.signum is not None and not passed_on:
+        if stop_request.signum is not None and not passed_on:
             passed_on = True
             for reference in waiting:
                 ray.cancel(reference, recursive=False)
@@ -216,13 +216,13 @@ def _follow(
                 listener(RunEnded(index, outcome))
 
 
-def _outcome(ray: Any, reference: Any, planned: PlannedRun) -> Outcome:
+def _outcome(ray: Any, reference: Any, planned: PlannedRun) -> RunOutcome:
     try:
-        delivery: Delivery = ray.get(reference)
+        delivery: RemoteResult = ray.get(reference)
     except ray.exceptions.TaskCancelledError:
-        return Outcome("stopped", error="stopped before its state could be saved")
+        return RunOutcome("stopped", error="stopped before its state could be saved")
     except ray.exceptions.RayError as error:
-        return Outcome(
+        return RunOutcome(
             "failed", error=f"it was lost on the cluster: {_last_line(error)}", exit_code=5, traceback=str(error)
         )
     if delivery.packed is None:
@@ -232,7 +232,7 @@ def _outcome(ray: Any, reference: Any, planned: PlannedRun) -> Outcome:
         return replace(delivery.outcome, run=gather(delivery.packed, delivery.outcome.run.name, planned))
     except OSError as error:
         text = f"{planned.work_dir} cannot be written: {error.strerror or error}"
-        return Outcome("failed", error=text, exit_code=5)
+        return RunOutcome("failed", error=text, exit_code=5)
 
 
 def _last_line(error: BaseException) -> str:

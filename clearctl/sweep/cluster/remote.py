@@ -12,7 +12,7 @@ from clearctl.data.stream import Stream
 from clearctl.engine.build.stream import build_stream
 from clearctl.progress import Counted, EpochDone, Event, TrainStep
 from clearctl.sweep.cluster.folders import pack, unpack
-from clearctl.sweep.outcome import Outcome
+from clearctl.sweep.outcome import RunOutcome
 from clearctl.sweep.plan import PlannedRun
 from clearctl.sweep.work import carry_out
 
@@ -22,7 +22,7 @@ _held: list[Stream] = []  # of the run before: the next one of this process most
 
 
 @dataclass(frozen=True)
-class Parcel:
+class RemoteTask:
     """A run as it is sent to the cluster. `token` is a file that is there where its work_dir is the planner's own.
 
     `before` is the packed folder of a run that is to go on, for where it is not.
@@ -36,30 +36,30 @@ class Parcel:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class RemoteResult:
     """How a run ended, and its packed folder where the planner cannot see it."""
 
-    outcome: Outcome
+    outcome: RunOutcome
     packed: bytes | None = None
 
 
-def deliver(parcel: Parcel, tell: Callable[[Event], None]) -> Delivery:
+def deliver(parcel: RemoteTask, tell: Callable[[Event], None]) -> RemoteResult:
     """Carry out a run: in its place where this machine sees that, else in a temporary folder that is sent back."""
     _hold_features(parcel.planned)
     listener = _seldom(tell)
     if parcel.token.exists():
         outcome = carry_out(parcel.planned, device=parcel.device, threads=parcel.threads, listener=listener)
-        return Delivery(outcome)
+        return RemoteResult(outcome)
     with tempfile.TemporaryDirectory(prefix="clearctl-sweep-") as folder:
         planned = _moved(parcel, Path(folder))
         outcome = carry_out(planned, device=parcel.device, threads=parcel.threads, listener=listener)
         made = [place for place in Path(folder).iterdir() if place.is_dir()]
         if not made:
-            return Delivery(outcome)
-        return Delivery(replace(outcome, run=made[0]), pack(made[0]))
+            return RemoteResult(outcome)
+        return RemoteResult(replace(outcome, run=made[0]), pack(made[0]))
 
 
-def _moved(parcel: Parcel, folder: Path) -> PlannedRun:
+def _moved(parcel: RemoteTask, folder: Path) -> PlannedRun:
     config = parcel.planned.config
     moved = replace(config, values={**config.values, "work_dir": str(folder)})
     run = parcel.planned.run

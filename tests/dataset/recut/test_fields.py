@@ -4,14 +4,14 @@ from datetime import datetime
 
 import pytest
 
-from clearctl.dataset.recut.fields import Field, Kind, Place, is_missing, parse_date, parse_number, read_value
+from clearctl.dataset.recut.fields import Field, Kind, RecordKey, is_missing, parse_date, parse_number, read_value
 from clearctl.errors import DatasetError
 
 
 def field_of(*values) -> Field:
     field = Field("views")
     for number, value in enumerate(values):
-        field.note(value, Place("3", "camera", str(number)))
+        field.note(value, RecordKey("3", "camera", str(number)))
     return field
 
 

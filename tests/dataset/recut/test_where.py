@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clearctl.dataset.recut.fields import Field, MissingValue, Place
+from clearctl.dataset.recut.fields import Field, MissingValue, RecordKey
 from clearctl.dataset.recut.where import MAX_DEPTH, MAX_LENGTH, parse_where
 from clearctl.errors import DatasetError, UsageError
 
@@ -23,7 +23,7 @@ def bind(text: str, records=RECORDS):
     fields = {name: Field(name) for name in where.fields}
     for number, record in enumerate(records):
         for name, field in fields.items():
-            field.note(record.get(name), Place("1", "camera", str(number)))
+            field.note(record.get(name), RecordKey("1", "camera", str(number)))
     where.require_known({name for record in records for name in record})
     return where.bind(fields)
 

@@ -12,7 +12,7 @@ from runs import WATCHED, contents, newest, require_same, sentence, straight
 from test_loggers import curves
 
 from clearctl.engine.states import files as state_files
-from clearctl.engine.states.files import Moment
+from clearctl.engine.states.files import StateKey
 
 pytest_plugins = ("blobs",)
 
@@ -86,7 +86,7 @@ def test_a_larger_memory(write_config: Callable[..., Path], tmp_path: Path) -> N
     run = stopped(write_config("replay", mem_size=6), tmp_path / "killed", at=("step", 2, 0, 1))
     edit(run, "'mem_size': 6", "'mem_size': 12")
     accepted(run, "config: cl_strategy.mem_size was 6, and is 12", at=("step", 2, 1, 2))
-    again = state_files.read(run / "state", Moment(2, 1))
+    again = state_files.read(run / "state", StateKey(2, 1))
     assert set(attributes(again["strategy"], "mem_size")) == {12}
     assert 12 in set(attributes(again["strategy"], "max_size"))
     assert 6 not in set(attributes(again["strategy"], "max_size"))
@@ -278,5 +278,5 @@ def test_another_seed_is_said_to_play_no_part(write_config: Callable[..., Path],
         "config: seed was 0, and is 7, which plays no part any more",
         at=("step", 2, 1, 2),
     )
-    state = state_files.read(run / "state", Moment(2, 1))
+    state = state_files.read(run / "state", StateKey(2, 1))
     assert [sorted(node[2]) for node in attributes(state["strategy"], "seen_classes")] == [[0, 1, 2]]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from clearctl.engine.run.stopping import wish_to_stop
+from clearctl.engine.run.stopping import catch_stop_signals
 from clearctl.progress import Event, Message, ignore
 
 
@@ -26,15 +26,15 @@ def as_in_a_terminal() -> Iterator[None]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_is_kept_and_told(number: int) -> None:
     told: list[Event] = []
-    with wish_to_stop(told.append) as wish:
-        assert wish.signum is None
+    with catch_stop_signals(told.append) as stop_request:
+        assert stop_request.signum is None
         signal.raise_signal(number)
-        assert wish.signum == number
+        assert stop_request.signum == number
     assert told == [Message("stopping at the next step; a second signal ends at once")]
 
 
 def test_the_second_acts_as_ever() -> None:
-    with wish_to_stop(ignore):
+    with catch_stop_signals(ignore):
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -52,10 +52,10 @@ def test_a_second_that_comes_in_a_finalizer_prints_no_traceback(monkeypatch: pyt
         def __del__(self) -> None:
             raise ValueError
 
-    with wish_to_stop(ignore) as wish:
+    with catch_stop_signals(ignore) as stop_request:
         for _ in range(2):
             Loader()
-        assert wish.signum == signal.SIGINT
+        assert stop_request.signum == signal.SIGINT
         Faulty()
         assert reported == [ValueError]
     Faulty()
@@ -64,7 +64,7 @@ def test_a_second_that_comes_in_a_finalizer_prints_no_traceback(monkeypatch: pyt
 
 def test_afterwards_all_is_as_before() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with wish_to_stop(ignore):
+    with catch_stop_signals(ignore):
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] != before
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
@@ -73,17 +73,17 @@ def test_a_listener_that_is_in_the_middle_of_a_print_does_no_harm() -> None:
     def reenter(event: Event) -> None:
         raise RuntimeError("reentrant call")
 
-    with wish_to_stop(reenter) as wish:
+    with catch_stop_signals(reenter) as stop_request:
         signal.raise_signal(signal.SIGINT)
-        assert wish.signum == signal.SIGINT
+        assert stop_request.signum == signal.SIGINT
 
 
 def test_in_a_thread_there_are_no_signals() -> None:
     found: list[int | None] = []
 
     def run() -> None:
-        with wish_to_stop(ignore) as wish:
-            found.append(wish.signum)
+        with catch_stop_signals(ignore) as stop_request:
+            found.append(stop_request.signum)
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -99,7 +99,7 @@ def test_a_forked_worker_lets_ctrl_c_pass_and_its_parent_end_it() -> None:
         while True:
             there.send(there.recv())
 
-    with wish_to_stop(ignore) as wish:
+    with catch_stop_signals(ignore) as stop_request:
         worker = multiprocessing.get_context("fork").Process(target=work)
         worker.start()
         assert worker.pid is not None
@@ -108,13 +108,13 @@ def test_a_forked_worker_lets_ctrl_c_pass_and_its_parent_end_it() -> None:
         here.send("still there")  # which it reads after the signal, that was there before
         assert here.recv() == "still there"
         assert worker.is_alive()
-        assert wish.signum is None
+        assert stop_request.signum is None
         worker.kill()
         worker.join()
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with wish_to_stop(ignore) as wish:
+    with catch_stop_signals(ignore) as stop_request:
         signal.raise_signal(signal.SIGINT)
-        assert wish.signum is None
+        assert stop_request.signum is None

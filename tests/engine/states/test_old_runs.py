@@ -35,9 +35,9 @@ def moved(name: str, run: Path, now: Path) -> Path:
     environment.update({key: rundir.read_environment(now)[key] for key in NOW})
     rundir.environment_file(run).write_text(json.dumps(environment))
     folder = rundir.state_folder(run)
-    for moment, state in [(moment, files.read(folder, moment)) for moment in files.moments(folder)]:
+    for key, state in [(key, files.read(folder, key)) for key in files.state_keys(folder)]:
         state["config"]["scenario"]["dataset_root"] = root
-        files.write(folder, moment, state)  # which removes later ones
+        files.write(folder, key, state)  # which removes later ones
     return run
 
 

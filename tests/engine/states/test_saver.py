@@ -8,7 +8,7 @@ import pytest
 
 from clearctl.engine.states import files as state_files
 from clearctl.engine.states import saver as saver_module
-from clearctl.engine.states.files import Moment
+from clearctl.engine.states.files import StateKey
 from clearctl.engine.states.saver import Saver
 from clearctl.progress import Event, Message
 from clearctl.strategies.snapshot.capture import CannotCaptureError
@@ -42,7 +42,7 @@ def test_saving_takes_no_more_than_its_share(
         return {"files": {}}
 
     one = saver(tmp_path, told, in_background=in_background)
-    one.save(Moment(0), capture)
+    one.save(StateKey(0), capture)
     one.finish()
     assert not one.is_due(epoch_ended=True)
     ended = now[0]
@@ -73,10 +73,10 @@ def test_seconds_are_waited_for(tmp_path: Path, told: list[Event], now: list[flo
 def test_a_save_in_the_background_does_not_hold_up_and_is_done_in_order(tmp_path: Path, told: list[Event]) -> None:
     one = saver(tmp_path, told, in_background=True)
     for epochs in range(1, 6):
-        one.save(Moment(0, epochs), lambda: {"files": {}})
-    one.save(Moment(1), lambda: {"files": {}}, wait=True)
-    assert one.latest == Moment(1)
-    assert Moment(1) in state_files.moments(tmp_path)
+        one.save(StateKey(0, epochs), lambda: {"files": {}})
+    one.save(StateKey(1), lambda: {"files": {}}, wait=True)
+    assert one.latest == StateKey(1)
+    assert StateKey(1) in state_files.state_keys(tmp_path)
 
 
 @pytest.mark.parametrize("in_background", [True, False])
@@ -85,20 +85,20 @@ def test_a_disk_that_is_full_is_told_once_and_the_run_goes_on(
 ) -> None:
     folder = tmp_path / "state"
     one = saver(folder, told, in_background=in_background)
-    one.save(Moment(0), lambda: {"files": {}}, wait=True)
+    one.save(StateKey(0), lambda: {"files": {}}, wait=True)
     whole = (folder / "bucket_0000.state").read_bytes()
     for epochs in (1, 2):  # a name there that no file can take
-        (folder / Moment(0, epochs).file_name).mkdir()
-        one.save(Moment(0, epochs), lambda: {"files": {}})
+        (folder / StateKey(0, epochs).file_name).mkdir()
+        one.save(StateKey(0, epochs), lambda: {"files": {}})
         one.finish()
     assert [event.warning for event in told if isinstance(event, Message)] == [True]
     assert "the state cannot be saved" in str(told[0])
     assert "what was saved before stays good" in str(told[0])
-    assert one.latest == Moment(0)
+    assert one.latest == StateKey(0)
     assert (folder / "bucket_0000.state").read_bytes() == whole
     for epochs in (1, 2):
-        (folder / Moment(0, epochs).file_name).rmdir()
-    one.save(Moment(0, 3), lambda: {"files": {}}, wait=True)
+        (folder / StateKey(0, epochs).file_name).rmdir()
+    one.save(StateKey(0, 3), lambda: {"files": {}}, wait=True)
     assert "the state can be saved again" in str(told[-1])
 
 
@@ -111,8 +111,8 @@ def test_what_cannot_be_captured_is_told_once_and_not_tried_again(tmp_path: Path
         raise CannotCaptureError("strategy.loader is a generator")
 
     for epochs in range(3):
-        one.save(Moment(0, epochs), refuse)
+        one.save(StateKey(0, epochs), refuse)
     assert len(tries) == 1
     text = "no state of this run can be saved, so that it cannot be resumed: strategy.loader is a generator"
     assert told == [Message(text, warning=True)]
-    assert state_files.moments(tmp_path) == []
+    assert state_files.state_keys(tmp_path) == []

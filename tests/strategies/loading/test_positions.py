@@ -30,7 +30,7 @@ from clearctl.data.stream import Bucket, Stream
 from clearctl.data.transforms import split_steps
 from clearctl.strategies.loading.benchmark import build_benchmark
 from clearctl.strategies.loading.gather import CollatingLoader, GatheringLoader, collating, gathering
-from clearctl.strategies.loading.positions import Endless, Position
+from clearctl.strategies.loading.positions import Endless, LoaderPosition
 
 pytest_plugins = ("blobs",)
 
@@ -55,12 +55,12 @@ def take(iterator: Any, limit: int) -> Taken:
     return taken
 
 
-def written_and_read(position: Position) -> Position:
+def written_and_read(position: LoaderPosition) -> LoaderPosition:
     """What a file gives back, of which nothing but plain values and tensors is read."""
     file = io.BytesIO()
     torch.save(position, file)
     file.seek(0)
-    found: Position = torch.load(file, weights_only=True)
+    found: LoaderPosition = torch.load(file, weights_only=True)
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from blobs import Built, flat
 
-from clearctl.strategies.stepping.epochs import Epochs, GoingOn, Place
+from clearctl.strategies.stepping.epochs import BucketProgress, Epochs, ResumePoint
 
 pytest_plugins = ("blobs",)
 
@@ -69,7 +69,7 @@ def test_it_goes_on_from_the_place_it_was_stopped_at(stop_at: int, build: Callab
     def stop() -> None:
         steps.append(1)
         if len(steps) == stop_at:
-            kept["place"] = copy.deepcopy(epochs.place())
+            kept["place"] = copy.deepcopy(epochs.progress())
             kept["weights"] = copy.deepcopy(stopped.strategy.model.state_dict())
             kept["optimizer"] = copy.deepcopy(stopped.strategy.optimizer.state_dict())
             kept["random"] = torch.get_rng_state()
@@ -83,13 +83,13 @@ def test_it_goes_on_from_the_place_it_was_stopped_at(stop_at: int, build: Callab
     resumed = naive()
     more: list[int] = []
 
-    def lay_over() -> None:
+    def load_state() -> None:
         resumed.strategy.model.load_state_dict(kept["weights"])
         resumed.strategy.optimizer.load_state_dict(kept["optimizer"])
         torch.set_rng_state(kept["random"])
 
     again = Epochs(resumed.strategy, lambda: more.append(1), nothing)
-    again.going_on = GoingOn(kept["place"], lay_over)
+    again.resume_point = ResumePoint(kept["place"], load_state)
     resumed.strategy.train(resumed.buckets[0])
     assert len(more) == 12 - stop_at
     assert torch.equal(flat(resumed.strategy.model), flat(straight.strategy.model))
@@ -98,9 +98,12 @@ def test_it_goes_on_from_the_place_it_was_stopped_at(stop_at: int, build: Callab
 def test_between_epochs_and_in_tests_there_is_no_step(build: Callable[..., Built]) -> None:
     built = build("naive", eval_every=1)
     found: list[Any] = []
-    epochs = Epochs(built.strategy, lambda: found.append(epochs.place()), lambda: found.append(epochs.place()))
+    epochs = Epochs(built.strategy, lambda: found.append(epochs.progress()), lambda: found.append(epochs.progress()))
     built.strategy.train(built.buckets[0], eval_streams=[built.buckets[1]])
-    batches = [place for place in found if isinstance(place, Place) and place.position is not None]
-    assert [(place.epochs, place.steps) for place in batches] == [(e, s) for e in (0, 1) for s in (1, 2, 3)]
-    assert [place for place in found if place is not None and place.position is None] == [Place(1), Place(2)]
+    batches = [progress for progress in found if isinstance(progress, BucketProgress) and progress.position is not None]
+    assert [(progress.epochs, progress.steps) for progress in batches] == [(e, s) for e in (0, 1) for s in (1, 2, 3)]
+    assert [progress for progress in found if progress is not None and progress.position is None] == [
+        BucketProgress(1),
+        BucketProgress(2),
+    ]
     assert found.count(None) == 3 * 2  # batches of 16 of 24 samples, tested after each epoch and at the end

@@ -13,11 +13,11 @@ from halting import PATIENCE_S, Halt, environ, until
 from runs import require_same
 
 from clearctl import rundir
-from clearctl.engine.run.stopping import STOPPING, Wish
+from clearctl.engine.run.stopping import STOPPING, StopRequest
 from clearctl.errors import CapabilityError, RunError, Stopped, UsageError
 from clearctl.progress import BucketDone, Message
 from clearctl.sweep.cluster.engine import Cluster, run_on_ray
-from clearctl.sweep.outcome import RunEnded, RunStarted, RunTold, SweepEvent
+from clearctl.sweep.outcome import RunEnded, RunProgress, RunStarted, SweepEvent
 from clearctl.sweep.sweep import SweepPlan, plan_sweep, run_sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
@@ -120,7 +120,7 @@ def test_ray_and_local_leave_the_same_runs(
         assert one.matrix.tolist() == rundir.read_matrix(other.run)[0].tolist()
     assert sorted(event.index for event in told if isinstance(event, RunStarted)) == [0, 1, 2, 3]
     assert sorted(event.index for event in told if isinstance(event, RunEnded)) == [0, 1, 2, 3]
-    buckets = [event.index for event in told if isinstance(event, RunTold) and isinstance(event.event, BucketDone)]
+    buckets = [event.index for event in told if isinstance(event, RunProgress) and isinstance(event.event, BucketDone)]
     assert sorted(buckets) == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     assert list(tmp_path.glob("*/.sweep-*")) == []
 
@@ -132,7 +132,7 @@ def test_one_that_is_killed_fails_alone_and_goes_on(
     killed: list[int] = []
 
     def kill(event: SweepEvent) -> None:
-        if isinstance(event, RunTold) and isinstance(event.event, BucketDone) and event.index == 0:
+        if isinstance(event, RunProgress) and isinstance(event.event, BucketDone) and event.index == 0:
             (folder,) = {lock.parent for lock in tmp_path.glob("*lr=0.1/*-seed0/.lock")}
             killed.append(int((folder / ".lock").read_text()))
             assert waiting.reached() == killed
@@ -161,11 +161,11 @@ def test_a_wish_to_stop_saves_what_is_under_way_and_begins_nothing(
 
     def ask(event: SweepEvent) -> None:
         nonlocal asked
-        if not asked and isinstance(event, RunTold) and isinstance(event.event, BucketDone):
+        if not asked and isinstance(event, RunProgress) and isinstance(event.event, BucketDone):
             asked = True
             waiting.reached(processes=2)
             signal.raise_signal(signal.SIGINT)
-        if isinstance(event, RunTold) and event.event == STOPPING:
+        if isinstance(event, RunProgress) and event.event == STOPPING:
             told.append(event.index)
             if len(told) == 2:
                 waiting.release()
@@ -248,4 +248,4 @@ def test_where_no_ray_is(
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)  # as Python has it for a module that cannot be imported
     with pytest.raises(CapabilityError, match=r"pip install 'clearctl\[ray\]'"):
-        run_on_ray([], Cluster(), listener=lambda event: None, wish=Wish())
+        run_on_ray([], Cluster(), listener=lambda event: None, stop_request=StopRequest())

@@ -11,7 +11,7 @@ from clearctl.engine.run.train import TrainResult
 from clearctl.progress import BucketDone, Event
 from clearctl.sweep.cluster import remote
 from clearctl.sweep.cluster.folders import gather, pack, unpack
-from clearctl.sweep.cluster.remote import Parcel, deliver
+from clearctl.sweep.cluster.remote import RemoteTask, deliver
 from clearctl.sweep.plan import PlannedRun, make_plan
 
 
@@ -28,7 +28,7 @@ def alone(features_config: Path, prepared: Path, tmp_path: Path) -> TrainResult:
 def test_a_run_comes_back_whole(alone: TrainResult, features_config: Path, prepared: Path, tmp_path: Path) -> None:
     planned = planned_in(tmp_path / "here", features_config, prepared)
     told: list[Event] = []
-    delivery = deliver(Parcel(planned, tmp_path / "not there", None, "cpu", 1), told.append)
+    delivery = deliver(RemoteTask(planned, tmp_path / "not there", None, "cpu", 1), told.append)
     assert not planned.work_dir.exists()
     assert delivery.outcome.status == "finished"
     assert delivery.packed is not None
@@ -48,7 +48,7 @@ def test_where_the_folder_is_seen_nothing_is_sent(features_config: Path, prepare
     planned = planned_in(tmp_path / "here", features_config, prepared)
     token = tmp_path / "token"
     token.touch()
-    delivery = deliver(Parcel(planned, token, None, "cpu", 1), lambda event: None)
+    delivery = deliver(RemoteTask(planned, token, None, "cpu", 1), lambda event: None)
     assert delivery.packed is None
     assert delivery.outcome.run is not None
     assert delivery.outcome.run.parent == planned.work_dir
@@ -62,7 +62,7 @@ def test_one_that_was_killed_here_goes_on_there(
     rundir.checkpoint_file(run, 3).unlink()  # as it is where a kill came before the last weights were written
     planned = planned_in(tmp_path / "here", features_config, prepared)
     assert (planned.state, planned.run) == ("resume", run)
-    parcel = Parcel(planned, tmp_path / "not there", pack(run), "cpu", 1)
+    parcel = RemoteTask(planned, tmp_path / "not there", pack(run), "cpu", 1)
     delivery = deliver(parcel, lambda event: None)
     assert delivery.outcome.status == "finished", delivery.outcome
     assert delivery.packed is not None
@@ -75,7 +75,7 @@ def test_a_fault_there_is_the_outcome(features_config: Path, prepared: Path, tmp
     planned = planned_in(tmp_path / "here", features_config, prepared)
     scenario = {**planned.config.values["scenario"], "dataset_root": str(tmp_path / "nowhere")}
     config = replace(planned.config, values={**planned.config.values, "scenario": scenario})
-    delivery = deliver(Parcel(replace(planned, config=config), tmp_path / "no", None, "cpu", 1), lambda event: None)
+    delivery = deliver(RemoteTask(replace(planned, config=config), tmp_path / "no", None, "cpu", 1), lambda event: None)
     assert (delivery.outcome.status, delivery.outcome.exit_code) == ("failed", 4)
     assert str(tmp_path / "nowhere") in delivery.outcome.error
     assert delivery.packed is None
@@ -94,6 +94,6 @@ def test_the_next_run_on_the_same_features_does_not_read_them_again(
     matrices = []
     for name in ("one", "other"):
         planned = planned_in(tmp_path / name, features_config, prepared)
-        deliver(Parcel(planned, tmp_path, None, "cpu", 1), lambda event: None)
+        deliver(RemoteTask(planned, tmp_path, None, "cpu", 1), lambda event: None)
         matrices.append(id(remote._held[0].buckets[0].train.x))
     assert matrices[0] == matrices[1]

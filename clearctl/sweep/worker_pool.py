@@ -32,26 +32,26 @@ from clearctl.engine.machine import no_gpu_asked_for
 from clearctl.engine.run.stopping import STOPPING
 from clearctl.progress import Event, rarely
 from clearctl.sweep.local import Assignment
-from clearctl.sweep.outcome import Outcome, RunEnded, RunStarted, RunTold
-from clearctl.sweep.stacks import Unit
+from clearctl.sweep.outcome import RunEnded, RunOutcome, RunProgress, RunStarted
+from clearctl.sweep.stacks import WorkUnit
 from clearctl.sweep.work import carry_out, carry_out_stack
 
 
 @dataclass
-class Child:
+class Worker:
     """A unit under way: its process, the pipe that it tells its events through, its output.
 
     `outcomes` {number in the plan: how the run ended} has what it told of that.
     """
 
-    unit: Unit
+    unit: WorkUnit
     process: BaseProcess
     pipe: Connection
     output: Path
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    outcomes: dict[int, RunOutcome] = field(default_factory=dict)
 
 
-class Nursery:
+class WorkerPool:
     """Forks the runs of an assignment one after another, and passes on what they tell."""
 
     def __init__(self, parent: Connection, assignment: Assignment, folder: Path) -> None:
@@ -59,94 +59,94 @@ class Nursery:
         self.assignment = assignment
         self.folder = folder
         self.waiting = list(assignment.units)
-        self.children: list[Child] = []
+        self.workers: list[Worker] = []
         self.features: dict[tuple[Any, ...], Stream] = {}
         self.stopping = False
 
     def work(self) -> None:
         """Carry out all runs, or until it is asked to stop and those under way have ended."""
         while True:
-            while self.waiting and not self.ending and len(self.children) < self.assignment.jobs:
+            while self.waiting and not self.ending and len(self.workers) < self.assignment.jobs:
                 self._fork(self.waiting.pop(0))
-            if not self.children:
+            if not self.workers:
                 return
-            self._listen()
+            self._wait_for_messages()
 
     @property
     def ending(self) -> bool:
         """Whether no other run is to begin: the parent said so, or will, since all processes got a signal."""
         return self.stopping or signal.SIGTERM in signal.sigpending()
 
-    def _listen(self) -> None:
-        pipes = {child.pipe: child for child in self.children}
+    def _wait_for_messages(self) -> None:
+        pipes = {worker.pipe: worker for worker in self.workers}
         for ready in wait([self.parent, *pipes]):
             if ready is self.parent:
-                self._obey()
+                self._handle_command()
             elif isinstance(ready, Connection):
-                self._hear(pipes[ready])
+                self._receive(pipes[ready])
 
-    def _obey(self) -> None:
+    def _handle_command(self) -> None:
         """Do what the parent says; where it is gone, the runs are to end as well."""
         try:
-            word = self.parent.recv()
+            command = self.parent.recv()
         except (EOFError, OSError):
-            word = "stop" if not self.stopping else "kill"
+            command = "stop" if not self.stopping else "kill"
             self.parent.close()
-            self.parent = _nobody()
+            self.parent = _silent_connection()
         self.stopping = True
-        for child in self.children:
+        for worker in self.workers:
             with suppress(ProcessLookupError):
-                assert child.process.pid is not None
-                os.kill(child.process.pid, signal.SIGKILL if word == "kill" else signal.SIGTERM)
+                assert worker.process.pid is not None
+                os.kill(worker.process.pid, signal.SIGKILL if command == "kill" else signal.SIGTERM)
 
-    def _hear(self, child: Child) -> None:
+    def _receive(self, worker: Worker) -> None:
         try:
-            index, told = child.pipe.recv()
+            index, message = worker.pipe.recv()
         except (EOFError, OSError):  # it has ended, or was killed in the middle of a word
-            self._bury(child)
+            self._reap(worker)
             return
-        if isinstance(told, Outcome):
-            child.outcomes[index] = told
+        if isinstance(message, RunOutcome):
+            worker.outcomes[index] = message
         else:
-            self._tell(RunTold(index, told))
+            self._report(RunProgress(index, message))
 
-    def _bury(self, child: Child) -> None:
-        child.process.join()
-        child.pipe.close()
-        self.children.remove(child)
-        for index, _ in child.unit:
-            self._tell(RunEnded(index, child.outcomes.get(index) or self._without_a_word(child)))
-        child.output.unlink(missing_ok=True)
+    def _reap(self, worker: Worker) -> None:
+        worker.process.join()
+        worker.pipe.close()
+        self.workers.remove(worker)
+        for index, _ in worker.unit:
+            self._report(RunEnded(index, worker.outcomes.get(index) or self._outcome_without_report(worker)))
+        worker.output.unlink(missing_ok=True)
 
-    def _without_a_word(self, child: Child) -> Outcome:
+    def _outcome_without_report(self, worker: Worker) -> RunOutcome:
         """The outcome of a process that said none."""
-        code = child.process.exitcode or 0
+        code = worker.process.exitcode or 0
         if self.ending and code in (-signal.SIGTERM, -signal.SIGKILL):
-            return Outcome("stopped", error="stopped before its state could be saved")
+            return RunOutcome("stopped", error="stopped before its state could be saved")
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         memory = ": perhaps memory ran out, then use fewer --jobs" if code == -signal.SIGKILL else ""
-        last = child.output.read_text(errors="replace").strip()[-4000:]
-        return Outcome("failed", error=f"its process {how}{memory}", exit_code=5, traceback=last)
+        last = worker.output.read_text(errors="replace").strip()[-4000:]
+        return RunOutcome("failed", error=f"its process {how}{memory}", exit_code=5, traceback=last)
 
-    def _tell(self, event: RunStarted | RunTold | RunEnded) -> None:
-        with suppress(OSError):  # the parent is gone, which `_obey` will hear of
+    def _report(self, event: RunStarted | RunProgress | RunEnded) -> None:
+        with suppress(OSError):  # the parent is gone, which `_handle_command` will hear of
             self.parent.send(event)
 
-    def _fork(self, unit: Unit) -> None:
+    def _fork(self, unit: WorkUnit) -> None:
         self._keep_features(unit)
         reading, writing = multiprocessing.Pipe(duplex=False)
         output = self.folder / f"{unit[0][0]}.log"
-        others = [self.parent, reading, *(child.pipe for child in self.children)]
+        others = [self.parent, reading, *(worker.pipe for worker in self.workers)]
         process = multiprocessing.get_context("fork").Process(
-            target=_live, args=(unit, self.assignment, writing, output, others)
+            target=_run_worker, args=(unit, self.assignment, writing, output, others)
         )
         process.start()
         writing.close()  # so that its end is heard when the child ends
-        self.children.append(Child(unit, process, reading, output))
+        self.workers.append(Worker(unit, process, reading, output))
         for index, _ in unit:
-            self._tell(RunStarted(index))
+            self._report(RunStarted(index))
 
-    def _keep_features(self, unit: Unit) -> None:
+    def _keep_features(self, unit: WorkUnit) -> None:
         """Have the features of a unit in memory when it is forked, and none but those that others still wait for."""
         key = _features(unit)
         if key is None:
@@ -159,7 +159,7 @@ class Nursery:
                 self.features[key] = build_stream(fill(unit[0][1].config).scenario)
 
 
-def _features(unit: Unit) -> tuple[Any, ...] | None:
+def _features(unit: WorkUnit) -> tuple[Any, ...] | None:
     """What is equal for units on the same matrix of features; None for a run on images."""
     scenario = fill(unit[0][1].config).scenario
     if not scenario.feature_type:
@@ -167,7 +167,9 @@ def _features(unit: Unit) -> tuple[Any, ...] | None:
     return scenario.dataset_root, scenario.feature_type, str(scenario.buckets)
 
 
-def _live(unit: Unit, assignment: Assignment, pipe: Connection, output: Path, others: Sequence[Connection]) -> None:
+def _run_worker(
+    unit: WorkUnit, assignment: Assignment, pipe: Connection, output: Path, others: Sequence[Connection]
+) -> None:
     """What a forked process does: the run, telling its events and at last its outcome through `pipe`."""
     for other in others:
         other.close()
@@ -184,7 +186,7 @@ def _live(unit: Unit, assignment: Assignment, pipe: Connection, output: Path, ot
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.raise_signal(signal.SIGTERM)
 
-    def tell(index: int, event: Event) -> None:
+    def report(index: int, event: Event) -> None:
         nonlocal gone, stopping
         stopping = stopping or event == STOPPING
         if gone:
@@ -195,9 +197,9 @@ def _live(unit: Unit, assignment: Assignment, pipe: Connection, output: Path, ot
             gone = True
             os.kill(os.getpid(), signal.SIGTERM)
 
-    signal.signal(signal.SIGTERM, end)  # outside of `wish_to_stop`, and within it for a second one
+    signal.signal(signal.SIGTERM, end)  # outside of `catch_stop_signals`, and within it for a second one
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-    listeners = [rarely(functools.partial(tell, index)) for index, _ in unit]
+    listeners = [rarely(functools.partial(report, index)) for index, _ in unit]
     device, threads = assignment.device, assignment.threads
     if len(unit) == 1:
         outcomes = [carry_out(unit[0][1], device=device, threads=threads, listener=listeners[0])]
@@ -209,7 +211,7 @@ def _live(unit: Unit, assignment: Assignment, pipe: Connection, output: Path, ot
             pipe.send((index, outcome))
 
 
-def _nobody() -> Connection:
+def _silent_connection() -> Connection:
     """A connection on which nothing is ever heard."""
     here, there = multiprocessing.Pipe()
     _kept.append(there)
@@ -244,5 +246,5 @@ def main(descriptor: int) -> None:
             check(planned.config, CATALOGUE)  # which imports whatever else the config names
     gc.freeze()  # a collection in a run would write to, and so copy, all that is imported
     with tempfile.TemporaryDirectory(prefix="clearctl-sweep-") as folder:
-        Nursery(parent, assignment, Path(folder)).work()
+        WorkerPool(parent, assignment, Path(folder)).work()
     os._exit(0)  # unloading torch would take a second
