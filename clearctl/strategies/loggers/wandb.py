@@ -100,7 +100,7 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
         wandb.finish()
 
 
-def _settings() -> wandb.Settings:
+def _settings() -> "wandb.Settings":  # in quotes: naming it would load the module
     """Nothing on the terminal; and what is logged is soon in the .wandb file, where no killed process loses it."""
     flush = "x_transaction_log_flush_interval"  # 15 s, where wandb has it
     return wandb.Settings(silent=True, console="off", **({flush: 1.0} if flush in wandb.Settings.model_fields else {}))
