@@ -54,15 +54,17 @@ def what_is_learned(config: Path) -> dict[str, bytes]:
     from clearctl.engine.build.stream import build_stream
     from clearctl.engine.machine import seed_everything
     from clearctl.progress import ignore
+    from clearctl.strategies.patches import applied
 
     opened = open_config(config)
     seed_everything(0)
     stream = build_stream(opened)
     model = build_model(opened, stream, ignore)
-    experiment = build_experiment(opened, stream, model, torch.device("cpu"), run=None)
-    strategy = experiment.strategy
-    for bucket in experiment.benchmark.train_stream:
-        strategy.train(bucket)
+    with applied():
+        experiment = build_experiment(opened, stream, model, torch.device("cpu"), run=None)
+        strategy = experiment.strategy
+        for bucket in experiment.benchmark.train_stream:
+            strategy.train(bucket)
     memories = []
     for holder in (strategy, *strategy.plugins):
         policy = getattr(holder, "storage_policy", None)

@@ -31,6 +31,7 @@ from clearctl.models.fit import randomness_kept
 from clearctl.models.state_dict import few
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.loading.gather import in_order
+from clearctl.strategies.patches import applied
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class EvalResult:
     on_training_images: frozenset[str] = frozenset()
 
 
+@applied()
 def evaluate(
     target: Path | str,
     *,

@@ -30,8 +30,10 @@ from clearctl.engine.states.files import DamagedError, Moment
 from clearctl.engine.states.state import cut_back_files
 from clearctl.errors import RunError
 from clearctl.progress import Listener, Message, ignore
+from clearctl.strategies.patches import applied
 
 
+@applied()
 def resume(
     run: Path | str,
     *,

@@ -34,6 +34,7 @@ from clearctl.errors import DatasetError, RunError, Stopped
 from clearctl.lock import sole_writer
 from clearctl.metrics import Matrix
 from clearctl.progress import EpochDone, Listener, Message, ignore
+from clearctl.strategies.patches import applied
 
 RUN = "run"  # the name under which a run's folder is kept for processes that torchrun starts again
 # What an OSError says where a disk is full, or no longer there.
@@ -88,6 +89,7 @@ def earlier_run() -> Path | None:
     return Path(begun) if begun is not None else None
 
 
+@applied()
 def start(opened: Config, source: str, *, device: str, listener: Listener) -> TrainResult:
     """`train` with a config that `open_config` returned; `source` is the file it came from, which the run notes."""
     started = time.perf_counter()
