@@ -55,15 +55,17 @@ def what_is_learned(config: Path) -> dict[str, bytes]:
     from clearctl.engine.build.model import build_model
     from clearctl.engine.build.stream import build_stream
     from clearctl.progress import ignore
+    from clearctl.strategies.patches import applied
 
     settings = fill(open_config(config))
     seed_everything(0)
     stream = build_stream(settings.scenario)
     model = build_model(settings, stream, ignore)
-    experiment = build_experiment(settings, stream, model, torch.device("cpu"), run=None)
-    strategy = experiment.strategy
-    for bucket in experiment.benchmark.train_stream:
-        strategy.train(bucket)
+    with applied():
+        experiment = build_experiment(settings, stream, model, torch.device("cpu"), run=None)
+        strategy = experiment.strategy
+        for bucket in experiment.benchmark.train_stream:
+            strategy.train(bucket)
     memories = []
     for holder in (strategy, *strategy.plugins):
         policy = getattr(holder, "storage_policy", None)

@@ -112,10 +112,10 @@ class _Sections(Findings):
             return
         section = given or {}
         self.known(key, section, tuple(CUSTOM_IMPORTS))
-        folders = own_folders(self.config)
-        for folder in folders:
-            own.look_beside(folder)
+        folders, own_types = own_folders(self.config), list(own.own_types(self.values))
         imports = section.get("imports") or []
+        for folder in folders if imports or own_types else ():
+            own.look_beside(folder)
         for index, name in enumerate([imports] if isinstance(imports, str) else imports):
             place = f"{key}.imports" if isinstance(imports, str) else f"{key}.imports.{index}"
             if self.is_a(place, name, str):
@@ -124,7 +124,7 @@ class _Sections(Findings):
                 except own.OwnCodeError as error:
                     if not section.get("allow_failed_imports"):
                         self.add(place, str(error))
-        for place, name in own.own_types(self.values):
+        for place, name in own_types:
             try:
                 own.import_module(name.partition(own.SEPARATOR)[0], folders)
             except own.OwnCodeError as error:

@@ -85,7 +85,7 @@ def deterministic_algorithms(wanted: bool, device: torch.device, listener: Liste
         return
     listener(Message(_cost_of_determinism(device)))
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    benchmark = torch.backends.cudnn.benchmark
+    benchmark, workspace = torch.backends.cudnn.benchmark, os.environ.get(_CUBLAS)
     if os.environ.get(_CUBLAS) not in _CUBLAS_DETERMINISTIC:
         os.environ[_CUBLAS] = _CUBLAS_DETERMINISTIC[0]  # read when cuBLAS is used first, which is within
     torch.use_deterministic_algorithms(True)
@@ -102,6 +102,9 @@ def deterministic_algorithms(wanted: bool, device: torch.device, listener: Liste
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         torch.backends.cudnn.benchmark = benchmark
+        os.environ.pop(_CUBLAS, None)
+        if workspace is not None:
+            os.environ[_CUBLAS] = workspace
 
 
 def _cost_of_determinism(device: torch.device) -> str:

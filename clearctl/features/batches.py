@@ -91,6 +91,7 @@ def read_batches(
         collate_fn=_stack,
         num_workers=workers,
         pin_memory=pin_memory,
+        generator=torch.Generator(),  # for the workers' seed, which it would draw from the program's own
     )
     try:
         yield from loader

@@ -14,7 +14,7 @@ def build_augments(entries: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> 
     Each batch gets one of the augmentations, by their `prob`; none with what is left to 1. The given `x` stays as it
     is. Draws from Python's, NumPy's and torch's global generators. Raises ValueError for arguments out of range.
     """
-    from mmcls.models.utils.augment import Augments
+    from clearctl.models.openmmlab import Augments
 
     listed = [entries] if isinstance(entries, Mapping) else entries
     try:

@@ -1,7 +1,6 @@
 """A network built of mmcls's backbone, neck and head that maps a batch to class scores."""
 
 import copy
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -188,7 +187,7 @@ def _build_neck(neck: PartConfig | Sequence[PartConfig]) -> nn.Module:
     """One neck, or several one after another, as mmcls's HRNet has them."""
     if isinstance(neck, Mapping):
         return cast(nn.Module, _build(NECKS, neck))
-    from mmcv.runner import Sequential as InitialisedSequential
+    from clearctl.models.openmmlab import Sequential as InitialisedSequential
 
     return cast(nn.Module, InitialisedSequential(*(_build(NECKS, part) for part in neck)))
 
@@ -207,13 +206,10 @@ def _initialise(
 ) -> None:
     """mmcv's own initialisation: each part's, then the network's `init_cfg`, then its `pretrained`.
 
-    As in mmcv, a part whose only initialisation is a checkpoint is filled from that alone. mmcv's report of every
-    layer goes to a logger that stays silent.
+    As in mmcv, a part whose only initialisation is a checkpoint is filled from that alone.
     """
-    from mmcv.cnn import initialize
-    from mmcv.utils import get_logger
+    from clearctl.models.openmmlab import initialize, quiet
 
-    get_logger("mmcv").setLevel(logging.ERROR)
     for name, part in network.named_children():
         if hasattr(part, "init_weights"):
             entries = _entries(getattr(part, "init_cfg", None))
@@ -221,13 +217,15 @@ def _initialise(
             if from_files:
                 cast(Any, part).init_cfg = [entry for entry in entries if not is_pretrained(entry)]
             if len(entries) > len(from_files) or not from_files:
-                cast(Any, part).init_weights()
+                with quiet():
+                    cast(Any, part).init_weights()
             for entry in from_files:
                 on_left(f"{name}.init_cfg", load_init_cfg(part, entry))
     for entry in init_cfg:
         if is_pretrained(entry):
             on_left("init_cfg", load_init_cfg(network, entry))
         else:
-            initialize(network, dict(entry))
+            with quiet():
+                initialize(network, dict(entry))
     if pretrained is not None:
         on_left("pretrained", load_init_cfg(network, {"checkpoint": pretrained}))

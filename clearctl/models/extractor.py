@@ -1,7 +1,6 @@
 """A frozen backbone that turns images into feature vectors: any classifier of torchvision, any backbone of mmcls."""
 
 import difflib
-import logging
 import random
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
@@ -180,21 +179,15 @@ def _build_mmcls(arch: str, arguments: dict[str, Any]) -> FeatureExtractor:
     missing = [parameter for parameter in missing if parameter not in arguments]
     if missing:
         raise UsageError(f"{arch} needs the argument {missing[0]!r}: --arch-arg {missing[0]}=VALUE")
-    _silence()
+    from clearctl.models.openmmlab import quiet
+
     try:
-        backbone = BACKBONES[name](**arguments)
-        backbone.init_weights()
+        with quiet():
+            backbone = BACKBONES[name](**arguments)
+            backbone.init_weights()
     except Exception as error:
         raise _cannot_build(arch, arguments, error) from None
     return FeatureExtractor(arch, arguments, backbone)
-
-
-def _silence() -> None:
-    """Show nothing of what mmcv and mmcls tell of every layer."""
-    from mmcv.utils import get_logger
-
-    for name in ("mmcv", "mmcls"):
-        get_logger(name).setLevel(logging.ERROR)
 
 
 def _require_known(arch: str, arguments: Mapping[str, Any], accepted: Iterable[str]) -> None:

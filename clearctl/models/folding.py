@@ -21,7 +21,7 @@ def folded(extractor: FeatureExtractor, x: torch.Tensor) -> FeatureExtractor:
     """
     if not any(isinstance(module, _BatchNorm) for module in extractor.modules()):
         return extractor
-    from mmcv.cnn import fuse_conv_bn
+    from clearctl.models.openmmlab import fuse_conv_bn
 
     copied = copy.deepcopy(extractor)
     try:

@@ -3,9 +3,10 @@
 from typing import Any
 
 import torch
-from mmcls.models.heads import ClsHead
 from torch import nn
 from torch.nn import functional
+
+from clearctl.models.openmmlab import ClsHead
 
 
 class CosineLinear(nn.Linear):

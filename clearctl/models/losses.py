@@ -66,7 +66,7 @@ class Criterion(nn.Module):
 
 
 def _takes_indices(loss: nn.Module) -> bool:
-    from mmcls.models import losses
+    from clearctl.models.openmmlab import losses
 
     if isinstance(loss, losses.CrossEntropyLoss):
         return not (loss.use_soft or loss.use_sigmoid)

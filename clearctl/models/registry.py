@@ -10,7 +10,7 @@ _MULTI_LABEL = "it predicts several labels an image, and CLEAR has one"
 
 def _mmcls(package: str) -> dict[str, Factory]:
     """What mmcls registers from one package: its registries of backbones, necks, heads and losses are one object."""
-    from mmcls.models import builder
+    from clearctl.models.openmmlab import builder
 
     start = f"mmcls.models.{package}."
     return {name: cls for name, cls in builder.MODELS.module_dict.items() if cls.__module__.startswith(start)}
@@ -23,7 +23,7 @@ def _heads() -> dict[str, Factory]:
 
 
 def _augments() -> dict[str, Factory]:
-    from mmcls.models.utils.augment.builder import AUGMENT
+    from clearctl.models.openmmlab import AUGMENT
 
     return dict(AUGMENT.module_dict)
 
@@ -41,14 +41,14 @@ def _module() -> type:
 
 
 def _registered() -> dict[str, Factory]:
-    from mmcls.models import builder
+    from clearctl.models.openmmlab import builder
 
     return dict(builder.MODELS.module_dict)
 
 
 def registered_optimizers() -> dict[str, Factory]:
     """What mmcv's registry of optimizers has."""
-    from mmcv.runner.optimizer import OPTIMIZERS
+    from clearctl.models.openmmlab import OPTIMIZERS
 
     return dict(OPTIMIZERS.module_dict)
 

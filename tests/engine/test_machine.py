@@ -128,6 +128,7 @@ def test_deterministic_algorithms_are_on_within_alone(monkeypatch: pytest.Monkey
         assert torch.are_deterministic_algorithms_enabled()
         assert not torch.backends.cudnn.benchmark
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":0:0"
     assert told == [COST]
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.backends.cudnn.benchmark

@@ -1,8 +1,10 @@
 """The figures: which there are, that they are real images, and that they show the groups' own numbers."""
 
 import math
+import warnings
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import given
@@ -43,7 +45,9 @@ def test_every_figure_is_there_as_png_and_pdf_and_the_same_each_time(tmp_path: P
     make_run(tmp_path / "runs/2", [[0.8]], 1, name="b", filelists="1" * 64)
     groups = groups_of(tmp_path / "runs")
     told: list[Event] = []
+    style, filters = dict.copy(matplotlib.rcParams), list(warnings.filters)
     written = write_plots(groups, tmp_path / "new/plots", told.append)
+    assert (dict.copy(matplotlib.rcParams), warnings.filters) == (style, filters)
     names = [path.name for path in written]
     assert names == ["metrics", "matrix-100_of_it", "accuracy-100_of_it", "matrix-b", "accuracy-b"]
     files = sorted((tmp_path / "new/plots").iterdir())

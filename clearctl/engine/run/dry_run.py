@@ -25,6 +25,7 @@ from clearctl.engine.machine import deterministic_algorithms, resolve_device
 from clearctl.errors import DatasetError
 from clearctl.progress import EpochDone, Listener, ignore
 from clearctl.strategies.build import needs_whole_buckets, trains_on_whole_stream
+from clearctl.strategies.patches import applied
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def dry_run(
     return try_out(opened, device=device, listener=listener)
 
 
+@applied()
 def try_out(opened: Config, *, device: str, listener: Listener = ignore) -> DryRunResult:
     """`dry_run` with a config that `open_config` returned."""
     settings = fill(opened)

@@ -29,6 +29,7 @@ from clearctl.errors import DatasetError, RunError, UsageError
 from clearctl.metrics import Matrix, Summary, compute_numbers
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.loading.gather import in_order
+from clearctl.strategies.patches import applied
 from clearctl.strategies.strategy import Experience
 from clearctl.wording import few
 
@@ -49,6 +50,7 @@ class EvalResult(Summary):
     on_training_images: frozenset[str] = frozenset()
 
 
+@applied()
 def evaluate(
     target: Path | str,
     *,

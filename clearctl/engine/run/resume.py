@@ -37,9 +37,11 @@ from clearctl.engine.states.state import cut_back_files
 from clearctl.errors import RunError
 from clearctl.metrics import from_json
 from clearctl.progress import Listener, Message, ignore
+from clearctl.strategies.patches import applied
 from clearctl.threads import keep_threads
 
 
+@applied()
 def resume(
     run: Path | str,
     *,

@@ -36,6 +36,7 @@ from clearctl.errors import DatasetError, RunError, Stopped
 from clearctl.lock import sole_writer
 from clearctl.metrics import Matrix, Summary
 from clearctl.progress import EpochDone, Listener, Message, ignore
+from clearctl.strategies.patches import applied
 from clearctl.strategies.strategy import Benchmark
 from clearctl.wording import first_line
 
@@ -91,6 +92,7 @@ def earlier_run() -> Path | None:
     return Path(begun) if begun is not None else None
 
 
+@applied()
 def start(opened: Config, source: str, *, device: str, listener: Listener) -> TrainResult:
     """`train` with a config that `open_config` returned; `source` is the file it came from, which the run notes."""
     started = time.perf_counter()

@@ -33,6 +33,7 @@ from clearctl.engine.stack.learner import Learner
 from clearctl.engine.stack.member import Member
 from clearctl.errors import Stopped, UsageError
 from clearctl.progress import Event, Listener
+from clearctl.strategies.patches import applied
 from clearctl.strategies.registry import argument
 from clearctl.strategies.strategy import Benchmark
 from clearctl.strategies.traits import traits_of
@@ -43,6 +44,7 @@ _CPU = torch.device("cpu")  # where everything is but the arithmetic
 BATCHES_HELD = 3  # the batch itself, and about as much again for what is worked out from it and for the allocator
 
 
+@applied()
 def train_stack(
     configs: Sequence[Config], *, device: str, sources: Sequence[str], listeners: Sequence[Listener]
 ) -> list[TrainResult]:

@@ -4,7 +4,6 @@ from avalanche.benchmarks.scenarios.deprecated.generic_benchmark_creation import
     create_multi_dataset_generic_benchmark,
 )
 from avalanche.benchmarks.utils.classification_dataset import _make_taskaware_classification_dataset
-from avalanche.distributed import DistributedHelper
 
 from clearctl.data.samples import Transform
 from clearctl.data.stream import Samples, Stream
@@ -22,11 +21,7 @@ def build_benchmark(
     `train_transform` is applied to images that are learned from (replayed ones too), `eval_transform` to those that
     are tested on; for features both must be None. With `task_labels` 'bucket' the samples of experience k have the
     task label k, as in Avalanche's CLEAR; with 'single' all have 0.
-
-    Where several processes share the run Avalanche is not to know: its loaders would give each other samples, and fill
-    up what does not divide, where here all learn every batch, each a part (`models.parallel`).
     """
-    type(DistributedHelper).is_distributed = False
     labels = [number if task_labels == "bucket" else 0 for number in range(len(stream.buckets))]
     return create_multi_dataset_generic_benchmark(
         [_dataset(bucket.train, label) for bucket, label in zip(stream.buckets, labels, strict=True)],

@@ -10,11 +10,9 @@ from contextlib import nullcontext
 from typing import Any, TypeGuard
 
 import torch
-from avalanche.benchmarks.utils import AvalancheDataset
 from avalanche.benchmarks.utils.data_loader import MultiDatasetDataLoader, SingleDatasetDataLoader
 from avalanche.training.plugins import SupervisedPlugin
 from torch.utils.data import ConcatDataset, DataLoader, default_collate, get_worker_info
-from torch.utils.data._utils.collate import default_collate_fn_map
 
 from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.pixels import fresh
@@ -227,7 +225,6 @@ class GatherBatches(SupervisedPlugin):
     def __init__(self, say: Callable[[str], None]) -> None:
         super().__init__()
         self.say: Callable[[str], None] | None = say
-        _install()
 
     def before_training_epoch(self, strategy: Strategy, **kwargs: object) -> None:
         """The loader that is learned from."""
@@ -250,7 +247,7 @@ class GatherBatches(SupervisedPlugin):
 
 def collated(dataset: ClassificationDataset, indices: Sequence[int]) -> TensorBatch:
     """The batch of a dataset's samples at `indices`: gathered where they are rows, else collated one by one."""
-    found = _resolved(dataset)
+    found = resolved(dataset)
     if found is None:
         return default_collate([dataset[index] for index in indices])
     positions = torch.as_tensor(indices, dtype=torch.int64, device=found.rows.device)
@@ -264,34 +261,10 @@ def collated(dataset: ClassificationDataset, indices: Sequence[int]) -> TensorBa
     return [Shard.of(x, len(rows)) if source.shares_reading else x, *others]
 
 
-def _resolved(dataset: ClassificationDataset) -> Rows | None:
+def resolved(dataset: ClassificationDataset) -> Rows | None:
     """What `resolve` finds, kept with the dataset for as long as it is over the same data."""
     over, found = dataset.__dict__.get("_clearctl_rows", (None, None))
     if over is not dataset._flat_data:
         found = resolve(dataset)
         dataset.__dict__["_clearctl_rows"] = (dataset._flat_data, found)
     return found
-
-
-class _Gathered:
-    """A batch that has been put together already, on its way through a DataLoader's collate function."""
-
-    def __init__(self, batch: list[torch.Tensor]) -> None:
-        self.batch = batch
-
-
-def _getitems(self: ClassificationDataset, indices: Sequence[int]) -> list[Any]:
-    if self.collate_fn is not default_collate or _resolved(self) is None:
-        return [self[index] for index in indices]
-    return [_Gathered(collated(self, indices))]
-
-
-def _install() -> None:
-    """Let every torch DataLoader over an Avalanche dataset gather whole batches.
-
-    Plugins make such loaders themselves (EWC's importances, GEM's memory, DER's replay). torch asks a dataset for
-    `__getitems__`, which Avalanche's lacks; the batches are the same. A loader with a collate function of its own,
-    which no strategy or plugin of Avalanche makes, would be given a batch in place of its samples.
-    """
-    AvalancheDataset.__getitems__ = _getitems
-    default_collate_fn_map[_Gathered] = lambda batch, *, collate_fn_map=None: batch[0].batch

@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -65,10 +66,9 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
         self.config = self.params = self.init_kwargs = self.dir = None  # used up, and nothing for a state to hold
 
     def import_wandb(self) -> None:
-        """Give the base class a wandb that has the name it looks for."""
-        if not hasattr(wandb, "viz"):
-            setattr(wandb, "viz", wandb.plot)  # noqa: B010 a name that wandb's types do not know
-        self.wandb = wandb
+        """Give the base class a wandb that has the name it looks for; wandb itself stays as it is."""
+        self.wandb = ModuleType("wandb")
+        vars(self.wandb).update(viz=wandb.plot, __getattr__=partial(getattr, wandb))
 
     def log_single_metric(self, name: str, value: object, x_plot: int) -> None:
         """Log a value at step `x_plot`, but never at one before the step of the last value."""

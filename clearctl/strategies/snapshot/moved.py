@@ -19,7 +19,7 @@ _ROWS = (
     ("epochs", "stepping.epochs", "Epochs GoingOn Place _Batches _Then"),
     ("evaluator", "watching.evaluator", "Evaluator _Phase"),
     ("ewc", "methods.ewc", "SampleEWCPlugin"),
-    ("gather", "loading.gather", "CollatingLoader GatherBatches GatheringLoader _Gathered _InOrder _Pixels"),
+    ("gather", "loading.gather", "CollatingLoader GatherBatches GatheringLoader _InOrder _Pixels"),
     ("head", "methods.head", "Embedding"),
     ("hooks", "watching.hooks", "_Trigger"),
     ("icarl", "methods.icarl", "ICaRL ICaRLLoss ICaRLPlugin NearestMean"),

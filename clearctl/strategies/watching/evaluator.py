@@ -18,6 +18,8 @@ from avalanche.evaluation.metric_results import MetricValue
 from avalanche.evaluation.metric_utils import get_metric_name
 from avalanche.logging import BaseLogger
 from avalanche.training.plugins import EvaluationPlugin
+from matplotlib import pyplot
+from matplotlib.figure import Figure
 
 from clearctl.strategies.strategy import Strategy
 from clearctl.strategies.watching.batch import BatchRecord, BatchResult, BatchResults
@@ -82,6 +84,13 @@ class Evaluator(EvaluationPlugin):
             elif called or listened or event in _ENDS:
                 setattr(self, event, partial(self._call, called, event))
         record.watchers.append(self._follow)
+
+    def publish_metric_value(self, mval: MetricValue) -> None:
+        """As Avalanche's, but a figure is let go of by pyplot, which would keep and show it after the run too."""
+        super().publish_metric_value(mval)
+        for value in getattr(mval.value, "alternatives", (mval.value,)):
+            if isinstance(value, Figure):
+                pyplot.close(value)
 
     def get_last_metrics(self) -> dict[str, Any]:
         """The latest value of every metric by its full name."""

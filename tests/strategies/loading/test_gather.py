@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from avalanche.benchmarks.utils import AvalancheDataset, make_avalanche_dataset
+from avalanche.benchmarks.utils import make_avalanche_dataset
 from avalanche.benchmarks.utils.data_attribute import DataAttribute
 from avalanche.benchmarks.utils.data_loader import (
     GroupBalancedInfiniteDataLoader,
@@ -23,17 +23,19 @@ from blobs import BUCKETS, DIM, PER_BUCKET
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import OTHERS, SMALL, strategy_of
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from clearctl import rundir, train
 from clearctl.data.samples import FeatureSamples, ImageSamples
 from clearctl.data.stream import Bucket, Stream
 from clearctl.progress import Event, Message
 from clearctl.strategies.loading.benchmark import build_benchmark
+from clearctl.strategies.loading.fetching import GatheredSamples
 from clearctl.strategies.loading.gather import GatherBatches, GatheringLoader, collated, gathering
 from clearctl.strategies.loading.resumable import KnownPosition
 from clearctl.strategies.loading.rows import resolve
 from clearctl.strategies.methods.agem import AGEMPlugin as OurAGEMPlugin
+from clearctl.strategies.patches import applied
 from clearctl.strategies.recipes import RECIPES
 from clearctl.strategies.registry import PLUGINS, STRATEGIES
 
@@ -74,8 +76,7 @@ def plain_avalanche(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
             lambda size, *others: OurAGEMPlugin(size, *others) if True in others else AGEMPlugin(size, others[0]),
         )
         monkeypatch.setattr(KnownPosition, "before_training_epoch", lambda self, strategy, **kwargs: None)
-        if hasattr(AvalancheDataset, "__getitems__"):
-            monkeypatch.delattr(AvalancheDataset, "__getitems__")
+        monkeypatch.setattr("clearctl.strategies.patches._apply", lambda: None)
 
     return remove
 
@@ -298,8 +299,7 @@ def test_a_network_that_writes_into_its_input_does_not_reach_the_features() -> N
     assert torch.equal(torch.cat(seen[:4]), before.relu())
 
 
-def test_plugins_loaders_gather_and_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    GatherBatches(lambda text: None)
+def test_plugins_loaders_gather_and_fall_back() -> None:
     [dataset] = datasets([6])
     [transformed] = build_benchmark(stream([6]), lambda x: x + 1, None).train_stream
     expected = torch.stack([dataset[index][0] for index in (5, 2)])
@@ -307,9 +307,33 @@ def test_plugins_loaders_gather_and_fall_back(monkeypatch: pytest.MonkeyPatch) -
     assert torch.equal(x, expected)
     assert (y.tolist(), task.tolist()) == ([2, 2], [0, 0])
     assert torch.equal(collated(transformed.dataset, [5, 2])[0], expected + 1)
-    [batch] = DataLoader(transformed.dataset.eval(), batch_size=6)
+    with applied():
+        [batch] = DataLoader(transformed.dataset.eval(), batch_size=6)
+        [added] = DataLoader(transformed.dataset, batch_size=6)
     assert torch.equal(batch[0], torch.stack([dataset[index][0] for index in range(6)]))
-    assert torch.equal(next(iter(DataLoader(transformed.dataset, 6)))[0], batch[0] + 1)
+    assert torch.equal(added[0], batch[0] + 1)
+
+
+def test_a_loader_with_another_collate_function_gets_samples() -> None:
+    [dataset] = datasets([6])
+    taken: list[Any] = []
+
+    def collate(samples: Any) -> Any:
+        taken.append(samples)
+        x, y, task = zip(*samples, strict=True)
+        first, *rest = samples[:3]
+        assert [type(part) for part in first] == [torch.Tensor, int, int]
+        assert torch.equal(samples[-1][0], x[-1])
+        assert [len(samples[0]), len(samples), len(rest)] == [3, len(y), min(2, len(y) - 1)]
+        return default_collate(samples), default_collate([samples[0], samples[-1]]), y
+
+    with applied():
+        [(whole, ends, labels), (last, _, _)] = DataLoader(dataset, batch_size=5, collate_fn=collate)
+    assert [type(samples) for samples in taken] == [GatheredSamples] * 2
+    expected = torch.stack([dataset[index][0] for index in range(6)])
+    assert torch.equal(torch.cat([whole[0], last[0]]), expected)
+    assert torch.equal(ends[0], expected[[0, 4]])
+    assert (whole[1].tolist(), ends[1].tolist()) == (list(labels), [labels[0], labels[4]])
 
 
 def test_a_dataset_cut_anew_is_resolved_anew() -> None:

@@ -26,7 +26,8 @@ from clearctl.distributed.randomness import passes, random_states, seed_everythi
 from clearctl.distributed.split import Shard
 from clearctl.models.parallel import share_passes
 from clearctl.strategies.loading.benchmark import build_benchmark
-from clearctl.strategies.loading.gather import GatherBatches, collated, gathering
+from clearctl.strategies.loading.gather import collated, gathering
+from clearctl.strategies.patches import applied
 
 IMAGES, BATCH, SIZE, CROP = 23, 10, 24, 8
 CPU = torch.device("cpu")
@@ -104,14 +105,15 @@ def loaded(root: Path, kind: str, workers: int, shares: bool) -> dict[str, Any]:
 
 
 def all_loaded(root: Path) -> dict[str, dict[str, Any]]:
-    return {
-        "still": loaded(root, "still", 0, True),
-        "still, by workers": loaded(root, "still", 2, True),
-        "random": loaded(root, "random", 0, True),
-        "random, by workers": loaded(root, "random", 2, True),
-        "mixed": loaded(root, "random", 0, False),
-        "mixed, by workers": loaded(root, "random", 2, False),
-    }
+    with applied():
+        return {
+            "still": loaded(root, "still", 0, True),
+            "still, by workers": loaded(root, "still", 2, True),
+            "random": loaded(root, "random", 0, True),
+            "random, by workers": loaded(root, "random", 2, True),
+            "mixed": loaded(root, "random", 0, False),
+            "mixed, by workers": loaded(root, "random", 2, False),
+        }
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +189,6 @@ def test_what_is_to_be_mixed_is_read_whole_and_alike(workers: str, alone: dict[s
 
 def read_by_plugins(root: Path) -> dict[str, Any]:
     """What plugins read: a choice from a memory, as A-GEM does, and a loader that EWC makes."""
-    GatherBatches(lambda text: None)
     seed_everything(3)
     data, asked = dataset(root, "random", shares=True)
     chosen, y, *_ = collated(data, [7, 3, 9, 11, 4])
@@ -196,8 +197,9 @@ def read_by_plugins(root: Path) -> dict[str, Any]:
     assert isinstance(joined, Shard) == (world.size() > 1)
     found = {"labels": y.tolist(), "asked": list(asked), "chosen": seen(chosen), "few": seen(few)}
     found["joined"] = joined.sizes if isinstance(joined, Shard) else (len(chosen), len(few))
-    for workers in (0, 1):
-        found[f"batches of {workers}"] = [seen(x) for x, *_ in DataLoader(data, batch_size=12, num_workers=workers)]
+    with applied():
+        for workers in (0, 1):
+            found[f"batches of {workers}"] = [seen(x) for x, *_ in DataLoader(data, batch_size=12, num_workers=workers)]
     return found
 
 

@@ -1,0 +1,104 @@
+"""Every change that clearctl makes to something that is not its own, one row each; and those that a run needs, applied.
+
+Nothing that all code of a process sees is changed by an import, but the imports that are deferred (`deferred`). What a
+call changes, it puts back at its end; a row says so where that cannot be, and why.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import torch
+from avalanche.benchmarks.utils import AvalancheDataset
+from avalanche.distributed import DistributedHelper
+from torch.utils.data._utils.collate import default_collate_fn_map
+
+from clearctl.strategies.loading.fetching import SampleOfBatch, collate_samples, samples_at
+from clearctl.strategies.patches.objects import OBJECTS
+from clearctl.strategies.patches.process import PROCESS
+from clearctl.strategies.patches.row import Patch
+from clearctl.strategies.patches.subclasses import SUBCLASSES
+
+__all__ = ["PATCHES", "Patch", "applied"]
+
+PATCHES: tuple[Patch, ...] = (*PROCESS, *OBJECTS, *SUBCLASSES)
+
+_lock = threading.Lock()
+_depth = 0  # of calls that are under way, one in another or in several threads
+_undo = ExitStack()
+
+
+@contextmanager
+def applied() -> Iterator[None]:
+    """Within, Avalanche and torch have the changes that a run needs; the last call to end puts back what they had.
+
+    The number of torch's threads and the TF32 switches, which a run may set, are put back too.
+    """
+    global _depth
+    with _lock:
+        if _depth == 0:
+            _apply()
+        _depth += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _depth -= 1
+            if _depth == 0:
+                _undo.close()
+
+
+def _apply() -> None:
+    _undo.enter_context(_replaced(AvalancheDataset, "__getitems__", samples_at))
+    _undo.enter_context(_replaced(type(DistributedHelper), "is_distributed", False))
+    default_collate_fn_map[SampleOfBatch] = collate_samples
+    _undo.callback(default_collate_fn_map.pop, SampleOfBatch)
+    _undo.enter_context(_switches_kept())
+
+
+@contextmanager
+def _replaced(owner: type, name: str, value: Any) -> Iterator[None]:
+    """Within, a class has `value` as its attribute `name`."""
+    own, before = name in vars(owner), vars(owner).get(name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        if own:
+            setattr(owner, name, before)
+        else:
+            delattr(owner, name)
+
+
+@contextmanager
+def _switches_kept() -> Iterator[None]:
+    """Put back the number of torch's threads and the TF32 switches, if they were changed within."""
+    threads, tf32 = torch.get_num_threads(), _tf32()
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        if _tf32() != tf32:
+            for owner, name, value in tf32:
+                setattr(owner, name, value)
+
+
+def _tf32() -> list[tuple[Any, str, Any]]:
+    """(object, attribute, value) of torch's older switches of TF32 and of those that came after them.
+
+    Where a program has set the newer ones, reading the older raises: they are left out.
+    """
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    found = []
+    for owner, name in (
+        (products, "allow_tf32"),
+        (convolutions, "allow_tf32"),
+        (products, "fp32_precision"),
+        (convolutions.conv, "fp32_precision"),  # type: ignore[attr-defined]
+        (convolutions.rnn, "fp32_precision"),
+    ):
+        with suppress(RuntimeError):
+            found.append((owner, name, getattr(owner, name)))
+    return found

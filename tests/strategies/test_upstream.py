@@ -1,0 +1,183 @@
+"""What clearctl changes of the libraries is still needed: by themselves they do what `strategies.patches` says.
+
+A test that fails here says that a row, and the code that it names, may go.
+"""
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import wandb
+from avalanche.benchmarks.utils import AvalancheDataset
+from avalanche.benchmarks.utils.data_loader import SingleDatasetDataLoader
+from avalanche.evaluation.metric_results import AlternativeValues
+from avalanche.logging import CSVLogger, TextLogger, WandBLogger
+from avalanche.training import plugins, supervised
+from avalanche.training.plugins import SupervisedPlugin
+from avalanche.training.supervised.icarl import _ICaRLPlugin
+from avalanche.training.utils import cycle
+from blobs import Built
+from test_gather import datasets
+from torch import nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import ConstantLR, MultiStepLR, SequentialLR, StepLR
+from torch.utils.tensorboard import SummaryWriter
+
+from clearctl.strategies.patches import applied
+
+pytest_plugins = ("blobs",)
+
+
+@pytest.fixture
+def process_group() -> Iterator[None]:
+    """A group of this process alone, as a run that several processes share has one of them."""
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def learner(*layers: nn.Module) -> Any:
+    """What a plugin asks of a strategy: a model, with gradients of 1, and an optimizer."""
+    model = nn.Sequential(*layers)
+    for weight in model.parameters():
+        weight.grad = torch.ones_like(weight)
+    return SimpleNamespace(model=model, optimizer=SGD(model.parameters(), lr=0.1), device=torch.device("cpu"))
+
+
+def test_avalanches_datasets_fetch_sample_by_sample() -> None:
+    assert not hasattr(AvalancheDataset, "__getitems__")
+
+
+@pytest.mark.usefixtures("process_group")
+def test_avalanches_loaders_divide_the_samples_among_processes() -> None:
+    [dataset] = datasets([6])
+    assert SingleDatasetDataLoader(dataset, batch_size=2).distributed_sampling
+    with applied():
+        assert not SingleDatasetDataLoader(dataset, batch_size=2).distributed_sampling
+
+
+def test_avalanche_asks_every_plugin_at_every_event(
+    build: Callable[..., Built], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    silent = SupervisedPlugin()
+    monkeypatch.setattr(SupervisedPlugin, "before_forward", lambda self, strategy, **kwargs: asked.append(self))
+    monkeypatch.setattr("clearctl.strategies.build.call_only_what_acts", lambda strategy: None)
+    built = build("naive", watching=(silent,), train_epochs=1)
+    built.strategy.train(built.buckets[0], eval_streams=[])
+    assert asked.count(silent) == 3  # batches
+
+
+def test_a_test_of_avalanches_draws_random_numbers() -> None:
+    [dataset] = datasets([6])
+    before = torch.get_rng_state()
+    list(SingleDatasetDataLoader(dataset, batch_size=2, shuffle=False))
+    assert not torch.equal(torch.get_rng_state(), before)
+
+
+def test_torchs_schedulers_warn_of_an_optimizer_without_steps() -> None:
+    with pytest.warns(UserWarning, match="before `optimizer.step"):
+        StepLR(learner(nn.Linear(1, 1)).optimizer, 1).step()
+    told = learner(nn.Linear(1, 1)).optimizer
+    scheduler = StepLR(told, 1)
+    told._opt_called = True
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scheduler.step()
+
+
+def test_tensorboard_begins_a_file_for_each_writer(tmp_path: Path) -> None:
+    for suffix in ("a", "b"):
+        SummaryWriter(str(tmp_path), filename_suffix=suffix).close()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_avalanche_names_what_wandb_has_no_longer() -> None:
+    assert "wandb.viz.CustomChart" in inspect.getsource(WandBLogger)
+    assert not hasattr(wandb, "viz")
+
+
+@pytest.mark.usefixtures("process_group")
+def test_torchs_synchronised_batch_norm_refuses_a_cpu() -> None:
+    with pytest.raises(ValueError, match="SyncBatchNorm expected input tensor to be on"):
+        nn.SyncBatchNorm(2)(torch.zeros(2, 2, 3, 3))
+
+
+def test_avalanches_bic_gives_torch_an_argument_that_is_gone() -> None:
+    assert "verbose=False" in inspect.getsource(plugins.BiCPlugin.bias_correction_step)
+    with pytest.raises(TypeError, match="verbose"):
+        MultiStepLR(learner(nn.Linear(1, 1)).optimizer, [1], verbose=False)  # type: ignore[call-arg]
+
+
+def test_avalanches_agem_divides_by_zero() -> None:
+    strategy, plugin = learner(nn.Linear(2, 1, bias=False)), plugins.AGEMPlugin(4, 4)
+    plugin.buffers, plugin.reference_gradients = [object()], torch.tensor([-1e-30, 0.0])
+    plugin.after_backward(strategy)
+    assert not strategy.model[0].weight.grad.isfinite().all()
+
+
+def test_avalanches_training_from_scratch_keeps_running_means() -> None:
+    strategy, plugin = learner(nn.BatchNorm1d(2)), plugins.FromScratchTrainingPlugin()
+    for _ in range(2):
+        plugin.before_training(strategy)
+        plugin.before_training_exp(strategy)
+        strategy.model(torch.ones(4, 2))
+    assert strategy.model[0].num_batches_tracked == 2
+
+
+def test_avalanches_synaptic_intelligence_remembers_live_weights() -> None:
+    strategy, plugin = learner(nn.Linear(2, 1)), plugins.SynapticIntelligencePlugin(si_lambda=1.0)
+    plugin.before_training_exp(strategy)
+    plugin.before_training_iteration(strategy)
+    strategy.optimizer.step()
+    plugin.after_training_iteration(strategy)
+    plugin.after_training_exp(strategy)
+    assert not any(importance.data.any() for importance in plugin.ewc_data[1].values())
+
+
+def test_avalanches_endless_loaders_are_generators() -> None:
+    assert inspect.isgeneratorfunction(cycle)
+    for kind in (supervised.DER, supervised.ER_ACE, supervised.FeatureReplay, plugins.MIRPlugin):
+        assert "= cycle(" in inspect.getsource(kind)
+
+
+def test_avalanches_er_aml_waits_for_batches_that_never_come() -> None:
+    source = inspect.getsource(supervised.ER_AML._before_training_exp)
+    of_a_class = source[source.index("pos_neg_loaders") :]
+    assert "cycle(" in of_a_class
+    assert "drop_last=True" in of_a_class  # so that a pass over too few samples gives nothing, again and again
+
+
+def test_avalanches_icarl_asks_for_what_a_benchmark_has_not(build: Callable[..., Built]) -> None:
+    assert "n_classes_per_exp" in inspect.getsource(_ICaRLPlugin)
+    assert not hasattr(build("naive").experiment.benchmark, "n_classes_per_exp")
+
+
+def test_avalanches_scheduler_plugin_resets_no_inner_schedulers() -> None:
+    strategy = learner(nn.Linear(1, 1))
+    strategy.is_training, strategy.clock = True, SimpleNamespace(train_exp_counter=0, train_exp_epochs=0)
+    inner = [ConstantLR(strategy.optimizer, factor=0.5, total_iters=9) for _ in range(2)]
+    scheduler = SequentialLR(strategy.optimizer, inner, milestones=[1])
+    first = [each.last_epoch for each in inner]
+    plugin = plugins.LRSchedulerPlugin(scheduler)
+    for _ in range(3):
+        plugin.after_training_epoch(strategy)
+    plugin.after_training_exp(strategy)
+    assert [each.last_epoch for each in inner] != first
+
+
+def test_avalanches_csv_logger_begins_anew(tmp_path: Path) -> None:
+    rows = tmp_path / "training_results.csv"
+    rows.write_text("a row\n")
+    logger = CSVLogger(str(tmp_path))
+    logger.close()
+    assert "a row" not in rows.read_text()
+
+
+def test_avalanches_text_logger_writes_addresses() -> None:
+    assert "object at 0x" in TextLogger()._val_to_str(AlternativeValues(1.0, "one"))
