@@ -14,11 +14,11 @@ def main() -> None:
         # wait for each other in torch's C++, which no exception reaches.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from clearctl.cli import app
-    from clearctl.cli.console import hush
+    from clearctl.cli.console import silence_output
     from clearctl.distributed import world
 
     if not world.is_first():
-        hush()
+        silence_output()
     try:
         app()
     except SystemExit as ended:

@@ -85,17 +85,17 @@ def ignore(event: Event) -> None:
     """Listen to nothing: the default of every library call."""
 
 
-def rarely(listener: Listener) -> Listener:
+def rate_limited(listener: Listener) -> Listener:
     """A listener that passes on to `listener` ten Counted a second at most, but always the last, and all else."""
-    said_at = -math.inf
+    sent_at = -math.inf
 
-    def tell(event: Event) -> None:
-        nonlocal said_at
+    def forward(event: Event) -> None:
+        nonlocal sent_at
         now = time.monotonic()
         if isinstance(event, Counted) and event.done < event.total:
-            if now - said_at < _PERIOD_S:
+            if now - sent_at < _PERIOD_S:
                 return
-            said_at = now
+            sent_at = now
         listener(event)
 
-    return tell
+    return forward

@@ -28,7 +28,7 @@ def until(condition: Callable[[], object], process: "subprocess.Popen[Any] | Non
         time.sleep(0.005)
 
 
-def heard(stream: IO[str] | None, beginning: str) -> list[str]:
+def lines_until(stream: IO[str] | None, beginning: str) -> list[str]:
     """The lines that a process prints up to the one with this `beginning`; `communicate` would lose what follows."""
     lines: list[str] = []
     assert stream is not None

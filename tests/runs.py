@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from killing import Ended, carry_out
+from killing import Ended, run_process
 
 EVERYWHERE = dict(minibatch=True, epoch=True, experience=True, stream=True)
 METRICS = [
@@ -70,4 +70,4 @@ def sentence(run: Path, state: State | None) -> str:
 def straight(config: Path, work_dir: Path, *, saving: str = "epochs", **arguments: Any) -> Ended:
     """A run that never stops."""
     given = {"device": "cpu", "work_dir": work_dir, **arguments}
-    return carry_out(config, arguments=given, saving=saving).require()
+    return run_process(config, arguments=given, saving=saving).require()

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from halting import Halt, heard
+from halting import Halt, lines_until
 
 ROOT = Path(__file__).parents[1]
 NEEDS_CLEAR = (
@@ -59,7 +59,7 @@ def stopped_on_the_way(command: str, folder: Path) -> None:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert process.stderr is not None
-        told = heard(process.stderr, "bucket 1 (1/10) done")
+        told = lines_until(process.stderr, "bucket 1 (1/10) done")
         halt.reached(process)
         process.send_signal(signal.SIGINT)
         told += process.stderr.read().splitlines()

@@ -79,7 +79,7 @@ class Output:
 
     def fail(self, error: BaseException, exit_code: int, note: str = "") -> NoReturn:
         """Print `error` to stderr and end with `exit_code`; of several processes the first that fails tells why."""
-        if not world.is_first_to_tell():
+        if not world.is_first_to_report():
             raise typer.Exit(exit_code)
         if not world.is_first():
             sys.stderr = sys.__stderr__
@@ -97,12 +97,12 @@ class Output:
 output = Output()
 
 
-def hush() -> None:
-    """Let nothing of this process be heard."""
+def silence_output() -> None:
+    """Print nothing more from this process."""
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 it is closed at the end of the process
 
 
-def hush_libraries() -> None:
+def silence_libraries() -> None:
     """Keep what the libraries say about themselves at import off the terminal; with --verbose it stays."""
     for package in ("mmcv", "mmcls", "avalanche", "torch", "torchvision", "wandb"):
         warnings.filterwarnings("ignore", module=rf"{package}(\.|$)")
@@ -120,7 +120,7 @@ def importing() -> Iterator[None]:
     is_main = threading.current_thread() is threading.main_thread()
     hears = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if hears:
-        signal.signal(signal.SIGINT, _leave)
+        signal.signal(signal.SIGINT, _exit_quietly)
     try:
         yield
     finally:
@@ -131,7 +131,7 @@ def importing() -> Iterator[None]:
         atexit.register(gc.unfreeze)  # else nanobind finds its types alive at the end, and says so
 
 
-def _leave(number: int, frame: FrameType | None) -> NoReturn:
+def _exit_quietly(number: int, frame: FrameType | None) -> NoReturn:
     output.stderr.print(INTERRUPTION)
     os._exit(INTERRUPTED)
 

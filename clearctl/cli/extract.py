@@ -7,7 +7,7 @@ import typer
 
 from clearctl import layout
 from clearctl.cli.console import importing, output, reporting_errors
-from clearctl.cli.launch import share
+from clearctl.cli.launch import share_among
 from clearctl.cli.options import Buckets, DatasetRoot, Device, Json, Nproc, parse_buckets, parse_pairs
 from clearctl.errors import UsageError
 from clearctl.units import duration
@@ -67,7 +67,7 @@ def extract_features(
     """
     if layout_ not in ("training", "official"):
         raise UsageError(f"--layout {layout_}: expected training or official")
-    share(nproc)
+    share_among(nproc)
     from clearctl.cli.progress import Display
 
     with importing():

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 # Those that several processes can share; the others would all do the same.
 SHARED = ("train", "resume", "eval", "extract-features")
-ENDING = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")  # what torch's launcher hands on to the processes
+FORWARDED_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")  # what torch's launcher hands on to the processes
 
 
-def share(processes: int) -> None:
+def share_among(processes: int) -> None:
     """Have the present command done by so many processes, and end with their exit code; go on if this is one of them.
 
     Raises UsageError where torchrun has started another number of them, and RunError where they were killed.
@@ -58,18 +58,20 @@ def _launch(processes: int) -> None:
         rdzv_endpoint="127.0.0.1:0",
         max_restarts=0,
         # torch would end at those too that `nohup` and background jobs are not to hear.
-        signals_to_handle=",".join(name for name in ENDING if signal.getsignal(signal.Signals[name]) != signal.SIG_IGN),
+        signals_to_handle=",".join(
+            name for name in FORWARDED_SIGNALS if signal.getsignal(signal.Signals[name]) != signal.SIG_IGN
+        ),
     )
     try:
         elastic_launch(config, sys.executable)(*sys.orig_argv[1:])
     except ChildFailedError as failed:
-        _end_as(failed, processes)
+        _exit_like(failed, processes)
     except SignalException as stopped:
         raise typer.Exit(128 + stopped.sigval) from None
     raise typer.Exit
 
 
-def _end_as(failed: "ChildFailedError", processes: int) -> NoReturn:
+def _exit_like(failed: "ChildFailedError", processes: int) -> NoReturn:
     """End with the exit code of the process that told of an error. Raises RunError where none could."""
     rank, first = failed.get_first_failure()
     if first.exitcode > 0:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from clearctl.cli.console import importing, output, reporting_errors
-from clearctl.cli.launch import share
+from clearctl.cli.launch import share_among
 from clearctl.cli.options import Json, Nproc
 from clearctl.cli.train import print_result
 
@@ -27,7 +27,7 @@ def resume(
 
     Example: `clearctl resume work_dirs/quickstart/20260101-120000-seed0`
     """
-    share(nproc)
+    share_among(nproc)
     from clearctl.cli.progress import Display
 
     with importing():

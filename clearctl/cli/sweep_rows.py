@@ -51,7 +51,7 @@ class Row:
         """What a person calls it."""
         return f"{self.planned.label} seed {self.planned.seed}"
 
-    def take(self, event: RunStarted | RunProgress | RunEnded) -> None:
+    def update(self, event: RunStarted | RunProgress | RunEnded) -> None:
         """Let `event` change it."""
         if isinstance(event, RunStarted):
             self.status, self.doing, self._began_at = "running", "starting", time.monotonic()

@@ -59,7 +59,7 @@ class SweepDisplay:
         if isinstance(event, RunProgress) and isinstance(event.event, Message):
             self._warn(row, event.event)
             return
-        row.take(event)
+        row.update(event)
         if self._live is None:
             self._say(row, event)
 
@@ -150,11 +150,11 @@ def plan_table(runs: Sequence[PlannedRun]) -> Table:
         seeds.setdefault((run.label, run.state), []).append(run.seed)
     words = {"new": "new", "resume": "goes on", "finished": "finished"}
     for (label, state), numbers in seeds.items():
-        table.add_row(label, in_words(numbers), Text(words[state], _STYLES.get(state, "")))
+        table.add_row(label, as_ranges(numbers), Text(words[state], _STYLES.get(state, "")))
     return table
 
 
-def in_words(seeds: Sequence[int]) -> str:
+def as_ranges(seeds: Sequence[int]) -> str:
     """`0-4,7` for 0, 1, 2, 3, 4, 7."""
     parts: list[list[int]] = []
     for seed in sorted(seeds):

@@ -65,7 +65,7 @@ class Catalogue:
 
 # Arguments that clearctl fills in itself: a config may not give them, and need not.
 FILLED_STRATEGY = ("model", "optimizer", "criterion", "device", "plugins", "evaluator")
-FILLED_LOGGER = ("goes_on", "run_id")
+FILLED_LOGGER = ("resumed", "run_id")
 
 
 def own_folders(config: Config) -> list[Path]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from clearctl import filelists, layout
 from clearctl.dataset.arguments import check_seeds, choose_buckets
-from clearctl.dataset.files import WantedFile, bring_about, sole_writer, wanted_bytes
+from clearctl.dataset.files import WantedFile, dataset_lock, wanted_bytes, write_files
 from clearctl.dataset.splits import Split, few_shot_split, lines_by_class, split_files
 from clearctl.errors import DatasetError, UsageError
 from clearctl.progress import Listener, ignore
@@ -75,8 +75,8 @@ def make_fewshot(
         raise UsageError("no seed is given")
     chosen = choose_buckets(root, layout.read_bucket_indices(root), buckets)
     job = _FewshotJob(root, tuple(layout.read_class_names(root)), shot, tuple(seeds), {})
-    with nullcontext() if dry_run else sole_writer(root):
-        outcome = bring_about(
+    with nullcontext() if dry_run else dataset_lock(root):
+        outcome = write_files(
             [partial(job.bucket_files, bucket) for bucket in chosen],
             force=force,
             dry_run=dry_run,

@@ -48,7 +48,7 @@ def wanted_bytes(path: Path, data: bytes) -> WantedFile:
     return WantedFile(path, lambda there: there.read_bytes() == data, lambda target: write_bytes(target, data))
 
 
-def bring_about(
+def write_files(
     units: Sequence[WantedFiles], *, force: bool, dry_run: bool, listener: Listener, check: str, write: str, unit: str
 ) -> WriteResult:
     """Make every file of every unit be there; the units' order is the order of writing.
@@ -80,18 +80,18 @@ def bring_about(
         )
     total = sum(len(paths) for paths in outstanding.values())
     if not dry_run:
-        for done, wanted in enumerate(_still_wanted(outstanding), 1):
+        for done, wanted in enumerate(_outstanding_files(outstanding), 1):
             _write(wanted)
             listener(Counted(write, done, total, "files"))
     return WriteResult(total, unchanged, tuple(differing))
 
 
-def sole_writer(root: Path) -> AbstractContextManager[None]:
+def dataset_lock(root: Path) -> AbstractContextManager[None]:
     """Let no second command change the dataset folder `root` meanwhile. Raises DatasetError, naming the other's pid."""
-    return lock.sole_writer(layout.lock_file(root), root, DatasetError)
+    return lock.exclusive_lock(layout.lock_file(root), root, DatasetError)
 
 
-def _still_wanted(outstanding: Mapping[WantedFiles, set[Path]]) -> Iterator[WantedFile]:
+def _outstanding_files(outstanding: Mapping[WantedFiles, set[Path]]) -> Iterator[WantedFile]:
     for wanted_of, paths in outstanding.items():
         for wanted in wanted_of():
             if wanted.path in paths:

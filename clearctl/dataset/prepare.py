@@ -21,7 +21,7 @@ from pathlib import Path
 
 from clearctl import layout
 from clearctl.dataset.arguments import check_seeds, choose_buckets
-from clearctl.dataset.files import WantedFile, WriteResult, bring_about, sole_writer, wanted_bytes
+from clearctl.dataset.files import WantedFile, WriteResult, dataset_lock, wanted_bytes, write_files
 from clearctl.dataset.labeled import LabeledImage
 from clearctl.dataset.release import Release, read_bucket, read_release
 from clearctl.dataset.splits import Split, filelist_lines, lines_by_class, random_split, split_files, stratified_split
@@ -98,12 +98,12 @@ def prepare_avalanche(
     if release.has_published_split:
         _refuse_split_options(release, test_ratio, seeds, stratified)
         wanted_seeds = ()
-    _tell_of_no_metadata(release, listener)
+    _report_missing_metadata(release, listener)
     chosen = _choose_buckets(release, buckets, listener)
     features = tuple(find_released_features(release, chosen, listener))
     job = _PrepareJob(release, chosen, ratio, wanted_seeds if ratio else (), stratified, features)
-    with nullcontext() if dry_run else sole_writer(root):
-        outcome = _bring_about(job, force, dry_run, listener)
+    with nullcontext() if dry_run else dataset_lock(root):
+        outcome = _write_files(job, force, dry_run, listener)
     if not dry_run:
         _warn_of_stale_files(job, outcome.replaced, listener)
     return PrepareResult(
@@ -186,8 +186,8 @@ class _PrepareJob:
         )
 
 
-def _bring_about(job: _PrepareJob, force: bool, dry_run: bool, listener: Listener) -> WriteResult:
-    return bring_about(
+def _write_files(job: _PrepareJob, force: bool, dry_run: bool, listener: Listener) -> WriteResult:
+    return write_files(
         [partial(job.bucket_files, bucket) for bucket in job.buckets],
         force=force,
         dry_run=dry_run,
@@ -198,7 +198,7 @@ def _bring_about(job: _PrepareJob, force: bool, dry_run: bool, listener: Listene
     )
 
 
-def _tell_of_no_metadata(release: Release, listener: Listener) -> None:
+def _report_missing_metadata(release: Release, listener: Listener) -> None:
     for folder in release.without_metadata:
         listener(Message(f"{folder} has no labeled_metadata.json: its images are listed by class and file name"))
     if not release.names_classes:

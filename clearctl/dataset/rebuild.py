@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from clearctl import layout
-from clearctl.dataset.files import WantedFile, WantedFiles, WriteResult, bring_about, sole_writer, wanted_bytes
+from clearctl.dataset.files import WantedFile, WantedFiles, WriteResult, dataset_lock, wanted_bytes, write_files
 from clearctl.dataset.prepare import DEFAULT_TEST_RATIO, prepare_avalanche
 from clearctl.dataset.recut.images import IMAGE_MODES, Images
 from clearctl.dataset.recut.note import FINISHED, UNFINISHED, check_earlier, earlier_note, finish, remove_torn_files
@@ -123,10 +123,10 @@ def rebuild_by_metadata(
     plan = make_plan(release, recut, listener)
     note = _note(asked, plan)
     check_earlier(output, note)
-    _tell_what_stays_behind(release, listener)
+    _report_what_is_not_copied(release, listener)
     job = _RebuildJob(release, plan, output, Images(images), note)
-    with nullcontext() if dry_run else sole_writer(output):
-        outcome = _bring_about(job, dry_run, listener)
+    with nullcontext() if dry_run else dataset_lock(output):
+        outcome = _write_files(job, dry_run, listener)
     written, unchanged = outcome.written, outcome.unchanged
     if not dry_run and _is_unprepared(output):
         prepared = prepare_avalanche(output, test_ratio=_test_ratio(plan, listener), listener=listener)
@@ -200,9 +200,9 @@ def _class_file(bucket: str, class_name: str) -> str:
     return f"labeled_metadata/{bucket}/{class_name}.json"
 
 
-def _bring_about(job: _RebuildJob, dry_run: bool, listener: Listener) -> WriteResult:
+def _write_files(job: _RebuildJob, dry_run: bool, listener: Listener) -> WriteResult:
     """Write what is not there. Raises DatasetError where a file of an earlier run was changed."""
-    run = partial(bring_about, job.units(), listener=listener, check="compare", write="write images", unit="steps")
+    run = partial(write_files, job.units(), listener=listener, check="compare", write="write images", unit="steps")
     if not dry_run:
         remove_torn_files(job.output)
     if earlier_note(job.output) is None:
@@ -268,7 +268,7 @@ def _check_nesting(release: Release, output: Path) -> None:
             raise UsageError(f"--output {output} holds {folder}, which is only read: name a folder of its own")
 
 
-def _tell_what_stays_behind(release: Release, listener: Listener) -> None:
+def _report_what_is_not_copied(release: Release, listener: Listener) -> None:
     if release.has_published_split:
         train, test = (part.folder.name for part in release.parts)
         listener(Message(f"{train}/ and {test}/ are taken together: the new folder's iid splits are drawn anew"))

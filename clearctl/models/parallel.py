@@ -19,7 +19,7 @@ from torch import distributed, nn
 from torch.autograd import Variable
 
 from clearctl.distributed import world
-from clearctl.distributed.randomness import own_numbers
+from clearctl.distributed.randomness import own_random_numbers
 from clearctl.distributed.split import BatchSplit, Shard, split_of
 from clearctl.models.classifier import head_outputs, sum_of_outputs
 from clearctl.models.sync_bn import synchronising
@@ -52,7 +52,7 @@ class _SharedPasses:
         if self._split.is_cut:
             self._within.enter_context(synchronising())
             if network.training:
-                self._within.enter_context(own_numbers(x.device))
+                self._within.enter_context(own_random_numbers(x.device))
         return (rows,)
 
     def after(self, network: nn.Module, arguments: Any, scores: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from avalanche.training.supervised import JointTraining
 from torch import nn
 
 from clearctl.config.registry import closest, parameters
-from clearctl.models.fit import leaving_no_trace
+from clearctl.models.fit import without_side_effects
 from clearctl.strategies.loading.resumable import KnownPosition
 from clearctl.strategies.methods.ewc import sample_gradient_fault
 from clearctl.strategies.methods.head import layer_features
@@ -17,8 +17,8 @@ from clearctl.strategies.stepping.schedule import SchedulerPlugin
 from clearctl.strategies.stepping.stateful_loss import learn_in_steps_alone
 from clearctl.strategies.watching.batch import BatchRecord
 from clearctl.strategies.watching.evaluator import Evaluator
-from clearctl.strategies.watching.hooks import call_only_what_acts
-from clearctl.strategies.watching.periodic_tests import keep_generators_in_tests
+from clearctl.strategies.watching.hooks import skip_idle_callbacks
+from clearctl.strategies.watching.periodic_tests import preserve_generators_in_tests
 
 
 def build_strategy(
@@ -61,9 +61,9 @@ def build_strategy(
         evaluator=Evaluator(record, metrics, loggers),
         **given,
     )
-    call_only_what_acts(strategy)
+    skip_idle_callbacks(strategy)
     learn_in_steps_alone(strategy)
-    keep_generators_in_tests(strategy)
+    preserve_generators_in_tests(strategy)
     return strategy
 
 
@@ -144,13 +144,13 @@ def check_against_model(
             fault = None if layer is None else _no_layer(model, layer)
             if fault is None:
                 try:
-                    with leaving_no_trace(model):
+                    with without_side_effects(model):
                         layer_features(model, samples(), layer)
                 except ValueError as error:
                     fault = str(error)
             faults += [(f"{place}name_ext_layer", fault)] if fault else []
         elif entry.get("importance") == "sample":
-            with leaving_no_trace(model):
+            with without_side_effects(model):
                 fault = sample_gradient_fault(model, samples())
             faults += [(f"{place}importance", fault)] if fault else []
     return faults

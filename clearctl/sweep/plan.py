@@ -11,7 +11,7 @@ from typing import Any, Literal
 from clearctl import rundir
 from clearctl.config.load import Config, flatten, read_literal
 from clearctl.engine.build.config import open_config
-from clearctl.engine.run.origin import Origins
+from clearctl.engine.run.inputs import RunInputs
 from clearctl.errors import ConfigError, RunError, UsageError
 
 PlanState = Literal["new", "resume", "finished"]
@@ -91,8 +91,8 @@ def make_plan(
         raise UsageError("the sweep has no runs: expected a config and, where seeds are given, a seed at least")
     _require_different(runs)
     there: dict[Path, list[tuple[Path, dict[str, Any]]]] = {}
-    origins = Origins()
-    return [_found(run, there, origins) for run in runs]
+    inputs = RunInputs()
+    return [_found(run, there, inputs) for run in runs]
 
 
 def config_names(files: Sequence[Path]) -> list[str]:
@@ -143,7 +143,7 @@ def _require_different(runs: Sequence[PlannedRun]) -> None:
         seen[key] = run
 
 
-def _found(planned: PlannedRun, there: dict[Path, list[tuple[Path, dict[str, Any]]]], origins: Origins) -> PlannedRun:
+def _found(planned: PlannedRun, there: dict[Path, list[tuple[Path, dict[str, Any]]]], inputs: RunInputs) -> PlannedRun:
     """`planned` as the run that is there, if one is: a finished one, else the newest. `there` has what was read.
 
     A run whose data have changed since is not it.
@@ -155,7 +155,7 @@ def _found(planned: PlannedRun, there: dict[Path, list[tuple[Path, dict[str, Any
     alike = []
     for run in (run for run, values in there[place] if _values(values) == wanted):
         try:
-            changes = origins.changes(planned.config, rundir.read_environment(run))
+            changes = inputs.changes(planned.config, rundir.read_environment(run))
         except RunError:  # what cannot be read is for the run itself to tell
             changes = []
         if changes:

@@ -12,7 +12,7 @@ from clearctl import layout, rundir
 from clearctl.cores import usable_cores
 from clearctl.engine.build.preflight import dataset_faults
 from clearctl.engine.machine import resolve_device
-from clearctl.engine.run.dry_run import try_out
+from clearctl.engine.run.dry_run import dry_run_config
 from clearctl.engine.run.stopping import catch_stop_signals
 from clearctl.errors import ConfigError, RunError, Stopped, UsageError
 from clearctl.sweep.cluster.engine import Cluster, import_ray, run_on_ray
@@ -65,8 +65,8 @@ class SweepPlan:
         for _, run in self.left:
             if run.label not in alone:
                 with torch_threads(self.threads):
-                    alone[run.label] = try_out(run.config, device=device).seconds
-            total += alone[run.label] * _share_left(run)
+                    alone[run.label] = dry_run_config(run.config, device=device).seconds
+            total += alone[run.label] * _fraction_left(run)
         return total / min(self.jobs, max(1, len(self.left)))
 
 
@@ -142,7 +142,7 @@ def run_sweep(plan: SweepPlan, *, listener: SweepListener = ignore, local: Local
             elif plan.left:
                 assignment = Assignment(plan.units, plan.jobs, plan.threads, plan.device)
                 with nullcontext(local) if local else local_engine() as engine:
-                    engine.carry_out(assignment, listen, stop_request)
+                    engine.execute(assignment, listen, stop_request)
         except KeyboardInterrupt:
             raise _stopped(plan, outcomes, signal.SIGINT) from None
         if stop_request.signum is not None and len(outcomes) < len(plan.runs) or _any_stopped(outcomes):
@@ -188,7 +188,7 @@ def _finished_before(planned: PlannedRun) -> RunOutcome:
     )
 
 
-def _share_left(planned: PlannedRun) -> float:
+def _fraction_left(planned: PlannedRun) -> float:
     """How much of the run is still to do, by its buckets."""
     if planned.run is not None:
         with suppress(RunError):  # before the first bucket is learned there is none to read

@@ -27,13 +27,13 @@ from clearctl.config.check import check
 from clearctl.data.stream import Stream
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.engine.build.stream import build_stream
-from clearctl.engine.machine import no_gpu_asked_for
+from clearctl.engine.machine import hide_gpus
 from clearctl.engine.run.stopping import STOPPING
-from clearctl.progress import Event, rarely
+from clearctl.progress import Event, rate_limited
 from clearctl.sweep.local import Assignment
 from clearctl.sweep.outcome import RunEnded, RunOutcome, RunProgress, RunStarted
 from clearctl.sweep.stacks import WorkUnit
-from clearctl.sweep.work import carry_out, carry_out_stack
+from clearctl.sweep.work import execute_run, execute_stack
 
 
 @dataclass
@@ -198,13 +198,13 @@ def _run_worker(
 
     signal.signal(signal.SIGTERM, end)  # outside of `catch_stop_signals`, and within it for a second one
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-    listeners = [rarely(functools.partial(report, index)) for index, _ in unit]
+    listeners = [rate_limited(functools.partial(report, index)) for index, _ in unit]
     device, threads = assignment.device, assignment.threads
     if len(unit) == 1:
-        outcomes = [carry_out(unit[0][1], device=device, threads=threads, listener=listeners[0])]
+        outcomes = [execute_run(unit[0][1], device=device, threads=threads, listener=listeners[0])]
     else:
         runs = [planned for _, planned in unit]
-        outcomes = carry_out_stack(runs, device=device, threads=threads, listeners=listeners)
+        outcomes = execute_stack(runs, device=device, threads=threads, listeners=listeners)
     with suppress(OSError):
         for (index, _), outcome in zip(unit, outcomes, strict=True):
             pipe.send((index, outcome))
@@ -222,7 +222,7 @@ _kept: list[Connection] = []
 
 def import_libraries() -> None:
     """Import mmcls and Avalanche, which take long, so that every fork still can use a GPU."""
-    with no_gpu_asked_for():
+    with hide_gpus():
         for registry in (CATALOGUE.heads, CATALOGUE.strategies):
             _ = registry.classes
 
@@ -240,7 +240,7 @@ def main(descriptor: int) -> None:
         assignment = parent.recv()
     except EOFError:  # there was nothing to do
         os._exit(0)
-    with no_gpu_asked_for():
+    with hide_gpus():
         for planned in {planned.label: planned for unit in assignment.units for _, planned in unit}.values():
             check(planned.config, CATALOGUE)  # which imports whatever else the config names
     gc.freeze()  # a collection in a run would write to, and so copy, all that is imported

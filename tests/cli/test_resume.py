@@ -13,7 +13,7 @@ from typing import IO
 
 import pytest
 import torch
-from halting import Halt, heard
+from halting import Halt, lines_until
 from typer.testing import CliRunner, Result
 
 from clearctl import rundir
@@ -109,7 +109,7 @@ def test_a_signal_ends_a_run_and_what_it_prints_goes_on_with_it(
         for number in signals:
             process.send_signal(number)
             if not told:  # a second signal that comes before that is none
-                told += heard(stderr(process), STOPPING)
+                told += lines_until(stderr(process), STOPPING)
         told += stderr(process).read().splitlines()
         assert process.wait() == code, told
     stopped = only_run(tmp_path / "r u n s")

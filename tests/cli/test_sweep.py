@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from halting import PATIENCE_S, Halt, heard, until
+from halting import PATIENCE_S, Halt, lines_until, until
 from runs import require_same
 from typer.testing import CliRunner, Result
 
@@ -21,7 +21,7 @@ from clearctl import layout, rundir, train
 from clearctl.cli import app
 from clearctl.cli.console import Output
 from clearctl.cli.sweep_rows import Row, time_left
-from clearctl.cli.sweep_table import SweepDisplay, in_words, shortened
+from clearctl.cli.sweep_table import SweepDisplay, as_ranges, shortened
 from clearctl.progress import BucketDone, Counted, EpochDone, Message, TrainStep
 from clearctl.sweep.outcome import RunEnded, RunOutcome, RunProgress, RunStarted
 from clearctl.sweep.plan import PlannedRun, make_plan
@@ -264,7 +264,7 @@ def end(sweep: Sweep, signals: Sequence[int], code: int, all_processes: bool = F
         for number in signals:
             process.send_signal(number)
             if not told and number != signal.SIGKILL:  # a second signal that comes before that is none
-                told += heard(process.stderr, STOPPING)
+                told += lines_until(process.stderr, STOPPING)
         if all_processes:
             halt.release()
         told += process.stderr.read().splitlines()
@@ -327,24 +327,24 @@ def test_a_row_follows_its_run(planned: list[PlannedRun], monkeypatch: pytest.Mo
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     row = Row(planned[0])
     assert (row.name, row.status, row.spent_s(), row.left_s()) == ("features,lr=0.1 seed 0", "waiting", None, None)
-    row.take(RunStarted(0))
+    row.update(RunStarted(0))
     assert (row.status, row.doing) == ("running", "starting")
-    row.take(RunProgress(0, Counted("decode the images once", 3, 12, "images")))
+    row.update(RunProgress(0, Counted("decode the images once", 3, 12, "images")))
     assert row.doing == "decode the images once 25%"
     now[0] = 1010.0
-    row.take(RunProgress(0, step(1, 1, 2)))  # 2 of 40 steps
+    row.update(RunProgress(0, step(1, 1, 2)))  # 2 of 40 steps
     assert (row.doing, row.bucket, row.epoch, row.left_s()) == ("training", "1/2", "1/5", None)
     now[0] = 1014.0
-    row.take(RunProgress(0, EpochDone("1", 1, 2, 1, 5, 32, 0.1, 0.5, 0.5)))  # 4 of 40 in 4 s for 2
+    row.update(RunProgress(0, EpochDone("1", 1, 2, 1, 5, 32, 0.1, 0.5, 0.5)))  # 4 of 40 in 4 s for 2
     assert row.spent_s() == pytest.approx(14)
     assert row.left_s() == pytest.approx(72)
-    row.take(RunProgress(0, Counted("testing every bucket", 3, 12, "samples")))
+    row.update(RunProgress(0, Counted("testing every bucket", 3, 12, "samples")))
     assert row.doing == "testing"
-    row.take(RunProgress(0, BucketDone("1", 1, 2, (0.8, 0.1), 3.0)))
+    row.update(RunProgress(0, BucketDone("1", 1, 2, (0.8, 0.1), 3.0)))
     assert row.accuracy == pytest.approx(0.8)
-    row.take(RunProgress(0, BucketDone("2", 2, 2, (0.6, 0.4), 3.0)))
+    row.update(RunProgress(0, BucketDone("2", 2, 2, (0.6, 0.4), 3.0)))
     assert row.accuracy == pytest.approx(0.6)  # CLEAR's: the diagonal and below
-    row.take(RunEnded(0, RunOutcome("finished", clear_metrics={"accuracy": 0.6}, seconds=50.0)))
+    row.update(RunEnded(0, RunOutcome("finished", clear_metrics={"accuracy": 0.6}, seconds=50.0)))
     assert (row.status, row.left_s(), row.expected_s()) == ("finished", None, 50.0)
 
 
@@ -352,13 +352,13 @@ def test_the_time_left_counts_those_that_wait(planned: list[PlannedRun]) -> None
     rows = [Row(run) for run in planned[:10]]
     assert time_left(rows) is None
     for row in rows[:3]:
-        row.take(RunStarted(0))
+        row.update(RunStarted(0))
     assert time_left(rows) is None
-    rows[0].take(RunEnded(0, RunOutcome("finished", seconds=100.0)))
+    rows[0].update(RunEnded(0, RunOutcome("finished", seconds=100.0)))
     # Two go on at a time, with 100 s each to come, and seven wait.
     assert time_left(rows) == pytest.approx((2 + 7) * 100 / 2)
     for row in rows[1:]:
-        row.take(RunEnded(0, RunOutcome("failed", error="x")))
+        row.update(RunEnded(0, RunOutcome("failed", error="x")))
     assert time_left(rows) is None
 
 
@@ -398,8 +398,8 @@ def test_a_small_terminal_shows_what_matters(planned: list[PlannedRun]) -> None:
 
 
 def test_words_for_seeds_and_labels() -> None:
-    assert in_words([0, 1, 2, 3, 4]) == "0-4"
-    assert in_words([7, 0, 1, 4]) == "0-1,4,7"
-    assert in_words([3]) == "3"
+    assert as_ranges([0, 1, 2, 3, 4]) == "0-4"
+    assert as_ranges([7, 0, 1, 4]) == "0-1,4,7"
+    assert as_ranges([3]) == "3"
     assert shortened("features,lr=0.1", 15) == "features,lr=0.1"
     assert shortened("features,lr=0.1", 10) == "featu…=0.1"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from published import prepared, published
 
 from clearctl.data.stream import read_stream
-from clearctl.dataset.files import sole_writer
+from clearctl.dataset.files import dataset_lock
 from clearctl.dataset.prepare import prepare_avalanche
 from clearctl.dataset.rebuild import rebuild_by_metadata
 from clearctl.errors import DatasetError, UsageError
@@ -43,8 +43,8 @@ def original(parts: list[tuple[Path, str]], process, num_buckets: int) -> dict[s
             for folder, prefix, index in indices:
                 if name in index.get(bucket, {}):
                     for record in json.loads((folder / index[bucket][name]).read_text()).values():
-                        lowered = {key.lower(): value for key, value in record.items()}
-                        data.append({**lowered, "img_path": prefix + record["IMG_PATH"]})
+                        lowercase_fields = {key.lower(): value for key, value in record.items()}
+                        data.append({**lowercase_fields, "img_path": prefix + record["IMG_PATH"]})
         data = process(data)
         size = len(data) // num_buckets
         for bucket in range(num_buckets):
@@ -836,7 +836,7 @@ def test_dry_run_writes_nothing_and_tells_the_same(clear_folder, tmp_path):
 
 def test_while_another_command_changes_the_folder(clear_folder, tmp_path):
     root = clear_folder()
-    with sole_writer(tmp_path / "new"), pytest.raises(DatasetError, match=f"changed by process {os.getpid()}"):
+    with dataset_lock(tmp_path / "new"), pytest.raises(DatasetError, match=f"changed by process {os.getpid()}"):
         rebuild_by_metadata(root, tmp_path / "new", sort_by="date_taken", num_buckets=3)
     assert not any((tmp_path / "new").rglob("*"))
 

@@ -12,7 +12,7 @@ from clearctl.engine.machine import (
     PACKAGES,
     describe,
     deterministic_algorithms,
-    no_gpu_asked_for,
+    hide_gpus,
     resolve_device,
 )
 from clearctl.engine.run.train import train
@@ -60,7 +60,7 @@ def test_nonsense_is_a_usage_error(name: str) -> None:
 
 def test_imports_ask_for_no_gpu_and_later_calls_do() -> None:
     asked = torch.cuda.is_available
-    with no_gpu_asked_for():
+    with hide_gpus():
         assert not torch.cuda.is_available()
     assert torch.cuda.is_available is asked
 

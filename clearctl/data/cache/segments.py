@@ -111,7 +111,7 @@ def _mapped(path: Path, size: int) -> torch.Tensor:
         raise OSError(code, os.strerror(code), str(path)) from None
 
 
-def sweep(folder: Path) -> None:
+def remove_stale(folder: Path) -> None:
     """Remove what killed builders left in `folder`. Raises OSError where nothing can be written there."""
     with tempfile.TemporaryFile(dir=folder) as file:
         now = os.fstat(file.fileno()).st_mtime  # by the clock that the others' times are of: a server has its own

@@ -128,4 +128,4 @@ def _make_folder(store: ImageStore) -> None:
     if not note.exists():
         about = "images decoded once by clearctl: this folder may be removed when no run uses it"
         atomic.write_json(note, {"about": about, **describe(store.leading)})
-    segments.sweep(store.folder)
+    segments.remove_stale(store.folder)

@@ -45,7 +45,7 @@ class Journal:
         self._opening = ""
         self._read()
 
-    def still_true(self, paths: Iterable[str]) -> dict[str, Decoded]:
+    def unchanged(self, paths: Iterable[str]) -> dict[str, Decoded]:
         """{path: what is known of it} for those of `paths` whose file has not changed since."""
         return {path: self._known[path] for path in paths if path in self._known and self._is_unchanged(path)}
 

@@ -57,13 +57,13 @@ class LabeledRecord:
         """The image."""
         return self.part.folder / str(self.record["IMG_PATH"])
 
-    def lowered(self) -> dict[str, Any]:
+    def lowercase_fields(self) -> dict[str, Any]:
         """The record with lower-case names; its img_path is relative to the dataset folder."""
         return {**{name.lower(): value for name, value in self.record.items()}, "img_path": self.path}
 
     def fields(self) -> dict[str, Any]:
-        """What conditions and sorting see: `lowered`, and bucket and class_name unless the record has such fields."""
-        return {"bucket": int(self.place.bucket), "class_name": self.place.class_name, **self.lowered()}
+        """What conditions and sorting see: `lowercase_fields`, and bucket and class_name unless the record has such fields."""
+        return {"bucket": int(self.place.bucket), "class_name": self.place.class_name, **self.lowercase_fields()}
 
 
 class SelectedRecord(NamedTuple):
@@ -211,7 +211,7 @@ class _Selection:
                 continue
             kept.append(SelectedRecord(number, record.place, record.path))
         if self.recut.process:
-            handed = [records[chosen.number].lowered() for chosen in kept]
+            handed = [records[chosen.number].lowercase_fields() for chosen in kept]
             order = new_order(self.recut.process, self.recut.process_name, class_name, handed)
             self.dropped["process"] += len(kept) - len(order)
             kept = [kept[number] for number in order]

@@ -56,7 +56,7 @@ def name_of(process: Process) -> str:
 def new_order(process: Process, name: str, class_name: str, records: Sequence[dict[str, Any]]) -> list[int]:
     """The numbers of `records` in the order in which `process` returns them, or copies of them.
 
-    `records` are those of a class, as `LabeledRecord.lowered` gives them. Raises UsageError where `process` raises, or
+    `records` are those of a class, as `LabeledRecord.lowercase_fields` gives them. Raises UsageError where `process` raises, or
     returns what is none of them or one twice.
     """
     who = f"--process {name}, class {class_name!r}"

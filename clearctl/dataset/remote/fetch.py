@@ -18,16 +18,16 @@ import requests
 from urllib3.exceptions import HTTPError, IncompleteRead
 
 from clearctl.dataset.remote.checksum import declared_checksums
-from clearctl.dataset.remote.origin import Origin, forget, read_origin, shown, size_of, write_origin
+from clearctl.dataset.remote.origin import Origin, read_origin, remove_origin, shown, size_of, write_origin
 from clearctl.errors import CapabilityError, DatasetError
-from clearctl.progress import Counted, Listener, Message, rarely
+from clearctl.progress import Counted, Listener, Message, rate_limited
 from clearctl.units import megabytes
 
 _CHUNK_BYTES = 1 << 18
 _LONGEST_PAUSE_S = 60.0
 
 
-class NotThereError(CapabilityError):
+class NotFoundError(CapabilityError):
     """The server has no such file."""
 
 
@@ -51,7 +51,7 @@ def fetch(url: str, part: Path, patience: Patience, listener: Listener) -> int:
     """Bring the file at `url` into `part`, from where an earlier call stopped, and return the bytes that it received.
 
     Raises CapabilityError where the server cannot be reached, refuses, or breaks off too often (what has come stays),
-    NotThereError where it has no such file; DatasetError where the disk has no room. OSError where `part` cannot be
+    NotFoundError where it has no such file; DatasetError where the disk has no room. OSError where `part` cannot be
     written.
     """
     transfer = _Transfer(url, part, patience, listener)
@@ -61,7 +61,7 @@ def fetch(url: str, part: Path, patience: Patience, listener: Listener) -> int:
             try:
                 transfer.attempt(session)
                 if transfer.received_bytes:
-                    transfer.tell_rate(time.monotonic() - started)
+                    transfer.report_rate(time.monotonic() - started)
                 return transfer.received_bytes
             except _BrokenError as error:
                 reached = size_of(part)
@@ -125,7 +125,7 @@ class _Transfer:
                 self._check_room(origin.size_bytes - size_of(self.part))
                 raise
 
-    def tell_rate(self, seconds: float) -> None:
+    def report_rate(self, seconds: float) -> None:
         """How fast it was."""
         received_mb = self.received_bytes / 1e6
         rate = received_mb / max(seconds, 1e-9)
@@ -145,7 +145,7 @@ class _Transfer:
         """The origin of what came before, None if that cannot be gone on with and was removed."""
         origin = read_origin(self.part)
         if origin is None or not size_of(self.part):
-            forget(self.part)
+            remove_origin(self.part)
             return None
         if origin.url != shown(self.url):
             self._start_over(f"what is here came from {origin.url}")
@@ -159,7 +159,7 @@ class _Transfer:
 
     def _start_over(self, reason: str) -> None:
         self.listener(Message(f"{self.name}: {reason}, so the download starts over", warning=True))
-        forget(self.part)
+        remove_origin(self.part)
 
     def _get(self, session: requests.Session, origin: Origin | None, offset: int) -> requests.Response:
         # Unless told not to, requests asks for gzip, of which neither the length nor a part is that of the file.
@@ -186,7 +186,7 @@ class _Transfer:
         if status in (429, 500, 502, 503, 504):
             raise _BrokenError(f"the server answers {status} {response.reason}")
         if status in (404, 410):
-            raise NotThereError(str(self.failed(f"the server answers {status} {response.reason}")))
+            raise NotFoundError(str(self.failed(f"the server answers {status} {response.reason}")))
         if status != (206 if offset else 200):
             raise self.failed(f"the server answers {status} {response.reason}")
         if encoding != "identity":
@@ -221,7 +221,7 @@ class _Transfer:
     def _receive(self, response: requests.Response, origin: Origin, offset: int) -> None:
         """Append the body. Raises _BrokenError where it ends before the file does."""
         position, broken = offset, "the connection ended"
-        listener = rarely(self.listener)
+        listener = rate_limited(self.listener)
         with self.part.open("ab") as file:
             while True:
                 self._count(listener, position, origin)
@@ -238,7 +238,7 @@ class _Transfer:
                     break
                 file.write(chunk)
         if position > origin.size_bytes:
-            forget(self.part)
+            remove_origin(self.part)
             raise self.failed(f"the server sends more than the {origin.size_bytes:,} bytes that it declared")
         if position < origin.size_bytes:
             raise _BrokenError(f"{broken} at {position:,} of {origin.size_bytes:,} bytes")

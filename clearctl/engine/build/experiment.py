@@ -60,14 +60,14 @@ def build_experiment(
     on_epoch: OnEpoch | None = None,
     samples: BuiltSamples | None = None,
     benchmark: Any | None = None,
-    goes_on: bool = False,
+    resumed: bool = False,
     wandb_id: str | None = None,
 ) -> Experiment:
     """Strategy and benchmark. Without a `run` folder there are no metrics and loggers but the accuracy itself.
 
     `listener` is told of the progress, and `on_epoch` of the end of each epoch, with its learning rate. `samples` are
     those of `stream`, and `benchmark` that of `samples`, if they have been built before. The loggers of a run that
-    `goes_on` keep what is there.
+    `resumed` keep what is there.
     """
     section = dict(config.values["cl_strategy"])
     _require_fits_stream(config, stream)
@@ -118,7 +118,7 @@ def build_experiment(
     if samples.gathered:
         watching.append(GatherBatches(lambda text: listener(Message(text, warning=True))))
     writes = run is not None and world.is_first()
-    loggers = build_loggers(config, run, goes_on=goes_on, wandb_id=wandb_id) if run and writes else []
+    loggers = build_loggers(config, run, resumed=resumed, wandb_id=wandb_id) if run and writes else []
     with building(config, "cl_strategy", section["type"]):
         strategy = build_strategy(
             section.pop("type"),

@@ -15,10 +15,10 @@ def build_metrics(config: Config) -> list[Any]:
     return [call(config, f"metrics.{index}", CATALOGUE.metrics, entry) for index, entry in enumerate(entries)]
 
 
-def build_loggers(config: Config, run: Path, *, goes_on: bool = False, wandb_id: str | None = None) -> list[Any]:
+def build_loggers(config: Config, run: Path, *, resumed: bool = False, wandb_id: str | None = None) -> list[Any]:
     """The loggers, writing into the `run` folder where the config names no other place.
 
-    For a run that `goes_on` they keep what is there. `wandb_id` is the id of the W&B run: where the run goes on the one
+    For a run that `resumed` they keep what is there. `wandb_id` is the id of the W&B run: where the run goes on the one
     that it has, else one for a config and an environment that name none.
     """
     built = []
@@ -28,14 +28,14 @@ def build_loggers(config: Config, run: Path, *, goes_on: bool = False, wandb_id:
             filled["file"] = str(rundir.log_file(run))
         elif entry["type"] == "CSVLogger":
             filled["log_folder"] = entry.get("log_folder") or str(rundir.csv_folder(run))
-            filled["goes_on"] = goes_on
+            filled["resumed"] = resumed
         elif entry["type"] == "TensorboardLogger":
             filled["tb_log_dir"] = entry.get("tb_log_dir") or str(rundir.tensorboard_folder(run))
-            filled["goes_on"] = goes_on and not entry.get("tb_log_dir")  # the last file there may be another run's
+            filled["resumed"] = resumed and not entry.get("tb_log_dir")  # the last file there may be another run's
         elif entry["type"] == "WandBLogger":
             filled["config"] = config.values
             filled["dir"] = entry.get("dir") or str(run)
-            filled["goes_on"] = goes_on
+            filled["resumed"] = resumed
             filled["run_id"] = wandb_id
         given = {name: value for name, value in entry.items() if name not in filled}
         built.append(call(config, f"loggers.{index}", CATALOGUE.loggers, given, **filled))

@@ -7,7 +7,7 @@ from typing import Any
 from clearctl.config.load import Config, flatten
 from clearctl.config.own import find, is_own
 from clearctl.distributed import world
-from clearctl.distributed.world import collected
+from clearctl.distributed.world import gather_to_first
 from clearctl.engine.build.calls import fault
 from clearctl.errors import ConfigError, RunError
 from clearctl.strategies.registry import SHARED_PLUGINS, SHARED_STRATEGIES
@@ -57,7 +57,7 @@ def require_alike(config: Config, dataset: Mapping[str, Any]) -> None:
     On another machine they may differ, and the processes would learn from other samples than they think.
     """
     own = {**dict(flatten(config.values)), "dataset": dataset["fingerprint"]}
-    for rank, (machine, found) in enumerate(collected((socket.gethostname(), own))):
+    for rank, (machine, found) in enumerate(gather_to_first((socket.gethostname(), own))):
         keys = [key for key in {**own, **found} if own.get(key) != found.get(key) and key not in PLACES]
         if keys:
             raise RunError(

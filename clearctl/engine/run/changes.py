@@ -28,11 +28,11 @@ def other_values(before: dict[str, Any], now: Config) -> Iterator[str]:
     for key in [*old_values, *(key for key in new_values if key not in old_values)]:
         old, new = (repr(values[key]) if key in values else "not there" for values in (old_values, new_values))
         if old != new and key != "work_dir":  # a run folder may be moved
-            note = ", which plays no part any more" if _is_of_the_beginning(key) else ""
+            note = ", which plays no part any more" if _only_affects_start(key) else ""
             yield f"config: {key} was {old}, and is {new}{note}"
 
 
-def _is_of_the_beginning(key: str) -> bool:
+def _only_affects_start(key: str) -> bool:
     """Whether a value of the config only says what the first weights and random numbers are."""
     return key in ("seed", "load_from", "model.pretrained") or "init_cfg" in key.split(".")
 

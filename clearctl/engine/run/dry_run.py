@@ -57,10 +57,10 @@ def dry_run(
 ) -> DryRunResult:
     """Build everything, learn one batch and test one, twice, and leave nothing on disk. Raises what `train` raises."""
     opened = open_config(config, overrides=tuple(overrides), seed=seed, dataset_root=dataset_root)
-    return try_out(opened, device=device, listener=listener)
+    return dry_run_config(opened, device=device, listener=listener)
 
 
-def try_out(opened: Config, *, device: str, listener: Listener = ignore) -> DryRunResult:
+def dry_run_config(opened: Config, *, device: str, listener: Listener = ignore) -> DryRunResult:
     """`dry_run` with a config that `open_config` returned."""
     target = resolve_device(device)
     seed_everything(opened.values["seed"])
@@ -108,7 +108,7 @@ def _one_batch(
         stream, buckets=tuple(_shortened(bucket, None if whole else train_size, test_size) for bucket in stream.buckets)
     )
     once = {"train_epochs": 1} if "train_epochs" in strategy_section else {}
-    loggers = [_harmless(entry) for entry in config.values.get("loggers") or []]
+    loggers = [_without_output(entry) for entry in config.values.get("loggers") or []]
     data = {**(config.values.get("data") or {}), "cache": "off"}  # which would decode images that no step here needs
     section = {**strategy_section, **once}
     quick = replace(config, values={**config.values, "cl_strategy": section, "loggers": loggers, "data": data})
@@ -138,7 +138,7 @@ def _one_batch(
     return _MeasuredBatch(train_size, test_size, epochs[-1].seconds / batches if epochs else 0.0, test_s)
 
 
-def _harmless(entry: dict[str, Any]) -> dict[str, Any]:
+def _without_output(entry: dict[str, Any]) -> dict[str, Any]:
     """A logger that leaves nothing behind: W&B turned off, files in the temporary folder."""
     kept = {name: value for name, value in entry.items() if name not in ("file", "log_folder", "tb_log_dir", "dir")}
     if entry["type"] == "WandBLogger":
@@ -147,11 +147,11 @@ def _harmless(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shortened(bucket: Bucket, train_size: int | None, test_size: int) -> Bucket:
-    train = bucket.train if train_size is None else _spread(bucket.train, train_size)
-    return Bucket(bucket.name, train, _spread(bucket.test, test_size))
+    train = bucket.train if train_size is None else _evenly_spaced(bucket.train, train_size)
+    return Bucket(bucket.name, train, _evenly_spaced(bucket.test, test_size))
 
 
-def _spread(samples: Samples, count: int) -> Samples:
+def _evenly_spaced(samples: Samples, count: int) -> Samples:
     """At most `count` samples, evenly from the whole list, so that all classes are among them."""
     count = min(count, len(samples))
     return samples.subset([index * len(samples) // count for index in range(count)])

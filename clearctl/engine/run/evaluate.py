@@ -15,8 +15,8 @@ from clearctl.config.load import Config
 from clearctl.config.protocol import on_training_images
 from clearctl.data.samples import original_error
 from clearctl.distributed import world
-from clearctl.distributed.randomness import randomness_kept, seed_everything
-from clearctl.distributed.world import noticing_lost_peers, together
+from clearctl.distributed.randomness import preserve_random_states, seed_everything
+from clearctl.distributed.world import detect_lost_peers, process_group
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model
@@ -107,7 +107,7 @@ def evaluate(
     if checkpoints is not None:
         found = dict(enumerate(checkpoint_files(Path(checkpoints)), 1))
     files = [Path(checkpoint)] if checkpoint is not None else list(found.values())
-    with noticing_lost_peers(), together(torch_device):
+    with detect_lost_peers(), process_group(torch_device):
         listening = listener if world.is_first() else ignore
         rows, names = _rows(
             config, files, torch_device, listening, one_each=checkpoints is not None, of_run=named is None
@@ -180,7 +180,7 @@ def model_accuracies(
     was_training = model.training
     accuracies = []
     model.eval()
-    with randomness_kept():
+    with preserve_random_states():
         for experience in experiences:
             right = torch.zeros((), dtype=torch.int64, device=device)
             for x, y, *_ in in_order(experience.dataset.eval(), batch_size, workers, device):

@@ -170,7 +170,7 @@ class TrainingLoop:
         self._save_within(wait=True)
         here = None if progress is None else StateKey(self._bucket, progress.epochs, progress.steps)
         # All wait here for the first, whom their end would end while it saves.
-        raise Stopped(world.from_first(str(self._stopped(signum, here))), signum)
+        raise Stopped(world.broadcast(str(self._stopped(signum, here))), signum)
 
     def _stopped(self, signum: int, here: StateKey | None = None) -> Stopped:
         """What is raised; it says so where the state `here` could not be saved, or there is none to save."""

@@ -14,7 +14,7 @@ from clearctl.config.load import Config
 from clearctl.config.protocol import on_training_images
 from clearctl.distributed import world
 from clearctl.distributed.randomness import seed_everything
-from clearctl.distributed.world import from_first, noticing_lost_peers, together
+from clearctl.distributed.world import broadcast, detect_lost_peers, process_group
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model
@@ -23,12 +23,12 @@ from clearctl.engine.build.sharing import require_alike, require_shareable
 from clearctl.engine.build.stream import build_stream
 from clearctl.engine.machine import describe, device_name, resolve_device
 from clearctl.engine.run.changes import other_values, other_versions, with_changes
+from clearctl.engine.run.inputs import named_contents, other_code
 from clearctl.engine.run.loop import SavedStates
-from clearctl.engine.run.origin import named_contents, other_code
-from clearctl.engine.run.train import TrainResult, carry_out, record_epoch, room_on_disk, sole_worker, write_report
+from clearctl.engine.run.train import TrainResult, record_epoch, report_full_disk, run_lock, run_to_end, write_report
 from clearctl.engine.states import files as state_files
 from clearctl.engine.states.files import DamagedStateError, StateKey
-from clearctl.engine.states.state import cut_back_files
+from clearctl.engine.states.state import truncate_run_files
 from clearctl.errors import RunError
 from clearctl.progress import Listener, Message, ignore
 from clearctl.threads import keep_threads
@@ -54,7 +54,7 @@ def resume(
     run = Path(run).resolve()
     if not rundir.is_run(run):
         raise RunError(f"{run} is no run folder: it has no config.py and environment.json")
-    with sole_worker(run):
+    with run_lock(run):
         finished = _finished(run, started)
         if finished is not None:
             listener(Message(f"{run} is finished: there is nothing to go on with"))
@@ -65,7 +65,7 @@ def resume(
         opened = open_config(rundir.config_file(run), work_dir=run.parent, of_run=True)
         require_shareable(opened)
         target = _device(device, environment, listener)
-        with noticing_lost_peers(), together(target):
+        with detect_lost_peers(), process_group(target):
             return _resume_locked(run, opened, environment, target, accept_changes, listener, started)
 
 
@@ -79,7 +79,7 @@ def _resume_locked(
     started: float,
 ) -> TrainResult:
     """Go on with a run that is held, by all processes."""
-    saved = from_first(_saved(run, listener) if world.is_first() else None)
+    saved = broadcast(_saved(run, listener) if world.is_first() else None)
     changed = [] if saved is None else list(other_values(saved.start["config"], opened))
     differences = [*changed, *other_versions(environment)]
     seed_everything(opened.values["seed"])
@@ -99,9 +99,9 @@ def _resume_locked(
     _keep_threads(environment, target, listener)
     model = build_model(opened, stream, listener).to(target)
     samples = build_samples(opened, stream, target, listener)
-    with room_on_disk(run):
+    with report_full_disk(run):
         if world.is_first():
-            _cut_back(run, saved)
+            _truncate_run(run, saved)
         experiment = build_experiment(
             opened,
             stream,
@@ -111,18 +111,18 @@ def _resume_locked(
             listener=listener,
             on_epoch=lambda done, lr: record_epoch(run, done, lr),
             samples=samples,
-            goes_on=saved is not None,
+            resumed=saved is not None,
             wandb_id=environment.get("wandb_run"),
         )
         if saved is not None and changed:
             if world.is_first():
                 saved = with_changes(saved, opened, experiment, stream, target, run)
                 state_files.replace_all(rundir.state_folder(run), StateKey(saved.bucket), saved.start)
-            saved = from_first(saved)
+            saved = broadcast(saved)
         if world.is_first():
             _note(run, environment, target, saved, differences, dataset, opened.values)
     listener(Message(f"going on with {run} {_where(saved, stream.bucket_names)}"))
-    return carry_out(opened, experiment, stream, run, listener, started=started, saved=saved)
+    return run_to_end(opened, experiment, stream, run, listener, started=started, saved=saved)
 
 
 def _finished(run: Path, started: float) -> TrainResult | None:
@@ -219,12 +219,12 @@ def _keep_threads(environment: dict[str, Any], device: torch.device, listener: L
         keep_threads(threads, "in the run", listener)
 
 
-def _cut_back(run: Path, saved: SavedStates | None) -> None:
+def _truncate_run(run: Path, saved: SavedStates | None) -> None:
     """Take from the run's files what came after its state."""
     folders = (rundir.csv_folder(run), rundir.tensorboard_folder(run))
     if saved is not None:
         there = [rundir.metrics_file(run), *(file for folder in folders for file in folder.glob("*"))]
-        cut_back_files(saved.latest, run, there)
+        truncate_run_files(saved.latest, run, there)
         return
     results = (rundir.metrics_file(run), rundir.log_file(run), rundir.eval_file(run), rundir.matrix_file(run))
     # The sums before the checkpoints: a kill in between leaves no line without its file.

@@ -20,7 +20,7 @@ from clearctl.data.samples import original_error
 from clearctl.data.stream import Stream
 from clearctl.distributed import world
 from clearctl.distributed.randomness import seed_everything
-from clearctl.distributed.world import PeerLostError, from_first, noticing_lost_peers, together
+from clearctl.distributed.world import PeerLostError, broadcast, detect_lost_peers, process_group
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import Experiment, build_experiment
 from clearctl.engine.build.model import build_model
@@ -29,10 +29,10 @@ from clearctl.engine.build.sharing import require_alike, require_shareable
 from clearctl.engine.build.strategy_fit import require_strategy_fit
 from clearctl.engine.build.stream import build_stream
 from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device
+from clearctl.engine.run.inputs import named_contents
 from clearctl.engine.run.loop import SavedStates, TrainingLoop, how_to_resume
-from clearctl.engine.run.origin import named_contents
 from clearctl.errors import DatasetError, RunError, Stopped
-from clearctl.lock import sole_writer
+from clearctl.lock import exclusive_lock
 from clearctl.metrics import Matrix
 from clearctl.progress import EpochDone, Listener, Message, ignore
 from clearctl.wording import first_line
@@ -86,7 +86,7 @@ def train(
 
 def earlier_run() -> Path | None:
     """The run folder that these processes began before torchrun started them again; None if there is none."""
-    begun = world.remembered(RUN) if world.attempt() else None
+    begun = world.remembered(RUN) if world.restart_count() else None
     return Path(begun) if begun is not None else None
 
 
@@ -98,7 +98,7 @@ def start(opened: Config, source: str, *, device: str, listener: Listener) -> Tr
         listener(Message(notice))
     require_shareable(opened)
     target = resolve_device(device)
-    with noticing_lost_peers(), together(target):
+    with detect_lost_peers(), process_group(target):
         seed_everything(opened.values["seed"])
         stream = build_stream(opened, listener)
         model = build_model(opened, stream, listener).to(target)
@@ -109,12 +109,12 @@ def start(opened: Config, source: str, *, device: str, listener: Listener) -> Tr
         described = describe(target, stream.describe(root), opened.values["seed"])
         environment = {**described, "config": source, **named_contents(opened.values)}
         require_alike(opened, environment["dataset"])
-        run = from_first(
+        run = broadcast(
             rundir.create(Path(opened.values["work_dir"]), opened.values["seed"]) if world.is_first() else Path()
         )
-        with sole_worker(run):
+        with run_lock(run):
             experiment = open_run(opened, stream, model, target, run, samples, environment, listener)
-            return carry_out(opened, experiment, stream, run, listener, started=started)
+            return run_to_end(opened, experiment, stream, run, listener, started=started)
 
 
 def open_run(
@@ -163,15 +163,15 @@ def open_run(
     return experiment
 
 
-def sole_worker(run: Path) -> AbstractContextManager[None]:
+def run_lock(run: Path) -> AbstractContextManager[None]:
     """Hold a run folder, for all that share the run; where another holds it, entering raises RunError with its pid."""
     if not world.is_first():
         return nullcontext()
-    return sole_writer(rundir.lock_file(run), run, RunError)
+    return exclusive_lock(rundir.lock_file(run), run, RunError)
 
 
 @contextmanager
-def room_on_disk(run: Path) -> Iterator[None]:
+def report_full_disk(run: Path) -> Iterator[None]:
     """Within, a disk that is full or no longer there ends the run with a RunError that says how to go on."""
     try:
         yield
@@ -187,7 +187,7 @@ def record_epoch(run: Path, done: EpochDone, lr: float) -> None:
         rundir.append_metrics(run, {"event": "epoch", **asdict(done), "lr": lr})
 
 
-def carry_out(
+def run_to_end(
     config: Config,
     experiment: Experiment,
     stream: Stream,
@@ -201,7 +201,7 @@ def carry_out(
     loop = TrainingLoop(config, experiment, stream, run, listener)
     deterministic = bool(config.values.get("deterministic"))
     try:
-        with room_on_disk(run), closing(loop), noticing_lost_peers():
+        with report_full_disk(run), closing(loop), detect_lost_peers():
             with deterministic_algorithms(deterministic, experiment.strategy.device, listener):
                 results = loop.learn(saved)
             for logger in experiment.run_loggers:
@@ -209,7 +209,7 @@ def carry_out(
     except DatasetError as error:
         raise DatasetError(f"{original_error(error)}\nmend that, then {how_to_resume(run)}") from None
     except PeerLostError as error:
-        rest = "torchrun starts them all again" if world.starts_again() else how_to_resume(run)
+        rest = "torchrun starts them all again" if world.restarts_processes() else how_to_resume(run)
         raise PeerLostError(f"{error}\n{rest}") from None
     except Stopped:
         raise

@@ -23,10 +23,10 @@ from clearctl.engine.build.samples import BuiltSamples, build_samples
 from clearctl.engine.build.strategy_fit import require_strategy_fit
 from clearctl.engine.build.stream import benchmark_of, build_stream
 from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device
+from clearctl.engine.run.inputs import named_contents
 from clearctl.engine.run.loop import bucket_done, write_bucket
-from clearctl.engine.run.origin import named_contents
 from clearctl.engine.run.stopping import StopRequest, catch_stop_signals
-from clearctl.engine.run.train import TrainResult, open_run, room_on_disk, sole_worker, write_report
+from clearctl.engine.run.train import TrainResult, open_run, report_full_disk, run_lock, write_report
 from clearctl.engine.stack.features import Features
 from clearctl.engine.stack.key import stack_key, why_not
 from clearctl.engine.stack.learner import Learner
@@ -91,17 +91,17 @@ def _train(
     values = configs[0].values
     allow_tf32(bool(values.get("tf32")), device)
 
-    def tell_all(event: Event) -> None:
+    def report_to_all(event: Event) -> None:
         for listener in listeners:
             listener(event)
 
     with ExitStack() as ends:
-        members = _opened(configs, device, sources, listeners, ends)
+        members = _open_members(configs, device, sources, listeners, ends)
         with (
             _stopped_at_once(),
-            catch_stop_signals(tell_all) as stop_request,
-            deterministic_algorithms(bool(values.get("deterministic")), device, tell_all),
-            room_on_disk(members[0].run),
+            catch_stop_signals(report_to_all) as stop_request,
+            deterministic_algorithms(bool(values.get("deterministic")), device, report_to_all),
+            report_full_disk(members[0].run),
         ):
             _learn_all(members, device, stop_request)
         for member in members:
@@ -139,7 +139,7 @@ class _Data:
         return cls(stream, samples, benchmark_of(config, samples), describe(device, described, 0))
 
 
-def _opened(
+def _open_members(
     configs: Sequence[Config],
     device: torch.device,
     sources: Sequence[str],
@@ -169,7 +169,7 @@ def _opened(
                 "stacked": len(configs),
             }
             run = rundir.create(Path(config.values["work_dir"]), seed)
-            ends.enter_context(sole_worker(run))
+            ends.enter_context(run_lock(run))
             set_random_states(states)
             experiment = open_run(
                 config, shared.stream, model, _CPU, run, shared.samples, environment, listener, shared.benchmark
@@ -187,15 +187,15 @@ def _opened(
 
 def _learn_all(members: Sequence[Member], device: torch.device, stop_request: StopRequest) -> None:
     """Bucket after bucket, as `Course` does for one run."""
-    everything = list(_by_features(members, device))
+    everything = list(_grouped_by_features(members, device))
     for features, group in everything:
-        for part in _alike(group, lambda member: member.tested_sizes):
+        for part in _grouped(group, lambda member: member.tested_sizes):
             for member, tested in zip(part, _tested(Learner(part, features), part), strict=True):
                 member.results.untrained = [
                     sum(batch.right for batch in batches) / sum(batch.size for batch in batches) for batches in tested
                 ]
 
-    def stop_if_asked() -> None:
+    def stop_if_requested() -> None:
         if stop_request.signum is not None:
             raise Stopped("stopped, nothing of a stack is saved on the way", stop_request.signum)
 
@@ -204,9 +204,9 @@ def _learn_all(members: Sequence[Member], device: torch.device, stop_request: St
         for member in members:
             member.begin_bucket(number)
         for features, group in everything:
-            for part in _alike(group, lambda member: member.shape()):
+            for part in _grouped(group, lambda member: member.shape()):
                 learner = Learner(part, features)
-                learner.learn(part[0].experiment.strategy.train_epochs, stop_if_asked)
+                learner.learn(part[0].experiment.strategy.train_epochs, stop_if_requested)
                 for member, tested in zip(part, _tested(learner, part), strict=True):
                     member.end_bucket(tested)
         for member in members:
@@ -222,7 +222,7 @@ def _tested(learner: Learner, members: Sequence[Member]) -> list[list[Any]]:
     return [list(found) for found in zip(*buckets, strict=True)]
 
 
-def _alike(members: Sequence[Member], key: Callable[[Member], Any]) -> list[list[Member]]:
+def _grouped(members: Sequence[Member], key: Callable[[Member], Any]) -> list[list[Member]]:
     """The members with equal keys together, in their order."""
     groups: dict[Any, list[Member]] = {}
     for member in members:
@@ -230,7 +230,7 @@ def _alike(members: Sequence[Member], key: Callable[[Member], Any]) -> list[list
     return list(groups.values())
 
 
-def _by_features(members: Sequence[Member], device: torch.device) -> Iterator[tuple[Features, list[Member]]]:
+def _grouped_by_features(members: Sequence[Member], device: torch.device) -> Iterator[tuple[Features, list[Member]]]:
     """Members whose streams read one matrix, which they all do unless its files change meanwhile."""
 
     def matrix(stream: Stream) -> int:
@@ -238,7 +238,7 @@ def _by_features(members: Sequence[Member], device: torch.device) -> Iterator[tu
         assert isinstance(part, FeatureSamples)
         return id(part.x)
 
-    for group in _alike(members, lambda member: matrix(member.stream)):
+    for group in _grouped(members, lambda member: matrix(member.stream)):
         yield Features(group[0].stream, device, cosine=group[0].temperature is not None), group
 
 

@@ -62,14 +62,14 @@ class Saver:
             self._thread.start()
         else:
             self._write(key, state, captured_s)
-            self._tell()
+            self._report()
 
     def finish(self) -> None:
         """Wait until what is being written is on disk."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-            self._tell()
+            self._report()
 
     def _write(self, key: StateKey, state: dict[str, Any], captured_s: float) -> None:
         started = time.monotonic()
@@ -81,7 +81,7 @@ class Saver:
         self._ended_at = time.monotonic()
         self._cost_s = captured_s + self._ended_at - started
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._failure is not None and not self._failing:
             self.listener(
                 Message(

@@ -18,7 +18,7 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 
 from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.pixels import fresh
-from clearctl.distributed.randomness import own_numbers, seed_worker
+from clearctl.distributed.randomness import own_random_numbers, seed_worker
 from clearctl.distributed.split import Shard, own_rows
 from clearctl.strategies.loading.positions import BatchIterator, LoaderPosition, SideBySide, TensorBatch
 from clearctl.strategies.loading.rows import Columns, Rows, resolve
@@ -88,7 +88,7 @@ def _own_pixels(source: CachedTransform, rows: torch.Tensor) -> torch.Tensor:
     own = rows[own_rows(len(rows))] if source.shares_reading else rows
     # A worker process draws numbers that nobody else draws anyway: `seed_worker`.
     shared = len(own) == len(rows) or get_worker_info() is not None
-    with nullcontext() if shared else own_numbers(torch.device("cpu"), transforms=True):
+    with nullcontext() if shared else own_random_numbers(torch.device("cpu"), transforms=True):
         return source.pixels(own.tolist())
 
 
@@ -138,9 +138,9 @@ class _InOrder(BatchIterator):
         self._see_whether_written()
         return {"views": self.views, **super().position()}
 
-    def go_to(self, position: LoaderPosition) -> None:
+    def seek(self, position: LoaderPosition) -> None:
         """Let the next batch be the one that would have followed where `position` was taken."""
-        super().go_to(position)
+        super().seek(position)
         self.views, self._given = position["views"], None
 
 

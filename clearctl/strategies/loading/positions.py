@@ -62,7 +62,7 @@ class Pass:
         """Where it stands."""
         return {"order": self.order, "taken": self.taken}
 
-    def go_to(self, position: LoaderPosition) -> None:
+    def seek(self, position: LoaderPosition) -> None:
         """Go on from a position, over the same samples."""
         self.restart()
         self.order = None if position["order"] is None else position["order"].cpu()
@@ -109,10 +109,10 @@ class SideBySide:
         """Where it stands: where the `passes` of the datasets do."""
         return {"passes": [one.position() for one in self.passes]}
 
-    def go_to(self, position: LoaderPosition) -> None:
+    def seek(self, position: LoaderPosition) -> None:
         """Go on from a position, over the same samples."""
         for one, found in zip(self.passes, position["passes"], strict=True):
-            one.go_to(found)
+            one.seek(found)
 
 
 class BatchIterator:
@@ -139,9 +139,9 @@ class BatchIterator:
         """Where it stands: whether it has `begun`, and the position of its columns."""
         return {"begun": self.begun, **self.columns.position()}
 
-    def go_to(self, position: LoaderPosition) -> None:
+    def seek(self, position: LoaderPosition) -> None:
         """Let the next batch be the one that would have followed where `position` was taken."""
-        self.columns.go_to(position)
+        self.columns.seek(position)
         self.begun = position["begun"]
 
 
@@ -158,7 +158,7 @@ class Endless:
         self.in_earlier = earlier is not None
         self.current: Any = iter(earlier if self.in_earlier else loader)
         if earlier_position is not None:
-            self.current.go_to(earlier_position)
+            self.current.seek(earlier_position)
 
     def __iter__(self) -> "Endless":
         return self
@@ -175,8 +175,8 @@ class Endless:
         """Where it stands: in which `pass`, and whether that is the one through the `earlier` loader."""
         return {"in_earlier": self.in_earlier, "pass": self.current.position()}
 
-    def go_to(self, position: LoaderPosition) -> None:
+    def seek(self, position: LoaderPosition) -> None:
         """Let the next batch be the one that would have followed where `position` was taken."""
         self.in_earlier = position["in_earlier"]
         self.current = iter(self.earlier if self.in_earlier else self.loader)
-        self.current.go_to(position["pass"])
+        self.current.seek(position["pass"])

@@ -34,7 +34,7 @@ class FeatureReplay(supervised.FeatureReplay):
             )
         self.replay_loader = Endless(passes(memory, self.batch_size_mem, self.device, drop_last=True))
         if self.replay_position is not None:
-            self.replay_loader.go_to(self.replay_position)
+            self.replay_loader.seek(self.replay_position)
 
     def _before_training_exp(self, **kwargs: Any) -> None:
         self._draw_from_memory()

@@ -21,7 +21,7 @@ from avalanche.training.storage_policy import ExemplarsBuffer
 from torch import nn
 
 from clearctl.strategies.snapshot.kinds import class_named, is_left_alone, name_of, passing, slots
-from clearctl.strategies.snapshot.values import SIMPLE, insertion
+from clearctl.strategies.snapshot.values import SIMPLE, insertion_order
 
 # What a build makes, in the same places each time: one of another class means that the state is of another run.
 _BUILT = (BasePlugin, PluginMetric, BaseLogger)
@@ -104,9 +104,9 @@ class _Restore:
         return live
 
     def _position(self, live: Any, path: str, number: int, node: Any) -> Any:
-        if not hasattr(live, "go_to"):
+        if not hasattr(live, "seek"):
             raise CannotRestoreError(path, "there is no iterator to go on with")
-        live.go_to(self.value(node, _ABSENT, path))
+        live.seek(self.value(node, _ABSENT, path))
         return self._keep(number, live)
 
     def _stateful(self, live: Any, path: str, number: int, node: Any) -> Any:
@@ -155,7 +155,7 @@ class _Restore:
         target = self._keep(number, live if self._free(live, set) else set())
         values = self._items(nodes, None, path)
         target.clear()
-        for value in insertion(values):
+        for value in insertion_order(values):
             target.add(value)
         return target
 

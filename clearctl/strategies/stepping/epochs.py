@@ -99,7 +99,7 @@ class _CountingLoader:
         if self.resume_point is not None:
             progress = self.resume_point.progress
             self.steps = progress.steps
-            self.iterator.go_to(progress.position)
+            self.iterator.seek(progress.position)
             self.resume_point.load_state()  # after whatever a strategy does at the start of its epoch
             self.resume_point = None
         return self.iterator

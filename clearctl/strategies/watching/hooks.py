@@ -23,7 +23,7 @@ def acts(watcher: Any, event: str) -> bool:
     return method is not None and getattr(method, "__func__", method) not in _EMPTY
 
 
-def call_only_what_acts(strategy: Any) -> None:
+def skip_idle_callbacks(strategy: Any) -> None:
     """Make `strategy` skip, inside a step, the plugins that would do nothing there; Avalanche asks each of them.
 
     Callbacks that the strategy's own class adds to stay as they are.

@@ -4,10 +4,10 @@ from typing import Any
 
 from avalanche.training.templates.base_sgd import PeriodicEval
 
-from clearctl.distributed.randomness import randomness_kept
+from clearctl.distributed.randomness import preserve_random_states
 
 
-def keep_generators_in_tests(strategy: Any) -> None:
+def preserve_generators_in_tests(strategy: Any) -> None:
     """Put the generators back after each test during training, so that `eval_every` does not change the weights.
 
     A loader draws a number when it starts; in Avalanche a run that is tested more often learns other batches. What a
@@ -17,7 +17,7 @@ def keep_generators_in_tests(strategy: Any) -> None:
     plain = plugin._peval
 
     def peval(strategy: Any, **loading: Any) -> None:
-        with randomness_kept(own=True):
+        with preserve_random_states(own=True):
             plain(strategy, **loading)
 
     plugin._peval = peval

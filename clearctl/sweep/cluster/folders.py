@@ -29,7 +29,7 @@ def unpack(packed: bytes, run: Path) -> None:
         archive.extractall(run, filter="data")
 
 
-def gather(packed: bytes, name: str, planned: PlannedRun) -> Path:
+def install_run(packed: bytes, name: str, planned: PlannedRun) -> Path:
     """Put a run that was made elsewhere where the plan has it, whole or not at all, and return its folder.
 
     One that went on there takes the place of the folder that it went on from.

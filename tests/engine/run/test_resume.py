@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from blobs import CLASSES, DIM
-from killing import KILLED, Child, Label, Work, carry_out
+from killing import KILLED, ChildProcess, Label, Work, run_process
 from runs import WATCHED, State, newest, require_same, sentence, straight
 from test_gather import OTHERS, strategy
 from test_strategies import SMALL
@@ -75,7 +75,7 @@ def train_killed(
     target, began_at, given = config, [], {"device": "cpu", "work_dir": work_dir, **arguments}
     for number, kill in enumerate([*kills, None]):
         at, saving = (kill.at, kill.saving) if kill else (None, "steps")
-        ended = carry_out(target, arguments=given, at=at, saving=saving)
+        ended = run_process(target, arguments=given, at=at, saving=saving)
         if number:
             assert [said for said in ended.said if said.startswith("going on")] == [sentence(target, began_at[-1])]
             assert [text for text in ended.warnings if "bf16 units" not in text] == []
@@ -274,8 +274,8 @@ def test_a_kill_at_every_kind_of_place(write_config: Callable[..., Path], tmp_pa
         (("set-up", 0), (0, -1, 0)),
         (("step", 0, 0, 1), (0, -1, 0)),
         (("renamed", "bucket_0000_epoch_0001.state"), (0, 1, 0)),
-        (("laid over", 1), (0, 1, 0)),
-        (("laid over", 2), (0, 1, 0)),
+        (("loaded", 1), (0, 1, 0)),
+        (("loaded", 2), (0, 1, 0)),
         (("half", "bucket_0000_epoch_0002.state"), (0, 1, 0)),
         (("after training", 0), (0, 2, 0)),
         (("test", 0, 2, 2), (0, 2, 0)),
@@ -289,7 +289,7 @@ def test_a_kill_at_every_kind_of_place(write_config: Callable[..., Path], tmp_pa
         (("results", 2), (2, 2, 0)),
         (("written", "exp_3.pth"), (2, 2, 0)),
         (("bucket", 2), (2, 2, 0)),
-        (("forget", 0), (2, 2, 0)),
+        (("states removed", 0), (2, 2, 0)),
     ]
     kills = [Kill(label) for label, _ in places]
     run, began_at = train_killed(config, kills, tmp_path / "killed", overrides=WATCHED)
@@ -303,13 +303,16 @@ def test_a_kill_while_the_states_of_a_finished_run_are_removed(
 ) -> None:
     config = write_config("naive")
     whole = straight(config, tmp_path / "straight")
-    ended = carry_out(
-        config, arguments={"device": "cpu", "work_dir": tmp_path / "killed"}, saving="epochs", at=("forget", removed)
+    ended = run_process(
+        config,
+        arguments={"device": "cpu", "work_dir": tmp_path / "killed"},
+        saving="epochs",
+        at=("states removed", removed),
     )
     assert ended.exit_code == KILLED
     [run] = (tmp_path / "killed").iterdir()
     assert newest(run) is not None
-    assert carry_out(run).require().warnings == []
+    assert run_process(run).require().warnings == []
     require_same(run, whole.run)
 
 
@@ -336,10 +339,10 @@ def test_kills_from_outside_at_any_time(write_config: Callable[..., Path], tmp_p
     chosen = sorted(random.Random(0).sample(places, 12), key=order)
     for number, (at, before) in enumerate(zip(chosen[::2], chosen[1::2], strict=True)):
         saving = "steps" if number % 2 else "as configured"
-        child = Child(Work(target, given, at=at, before=before, signals=(), saving=saving))
+        child = ChildProcess(Work(target, given, at=at, before=before, signals=(), saving=saving))
         assert child.wait_for("at") == at
         os.kill(child.pid, signal.SIGKILL)
         assert child.end().exit_code == KILLED
         [target], given = (tmp_path / "killed").iterdir(), {}
-    carry_out(target).require()
+    run_process(target).require()
     require_same(target, whole.run)

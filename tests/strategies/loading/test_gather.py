@@ -118,7 +118,7 @@ def test_weights_and_matrix_are_those_of_avalanches_own_loop(
     config = write_config(base, **{"train_mb_size": 7, "eval_mb_size": 10, **arguments})  # with odd last batches
     scenario = ["scenario.buckets=['2','0','1']", f"scenario.task_labels={labels!r}"]
     plain_avalanche()
-    monkeypatch.setattr("clearctl.strategies.build.call_only_what_acts", lambda strategy: None)
+    monkeypatch.setattr("clearctl.strategies.build.skip_idle_callbacks", lambda strategy: None)
     monkeypatch.setattr(
         "clearctl.strategies.build.Evaluator",
         lambda record, metrics, loggers: EvaluationPlugin(*metrics, loggers=loggers),

@@ -94,7 +94,7 @@ def test_the_iterator_of_another_process_goes_on(
 
     def go_on(strategy: Any) -> None:
         found = iterator(strategy, name)
-        found.go_to(left["position"])
+        found.seek(left["position"])
         put_back(left["states"])
         assert_equal(take(found, 8), left["batches"])
         raise Reached
