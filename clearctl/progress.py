@@ -1,4 +1,4 @@
-"""What a long operation tells whoever listens: plain events, so that the library draws nothing itself."""
+"""What a long operation reports to its listener: plain events, so that the library draws nothing itself."""
 
 import math
 import time
@@ -29,7 +29,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class TrainStep:
-    """A training step was made, told at most 10 times a second.
+    """A training step was made, reported at most 10 times a second.
 
     `num_samples`, `seconds`, and the means `loss` and `accuracy` are of the epoch so far.
     """

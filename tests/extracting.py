@@ -52,7 +52,7 @@ class ChildProcess:
             pass
 
     def go_on(self) -> None:
-        """Let it go on that has halted."""
+        """Let it continue that has halted."""
         self.pipe.send(None)
 
     def end(self) -> Ended:

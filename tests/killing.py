@@ -12,7 +12,7 @@ torch's autograd does not survive a fork. A place in a run has a label, which is
 ("bucket", bucket)                all of a bucket is on disk, the state of the next is not
 ("half", file)                    half of a state file is written, under its temporary name
 ("renamed", file)                 a state file is whole, and what is older not removed
-("loaded", number)             a state was laid over what was built, for the `number`-th time in this process
+("loaded", number)             a state was loaded, for the `number`-th time in this process
 ("written", file)                 a checkpoint is written, its line in SHA256SUMS is not; or SHA256SUMS is
 ("states removed", number)                the run is finished, and `number` of its states are removed
 """
@@ -66,7 +66,7 @@ class Work:
     "steps" (a state after every step, on disk before the next), "epochs", "buckets", "nothing", or as the config has
     it. `settled` lets a save that is under way in the background end before the signal comes.
     `most_bytes` is how long a file may become. With `own_group` the process leads a group of processes. Where it waits,
-    SIGUSR1 lets it go on. torch has `threads` threads, and `environ` comes on top of the environment.
+    SIGUSR1 lets it continue. torch has `threads` threads, and `environ` comes on top of the environment.
     """
 
     target: Path

@@ -8,7 +8,7 @@ from killing import ChildProcess, Ended, Work
 
 
 def environment(rank: int, processes: int, port: int) -> dict[str, str]:
-    """What torchrun tells a process of one machine, but for a store of its own."""
+    """What torchrun gives a process of one machine, but for a store of its own."""
     numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
     return {
         **{name: str(value) for name, value in numbers.items()},

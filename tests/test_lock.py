@@ -1,4 +1,4 @@
-"""The lock file: one holder at a time, its pid told, nothing left behind."""
+"""The lock file: one holder at a time, its pid named, nothing left behind."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ def holder(path: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_second_process_is_told_who_holds_it(tmp_path):
+def test_a_second_process_is_reported_who_holds_it(tmp_path):
     path = tmp_path / "folder" / "lock"
     with holder(path) as process:
         with pytest.raises(lock.LockHeldError) as error, lock.file_lock(path):
@@ -109,5 +109,5 @@ def test_two_processes_are_never_inside_together(tmp_path):
         for _ in range(3)
     ]
     for process in processes:
-        _, told = process.communicate(timeout=300)
-        assert process.returncode == 0, told
+        _, reported = process.communicate(timeout=300)
+        assert process.returncode == 0, reported

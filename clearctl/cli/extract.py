@@ -39,7 +39,7 @@ def extract_features(
         ),
     ] = None,
     allow_partial: Annotated[
-        bool, typer.Option("--allow-partial", help="Go on where the checkpoint leaves weights random.")
+        bool, typer.Option("--allow-partial", help="Continue where the checkpoint leaves weights random.")
     ] = False,
     dataset_root: DatasetRoot = None,
     device: Device = "auto",
@@ -61,7 +61,7 @@ def extract_features(
 ) -> None:
     """Extract the features of a frozen network for every image, to train on with scenario.feature_type.
 
-    After a kill the same command goes on.
+    After a kill the same command continues.
 
     Example: `clearctl extract-features --arch resnet50`
     """

@@ -31,7 +31,7 @@ class Display:
             speed_estimate_period=60.0,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._began: dict[str, tuple[float, int]] = {}  # of each Counted work: when it was first told, and how far
+        self._began: dict[str, tuple[float, int]] = {}  # of each Counted work: when it was first reported, and how far
 
     def __enter__(self) -> "Display":
         self._bar.start()
@@ -91,7 +91,7 @@ class Display:
             self.output.message(f"{event.work}: {detail}{left}")
 
     def _rate(self, event: Counted) -> float:
-        """Units a second since the work was first told of; 0 where that is too short ago to say."""
+        """Units a second since the first event of the work; 0 where that is too short ago to say."""
         now = time.monotonic()
         began, first = self._began.get(event.work, (now, event.done))
         if event.done < first:  # started over

@@ -1,7 +1,7 @@
 """Download a release of CLEAR from where its authors publish it, check it, and unpack it into the dataset folder.
 
 All of it happens in `.download` inside the dataset folder (`remote.delivery`), step by step, each ending with a rename:
-a run killed at any moment is gone on with by the same call.
+a run killed at any moment is resumed by the same call.
 """
 
 import errno
@@ -67,7 +67,7 @@ def download(
         keep_archive: leave the archives in `.download`. One put there by hand is left anyhow.
         max_unpacked_bytes: an archive that declares more is refused.
         patience: timeouts and retries.
-        listener: told of MB downloaded and checked, of files unpacked, and of every start over.
+        listener: notified of MB downloaded and checked, of files unpacked, and of every start over.
 
     An archive that someone put into `.download` by hand is used. A second run does nothing.
 

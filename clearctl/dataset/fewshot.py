@@ -59,7 +59,7 @@ def make_fewshot(
         buckets: only these; all when None.
         force: replace existing files that differ; without it they are an error.
         dry_run: compute and check everything, write nothing.
-        listener: told of each bucket checked and each file written.
+        listener: notified of each bucket checked and each file written.
 
     The split is used with `scenario=dict(evaluation_protocol='iid', shot=shot, seed=seed)`, on images and on features.
     A second run changes nothing. Raises UsageError for arguments that make no sense; DatasetError for a folder that is

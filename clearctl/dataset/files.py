@@ -1,6 +1,6 @@
-"""Bring about the files that a command is to leave behind: all checked before the first is written, each whole or not.
+"""Write the files that a command is to leave behind: all checked before the first is written, each whole or not.
 
-Two passes over units (buckets) that make their files anew each time, so that no more than one unit is in memory: the
+Two passes over units (buckets) that make their files each time, so that no more than one unit is in memory: the
 first compares what is wanted with what is there, the second writes what is not there.
 """
 
@@ -17,7 +17,7 @@ from clearctl.progress import Counted, Listener
 
 @dataclass(frozen=True)
 class WantedFile:
-    """A file that is to be there: `is_in` tells of an existing file whether it is it, `write` writes it whole.
+    """A file that is to be there: `is_in` says whether an existing file is it, `write` writes it whole.
 
     Both may raise OSError.
     """

@@ -39,7 +39,7 @@ class PrepareResult:
 
     `written` and `unchanged` count files: those made or replaced, and those that were there with the same
     contents. `images_per_bucket` is {bucket: number of images} for `buckets`, which are in the order of the
-    stream. `features` are the names of the release's features that are ready to train on. `published_split` tells
+    stream. `features` are the names of the release's features that are ready to train on. `published_split` says
     whether the iid split is the release's own.
     """
 
@@ -76,7 +76,7 @@ def prepare_avalanche(
             bucket_indices.json that is there already, else (and with `force`) all that are labelled.
         force: replace existing files that differ; without it they are an error.
         dry_run: compute and check everything, write nothing.
-        listener: told of each bucket checked and each file written.
+        listener: notified of each bucket checked and each file written.
 
     Where train and test come as separate folders a file list holds the lines of train, then those of test, and the
     split is by those folders: `test_ratio`, `seeds` and `stratified` are then refused. Features that the release ships
@@ -134,7 +134,7 @@ class _PrepareJob:
     images_per_bucket: dict[str, int] = field(default_factory=dict)
 
     def bucket_files(self, bucket: str) -> Iterator[WantedFile]:
-        """The file list of a bucket, its splits and its features, read anew each time; one is in memory at a time.
+        """The file list of a bucket, its splits and its features, read again each time; one is in memory at a time.
 
         After those of the last bucket comes the list of buckets.
         """
@@ -258,7 +258,7 @@ def _default_buckets(release: Release, listener: Listener) -> tuple[str, ...]:
     try:
         before = layout.read_bucket_indices(release.root)
     except DatasetError:
-        return release.buckets  # not prepared, or to be replaced: the difference is told where the file is compared
+        return release.buckets  # not prepared, or to be replaced: the difference is reported where the file is compared
     if not set(before) <= set(release.buckets):
         return release.buckets
     left_out = [name for name in release.buckets if name not in before]

@@ -6,7 +6,7 @@
     rebuild.json                             how the folder was made; it comes last
 
 The new buckets are "1", "2", ... The folder is in the public layout, whatever layout the source has, and trains as it
-is. While it is not finished its rebuild.json is called rebuild.unfinished.json, and the same command goes on with it.
+is. While it is not finished its rebuild.json is called rebuild.unfinished.json, and the same command continues with it.
 """
 
 import json
@@ -73,7 +73,7 @@ def rebuild_by_metadata(
     dry_run: bool = False,
     listener: Listener = ignore,
 ) -> RebuildResult:
-    """Sort or filter all labelled images of `root` by their metadata and cut them anew into buckets, in `output`.
+    """Sort or filter all labelled images of `root` by their metadata and cut them again into buckets, in `output`.
 
     For each class the records of all buckets are taken together in bucket order (in a bucket, those of train/ before
     those of test/), filtered by `where`, sorted, and cut into `num_buckets` runs of the same length; what is left over
@@ -95,7 +95,7 @@ def rebuild_by_metadata(
         drop_missing: leave out records that lack a field which is asked for; else they are an error. Missing is what
             is not there, null, blank, "null" or the date 0000-00-00.
         dry_run: compute and check everything, write nothing.
-        listener: told of what is read, checked and written.
+        listener: notified of what is read, checked and written.
 
     The new folder is prepared with the defaults of `prepare_avalanche`. The same command a second time changes nothing;
     after a killed one it finishes the folder.
@@ -271,7 +271,7 @@ def _check_nesting(release: Release, output: Path) -> None:
 def _report_what_is_not_copied(release: Release, listener: Listener) -> None:
     if release.has_published_split:
         train, test = (part.folder.name for part in release.parts)
-        listener(Message(f"{train}/ and {test}/ are taken together: the new folder's iid splits are drawn anew"))
+        listener(Message(f"{train}/ and {test}/ are taken together: the new folder's iid splits are drawn again"))
     shipped = any(layout.released_features_folder(part.folder).is_dir() for part in release.parts)
     if shipped or layout.feature_names(release.root):
         listener(Message("features stay behind: extract them from the new folder"))

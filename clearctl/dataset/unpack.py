@@ -77,7 +77,7 @@ def read_contents(archive: Path, *, max_bytes: int = MAX_UNPACKED_BYTES) -> Cont
 def unpack(archive: Path, contents: Contents, root: Path, *, force: bool, listener: Listener) -> None:
     """Put the `contents` of `archive` into `root`. The archive must be on the file system of `root`.
 
-    Going on after a kill needs only the same call. Files get ordinary permissions, whatever the archive says. What is
+    After a kill the same call continues. Files get ordinary permissions, whatever the archive says. What is
     in `root` under a top-level name is an error, or replaced with `force`. Call `clear` once all is done.
 
     Raises BadArchiveError, naming the entry, for data that are not as declared; DatasetError for what is in the way

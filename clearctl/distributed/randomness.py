@@ -2,7 +2,7 @@
 
 Every process draws the same numbers where it decides for all: the order of the samples, what a memory keeps. What it
 draws for its own rows alone (dropout, random transforms) comes from generators seeded by the run's seed, the rank and
-a count, and leaves the others as they were. With one process all comes from the same generators, as ever.
+a count, and leaves the others as they were. With one process all comes from the same generators, as usual.
 """
 
 import random
@@ -57,9 +57,9 @@ def set_random_states(states: dict[str, Any]) -> None:
 def preserve_random_states(*, own: bool = False) -> Iterator[None]:
     """Put Python's, NumPy's and torch's generators back afterwards, whatever is drawn inside.
 
-    With `own` those of `own_random_numbers` too: what a process draws afterwards for its own rows is as if nothing had been.
-    The generator of a GPU is put back where this process uses a GPU already: asking for it elsewhere would initialise
-    CUDA on every GPU of the machine, even for a run on the CPU.
+    With `own` those of `own_random_numbers` too: what a process draws afterwards for its own rows is as if nothing had
+    been. The generator of a GPU is put back where this process uses a GPU already: asking for it elsewhere would
+    initialise CUDA on every GPU of the machine, even for a run on the CPU.
     """
     used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     put_back, count = _snapshot(torch.cuda.current_device() if used else None), passes()
@@ -77,7 +77,7 @@ def passes() -> int:
 
 
 def set_passes(count: int) -> None:
-    """Go on from where `passes` was taken."""
+    """Continue from where `passes` was taken."""
     global _passes
     _passes = count
 

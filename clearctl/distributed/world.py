@@ -1,4 +1,4 @@
-"""The processes that torchrun started for one run, and what they tell each other.
+"""The processes that torchrun started for one run, and what they exchange.
 
 They are numbered from 0, their `rank`; only the first writes files and prints. Without torchrun there is one process,
 and nothing here does anything. torch is imported where it is needed: commands ask for the rank before it is.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # While one decodes images or writes, the others wait. A process that died is noticed at once, by its connection.
 COLLECTIVE_TIMEOUT = timedelta(hours=2)
-START_TIMEOUT = timedelta(minutes=5)  # one may have ended on another machine, whose torchrun does not tell
+START_TIMEOUT = timedelta(minutes=5)  # one may have ended on another machine, whose torchrun does not say so
 STORE_TIMEOUT = timedelta(seconds=30)
 # Only torchrun sets them all: a cluster may set WORLD_SIZE for the machines of a job.
 _NEEDED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -99,12 +99,12 @@ def process_group(device: "torch.device") -> Iterator[None]:
         device_id=device if on_gpu else None,
     )
     yield
-    # Not after an error: the others would notice before it is told, and tell of something else.
+    # Not after an error: the others would notice before it is reported, and report something else.
     distributed.destroy_process_group()
 
 
 def _wait_for_all(store: "Store") -> None:
-    """Wait until all processes are there. Raises RunError, naming those that are not: what ended them, they tell."""
+    """Wait until all processes are there. Raises RunError, naming those that are not; they report why they ended."""
     store.set(f"there/{rank()}", "")
     everyone = [f"there/{number}" for number in range(size())]
     try:
@@ -167,7 +167,7 @@ class Agreement:
 
 
 class PeerLostError(RunError):
-    """Another process of the run has ended, so that this one cannot go on either."""
+    """Another process of the run has ended, so that this one cannot continue either."""
 
 
 @contextmanager
@@ -179,7 +179,9 @@ def detect_lost_peers() -> Iterator[None]:
         if size() == 1 or not _is_of_a_connection(error):
             raise
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, who is in a hurry: what happened is told first
+            signal.signal(
+                signal.SIGTERM, signal.SIG_IGN
+            )  # torchrun's, who is in a hurry: what happened is reported first
         raise PeerLostError("another process of this run has ended") from error
 
 
@@ -191,11 +193,11 @@ def _is_of_a_connection(error: RuntimeError) -> bool:
 
 
 def is_first_to_report() -> bool:
-    """Whether no other process has told of an error, in this attempt: what is told by one is not told again."""
+    """Whether no other process has reported an error, in this attempt: what one has reported is not reported again."""
     if size() == 1:
         return True
     store = _store(f"attempt/{restart_count()}")
-    return is_first() if store is None else store.add("told", 1) == 1
+    return is_first() if store is None else store.add("reported", 1) == 1
 
 
 def remember(name: str, value: str) -> None:

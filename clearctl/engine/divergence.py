@@ -22,7 +22,7 @@ class Divergence:
     """Watches a run whose network is `model`.
 
     `found` is the first place where the mean loss of an epoch, or a weight, was not finite: {"bucket", "epoch",
-    "reason"}; None until then. A warning tells of it once and, with `stops`, a DivergedError ends the run there.
+    "reason"}; None until then. A warning reports it once and, with `stops`, a DivergedError ends the run there.
     `finite` says whether the weights are, where they are not those of `model`, as in a stack during a bucket.
     """
 

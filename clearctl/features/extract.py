@@ -3,7 +3,7 @@
     training_folder/features/<name>/<bucket>/all.pth   (float32 [N, D], N class indices), row i is line i of all.txt
     training_folder/features/<name>/extraction.json    how they were made (`record`)
 
-A bucket is whole or not there. The same command after a kill goes on from the last whole bucket and ends in the same
+A bucket is whole or not there. The same command after a kill continues from the last whole bucket and ends in the same
 bytes. The images are not changed, so rows never shift: one that cannot be read ends the extraction.
 
 Under torchrun all processes call `extract`. Each computes every so many-th batch; the first gets the rows of all,

@@ -117,7 +117,7 @@ class Forward:
         self.most = tried // 2
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        text = f"{self.device} has too little memory for {tried} images at once: going on with {self.most}"
+        text = f"{self.device} has too little memory for {tried} images at once: continuing with {self.most}"
         self.listener(Message(f"{text} (--batch-size)", warning=True))
 
 

@@ -190,7 +190,7 @@ def _build_mmcls(arch: str, arguments: dict[str, Any]) -> FeatureExtractor:
 
 
 def _silence() -> None:
-    """Show nothing of what mmcv and mmcls tell of every layer."""
+    """Show nothing of what mmcv and mmcls print about every layer."""
     from mmcv.utils import get_logger
 
     for name in ("mmcv", "mmcls"):

@@ -4,8 +4,8 @@ Whoever calls the network, with whatever loss, sees the whole batch, its scores 
 strategy and its plugins need not know. The network stays the object that it is, with two hooks.
 
 This is not torch's DistributedDataParallel, which would have to be called in its place, while plugins call, copy and
-differentiate the network itself; and which lays out the gradients anew after its first step, so that the sums over
-three processes are rounded elsewhere, and a run that was resumed differs from one that never stopped.
+differentiate the network itself; and which changes the memory layout of gradients after its first step, so that the
+sums over three processes are rounded elsewhere, and a run that was resumed differs from one that never stopped.
 """
 
 from collections.abc import Callable, Iterable

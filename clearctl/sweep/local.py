@@ -1,6 +1,6 @@
 """The engine `local`: the runs of a sweep in several processes of this machine.
 
-It imports little, so that the nursery can be started before the caller imports what the plan needs.
+It imports little, so that the worker pool can be started before the caller imports what the plan needs.
 """
 
 import os
@@ -27,7 +27,7 @@ _POLL_S = 0.2  # how soon a Ctrl-C is noticed
 
 @dataclass(frozen=True)
 class Assignment:
-    """What the nursery is asked to do: the units of runs, each in a process, at most `jobs` of them at a time.
+    """What the worker pool is to do: the units of runs, each in a process, at most `jobs` of them at a time.
 
     Each has `threads` threads.
     """
@@ -39,7 +39,7 @@ class Assignment:
 
 
 class LocalEngine:
-    """The nursery: a process that the runs are forked from. What it and the libraries print goes to `log`."""
+    """The worker pool: a process that the runs are forked from. What it and the libraries print goes to `log`."""
 
     def __init__(self, log: IO[str]) -> None:
         self.log = log
@@ -57,7 +57,7 @@ class LocalEngine:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},  # it has no second thread; a run is told how many it has
+                env={**os.environ, "OMP_NUM_THREADS": "1"},  # it has no second thread; a run is given its number
             )
             self.pipe = Connection(os.dup(mine.fileno()))
 
@@ -65,7 +65,7 @@ class LocalEngine:
         """Carry out all runs of an assignment.
 
         Where `stop_request` asks for the end, those under way save their state and end, and no other begins; at a
-        KeyboardInterrupt they end at once. Raises CapabilityError where the nursery itself fails.
+        KeyboardInterrupt they end at once. Raises CapabilityError where the worker pool itself fails.
         """
         self.used = True
         try:
@@ -84,11 +84,11 @@ class LocalEngine:
             last = (self.log.read().strip().splitlines() or ["it said nothing"])[-1]
             raise CapabilityError(
                 f"the process that the runs are started from ended with {self.process.returncode}: {last}\n"
-                "run the same command again: finished runs are kept, the others go on"
+                "run the same command again: finished runs are kept, the others are resumed"
             )
 
     def _relay_events(self, listener: SweepListener, stop_request: StopRequest) -> None:
-        """Pass on what the nursery tells until it ends, which it does once all runs have."""
+        """Pass on the worker pool's events until it ends, which it does once all runs have."""
         passed_on = False
         while True:
             try:
@@ -111,7 +111,7 @@ class LocalEngine:
 
 @contextmanager
 def local_engine() -> Iterator[LocalEngine]:
-    """A nursery that imports what runs need while the caller does something else; at the end it is gone."""
+    """A worker pool that imports what runs need while the caller does something else; at the end it is gone."""
     with tempfile.TemporaryFile("w+", errors="replace") as log:
         engine = LocalEngine(log)
         try:

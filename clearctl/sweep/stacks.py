@@ -14,7 +14,7 @@ WorkUnit: TypeAlias = tuple[tuple[int, PlannedRun], ...]  # runs of one process,
 def units(runs: Sequence[tuple[int, PlannedRun]], *, stack: bool, jobs: int) -> list[WorkUnit]:
     """`runs` as they are carried out: each alone or, with `stack`, those together that may be, in the order they come.
 
-    A run that goes on from a state does so alone. Where there are fewer stacks than `jobs`, they are parted, so that
+    A run that is resumed from a state does so alone. Where there are fewer stacks than `jobs`, they are split, so that
     each job has one.
     """
     together: dict[Hashable, list[tuple[int, PlannedRun]]] = {}
@@ -26,7 +26,7 @@ def units(runs: Sequence[tuple[int, PlannedRun]], *, stack: bool, jobs: int) -> 
 
 
 def starts_fresh(planned: PlannedRun) -> bool:
-    """Whether the run has nothing to go on from: it is new, or of a stack that was stopped."""
+    """Whether the run has nothing to resume from: it is new, or of a stack that was stopped."""
     return planned.run is None or not rundir.has_state(planned.run)
 
 

@@ -95,11 +95,11 @@ def plan_sweep(
     cluster: Cluster | None = None,
     stack: bool | None = None,
 ) -> SweepPlan:
-    """The plan of a sweep, held against the runs that are there; nothing is written. See `make_plan` for the product.
+    """The plan of a sweep, compared with the runs so far; nothing is written. See `make_plan` for the product.
 
     `jobs` runs go at a time: by default, on a CPU, one for each core where all runs train on features, which one core
     keeps busy, and else one alone. `stack` has runs that differ in little trained as one batched model, whose results
-    are those of runs alone but for rounding, and which keeps no states to go on from: by default on a GPU, where
+    are those of runs alone but for rounding, and which keeps no states to resume from: by default on a GPU, where
     launching operations one by one is what takes the time. A `cluster` has its own devices and room.
     Raises ConfigError, UsageError, DatasetError for a dataset folder there is not, and CapabilityError for a device
     there is not.
@@ -124,7 +124,7 @@ def run_sweep(plan: SweepPlan, *, listener: SweepListener = ignore, local: Local
     """Carry out the runs of a plan that are not finished; one that fails stops no other.
 
     On this machine that is done by `local`, if one was started before. Raises Stopped where Ctrl-C or SIGTERM ended
-    it: the same plan, made again, goes on.
+    it: the same plan, made again, resumes it.
     """
     outcomes: dict[int, RunOutcome] = {
         index: _finished_before(run) for index, run in enumerate(plan.runs) if run.state == "finished"
@@ -168,7 +168,7 @@ def _any_stopped(outcomes: Mapping[int, RunOutcome]) -> bool:
 
 def _stopped(plan: SweepPlan, outcomes: Mapping[int, RunOutcome], signum: int) -> Stopped:
     done = sum(outcome.status == "finished" for outcome in outcomes.values())
-    return Stopped(f"stopped: {done} of {len(plan.runs)} runs are finished\nthe same command goes on", signum)
+    return Stopped(f"stopped: {done} of {len(plan.runs)} runs are finished\nthe same command continues", signum)
 
 
 def _finished_before(planned: PlannedRun) -> RunOutcome:

@@ -23,7 +23,7 @@ from clearctl.sweep.plan import PlannedRun
 
 
 def execute_run(planned: PlannedRun, *, device: str, threads: int, listener: Listener) -> RunOutcome:
-    """Start the run, or go on with it, with `threads` threads of torch; whatever it raises is the outcome."""
+    """Start the run, or resume it, with `threads` threads of torch; whatever it raises is the outcome."""
     started = time.perf_counter()
     torch.set_num_threads(threads)
     try:
@@ -83,7 +83,7 @@ def _train(runs: Sequence[PlannedRun], device: str, listeners: Sequence[Listener
 
 
 def _ready(runs: Sequence[PlannedRun]) -> list[int]:
-    """The numbers of the runs whose data can be read and that have nothing to go on from; what these left is removed.
+    """The numbers of the runs whose data can be read and that have nothing to resume from; what these left is removed.
 
     Since the plan was made another sweep may have finished one.
     """
@@ -91,7 +91,7 @@ def _ready(runs: Sequence[PlannedRun]) -> list[int]:
     ready = []
     for index, planned in enumerate(runs):
         scenario = repr(planned.config.values["scenario"])
-        with suppress(Exception):  # which the run alone will raise, and tell
+        with suppress(Exception):  # which the run alone will raise and report
             streams[scenario] = streams.get(scenario) or build_stream(planned.config)
             if planned.run is not None and not _remove_leftovers(planned.run):
                 continue

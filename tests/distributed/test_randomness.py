@@ -111,15 +111,15 @@ def test_they_depend_on_the_runs_seed_and_come_again(monkeypatch: pytest.MonkeyP
     assert found[0] != found[3]
 
 
-def test_going_on_from_random_states(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The count of passes is part of the state, and the same for all: each goes on from the state of the first."""
+def test_continuing_from_random_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The count of passes is part of the state, and the same for all: each continues from the state of the first."""
     be(monkeypatch, 0)
     seed_everything(3)
     draw(), draw_own(), draw_own()
     states = random_states()
     be(monkeypatch, 1)
     expected = [draw_own(), draw(), draw_own()]
-    seed_everything(3)  # as a run begins that goes on
+    seed_everything(3)  # as a run begins that continues
     set_random_states(states)
     assert passes() == 2
     assert [draw_own(), draw(), draw_own()] == expected

@@ -1,4 +1,4 @@
-"""The processes of a run: their numbers, and what they tell each other."""
+"""The processes of a run: their numbers, and what they exchange."""
 
 import os
 from datetime import timedelta
@@ -91,7 +91,7 @@ def _with_store() -> dict[str, Any]:
     return found
 
 
-def test_what_processes_tell_each_other() -> None:
+def test_what_processes_report_each_other() -> None:
     ranks = run_in_processes(3, talk)
     assert [found["numbers"] for found in ranks] == [(3, rank, rank, 3, rank == 0) for rank in range(3)]
     assert [found["of the first"] for found in ranks] == [{"rank": torch.tensor([0])}] * 3
@@ -105,7 +105,7 @@ def test_what_processes_tell_each_other() -> None:
 
 
 def lose_another() -> tuple[str, str, bool]:
-    """The last process goes without a word, while the others wait for it."""
+    """The last process ends silently, while the others wait for it."""
     if world.rank() == world.size() - 1:
         os._exit(1)
     try:
@@ -133,7 +133,7 @@ def test_other_errors_are_no_lost_process(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_store_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first process tells, and nothing is kept."""
+    """The first process reports, and nothing is kept."""
     monkeypatch.setattr(world, "STORE_TIMEOUT", world.STORE_TIMEOUT / 100)
     for rank in range(2):
         be(monkeypatch, rank, 2, TORCHELASTIC_USE_AGENT_STORE=True)

@@ -105,7 +105,7 @@ def test_misfit_names_the_key_and_both_values(section: dict[str, Any], x: torch.
         ),
     ],
 )
-def test_what_a_part_refuses_is_told_in_one_line(
+def test_what_a_part_refuses_is_reported_in_one_line(
     section: dict[str, Any], x: torch.Tensor, key: str, beginning: str
 ) -> None:
     found = find_mismatch(build_classifier(**section), x, 3)

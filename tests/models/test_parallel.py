@@ -354,7 +354,7 @@ def drop_out() -> dict[str, Any]:
     seen["draws"].append(draws())
     seen["tested"] = network.eval()(ones)
     seen["passes at the end"] = passes()
-    set_random_states(world.broadcast(states))  # as a run that goes on
+    set_random_states(world.broadcast(states))  # as a run that is resumed
     seen["again"] = network.train()(ones)
     return seen
 

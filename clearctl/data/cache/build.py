@@ -86,7 +86,7 @@ def in_order(pool: ThreadPoolExecutor, function: Callable[[Item], Result], items
 
 
 def with_progress(images: Iterator[Planes], done: int, total: int, work: str, listener: Listener) -> Iterator[Planes]:
-    """`images`, telling `listener` of each after the first `done`."""
+    """`images`, each after the first `done` reported to `listener`."""
     for count, image in enumerate(images, done + 1):
         yield image
         listener(Counted(work, count, total, "images"))

@@ -57,7 +57,7 @@ def check_images(findings: DatasetFindings, images: Sequence[Image], jobs: int, 
             text = f"{journal.path} cannot be written ({journal.fault}): the next run looks at every image again"
             listener(Message(text, warning=True))
         elif len(decoded) < len(images):
-            text = f"{len(decoded):,} of {len(images):,} images are done: the same command goes on from there"
+            text = f"{len(decoded):,} of {len(images):,} images are done: the same command continues from there"
             listener(Message(text))
     findings.looked_at(IMAGES, len(decoded), "images")
     _report(findings, [(image, decoded[image.path]) for image in images])

@@ -1,4 +1,4 @@
-"""What was found out about each image file, kept so that a killed run goes on and a second one is quick.
+"""What was found out about each image file, kept so that a killed run continues and a second one is quick.
 
     .clearctl-verify.jsonl in the dataset folder: {"pillow": "11.0.0"}, then a line for each image it looked at
 

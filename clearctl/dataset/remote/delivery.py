@@ -5,7 +5,7 @@
     .download/<file>.unpacking and others      see `unpack`
     .download/<file>.json                      the receipt: this archive is unpacked here (`Receipt`)
 
-Each step ends with a rename, so a run killed at any moment is gone on with by the same calls.
+Each step ends with a rename, so a run killed at any moment is resumed by the same calls.
 """
 
 import os
@@ -75,7 +75,7 @@ class ArchiveInstall:
 
     @property
     def receipt_file(self) -> Path:
-        """Tells that it is unpacked here."""
+        """Its record of having been unpacked here."""
         return self.file.with_name(f"{self.file.name}.json")
 
     def receipt(self) -> Receipt | None:

@@ -1,4 +1,4 @@
-"""A file over HTTP, so that whatever ends the transfer, the next call goes on where it stopped.
+"""A file over HTTP, so that whatever ends the transfer, the next call continues where it stopped.
 
 The rest is asked for with Range, guarded by If-Range: a file that has changed since, or a server that cannot continue,
 means starting over. Where the server declares a checksum, If-Range is left out, as Hugging Face's own client does:
@@ -67,12 +67,12 @@ def fetch(url: str, part: Path, patience: Patience, listener: Listener) -> int:
                 reached = size_of(part)
                 failures = 0 if reached > farthest else failures + 1
                 farthest = max(reached, farthest)
-                # Before anything has come it is rather a wrong address than a bad line: told at once.
+                # Before anything has come it is rather a wrong address than a bad line: raised at once.
                 if not transfer.received_bytes or failures > patience.retries:
                     raise transfer.failed(str(error)) from None
                 pause_s = min(patience.pause_s * 2**failures, _LONGEST_PAUSE_S)
                 where = f"at {megabytes(reached):,} MB" if reached else "from the start"
-                listener(Message(f"{transfer.name}: {error}; going on {where} in {pause_s:.0f} s", warning=True))
+                listener(Message(f"{transfer.name}: {error}; continuing {where} in {pause_s:.0f} s", warning=True))
                 time.sleep(pause_s)
 
 
@@ -118,7 +118,7 @@ class _Transfer:
                 write_origin(self.part, origin)
             elif not self.received_bytes:
                 here = f"{megabytes(offset):,} of {megabytes(origin.size_bytes):,} MB"
-                self.listener(Message(f"{self.name}: {here} are here, going on from there"))
+                self.listener(Message(f"{self.name}: {here} are here, continuing from there"))
             try:
                 self._receive(response, origin, offset)
             except OSError:
@@ -142,7 +142,7 @@ class _Transfer:
         )
 
     def _usable_origin(self) -> Origin | None:
-        """The origin of what came before, None if that cannot be gone on with and was removed."""
+        """The origin of what came before, None if that could not be resumed and was removed."""
         origin = read_origin(self.part)
         if origin is None or not size_of(self.part):
             remove_origin(self.part)
@@ -152,7 +152,7 @@ class _Transfer:
         elif size_of(self.part) > origin.size_bytes:
             self._start_over("what is here is longer than the file")
         elif size_of(self.part) < origin.size_bytes and not (origin.validator or origin.checksums):
-            self._start_over("the server gives nothing to tell a changed file by")
+            self._start_over("the server gives nothing to recognise a changed file by")
         else:
             return origin
         return None
@@ -196,10 +196,10 @@ class _Transfer:
         """From the answer with the whole file."""
         headers = [step.headers for step in (*response.history, response)]
         where = [*((of, "X-Linked-Size") for of in headers), (response.headers, "Content-Length")]
-        told = {name: of[name] for of, name in where if name in of}
-        sizes = {int(size) if size.isascii() and size.isdecimal() else -1 for size in told.values()}
+        declared = {name: of[name] for of, name in where if name in of}
+        sizes = {int(size) if size.isascii() and size.isdecimal() else -1 for size in declared.values()}
         if len(sizes) != 1 or -1 in sizes:
-            found = " but ".join(f"{name} {size}" for name, size in told.items()) or "no Content-Length"
+            found = " but ".join(f"{name} {size}" for name, size in declared.items()) or "no Content-Length"
             raise self.failed(f"the server does not say how long it is ({found})")
         return Origin(
             shown(self.url),

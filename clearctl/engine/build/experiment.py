@@ -65,8 +65,8 @@ def build_experiment(
 ) -> Experiment:
     """Strategy and benchmark. Without a `run` folder there are no metrics and loggers but the accuracy itself.
 
-    `listener` is told of the progress, and `on_epoch` of the end of each epoch, with its learning rate. `samples` are
-    those of `stream`, and `benchmark` that of `samples`, if they have been built before. The loggers of a run that
+    `listener` is notified of the progress, and `on_epoch` of the end of each epoch, with its learning rate. `samples`
+    are those of `stream`, and `benchmark` that of `samples`, if they have been built before. The loggers of a run that
     `resumed` keep what is there.
     """
     section = dict(config.values["cl_strategy"])

@@ -18,8 +18,8 @@ def build_metrics(config: Config) -> list[Any]:
 def build_loggers(config: Config, run: Path, *, resumed: bool = False, wandb_id: str | None = None) -> list[Any]:
     """The loggers, writing into the `run` folder where the config names no other place.
 
-    For a run that `resumed` they keep what is there. `wandb_id` is the id of the W&B run: where the run goes on the one
-    that it has, else one for a config and an environment that name none.
+    For a run that is `resumed` they keep what is there. `wandb_id` is the id of the W&B run: where the run is resumed
+    the one that it has, else one for a config and an environment that name none.
     """
     built = []
     for index, entry in enumerate(config.values.get("loggers") or []):

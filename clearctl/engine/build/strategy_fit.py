@@ -19,7 +19,7 @@ from clearctl.strategies.build import check_against_model, check_against_stream
 def require_strategy_fit(config: Config, stream: Stream, model: nn.Module, listener: Listener) -> None:
     """Raise ConfigError where the strategy and its plugins do not fit the stream or the network; nothing is built.
 
-    `listener` is told of settings that have no effect on so many samples.
+    `listener` is notified of settings that have no effect on so many samples.
     """
     _require_fits_stream(config, stream)
     section = config.values["cl_strategy"]

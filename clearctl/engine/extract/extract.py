@@ -93,7 +93,7 @@ def extract_features(
         name: what the features are called, and their folder; by default after the architecture or the config.
         checkpoint: weights to fill the network with; a classifier in the file is ignored.
         weights: without a checkpoint, `default` (torchvision's, when None) or `none`: random ones.
-        allow_partial: go on where the checkpoint does not fill every weight; what it leaves is random, and told.
+        allow_partial: continue where the checkpoint does not fill every weight; what it leaves is random, and reported.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         precision: `fp32`, or `bf16` or `fp16` for speed; the features are stored as float32 in any case.
         compile: have torch.compile make code of the network first, which took 7 to 20 s for ResNet-50 and pays from
@@ -103,9 +103,9 @@ def extract_features(
         buckets: only these; all when None.
         official: also write the per-class files that releases ship (`features.official`).
         force: replace features of that name that were made otherwise.
-        listener: told of the images done and of what was decided.
+        listener: notified of the images done and of what was decided.
 
-    The same command after a kill goes on from the last whole bucket and ends in the same bytes. Raises UsageError,
+    The same command after a kill continues from the last whole bucket and ends in the same bytes. Raises UsageError,
     ConfigError, DatasetError, RunError (a checkpoint that does not fit) and CapabilityError; nothing is written where
     it can be known before, and a bucket is whole or not there.
 
@@ -192,15 +192,15 @@ def extract_features(
 
 @contextmanager
 def _shared_work(device: torch.device) -> Iterator[None]:
-    """Within, the processes of a run can talk; where one is lost, the others' PeerLostError says how to go on."""
+    """Within, the processes of a run can talk; where one is lost, the others' PeerLostError says how to continue."""
     try:
         with detect_lost_peers(), process_group(device):
             yield
     except PeerLostError as error:
         rest = (
-            "torchrun starts them all again, and they go on"
+            "torchrun starts them all again, and they continue"
             if world.restarts_processes()
-            else "the same command goes on"
+            else "the same command continues"
         )
         raise PeerLostError(f"{error}\n{rest} from the last whole bucket") from None
 

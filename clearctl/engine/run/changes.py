@@ -1,4 +1,4 @@
-"""What is other than when a run began: its config, its dataset, the versions. Told, and with leave gone on with."""
+"""What has changed since a run began: its config, its dataset, the versions. Reported, and accepted on request."""
 
 import platform
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def with_changes(
     A state in the middle of an epoch is left out, since its batches may be others. Raises RunError for a config whose
     run is made of other parts.
     """
-    # The loggers are those of the config now: they begin anew.
+    # The loggers are those of the config now: they start over.
     config = replace(now, values={**saved.start["config"], "loggers": []})
     model = build_model(config, stream, ignore).to(device)
     first = build_experiment(config, stream, model, device, run=run, on_epoch=lambda done, lr: None)

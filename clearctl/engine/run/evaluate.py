@@ -70,7 +70,7 @@ def evaluate(
         device: where: "auto", "cpu", "cuda" or "cuda:N".
         dataset_root: the dataset folder, in place of the config's.
         overrides: "key.path=value", applied to the config in order.
-        listener: told of progress.
+        listener: notified of progress.
 
     Under torchrun every process calls it, and they share the work.
     Writes nothing but decoded images, where `data.cache` has them kept. Raises UsageError for a config without weights

@@ -1,4 +1,4 @@
-"""Going on with a run that was killed or stopped, so that it ends as if it had never been."""
+"""Resuming a run that was killed or stopped, so that it ends as if it had never been."""
 
 import shutil
 import time
@@ -41,7 +41,7 @@ def resume(
     accept_changes: bool = False,
     listener: Listener = ignore,
 ) -> TrainResult:
-    """Go on with the run in the folder `run`, from its latest state that is whole.
+    """Resume the run in the folder `run`, from its latest state that is whole.
 
     A finished one is only read, and gets its report.html if that is missing. Config, seed and, unless another `device`
     is given, the device are the run's. It ends with the weights, the accuracy matrix and the metrics of a run that
@@ -57,7 +57,7 @@ def resume(
     with run_lock(run):
         finished = _finished(run, started)
         if finished is not None:
-            listener(Message(f"{run} is finished: there is nothing to go on with"))
+            listener(Message(f"{run} is finished: there is nothing to resume"))
             if world.is_first() and not rundir.report_file(run).is_file():  # the last that is written
                 write_report(run, listener)
             return finished
@@ -78,7 +78,7 @@ def _resume_locked(
     listener: Listener,
     started: float,
 ) -> TrainResult:
-    """Go on with a run that is held, by all processes."""
+    """Resume a run that is held, by all processes."""
     saved = broadcast(_saved(run, listener) if world.is_first() else None)
     changed = [] if saved is None else list(other_values(saved.start["config"], opened))
     differences = [*changed, *other_versions(environment)]
@@ -121,7 +121,7 @@ def _resume_locked(
             saved = broadcast(saved)
         if world.is_first():
             _note(run, environment, target, saved, differences, dataset, opened.values)
-    listener(Message(f"going on with {run} {_where(saved, stream.bucket_names)}"))
+    listener(Message(f"resuming {run} {_where(saved, stream.bucket_names)}"))
     return run_to_end(opened, experiment, stream, run, listener, started=started, saved=saved)
 
 
@@ -172,11 +172,11 @@ def _saved(run: Path, listener: Listener) -> SavedStates | None:
         if weights
         else "it has no weights yet: start a new run"
     )
-    raise RunError(f"{run} cannot be gone on with: {'; '.join(dict.fromkeys(damaged))}\n{rest}")
+    raise RunError(f"{run} cannot be resumed: {'; '.join(dict.fromkeys(damaged))}\n{rest}")
 
 
 def _device(name: str | None, environment: dict[str, Any], listener: Listener) -> torch.device:
-    """The run's device, or the one that is named, which is told."""
+    """The run's device, or the one that is named, which is reported."""
     before = str(environment.get("device", "auto"))
     before_kind = before.partition(":")[0] if world.size() > 1 else before
     target = resolve_device(name or before_kind)
@@ -184,7 +184,7 @@ def _device(name: str | None, environment: dict[str, Any], listener: Listener) -
     if processes != world.size():
         listener(
             Message(
-                f"the run was shared by {processes} processes and goes on with {world.size()}: the numbers will differ"
+                f"the run was shared by {processes} processes and resumes with {world.size()}: the numbers will differ"
                 " in their last digits from those of a run that never stopped",
                 warning=True,
             )
@@ -192,7 +192,7 @@ def _device(name: str | None, environment: dict[str, Any], listener: Listener) -
     if str(target) != before or device_name(target) != environment.get("device_name", device_name(target)):
         listener(
             Message(
-                f"the run was on {before} ({environment.get('device_name')}) and goes on on {target}"
+                f"the run was on {before} ({environment.get('device_name')}) and resumes on {target}"
                 f" ({device_name(target)}): the numbers will not be exactly those of a run that never stopped",
                 warning=True,
             )
@@ -205,7 +205,7 @@ def _require_accepted(run: Path, differences: list[str], accept: bool, listener:
         return
     if not accept:
         lines = "\n".join(differences)
-        raise RunError(f"{run} is not what it was:\n{lines}\nundo that, or go on nevertheless with --accept-changes")
+        raise RunError(f"{run} is not what it was:\n{lines}\nundo that, or resume anyway with --accept-changes")
     for text in differences:
         listener(Message(f"accepted: {text}", warning=True))
 
@@ -257,7 +257,7 @@ def _note(
     if "code" in environment:
         now["code"] = named_contents(values)["code"]
     environment |= {**now, "resumed": [*environment.get("resumed", []), entry]}
-    environment.pop("stacked", None)  # a stack leaves no states: the run has begun anew, and alone
+    environment.pop("stacked", None)  # a stack leaves no states: the run has started over, and alone
     atomic.write_json(rundir.environment_file(run), environment)
 
 

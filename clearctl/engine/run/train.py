@@ -76,7 +76,7 @@ def train(
     `overrides` are "key.path=value" strings. `seed` seeds everything random (default: the config's, else 0).
     Raises ConfigError, DatasetError, RunError and CapabilityError before anything is written where it can be known
     before, DatasetError for an image that turns out unreadable on the way, and Stopped where Ctrl-C or SIGTERM ended
-    the run at a step; `resume` goes on with it.
+    the run at a step; `resume` continues it.
 
     Under torchrun every process calls it, and all share the run, which is written by the first.
     """
@@ -172,7 +172,7 @@ def run_lock(run: Path) -> AbstractContextManager[None]:
 
 @contextmanager
 def report_full_disk(run: Path) -> Iterator[None]:
-    """Within, a disk that is full or no longer there ends the run with a RunError that says how to go on."""
+    """Within, a disk that is full or no longer there ends the run with a RunError that says how to resume."""
     try:
         yield
     except OSError as error:
@@ -231,7 +231,7 @@ def run_to_end(
 
 
 def write_report(run: Path, listener: Listener) -> None:
-    """Write report.html of a finished run. The run is whole without it: whatever fails is told as a warning."""
+    """Write report.html of a finished run. The run is whole without it: whatever fails is reported as a warning."""
     try:
         from clearctl.report.page import write_run_page  # only at the end of a run is it needed
 

@@ -107,7 +107,7 @@ class Member:
         return batches
 
     def end_epoch(self, batches: Sequence[BatchResult], finite: bool) -> None:
-        """Tell what the batches gave, and whether the weights after them are finite."""
+        """Report what the batches gave, and whether the weights after them are finite."""
         self.experiment.divergence.finite = finite
         self.lockstep.end_epoch(batches)
 

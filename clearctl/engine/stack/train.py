@@ -46,10 +46,10 @@ def train_stack(
     """Train runs with equal `stack_key` as one; the results are in the order of `configs`.
 
     Each has a run folder of its own in its work_dir, with the files of a run that was alone. `sources` are the config
-    files that they came from, and listeners[i] is told of run i. Where they do not all fit into memory at once, as
+    files that they came from, and listeners[i] is notified of run i. Where they do not all fit into memory at once, as
     many as do are trained together. Accuracies are those of runs alone but for the rounding of floats.
     There are no states on the way: of runs that are stopped or killed nothing is kept but what is in their folders,
-    and each begins anew with `resume`. `seconds` are those of the whole stack.
+    and each starts over on `resume`. `seconds` are those of the whole stack.
     Raises UsageError for runs that cannot be stacked, and what `train` raises.
     """
     for config in configs:

@@ -18,7 +18,7 @@ class Saver:
     """Saves states into `folder`: at the start of each bucket, and in it as `every` says.
 
     `every` is 'epoch', 'bucket' or a number of seconds. With `in_background` files are written by a thread. A save
-    that fails is told to `listener`, and the run goes on; the states before it stay. So does a run whose strategy
+    that fails is reported to `listener`, and the run continues; the states before it stay. So does a run whose strategy
     holds what no state can.
     """
 
@@ -85,8 +85,8 @@ class Saver:
         if self._failure is not None and not self._failing:
             self.listener(
                 Message(
-                    f"the state cannot be saved in {self.folder}: {self._failure}; the run goes on, and what was saved"
-                    " before stays good",
+                    f"the state cannot be saved in {self.folder}: {self._failure}; the run continues, and what was"
+                    " saved before stays good",
                     warning=True,
                 )
             )

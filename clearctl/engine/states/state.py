@@ -19,7 +19,7 @@ from clearctl.strategies.stepping.epochs import BucketProgress
 
 
 class RunState:
-    """Takes the state of an experiment in its `run` folder, and lays one over it.
+    """Captures the state of an experiment in its `run` folder, and loads one into it.
 
     To be made before anything is learned.
     """
@@ -68,7 +68,7 @@ class RunState:
     def load_state(self, state: dict[str, Any], files_of: dict[str, Any] | None = None) -> None:
         """Bring the experiment, the generators, the results and the files to where `state` was taken.
 
-        The files to where `files_of` was taken, where a later state is to be laid over this one.
+        The files to where `files_of` was taken, where a later state is to be loaded after this one.
         """
         for logger in self.experiment.run_loggers:
             logger.flush()

@@ -220,7 +220,7 @@ def in_order(dataset: Any, batch_size: int, workers: int, device: torch.device) 
 class GatherBatches(SupervisedPlugin):
     """Makes the loaders that a strategy learns and is tested with gather, after whichever plugin has set them.
 
-    `say` is told, once, of a loader that stays as it is.
+    `say` is called once with a text about a loader that stays as it is.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""Iterators over batches that say where they stand, so that another process can go on from there.
+"""Iterators over batches that say where they stand, so that another process can continue from there.
 
 The orders are drawn as torch's samplers draw them, at the same moments. A position is plain: numbers, truth values,
 None and tensors, in lists and dicts. It is taken, and gone to, between two batches, and its tensors are never written.
@@ -63,7 +63,7 @@ class Pass:
         return {"order": self.order, "taken": self.taken}
 
     def seek(self, position: LoaderPosition) -> None:
-        """Go on from a position, over the same samples."""
+        """Continue from a position, over the same samples."""
         self.restart()
         self.order = None if position["order"] is None else position["order"].cpu()
         self.taken = position["taken"]
@@ -110,7 +110,7 @@ class SideBySide:
         return {"passes": [one.position() for one in self.passes]}
 
     def seek(self, position: LoaderPosition) -> None:
-        """Go on from a position, over the same samples."""
+        """Continue from a position, over the same samples."""
         for one, found in zip(self.passes, position["passes"], strict=True):
             one.seek(found)
 

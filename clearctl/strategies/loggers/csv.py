@@ -16,7 +16,7 @@ _EVAL_COLUMNS = "eval_exp,training_exp,eval_accuracy,eval_loss,forgetting"
 
 
 class CSVLogger(AvalancheCSVLogger, RunLogger):
-    """Avalanche's CSV logger: training_results.csv and eval_results.csv in `log_folder`, new unless it `resumed`.
+    """Avalanche's CSV logger: training_results.csv and eval_results.csv in `log_folder`, new unless it is `resumed`.
 
     The validation columns of an epoch are of the test at its end (of the last bucket that was tested, as Avalanche has
     it), and empty without one. Avalanche's are of the test before, and 0 before the first: an epoch is tested after

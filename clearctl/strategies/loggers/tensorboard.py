@@ -31,7 +31,7 @@ class TensorboardLogger(AvalancheTensorboardLogger, RunLogger):
             self.writer.file_writer.event_writer = _EventFile(before[-1] if before else new)
 
     def files(self) -> list[Path]:
-        """All event files of the folder. A run that goes on deletes those that its state does not list."""
+        """All event files of the folder. A run that is resumed deletes those that its state does not list."""
         folder = str(self.writer.log_dir)
         return [] if folder.startswith(("s3://", "gs://")) else _event_files(Path(folder))
 

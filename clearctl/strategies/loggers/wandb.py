@@ -19,7 +19,7 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
     - A metric's figure is logged as an image: as it is, wandb wants plotly for it.
     - Without a login it works offline instead of asking on the terminal; `offline_reason` then says why.
     - `run_id` is the W&B run's: `params["id"]`, else $WANDB_RUN_ID, else the one given, else a new one.
-    - It can go on with a run: `resumed` takes the given `run_id` before all others. W&B ignores what is logged for a
+    - It can continue a run: `resumed` takes the given `run_id` before all others. W&B ignores what is logged for a
       step it has, so only later steps are logged. Offline the rest of the run lies in a second folder, with the same id
       and from the step on that the state was taken at.
     """

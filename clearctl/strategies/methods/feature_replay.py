@@ -23,7 +23,7 @@ class FeatureReplay(supervised.FeatureReplay):
         self.replay_position: LoaderPosition | None = None
 
     def _draw_from_memory(self) -> None:
-        """Go on drawing. Raises ConfigError where the memory does not fill a batch: Avalanche would wait for ever."""
+        """Continue drawing. Raises ConfigError where the memory does not fill a batch: Avalanche would wait forever."""
         memory = self.storage_policy.buffer
         if self.replay_loader is not None or not len(memory):
             return

@@ -35,7 +35,7 @@ PLAIN = frozenset({type(None), bool, int, float, str})
 # Where the classes come from whose objects a state may hold: nothing else is made when one is read.
 ROOTS = frozenset({"avalanche", "clearctl", "collections", "mmcls", "mmcv", "torch", "torchvision"})
 
-# Structure: a strategy that is built anew has these, in the same places.
+# Structure: a strategy that is built again has these, in the same places.
 _LEFT_ALONE = (
     types.FunctionType,
     types.BuiltinFunctionType,
@@ -65,7 +65,7 @@ _LEFT_ALONE_NAMES = frozenset(
 _LEFT_OUT_ROOTS = frozenset({"matplotlib", "PIL"})
 _LEFT_OUT_NAMES = frozenset({"avalanche.evaluation.metric_results.TensorImage"})
 
-# Attributes that the set-up of a bucket or the next step makes anew, or that are times of this process.
+# Attributes that the set-up of a bucket or the next step makes again, or that are times of this process.
 _PASSING = (
     (
         BaseSGDTemplate,
@@ -113,7 +113,7 @@ def is_left_out(kind: type) -> bool:
 
 @_cached
 def has_position(kind: type) -> bool:
-    """Whether objects of a class are iterators that tell where they are and can be made to go on from there."""
+    """Whether objects of a class are iterators that say where they are and can continue from there."""
     return hasattr(kind, "position") and hasattr(kind, "seek")
 
 

@@ -16,7 +16,7 @@ def merged(saved: Any, before: Any, now: Any) -> Any:
     """The captured state `saved`, with the values that differ between `before` and `now` taken from `now`.
 
     These were captured of experiments that had learned nothing: of the config that `saved` comes from, and of the one
-    that it is to go on with. Raises OtherPartsError where they differ in more than numbers and words.
+    that it is to be resumed with. Raises OtherPartsError where they differ in more than numbers and words.
     """
     before, now, saved = dict(before), dict(now), dict(saved)
     return [(name, _merged(node, before[name], now[name], name)) for name, node in saved.items()]

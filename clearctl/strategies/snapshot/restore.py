@@ -1,4 +1,4 @@
-"""A captured state laid over live objects: they take its values, and what is not there yet is made.
+"""A captured state loaded into live objects: they take its values, and what is not there yet is made.
 
 Objects that are there stay the same ones, since closures and hooks hold them; a network's parameters and buffers are
 written into, since the optimizer and compiled code hold those.
@@ -35,9 +35,9 @@ class CannotRestoreError(Exception):
 
 
 def restore(nodes: Any, roots: dict[str, Any], given: dict[str, Any], device: torch.device) -> None:
-    """Lay the state `nodes`, captured below `roots`, over `roots` of a run built anew, which computes on `device`.
+    """Load the state `nodes`, captured below `roots`, into the `roots` of a run that was built again, on `device`.
 
-    Raises CannotRestoreError where it is not of such a run; then what it was laid over is of no use any more.
+    Raises CannotRestoreError where it is not of such a run; then the roots are of no use any more.
     """
     work = _Restore(given, device)
     for (name, node), (live_name, live) in zip(nodes, roots.items(), strict=True):
@@ -105,7 +105,7 @@ class _Restore:
 
     def _position(self, live: Any, path: str, number: int, node: Any) -> Any:
         if not hasattr(live, "seek"):
-            raise CannotRestoreError(path, "there is no iterator to go on with")
+            raise CannotRestoreError(path, "there is no iterator to resume")
         live.seek(self.value(node, _ABSENT, path))
         return self._keep(number, live)
 
@@ -124,7 +124,7 @@ class _Restore:
             self.value(node, old, f"{path}[{n}]") for n, (node, old) in enumerate(zip(nodes, there, strict=False))
         ]
         if any(value is _ABSENT for value in values):
-            raise CannotRestoreError(path, "what stands in it cannot be made anew")
+            raise CannotRestoreError(path, "what stands in it cannot be made again")
         return values
 
     def _list(self, live: Any, path: str, number: int, nodes: list[Any]) -> Any:
@@ -172,7 +172,7 @@ class _Restore:
         elif issubclass(kind, defaultdict):
             made = self.value(factory, getattr(live, "default_factory", _ABSENT), path)
             if made is _ABSENT:
-                raise CannotRestoreError(path, "the factory of its values cannot be made anew")
+                raise CannotRestoreError(path, "the factory of its values cannot be made again")
             target = kind(made)
         else:
             target = kind()

@@ -70,7 +70,7 @@ class ProgressReporter(SupervisedPlugin):
         self._to_evaluate = sum(len(experience.dataset) for experience in strategy.current_eval_stream)
 
     def after_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Count a bucket; the last is always told of."""
+        """Count a bucket; the last is always reported."""
         self._evaluated += len(strategy.experience.dataset)
         if self._evaluated == self._to_evaluate:
             self._report_tested(self._evaluated)

@@ -87,7 +87,7 @@ def run_on_ray(
         except ray.exceptions.RayError as error:  # of what passes on the events; a run's own is its outcome
             raise CapabilityError(
                 f"the Ray cluster was lost: {_last_line(error)}\n"
-                "run the same command again: finished runs are kept, the others go on"
+                "run the same command again: finished runs are kept, the others are resumed"
             ) from None
 
 
@@ -142,7 +142,7 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
 
 
 def _missing_resources(ray: Any, cluster: Cluster) -> Iterator[str]:
-    """What a run asks for that no machine has as yet: Ray would wait for one without a word."""
+    """What a run asks for that no machine has as yet: Ray would wait for one silently."""
     there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     for name, wanted in (("CPU", cluster.cpus_per_run), ("GPU", cluster.gpus_per_run)):
         most = max((resources.get(name, 0) for resources in there), default=0)
@@ -200,7 +200,7 @@ def _relay_events(
     listener: SweepListener,
     stop_request: StopRequest,
 ) -> None:
-    """Pass on what is told until all have ended; where the end is wished, those under way save their state first."""
+    """Pass on events until all runs have ended; on a stop request those under way save their state first."""
     passed_on = False
     begun: set[int] = set()
     while waiting:

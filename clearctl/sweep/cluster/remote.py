@@ -1,4 +1,4 @@
-"""What a process of the cluster does for a sweep: one run after another, told to the machine that asked for them."""
+"""What a process of the cluster does for a sweep: one run after another, with events sent to the planner."""
 
 import tempfile
 import time
@@ -24,7 +24,7 @@ _kept_streams: list[Stream] = []  # of the run before: the next one of this proc
 class RemoteTask:
     """A run as it is sent to the cluster. `token` is a file that is there where its work_dir is the planner's own.
 
-    `before` is the packed folder of a run that is to go on, for where it is not.
+    `before` is the packed folder of a run that is to be resumed, for a machine that does not have it.
     """
 
     planned: PlannedRun
@@ -69,10 +69,10 @@ def _relocated(task: RemoteTask, folder: Path) -> PlannedRun:
 
 
 def _keep_features(planned: PlannedRun) -> None:
-    """Read the features of a run, and only then let go of those of the run before: they may be the same."""
+    """Read the features of a run, and only then drop those of the run before: they may be the same."""
     held = []
     if planned.config.values["scenario"].get("feature_type"):
-        with suppress(Exception):  # which the run itself will raise and tell
+        with suppress(Exception):  # which the run itself will raise and report
             held.append(build_stream(planned.config))
     _kept_streams[:] = held
 

@@ -1,4 +1,4 @@
-"""A run that goes on with another config than it began with: what is taken from which, and what is refused."""
+"""A run that is resumed with another config than it began with: what is taken from which, and what is refused."""
 
 import json
 import shutil
@@ -142,7 +142,7 @@ def test_another_kill_after_the_change(write_config: Callable[..., Path], tmp_pa
 
 
 def test_a_kill_while_the_change_is_taken_over(write_config: Callable[..., Path], tmp_path: Path) -> None:
-    """The state in the middle of an epoch was of batches of another size, and must not be gone on from."""
+    """The state in the middle of an epoch was of batches of another size, and must not be continued from."""
     config = write_config("naive")
     runs = [stopped(config, tmp_path / name, at=WITHIN_EPOCH) for name in ("once", "twice")]
     for run in runs:

@@ -1,4 +1,4 @@
-"""A run that is killed, at any moment and any number of times, ends as one that never stopped, to the bit."""
+"""A run that is killed, at any moment and any number of times, ends as one that never stopped, bit for bit."""
 
 import json
 import os
@@ -70,14 +70,14 @@ def train_killed(
 ) -> tuple[Path, list[State | None]]:
     """Train, be killed at the first place, resume, be killed at the second ..., and resume to the end.
 
-    Gives the run and where each resume went on, which is checked here.
+    Gives the run and where each resume continued, which is checked here.
     """
     target, began_at, given = config, [], {"device": "cpu", "work_dir": work_dir, **arguments}
     for number, kill in enumerate([*kills, None]):
         at, saving = (kill.at, kill.saving) if kill else (None, "steps")
         ended = run_process(target, arguments=given, at=at, saving=saving)
         if number:
-            assert [said for said in ended.said if said.startswith("going on")] == [sentence(target, began_at[-1])]
+            assert [said for said in ended.said if said.startswith("continuing")] == [sentence(target, began_at[-1])]
             assert [text for text in ended.warnings if "bf16 units" not in text] == []
         if kill is None:
             ended.require()
@@ -105,8 +105,8 @@ def test_strategy_killed_five_times(name: str, write_config: Callable[..., Path]
     kills = choose(whole.places, name)
     run, began_at = train_killed(config, kills, tmp_path / "killed", overrides=WATCHED)
     require_same(run, whole.run)
-    assert any(state and state[2] > 0 for state in began_at), "none went on in the middle of an epoch"
-    assert any(state and state[1] > 0 and state[2] == 0 for state in began_at), "none went on at the end of an epoch"
+    assert any(state and state[2] > 0 for state in began_at), "none continued in the middle of an epoch"
+    assert any(state and state[1] > 0 and state[2] == 0 for state in began_at), "none continued at the end of an epoch"
 
 
 # Every part that keeps something from step to step

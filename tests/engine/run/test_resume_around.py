@@ -66,7 +66,7 @@ def test_a_file_that_cannot_be_written_ends_the_run_with_what_to_do(
     assert (full.exit_code, full.error) == (5, "RunError"), full
     first, second = full.text.splitlines()
     assert re.fullmatch(rf"{re.escape(str(run))}\S* cannot be written: File too large", first)
-    assert second == f"go on with `clearctl resume {run}`"
+    assert second == f"resume with `clearctl resume {run}`"
     assert len(full.warnings) <= 1  # of the state
     assert run_process(run).require().warnings == []
     require_same(run, whole)
@@ -86,7 +86,7 @@ def test_a_first_start_on_a_full_disk(name: str, write_config: Callable[..., Pat
     )
     [run] = (tmp_path / "full").iterdir()
     assert (ended.exit_code, ended.error) == (5, "RunError")
-    assert ended.text.splitlines()[1] == f"go on with `clearctl resume {run}`"
+    assert ended.text.splitlines()[1] == f"resume with `clearctl resume {run}`"
     again = run_process(run).require()
     assert sentence(run, None) in again.said  # no state did fit either
     require_same(run, whole)

@@ -93,7 +93,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damaged_state_is_told_and_the_one_before_used(
+def test_damaged_state_is_reported_and_the_one_before_used(
     damage: str, config: Path, finished: Callable[..., Path], tmp_path: Path
 ) -> None:
     run = killed(config, tmp_path / "killed")
@@ -161,7 +161,7 @@ def test_what_a_killed_save_left_is_removed(config: Path, finished: Callable[...
 # A disk that fills
 
 
-def test_full_disk_is_told_once_and_the_older_state_stays_good(
+def test_full_disk_is_reported_once_and_the_older_state_stays_good(
     config: Path, finished: Callable[..., Path], tmp_path: Path
 ) -> None:
     run = killed(config, tmp_path / "killed", at=("step", 1, 0, 3))
@@ -173,8 +173,8 @@ def test_full_disk_is_told_once_and_the_older_state_stays_good(
         full = run_process(run, at=("step", 2, 1, 2), saving=saving, most_bytes=smallest // 2)
         assert full.exit_code == KILLED
         assert full.warnings == [
-            f"the state cannot be saved in {run / 'state'}: File too large; the run goes on, and what was saved before"
-            " stays good"
+            f"the state cannot be saved in {run / 'state'}: File too large; the run continues, and what was"
+            " saved before stays good"
         ]
         assert {path.name: path.read_bytes() for path in (run / "state").iterdir()} == before
     assert run_process(run).require().warnings == []
@@ -268,7 +268,7 @@ def test_finished_run_says_so_and_stays_as_it_is(config: Path, tmp_path: Path) -
     first = straight(config, tmp_path / "straight", overrides=WATCHED)
     before = files(first.run)
     again = run_process(first.run).require()
-    assert again.said == [f"{first.run} is finished: there is nothing to go on with"]
+    assert again.said == [f"{first.run} is finished: there is nothing to resume"]
     assert (again.run, again.matrix) == (first.run, first.matrix)
     assert files(first.run) == before
 
@@ -281,7 +281,7 @@ def test_folder_that_is_no_run(tmp_path: Path) -> None:
     assert list((tmp_path / "some folder").iterdir()) == []
 
 
-def test_moved_run_goes_on(config: Path, finished: Callable[..., Path], tmp_path: Path) -> None:
+def test_moved_run_continues(config: Path, finished: Callable[..., Path], tmp_path: Path) -> None:
     run = killed(config, tmp_path / "killed")
     moved = tmp_path / "else where" / "renamed"
     moved.parent.mkdir()
@@ -301,7 +301,7 @@ def test_run_without_states_starts_over_in_its_folder(
     assert not (run / "state").exists()
     ended = run_process(run).require()
     if at == ("bucket", 2):  # everything is on disk
-        assert ended.said == [f"{run} is finished: there is nothing to go on with"]
+        assert ended.said == [f"{run} is finished: there is nothing to resume"]
     else:
         assert sentence(run, None) in ended.said
     require_same(run, finished(config, overrides=WATCHED))

@@ -1,4 +1,4 @@
-"""Runs that several processes share end as with one process; killed and resumed with as many, to the bit."""
+"""Runs that several processes share end as with one process; killed and resumed with as many, bit for bit."""
 
 import json
 import re
@@ -122,8 +122,8 @@ def test_two_and_three_processes_end_as_one(base: str, write: Callable[..., Path
     )
     for ended in shared:
         require_alike(ended, alone)
-    told = {tuple(metrics_of(ended.run)) for ended in (alone, *shared)}
-    assert len(told) == 1  # the same records, written once
+    reported = {tuple(metrics_of(ended.run)) for ended in (alone, *shared)}
+    assert len(reported) == 1  # the same records, written once
 
 
 @pytest.mark.parametrize("base", ["cumulative", "reservoir"])
@@ -154,7 +154,7 @@ def test_all_processes_remember_the_same_samples(base: str, write: Callable[...,
 
 
 def metrics_of(run: Path | None) -> Iterable[str]:
-    """What metrics.jsonl tells of, but the numbers that are rounded."""
+    """What metrics.jsonl has, but the numbers that are rounded."""
     assert run is not None
     for line in (run / "metrics.jsonl").read_text().splitlines():
         record = json.loads(line)
@@ -302,7 +302,7 @@ KILLS: list[tuple[str, int, int, tuple[Any, ...]]] = [  # strategy, processes, w
 
 
 @pytest.mark.parametrize(("base", "processes", "killed", "at"), KILLS)
-def test_a_killed_process_ends_the_run_which_goes_on_to_the_bit(
+def test_a_killed_process_ends_the_run_which_continues_bit_for_bit(
     base: str, processes: int, killed: int, at: tuple[Any, ...], write: Callable[..., Path], tmp_path: Path
 ) -> None:
     config = write(base, {"metrics": METRICS, "loggers": LOGGERS})
@@ -316,7 +316,7 @@ def test_a_killed_process_ends_the_run_which_goes_on_to_the_bit(
 
 
 def end_by(killed: int, at: tuple[Any, ...], config: Path, processes: int, work_dir: Path) -> Path:
-    """The folder of a run of which one process was killed: the others have ended too, and say how to go on."""
+    """The folder of a run of which one process was killed: the others have ended too, and say how to continue."""
     children = begin(
         config,
         processes,
@@ -351,7 +351,9 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step(write: Callable[...,
     assert torch.equal(weights(run), weights(straight.run))
 
 
-def test_batch_norms_and_random_transforms_go_on_to_the_bit(write_images: Callable[..., Path], tmp_path: Path) -> None:
+def test_batch_norms_and_random_transforms_continue_bit_for_bit(
+    write_images: Callable[..., Path], tmp_path: Path
+) -> None:
     config = write_images("lwf", dict(type="BN"), flip=True)
     straight = run_by_processes(2, config, arguments=dict(device="cpu", work_dir=tmp_path / "straight"), saving="steps")
     run = end_by(1, ("step", 2, 0, 2), config, 2, tmp_path / "killed")
@@ -359,7 +361,7 @@ def test_batch_norms_and_random_transforms_go_on_to_the_bit(write_images: Callab
     assert torch.equal(weights(run), weights(straight.run))
 
 
-def test_another_number_of_processes_goes_on_too(write: Callable[..., Path], tmp_path: Path) -> None:
+def test_another_number_of_processes_continues_too(write: Callable[..., Path], tmp_path: Path) -> None:
     config = write("replay", {"metrics": METRICS, "loggers": LOGGERS})
     alone = run_process(config, arguments=dict(device="cpu", work_dir=tmp_path / "straight"))
     run = end_by(1, ("step", 1, 0, 2), config, 2, tmp_path / "killed")
@@ -368,7 +370,7 @@ def test_another_number_of_processes_goes_on_too(write: Callable[..., Path], tmp
     for count, folder in ((3, run), (1, fewer)):
         resumed = run_by_processes(count, folder)
         require_alike(resumed, alone)
-        said = f"the run was shared by 2 processes and goes on with {count}: the numbers will differ"
+        said = f"the run was shared by 2 processes and resumes with {count}: the numbers will differ"
         assert any(text.startswith(said) for text in resumed.warnings)
         environment = json.loads((folder / "environment.json").read_text())
         assert (environment["processes"], environment["resumed"][0]["processes"]) == (count, count)

@@ -1,4 +1,4 @@
-"""Batches gathered from resident features are those of Avalanche's own loaders, for every strategy, to the bit."""
+"""Batches gathered from resident features are those of Avalanche's own loaders, for every strategy, bit for bit."""
 
 import random
 from collections.abc import Callable
@@ -275,7 +275,7 @@ def test_what_is_not_only_features_is_left_alone(tmp_path: Path) -> None:
     assert gathering(weighted, CPU) is weighted  # an argument whose meaning is not known here
 
 
-def test_a_loader_that_stays_is_told_once() -> None:
+def test_a_loader_that_stays_is_reported_once() -> None:
     class Strategy:
         plugins = ()
         dataloader: Any = [1]
@@ -325,7 +325,7 @@ def test_plugins_loaders_gather_and_fall_back(monkeypatch: pytest.MonkeyPatch) -
     assert torch.equal(next(iter(DataLoader(transformed.dataset, 6)))[0], batch[0] + 1)
 
 
-def test_a_dataset_cut_anew_is_resolved_anew() -> None:
+def test_a_dataset_cut_again_is_resolved_again() -> None:
     [dataset] = datasets([6])
     assert collated(dataset, [0])[1].tolist() == [0]
     turned = dataset.subset([5, 4, 3, 2, 1, 0]).eval()

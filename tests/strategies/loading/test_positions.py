@@ -1,4 +1,4 @@
-"""An iterator goes on from the position of another: the same batches and random numbers, at the same moments."""
+"""An iterator continues from the position of another: the same batches and random numbers, at the same moments."""
 
 import io
 import random

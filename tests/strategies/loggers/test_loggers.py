@@ -64,7 +64,7 @@ def no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_wandb_run_is_kept_offline_in_the_run_folder(
     prepared: Path, features_config: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    told = []
+    reported = []
     result = train(
         features_config,
         device="cpu",
@@ -74,9 +74,11 @@ def test_wandb_run_is_kept_offline_in_the_run_folder(
             "loggers=[{'type': 'WandBLogger', 'project_name': 'p', 'run_name': 'r'}]",
             "cl_strategy.train_epochs=1",
         ],
-        listener=told.append,
+        listener=reported.append,
     )
-    assert [event for event in told if isinstance(event, Message) and event.warning] == [Message(REASON, warning=True)]
+    assert [event for event in reported if isinstance(event, Message) and event.warning] == [
+        Message(REASON, warning=True)
+    ]
     import wandb
 
     assert wandb.run is None  # closed at the end of the run
@@ -287,7 +289,7 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(event.step, event.value) for event in reader.Scalars(tag)] for tag in reader.Tags()["scalars"]}
 
 
-def test_loggers_go_on_after_a_kill_as_if_nothing_had_been(tmp_path: Path) -> None:
+def test_loggers_continue_after_a_kill_as_if_nothing_had_been(tmp_path: Path) -> None:
     straight = file_loggers(tmp_path / "straight")
     strategy, benchmark = naive(straight)
     for bucket in (0, 1):
@@ -375,7 +377,7 @@ def test_csv_has_no_validation_where_nothing_was_tested(tmp_path: Path) -> None:
     assert [(row["val_accuracy"], row["val_loss"]) for row in rows] == [("", "")] * 2
 
 
-def test_csv_starts_anew_unless_it_goes_on(tmp_path: Path) -> None:
+def test_csv_starts_again_unless_it_continues(tmp_path: Path) -> None:
     for resumed, rows in ((False, 1), (True, 2), (False, 1)):
         logger = CSVLogger(str(tmp_path), resumed=resumed)
         logger.print_eval_metrics(0, 0, 0.5, 0.5, 0)
@@ -428,14 +430,14 @@ def test_a_file_that_lost_something_cannot_be_gone_on_from(there: bytes | None, 
         short.write_bytes(there)
     with pytest.raises(RunError) as raised:
         truncate_files({str(whole): 4, str(short): 6}, [whole, unlisted])
-    expected = f"{short} {found}, but had 6 bytes when the state was saved\nthis state cannot be gone on from"
+    expected = f"{short} {found}, but had 6 bytes when the state was saved\nthis state cannot be resumed from"
     assert str(raised.value) == expected
-    assert whole.read_bytes() == b"123456789"  # an older state may still be gone on from
+    assert whole.read_bytes() == b"123456789"  # an older state may still be continued from
     assert unlisted.exists()
 
 
 @pytest.mark.parametrize("given", ["'resumed': True", "'run_id': 'x'"])
-def test_only_clearctl_says_that_a_logger_goes_on(given: str, features_config: Path) -> None:
+def test_only_clearctl_says_that_a_logger_continues(given: str, features_config: Path) -> None:
     name = given.split("'")[1]
     for logger in ("CSVLogger", "TensorboardLogger", "WandBLogger"):
         config = load(features_config, (f"loggers=[{{'type': {logger!r}, {given}}}]",))
@@ -508,7 +510,7 @@ def test_wandb_steps_never_fall_in_a_run(tmp_path: Path, capfd: pytest.CaptureFi
 
 
 @pytest.mark.usefixtures("no_login")
-def test_wandb_goes_on_with_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features_config: Path) -> None:
+def test_wandb_continues_with_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features_config: Path) -> None:
     config = load(features_config, ("loggers=[{'type': 'WandBLogger'}]",))
     for steps, resumed in (((0, 1, 2, 3), False), ((2, 3, 4), True)):
         if resumed:

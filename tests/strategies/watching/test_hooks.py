@@ -31,7 +31,7 @@ class Loud(SupervisedPlugin):
         self.calls.append((self.name, "after_eval_iteration", len(strategy.mb_y)))
 
 
-def test_empty_callbacks_are_told_from_others() -> None:
+def test_empty_callbacks_are_reported_from_others() -> None:
     plugin = Loud("a", [])
     assert [event for event in STEP_EVENTS if acts(plugin, event)] == ["after_eval_iteration", "before_forward"]
     plugin.after_update = print

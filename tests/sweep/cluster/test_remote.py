@@ -27,14 +27,14 @@ def alone(features_config: Path, prepared: Path, tmp_path: Path) -> TrainResult:
 
 def test_a_run_comes_back_whole(alone: TrainResult, features_config: Path, prepared: Path, tmp_path: Path) -> None:
     planned = planned_in(tmp_path / "here", features_config, prepared)
-    told: list[Event] = []
-    delivery = run_task(RemoteTask(planned, tmp_path / "not there", None, "cpu", 1), told.append)
+    reported: list[Event] = []
+    delivery = run_task(RemoteTask(planned, tmp_path / "not there", None, "cpu", 1), reported.append)
     assert not planned.work_dir.exists()
     assert delivery.outcome.status == "finished"
     assert delivery.packed is not None
     assert delivery.outcome.run is not None
     assert not delivery.outcome.run.exists()
-    assert [event.bucket for event in told if isinstance(event, BucketDone)] == ["0", "1", "2"]
+    assert [event.bucket for event in reported if isinstance(event, BucketDone)] == ["0", "1", "2"]
     run = install_run(delivery.packed, delivery.outcome.run.name, planned)
     require_same(run, alone.run)
     assert rundir.read_config(run) == planned.config.values
@@ -54,7 +54,7 @@ def test_where_the_folder_is_seen_nothing_is_sent(features_config: Path, prepare
     assert delivery.outcome.run.parent == planned.work_dir
 
 
-def test_one_that_was_killed_here_goes_on_there(
+def test_one_that_was_killed_here_continues_there(
     alone: TrainResult, features_config: Path, prepared: Path, tmp_path: Path
 ) -> None:
     here = planned_in(tmp_path / "here", features_config, prepared).work_dir
