@@ -1,7 +1,7 @@
 """Imports what every side of a comparison needs, in the process that each measurement is forked from.
 
-mmcv asks torch for a GPU as it is imported, after which no process forked from this one could use one: here it is told
-that there is none.
+mmcv asks torch for a GPU as it is imported, after which no process forked from this one could use one: here it is
+reported that there is none.
 """
 
 import torch

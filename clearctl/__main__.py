@@ -10,20 +10,20 @@ GRACE_S = 60.0
 def main() -> None:
     """Run the command line; of several processes only the first is heard, but for an error."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Until a command can tell of it. Other processes than the first never do: they end at once, also where they
+        # Until a command can report it. Other processes than the first never do: they end at once, also where they
         # wait for each other in torch's C++, which no exception reaches.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from clearctl.cli import app
-    from clearctl.cli.console import hush
+    from clearctl.cli.console import silence_output
     from clearctl.distributed import world
 
     if not world.is_first():
-        hush()
+        silence_output()
     try:
         app()
     except SystemExit as ended:
         if ended.code == USAGE and not world.is_first():
-            # torchrun ends all when one has ended: the first, which may come later, is to tell what is wrong before.
+            # torchrun ends all when one has ended: the first, which may come later, is to report what is wrong before.
             # It ends this one too, unless the command line is wrong on this machine alone.
             time.sleep(GRACE_S)
         raise

@@ -48,7 +48,7 @@ class CapabilityError(ClearctlError):
 
 
 class Stopped(KeyboardInterrupt):  # noqa: N818 it is no error
-    """A signal asked a run to end, and it has ended cleanly; the message says how to go on."""
+    """A signal asked a run to end, and it has ended cleanly; the message says how to continue."""
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)

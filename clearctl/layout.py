@@ -1,7 +1,7 @@
 """Where everything lies in a CLEAR dataset folder, and how its small files are read.
 
 The labelled images, in the public layout in the dataset folder itself, in the later one in its train/ (or
-train_image_only/) and its test/, each with all of it; which of the two it is, is told by what is there:
+train_image_only/) and its test/, each with all of it; what is there says which of the two it is:
 
     class_names.txt                       one name a line; the line number (from 0) is the class index
     labeled_metadata.json                 {bucket: {class: path of its json}}

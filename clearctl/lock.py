@@ -10,7 +10,7 @@ from pathlib import Path
 from clearctl.errors import ClearctlError
 
 
-class HeldError(Exception):
+class LockHeldError(Exception):
     """Another process holds the lock: `pid`, or None where it did not say yet."""
 
     def __init__(self, path: Path, pid: int | None) -> None:
@@ -21,22 +21,22 @@ class HeldError(Exception):
 _held: set[int] = set()
 
 
-def _let_go_in_child() -> None:
+def _release_in_child() -> None:
     """A forked worker shares the lock, and would hold it on for seconds after its parent was killed."""
     for handle in _held:
         os.close(handle)
     _held.clear()
 
 
-os.register_at_fork(after_in_child=_let_go_in_child)
+os.register_at_fork(after_in_child=_release_in_child)
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
+def file_lock(path: Path) -> Iterator[None]:
     """Hold the lock file `path` (its folder is made where it is not there) and remove it at the end.
 
     The system lets go of it when the process ends, however it ends: a file left behind by a killed process holds
-    nobody up. Raises HeldError at once where another process holds it, OSError where the file cannot be made.
+    nobody up. Raises LockHeldError at once where another process holds it, OSError where the file cannot be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = _locked(path)
@@ -56,7 +56,7 @@ def held(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def sole_writer(path: Path, what: Path, error: type[ClearctlError]) -> Iterator[None]:
+def exclusive_lock(path: Path, what: Path, error: type[ClearctlError]) -> Iterator[None]:
     """Hold the lock file `path` while `what` is changed; where another process holds it, raise `error`, naming its pid.
 
     In a folder that cannot be written the lock is left out, since nothing can be changed there but through links; and
@@ -64,8 +64,8 @@ def sole_writer(path: Path, what: Path, error: type[ClearctlError]) -> Iterator[
     """
     with ExitStack() as stack:
         try:
-            stack.enter_context(held(path))
-        except HeldError as other:
+            stack.enter_context(file_lock(path))
+        except LockHeldError as other:
             holder = f"process {other.pid}" if other.pid else "another process"
             raise error(f"{what} is being changed by {holder}\nwait for it to end, then run this again") from None
         except OSError as fault:
@@ -90,7 +90,7 @@ def _locked(path: Path) -> int:
         except BlockingIOError:
             holder = os.pread(handle, 32, 0).decode(errors="replace").strip()
             os.close(handle)
-            raise HeldError(path, int(holder) if holder.isdecimal() else None) from None
+            raise LockHeldError(path, int(holder) if holder.isdecimal() else None) from None
         except BaseException:
             os.close(handle)
             raise

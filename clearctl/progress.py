@@ -1,4 +1,4 @@
-"""What a long operation tells whoever listens: plain events, so that the library draws nothing itself."""
+"""What a long operation reports to its listener: plain events, so that the library draws nothing itself."""
 
 import math
 import time
@@ -29,7 +29,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class TrainStep:
-    """A training step was made, told at most 10 times a second.
+    """A training step was made, reported at most 10 times a second.
 
     `num_samples`, `seconds`, and the means `loss` and `accuracy` are of the epoch so far.
     """
@@ -85,17 +85,17 @@ def ignore(event: Event) -> None:
     """Listen to nothing: the default of every library call."""
 
 
-def rarely(listener: Listener) -> Listener:
+def rate_limited(listener: Listener) -> Listener:
     """A listener that passes on to `listener` ten Counted a second at most, but always the last, and all else."""
-    said_at = -math.inf
+    sent_at = -math.inf
 
-    def tell(event: Event) -> None:
-        nonlocal said_at
+    def forward(event: Event) -> None:
+        nonlocal sent_at
         now = time.monotonic()
         if isinstance(event, Counted) and event.done < event.total:
-            if now - said_at < _PERIOD_S:
+            if now - sent_at < _PERIOD_S:
                 return
-            said_at = now
+            sent_at = now
         listener(event)
 
-    return tell
+    return forward

@@ -161,12 +161,12 @@ def read_eval(run: Path) -> dict[str, Any]:
 
 
 def has_state(run: Path) -> bool:
-    """Whether there is a state to go on from."""
+    """Whether there is a state to resume from."""
     return any(state_folder(run).glob("*.state"))
 
 
 def is_finished(run: Path) -> bool:
-    """Whether the run has learned and tested every bucket, and keeps no state to go on from.
+    """Whether the run has learned and tested every bucket, and keeps no state to resume from.
 
     Its last weights, which are written last, are there too, unless somebody has removed all weights since.
     """

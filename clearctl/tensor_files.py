@@ -12,7 +12,7 @@ import torch
 
 from clearctl.digest import file_sha256
 
-_ZIP_START = b"PK\x03\x04"  # by which torch.load tells its zip archives from the pickles of torch < 1.6
+_ZIP_START = b"PK\x03\x04"  # by which torch.load recognises its zip archives among the pickles of torch < 1.6
 # What zipfile raises for an archive that is damaged.
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError)
 

@@ -35,7 +35,7 @@ class Ended:
         return self.result
 
 
-class Child:
+class ChildProcess:
     """A process that makes a `call`."""
 
     def __init__(self, environ: dict[str, str], threads: int, call: Callable[..., Any], arguments: Any) -> None:
@@ -52,7 +52,7 @@ class Child:
             pass
 
     def go_on(self) -> None:
-        """Let it go on that has halted."""
+        """Let it continue that has halted."""
         self.pipe.send(None)
 
     def end(self) -> Ended:
@@ -89,11 +89,11 @@ def begin(
     threads: int = 1,
     call: Callable[..., Any] | None = None,
     **arguments: Any,
-) -> list[Child]:
+) -> list[ChildProcess]:
     """The processes of an extraction with `arguments`; those in `special` have others besides."""
     port = free_port() if processes > 1 else 0
     return [
-        Child(
+        ChildProcess(
             environment(rank, processes, port) if processes > 1 else {},
             threads,
             call or _extract,

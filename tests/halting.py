@@ -28,7 +28,7 @@ def until(condition: Callable[[], object], process: "subprocess.Popen[Any] | Non
         time.sleep(0.005)
 
 
-def heard(stream: IO[str] | None, beginning: str) -> list[str]:
+def lines_until(stream: IO[str] | None, beginning: str) -> list[str]:
     """The lines that a process prints up to the one with this `beginning`; `communicate` would lose what follows."""
     lines: list[str] = []
     assert stream is not None
@@ -43,7 +43,7 @@ class Halt:
     """Within, each process waits before it does something to files of one name for the `number`-th time.
 
     `path` is a pattern for the whole path, and `event` what is done: "write", before it is opened, or "rename" to that
-    path. A process goes on when it has handled a signal, unless `until_signal` is False; and all do at the end.
+    path. A process continues when it has handled a signal, unless `until_signal` is False; and all do at the end.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Halt:
         self.release()
 
     def release(self) -> None:
-        """Let all go on."""
+        """Let all continue."""
         (self.folder / "rule.json").unlink(missing_ok=True)
 
     def there(self) -> list[int]:

@@ -12,9 +12,9 @@ torch's autograd does not survive a fork. A place in a run has a label, which is
 ("bucket", bucket)                all of a bucket is on disk, the state of the next is not
 ("half", file)                    half of a state file is written, under its temporary name
 ("renamed", file)                 a state file is whole, and what is older not removed
-("laid over", number)             a state was laid over what was built, for the `number`-th time in this process
+("loaded", number)             a state was loaded, for the `number`-th time in this process
 ("written", file)                 a checkpoint is written, its line in SHA256SUMS is not; or SHA256SUMS is
-("forget", number)                the run is finished, and `number` of its states are removed
+("states removed", number)                the run is finished, and `number` of its states are removed
 """
 
 import gc
@@ -66,7 +66,7 @@ class Work:
     "steps" (a state after every step, on disk before the next), "epochs", "buckets", "nothing", or as the config has
     it. `settled` lets a save that is under way in the background end before the signal comes.
     `most_bytes` is how long a file may become. With `own_group` the process leads a group of processes. Where it waits,
-    SIGUSR1 lets it go on. torch has `threads` threads, and `environ` comes on top of the environment.
+    SIGUSR1 lets it continue. torch has `threads` threads, and `environ` comes on top of the environment.
     """
 
     target: Path
@@ -102,7 +102,7 @@ class Ended:
         return self
 
 
-class Child:
+class ChildProcess:
     """A process that does `work`."""
 
     def __init__(self, work: Work) -> None:
@@ -167,9 +167,9 @@ class Child:
         return kind, value
 
 
-def carry_out(target: Path, **work: Any) -> Ended:
+def run_process(target: Path, **work: Any) -> Ended:
     """Do a Work in a process of its own, and wait for its end."""
-    return Child(Work(target, **work)).end()
+    return ChildProcess(Work(target, **work)).end()
 
 
 # In the process itself
@@ -252,7 +252,7 @@ class _Places:
         from avalanche.training.templates.base import BaseTemplate
 
         from clearctl import atomic
-        from clearctl.engine.run import loop as loop
+        from clearctl.engine.run import loop
         from clearctl.engine.states import files as state_files
         from clearctl.engine.states import results, state
         from clearctl.strategies.stepping.epochs import Epochs
@@ -278,7 +278,7 @@ class _Places:
 
         def loaded(self: Any, *given: Any, **named: Any) -> None:
             places.loaded += 1
-            places.passed("laid over", places.loaded)
+            places.passed("loaded", places.loaded)
 
         places = self
         _first(loop.TrainingLoop, "learn", learn)
@@ -322,9 +322,9 @@ class _Places:
                 nonlocal removed
                 unlink(path, missing_ok)
                 removed += path.suffix == ".state"
-                self.passed("forget", removed)
+                self.passed("states removed", removed)
 
-            self.passed("forget", 0)
+            self.passed("states removed", 0)
             Path.unlink = counted  # type: ignore[method-assign]
             try:
                 remove_all(folder)

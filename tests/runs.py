@@ -1,4 +1,4 @@
-"""What runs that are killed and go on leave, compared with what one leaves that never stopped."""
+"""What runs that are killed and continue leave, compared with what one leaves that never stopped."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from killing import Ended, carry_out
+from killing import Ended, run_process
 
 EVERYWHERE = dict(minibatch=True, epoch=True, experience=True, stream=True)
 METRICS = [
@@ -49,7 +49,7 @@ State = tuple[int, int, int]  # bucket, epochs (-1: the start of the bucket), st
 
 
 def newest(run: Path) -> State | None:
-    """The latest state on disk, told by its name."""
+    """The latest state on disk, reported by its name."""
     names = [
         re.fullmatch(r"bucket_(\d+)(?:_epoch_(\d+))?(?:_step_(\d+))?\.state", path.name) for path in run.glob("state/*")
     ]
@@ -58,16 +58,16 @@ def newest(run: Path) -> State | None:
 
 
 def sentence(run: Path, state: State | None) -> str:
-    """What a run says that goes on from a state."""
+    """What a run says that continues from a state."""
     if state is None:
-        return f"going on with {run} from its beginning: it was stopped before anything was saved"
+        return f"resuming {run} from its beginning: it was stopped before anything was saved"
     bucket, epochs, steps = state
     if epochs < 0:
-        return f"going on with {run} at the start of bucket {bucket}"
-    return f"going on with {run} in bucket {bucket}, after {epochs} epochs" + (f" and {steps} steps" if steps else "")
+        return f"resuming {run} at the start of bucket {bucket}"
+    return f"resuming {run} in bucket {bucket}, after {epochs} epochs" + (f" and {steps} steps" if steps else "")
 
 
 def straight(config: Path, work_dir: Path, *, saving: str = "epochs", **arguments: Any) -> Ended:
     """A run that never stops."""
     given = {"device": "cpu", "work_dir": work_dir, **arguments}
-    return carry_out(config, arguments=given, saving=saving).require()
+    return run_process(config, arguments=given, saving=saving).require()

@@ -4,11 +4,11 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from killing import Child, Ended, Work
+from killing import ChildProcess, Ended, Work
 
 
 def environment(rank: int, processes: int, port: int) -> dict[str, str]:
-    """What torchrun tells a process of one machine, but for a store of its own."""
+    """What torchrun gives a process of one machine, but for a store of its own."""
     numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
     return {
         **{name: str(value) for name, value in numbers.items()},
@@ -24,17 +24,19 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def begin(target: Path, processes: int, special: dict[int, dict[str, Any]] | None = None, **work: Any) -> list[Child]:
+def begin(
+    target: Path, processes: int, special: dict[int, dict[str, Any]] | None = None, **work: Any
+) -> list[ChildProcess]:
     """The processes of a run, which do a Work; those in `special` one that differs in what is there."""
     port = free_port() if processes > 1 else 0
     children = []
     for rank in range(processes):
         environ = environment(rank, processes, port) if processes > 1 else {}
-        children.append(Child(Work(target, environ=environ, **{**work, **(special or {}).get(rank, {})})))
+        children.append(ChildProcess(Work(target, environ=environ, **{**work, **(special or {}).get(rank, {})})))
     return children
 
 
-def carry_out_by(processes: int, target: Path, **work: Any) -> Ended:
+def run_by_processes(processes: int, target: Path, **work: Any) -> Ended:
     """Do a Work by several processes, which all must come to the same end; what the first says."""
     ends = [child.end() for child in begin(target, processes, **work)]
     for ended in ends:

@@ -141,12 +141,12 @@ def test_bucket_indices(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reported"),
     [('["a"]', "'a' is not a number"), ('["0", "0"]', "'0' is there twice"), ('["\\ud800"]', "not a")],
 )
-def test_names_in_bucket_indices(tmp_path, content, told):
+def test_names_in_bucket_indices(tmp_path, content, reported):
     write(layout.bucket_indices_file(tmp_path), content)
-    with pytest.raises(DatasetError, match=told):
+    with pytest.raises(DatasetError, match=reported):
         layout.read_bucket_indices(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The lock file: one holder at a time, its pid told, nothing left behind."""
+"""The lock file: one holder at a time, its pid named, nothing left behind."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from clearctl import lock
-with lock.held(Path(sys.argv[1])):
+with lock.file_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -26,11 +26,11 @@ from clearctl import lock
 inside, rounds = Path(sys.argv[1]).with_name("inside"), 0
 while rounds < 200:
     try:
-        with lock.held(Path(sys.argv[1])):
+        with lock.file_lock(Path(sys.argv[1])):
             inside.mkdir()  # fails where another process is inside too
             inside.rmdir()
             rounds += 1
-    except lock.HeldError:
+    except lock.LockHeldError:
         pass
 """
 
@@ -43,10 +43,10 @@ def holder(path: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_second_process_is_told_who_holds_it(tmp_path):
+def test_a_second_process_is_reported_who_holds_it(tmp_path):
     path = tmp_path / "folder" / "lock"
     with holder(path) as process:
-        with pytest.raises(lock.HeldError) as error, lock.held(path):
+        with pytest.raises(lock.LockHeldError) as error, lock.file_lock(path):
             raise AssertionError("held twice")
         assert error.value.pid == process.pid
         process.communicate("")
@@ -59,7 +59,7 @@ def test_a_killed_holder_holds_nobody_up(tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert path.exists()
-    with lock.held(path):
+    with lock.file_lock(path):
         assert path.read_text() == f"{os.getpid()}\n"
     assert not path.exists()
 
@@ -69,7 +69,7 @@ def test_a_forked_worker_does_not_hold_it_on(tmp_path):
     path = tmp_path / "lock"
     program = (
         "import os, sys\nfrom pathlib import Path\nfrom clearctl import lock\n"
-        "with lock.held(Path(sys.argv[1])):\n"
+        "with lock.file_lock(Path(sys.argv[1])):\n"
         "    if os.fork() == 0: print(os.getpid(), flush=True)\n"
         "    sys.stdin.read()\n"
     )
@@ -77,12 +77,12 @@ def test_a_forked_worker_does_not_hold_it_on(tmp_path):
         [sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         child = int(process.stdout.readline())
-        with pytest.raises(lock.HeldError), lock.held(path):
+        with pytest.raises(lock.LockHeldError), lock.file_lock(path):
             pass
         process.kill()
         process.wait()
         try:
-            with lock.held(path):
+            with lock.file_lock(path):
                 pass
         finally:
             os.kill(child, signal.SIGKILL)
@@ -90,15 +90,15 @@ def test_a_forked_worker_does_not_hold_it_on(tmp_path):
 
 def test_it_is_let_go_of_when_the_body_fails(tmp_path):
     path = tmp_path / "lock"
-    with pytest.raises(ZeroDivisionError), lock.held(path):
+    with pytest.raises(ZeroDivisionError), lock.file_lock(path):
         _ = 1 / 0
-    with lock.held(path):
+    with lock.file_lock(path):
         pass
 
 
 def test_a_folder_that_cannot_hold_it(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="file"), lock.held(tmp_path / "file" / "lock"):
+    with pytest.raises(OSError, match="file"), lock.file_lock(tmp_path / "file" / "lock"):
         pass
 
 
@@ -109,5 +109,5 @@ def test_two_processes_are_never_inside_together(tmp_path):
         for _ in range(3)
     ]
     for process in processes:
-        _, told = process.communicate(timeout=300)
-        assert process.returncode == 0, told
+        _, reported = process.communicate(timeout=300)
+        assert process.returncode == 0, reported

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from halting import Halt, heard
+from halting import Halt, lines_until
 
 ROOT = Path(__file__).parents[1]
 NEEDS_CLEAR = (
@@ -59,12 +59,12 @@ def stopped_on_the_way(command: str, folder: Path) -> None:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert process.stderr is not None
-        told = heard(process.stderr, "bucket 1 (1/10) done")
+        reported = lines_until(process.stderr, "bucket 1 (1/10) done")
         halt.reached(process)
         process.send_signal(signal.SIGINT)
-        told += process.stderr.read().splitlines()
-    assert process.wait() == 130, told
-    assert told[-1].startswith("go on with `clearctl resume ")
+        reported += process.stderr.read().splitlines()
+    assert process.wait() == 130, reported
+    assert reported[-1].startswith("resume with `clearctl resume ")
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_every_command_of_the_readme(folder):
         else:
             assert result.returncode == 0, (command, result.stderr)
         if command.startswith("clearctl resume"):
-            assert "going on with" in result.stderr
+            assert "resuming" in result.stderr
             assert "in_domain" in result.stdout
         if command.startswith("clearctl report"):
             assert "<html" in (folder / "report.html").read_text()

@@ -1,4 +1,4 @@
-"""Run folders: made anew each time, and read back as they were written."""
+"""Run folders: made again each time, and read back as they were written."""
 
 import json
 import os

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from clearctl.cli.config import config
-from clearctl.cli.console import hush_libraries, output, reporting_errors
+from clearctl.cli.console import output, reporting_errors, silence_libraries
 from clearctl.cli.demo import demo
 from clearctl.cli.download import download
 from clearctl.cli.evaluate import evaluate
@@ -67,7 +67,7 @@ def main(
     """
     output.verbose, output.quiet = verbose, quiet
     if not verbose:
-        hush_libraries()
+        silence_libraries()
     refuse_if_shared(context.invoked_subcommand)
 
 

@@ -38,7 +38,7 @@ class ResultConsole(Console):
 
 
 class MessageConsole(Console):
-    """Stderr. Where nobody reads it any more (Ctrl-C ends `tee` too) a command goes on, unheard."""
+    """Stderr. Where nobody reads it any more (Ctrl-C ends `tee` too) a command continues and prints nothing."""
 
     def on_broken_pipe(self) -> None:
         """Let nothing more be written, not even by the interpreter as it ends."""
@@ -78,8 +78,8 @@ class Output:
             self.stdout.print(f"{written} files {verb}, {unchanged} were there and right")
 
     def fail(self, error: BaseException, exit_code: int, note: str = "") -> NoReturn:
-        """Print `error` to stderr and end with `exit_code`; of several processes the first that fails tells why."""
-        if not world.is_first_to_tell():
+        """Print `error` to stderr and end with `exit_code`; of several processes the first that fails says why."""
+        if not world.is_first_to_report():
             raise typer.Exit(exit_code)
         if not world.is_first():
             sys.stderr = sys.__stderr__
@@ -97,12 +97,12 @@ class Output:
 output = Output()
 
 
-def hush() -> None:
-    """Let nothing of this process be heard."""
+def silence_output() -> None:
+    """Print nothing more from this process."""
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 it is closed at the end of the process
 
 
-def hush_libraries() -> None:
+def silence_libraries() -> None:
     """Keep what the libraries say about themselves at import off the terminal; with --verbose it stays."""
     for package in ("mmcv", "mmcls", "avalanche", "torch", "torchvision", "wandb"):
         warnings.filterwarnings("ignore", module=rf"{package}(\.|$)")
@@ -114,13 +114,13 @@ def importing() -> Iterator[None]:
     """While the libraries are imported: what that makes stays, and the garbage collector would look through it often.
 
     A sixth of the time; what is there at the end is left out of later rounds too. Ctrl-C ends the process at once:
-    NumPy and Matplotlib take a KeyboardInterrupt in the middle of an import for something else, and go on.
+    NumPy and Matplotlib take a KeyboardInterrupt in the middle of an import for something else, and continue.
     """
     gc.disable()
     is_main = threading.current_thread() is threading.main_thread()
     hears = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if hears:
-        signal.signal(signal.SIGINT, _leave)
+        signal.signal(signal.SIGINT, _exit_quietly)
     try:
         yield
     finally:
@@ -131,13 +131,13 @@ def importing() -> Iterator[None]:
         atexit.register(gc.unfreeze)  # else nanobind finds its types alive at the end, and says so
 
 
-def _leave(number: int, frame: FrameType | None) -> NoReturn:
+def _exit_quietly(number: int, frame: FrameType | None) -> NoReturn:
     output.stderr.print(INTERRUPTION)
     os._exit(INTERRUPTED)
 
 
 def _write_nowhere(stream: TextIO) -> None:
-    """What is left of a stream that nobody reads would else be tried, and told of, as the interpreter ends."""
+    """What is left of a stream that nobody reads would else be tried, and reported, as the interpreter ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
@@ -152,7 +152,9 @@ def reporting_errors(command: Command) -> Command:
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> None:
         if world.is_first() and signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # `__main__` has put it off until it can be told
+            signal.signal(
+                signal.SIGINT, signal.default_int_handler
+            )  # `__main__` has put it off until it can be reported
         try:
             command(*arguments, **options)
         except ClearctlError as error:

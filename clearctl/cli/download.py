@@ -37,13 +37,13 @@ def download(
         list[str] | None,
         typer.Option("--md5", metavar="[FILE=]HEX", help="What an archive must have; may be repeated as FILE=HEX."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there, download anew.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there, download again.")] = False,
     keep_archive: Annotated[bool, typer.Option("--keep-archive", help="Do not delete the archives.")] = False,
     json: Json = False,
 ) -> None:
     """Download CLEAR from where its authors publish it, check it and unpack it.
 
-    Goes on where an earlier run stopped. A second run does nothing.
+    Continues where an earlier run stopped. A second run does nothing.
 
     Example: `clearctl download clear10 --dataset-root dataset/CLEAR-10-PUBLIC`
     """
@@ -64,7 +64,7 @@ def download(
                 listener=display.show,
             )
     except KeyboardInterrupt:
-        output.stderr.print("interrupted: what came is on disk; the same command goes on from there")
+        output.stderr.print("interrupted: what came is on disk; the same command continues from there")
         raise typer.Exit(INTERRUPTED) from None
     if json:
         output.json(

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from clearctl.cli.console import importing, output, reporting_errors
-from clearctl.cli.launch import share
+from clearctl.cli.launch import share_among
 from clearctl.cli.options import DatasetRoot, Device, Json, Nproc, Precision, Set, with_precision
 
 
@@ -34,7 +34,7 @@ def evaluate(
 
     Example: `clearctl eval work_dirs/quickstart/20260101-120000-seed0`
     """
-    share(nproc)
+    share_among(nproc)
     from clearctl.cli.progress import Display
 
     with importing():

@@ -7,7 +7,7 @@ import typer
 
 from clearctl import layout
 from clearctl.cli.console import importing, output, reporting_errors
-from clearctl.cli.launch import share
+from clearctl.cli.launch import share_among
 from clearctl.cli.options import Buckets, DatasetRoot, Device, Json, Nproc, parse_buckets, parse_pairs
 from clearctl.errors import UsageError
 from clearctl.units import duration
@@ -39,7 +39,7 @@ def extract_features(
         ),
     ] = None,
     allow_partial: Annotated[
-        bool, typer.Option("--allow-partial", help="Go on where the checkpoint leaves weights random.")
+        bool, typer.Option("--allow-partial", help="Continue where the checkpoint leaves weights random.")
     ] = False,
     dataset_root: DatasetRoot = None,
     device: Device = "auto",
@@ -61,13 +61,13 @@ def extract_features(
 ) -> None:
     """Extract the features of a frozen network for every image, to train on with scenario.feature_type.
 
-    After a kill the same command goes on.
+    After a kill the same command continues.
 
     Example: `clearctl extract-features --arch resnet50`
     """
     if layout_ not in ("training", "official"):
         raise UsageError(f"--layout {layout_}: expected training or official")
-    share(nproc)
+    share_among(nproc)
     from clearctl.cli.progress import Display
 
     with importing():

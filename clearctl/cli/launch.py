@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 # Those that several processes can share; the others would all do the same.
 SHARED = ("train", "resume", "eval", "extract-features")
-ENDING = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")  # what torch's launcher hands on to the processes
+FORWARDED_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")  # what torch's launcher hands on to the processes
 
 
-def share(processes: int) -> None:
-    """Have the present command done by so many processes, and end with their exit code; go on if this is one of them.
+def share_among(processes: int) -> None:
+    """Have the present command done by so many processes, and end with their exit code; return if this is one of them.
 
     Raises UsageError where torchrun has started another number of them, and RunError where they were killed.
     """
@@ -47,7 +47,7 @@ def _launch(processes: int) -> None:
         from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
         from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.disable(logging.ERROR)  # torch's own words on an end that the processes themselves tell of
+    logging.disable(logging.ERROR)  # what torch says of an end that the processes themselves report
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // processes)))
     config = LaunchConfig(
         min_nodes=1,
@@ -57,30 +57,32 @@ def _launch(processes: int) -> None:
         rdzv_backend="c10d",
         rdzv_endpoint="127.0.0.1:0",
         max_restarts=0,
-        # torch would end at those too that `nohup` and background jobs are not to hear.
-        signals_to_handle=",".join(name for name in ENDING if signal.getsignal(signal.Signals[name]) != signal.SIG_IGN),
+        # torch would also end at those that `nohup` and background jobs ignore.
+        signals_to_handle=",".join(
+            name for name in FORWARDED_SIGNALS if signal.getsignal(signal.Signals[name]) != signal.SIG_IGN
+        ),
     )
     try:
         elastic_launch(config, sys.executable)(*sys.orig_argv[1:])
     except ChildFailedError as failed:
-        _end_as(failed, processes)
+        _exit_like(failed, processes)
     except SignalException as stopped:
         raise typer.Exit(128 + stopped.sigval) from None
     raise typer.Exit
 
 
-def _end_as(failed: "ChildFailedError", processes: int) -> NoReturn:
-    """End with the exit code of the process that told of an error. Raises RunError where none could."""
+def _exit_like(failed: "ChildFailedError", processes: int) -> NoReturn:
+    """End with the exit code of the process that reported an error. Raises RunError where none could."""
     rank, first = failed.get_first_failure()
     if first.exitcode > 0:
         raise typer.Exit(first.exitcode)
     output.stderr.show_cursor()  # of a terminal; the live bars of a process that is killed leave it hidden
-    told = [failure.exitcode for failure in failed.failures.values() if failure.exitcode > 0]
+    exit_codes = [failure.exitcode for failure in failed.failures.values() if failure.exitcode > 0]
     ended = f"process {rank} of {processes} was ended by {signal.Signals(-first.exitcode).name}"
-    if not told:
+    if not exit_codes:
         raise RunError(
             f"{ended}, and so were the others\n"
-            f"start it again; a run that has its folder goes on with `clearctl resume RUN_DIR --nproc {processes}`"
+            f"start it again; a run that has its folder is resumed with `clearctl resume RUN_DIR --nproc {processes}`"
         )
     output.message(ended)  # the others only know that it is gone
-    raise typer.Exit(told[0])
+    raise typer.Exit(exit_codes[0])

@@ -18,7 +18,7 @@ class Display:
     def __init__(self, output: Output) -> None:
         self.output = output
         self.live = output.stderr.is_terminal and not output.quiet
-        self._said_at = time.monotonic()
+        self._printed_at = time.monotonic()
         self._started_at = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -31,7 +31,7 @@ class Display:
             speed_estimate_period=60.0,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._began: dict[str, tuple[float, int]] = {}  # of each Counted work: when it was first told, and how far
+        self._began: dict[str, tuple[float, int]] = {}  # of each Counted work: when it was first reported, and how far
 
     def __enter__(self) -> "Display":
         self._bar.start()
@@ -60,15 +60,15 @@ class Display:
         detail = f"step {event.step}/{event.num_steps}  {_learning(event)}"
         if self.live:
             self._update("train", _place(event), done, 1.0, detail)
-        elif self._time_to_speak():
+        elif self._print_is_due():
             left = (time.monotonic() - self._started_at) * (1 - done) / max(done, 1e-9)
             self.output.message(f"{_place(event)}  {detail}  {duration(left)} left")
 
     def _epoch_done(self, event: EpochDone) -> None:
         if self.live:
             self._update("train", _place(event), fraction_done(event, 1.0), 1.0, _learning(event))
-        elif event.epoch == event.num_epochs or self._time_to_speak():
-            self._said_at = time.monotonic()
+        elif event.epoch == event.num_epochs or self._print_is_due():
+            self._printed_at = time.monotonic()
             self.output.message(f"{_place(event)}  {_learning(event)}")
 
     def _bucket_done(self, event: BucketDone) -> None:
@@ -86,12 +86,12 @@ class Display:
             self._update(event.work, event.work, event.done, event.total, detail)
             if event.done >= event.total:
                 self._drop(event.work)
-        elif self._time_to_speak():
+        elif self._print_is_due():
             left = f"  {duration((event.total - event.done) / rate)} left" if rate else ""
             self.output.message(f"{event.work}: {detail}{left}")
 
     def _rate(self, event: Counted) -> float:
-        """Units a second since the work was first told of; 0 where that is too short ago to say."""
+        """Units a second since the first event of the work; 0 where that is too short ago to say."""
         now = time.monotonic()
         began, first = self._began.get(event.work, (now, event.done))
         if event.done < first:  # started over
@@ -110,10 +110,10 @@ class Display:
             self._bar.remove_task(self._tasks.pop(task))
             self._bar.refresh()  # else the next line printed still has it below
 
-    def _time_to_speak(self) -> bool:
-        if time.monotonic() - self._said_at < PLAIN_PERIOD_S:
+    def _print_is_due(self) -> bool:
+        if time.monotonic() - self._printed_at < PLAIN_PERIOD_S:
             return False
-        self._said_at = time.monotonic()
+        self._printed_at = time.monotonic()
         return True
 
 

@@ -44,7 +44,7 @@ def rebuild_by_metadata(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Cut the labelled images anew into buckets by their metadata, as a new folder that trains as it is.
+    """Cut the labelled images again into buckets by their metadata, as a new folder that trains as it is.
 
     The images of each class are taken together from all buckets, filtered, sorted and cut into runs of the same
     length. --where compares fields, `bucket` and `class_name` with numbers, dates and 'text' by == != < <= > >=, `in`

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from clearctl.cli.console import importing, output, reporting_errors
-from clearctl.cli.launch import share
+from clearctl.cli.launch import share_among
 from clearctl.cli.options import Json, Nproc
 from clearctl.cli.train import print_result
 
@@ -18,16 +18,16 @@ def resume(
         str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N. Default: the run's.")
     ] = None,
     accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Go on though config, dataset or versions have changed.")
+        bool, typer.Option("--accept-changes", help="Continue though config, dataset or versions have changed.")
     ] = False,
     nproc: Nproc = 1,
     json: Json = False,
 ) -> None:
-    """Go on with a run that was killed or stopped, exactly: it ends as if it had never stopped.
+    """Resume a run that was killed or stopped, exactly: it ends as if it had never stopped.
 
     Example: `clearctl resume work_dirs/quickstart/20260101-120000-seed0`
     """
-    share(nproc)
+    share_among(nproc)
     from clearctl.cli.progress import Display
 
     with importing():

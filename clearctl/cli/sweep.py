@@ -77,7 +77,7 @@ def sweep(
 ) -> None:
     """Run each config with each seed and each combination of values.
 
-    What is finished is not run again, and what was stopped goes on: the same command may always be repeated.
+    What is finished is not run again, and what was stopped is resumed: the same command may always be repeated.
 
     Example: `clearctl sweep configs/quickstart_feature.py --seeds 0-4 --set cl_strategy.optimizer.lr=0.1,1.0`
     """
@@ -144,7 +144,7 @@ def _require_fitting(engine: str, of_local: dict[str, object], of_ray: dict[str,
 def _show_plan(plan: "SweepPlan") -> None:
     count = {state: sum(run.state == state for run in plan.runs) for state in ("finished", "resume", "new")}
     total = len(plan.runs)
-    words = {"finished": "finished", "resume": "to go on", "new": "new"}
+    words = {"finished": "finished", "resume": "to resume", "new": "new"}
     parts = [f"{number} {words[state]}" for state, number in count.items() if number]
     for notice in dict.fromkeys(notice for run in plan.runs for notice in run.config.notices):
         output.message(notice)
@@ -171,7 +171,7 @@ def _how_stacked(plan: "SweepPlan") -> str:
     if not stacks:
         return ""
     if not plan.stack:
-        return "; to the bit and resumable: --stack is faster and neither"
+        return "; bit-identical and resumable: --stack is faster and neither"
     return f"; {sum(stacks)} of the runs are {counted(len(stacks), 'stack')}, each one batched model"
 
 

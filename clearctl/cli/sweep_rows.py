@@ -1,4 +1,4 @@
-"""How far each run of a sweep is, as its events tell, and how long the rest will take."""
+"""How far each run of a sweep is, as its events say, and how long the rest will take."""
 
 import time
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Row:
     ended_at: float = 0.0
     whole_s: float | None = None  # of one that ran from its beginning to its end
     _began_at: float = 0.0
-    _first: tuple[float, float] | None = None  # when it was told first how far the run was, and how far
+    _first: tuple[float, float] | None = None  # when it was first reported how far the run was, and how far
     _done: float = 0.0
     _rows: list[tuple[float, ...]] = field(default_factory=list)
 
@@ -54,7 +54,7 @@ class Row:
         """What a person calls it."""
         return f"{self.planned.label} seed {self.planned.seed}"
 
-    def take(self, event: RunStarted | RunProgress | RunEnded) -> None:
+    def update(self, event: RunStarted | RunProgress | RunEnded) -> None:
         """Let `event` change it."""
         if isinstance(event, RunStarted):
             self.status, self.doing, self._began_at = "running", "starting", time.monotonic()

@@ -60,7 +60,7 @@ class SweepDisplay:
         if isinstance(event, RunProgress) and isinstance(event.event, Message):
             self._warn(row, event.event)
             return
-        row.take(event)
+        row.update(event)
         if self._live is None:
             self._say(row, event)
 
@@ -78,7 +78,7 @@ class SweepDisplay:
     def _say(self, row: Row, event: RunStarted | RunProgress | RunEnded) -> None:
         """A line where a run begins or ends, and in between one every now and then."""
         if isinstance(event, RunStarted):
-            self.output.message(f"{row.name}: {'goes on' if row.planned.state == 'resume' else 'started'}")
+            self.output.message(f"{row.name}: {'resumed' if row.planned.state == 'resume' else 'started'}")
         elif isinstance(event, RunEnded):
             outcome = event.outcome
             if outcome.status == "finished":
@@ -149,13 +149,13 @@ def plan_table(runs: Sequence[PlannedRun]) -> Table:
     seeds: dict[tuple[str, str], list[int]] = {}
     for run in runs:
         seeds.setdefault((run.label, run.state), []).append(run.seed)
-    words = {"new": "new", "resume": "goes on", "finished": "finished"}
+    words = {"new": "new", "resume": "to resume", "finished": "finished"}
     for (label, state), numbers in seeds.items():
-        table.add_row(label, in_words(numbers), Text(words[state], _STYLES.get(state, "")))
+        table.add_row(label, as_ranges(numbers), Text(words[state], _STYLES.get(state, "")))
     return table
 
 
-def in_words(seeds: Sequence[int]) -> str:
+def as_ranges(seeds: Sequence[int]) -> str:
     """`0-4,7` for 0, 1, 2, 3, 4, 7."""
     parts: list[list[int]] = []
     for seed in sorted(seeds):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clearctl.cli.console import importing, output, reporting_errors
-from clearctl.cli.launch import share
+from clearctl.cli.launch import share_among
 from clearctl.cli.options import DatasetRoot, Deterministic, Device, Json, Nproc, Precision, Set, with_precision
 from clearctl.distributed import world
 from clearctl.errors import UsageError
@@ -52,7 +52,7 @@ def train(
     if dry_run:
         _dry_run(config, device, dataset_root, seed, overrides, json)
         return
-    share(nproc)
+    share_among(nproc)
     from clearctl.cli.progress import Display
 
     with importing():

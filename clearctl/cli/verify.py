@@ -33,7 +33,7 @@ def verify(
     """Look a dataset folder through: labels, paths, file lists, overlaps, splits, features and, if asked, every image.
 
     Stops at no fault and changes nothing. Ends with exit code 0 for a sound folder, 4 for one with faults. A run
-    with --images that was killed goes on where it was, and a later one looks only at files that changed.
+    with --images that was killed continues where it stopped, and a later one looks only at files that changed.
 
     Example: `clearctl verify --dataset-root dataset/CLEAR-10-PUBLIC --images`
     """

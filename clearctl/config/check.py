@@ -32,7 +32,7 @@ from clearctl.errors import ConfigError
 SECTIONS = tuple(TOP)
 REQUIRED = tuple(name for name, key in TOP.items() if key.required)
 # Arguments that clearctl fills in itself: a config may not give them, and need not.
-FILLED_LOGGER = ("goes_on", "run_id")
+FILLED_LOGGER = ("resumed", "run_id")
 
 
 def own_folders(config: Config) -> list[Path]:

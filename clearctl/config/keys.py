@@ -213,7 +213,7 @@ TOP: Keys = {
     "stop_on_divergence": Key(
         "bool",
         False,
-        "end the run, with exit code 5, where a loss or a weight is not finite; without it a warning tells of that",
+        "end the run, with exit code 5, where a loss or a weight is not finite; without it a warning says so",
         own=True,
     ),
 }

@@ -40,7 +40,7 @@ def _data(found: Findings, section: Mapping[str, Any]) -> None:
         found.add("data.loader", "images cannot be resident: name features in scenario.feature_type, or leave it out")
     found.one_of("data.cache", section.get("cache", DATA["cache"].default), CACHES)
     if section.get("loader") == "workers" and section.get("cache") in ("ram", "disk"):
-        found.add("data.cache", "loader='workers' reads every image anew: leave one of the two out")
+        found.add("data.cache", "loader='workers' reads every image again: leave one of the two out")
     if section.get("cache_dir") is not None:
         found.is_a("data.cache_dir", section["cache_dir"], str)
     found.is_a("data.batch_per_rank", section.get("batch_per_rank", DATA["batch_per_rank"].default), bool)

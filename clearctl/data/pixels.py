@@ -23,7 +23,7 @@ _kept: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
 class ToFloat:
     """`[B, C, H, W] uint8` to float32 on the same device: what ToTensor, then `normalize` if not None, do to each.
 
-    On a CPU the result is theirs to the bit. What ToTensor does not scale is not scaled here either.
+    On a CPU the result is bit-identical to theirs. What ToTensor does not scale is not scaled here either.
     Raises what `normalize` raises, at the first batch.
     """
 

@@ -198,7 +198,7 @@ _matrices: WeakValueDictionary[tuple[Any, ...], torch.Tensor] = WeakValueDiction
 
 
 def _state_of_files(root: Path, name: str, buckets: list[str]) -> tuple[Any, ...]:
-    """What is another whenever one of the files that features are read from, or held against, has been written anew."""
+    """What changes whenever one of the files that features are read from, or checked against, is written again."""
     files = [layout.extraction_file(root, name)]
     for bucket in buckets:
         files += [layout.features_file(root, name, bucket), layout.filelist_file(root, bucket)]
@@ -208,7 +208,7 @@ def _state_of_files(root: Path, name: str, buckets: list[str]) -> tuple[Any, ...
 def _identity(file: Path) -> tuple[int, int, int] | None:
     try:
         status = file.stat()
-    except OSError:  # which whoever reads the file will tell
+    except OSError:  # which whoever reads the file will report
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
 

@@ -33,8 +33,8 @@ def compose(transforms: Sequence[Any]) -> Any:
 class TransformStages:
     """Transforms cut into three: together exactly what they are in one piece.
 
-    `leading` give the same RGB image at every use, so that what they give can be stored; `per_sample` are drawn anew at
-    every use; `finish` is for a batch, on the device: what ToTensor, or ToTensor and Normalize, at the end do (a
+    `leading` give the same RGB image at every use, so that what they give can be stored; `per_sample` are drawn again
+    at every use; `finish` is for a batch, on the device: what ToTensor, or ToTensor and Normalize, at the end do (a
     ToFloat), else nothing (`unchanged`). Where `refusal` says why nothing can be stored, `leading` is empty.
     """
 

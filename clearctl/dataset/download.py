@@ -1,7 +1,7 @@
 """Download a release of CLEAR from where its authors publish it, check it, and unpack it into the dataset folder.
 
 All of it happens in `.download` inside the dataset folder (`remote.delivery`), step by step, each ending with a rename:
-a run killed at any moment is gone on with by the same call.
+a run killed at any moment is resumed by the same call.
 """
 
 import errno
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from clearctl import layout
 from clearctl.dataset import unpack
-from clearctl.dataset.files import sole_writer
+from clearctl.dataset.files import dataset_lock
 from clearctl.dataset.remote.archives import Archive, base_url, default_root, find_archives, other_releases
 from clearctl.dataset.remote.checksum import is_md5
 from clearctl.dataset.remote.delivery import FOLDER, ArchiveInstall, CheckedArchive, Receipt
-from clearctl.dataset.remote.fetch import PATIENCE, NotThereError, Patience
-from clearctl.dataset.remote.origin import forget, read_origin
+from clearctl.dataset.remote.fetch import PATIENCE, NotFoundError, Patience
+from clearctl.dataset.remote.origin import read_origin, remove_origin
 from clearctl.errors import CapabilityError, DatasetError, UsageError
 from clearctl.progress import Listener, ignore
 from clearctl.units import megabytes
@@ -67,7 +67,7 @@ def download(
         keep_archive: leave the archives in `.download`. One put there by hand is left anyhow.
         max_unpacked_bytes: an archive that declares more is refused.
         patience: timeouts and retries.
-        listener: told of MB downloaded and checked, of files unpacked, and of every start over.
+        listener: notified of MB downloaded and checked, of files unpacked, and of every start over.
 
     An archive that someone put into `.download` by hand is used. A second run does nothing.
 
@@ -80,20 +80,20 @@ def download(
     wanted = _wanted_md5(md5, archives)
     base = base_url(url)
     root = default_root(name, release) if root is None else Path(root)
-    with _writing(root), sole_writer(root):
+    with _writing(root), dataset_lock(root):
         (root / FOLDER).mkdir(parents=True, exist_ok=True)
         jobs = [
             ArchiveInstall(root, archive, f"{base}/{archive.file}", wanted.get(archive.file), force, listener)
             for archive in archives
         ]
         try:
-            return _carry_out(root, jobs, keep_archive, max_unpacked_bytes, patience)
-        except NotThereError as error:
+            return _fetch_and_unpack(root, jobs, keep_archive, max_unpacked_bytes, patience)
+        except NotFoundError as error:
             others = ", ".join(f"--release {other}" for other in other_releases(name, release))
             raise CapabilityError(f"{error}; or take another release of {name}: {others}") from None
 
 
-def _carry_out(
+def _fetch_and_unpack(
     root: Path, jobs: Sequence[ArchiveInstall], keep_archive: bool, max_bytes: int, patience: Patience
 ) -> DownloadResult:
     """All archives are here and checked before the first is unpacked, and unpacked before the first is removed."""
@@ -108,7 +108,7 @@ def _carry_out(
         # What was put there by hand, or kept before, stays.
         if not keep_archive and read_origin(job.part):
             job.file.unlink(missing_ok=True)
-        forget(job.part)
+        remove_origin(job.part)
     return DownloadResult(
         root,
         _find_dataset(root, [name for receipt in receipts for name in receipt.top_level]),

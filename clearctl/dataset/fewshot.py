@@ -14,7 +14,7 @@ from pathlib import Path
 
 from clearctl import filelists, layout
 from clearctl.dataset.arguments import check_seeds, choose_buckets
-from clearctl.dataset.files import WantedFile, bring_about, sole_writer, wanted_bytes
+from clearctl.dataset.files import WantedFile, dataset_lock, wanted_bytes, write_files
 from clearctl.dataset.splits import Split, few_shot_split, lines_by_class, split_files
 from clearctl.errors import DatasetError, UsageError
 from clearctl.progress import Listener, ignore
@@ -59,7 +59,7 @@ def make_fewshot(
         buckets: only these; all when None.
         force: replace existing files that differ; without it they are an error.
         dry_run: compute and check everything, write nothing.
-        listener: told of each bucket checked and each file written.
+        listener: notified of each bucket checked and each file written.
 
     The split is used with `scenario=dict(evaluation_protocol='iid', shot=shot, seed=seed)`, on images and on features.
     A second run changes nothing. Raises UsageError for arguments that make no sense; DatasetError for a folder that is
@@ -75,8 +75,8 @@ def make_fewshot(
         raise UsageError("no seed is given")
     chosen = choose_buckets(root, layout.read_bucket_indices(root), buckets)
     job = _FewshotJob(root, tuple(layout.read_class_names(root)), shot, tuple(seeds), {})
-    with nullcontext() if dry_run else sole_writer(root):
-        outcome = bring_about(
+    with nullcontext() if dry_run else dataset_lock(root):
+        outcome = write_files(
             [partial(job.bucket_files, bucket) for bucket in chosen],
             force=force,
             dry_run=dry_run,

@@ -1,6 +1,6 @@
-"""Bring about the files that a command is to leave behind: all checked before the first is written, each whole or not.
+"""Write the files that a command is to leave behind: all checked before the first is written, each whole or not.
 
-Two passes over units (buckets) that make their files anew each time, so that no more than one unit is in memory: the
+Two passes over units (buckets) that make their files each time, so that no more than one unit is in memory: the
 first compares what is wanted with what is there, the second writes what is not there.
 """
 
@@ -17,7 +17,7 @@ from clearctl.progress import Counted, Listener
 
 @dataclass(frozen=True)
 class WantedFile:
-    """A file that is to be there: `is_in` tells of an existing file whether it is it, `write` writes it whole.
+    """A file that is to be there: `is_in` says whether an existing file is it, `write` writes it whole.
 
     Both may raise OSError.
     """
@@ -48,7 +48,7 @@ def wanted_bytes(path: Path, data: bytes) -> WantedFile:
     return WantedFile(path, lambda there: there.read_bytes() == data, lambda target: write_bytes(target, data))
 
 
-def bring_about(
+def write_files(
     units: Sequence[WantedFiles], *, force: bool, dry_run: bool, listener: Listener, check: str, write: str, unit: str
 ) -> WriteResult:
     """Make every file of every unit be there; the units' order is the order of writing.
@@ -80,18 +80,18 @@ def bring_about(
         )
     total = sum(len(paths) for paths in outstanding.values())
     if not dry_run:
-        for done, wanted in enumerate(_still_wanted(outstanding), 1):
+        for done, wanted in enumerate(_outstanding_files(outstanding), 1):
             _write(wanted)
             listener(Counted(write, done, total, "files"))
     return WriteResult(total, unchanged, tuple(differing))
 
 
-def sole_writer(root: Path) -> AbstractContextManager[None]:
+def dataset_lock(root: Path) -> AbstractContextManager[None]:
     """Let no second command change the dataset folder `root` meanwhile. Raises DatasetError, naming the other's pid."""
-    return lock.sole_writer(layout.lock_file(root), root, DatasetError)
+    return lock.exclusive_lock(layout.lock_file(root), root, DatasetError)
 
 
-def _still_wanted(outstanding: Mapping[WantedFiles, set[Path]]) -> Iterator[WantedFile]:
+def _outstanding_files(outstanding: Mapping[WantedFiles, set[Path]]) -> Iterator[WantedFile]:
     for wanted_of, paths in outstanding.items():
         for wanted in wanted_of():
             if wanted.path in paths:

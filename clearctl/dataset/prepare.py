@@ -21,7 +21,7 @@ from pathlib import Path
 
 from clearctl import layout
 from clearctl.dataset.arguments import check_seeds, choose_buckets
-from clearctl.dataset.files import WantedFile, WriteResult, bring_about, sole_writer, wanted_bytes
+from clearctl.dataset.files import WantedFile, WriteResult, dataset_lock, wanted_bytes, write_files
 from clearctl.dataset.labeled import LabeledImage
 from clearctl.dataset.release import Release, read_bucket, read_release
 from clearctl.dataset.splits import Split, filelist_lines, lines_by_class, random_split, split_files, stratified_split
@@ -39,7 +39,7 @@ class PrepareResult:
 
     `written` and `unchanged` count files: those made or replaced, and those that were there with the same
     contents. `images_per_bucket` is {bucket: number of images} for `buckets`, which are in the order of the
-    stream. `features` are the names of the release's features that are ready to train on. `published_split` tells
+    stream. `features` are the names of the release's features that are ready to train on. `published_split` says
     whether the iid split is the release's own.
     """
 
@@ -76,7 +76,7 @@ def prepare_avalanche(
             bucket_indices.json that is there already, else (and with `force`) all that are labelled.
         force: replace existing files that differ; without it they are an error.
         dry_run: compute and check everything, write nothing.
-        listener: told of each bucket checked and each file written.
+        listener: notified of each bucket checked and each file written.
 
     Where train and test come as separate folders a file list holds the lines of train, then those of test, and the
     split is by those folders: `test_ratio`, `seeds` and `stratified` are then refused. Features that the release ships
@@ -98,12 +98,12 @@ def prepare_avalanche(
     if release.has_published_split:
         _refuse_split_options(release, test_ratio, seeds, stratified)
         wanted_seeds = ()
-    _tell_of_no_metadata(release, listener)
+    _report_missing_metadata(release, listener)
     chosen = _choose_buckets(release, buckets, listener)
     features = tuple(find_released_features(release, chosen, listener))
     job = _PrepareJob(release, chosen, ratio, wanted_seeds if ratio else (), stratified, features)
-    with nullcontext() if dry_run else sole_writer(root):
-        outcome = _bring_about(job, force, dry_run, listener)
+    with nullcontext() if dry_run else dataset_lock(root):
+        outcome = _write_files(job, force, dry_run, listener)
     if not dry_run:
         _warn_of_stale_files(job, outcome.replaced, listener)
     return PrepareResult(
@@ -134,7 +134,7 @@ class _PrepareJob:
     images_per_bucket: dict[str, int] = field(default_factory=dict)
 
     def bucket_files(self, bucket: str) -> Iterator[WantedFile]:
-        """The file list of a bucket, its splits and its features, read anew each time; one is in memory at a time.
+        """The file list of a bucket, its splits and its features, read again each time; one is in memory at a time.
 
         After those of the last bucket comes the list of buckets.
         """
@@ -186,8 +186,8 @@ class _PrepareJob:
         )
 
 
-def _bring_about(job: _PrepareJob, force: bool, dry_run: bool, listener: Listener) -> WriteResult:
-    return bring_about(
+def _write_files(job: _PrepareJob, force: bool, dry_run: bool, listener: Listener) -> WriteResult:
+    return write_files(
         [partial(job.bucket_files, bucket) for bucket in job.buckets],
         force=force,
         dry_run=dry_run,
@@ -198,7 +198,7 @@ def _bring_about(job: _PrepareJob, force: bool, dry_run: bool, listener: Listene
     )
 
 
-def _tell_of_no_metadata(release: Release, listener: Listener) -> None:
+def _report_missing_metadata(release: Release, listener: Listener) -> None:
     for folder in release.without_metadata:
         listener(Message(f"{folder} has no labeled_metadata.json: its images are listed by class and file name"))
     if not release.names_classes:
@@ -258,7 +258,7 @@ def _default_buckets(release: Release, listener: Listener) -> tuple[str, ...]:
     try:
         before = layout.read_bucket_indices(release.root)
     except DatasetError:
-        return release.buckets  # not prepared, or to be replaced: the difference is told where the file is compared
+        return release.buckets  # not prepared, or to be replaced: the difference is reported where the file is compared
     if not set(before) <= set(release.buckets):
         return release.buckets
     left_out = [name for name in release.buckets if name not in before]

@@ -6,7 +6,7 @@
     rebuild.json                             how the folder was made; it comes last
 
 The new buckets are "1", "2", ... The folder is in the public layout, whatever layout the source has, and trains as it
-is. While it is not finished its rebuild.json is called rebuild.unfinished.json, and the same command goes on with it.
+is. While it is not finished its rebuild.json is called rebuild.unfinished.json, and the same command continues with it.
 """
 
 import json
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from clearctl import layout
-from clearctl.dataset.files import WantedFile, WantedFiles, WriteResult, bring_about, sole_writer, wanted_bytes
+from clearctl.dataset.files import WantedFile, WantedFiles, WriteResult, dataset_lock, wanted_bytes, write_files
 from clearctl.dataset.prepare import DEFAULT_TEST_RATIO, prepare_avalanche
 from clearctl.dataset.recut.images import IMAGE_MODES, Images
 from clearctl.dataset.recut.note import FINISHED, UNFINISHED, check_earlier, earlier_note, finish, remove_torn_files
@@ -73,7 +73,7 @@ def rebuild_by_metadata(
     dry_run: bool = False,
     listener: Listener = ignore,
 ) -> RebuildResult:
-    """Sort or filter all labelled images of `root` by their metadata and cut them anew into buckets, in `output`.
+    """Sort or filter all labelled images of `root` by their metadata and cut them again into buckets, in `output`.
 
     For each class the records of all buckets are taken together in bucket order (in a bucket, those of train/ before
     those of test/), filtered by `where`, sorted, and cut into `num_buckets` runs of the same length; what is left over
@@ -95,7 +95,7 @@ def rebuild_by_metadata(
         drop_missing: leave out records that lack a field which is asked for; else they are an error. Missing is what
             is not there, null, blank, "null" or the date 0000-00-00.
         dry_run: compute and check everything, write nothing.
-        listener: told of what is read, checked and written.
+        listener: notified of what is read, checked and written.
 
     The new folder is prepared with the defaults of `prepare_avalanche`. The same command a second time changes nothing;
     after a killed one it finishes the folder.
@@ -123,10 +123,10 @@ def rebuild_by_metadata(
     plan = make_plan(release, recut, listener)
     note = _note(asked, plan)
     check_earlier(output, note)
-    _tell_what_stays_behind(release, listener)
+    _report_what_is_not_copied(release, listener)
     job = _RebuildJob(release, plan, output, Images(images), note)
-    with nullcontext() if dry_run else sole_writer(output):
-        outcome = _bring_about(job, dry_run, listener)
+    with nullcontext() if dry_run else dataset_lock(output):
+        outcome = _write_files(job, dry_run, listener)
     written, unchanged = outcome.written, outcome.unchanged
     if not dry_run and _is_unprepared(output):
         prepared = prepare_avalanche(output, test_ratio=_test_ratio(plan, listener), listener=listener)
@@ -200,9 +200,9 @@ def _class_file(bucket: str, class_name: str) -> str:
     return f"labeled_metadata/{bucket}/{class_name}.json"
 
 
-def _bring_about(job: _RebuildJob, dry_run: bool, listener: Listener) -> WriteResult:
+def _write_files(job: _RebuildJob, dry_run: bool, listener: Listener) -> WriteResult:
     """Write what is not there. Raises DatasetError where a file of an earlier run was changed."""
-    run = partial(bring_about, job.units(), listener=listener, check="compare", write="write images", unit="steps")
+    run = partial(write_files, job.units(), listener=listener, check="compare", write="write images", unit="steps")
     if not dry_run:
         remove_torn_files(job.output)
     if earlier_note(job.output) is None:
@@ -268,10 +268,10 @@ def _check_nesting(release: Release, output: Path) -> None:
             raise UsageError(f"--output {output} holds {folder}, which is only read: name a folder of its own")
 
 
-def _tell_what_stays_behind(release: Release, listener: Listener) -> None:
+def _report_what_is_not_copied(release: Release, listener: Listener) -> None:
     if release.has_published_split:
         train, test = (part.folder.name for part in release.parts)
-        listener(Message(f"{train}/ and {test}/ are taken together: the new folder's iid splits are drawn anew"))
+        listener(Message(f"{train}/ and {test}/ are taken together: the new folder's iid splits are drawn again"))
     shipped = any(layout.released_features_folder(part.folder).is_dir() for part in release.parts)
     if shipped or layout.feature_names(release.root):
         listener(Message("features stay behind: extract them from the new folder"))

@@ -30,7 +30,7 @@ class ReleasedFeatures:
 
 
 def find_released_features(release: Release, buckets: Sequence[str], listener: Listener) -> list[ReleasedFeatures]:
-    """The features that every part of the release ships, by name; the listener is told of what has to be left out.
+    """The features that every part of the release ships, by name; the listener is notified of what has to be left out.
 
     Raises DatasetError for a features.json that is not as it should be.
     """
@@ -90,7 +90,7 @@ def wanted_features(
 
 
 def _same_bits(first: Any, second: Any) -> bool:
-    """Whether two float32 tensors hold the same; a NaN, which `verify` tells of, is itself here."""
+    """Whether two float32 tensors hold the same; a NaN, which `verify` reports, equals itself here."""
     import torch
 
     return torch.equal(first.contiguous().view(torch.int32), second.contiguous().view(torch.int32))

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clearctl.errors import DatasetError
-from clearctl.progress import Counted, Listener, rarely
+from clearctl.progress import Counted, Listener, rate_limited
 from clearctl.units import megabytes
 
 # Several times the largest release.
@@ -57,7 +57,7 @@ def read_contents(archive: Path, *, max_bytes: int = MAX_UNPACKED_BYTES) -> Cont
     folder at once; and if the files are declared to have more than `max_bytes` together. OSError if it cannot be read.
     """
     with _reading(archive, "is no whole zip archive"), zipfile.ZipFile(archive) as opened:
-        entries = tuple(info for info in opened.infolist() if not _is_litter(info.filename))
+        entries = tuple(info for info in opened.infolist() if not _is_junk(info.filename))
     for info in entries:
         if fault := _fault_of(info):
             raise BadArchiveError(f"{_name(archive)}: the entry {info.orig_filename!r} {fault}")
@@ -77,7 +77,7 @@ def read_contents(archive: Path, *, max_bytes: int = MAX_UNPACKED_BYTES) -> Cont
 def unpack(archive: Path, contents: Contents, root: Path, *, force: bool, listener: Listener) -> None:
     """Put the `contents` of `archive` into `root`. The archive must be on the file system of `root`.
 
-    Going on after a kill needs only the same call. Files get ordinary permissions, whatever the archive says. What is
+    After a kill the same call continues. Files get ordinary permissions, whatever the archive says. What is
     in `root` under a top-level name is an error, or replaced with `force`. Call `clear` once all is done.
 
     Raises BadArchiveError, naming the entry, for data that are not as declared; DatasetError for what is in the way
@@ -140,7 +140,7 @@ def _scratch_folders(archive: Path) -> tuple[Path, Path, Path]:
 
 def _extract(archive: Path, contents: Contents, folder: Path, listener: Listener) -> None:
     """Write every entry into the new `folder`."""
-    listener, done = rarely(listener), 0
+    listener, done = rate_limited(listener), 0
     folder.mkdir()
     made = {folder}
     with _reading(archive, "is no whole zip archive"):
@@ -185,7 +185,7 @@ def _name(archive: Path) -> str:
     return archive.name.removesuffix(".part")
 
 
-def _is_litter(name: str) -> bool:
+def _is_junk(name: str) -> bool:
     parts = name.split("/")
     return parts[0] == "__MACOSX" or parts[-1] == ".DS_Store"
 

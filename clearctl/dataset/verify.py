@@ -72,10 +72,10 @@ def verify(
         root: a dataset folder in the public layout or the later release's, prepared or not.
         images: read and decode every image too, which takes minutes for a whole release.
         jobs: how many images to decode at a time; by default as many as there are processors to use, 16 at most.
-        listener: told of progress.
+        listener: notified of progress.
 
     Nothing is changed. With `images` what was found out about each file is kept in `.clearctl-verify.jsonl` in `root`,
-    where that can be written: a run that is killed goes on from there, and the next looks only at files of another
+    where that can be written: a run that is killed continues from there, and the next looks only at files of another
     size or time of change.
 
     Raises DatasetError for a folder that is not there or has nothing of CLEAR's, UsageError for `jobs` below 1.

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from clearctl import atomic, layout
-from clearctl.demo.drift import PixelArray, jittered, look_at, moment, render
+from clearctl.demo.drift import PixelArray, appearance_at, jittered, random_time, render
 from clearctl.errors import DatasetError
 from clearctl.jsontext import json_text
 
@@ -142,12 +142,12 @@ def _publish(staging: Path, root: Path) -> None:
 def _build(root: Path) -> None:
     """Write the whole dataset into the existing empty folder `root`."""
     rng = np.random.default_rng(SEED)
-    buckets = _deal(_digits(rng), _crops(rng))
+    buckets = _distribute(_digits(rng), _crops(rng))
     paths: dict[str, dict[str, str]] = {}
     serial = 0
     for number, sources in enumerate(buckets, 1):
         order = rng.permutation(len(sources))
-        shots = [_Shot(number, place, len(sources), serial + place) for place in range(len(sources))]
+        shots = [_PhotoSlot(number, place, len(sources), serial + place) for place in range(len(sources))]
         records = [_write_image(root, sources[i], shot, rng) for i, shot in zip(order, shots, strict=True)]
         paths[str(number)] = _write_records(root, str(number), records)
         serial += len(sources)
@@ -208,7 +208,7 @@ def _tiles(photo: Photo, pixels: PixelArray) -> list[SourceImage]:
     ]
 
 
-def _deal(digits: list[SourceImage], crops: list[SourceImage]) -> list[list[SourceImage]]:
+def _distribute(digits: list[SourceImage], crops: list[SourceImage]) -> list[list[SourceImage]]:
     """The sources of each bucket. Dealt like cards, so that classes and buckets come out even."""
     return [digits[number::NUM_BUCKETS] + crops[number::NUM_BUCKETS] for number in range(NUM_BUCKETS)]
 
@@ -217,7 +217,7 @@ def _deal(digits: list[SourceImage], crops: list[SourceImage]) -> list[list[Sour
 
 
 @dataclass(frozen=True)
-class _Shot:
+class _PhotoSlot:
     """The image taken as number `place` of `count` in its bucket, and as number `serial` of the dataset."""
 
     bucket: int
@@ -227,21 +227,21 @@ class _Shot:
 
 
 @dataclass(frozen=True)
-class _Filed:
+class _FiledRecord:
     """An image that was written, and what its class's JSON file says of it."""
 
     class_name: str
     record: dict[str, str]
 
 
-def _write_image(root: Path, source: SourceImage, shot: _Shot, rng: np.random.Generator) -> _Filed:
+def _write_image(root: Path, source: SourceImage, shot: _PhotoSlot, rng: np.random.Generator) -> _FiledRecord:
     """Render and save one image."""
     # Steps and a random part below a step: unique, 10 or 11 digits, and growing with time as Flickr's do.
     name = str(_FIRST_ID + shot.serial * _ID_STEP + int(rng.integers(_ID_STEP)))
     relative = f"labeled_images/{shot.bucket}/{source.class_name}/{name}.jpg"
     path = root / relative
     path.parent.mkdir(parents=True, exist_ok=True)
-    look = jittered(look_at(moment((shot.bucket - 1) / (NUM_BUCKETS - 1), rng)), rng)
+    look = jittered(appearance_at(random_time((shot.bucket - 1) / (NUM_BUCKETS - 1), rng)), rng)
     render(source.pixels, look, rng).save(path, format="JPEG", quality=90, subsampling=0)
     taken = _date_taken(shot, rng)
     uploaded = calendar.timegm(taken.timetuple()) + int(rng.integers(2 * _DAY, 120 * _DAY))
@@ -257,17 +257,17 @@ def _write_image(root: Path, source: SourceImage, shot: _Shot, rng: np.random.Ge
         "LICENSE_NAME": source.license_name,
         "EXT": "jpg",
     }
-    return _Filed(source.class_name, record)
+    return _FiledRecord(source.class_name, record)
 
 
-def _date_taken(shot: _Shot, rng: np.random.Generator) -> datetime:
+def _date_taken(shot: _PhotoSlot, rng: np.random.Generator) -> datetime:
     """A moment in the bucket's year; the images of a bucket are spread over it in the order of their ids."""
     start = datetime(YEAR_OF_BUCKET_0 + shot.bucket, 1, 1)
     length = (datetime(start.year + 1, 1, 1) - start).total_seconds()
     return start + timedelta(seconds=int(length * (shot.place + rng.random()) / shot.count))
 
 
-def _write_records(root: Path, bucket: str, filed: list[_Filed]) -> dict[str, str]:
+def _write_records(root: Path, bucket: str, filed: list[_FiledRecord]) -> dict[str, str]:
     """Write a bucket's JSON files, one a class; return their paths relative to `root` by class."""
     paths = {}
     for name in METADATA_ORDER:

@@ -37,7 +37,7 @@ Colour: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """How the images of a time look. Colours are RGB, shape [3], 0..255.
 
     `contrast` scales the distance from the mid tone, `resolution` (px) is the width the camera resolves,
@@ -57,9 +57,9 @@ _INKS = ((58, 36, 20), (140, 26, 48), (226, 70, 40), (250, 165, 70), (252, 238, 
 _PAPERS = ((246, 236, 208), (176, 208, 222), (92, 146, 190), (48, 74, 136), (20, 24, 46))
 
 
-def look_at(t: float) -> Look:
+def appearance_at(t: float) -> Appearance:
     """The look of time `t`, 0 (bucket "1") to 1 (bucket "10"), without any jitter."""
-    return Look(
+    return Appearance(
         ink=_colour_at(t, _INKS),
         paper=_colour_at(t, _PAPERS),
         contrast=0.72 + 0.28 * t,
@@ -74,13 +74,13 @@ def _colour_at(t: float, keys: tuple[tuple[int, int, int], ...]) -> Colour:
     return np.array([np.interp(t, _TIMES, [key[channel] for key in keys]) for channel in range(3)])
 
 
-def moment(t: float, rng: np.random.Generator) -> float:
+def random_time(t: float, rng: np.random.Generator) -> float:
     """The time whose look an image taken at `t` has: a little off, and for some way off."""
     off, stray = t + rng.normal(0, _SPREAD), rng.uniform()
     return float(np.clip(stray if rng.random() < _STRAYS else off, 0, 1))
 
 
-def jittered(look: Look, rng: np.random.Generator) -> Look:
+def jittered(look: Appearance, rng: np.random.Generator) -> Appearance:
     """`look` as one photographer's camera and pen would have it."""
     return replace(
         look,
@@ -92,13 +92,13 @@ def jittered(look: Look, rng: np.random.Generator) -> Look:
     )
 
 
-def render(pixels: PixelArray, look: Look, rng: np.random.Generator) -> Image.Image:
+def render(pixels: PixelArray, look: Appearance, rng: np.random.Generator) -> Image.Image:
     """A digit, uint8 [8, 8], or a crop of a photograph, uint8 [48, 48, 3], as RGB of 32 x 32 px with the given look."""
     picture = _page(pixels, look, rng) if pixels.ndim == 2 else _photograph(pixels, look)
     return _expose(picture, look, rng)
 
 
-def _page(pixels: PixelArray, look: Look, rng: np.random.Generator) -> Image.Image:
+def _page(pixels: PixelArray, look: Appearance, rng: np.random.Generator) -> Image.Image:
     """A digit written on paper, at a slightly different place, size and angle each time."""
     # The margin keeps the strokes that touch the edge of the 8 x 8 image from ending in a hard line.
     margin = 2
@@ -115,13 +115,13 @@ def _page(pixels: PixelArray, look: Look, rng: np.random.Generator) -> Image.Ima
     return _image(look.paper + (look.ink - look.paper) * opacity)
 
 
-def _photograph(pixels: PixelArray, look: Look) -> Image.Image:
+def _photograph(pixels: PixelArray, look: Appearance) -> Image.Image:
     """A crop of a photograph, uint8 [48, 48, 3], under light of the paper's colour."""
     crop = Image.fromarray(pixels).resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.LANCZOS)
     return _image(0.7 * np.asarray(crop) + 0.3 * look.paper)
 
 
-def _expose(picture: Image.Image, look: Look, rng: np.random.Generator) -> Image.Image:
+def _expose(picture: Image.Image, look: Appearance, rng: np.random.Generator) -> Image.Image:
     """`picture` as the camera of the time takes it: resolution, blur, contrast and grain."""
     width = round(look.resolution)
     if width < IMAGE_SIZE:

@@ -36,17 +36,17 @@ def run_demo(folder: Path, *, seed: int = 0, device: str = "auto", listener: Lis
     What is there already and right is kept. Raises what the steps raise.
     """
     root = folder / "dataset"
-    _say(listener, f"1. a CLEAR-shaped dataset of handwritten digits: {root}")
+    _report(listener, f"1. a CLEAR-shaped dataset of handwritten digits: {root}")
     make_dataset(root)
-    _say(listener, f"2. clearctl prepare-avalanche --dataset-root {root}")
+    _report(listener, f"2. clearctl prepare-avalanche --dataset-root {root}")
     prepare_avalanche(root, listener=listener)
     shared = f"--dataset-root {root} --work-dir {folder / 'runs'} --seed {seed}"
-    _say(listener, f"3. clearctl train configs/quickstart.py {shared}")
+    _report(listener, f"3. clearctl train configs/quickstart.py {shared}")
     trained = train(CONFIG, device=device, work_dir=folder / "runs", seed=seed, dataset_root=root, listener=listener)
-    _say(listener, f"4. clearctl eval {trained.run}")
+    _report(listener, f"4. clearctl eval {trained.run}")
     tested = evaluate(trained.run, device=device, listener=listener)
     checkpoint = checkpoint_file(trained.run, 1)  # after bucket 1 alone
-    _say(
+    _report(
         listener,
         f"5. clearctl extract-features --config configs/quickstart.py --checkpoint {checkpoint} --name {FEATURES}"
         f" --dataset-root {root}",
@@ -54,12 +54,12 @@ def run_demo(folder: Path, *, seed: int = 0, device: str = "auto", listener: Lis
     extracted = extract_features(
         root, config=CONFIG, checkpoint=checkpoint, name=FEATURES, device=device, force=True, listener=listener
     )
-    _say(listener, f"6. clearctl train configs/quickstart_feature.py {shared}")
+    _report(listener, f"6. clearctl train configs/quickstart_feature.py {shared}")
     on_features = train(
         FEATURE_CONFIG, device=device, work_dir=folder / "runs", seed=seed, dataset_root=root, listener=listener
     )
     return DemoResult(root, trained, tested, extracted, on_features)
 
 
-def _say(listener: Listener, text: str) -> None:
+def _report(listener: Listener, text: str) -> None:
     listener(Message(text))

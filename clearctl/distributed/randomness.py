@@ -2,7 +2,7 @@
 
 Every process draws the same numbers where it decides for all: the order of the samples, what a memory keeps. What it
 draws for its own rows alone (dropout, random transforms) comes from generators seeded by the run's seed, the rank and
-a count, and leaves the others as they were. With one process all comes from the same generators, as ever.
+a count, and leaves the others as they were. With one process all comes from the same generators, as usual.
 """
 
 import random
@@ -54,15 +54,15 @@ def set_random_states(states: dict[str, Any]) -> None:
 
 
 @contextmanager
-def randomness_kept(*, own: bool = False) -> Iterator[None]:
+def preserve_random_states(*, own: bool = False) -> Iterator[None]:
     """Put Python's, NumPy's and torch's generators back afterwards, whatever is drawn inside.
 
-    With `own` those of `own_numbers` too: what a process draws afterwards for its own rows is as if nothing had been.
-    The generator of a GPU is put back where this process uses a GPU already: asking for it elsewhere would initialise
-    CUDA on every GPU of the machine, even for a run on the CPU.
+    With `own` those of `own_random_numbers` too: what a process draws afterwards for its own rows is as if nothing had
+    been. The generator of a GPU is put back where this process uses a GPU already: asking for it elsewhere would
+    initialise CUDA on every GPU of the machine, even for a run on the CPU.
     """
     used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    put_back, count = _noted(torch.cuda.current_device() if used else None), passes()
+    put_back, count = _snapshot(torch.cuda.current_device() if used else None), passes()
     try:
         yield
     finally:
@@ -77,13 +77,13 @@ def passes() -> int:
 
 
 def set_passes(count: int) -> None:
-    """Go on from where `passes` was taken."""
+    """Continue from where `passes` was taken."""
     global _passes
     _passes = count
 
 
 @contextmanager
-def own_numbers(device: torch.device, *, transforms: bool = False) -> Iterator[None]:
+def own_random_numbers(device: torch.device, *, transforms: bool = False) -> Iterator[None]:
     """Within, torch's generators, on the CPU and on `device`, are those of this process alone.
 
     With `transforms` so are Python's and NumPy's, which no network draws from, and which take long to set.
@@ -92,7 +92,7 @@ def own_numbers(device: torch.device, *, transforms: bool = False) -> Iterator[N
         yield
         return
     on_gpu = device.type == "cuda"
-    put_back = _noted(device if on_gpu else None, transforms=transforms)
+    put_back = _snapshot(device if on_gpu else None, transforms=transforms)
     number = _next()
     torch.default_generator.manual_seed(number)
     if on_gpu:
@@ -117,7 +117,7 @@ def _seed_all(number: int) -> None:
     torch.manual_seed(number)
 
 
-def _noted(gpu: torch.device | int | None, *, transforms: bool = True) -> Callable[[], None]:
+def _snapshot(gpu: torch.device | int | None, *, transforms: bool = True) -> Callable[[], None]:
     """Note where the generators are: torch's on the CPU and on `gpu` and, with `transforms`, Python's and NumPy's.
 
     What is returned puts them back there.

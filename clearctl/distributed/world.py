@@ -1,4 +1,4 @@
-"""The processes that torchrun started for one run, and what they tell each other.
+"""The processes that torchrun started for one run, and what they exchange.
 
 They are numbered from 0, their `rank`; only the first writes files and prints. Without torchrun there is one process,
 and nothing here does anything. torch is imported where it is needed: commands ask for the rank before it is.
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
 # While one decodes images or writes, the others wait. A process that died is noticed at once, by its connection.
-PATIENCE = timedelta(hours=2)
-PATIENCE_TO_MEET = timedelta(minutes=5)  # one may have ended on another machine, whose torchrun does not tell
-PATIENCE_WITH_STORE = timedelta(seconds=30)
+COLLECTIVE_TIMEOUT = timedelta(hours=2)
+START_TIMEOUT = timedelta(minutes=5)  # one may have ended on another machine, whose torchrun does not say so
+STORE_TIMEOUT = timedelta(seconds=30)
 # Only torchrun sets them all: a cluster may set WORLD_SIZE for the machines of a job.
 _NEEDED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -54,14 +54,14 @@ def is_first() -> bool:
     return rank() == 0
 
 
-def attempt() -> int:
+def restart_count() -> int:
     """How often torchrun has started all processes again (`--max-restarts`)."""
     return _number("TORCHELASTIC_RESTART_COUNT", 0)
 
 
-def starts_again() -> bool:
+def restarts_processes() -> bool:
     """Whether torchrun will start all processes again when one of them ends with an error."""
-    return attempt() < _number("TORCHELASTIC_MAX_RESTARTS", 0)
+    return restart_count() < _number("TORCHELASTIC_MAX_RESTARTS", 0)
 
 
 def _number(name: str, without: int) -> int:
@@ -69,7 +69,7 @@ def _number(name: str, without: int) -> int:
 
 
 @contextmanager
-def together(device: "torch.device") -> Iterator[None]:
+def process_group(device: "torch.device") -> Iterator[None]:
     """Within, the processes can talk: by gloo, and about tensors on a GPU by NCCL.
 
     Raises CapabilityError where torch was built without.
@@ -86,38 +86,38 @@ def together(device: "torch.device") -> Iterator[None]:
         raise CapabilityError(f"this torch was built without {missing}\nrun it in one process, without torchrun")
     if on_gpu:
         torch.cuda.set_device(device)
-    store = _store(f"attempt/{attempt()}")  # in torchrun's own, where torch would find what earlier attempts left
+    store = _store(f"attempt/{restart_count()}")  # in torchrun's own, where torch would find what earlier attempts left
     if store is not None:
-        _meet(store)
-        store.set_timeout(PATIENCE)
+        _wait_for_all(store)
+        store.set_timeout(COLLECTIVE_TIMEOUT)
     distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
-        timeout=PATIENCE,
+        timeout=COLLECTIVE_TIMEOUT,
         store=store,
         rank=-1 if store is None else rank(),  # as its environment says
         world_size=-1 if store is None else size(),
         device_id=device if on_gpu else None,
     )
     yield
-    # Not after an error: the others would notice before it is told, and tell of something else.
+    # Not after an error: the others would notice before it is reported, and report something else.
     distributed.destroy_process_group()
 
 
-def _meet(store: "Store") -> None:
-    """Wait until all processes are there. Raises RunError, naming those that are not: what ended them, they tell."""
+def _wait_for_all(store: "Store") -> None:
+    """Wait until all processes are there. Raises RunError, naming those that are not; they report why they ended."""
     store.set(f"there/{rank()}", "")
     everyone = [f"there/{number}" for number in range(size())]
     try:
-        store.wait(everyone, PATIENCE_TO_MEET)
+        store.wait(everyone, START_TIMEOUT)
     except RuntimeError:
         missing = [str(number) for number in range(size()) if not store.check([f"there/{number}"])]
         raise RunError(
-            f"process {', '.join(missing)} of {size()} did not come in {PATIENCE_TO_MEET.seconds // 60} minutes\n"
+            f"process {', '.join(missing)} of {size()} did not come in {START_TIMEOUT.seconds // 60} minutes\n"
             "see what it says on its machine, then start all again"
         ) from None
 
 
-def from_first(value: Value) -> Value:
+def broadcast(value: Value) -> Value:
     """What the first process has as `value`; all processes must call it. Tensors are to lie on the CPU."""
     if size() == 1:
         return value
@@ -129,7 +129,7 @@ def from_first(value: Value) -> Value:
     return found
 
 
-def collected(value: Value) -> list[Value]:
+def gather_to_first(value: Value) -> list[Value]:
     """The `value` of each process, by rank, in the first; in the others nothing. All processes must call it."""
     if size() == 1:
         return [value]
@@ -167,11 +167,11 @@ class Agreement:
 
 
 class PeerLostError(RunError):
-    """Another process of the run has ended, so that this one cannot go on either."""
+    """Another process of the run has ended, so that this one cannot continue either."""
 
 
 @contextmanager
-def noticing_lost_peers() -> Iterator[None]:
+def detect_lost_peers() -> Iterator[None]:
     """Within, what torch says where another process has ended becomes a PeerLostError."""
     try:
         yield
@@ -179,7 +179,9 @@ def noticing_lost_peers() -> Iterator[None]:
         if size() == 1 or not _is_of_a_connection(error):
             raise
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, who is in a hurry: what happened is told first
+            signal.signal(
+                signal.SIGTERM, signal.SIG_IGN
+            )  # torchrun's, who is in a hurry: what happened is reported first
         raise PeerLostError("another process of this run has ended") from error
 
 
@@ -190,12 +192,12 @@ def _is_of_a_connection(error: RuntimeError) -> bool:
     return isinstance(error, distributed.DistError) or of_gloo is not None
 
 
-def is_first_to_tell() -> bool:
-    """Whether no other process has told of an error, in this attempt: what is told by one is not told again."""
+def is_first_to_report() -> bool:
+    """Whether no other process has reported an error, in this attempt: what one has reported is not reported again."""
     if size() == 1:
         return True
-    store = _store(f"attempt/{attempt()}")
-    return is_first() if store is None else store.add("told", 1) == 1
+    store = _store(f"attempt/{restart_count()}")
+    return is_first() if store is None else store.add("reported", 1) == 1
 
 
 def remember(name: str, value: str) -> None:
@@ -222,6 +224,6 @@ def _store(prefix: str) -> "Store | None":
 
     try:
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        return PrefixStore(f"clearctl/{prefix}", TCPStore(host, port, is_master=False, timeout=PATIENCE_WITH_STORE))
+        return PrefixStore(f"clearctl/{prefix}", TCPStore(host, port, is_master=False, timeout=STORE_TIMEOUT))
     except RuntimeError:
         return None

@@ -22,7 +22,7 @@ class Divergence:
     """Watches a run whose network is `model`.
 
     `found` is the first place where the mean loss of an epoch, or a weight, was not finite: {"bucket", "epoch",
-    "reason"}; None until then. A warning tells of it once and, with `stops`, a DivergedError ends the run there.
+    "reason"}; None until then. A warning reports it once and, with `stops`, a DivergedError ends the run there.
     `finite` says whether the weights are, where they are not those of `model`, as in a stack during a bucket.
     """
 
@@ -37,17 +37,17 @@ class Divergence:
         if self.found is not None:
             return
         if not math.isfinite(done.loss):
-            self._tell(done.bucket, done.epoch, f"the loss is {done.loss}")
+            self._report(done.bucket, done.epoch, f"the loss is {done.loss}")
         elif not (weights_are_finite(self.model) if self.finite is None else self.finite):
-            self._tell(done.bucket, done.epoch, "weights are not finite")
+            self._report(done.bucket, done.epoch, "weights are not finite")
 
     def bucket_done(self, bucket: str) -> None:
         """Look at the weights with which a bucket ends, which may be others than those of its last epoch."""
         self.finite = None
         if self.found is None and not weights_are_finite(self.model):
-            self._tell(bucket, None, "weights are not finite")
+            self._report(bucket, None, "weights are not finite")
 
-    def _tell(self, bucket: str, epoch: int | None, reason: str) -> None:
+    def _report(self, bucket: str, epoch: int | None, reason: str) -> None:
         self.found = {"bucket": bucket, "epoch": epoch, "reason": reason}
         text = f"the run has diverged: {place(self.found)}"
         if self.stops:

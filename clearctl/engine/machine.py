@@ -56,7 +56,7 @@ def _gpu_of_process(name: str, count: int) -> torch.device:
 
 
 @contextmanager
-def no_gpu_asked_for() -> Iterator[None]:
+def hide_gpus() -> Iterator[None]:
     """Answer False to `torch.cuda.is_available()`, for imports in a process that forks others which use a GPU.
 
     mmcv asks as it is imported (through torch.utils.cpp_extension). The real answer loads CUDA's driver, after which

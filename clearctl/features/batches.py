@@ -58,7 +58,7 @@ def _stack(pixels: Sequence[torch.Tensor]) -> torch.Tensor:
 def owners(buckets: Sequence[BucketImages], batch_size: int) -> list[list[int]]:
     """The rank of the process that each batch of each bucket is for.
 
-    The processes take turns over all buckets, not anew in each: at the end none has read two batches more than another.
+    The processes take turns over all buckets, not within each: at the end none has read two batches more than another.
     """
     turns = cycle(range(world.size()))
     return [[next(turns) for _ in range(0, len(images.listed), batch_size)] for images in buckets]

@@ -3,7 +3,7 @@
     training_folder/features/<name>/<bucket>/all.pth   (float32 [N, D], N class indices), row i is line i of all.txt
     training_folder/features/<name>/extraction.json    how they were made (`record`)
 
-A bucket is whole or not there. The same command after a kill goes on from the last whole bucket and ends in the same
+A bucket is whole or not there. The same command after a kill continues from the last whole bucket and ends in the same
 bytes. The images are not changed, so rows never shift: one that cannot be read ends the extraction.
 
 Under torchrun all processes call `extract`. Each computes every so many-th batch; the first gets the rows of all,
@@ -23,7 +23,7 @@ from clearctl import layout
 from clearctl.data.features import save_features
 from clearctl.data.stream import require_images
 from clearctl.distributed import world
-from clearctl.distributed.world import collected, from_first
+from clearctl.distributed.world import broadcast, gather_to_first
 from clearctl.errors import DatasetError, RunError
 from clearctl.features.batches import BucketImages, owners, read_batches
 from clearctl.features.forward import Forward
@@ -81,7 +81,7 @@ def extract(
     for name, listed in lists.items():
         require_images(wanted.root, name, [path for path, _ in listed])
     record = resume_or_start(wanted, force=force) if world.is_first() else wanted
-    done = from_first(tuple(name for name in buckets if record.is_done(name)) if world.is_first() else ())
+    done = broadcast(tuple(name for name in buckets if record.is_done(name)) if world.is_first() else ())
     _require_alike(wanted.settings, digests)
     todo = [BucketImages(name, lists[name]) for name in buckets if name not in done]
     started = time.perf_counter()
@@ -98,7 +98,7 @@ def extract(
     target = record.file
     threads_before = torch.get_num_threads()
     try:
-        threads = from_first(record.threads)
+        threads = broadcast(record.threads)
         if threads is not None:
             keep_threads(threads, "when the extraction began", listener)
         if world.is_first():
@@ -112,7 +112,7 @@ def extract(
                 rows.append(forward(next(clock)))
                 seen += len(rows[-1])
                 listener(Counted(WORK, seen, total, "images"))
-            parts = [iter(of_rank) for of_rank in collected([batch.cpu() for batch in rows])]
+            parts = [iter(of_rank) for of_rank in gather_to_first([batch.cpu() for batch in rows])]
             whole += len(images.listed)
             if seen < whole:  # the others' are known only now
                 seen = whole
@@ -144,7 +144,7 @@ def _require_alike(settings: dict[str, Any], digests: dict[str, str | None]) -> 
 
     The rows of two networks, or of two lists, would make one file, and nobody would notice.
     """
-    first_settings, first_digests = from_first((settings, digests))
+    first_settings, first_digests = broadcast((settings, digests))
     differing = [key for key, value in first_settings.items() if settings.get(key) != value]
     differing += [f"file list of bucket {name}" for name, value in first_digests.items() if digests.get(name) != value]
     if differing:

@@ -72,7 +72,7 @@ class Forward:
             return self._through(self.network, pixels)
         if self._compiled_for != self.most:
             self._compile(self._compiled, pixels, self.most)
-        return self._through(self._compiled, _filled_up(pixels, self.most))[: len(pixels)]
+        return self._through(self._compiled, _padded(pixels, self.most))[: len(pixels)]
 
     def _through(self, network: Callable[..., torch.Tensor], pixels: torch.Tensor) -> torch.Tensor:
         x = self.prepare(pixels.to(self.device, non_blocking=True))
@@ -91,7 +91,7 @@ class Forward:
         try:
             # As torch.compile's options, freezing would be ignored.
             with generating.patch(freezing=True), tracing.patch(recompile_limit=_MOST_COMPILED):
-                self._through(network, _filled_up(pixels, size))
+                self._through(network, _padded(pixels, size))
         except Exception as error:
             if _is_out_of_memory(error):
                 raise
@@ -117,11 +117,11 @@ class Forward:
         self.most = tried // 2
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        text = f"{self.device} has too little memory for {tried} images at once: going on with {self.most}"
+        text = f"{self.device} has too little memory for {tried} images at once: continuing with {self.most}"
         self.listener(Message(f"{text} (--batch-size)", warning=True))
 
 
-def _filled_up(pixels: torch.Tensor, size: int) -> torch.Tensor:
+def _padded(pixels: torch.Tensor, size: int) -> torch.Tensor:
     """`pixels [B, ...]` and zeros to `[size, ...]`."""
     return F.pad(pixels, (0,) * (2 * pixels.ndim - 1) + (size - len(pixels),))
 

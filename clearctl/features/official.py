@@ -16,7 +16,7 @@ import torch
 from clearctl import layout
 from clearctl.atomic import write_text
 from clearctl.data.features import load_released_features, read_features, save_released_features
-from clearctl.dataset.files import WantedFile, bring_about
+from clearctl.dataset.files import WantedFile, write_files
 from clearctl.dataset.release import Release, ReleasePart, read_bucket, read_release
 from clearctl.errors import DatasetError
 from clearctl.progress import Listener
@@ -34,7 +34,7 @@ def write_official(
     for class_name in release.class_names:
         if "/" in class_name or "\0" in class_name:
             raise DatasetError(f"the class {class_name!r} cannot be the name of a per-class file")
-    bring_about(
+    write_files(
         [partial(_bucket_files, release, name, bucket) for bucket in buckets],
         force=force,
         dry_run=False,

@@ -1,4 +1,4 @@
-"""extraction.json: how features were made, and which buckets are done, so that an extraction can go on and never mixes.
+"""extraction.json: how features were made, and which buckets are done, so that an extraction is never mixed.
 
 training_folder/features/<name>/extraction.json
     settings   what the numbers follow from: arch, arguments, weights, transform, precision, compile, device
@@ -78,7 +78,7 @@ class ExtractionRecord:
 
 
 def resume_or_start(wanted: ExtractionRecord, *, force: bool) -> ExtractionRecord:
-    """The record to go on with: that of an earlier run with the same settings, else `wanted` itself.
+    """The record to continue with: that of an earlier run with the same settings, else `wanted` itself.
 
     Raises DatasetError, naming what differs, where features of that name were made otherwise, or nobody knows how;
     with `force` they are to be replaced.
@@ -115,7 +115,7 @@ def resume_or_start(wanted: ExtractionRecord, *, force: bool) -> ExtractionRecor
 
 
 def _same_make(wanted: ExtractionRecord) -> ExtractionRecord | None:
-    """The record there if its settings are the wanted ones: with --force too, a killed extraction goes on."""
+    """The record there if its settings are the wanted ones: with --force too, a killed extraction continues."""
     try:
         return resume_or_start(wanted, force=False)
     except DatasetError:

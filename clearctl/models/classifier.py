@@ -158,9 +158,9 @@ def build_classifier(
 
     Each part is dict(type=..., **arguments) as mmcls takes it, and a neck may be a list of them; `torchmodel` is a
     module of torch.nn that stands alone. The parts named in `freeze` are not trained. `pretrained` is a checkpoint
-    for the whole network, the same as `init_cfg=dict(type='Pretrained', checkpoint=...)`. `on_left` is told the key of
-    the model section and the names of the weights that a checkpoint lacks.
-    Raises ValueError for a checkpoint that is a network address or that nothing of fits.
+    for the whole network, the same as `init_cfg=dict(type='Pretrained', checkpoint=...)`. `on_left` is called with the
+    key of the model section and the names of the weights that a checkpoint lacks. Raises ValueError for a checkpoint
+    that is a network address or that nothing of fits.
     """
     if torchmodel is not None:
         return cast(nn.Module, _build(TORCH_MODELS, torchmodel))

@@ -23,7 +23,7 @@ def load_default_weights(extractor: FeatureExtractor, listener: Listener = ignor
     """Fill the backbone with torchvision's default weights; returns their name, say `ResNet50_Weights.IMAGENET1K_V2`.
 
     The file is taken from torch.hub's folder if it is there and its hash is right, else fetched into it; `listener`
-    is told before that.
+    is reported before that.
 
     Raises UsageError for a backbone without default weights, or built for images of another size than theirs;
     CapabilityError where they cannot be fetched; RunError if the file is damaged, or does not fit the arguments.

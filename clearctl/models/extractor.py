@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from clearctl.config.registry import closest, parameters
-from clearctl.distributed.randomness import randomness_kept
+from clearctl.distributed.randomness import preserve_random_states
 from clearctl.errors import CapabilityError, UsageError
 from clearctl.models.registry import BACKBONES
 from clearctl.wording import any_of, in_one_line
@@ -95,7 +95,7 @@ def build_extractor(arch: str, arguments: Mapping[str, Any] | None = None) -> Fe
         if name in _REFUSED:
             raise UsageError(f"{arch} takes no argument {name!r} here: {_REFUSED[name]}")
     build = _build_mmcls if arch.startswith(MMCLS) else _build_torchvision
-    with randomness_kept():
+    with preserve_random_states():
         random.seed(_SEED)
         np.random.seed(_SEED)
         torch.manual_seed(_SEED)
@@ -110,7 +110,7 @@ def feature_dimension(extractor: FeatureExtractor, x: torch.Tensor) -> int:
     """
     height, width = x.shape[2:]
     try:
-        with torch.no_grad(), randomness_kept():
+        with torch.no_grad(), preserve_random_states():
             features = extractor(x)
     except UsageError:
         raise

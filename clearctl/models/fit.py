@@ -8,36 +8,36 @@ from typing import Any
 import torch
 from torch import nn
 
-from clearctl.distributed.randomness import randomness_kept
+from clearctl.distributed.randomness import preserve_random_states
 from clearctl.models.classifier import Classifier
 from clearctl.wording import in_one_line
 
 
 @dataclass(frozen=True)
-class Misfit:
+class Mismatch:
     """What does not fit: the dotted `key` below the model section, and what was found and expected there."""
 
     key: str
     text: str
 
 
-def find_misfit(network: nn.Module, x: torch.Tensor, num_classes: int) -> Misfit | None:
+def find_mismatch(network: nn.Module, x: torch.Tensor, num_classes: int) -> Mismatch | None:
     """What keeps `network` from scoring `num_classes` classes of `x [B, ...]`, a small batch; None if nothing does.
 
     Generators, batch norms and the train mode stay as they are.
     """
-    with leaving_no_trace(network):
+    with without_side_effects(network):
         found = _of_classifier(network, x) if isinstance(network, Classifier) else _of_module(network, x)
-    if isinstance(found, Misfit):
+    if isinstance(found, Mismatch):
         return found
     if found.ndim != 2 or found.shape[1] < num_classes:
         key = "head" if isinstance(network, Classifier) else "torchmodel"
         shape = list(found.shape[1:])
-        return Misfit(key, f"it gives {shape} numbers for each sample, but the dataset has {num_classes} classes")
+        return Mismatch(key, f"it gives {shape} numbers for each sample, but the dataset has {num_classes} classes")
     return None
 
 
-def _of_classifier(network: Classifier, x: torch.Tensor) -> torch.Tensor | Misfit:
+def _of_classifier(network: Classifier, x: torch.Tensor) -> torch.Tensor | Mismatch:
     """The scores, or what does not fit on the way to them."""
     taken: Any = x
     for name in ("backbone", "neck"):
@@ -48,33 +48,33 @@ def _of_classifier(network: Classifier, x: torch.Tensor) -> torch.Tensor | Misfi
             taken = part(taken)
         except Exception as error:
             what = f"a sample of shape {list(x.shape[1:])}" if taken is x else "what the backbone gives it"
-            return Misfit(name, f"{type(part).__name__} refuses {what}: {in_one_line(error)}")
+            return Mismatch(name, f"{type(part).__name__} refuses {what}: {in_one_line(error)}")
         if isinstance(taken, tuple) and not taken:
-            return Misfit(name, f"{type(part).__name__} gives nothing: its out_indices name no stage that it has")
+            return Mismatch(name, f"{type(part).__name__} gives nothing: its out_indices name no stage that it has")
     try:
         found = _widths(network.head, taken)
     except ValueError as error:
-        return Misfit("neck" if network.backbone is not None else "backbone", str(error))
+        return Mismatch("neck" if network.backbone is not None else "backbone", str(error))
     expected = getattr(network.head, "in_channels", None)
     if expected is not None and _plain(expected) != found:
         giver = "backbone and neck give" if network.backbone is not None else "the features have"
-        return Misfit("head.in_channels", f"found {_plain(expected)}, but {giver} {found} numbers for each sample")
+        return Mismatch("head.in_channels", f"found {_plain(expected)}, but {giver} {found} numbers for each sample")
     try:
         scores: torch.Tensor = network(x)
     except Exception as error:
-        return Misfit("head", f"{type(network.head).__name__} refuses what it is given: {in_one_line(error)}")
+        return Mismatch("head", f"{type(network.head).__name__} refuses what it is given: {in_one_line(error)}")
     return scores
 
 
-def _of_module(network: nn.Module, x: torch.Tensor) -> torch.Tensor | Misfit:
+def _of_module(network: nn.Module, x: torch.Tensor) -> torch.Tensor | Mismatch:
     if isinstance(network, nn.Linear) and network.in_features != x.shape[-1]:
         text = f"found {network.in_features}, but a sample has the shape {list(x.shape[1:])}"
-        return Misfit("torchmodel.in_features", text)
+        return Mismatch("torchmodel.in_features", text)
     try:
         scores: torch.Tensor = network(x)
     except Exception as error:
         what = f"a sample of shape {list(x.shape[1:])}"
-        return Misfit("torchmodel", f"{type(network).__name__} refuses {what}: {in_one_line(error)}")
+        return Mismatch("torchmodel", f"{type(network).__name__} refuses {what}: {in_one_line(error)}")
     return scores
 
 
@@ -103,12 +103,12 @@ def _widths(head: Any, features: Any) -> int | tuple[int, ...]:
 
 
 @contextmanager
-def leaving_no_trace(network: nn.Module) -> Iterator[None]:
+def without_side_effects(network: nn.Module) -> Iterator[None]:
     """Within, passes through `network` leave generators, batch norms and its mode as they are, and build no graph."""
     was_training = network.training
     network.eval()
     try:
-        with torch.no_grad(), randomness_kept():
+        with torch.no_grad(), preserve_random_states():
             yield
     finally:
         network.train(was_training)

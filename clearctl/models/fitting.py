@@ -96,7 +96,7 @@ def fill(module: nn.Module, weights: dict[str, torch.Tensor], file: Path) -> tup
     Raises RunError, naming the `file` they are from, where one has the right shape and cannot be copied even so.
     """
     faults = _load(module, weights, "")
-    # Another shape is no fault here: the caller is told that the name stays as it was.
+    # Another shape is no fault here: the caller learns that the name stays as it was.
     refused = [fault.split("\n")[0] for fault in faults if not fault.startswith("size mismatch for ")]
     if refused:
         raise RunError(f"{file} has weights that cannot be copied into the model: {few(refused)}")

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from clearctl.distributed.randomness import randomness_kept
+from clearctl.distributed.randomness import preserve_random_states
 from clearctl.models.extractor import FeatureExtractor
 
 _TOLERANCE = 1e-4
@@ -35,6 +35,6 @@ def folded(extractor: FeatureExtractor, x: torch.Tensor) -> FeatureExtractor:
 
 
 def _features_in_float64(extractor: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad(), randomness_kept():
+    with torch.no_grad(), preserve_random_states():
         features: torch.Tensor = copy.deepcopy(extractor).double()(x.double())
     return features

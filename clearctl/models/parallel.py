@@ -4,8 +4,8 @@ Whoever calls the network, with whatever loss, sees the whole batch, its scores 
 strategy and its plugins need not know. The network stays the object that it is, with two hooks.
 
 This is not torch's DistributedDataParallel, which would have to be called in its place, while plugins call, copy and
-differentiate the network itself; and which lays out the gradients anew after its first step, so that the sums over
-three processes are rounded elsewhere, and a run that was resumed differs from one that never stopped.
+differentiate the network itself; and which changes the memory layout of gradients after its first step, so that the
+sums over three processes are rounded elsewhere, and a run that was resumed differs from one that never stopped.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ from torch import distributed, nn
 from torch.autograd import Variable
 
 from clearctl.distributed import world
-from clearctl.distributed.randomness import own_numbers
+from clearctl.distributed.randomness import own_random_numbers
 from clearctl.distributed.split import BatchSplit, Shard, split_of
 from clearctl.models.classifier import head_outputs, sum_of_outputs
 from clearctl.models.sync_bn import synchronising
@@ -52,7 +52,7 @@ class _SharedPasses:
         if self._split.is_cut:
             self._within.enter_context(synchronising())
             if network.training:
-                self._within.enter_context(own_numbers(x.device))
+                self._within.enter_context(own_random_numbers(x.device))
         return (rows,)
 
     def after(self, network: nn.Module, arguments: Any, scores: torch.Tensor) -> torch.Tensor:

@@ -37,7 +37,7 @@ class ChartLine:
 
 @dataclass(frozen=True)
 class Band:
-    """A part of the x axis that is told apart from its neighbours, named below it; hovering over it says `title`."""
+    """A part of the x axis that differs in shade from its neighbours, named below it; hovering over it says `title`."""
 
     first: float
     last: float

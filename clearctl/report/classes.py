@@ -108,7 +108,7 @@ def _by_bucket(run: Run) -> bool:
 
 
 def _normalized_by_prediction(run: Run) -> bool:
-    """Whether the confusion matrix has shares of what was predicted, from which no accuracy can be told."""
+    """Whether the confusion matrix has shares of what was predicted, from which no accuracy follows."""
     metrics = run.values.get("metrics") or []
     return any(entry.get("normalize") == "pred" for entry in metrics if entry.get("type") == "confusion_matrix_metrics")
 

@@ -67,7 +67,7 @@ def training_charts(curves: Curves) -> list[tuple[str, Markup]]:
         ("Training loss", "loss", curves.loss),
         ("Training accuracy", "accuracy (%)", 100 * curves.accuracy),
     ):
-        kept = thin(values)
+        kept = downsample(values)
         chart = line_chart(
             [ChartLine([index + 1 for index in kept], values[kept].tolist(), "one", title)],
             title=title,
@@ -87,7 +87,7 @@ def _at_its_end(part: BucketCurve) -> str:
     return f"bucket {part.bucket}, its last epoch: loss {_short(part.loss)}, accuracy {accuracy} %"
 
 
-def thin(values: NDArray[np.float64], most: int = MOST_POINTS) -> list[int]:
+def downsample(values: NDArray[np.float64], most: int = MOST_POINTS) -> list[int]:
     """Indices of at most `most` of `values` that look like all: the ends, and each stretch's least and greatest."""
     if len(values) <= most:
         return list(range(len(values)))

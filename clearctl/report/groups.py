@@ -34,7 +34,7 @@ class Spread:
 class Group:
     """Runs that differ in nothing but their seeds, in the order of these.
 
-    `label` tells the groups of a report apart. `settings` {dotted key: value} has the values in which not all groups
+    `label` distinguishes the groups of a report. `settings` {dotted key: value} has the values in which not all groups
     of the report agree; a key that the group's config lacks is left out.
     """
 
@@ -248,7 +248,7 @@ def _differing(configs: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _labels(named: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
-    """The names of the groups; those of one name are told apart by the first settings in which they differ."""
+    """The names of the groups; those of one name get the first settings in which they differ."""
     labels = []
     for name, settings in named:
         alike = [other for other_name, other in named if other_name == name]

@@ -60,7 +60,7 @@ def write_plots(
 
 
 def file_names(labels: Sequence[str]) -> list[str]:
-    """A name for each label that every file system takes; no two are equal, even where case is not told apart."""
+    """A name for each label that every file system takes; no two are equal, even where case is ignored."""
     names: list[str] = []
     for label in labels:
         stem = re.sub(r"[^A-Za-z0-9.=+-]+", "_", _cut(label)).strip("._-") or "group"
@@ -186,7 +186,7 @@ def _title(group: Group, figure: Figure) -> str:
 
 
 def _cut(label: str) -> str:
-    """A long label without its middle: what tells it from others is at its end."""
+    """A long label without its middle: what distinguishes it from others is at its end."""
     half = _MOST_LETTERS // 2
     return label if len(label) <= _MOST_LETTERS else f"{label[: half - 3]}...{label[-half:]}"
 

@@ -16,7 +16,7 @@ ON_TRAINING_IMAGES = (
     " these numbers say how well a model remembers, not how well it generalises, and are never in bold"
 )
 # What of environment.json may differ within a group: what is another for each run by its nature, where things lie,
-# what groups are told apart by, and what has a remark of its own.
+# what distinguishes groups, and what has a remark of its own.
 _EXPECTED = ("seed", "wandb_run", "config", "dataset.root", "dataset.fingerprint")
 _PARTED = ("dataset.filelists", "dataset.features", "dataset.class_names", "weights", "resumed")
 _WORDS = {

@@ -64,7 +64,7 @@ def make_report(
         include_diverged: let runs count that diverged.
         ci: add the 95 % confidence interval of each mean, by bootstrap over the runs.
         compare: add the difference of two groups, paired by seed; named by their labels.
-        listener: told of what is left out, and of what was written.
+        listener: notified of what is left out, and of what was written.
 
     Raises UsageError for a format there is none of, or that disagrees with `output`, and for an unknown number;
     RunError where no run is left, for runs of different datasets, for a file that is no accuracy matrix, and where
@@ -78,7 +78,7 @@ def make_report(
         require_one_dataset(runs)
     groups = group_runs(runs, include_diverged=include_diverged)
     if compare is not None:
-        compared(groups, *compare)  # whose faults are told before anything is written
+        compared(groups, *compare)  # whose faults are reported before anything is written
     file = None if output is None else Path(output)
     if file is None and wanted == "html":
         file = rundir.report_file(named[0]) if len(named) == 1 and rundir.is_run(named[0]) else Path("report.html")

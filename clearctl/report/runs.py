@@ -82,7 +82,7 @@ class Run:
     def diverged(self) -> dict[str, Any] | None:
         """Where it diverged: {"bucket", "epoch", "reason"}; None where it did not.
 
-        Earlier versions did not note it: of their runs the first epoch without a finite loss tells.
+        Earlier versions did not note it: of their runs the first epoch without a finite loss shows it.
         """
         if "diverged" in self.evaluation:
             noted: dict[str, Any] | None = self.evaluation["diverged"]
@@ -139,7 +139,7 @@ class Run:
 def find_runs(places: Iterable[Path], listener: Listener = ignore) -> list[Run]:
     """The runs at and below the folders of `places`, sorted by path, each once, then the matrices in its files.
 
-    What is no run, or cannot be reported, is told as a warning. Raises RunError where nothing is left, and for a file
+    A warning names what is no run, or cannot be reported. Raises RunError where nothing is left, and for a file
     that is no accuracy matrix.
     """
     named = list(places)

@@ -210,7 +210,7 @@ def _environment(group: Group) -> list[Entry]:
 
 
 def _entries(runs: Sequence[Run], flat: Sequence[dict[str, Any]], notable: Callable[[str, bool], bool]) -> list[Entry]:
-    """An entry for each key of any run; `notable(key, whether the runs differ in it)` tells what stands out."""
+    """An entry for each key of any run; `notable(key, whether the runs differ in it)` says what stands out."""
     entries = []
     for key in dict.fromkeys(key for values in flat for key in values):
         having: dict[str, list[int]] = {}

@@ -12,7 +12,7 @@ from torch import nn
 from clearctl.config.findings import Fault
 from clearctl.config.registry import closest, parameters
 from clearctl.config.settings import Call, StrategySettings
-from clearctl.models.fit import leaving_no_trace
+from clearctl.models.fit import without_side_effects
 from clearctl.strategies.bucket_sizes import memory_of
 from clearctl.strategies.loading.resumable import KnownPosition
 from clearctl.strategies.methods.ewc import sample_gradient_fault
@@ -24,8 +24,8 @@ from clearctl.strategies.strategy import Strategy
 from clearctl.strategies.traits import traits_of
 from clearctl.strategies.watching.batch import BatchRecord
 from clearctl.strategies.watching.evaluator import Evaluator
-from clearctl.strategies.watching.hooks import call_only_what_acts
-from clearctl.strategies.watching.periodic_tests import keep_generators_in_tests
+from clearctl.strategies.watching.hooks import skip_idle_callbacks
+from clearctl.strategies.watching.periodic_tests import preserve_generators_in_tests
 
 
 def build_strategy(
@@ -68,9 +68,9 @@ def build_strategy(
         evaluator=Evaluator(record, metrics, loggers),
         **given,
     )
-    call_only_what_acts(strategy)
+    skip_idle_callbacks(strategy)
     learn_in_steps_alone(strategy)
-    keep_generators_in_tests(strategy)
+    preserve_generators_in_tests(strategy)
     return strategy
 
 
@@ -154,13 +154,13 @@ def check_against_model(
             text = None if layer is None else _no_layer(model, layer)
             if text is None:
                 try:
-                    with leaving_no_trace(model):
+                    with without_side_effects(model):
                         layer_features(model, samples(), layer)
                 except ValueError as error:
                     text = str(error)
             faults += [call.fault(text, read)] if text else []
         elif call.arguments.get("importance") == "sample":
-            with leaving_no_trace(model):
+            with without_side_effects(model):
                 text = sample_gradient_fault(model, samples())
             faults += [call.fault(text, "importance")] if text else []
     return faults

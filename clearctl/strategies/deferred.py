@@ -68,7 +68,7 @@ def defer(name: str, **known: object) -> None:
         setattr(sys.modules[parent], child, module)
 
 
-def defer_what_avalanche_seldom_uses() -> None:
+def defer_rare_imports() -> None:
     """To be called before Avalanche is imported."""
     defer("wandb")  # for the wandb=True of its confusion matrix
     defer("gdown")  # to download CUB-200

@@ -13,7 +13,7 @@ def read_grid(texts: Sequence[str]) -> dict[str, list[str]]:
     grid: dict[str, list[str]] = {}
     for text in texts:
         key, equals, values = text.partition("=")
-        parts = [part.strip() for part in _parted(values)]
+        parts = [part.strip() for part in _split_values(values)]
         if not equals or not key.strip() or not all(parts):
             raise UsageError(f"--set {text}: expected KEY=VALUE,VALUE, such as cl_strategy.optimizer.lr=0.1,1.0")
         if key.strip() in grid:
@@ -22,7 +22,7 @@ def read_grid(texts: Sequence[str]) -> dict[str, list[str]]:
     return grid
 
 
-def _parted(text: str) -> list[str]:
+def _split_values(text: str) -> list[str]:
     parts, depth, quote = [""], 0, ""
     for character in text:
         if quote:

@@ -1,6 +1,6 @@
 """The engine `local`: the runs of a sweep in several processes of this machine.
 
-It imports little, so that the nursery can be started before the caller imports what the plan needs.
+It imports little, so that the worker pool can be started before the caller imports what the plan needs.
 """
 
 import os
@@ -27,7 +27,7 @@ _POLL_S = 0.2  # how soon a Ctrl-C is noticed
 
 @dataclass(frozen=True)
 class Assignment:
-    """What the nursery is asked to do: the units of runs, each in a process, at most `jobs` of them at a time.
+    """What the worker pool is to do: the units of runs, each in a process, at most `jobs` of them at a time.
 
     Each has `threads` threads.
     """
@@ -39,10 +39,10 @@ class Assignment:
 
 
 class LocalEngine:
-    """The nursery: a process that the runs are forked from. What it and the libraries print goes to `words`."""
+    """The worker pool: a process that the runs are forked from. What it and the libraries print goes to `log`."""
 
-    def __init__(self, words: IO[str]) -> None:
-        self.words = words
+    def __init__(self, log: IO[str]) -> None:
+        self.log = log
         self.used = False
         mine, theirs = socket.socketpair()
         with mine, theirs:
@@ -55,23 +55,23 @@ class LocalEngine:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # the terminal's Ctrl-C is passed on by this process, once
                 stdin=subprocess.DEVNULL,
-                stdout=words,
-                stderr=words,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},  # it has no second thread; a run is told how many it has
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},  # it has no second thread; a run is given its number
             )
             self.pipe = Connection(os.dup(mine.fileno()))
 
-    def carry_out(self, assignment: Assignment, listener: SweepListener, stop_request: StopRequest) -> None:
+    def execute(self, assignment: Assignment, listener: SweepListener, stop_request: StopRequest) -> None:
         """Carry out all runs of an assignment.
 
         Where `stop_request` asks for the end, those under way save their state and end, and no other begins; at a
-        KeyboardInterrupt they end at once. Raises CapabilityError where the nursery itself fails.
+        KeyboardInterrupt they end at once. Raises CapabilityError where the worker pool itself fails.
         """
         self.used = True
         try:
             with suppress(ConnectionError):  # where it has ended, it is said below how
                 self.pipe.send(assignment)
-            self._listen(listener, stop_request)
+            self._relay_events(listener, stop_request)
         except KeyboardInterrupt:
             with suppress(OSError):
                 self.pipe.send("kill")
@@ -80,15 +80,15 @@ class LocalEngine:
             self.pipe.close()  # else it would wait for its runs, whatever was raised here
             self.process.wait()
         if self.process.returncode:
-            self.words.seek(0)
-            last = (self.words.read().strip().splitlines() or ["it said nothing"])[-1]
+            self.log.seek(0)
+            last = (self.log.read().strip().splitlines() or ["it said nothing"])[-1]
             raise CapabilityError(
                 f"the process that the runs are started from ended with {self.process.returncode}: {last}\n"
-                "run the same command again: finished runs are kept, the others go on"
+                "run the same command again: finished runs are kept, the others are resumed"
             )
 
-    def _listen(self, listener: SweepListener, stop_request: StopRequest) -> None:
-        """Pass on what the nursery tells until it ends, which it does once all runs have."""
+    def _relay_events(self, listener: SweepListener, stop_request: StopRequest) -> None:
+        """Pass on the worker pool's events until it ends, which it does once all runs have."""
         passed_on = False
         while True:
             try:
@@ -111,9 +111,9 @@ class LocalEngine:
 
 @contextmanager
 def local_engine() -> Iterator[LocalEngine]:
-    """A nursery that imports what runs need while the caller does something else; at the end it is gone."""
-    with tempfile.TemporaryFile("w+", errors="replace") as words:
-        engine = LocalEngine(words)
+    """A worker pool that imports what runs need while the caller does something else; at the end it is gone."""
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        engine = LocalEngine(log)
         try:
             yield engine
         finally:

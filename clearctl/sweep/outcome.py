@@ -1,4 +1,4 @@
-"""How the runs of a sweep go, as its engines tell it."""
+"""How the runs of a sweep go, as its engines report it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

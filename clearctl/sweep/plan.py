@@ -1,4 +1,4 @@
-"""What a sweep is made of: the product of configs, seeds and grids of values, held against the runs that are there."""
+"""What a sweep is made of: the product of configs, seeds and grids of values, compared with the runs so far."""
 
 import hashlib
 import itertools
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from clearctl import rundir
 from clearctl.config.load import Config, flatten, read_literal
 from clearctl.engine.build.config import open_config
-from clearctl.engine.run.origin import Origins
+from clearctl.engine.run.inputs import RunInputs
 from clearctl.errors import ConfigError, RunError, UsageError
 
 PlanState = Literal["new", "resume", "finished"]
@@ -21,10 +21,10 @@ _LONGEST_NAME = 200  # of 255 bytes that file systems allow
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a sweep. `label` says what tells it from the others but for its seed.
+    """One run of a sweep. `label` says how it differs from the others but for its seed.
 
-    `state`: `finished` is not run again, `resume` goes on in the run folder `run`, `new` has none yet. `changed` says
-    why a run that is there does not count: its data are not those of now.
+    `state`: `finished` is not run again, `resume` is resumed in the run folder `run`, `new` has none yet. `changed`
+    says why a run that is there does not count: its data are not those of now.
     """
 
     label: str
@@ -91,12 +91,12 @@ def make_plan(
         raise UsageError("the sweep has no runs: expected a config and, where seeds are given, a seed at least")
     _require_different(runs)
     there: dict[Path, list[tuple[Path, dict[str, Any]]]] = {}
-    origins = Origins()
-    return [_found(run, there, origins) for run in runs]
+    inputs = RunInputs()
+    return [_found(run, there, inputs) for run in runs]
 
 
 def config_names(files: Sequence[Path]) -> list[str]:
-    """A name for each config file: its stem, with as many folders before it as tell it from the others."""
+    """A name for each config file: its stem, with as many folders before it as make it unique."""
     parts = [file.resolve().with_suffix("").parts for file in files]
     names = []
     for index, own in enumerate(parts):
@@ -143,7 +143,7 @@ def _require_different(runs: Sequence[PlannedRun]) -> None:
         seen[key] = run
 
 
-def _found(planned: PlannedRun, there: dict[Path, list[tuple[Path, dict[str, Any]]]], origins: Origins) -> PlannedRun:
+def _found(planned: PlannedRun, there: dict[Path, list[tuple[Path, dict[str, Any]]]], inputs: RunInputs) -> PlannedRun:
     """`planned` as the run that is there, if one is: a finished one, else the newest. `there` has what was read.
 
     A run whose data have changed since is not it.
@@ -155,8 +155,8 @@ def _found(planned: PlannedRun, there: dict[Path, list[tuple[Path, dict[str, Any
     alike = []
     for run in (run for run, values in there[place] if _values(values) == wanted):
         try:
-            changes = origins.changes(planned.config, rundir.read_environment(run))
-        except RunError:  # what cannot be read is for the run itself to tell
+            changes = inputs.changes(planned.config, rundir.read_environment(run))
+        except RunError:  # what cannot be read is for the run itself to report
             changes = []
         if changes:
             text = f"{planned.label} seed {planned.seed} is run again: {', '.join(changes)} changed since {run}"
@@ -164,7 +164,7 @@ def _found(planned: PlannedRun, there: dict[Path, list[tuple[Path, dict[str, Any
         else:
             alike.append(run)
     for run in alike:
-        with suppress(RunError):  # what cannot be read is for the run itself to tell
+        with suppress(RunError):  # what cannot be read is for the run itself to report
             if rundir.is_finished(run):
                 return replace(planned, state="finished", run=run)
     return replace(planned, state="resume", run=alike[-1]) if alike else planned

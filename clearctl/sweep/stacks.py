@@ -15,23 +15,23 @@ WorkUnit: TypeAlias = tuple[tuple[int, PlannedRun], ...]  # runs of one process,
 def units(runs: Sequence[tuple[int, PlannedRun]], *, stack: bool, jobs: int) -> list[WorkUnit]:
     """`runs` as they are carried out: each alone or, with `stack`, those together that may be, in the order they come.
 
-    A run that goes on from a state does so alone. Where there are fewer stacks than `jobs`, they are parted, so that
+    A run that is resumed from a state does so alone. Where there are fewer stacks than `jobs`, they are split, so that
     each job has one.
     """
     together: dict[Hashable, list[tuple[int, PlannedRun]]] = {}
     for index, planned in runs:
-        key = stack_key(fill(planned.config)) if stack and begins_anew(planned) else None
+        key = stack_key(fill(planned.config)) if stack and starts_fresh(planned) else None
         together.setdefault(("alone", index) if key is None else ("stacked", key), []).append((index, planned))
     parts = -(-jobs // max(1, len(together)))
-    return [tuple(part) for unit in together.values() for part in _parted(unit, parts)]
+    return [tuple(part) for unit in together.values() for part in _split_unit(unit, parts)]
 
 
-def begins_anew(planned: PlannedRun) -> bool:
-    """Whether the run has nothing to go on from: it is new, or of a stack that was stopped."""
+def starts_fresh(planned: PlannedRun) -> bool:
+    """Whether the run has nothing to resume from: it is new, or of a stack that was stopped."""
     return planned.run is None or not rundir.has_state(planned.run)
 
 
-def _parted(unit: Sequence[tuple[int, PlannedRun]], parts: int) -> list[Sequence[tuple[int, PlannedRun]]]:
+def _split_unit(unit: Sequence[tuple[int, PlannedRun]], parts: int) -> list[Sequence[tuple[int, PlannedRun]]]:
     """`unit` in at most `parts` pieces, as even as they can be."""
     parts = min(parts, len(unit))
     ends = [len(unit) * number // parts for number in range(parts + 1)]

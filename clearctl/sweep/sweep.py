@@ -13,7 +13,7 @@ from clearctl.config.settings import fill
 from clearctl.cores import usable_cores
 from clearctl.engine.build.preflight import dataset_faults
 from clearctl.engine.machine import resolve_device
-from clearctl.engine.run.dry_run import try_out
+from clearctl.engine.run.dry_run import dry_run_config
 from clearctl.engine.run.stopping import catch_stop_signals
 from clearctl.errors import ConfigError, RunError, Stopped, UsageError
 from clearctl.metrics import from_json
@@ -67,8 +67,8 @@ class SweepPlan:
         for _, run in self.left:
             if run.label not in alone:
                 with torch_threads(self.threads):
-                    alone[run.label] = try_out(run.config, device=device).seconds
-            total += alone[run.label] * _share_left(run)
+                    alone[run.label] = dry_run_config(run.config, device=device).seconds
+            total += alone[run.label] * _fraction_left(run)
         return total / min(self.jobs, max(1, len(self.left)))
 
 
@@ -97,11 +97,11 @@ def plan_sweep(
     cluster: Cluster | None = None,
     stack: bool | None = None,
 ) -> SweepPlan:
-    """The plan of a sweep, held against the runs that are there; nothing is written. See `make_plan` for the product.
+    """The plan of a sweep, compared with the runs so far; nothing is written. See `make_plan` for the product.
 
     `jobs` runs go at a time: by default, on a CPU, one for each core where all runs train on features, which one core
     keeps busy, and else one alone. `stack` has runs that differ in little trained as one batched model, whose results
-    are those of runs alone but for rounding, and which keeps no states to go on from: by default on a GPU, where
+    are those of runs alone but for rounding, and which keeps no states to resume from: by default on a GPU, where
     launching operations one by one is what takes the time. A `cluster` has its own devices and room.
     Raises ConfigError, UsageError, DatasetError for a dataset folder there is not, and CapabilityError for a device
     there is not.
@@ -126,7 +126,7 @@ def run_sweep(plan: SweepPlan, *, listener: SweepListener = ignore, local: Local
     """Carry out the runs of a plan that are not finished; one that fails stops no other.
 
     On this machine that is done by `local`, if one was started before. Raises Stopped where Ctrl-C or SIGTERM ended
-    it: the same plan, made again, goes on.
+    it: the same plan, made again, resumes it.
     """
     outcomes: dict[int, RunOutcome] = {
         index: _finished_before(run) for index, run in enumerate(plan.runs) if run.state == "finished"
@@ -144,7 +144,7 @@ def run_sweep(plan: SweepPlan, *, listener: SweepListener = ignore, local: Local
             elif plan.left:
                 assignment = Assignment(plan.units, plan.jobs, plan.threads, plan.device)
                 with nullcontext(local) if local else local_engine() as engine:
-                    engine.carry_out(assignment, listen, stop_request)
+                    engine.execute(assignment, listen, stop_request)
         except KeyboardInterrupt:
             raise _stopped(plan, outcomes, signal.SIGINT) from None
         if stop_request.signum is not None and len(outcomes) < len(plan.runs) or _any_stopped(outcomes):
@@ -170,7 +170,7 @@ def _any_stopped(outcomes: Mapping[int, RunOutcome]) -> bool:
 
 def _stopped(plan: SweepPlan, outcomes: Mapping[int, RunOutcome], signum: int) -> Stopped:
     done = sum(outcome.status == "finished" for outcome in outcomes.values())
-    return Stopped(f"stopped: {done} of {len(plan.runs)} runs are finished\nthe same command goes on", signum)
+    return Stopped(f"stopped: {done} of {len(plan.runs)} runs are finished\nthe same command continues", signum)
 
 
 def _finished_before(planned: PlannedRun) -> RunOutcome:
@@ -189,7 +189,7 @@ def _finished_before(planned: PlannedRun) -> RunOutcome:
     )
 
 
-def _share_left(planned: PlannedRun) -> float:
+def _fraction_left(planned: PlannedRun) -> float:
     """How much of the run is still to do, by its buckets."""
     if planned.run is not None:
         with suppress(RunError):  # before the first bucket is learned there is none to read

@@ -15,7 +15,7 @@ from clearctl.data.stream import Stream
 from clearctl.engine.build.stream import build_stream
 from clearctl.engine.machine import resolve_device
 from clearctl.engine.run.resume import resume
-from clearctl.engine.run.train import TrainResult, sole_worker, start
+from clearctl.engine.run.train import TrainResult, run_lock, start
 from clearctl.engine.stack.train import largest_stack, train_stack
 from clearctl.errors import ClearctlError, Stopped
 from clearctl.progress import Listener
@@ -23,8 +23,8 @@ from clearctl.sweep.outcome import RunOutcome
 from clearctl.sweep.plan import PlannedRun
 
 
-def carry_out(planned: PlannedRun, *, device: str, threads: int, listener: Listener) -> RunOutcome:
-    """Start the run, or go on with it, with `threads` threads of torch; whatever it raises is the outcome."""
+def execute_run(planned: PlannedRun, *, device: str, threads: int, listener: Listener) -> RunOutcome:
+    """Start the run, or resume it, with `threads` threads of torch; whatever it raises is the outcome."""
     started = time.perf_counter()
     torch.set_num_threads(threads)
     try:
@@ -39,7 +39,7 @@ def carry_out(planned: PlannedRun, *, device: str, threads: int, listener: Liste
         return _stopped(error, time.perf_counter() - started)
 
 
-def carry_out_stack(
+def execute_stack(
     runs: Sequence[PlannedRun], *, device: str, threads: int, listeners: Sequence[Listener]
 ) -> list[RunOutcome]:
     """Train the runs as one batched model, as many at a time as fit into memory; what that raises is their outcome.
@@ -60,7 +60,7 @@ def carry_out_stack(
         if any(outcome.status == "stopped" for outcome in outcomes.values()):
             ended = [RunOutcome("stopped", error="stopped before it began")] * len(part)
         elif part in alone:
-            ended = [carry_out(runs[part[0]], device=device, threads=threads, listener=listeners[part[0]])]
+            ended = [execute_run(runs[part[0]], device=device, threads=threads, listener=listeners[part[0]])]
         else:
             ended = _train([runs[index] for index in part], device, [listeners[index] for index in part])
         outcomes.update(zip(part, ended, strict=True))
@@ -84,7 +84,7 @@ def _train(runs: Sequence[PlannedRun], device: str, listeners: Sequence[Listener
 
 
 def _ready(runs: Sequence[PlannedRun]) -> list[int]:
-    """The numbers of the runs whose data can be read and that have nothing to go on from; what these left is removed.
+    """The numbers of the runs whose data can be read and that have nothing to resume from; what these left is removed.
 
     Since the plan was made another sweep may have finished one.
     """
@@ -92,17 +92,17 @@ def _ready(runs: Sequence[PlannedRun]) -> list[int]:
     ready = []
     for index, planned in enumerate(runs):
         scenario = fill(planned.config).scenario
-        with suppress(Exception):  # which the run alone will raise, and tell
+        with suppress(Exception):  # which the run alone will raise, and report
             streams[repr(scenario)] = streams.get(repr(scenario)) or build_stream(scenario)
-            if planned.run is not None and not _clear(planned.run):
+            if planned.run is not None and not _remove_leftovers(planned.run):
                 continue
             ready.append(index)
     return ready
 
 
-def _clear(run: Path) -> bool:
+def _remove_leftovers(run: Path) -> bool:
     """Remove what a stack left that was stopped; False, and nothing is, where there is more than that."""
-    with sole_worker(run):
+    with run_lock(run):
         if rundir.is_finished(run) or rundir.has_state(run):
             return False
         shutil.rmtree(run)

@@ -1,6 +1,6 @@
 """The process that a sweep's runs are forked from: libraries are imported and features read once, for all of them.
 
-It is started by `local`, with one end of a socket pair: it is sent the runs, and tells how they go. Features are in
+It is started by `local`, with one end of a socket pair: it receives the runs, and reports their events. Features are in
 memory once, however many runs train on them at a time, since the forks share what none of them writes to. It runs no
 second thread and never asks for a GPU, since neither outlives a fork.
 """
@@ -28,20 +28,20 @@ from clearctl.config.settings import fill
 from clearctl.data.stream import Stream
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.engine.build.stream import build_stream
-from clearctl.engine.machine import no_gpu_asked_for
+from clearctl.engine.machine import hide_gpus
 from clearctl.engine.run.stopping import STOPPING
-from clearctl.progress import Event, rarely
+from clearctl.progress import Event, rate_limited
 from clearctl.sweep.local import Assignment
 from clearctl.sweep.outcome import RunEnded, RunOutcome, RunProgress, RunStarted
 from clearctl.sweep.stacks import WorkUnit
-from clearctl.sweep.work import carry_out, carry_out_stack
+from clearctl.sweep.work import execute_run, execute_stack
 
 
 @dataclass
 class Worker:
-    """A unit under way: its process, the pipe that it tells its events through, its output.
+    """A unit under way: its process, the pipe for its events, its output.
 
-    `outcomes` {number in the plan: how the run ended} has what it told of that.
+    `outcomes` {number in the plan: how the run ended} has what it reported of that.
     """
 
     unit: WorkUnit
@@ -52,7 +52,7 @@ class Worker:
 
 
 class WorkerPool:
-    """Forks the runs of an assignment one after another, and passes on what they tell."""
+    """Forks the runs of an assignment one after another, and passes on their events."""
 
     def __init__(self, parent: Connection, assignment: Assignment, folder: Path) -> None:
         self.parent = parent
@@ -102,7 +102,7 @@ class WorkerPool:
     def _receive(self, worker: Worker) -> None:
         try:
             index, message = worker.pipe.recv()
-        except (EOFError, OSError):  # it has ended, or was killed in the middle of a word
+        except (EOFError, OSError):  # it has ended, or was killed in the middle of a message
             self._reap(worker)
             return
         if isinstance(message, RunOutcome):
@@ -141,7 +141,7 @@ class WorkerPool:
             target=_run_worker, args=(unit, self.assignment, writing, output, others)
         )
         process.start()
-        writing.close()  # so that its end is heard when the child ends
+        writing.close()  # so that its end is noticed when the worker ends
         self.workers.append(Worker(unit, process, reading, output))
         for index, _ in unit:
             self._report(RunStarted(index))
@@ -151,11 +151,11 @@ class WorkerPool:
         key = _features(unit)
         if key is None:
             return
-        # Those that are under way keep theirs, whatever is let go of here.
+        # Those that are under way keep theirs, whatever is dropped here.
         coming = {key, *(_features(other) for other in self.waiting)}
         self.features = {known: stream for known, stream in self.features.items() if known in coming}
         if key not in self.features:
-            with suppress(Exception):  # which the run itself will raise and tell
+            with suppress(Exception):  # which the run itself will raise and report
                 self.features[key] = build_stream(fill(unit[0][1].config).scenario)
 
 
@@ -170,7 +170,7 @@ def _features(unit: WorkUnit) -> tuple[Any, ...] | None:
 def _run_worker(
     unit: WorkUnit, assignment: Assignment, pipe: Connection, output: Path, others: Sequence[Connection]
 ) -> None:
-    """What a forked process does: the run, telling its events and at last its outcome through `pipe`."""
+    """What a forked process does: the run, reporting its events and at last its outcome through `pipe`."""
     for other in others:
         other.close()
     log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -181,7 +181,7 @@ def _run_worker(
 
     def end(number: int, frame: FrameType | None) -> None:
         # Once the run is stopping, a second signal would end it before its state is saved: whoever stops a job may
-        # signal all of its processes, and the nursery signals this one too.
+        # signal all of its processes, and the worker pool signals this one too.
         if not stopping:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.raise_signal(signal.SIGTERM)
@@ -199,13 +199,13 @@ def _run_worker(
 
     signal.signal(signal.SIGTERM, end)  # outside of `catch_stop_signals`, and within it for a second one
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-    listeners = [rarely(functools.partial(report, index)) for index, _ in unit]
+    listeners = [rate_limited(functools.partial(report, index)) for index, _ in unit]
     device, threads = assignment.device, assignment.threads
     if len(unit) == 1:
-        outcomes = [carry_out(unit[0][1], device=device, threads=threads, listener=listeners[0])]
+        outcomes = [execute_run(unit[0][1], device=device, threads=threads, listener=listeners[0])]
     else:
         runs = [planned for _, planned in unit]
-        outcomes = carry_out_stack(runs, device=device, threads=threads, listeners=listeners)
+        outcomes = execute_stack(runs, device=device, threads=threads, listeners=listeners)
     with suppress(OSError):
         for (index, _), outcome in zip(unit, outcomes, strict=True):
             pipe.send((index, outcome))
@@ -223,7 +223,7 @@ _kept: list[Connection] = []
 
 def import_libraries() -> None:
     """Import mmcls and Avalanche, which take long, so that every fork still can use a GPU."""
-    with no_gpu_asked_for():
+    with hide_gpus():
         for registry in (CATALOGUE.heads, CATALOGUE.strategies):
             _ = registry.classes
 
@@ -241,7 +241,7 @@ def main(descriptor: int) -> None:
         assignment = parent.recv()
     except EOFError:  # there was nothing to do
         os._exit(0)
-    with no_gpu_asked_for():
+    with hide_gpus():
         for planned in {planned.label: planned for unit in assignment.units for _, planned in unit}.values():
             check(planned.config, CATALOGUE)  # which imports whatever else the config names
     gc.freeze()  # a collection in a run would write to, and so copy, all that is imported

@@ -102,10 +102,10 @@ def test_measured_on_this_machine():
 
 def test_its_tables(capsys: pytest.CaptureFixture[str]):
     scaling.main(["--images-per-s", "100", "--classes", "1000", "--devices", "1", "8", "64"])
-    told = capsys.readouterr().out
-    assert "25,557,032 weights" in told
-    assert "given: 100 images/s" in told
-    rows = [line.split() for line in told.splitlines() if line.lstrip()[:1].isdigit()]
+    reported = capsys.readouterr().out
+    assert "25,557,032 weights" in reported
+    assert "given: 100 images/s" in reported
+    rows = [line.split() for line in reported.splitlines() if line.lstrip()[:1].isdigit()]
     assert [row[:2] for row in rows] == [["1", "256"], ["8", "32"], ["64", "4"]] + [
         [n, "256"] for n in ("1", "8", "64")
     ]
@@ -114,9 +114,9 @@ def test_its_tables(capsys: pytest.CaptureFixture[str]):
 
 def test_without_a_speed_there_is_no_efficiency(capsys: pytest.CaptureFixture[str]):
     scaling.main([])
-    told = capsys.readouterr().out
-    assert "90% up to images/s" in told
-    assert "efficiency" not in told
+    reported = capsys.readouterr().out
+    assert "90% up to images/s" in reported
+    assert "efficiency" not in reported
 
 
 @pytest.mark.parametrize("words", [["--images-per-s", "0"], ["--measure", "0"], ["--devices", "0"]])

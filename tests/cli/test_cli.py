@@ -86,8 +86,8 @@ def test_help_imports_no_library_but_typers(command: str, needed: set[str]) -> N
         "try: main()\n"
         "except SystemExit as end: assert not end.code\n"
     )
-    found, told = libraries(program, *([command] if command else []), "--help")
-    assert "Usage: clearctl" in told
+    found, reported = libraries(program, *([command] if command else []), "--help")
+    assert "Usage: clearctl" in reported
     assert {"typer", "rich", "clearctl"} <= found <= {*needed, "clearctl"}
     assert not found & {"torch", "torchvision", "avalanche", "mmcv", "mmcls", "wandb", "sklearn", "numpy"}
 
@@ -104,7 +104,7 @@ def test_version():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "reported"),
     [
         (["trian"], 2, "No such command"),
         (["train"], 2, "CONFIG"),
@@ -116,21 +116,21 @@ def test_version():
         (["resume", "nowhere"], 5, "nowhere is no run folder"),
     ],
 )
-def test_wrong_arguments(arguments, code, told, tmp_path, monkeypatch):
+def test_wrong_arguments(arguments, code, reported, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = clearctl(*arguments)
     assert result.exit_code == code, result.stderr
-    assert told in result.stderr
+    assert reported in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
     assert list(tmp_path.iterdir()) == []
 
 
-def refused(result: Result, code: int, *told: str) -> None:
+def refused(result: Result, code: int, *reported: str) -> None:
     assert result.exit_code == code, result.stderr
     errors = result.stderr[result.stderr.index("error: ") :].strip().splitlines()
     assert len(errors) <= 2, result.stderr
-    for text in told:
+    for text in reported:
         assert text in result.stderr
     assert "Traceback" not in result.stderr
 

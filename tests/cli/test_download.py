@@ -125,7 +125,7 @@ def test_an_archive_of_something_else(mirror, root):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "reported"),
     [
         ([], 2, "NAME"),
         (["clear11"], 2, "no dataset is called 'clear11': expected clear10 or clear100"),
@@ -138,11 +138,11 @@ def test_an_archive_of_something_else(mirror, root):
         (["clear10", "--url", "http://127.0.0.1:9/clear"], 6, "http://127.0.0.1:9/clear/clear10-public.zip cannot be"),
     ],
 )
-def test_wrong_arguments(arguments, code, told, tmp_path, monkeypatch):
+def test_wrong_arguments(arguments, code, reported, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = clearctl("download", *arguments)
     assert result.exit_code == code, result.stderr
-    assert told in result.stderr
+    assert reported in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
     assert list(tmp_path.iterdir()) == []
@@ -156,7 +156,7 @@ def test_a_bad_archive(mirror, root):
     assert result.stdout == ""
 
 
-def test_an_interruption_says_that_the_same_command_goes_on(mirror, root, data):
+def test_an_interruption_says_that_the_same_command_continues(mirror, root, data):
     mirror.stall_after = 600_000
     part = root / f".download/{PUBLIC}.part"
     command = [sys.executable, "-m", "clearctl", "download", "clear10", "--dataset-root", root, "--url", mirror.url]
@@ -172,7 +172,7 @@ def test_an_interruption_says_that_the_same_command_goes_on(mirror, root, data):
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (130, "")
-    assert stderr.splitlines()[-1] == "interrupted: what came is on disk; the same command goes on from there"
+    assert stderr.splitlines()[-1] == "interrupted: what came is on disk; the same command continues from there"
     here = part.stat().st_size
     assert data.startswith(part.read_bytes())
     mirror.stall_after = None
@@ -191,7 +191,7 @@ def test_on_a_terminal_there_is_a_bar_with_the_rate(mirror, root):
     seconds = iter([1.0])
 
     def pace(sent_bytes: int) -> None:
-        """What came is told ten times a second at most, and the rate after a second."""
+        """What came is reported ten times a second at most, and the rate after a second."""
         if sent_bytes < 2_000_000 or rate.is_set():
             return
         until(lambda: part.exists() and part.stat().st_size > sent_bytes - CHUNK_BYTES)

@@ -94,7 +94,7 @@ def test_compiled_it_says_how_long_that_took(root):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "reported"),
     [
         (["--arch", "resnet51"], 2, "resnet50"),
         (["--arch", "res/net50"], 2, "no classification model of torchvision is called 'res/net50'"),
@@ -108,10 +108,10 @@ def test_compiled_it_says_how_long_that_took(root):
         (["--device", "cuda:99"], 6, "--device cuda:99"),
     ],
 )
-def test_wrong_arguments(root, arguments, code, told):
+def test_wrong_arguments(root, arguments, code, reported):
     result = clearctl("extract-features", "--device", "cpu", *arguments)
     assert result.exit_code == code, result.stderr
-    assert told in result.stderr
+    assert reported in result.stderr
     errors = result.stderr[result.stderr.index("error: ") :].strip().splitlines()
     assert len(errors) <= 2, result.stderr
     assert result.stdout == ""

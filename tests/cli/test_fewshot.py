@@ -49,7 +49,7 @@ def test_it_speaks_json(root):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "reported"),
     [
         (["--shot", "0"], 2, "--shot 0 is not a whole number"),
         (["--shot", "8"], 4, "7 images of class 'BACKGROUND' in bucket 0, too few for --shot 8"),
@@ -60,10 +60,10 @@ def test_it_speaks_json(root):
         (["--buckets", ""], 2, "--buckets"),
     ],
 )
-def test_wrong_arguments(root, arguments, code, told):
+def test_wrong_arguments(root, arguments, code, reported):
     result = clearctl("make-fewshot", "--dataset-root", root, *arguments)
     assert result.exit_code == code, result.stderr
-    assert told in result.stderr
+    assert reported in result.stderr
     assert result.stdout == ""
     assert not list((root / "training_folder").glob("*_shot"))
 

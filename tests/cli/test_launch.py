@@ -26,7 +26,9 @@ from clearctl import layout, rundir
 from clearctl.cli import app
 from clearctl.distributed import world
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="it finds processes as only Linux tells")
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="it finds processes as only Linux lists them"
+)
 slow = pytest.mark.slow
 
 CLEARCTL = [sys.executable, "-m", "clearctl"]
@@ -143,7 +145,7 @@ def the_run(work_dir: Path) -> Path:
 
 
 def epochs(run: Path) -> int:
-    """How many epochs its metrics tell of."""
+    """How many epochs its metrics have."""
     file = rundir.metrics_file(run)
     return file.read_text().count('"event": "epoch"') if file.is_file() else 0
 
@@ -153,7 +155,7 @@ def under_way(folder: Path) -> Halt:
     return Halt(folder / "halt", "*/metrics.jsonl", 9)
 
 
-def require_told_once(stderr: str, *texts: str) -> None:
+def require_reported_once(stderr: str, *texts: str) -> None:
     for text in texts:
         assert stderr.count(text) == 1, (text, stderr)
     assert "Traceback" not in stderr
@@ -194,7 +196,7 @@ def test_a_run_by_nproc_prints_and_writes_once(shared: tuple[Path, str, str]) ->
     run, stdout, stderr = shared
     for text in ("accuracy (%) on each bucket", "CLEAR's metrics", "GEM's metrics", "in_domain"):
         assert stdout.count(text) == 1, stdout
-    require_told_once(stderr, f"run folder {run}\n", "bucket 2 (3/3) done in", f"everything is in {run}\n")
+    require_reported_once(stderr, f"run folder {run}\n", "bucket 2 (3/3) done in", f"everything is in {run}\n")
     assert "warning" not in stderr
     assert rundir.read_environment(run)["processes"] == 2
     assert rundir.is_finished(run)
@@ -213,7 +215,7 @@ def test_two_machines(shared: tuple[Path, str, str], prepared: Path, tmp_path: P
         machines = [stack.enter_context(started(*machine, folder=tmp_path)) for _ in range(2)]
         assert [command.end() for command in machines] == [0, 0], [command.stderr for command in machines]
     (said,) = filter(None, (command.stdout for command in machines))
-    require_told_once("".join(command.stderr for command in machines), "run folder ")
+    require_reported_once("".join(command.stderr for command in machines), "run folder ")
     run = the_run(tmp_path / "runs")
     answer = json.loads(said)
     assert answer["run"] == str(run)
@@ -255,8 +257,8 @@ def test_features_by_two_processes(prepared: Path, tmp_path: Path) -> None:
 
 
 @slow
-def test_a_run_that_is_ended_in_every_way_goes_on(prepared: Path, tmp_path: Path) -> None:
-    """Each time by the command that it has told; it ends as one that torch's launcher has started again by itself."""
+def test_a_run_that_is_ended_in_every_way_continues(prepared: Path, tmp_path: Path) -> None:
+    """Each time by the command that it printed; it ends as one that torch's launcher has started again by itself."""
     work_dir = tmp_path / "runs"
     arguments = [*training(prepared, work_dir), *LONG, "--nproc", 2]
     beginning = "run folder "
@@ -269,21 +271,21 @@ def test_a_run_that_is_ended_in_every_way_goes_on(prepared: Path, tmp_path: Path
             os.kill(command.process.pid if victim is None else command.rank(victim), number)
             if victim == 1:
                 halt.release()
-            code, told = command.end(), command.stderr
+            code, reported = command.end(), command.stderr
         assert command.stdout == ""
-        require_told_once(told, beginning, "go on with ")
+        require_reported_once(reported, beginning, "resume with ")
         if victim is None:
-            assert code == 128 + number, told
-            require_told_once(told, "stopping at the next step", "stopped, its state is saved\n")
-            assert "error: " not in told
+            assert code == 128 + number, reported
+            require_reported_once(reported, "stopping at the next step", "stopped, its state is saved\n")
+            assert "error: " not in reported
         else:
-            assert code == 5, told
-            require_told_once(told, "error: another process of this run has ended\n")
-            assert told.endswith(f"process {victim} of 2 was ended by SIGKILL\n")
-        (hint,) = re.findall("go on with `clearctl (.*)`", told)
+            assert code == 5, reported
+            require_reported_once(reported, "error: another process of this run has ended\n")
+            assert reported.endswith(f"process {victim} of 2 was ended by SIGKILL\n")
+        (hint,) = re.findall("resume with `clearctl (.*)`", reported)
         arguments = shlex.split(hint)
         assert arguments == ["resume", str(the_run(work_dir)), "--nproc", "2"]
-        beginning = "going on with "
+        beginning = "resuming "
     code, stdout, stderr = ended(*CLEARCTL, *arguments, "--json", folder=tmp_path)
     assert code == 0, stderr
     run = the_run(work_dir)
@@ -302,11 +304,11 @@ def started_again(prepared: Path, folder: Path) -> Path:
         os.kill(command.rank(1), signal.SIGKILL)
         halt.release()
         assert command.end() == 0, command.stderr
-    for text in ("going on with ", "everything is in "):
+    for text in ("resuming ", "everything is in "):
         assert command.stderr.count(text) == 1, command.stderr
     # On a slow machine torchrun ends the other process before that has noticed anything.
     assert command.stderr.count("torchrun starts them all again\n") <= 1, command.stderr
-    assert "go on with `clearctl" not in command.stderr
+    assert "resume with `clearctl" not in command.stderr
     assert "Traceback" not in command.stderr
     assert command.stdout.count("CLEAR's metrics") == 1
     run = the_run(folder / "runs")
@@ -320,18 +322,18 @@ def hindering(folder: Path, code: str) -> dict[str, object]:
     return {"PYTHONPATH": folder}
 
 
-def test_processes_that_end_before_they_can_tell_of_it(prepared: Path, tmp_path: Path) -> None:
+def test_processes_that_end_before_they_can_report_of_it(prepared: Path, tmp_path: Path) -> None:
     environ = hindering(tmp_path, "import os\nif os.environ.get('RANK') == '1': os.kill(os.getpid(), 9)\n")
     arguments = [*training(prepared, tmp_path / "runs"), "--nproc", 2]
     code, stdout, stderr = ended(*CLEARCTL, *arguments, folder=tmp_path, **environ)
     assert (code, stdout) == (5, ""), stderr
-    require_told_once(stderr, "error: process 1 of 2 was ended by SIGKILL, and so were the others\n")
+    require_reported_once(stderr, "error: process 1 of 2 was ended by SIGKILL, and so were the others\n")
     assert "`clearctl resume RUN_DIR --nproc 2`" in stderr
     assert len(stderr.splitlines()) == 2
     assert not (tmp_path / "runs").exists()
 
 
-# A library that takes Ctrl-C for something else, and goes on: NumPy's C code does so while Matplotlib is imported.
+# A library that takes Ctrl-C for something else, and continues: NumPy's C code does so while Matplotlib is imported.
 DEAF = f"""
 import os, signal, sys, time
 PATIENCE_S = {PATIENCE_S}
@@ -351,16 +353,16 @@ sys.meta_path.insert(0, Deaf())
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "told"), [("typer", -signal.SIGINT, ""), ("avalanche", 130, "interrupted: what was finished")]
+    ("name", "code", "reported"), [("typer", -signal.SIGINT, ""), ("avalanche", 130, "interrupted: what was finished")]
 )
 def test_ctrl_c_while_the_libraries_are_imported(
-    name: str, code: int, told: str, prepared: Path, tmp_path: Path
+    name: str, code: int, reported: str, prepared: Path, tmp_path: Path
 ) -> None:
     environ = {**hindering(tmp_path, DEAF), "DEAF": name}
     found = ended(*CLEARCTL, *training(prepared, tmp_path / "runs"), folder=tmp_path, **environ)
     assert found[:2] == (code, "")
-    assert found[2].startswith(told)
-    assert len(found[2].splitlines()) == bool(told)
+    assert found[2].startswith(reported)
+    assert len(found[2].splitlines()) == bool(reported)
     assert not (tmp_path / "runs").exists()
 
 
@@ -378,25 +380,25 @@ def test_ctrl_c_while_the_processes_start(rank: int, prepared: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "reported"),
     [
         (["--dataset-root", "nowhere"], 4, "nowhere: found nothing there"),
         ([part for value in MIR for part in ("--set", f"cl_strategy.{value}")], 3, "MIR was never tried with several"),
     ],
 )
-def test_an_error_that_all_processes_have_is_told_once(
-    arguments: list[str], code: int, told: str, prepared: Path, tmp_path: Path
+def test_an_error_that_all_processes_have_is_reported_once(
+    arguments: list[str], code: int, reported: str, prepared: Path, tmp_path: Path
 ) -> None:
     arguments = [*training(prepared, tmp_path / "runs"), *arguments, "--nproc", 2]
     found = ended(*CLEARCTL, *arguments, folder=tmp_path)
     assert found[:2] == (code, ""), found[2]
-    require_told_once(found[2], "error: ", told)
+    require_reported_once(found[2], "error: ", reported)
     assert len(found[2].splitlines()) <= 2
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (["--bogus"], "No such option: --bogus"),
         (["--dry-run"], "--dry-run is done by one process: leave --nproc out"),
@@ -404,12 +406,12 @@ def test_an_error_that_all_processes_have_is_told_once(
     ],
 )
 def test_what_is_refused_before_any_process_starts(
-    arguments: list[str], told: str, prepared: Path, tmp_path: Path
+    arguments: list[str], reported: str, prepared: Path, tmp_path: Path
 ) -> None:
     arguments = [*map(str, training(prepared, tmp_path / "runs")), "--nproc", "2", *arguments]
     result = CliRunner().invoke(app, arguments)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert told in result.stderr
+    assert reported in result.stderr
     assert not (tmp_path / "runs").exists()
 
 
@@ -438,18 +440,18 @@ while os.environ.get("RANK") == "0" and not waits.exists():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (["verify"], "error: verify is done by one process: start it without torchrun"),
         (["train", "--bogus"], "No such option: --bogus"),
     ],
 )
-def test_torchs_launcher_lets_an_error_be_told_once(arguments: list[str], told: str, tmp_path: Path) -> None:
+def test_torchs_launcher_lets_an_error_be_reported_once(arguments: list[str], reported: str, tmp_path: Path) -> None:
     """The first process comes last, when the other already waits for it, and is the only one that prints."""
     environ = hindering(tmp_path, LAST.format(waits=str(tmp_path / "waits")))
     launcher = [*TORCHRUN, "--standalone", "--nproc-per-node=2", "-m", "clearctl"]
     code, stdout, stderr = ended(*launcher, *arguments, folder=tmp_path, **environ)
     assert (code, stdout) == (1, "")  # the launcher's own
-    assert stderr.count(told) == 1, stderr
+    assert stderr.count(reported) == 1, stderr
     assert "exitcode  : 2 " in stderr  # in the launcher's report, which has the only stack
     assert stderr.count("Traceback") == 1

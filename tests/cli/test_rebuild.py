@@ -23,9 +23,9 @@ def apart(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def refused(result: Result, code: int, told: str) -> None:
+def refused(result: Result, code: int, reported: str) -> None:
     assert result.exit_code == code, result.stderr
-    assert told in result.stderr
+    assert reported in result.stderr
     assert len(result.stderr[result.stderr.index("error: ") :].strip().splitlines()) <= 2
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
@@ -60,9 +60,9 @@ def test_json_is_what_the_library_returns(clear_folder, tmp_path):
     arguments = ["--dataset-root", root, "--output", tmp_path / "new", "--sort-by", "id", "--descending"]
     done = apart("rebuild-by-metadata", *arguments, "--num-buckets", 2, "--json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    reported = json.loads(done.stdout)
     wanted = rebuild_by_metadata(root, tmp_path / "other", sort_by="id", descending=True, num_buckets=2)
-    assert told == {
+    assert reported == {
         "source": str(root),
         "root": str(tmp_path / "new"),
         "buckets": ["1", "2"],
@@ -127,7 +127,7 @@ def test_drop_missing(clear_folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "reported"),
     [
         ([], 2, "nothing to rebuild by"),
         (["--sort-by", "date_takn"], 2, "did you mean 'date_taken'?"),
@@ -142,11 +142,11 @@ def test_drop_missing(clear_folder, tmp_path):
         (["--process", "nowhere"], 2, "expected MODULE:FUNCTION"),
     ],
 )
-def test_wrong_arguments(clear_folder, tmp_path, monkeypatch, arguments, code, told):
+def test_wrong_arguments(clear_folder, tmp_path, monkeypatch, arguments, code, reported):
     root = clear_folder()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    refused(rebuild("--dataset-root", root, "--output", "new", *arguments), code, told)
+    refused(rebuild("--dataset-root", root, "--output", "new", *arguments), code, reported)
     assert os.listdir(tmp_path) == ["clear"]
 
 

@@ -182,11 +182,11 @@ def test_few_and_many_groups_of_long_names(tmp_path: Path, monkeypatch: pytest.M
     )
 
 
-def refused(result: Result, code: int, *told: str) -> None:
+def refused(result: Result, code: int, *reported: str) -> None:
     assert result.exit_code == code, result.stderr
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
-    for text in told:
+    for text in reported:
         assert text in result.stderr
 
 

@@ -1,4 +1,4 @@
-"""Stopping a run from a terminal and going on with it: what is printed, with which exit code, and what comes of it."""
+"""Stopping a run from a terminal and resuming it: what is printed, with which exit code, and what comes of it."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from typing import IO
 
 import pytest
 import torch
-from halting import Halt, heard
+from halting import Halt, lines_until
 from typer.testing import CliRunner, Result
 
 from clearctl import rundir
@@ -98,29 +98,29 @@ def stopped(features_config: Path, options: list[object], tmp_path: Path) -> Ite
 @pytest.mark.parametrize(
     ("signals", "code"), [([signal.SIGINT], 130), ([signal.SIGTERM], 143), ([signal.SIGINT] * 2, 130)]
 )
-def test_a_signal_ends_a_run_and_what_it_prints_goes_on_with_it(
+def test_a_signal_ends_a_run_and_what_it_prints_continues_with_it(
     signals: list[int], code: int, straight, features_config: Path, options: list[object], tmp_path: Path
 ) -> None:
     run, printed = straight
-    told: list[str] = []
+    reported: list[str] = []
     with under_way(tmp_path, 60, until_signal=len(signals) == 1) as halt:
         process = started("train", features_config, "--work-dir", tmp_path / "r u n s", *options, **halt.environ)
         halt.reached(process)
         for number in signals:
             process.send_signal(number)
-            if not told:  # a second signal that comes before that is none
-                told += heard(stderr(process), STOPPING)
-        told += stderr(process).read().splitlines()
-        assert process.wait() == code, told
+            if not reported:  # a second signal that comes before that is none
+                reported += lines_until(stderr(process), STOPPING)
+        reported += stderr(process).read().splitlines()
+        assert process.wait() == code, reported
     stopped = only_run(tmp_path / "r u n s")
-    assert told[-2] == ("stopped, its state is saved" if len(signals) == 1 else "stopped at once")
-    assert told[-1] == f"go on with `clearctl resume {shlex.quote(str(stopped))}`"
-    assert not any("Traceback" in line for line in told)
+    assert reported[-2] == ("stopped, its state is saved" if len(signals) == 1 else "stopped at once")
+    assert reported[-1] == f"resume with `clearctl resume {shlex.quote(str(stopped))}`"
+    assert not any("Traceback" in line for line in reported)
 
-    command = shlex.split(told[-1].partition("`")[2].rstrip("`"))
+    command = shlex.split(reported[-1].partition("`")[2].rstrip("`"))
     result = clearctl(*command[1:])
     assert result.exit_code == 0, result.stderr
-    assert f"going on with {stopped} " in result.stderr
+    assert f"resuming {stopped} " in result.stderr
     assert result.stdout == printed.stdout  # the tables
     require_same_numbers(stopped, run)
 
@@ -131,7 +131,7 @@ def test_a_finished_run_says_so_and_prints_the_same(straight) -> None:
     again = clearctl("resume", run)
     assert again.exit_code == 0
     assert again.stdout == printed.stdout
-    assert again.stderr == f"{run} is finished: there is nothing to go on with\neverything is in {run}\n"
+    assert again.stderr == f"{run} is finished: there is nothing to resume\neverything is in {run}\n"
     answer = json.loads(clearctl("resume", run, "--json").stdout)
     assert answer["run"] == str(run)
     assert answer["accuracy_matrix"] == rundir.read_matrix(run)[0].tolist()
@@ -150,7 +150,7 @@ def test_what_resume_refuses(stopped: Path, straight, features_config: Path) -> 
     assert changed.exit_code == 5
     assert changed.stderr.splitlines()[1:] == [
         "config: cl_strategy.optimizer.lr was 0.1, and is 0.2",
-        "undo that, or go on nevertheless with --accept-changes",
+        "undo that, or resume anyway with --accept-changes",
     ]
     accepted = clearctl("resume", stopped, "--accept-changes", "--json")
     assert accepted.exit_code == 0, accepted.stderr
@@ -198,13 +198,13 @@ def test_ctrl_c_again_and_again(features_config: Path, options: list[object], tm
         while process.poll() is None:
             process.send_signal(signal.SIGINT)
             time.sleep(0.1)
-        told = stderr(process).read().splitlines()
+        reported = stderr(process).read().splitlines()
     assert process.returncode == 130
-    assert told[-1].startswith("go on with `clearctl resume "), told
+    assert reported[-1].startswith("resume with `clearctl resume "), reported
 
 
 @pytest.mark.slow
-def test_a_broken_image_is_mended_and_the_run_goes_on(clear_folder, tiny_config: Path, tmp_path: Path) -> None:
+def test_a_broken_image_is_fixed_and_the_run_continues(clear_folder, tiny_config: Path, tmp_path: Path) -> None:
     root = clear_folder(size_px=16)
     assert clearctl("prepare-avalanche", "--dataset-root", root, "--seeds", "0").exit_code == 0
     options = ["--dataset-root", root, "--device", "cpu", "--set", "data.cache=off"]
@@ -215,8 +215,8 @@ def test_a_broken_image_is_mended_and_the_run_goes_on(clear_folder, tiny_config:
     broken = clearctl("train", tiny_config, "--work-dir", tmp_path / "runs", *options)
     assert broken.exit_code == 4
     run = only_run(tmp_path / "runs")
-    assert broken.stderr.splitlines()[-1] == f"mend that, then go on with `clearctl resume {run}`"
-    assert clearctl("resume", run).exit_code == 4  # not mended yet
+    assert broken.stderr.splitlines()[-1] == f"fix that, then resume with `clearctl resume {run}`"
+    assert clearctl("resume", run).exit_code == 4  # not fixed yet
     image.write_bytes(whole)
     result = clearctl("resume", run)
     assert result.exit_code == 0, result.stderr

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from halting import PATIENCE_S, Halt, heard, until
+from halting import PATIENCE_S, Halt, lines_until, until
 from runs import require_same
 from typer.testing import CliRunner, Result
 
@@ -21,7 +21,7 @@ from clearctl import layout, rundir, train
 from clearctl.cli import app
 from clearctl.cli.console import Output
 from clearctl.cli.sweep_rows import Row, time_left
-from clearctl.cli.sweep_table import SweepDisplay, in_words, shortened
+from clearctl.cli.sweep_table import SweepDisplay, as_ranges, shortened
 from clearctl.progress import BucketDone, Counted, EpochDone, Message, TrainStep
 from clearctl.sweep.outcome import RunEnded, RunOutcome, RunProgress, RunStarted
 from clearctl.sweep.plan import PlannedRun, make_plan
@@ -36,7 +36,7 @@ def clearctl(*arguments: object) -> Result:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "reported"),
     [
         ([], 2, "Missing argument 'CONFIG"),
         (["{}", "--seeds", "x"], 2, "--seeds x: expected numbers such as 0-4"),
@@ -54,12 +54,17 @@ def clearctl(*arguments: object) -> Result:
     ],
 )
 def test_wrong_arguments(
-    arguments: list[str], code: int, told: str, features_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str],
+    code: int,
+    reported: str,
+    features_config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     result = clearctl("sweep", *(argument.format(features_config) for argument in arguments))
     assert result.exit_code == code, result.stderr
-    assert result.stderr.count(told) == 1, result.stderr
+    assert result.stderr.count(reported) == 1, result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
     assert list(tmp_path.iterdir()) == []
@@ -85,7 +90,7 @@ def test_a_dry_run_shows_all_and_leaves_nothing(features_config: Path, prepared:
     assert result.exit_code == 0, result.stderr
     assert result.stderr.splitlines() == [
         "4 runs: 4 new",
-        "2 at a time on cpu, 1 thread each; to the bit and resumable: --stack is faster and neither",
+        "2 at a time on cpu, 1 thread each; bit-identical and resumable: --stack is faster and neither",
         f"run folders in 2 folders of {tmp_path / 'runs'}",
     ]
     rows = [line.split() for line in result.stdout.splitlines()]
@@ -136,7 +141,7 @@ def test_off_a_terminal_it_says_what_begins_and_ends(features_config: Path, prep
     lines = result.stderr.splitlines()
     assert lines[:3] == [
         "4 runs: 4 new",
-        "2 at a time on cpu, 1 thread each; to the bit and resumable: --stack is faster and neither",
+        "2 at a time on cpu, 1 thread each; bit-identical and resumable: --stack is faster and neither",
         f"run folders in 2 folders of {work_dir}",
     ]
     for run in answer["runs"]:
@@ -151,8 +156,8 @@ def test_off_a_terminal_it_says_what_begins_and_ends(features_config: Path, prep
     assert "load_from has no fitting head.fc.bias: left as initialised" in warnings[0]
     assert f"make the table with `clearctl report '{work_dir}'`" in lines
     at = lines.index("error: 2 runs failed")
-    told = f"features,train_mb_size=8 seed 1 and features,train_mb_size=16 seed 1: {file}: expected a list"
-    assert lines[at + 1].startswith(told)
+    reported = f"features,train_mb_size=8 seed 1 and features,train_mb_size=16 seed 1: {file}: expected a list"
+    assert lines[at + 1].startswith(reported)
     assert lines[-1] == "the same command runs them again, and nothing that is finished"
     assert sum(line.startswith("features,train_mb_size=8 seed 1 and") for line in lines) == 1
 
@@ -219,7 +224,7 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="it finds processes as only Linux tells them")
-def test_a_sweep_that_is_ended_in_every_way_goes_on(
+def test_a_sweep_that_is_ended_in_every_way_continues(
     features_config: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ends with the bits of runs that nobody stopped. The last time it is on a terminal, with its live table."""
@@ -230,7 +235,7 @@ def test_a_sweep_that_is_ended_in_every_way_goes_on(
     end(sweep, [signal.SIGINT, signal.SIGINT], 130)
     end(sweep, [signal.SIGKILL], -9)
     text = on_a_terminal(sweep, monkeypatch)
-    for part in ("to go on", *DRAWN, "4 of 4 runs finished"):
+    for part in ("to continue", *DRAWN, "4 of 4 runs finished"):
         assert part in text
     assert ": started" not in text
     assert len(sweep.runs()) == 4  # no run was begun twice
@@ -256,27 +261,27 @@ def end(sweep: Sweep, signals: Sequence[int], code: int, all_processes: bool = F
         below = children(process.pid)
         assert len(below) >= 3  # the process that runs are forked from, and two of those
         assert set(waiting) == {pid for pid in sweep.workers() if is_there(pid)} <= set(below)
-        told: list[str] = []
+        reported: list[str] = []
         if all_processes:
             for pid in below:
                 os.kill(pid, signals[0])
             until(lambda: halt.signalled() == waiting)  # else the signals that are passed on would be the same to them
         for number in signals:
             process.send_signal(number)
-            if not told and number != signal.SIGKILL:  # a second signal that comes before that is none
-                told += heard(process.stderr, STOPPING)
+            if not reported and number != signal.SIGKILL:  # a second signal that comes before that is none
+                reported += lines_until(process.stderr, STOPPING)
         if all_processes:
             halt.release()
-        told += process.stderr.read().splitlines()
-        assert process.wait() == code, told
+        reported += process.stderr.read().splitlines()
+        assert process.wait() == code, reported
         if code == -signal.SIGKILL:
             until(lambda: not any(map(is_there, below)))
     assert [pid for pid in below if is_there(pid)] == []
     done = sum(rundir.is_finished(run) for run in sweep.runs())
     assert done < 4
     if code != -signal.SIGKILL:
-        assert told[-2:] == [f"stopped: {done} of 4 runs are finished", "the same command goes on"]
-        assert not any("Traceback" in line or "could not be saved" in line for line in told)
+        assert reported[-2:] == [f"stopped: {done} of 4 runs are finished", "the same command continues"]
+        assert not any("Traceback" in line or "could not be saved" in line for line in reported)
     assert len(sweep.runs()) == 2  # no other began
     for run in sweep.runs():
         assert rundir.is_finished(run) or any((run / "state").glob("*.state"))
@@ -306,7 +311,7 @@ def on_a_terminal(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> str:
         status = pty.spawn([sys.executable, "-m", "clearctl", *map(str, sweep.arguments)], read)
     text = drawn.decode()
     assert os.waitstatus_to_exitcode(status) == 0, text
-    assert "\x1b[1A" in text  # the cursor goes up, and the table is drawn anew
+    assert "\x1b[1A" in text  # the cursor goes up, and the table is drawn again
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
 
@@ -327,24 +332,24 @@ def test_a_row_follows_its_run(planned: list[PlannedRun], monkeypatch: pytest.Mo
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     row = Row(planned[0])
     assert (row.name, row.status, row.spent_s(), row.left_s()) == ("features,lr=0.1 seed 0", "waiting", None, None)
-    row.take(RunStarted(0))
+    row.update(RunStarted(0))
     assert (row.status, row.doing) == ("running", "starting")
-    row.take(RunProgress(0, Counted("decode the images once", 3, 12, "images")))
+    row.update(RunProgress(0, Counted("decode the images once", 3, 12, "images")))
     assert row.doing == "decode the images once 25%"
     now[0] = 1010.0
-    row.take(RunProgress(0, step(1, 1, 2)))  # 2 of 40 steps
+    row.update(RunProgress(0, step(1, 1, 2)))  # 2 of 40 steps
     assert (row.doing, row.bucket, row.epoch, row.left_s()) == ("training", "1/2", "1/5", None)
     now[0] = 1014.0
-    row.take(RunProgress(0, EpochDone("1", 1, 2, 1, 5, 32, 0.1, 0.5, 0.5)))  # 4 of 40 in 4 s for 2
+    row.update(RunProgress(0, EpochDone("1", 1, 2, 1, 5, 32, 0.1, 0.5, 0.5)))  # 4 of 40 in 4 s for 2
     assert row.spent_s() == pytest.approx(14)
     assert row.left_s() == pytest.approx(72)
-    row.take(RunProgress(0, Counted("testing every bucket", 3, 12, "samples")))
+    row.update(RunProgress(0, Counted("testing every bucket", 3, 12, "samples")))
     assert row.doing == "testing"
-    row.take(RunProgress(0, BucketDone("1", 1, 2, (0.8, 0.1), 3.0)))
+    row.update(RunProgress(0, BucketDone("1", 1, 2, (0.8, 0.1), 3.0)))
     assert row.headline == pytest.approx(0.8)
-    row.take(RunProgress(0, BucketDone("2", 2, 2, (0.6, 0.4), 3.0)))
+    row.update(RunProgress(0, BucketDone("2", 2, 2, (0.6, 0.4), 3.0)))
     assert row.headline == pytest.approx(0.6)  # CLEAR's: the diagonal and below
-    row.take(RunEnded(0, RunOutcome("finished", numbers={"accuracy": 0.6}, seconds=50.0)))
+    row.update(RunEnded(0, RunOutcome("finished", numbers={"accuracy": 0.6}, seconds=50.0)))
     assert (row.status, row.left_s(), row.expected_s()) == ("finished", None, 50.0)
 
 
@@ -352,13 +357,13 @@ def test_the_time_left_counts_those_that_wait(planned: list[PlannedRun]) -> None
     rows = [Row(run) for run in planned[:10]]
     assert time_left(rows) is None
     for row in rows[:3]:
-        row.take(RunStarted(0))
+        row.update(RunStarted(0))
     assert time_left(rows) is None
-    rows[0].take(RunEnded(0, RunOutcome("finished", seconds=100.0)))
-    # Two go on at a time, with 100 s each to come, and seven wait.
+    rows[0].update(RunEnded(0, RunOutcome("finished", seconds=100.0)))
+    # Two continue at a time, with 100 s each to come, and seven wait.
     assert time_left(rows) == pytest.approx((2 + 7) * 100 / 2)
     for row in rows[1:]:
-        row.take(RunEnded(0, RunOutcome("failed", error="x")))
+        row.update(RunEnded(0, RunOutcome("failed", error="x")))
     assert time_left(rows) is None
 
 
@@ -396,8 +401,8 @@ def test_a_small_terminal_shows_what_matters(planned: list[PlannedRun]) -> None:
 
 
 def test_words_for_seeds_and_labels() -> None:
-    assert in_words([0, 1, 2, 3, 4]) == "0-4"
-    assert in_words([7, 0, 1, 4]) == "0-1,4,7"
-    assert in_words([3]) == "3"
+    assert as_ranges([0, 1, 2, 3, 4]) == "0-4"
+    assert as_ranges([7, 0, 1, 4]) == "0-1,4,7"
+    assert as_ranges([3]) == "3"
     assert shortened("features,lr=0.1", 15) == "features,lr=0.1"
     assert shortened("features,lr=0.1", 10) == "featu…=0.1"

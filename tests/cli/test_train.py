@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from clearctl.cli import app
 
 
-def test_a_run_that_diverged_is_told_of_last(features_config: Path, prepared: Path, tmp_path: Path) -> None:
+def test_a_run_that_diverged_is_reported_of_last(features_config: Path, prepared: Path, tmp_path: Path) -> None:
     options = ["--device", "cpu", "--dataset-root", prepared, "--work-dir", tmp_path, "--set"]
     words = ["train", *map(str, [features_config, *options]), "cl_strategy.optimizer.lr=1e38"]
     result = CliRunner().invoke(app, words)

@@ -142,7 +142,7 @@ def test_many_classes(clear_folder):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "reported"),
     [
         (["--dataset-root", "nowhere"], 4, "no dataset folder at nowhere"),
         (["--dataset-root", "."], 4, "is not a CLEAR folder"),
@@ -151,11 +151,11 @@ def test_many_classes(clear_folder):
         (["--images", "--jobs", "x"], 2, "--jobs"),
     ],
 )
-def test_what_is_refused(arguments, code, told, tmp_path, monkeypatch):
+def test_what_is_refused(arguments, code, reported, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = clearctl("verify", *arguments)
     assert result.exit_code == code, result.stderr
-    assert told in result.stderr
+    assert reported in result.stderr
     assert result.stdout == ""
     assert list(tmp_path.iterdir()) == []
 

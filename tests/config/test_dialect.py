@@ -48,7 +48,7 @@ def test_every_difference_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_config_of_no_dialect_keeps_its_meaning_and_is_told(name: str) -> None:
+def test_a_config_of_no_dialect_keeps_its_meaning_and_is_reported(name: str) -> None:
     values, key, _ = CASES[name]
     config = Config(values, "a.py")
     first, last = notices(config)

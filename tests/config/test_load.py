@@ -269,12 +269,12 @@ def test_missing_file_names_a_file_nearby(write) -> None:
         assert first == f"{missing}: no config file there; did you mean 'configs/quickstart.py'?"
 
 
-def test_fault_leaves_nothing_to_be_told_at_exit(write, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: told.append(str(unraisable.exc_value)))
+def test_fault_leaves_nothing_to_be_reported_at_exit(write, monkeypatch: pytest.MonkeyPatch) -> None:
+    reported = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: reported.append(str(unraisable.exc_value)))
     fault(write("bad.py", "a = 1 / 0\n"))
     gc.collect()
-    assert told == []  # Python would print "Exception ignored in ..." and a traceback
+    assert reported == []  # Python would print "Exception ignored in ..." and a traceback
 
 
 # Writing

@@ -298,14 +298,14 @@ def test_reduce_on_plateau_says_that_a_bucket_is_too_short(epochs: int, lowers: 
         rates.append(optimizer.param_groups[0]["lr"])
         theirs.step(1.0)
     assert (rates[-1] < 0.1) == lowers
-    told = notices(features_config, cl_strategy=dict(scheduler=scheduler, train_epochs=epochs))
-    assert ["never lowers" in text for text in told] == ([] if lowers else [True])
+    reported = notices(features_config, cl_strategy=dict(scheduler=scheduler, train_epochs=epochs))
+    assert ["never lowers" in text for text in reported] == ([] if lowers else [True])
     assert notices(features_config, cl_strategy=dict(scheduler=scheduler | dict(reset=False), train_epochs=2)) == []
 
 
 def test_rar_says_which_batches_it_learns(features_config: Path) -> None:
-    (told,) = notices(features_config, [dict(type="RARPlugin", batch_size_mem=5)])
-    assert "takes batch_size_mem=5 samples of a bucket for each step too" in told
+    (reported,) = notices(features_config, [dict(type="RARPlugin", batch_size_mem=5)])
+    assert "takes batch_size_mem=5 samples of a bucket for each step too" in reported
     assert notices(features_config, [dict(type="RARPlugin", batch_size_mem=8)]) == []
 
 

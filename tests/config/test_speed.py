@@ -63,7 +63,7 @@ def test_allowed(overrides: tuple[str, ...], tiny_config: Path) -> None:
             "precision: MIR cannot go with precision='fp16': it differentiates a loss that is not scaled",
         ),
         (("data.loader=resident",), "data.loader: images cannot be resident: name features in scenario.feature_type"),
-        (("data.loader=workers", "data.cache=disk"), "data.cache: loader='workers' reads every image anew"),
+        (("data.loader=workers", "data.cache=disk"), "data.cache: loader='workers' reads every image again"),
         (
             ("cl_strategy.plugins=[{'type': 'MIRPlugin', 'batch_size_mem': 2}]",),
             "plugin 'MIRPlugin' cannot be used: it switches the reduction of a loss",

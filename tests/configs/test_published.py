@@ -74,8 +74,8 @@ def test_a_setting_that_is_another_is_found(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_differs_on_purpose_is_in_the_docs() -> None:
     rows = re.findall(r"^\| (.+?) \| `(.+?)` \| (.+?) \|$", DOCS.read_text(), re.MULTILINE)
-    told = {(None if place == "all" else place.strip("`"), key): why for place, key, why in rows}
-    assert {key: told.get(key) for key in DELIBERATE} == DELIBERATE
+    reported = {(None if place == "all" else place.strip("`"), key): why for place, key, why in rows}
+    assert {key: reported.get(key) for key in DELIBERATE} == DELIBERATE
 
 
 @pytest.mark.parametrize(("protocol", "images"), [("", 3300), ("_iid", 2310)])

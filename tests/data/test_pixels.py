@@ -1,4 +1,4 @@
-"""Bytes to floats, batch by batch: torchvision's values to the bit, in memory that nobody else has."""
+"""Bytes to floats, batch by batch: torchvision's values bit for bit, in memory that nobody else has."""
 
 import gc
 import pickle

@@ -328,7 +328,7 @@ def test_fingerprint_changes_with_a_feature(root: Path) -> None:
 
 
 def test_features_that_are_in_memory_are_not_read_again(root: Path) -> None:
-    """Whatever the protocol and split; a file that was written anew is another, though nothing else has changed."""
+    """Whatever the protocol and split; a file that was written again is another, though nothing else has changed."""
     held = read_stream(root, feature_type="tiny")
     x = held.buckets[0].train.x
     assert read_stream(root, feature_type="tiny").buckets[1].test.x is x

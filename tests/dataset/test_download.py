@@ -84,19 +84,19 @@ def get(mirror, root, **options):
     return download("clear10", root, url=mirror.url, patience=QUICK, **options)
 
 
-def refused(mirror, root, *told, error=DatasetError, **options):
+def refused(mirror, root, *reported, error=DatasetError, **options):
     with pytest.raises(error) as caught:
         get(mirror, root, **options)
     text = str(caught.value)
     assert len(text.splitlines()) <= 2, text
-    for piece in told:
+    for piece in reported:
         assert piece in text
     return text
 
 
 def test_from_the_server_to_a_prepared_folder(mirror, root, data, published):
-    told = []
-    result = get(mirror, root, listener=told.append)
+    reported = []
+    result = get(mirror, root, listener=reported.append)
     assert files(root) == files(published)
     (receipt,) = result.archives
     md5 = hashlib.md5(data).hexdigest()
@@ -105,9 +105,9 @@ def test_from_the_server_to_a_prepared_folder(mirror, root, data, published):
     assert (result.root, result.dataset_root, result.new, result.received_bytes) == (root, root, (PUBLIC,), len(data))
     assert in_workshop(root) == [f"{PUBLIC}.json"]
     assert json.loads((root / f".download/{PUBLIC}.json").read_text())["md5"] == md5
-    works = list(dict.fromkeys((event.work, event.unit) for event in told if isinstance(event, Counted)))
+    works = list(dict.fromkeys((event.work, event.unit) for event in reported if isinstance(event, Counted)))
     assert works == [(f"download {PUBLIC}", "MB"), (f"check {PUBLIC}", "MB"), (f"unpack {PUBLIC}", "files")]
-    assert any("Renate" in event.text and md5 in event.text for event in told if isinstance(event, Message))
+    assert any("Renate" in event.text and md5 in event.text for event in reported if isinstance(event, Message))
     assert not (root / ".clearctl.lock").exists()
     assert prepare_avalanche(root).num_classes == 3
 
@@ -133,7 +133,7 @@ def test_force_downloads_and_replaces(mirror, root, published):
     assert in_workshop(root) == [f"{PUBLIC}.json"]
 
 
-def test_what_is_in_the_way_is_told_before_anything_is_downloaded(mirror, root):
+def test_what_is_in_the_way_is_reported_before_anything_is_downloaded(mirror, root):
     make_clear_folder(root, buckets=("5",))
     before = files(root)
     refused(mirror, root, "labeled_images is there already", "--force", "--dataset-root")
@@ -300,7 +300,7 @@ def test_a_page_in_place_of_the_archive(mirror, root):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reported"),
     [
         ("../../evil", "leaves its folder"),
         ("/tmp/evil", "no plain relative path"),
@@ -308,17 +308,17 @@ def test_a_page_in_place_of_the_archive(mirror, root):
         (".download/x", "clearctl's own"),
     ],
 )
-def test_a_poisoned_archive(mirror, root, data, name, told):
+def test_a_poisoned_archive(mirror, root, data, name, reported):
     info = zipfile.ZipInfo(name)
     info.external_attr = ((stat.S_IFLNK if name.endswith("link") else stat.S_IFREG) | 0o777) << 16
     mirror.files[PUBLIC] = added(data, {info: b"/etc/passwd"})
     parent = sorted(root.parents[1].rglob("*"))
-    refused(mirror, root, told, "it was deleted and nothing of it unpacked")
+    refused(mirror, root, reported, "it was deleted and nothing of it unpacked")
     assert sorted(root.parents[1].rglob("*")) == parent
     assert not Path("/tmp/evil").exists()
 
 
-def test_a_damaged_archive_is_named_deleted_and_downloaded_anew(mirror, root, data, published):
+def test_a_damaged_archive_is_named_deleted_and_downloaded_again(mirror, root, data, published):
     """Its directory is right, the bytes of an image are not: found only when that is unpacked."""
     name = next(name for name in files(published) if name.endswith(".jpg"))
     position = data.index(name.encode()) + len(name) + 200
@@ -363,12 +363,12 @@ def test_what_the_hub_had_is_compared(mirror, root, data, monkeypatch):
     digest = hashlib.sha256(data).hexdigest()
     (archive,) = find_archives("clear10", "public")
     for recorded, checked in ((digest, ("the hub's sha256 of 2026",)), ("0" * 64, ())):
-        told = []
+        reported = []
         monkeypatch.setitem(
             RELEASES["clear10"], "public", ("CLEAR-10-PUBLIC", (replace(archive, md5=None, sha256=recorded),))
         )
-        assert get(mirror, root, listener=told.append, force=True).archives[0].checked == checked
-        warned = [event.text for event in told if isinstance(event, Message) and event.warning]
+        assert get(mirror, root, listener=reported.append, force=True).archives[0].checked == checked
+        warned = [event.text for event in reported if isinstance(event, Message) and event.warning]
         assert len(warned) == (not checked)
         assert all(f"the sha256 is {digest}, the hub's sha256 of 2026 is {recorded}" in text for text in warned)
 
@@ -382,7 +382,7 @@ def test_cut_and_given_up_and_gone_on_from_by_the_same_call(mirror, root, data, 
     assert files(root) == files(published)
 
 
-def test_declared_checksums_hold_for_a_download_gone_on_with(mirror, root, data):
+def test_declared_checksums_hold_for_a_download_resumed(mirror, root, data):
     """They came with the first answer; a part of the file has no Content-MD5 of the whole."""
     mirror.headers = checksum_headers(bytes(len(data)))["Content-MD5"]
     mirror.cuts = [50_000, 0, 0, 0]
@@ -510,7 +510,7 @@ def test_a_file_where_the_folder_should_be(mirror, root):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         ({"name": "clear11"}, "'clear11': expected clear10 or clear100"),
         ({"release": "private"}, "--release private: expected public, image-only, full"),
@@ -526,10 +526,10 @@ def test_a_file_where_the_folder_should_be(mirror, root):
         ({"url": ""}, "expected the address"),
     ],
 )
-def test_arguments_that_make_no_sense(root, options, told):
+def test_arguments_that_make_no_sense(root, options, reported):
     with pytest.raises(UsageError) as caught:
         download(**{"name": "clear10", "root": root, **options})
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
     assert not root.exists()
 
 

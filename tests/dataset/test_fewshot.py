@@ -128,7 +128,7 @@ def test_nothing_left_to_test_on(clear_folder):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         ({"shot": 0}, "--shot 0"),
         ({"shot": True}, "--shot True"),
@@ -138,8 +138,8 @@ def test_nothing_left_to_test_on(clear_folder):
         ({"buckets": ["7"]}, "no bucket 7"),
     ],
 )
-def test_arguments_that_make_no_sense(root, arguments, told):
-    with pytest.raises(UsageError, match=told):
+def test_arguments_that_make_no_sense(root, arguments, reported):
+    with pytest.raises(UsageError, match=reported):
         make_fewshot(root, **arguments)
 
 

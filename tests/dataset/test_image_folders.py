@@ -28,15 +28,15 @@ def lines_of(root: Path, bucket: str) -> list[str]:
     return layout.filelist_file(root, bucket).read_text().split("\n")
 
 
-def messages(told: list) -> list[str]:
-    return [message.text for message in told if isinstance(message, Message)]
+def messages(reported: list) -> list[str]:
+    return [message.text for message in reported if isinstance(message, Message)]
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["class_names.txt", "no class_names.txt"])
 def test_prepared_in_a_fixed_order(named, image_folder, tmp_path):
     root = image_folder(named=named, buckets=("10", "9"), images={"apple": 5})
-    told = []
-    result = prepare_avalanche(root, seeds=[0], listener=told.append)
+    reported = []
+    result = prepare_avalanche(root, seeds=[0], listener=reported.append)
     names = ["zebra", "apple", "cup of tea"] if named else ["apple", "cup of tea", "zebra"]
     assert result.buckets == ("9", "10")
     assert result.images_per_bucket == {"9": 19, "10": 19}
@@ -49,7 +49,7 @@ def test_prepared_in_a_fixed_order(named, image_folder, tmp_path):
     said = [f"{root} has no labeled_metadata.json: its images are listed by class and file name"]
     if not named:
         said.append("there is no class_names.txt: classes are numbered by the names of their folders, sorted")
-    assert messages(told) == said
+    assert messages(reported) == said
     again = prepare_avalanche(root, seeds=[0])
     assert (again.written, again.unchanged) == (0, result.written)
     # A copy, whose folders list their files in another order perhaps, gives the same bytes.
@@ -129,8 +129,8 @@ def image_only(image_folder, tmp_path):
 def test_the_image_only_release(names, image_only):
     root = image_only(*names)
     expected = ["zebra", "apple", "cup of tea"] if names else ["apple", "cup of tea", "zebra"]
-    told = []
-    result = prepare_avalanche(root, listener=told.append)
+    reported = []
+    result = prepare_avalanche(root, listener=reported.append)
     assert result.published_split
     assert result.buckets == ("1", "2")
     assert layout.read_class_names(root) == expected
@@ -141,7 +141,7 @@ def test_the_image_only_release(names, image_only):
             for line in expected_lines(root / "train_image_only", bucket, there, "train_image_only/")
         ]
         assert lines_of(root, bucket) == train_lines + expected_lines(root / "test", bucket, expected, "test/")
-    assert "not both in train and in test, so left out: bucket 0" in messages(told)
+    assert "not both in train and in test, so left out: bucket 0" in messages(reported)
     make_fewshot(root, shot=2, buckets=["2"])
     checked = verify(root)
     assert checked.sound

@@ -367,7 +367,7 @@ def test_two_commands_on_one_folder(clear_folder):
     assert not (root / ".clearctl.lock").exists()
 
 
-def test_killed_at_any_moment_leaves_whole_files_and_goes_on(clear_folder, tmp_path):
+def test_killed_at_any_moment_leaves_whole_files_and_continues(clear_folder, tmp_path):
     root = clear_folder(buckets=tuple(map(str, range(6))))
     expected = published(root, 0.3, range(5))
     program = "import sys; from clearctl.dataset.prepare import prepare_avalanche; prepare_avalanche(sys.argv[1])"

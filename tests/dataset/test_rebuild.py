@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from published import prepared, published
 
 from clearctl.data.stream import read_stream
-from clearctl.dataset.files import sole_writer
+from clearctl.dataset.files import dataset_lock
 from clearctl.dataset.prepare import prepare_avalanche
 from clearctl.dataset.rebuild import rebuild_by_metadata
 from clearctl.errors import DatasetError, UsageError
@@ -43,8 +43,8 @@ def original(parts: list[tuple[Path, str]], process, num_buckets: int) -> dict[s
             for folder, prefix, index in indices:
                 if name in index.get(bucket, {}):
                     for record in json.loads((folder / index[bucket][name]).read_text()).values():
-                        lowered = {key.lower(): value for key, value in record.items()}
-                        data.append({**lowered, "img_path": prefix + record["IMG_PATH"]})
+                        lowercase_fields = {key.lower(): value for key, value in record.items()}
+                        data.append({**lowercase_fields, "img_path": prefix + record["IMG_PATH"]})
         data = process(data)
         size = len(data) // num_buckets
         for bucket in range(num_buckets):
@@ -358,7 +358,7 @@ def test_links_lead_past_links(clear_folder, tmp_path):
         assert all(image.samefile(next(root.rglob(image.name))) for image in images)
 
 
-def test_features_stay_behind_and_that_is_told(clear_folder, tmp_path):
+def test_features_stay_behind_and_that_is_reported(clear_folder, tmp_path):
     root = clear_folder()
     events = []
     rebuild_by_metadata(root, tmp_path / "one", where="True", num_buckets=2, listener=events.append)
@@ -461,7 +461,7 @@ def test_where_comes_before_process(clear_folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("process", "told"),
+    ("process", "reported"),
     [
         (lambda records: records.sort(key=str), "returned None; it is to return the list of records"),
         (lambda records: records[0]["no such field"], "raised KeyError: 'no such field'"),
@@ -475,10 +475,10 @@ def test_where_comes_before_process(clear_folder, tmp_path):
         (lambda records: [{"img_path": []}], "which is none of"),
     ],
 )
-def test_a_process_that_is_wrong_is_named_with_the_class(clear_folder, tmp_path, process, told):
+def test_a_process_that_is_wrong_is_named_with_the_class(clear_folder, tmp_path, process, reported):
     with pytest.raises(UsageError) as error:
         rebuild_by_metadata(clear_folder(), tmp_path / "new", process=process, num_buckets=2)
-    assert told in str(error.value)
+    assert reported in str(error.value)
     assert "class 'BACKGROUND'" in str(error.value)
     assert "<lambda>" in str(error.value)
     assert not (tmp_path / "new").exists()
@@ -507,7 +507,7 @@ def test_process_by_name_from_the_current_folder(clear_folder, tmp_path, in_fold
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reported"),
     [
         ("recut_mine", "expected MODULE:FUNCTION"),
         (":by_hour", "expected MODULE:FUNCTION"),
@@ -519,12 +519,12 @@ def test_process_by_name_from_the_current_folder(clear_folder, tmp_path, in_fold
         ("..:x", "importing .. raised"),
     ],
 )
-def test_a_process_that_cannot_be_loaded(clear_folder, tmp_path, in_folder, name, told):
+def test_a_process_that_cannot_be_loaded(clear_folder, tmp_path, in_folder, name, reported):
     (in_folder / "recut_mine.py").write_text("NUMBER = 5\ndef by_hour(data): return data\n")
     (in_folder / "recut_torn.py").write_text("def by_hour(\n")
     with pytest.raises(UsageError) as error:
         rebuild_by_metadata(clear_folder(), tmp_path / "new", process=name)
-    assert told in str(error.value)
+    assert reported in str(error.value)
     assert str(error.value).count("\n") <= 1
 
 
@@ -590,7 +590,7 @@ def test_numbers_with_one_that_is_none_are_not_sorted_as_text(clear_folder, tmp_
     assert result.dropped["where"] == 1
 
 
-def test_how_a_field_is_read_is_told(clear_folder, tmp_path):
+def test_how_a_field_is_read_is_reported(clear_folder, tmp_path):
     events = []
     rebuild_by_metadata(clear_folder(), tmp_path / "new", sort_by="date_taken", num_buckets=2, listener=events.append)
     assert Message("date_taken is read as dates") in events
@@ -627,7 +627,7 @@ def test_too_few_images_of_a_class(clear_folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         ({}, "nothing to rebuild by"),
         ({"sort_by": "id", "process": list}, "--sort-by and --process"),
@@ -640,10 +640,10 @@ def test_too_few_images_of_a_class(clear_folder, tmp_path):
         ({"where": "len(id)"}, "--where, column 1"),
     ],
 )
-def test_arguments_that_make_no_sense(clear_folder, tmp_path, arguments, told):
+def test_arguments_that_make_no_sense(clear_folder, tmp_path, arguments, reported):
     with pytest.raises(UsageError) as error:
         rebuild_by_metadata(clear_folder(), tmp_path / "new", **arguments)
-    assert told in str(error.value)
+    assert reported in str(error.value)
     assert not (tmp_path / "new").exists()
 
 
@@ -674,7 +674,7 @@ def test_an_output_of_another_rebuild(clear_folder, tmp_path):
     root = clear_folder()
     rebuild_by_metadata(root, tmp_path / "new", sort_by="id", num_buckets=2)
     before = snapshot(tmp_path / "new")
-    for arguments, told in [
+    for arguments, reported in [
         ({"sort_by": "date_taken"}, "was rebuilt with sort_by 'id', not 'date_taken'"),
         ({"where": "bucket > 0"}, "was rebuilt with where None, not 'bucket > 0'"),
         ({"num_buckets": 3}, "was rebuilt with num_buckets 2, not 3"),
@@ -682,7 +682,7 @@ def test_an_output_of_another_rebuild(clear_folder, tmp_path):
     ]:
         with pytest.raises(UsageError) as error:
             rebuild_by_metadata(root, tmp_path / "new", **{"sort_by": "id", "num_buckets": 2, **arguments})
-        assert told in str(error.value)
+        assert reported in str(error.value)
     with pytest.raises(UsageError, match="was rebuilt with source"):
         rebuild_by_metadata(clear_folder("other"), tmp_path / "new", sort_by="id", num_buckets=2)
     assert snapshot(tmp_path / "new") == before
@@ -748,9 +748,9 @@ def test_ids_and_names_that_would_meet(clear_folder, tmp_path):
     assert "labeled_images/0/camera/a.jpg (bucket 0) and labeled_images/1/camera/b.jpg (bucket 1)" in str(error.value)
     # In two new buckets they may be, and what the message says to do helps.
     assert rebuild_by_metadata(root, tmp_path / "apart", where="True", num_buckets=6).written
-    told = str(error.value).split("--where ")[1].strip('"')
-    assert told == "img_path != 'labeled_images/1/camera/b.jpg'"
-    assert rebuild_by_metadata(root, tmp_path / "told", where=told, num_buckets=1).dropped["where"] == 1
+    reported = str(error.value).split("--where ")[1].strip('"')
+    assert reported == "img_path != 'labeled_images/1/camera/b.jpg'"
+    assert rebuild_by_metadata(root, tmp_path / "told", where=reported, num_buckets=1).dropped["where"] == 1
 
     rename(1, "camera", 0, "78", "labeled_images/1/camera/b.jpg")
     rename(2, "laptop", 0, "77", "labeled_images/2/laptop/c.jpg")
@@ -818,7 +818,7 @@ def test_not_a_clear_folder(tmp_path):
         rebuild_by_metadata(tmp_path / "folder", tmp_path / "new", sort_by="id")
 
 
-def test_dry_run_writes_nothing_and_tells_the_same(clear_folder, tmp_path):
+def test_dry_run_writes_nothing_and_reports_the_same(clear_folder, tmp_path):
     root = clear_folder()
     rebuild = functools.partial(rebuild_by_metadata, root, tmp_path / "new", sort_by="date_taken", num_buckets=3)
     dry = rebuild(dry_run=True)
@@ -836,7 +836,7 @@ def test_dry_run_writes_nothing_and_tells_the_same(clear_folder, tmp_path):
 
 def test_while_another_command_changes_the_folder(clear_folder, tmp_path):
     root = clear_folder()
-    with sole_writer(tmp_path / "new"), pytest.raises(DatasetError, match=f"changed by process {os.getpid()}"):
+    with dataset_lock(tmp_path / "new"), pytest.raises(DatasetError, match=f"changed by process {os.getpid()}"):
         rebuild_by_metadata(root, tmp_path / "new", sort_by="date_taken", num_buckets=3)
     assert not any((tmp_path / "new").rglob("*"))
 

@@ -111,13 +111,13 @@ def test_a_newline_at_the_end_of_one_names_file_is_no_difference(later_folder):
     assert prepare_avalanche(root).num_classes == 3
 
 
-def test_a_bucket_that_only_train_has_is_left_out_and_told(later_folder, clear_folder):
+def test_a_bucket_that_only_train_has_is_left_out_and_reported(later_folder, clear_folder):
     root = later_folder(buckets=("0", "1"))
     file = root / "test/labeled_metadata.json"
     index = json.loads(file.read_text())
     file.write_text(json.dumps({"1": index["1"]}))
-    told = messages(lambda listener: prepare_avalanche(root, listener=listener))
-    assert told == ["not both in train and in test, so left out: bucket 0"]
+    reported = messages(lambda listener: prepare_avalanche(root, listener=listener))
+    assert reported == ["not both in train and in test, so left out: bucket 0"]
     assert layout.read_bucket_indices(root) == ["1"]
     with pytest.raises(UsageError, match="has no bucket 0; it has 1"):
         prepare_avalanche(root, buckets=["0"])
@@ -159,8 +159,8 @@ def test_a_published_training_folder_without_bucket_0_stays_as_it_is(clear_folde
     root = clear_folder()
     prepare_avalanche(root, buckets=["1", "2"])
     before = stamps(root)
-    told = messages(lambda listener: prepare_avalanche(root, listener=listener))
-    assert told == ["bucket_indices.json is there without bucket 0: left out (--buckets takes it in)"]
+    reported = messages(lambda listener: prepare_avalanche(root, listener=listener))
+    assert reported == ["bucket_indices.json is there without bucket 0: left out (--buckets takes it in)"]
     assert stamps(root) == before
     prepare_avalanche(root, buckets=["0", "1", "2"], force=True)
     assert layout.read_bucket_indices(root) == ["0", "1", "2"]
@@ -232,11 +232,11 @@ def test_features_of_train_and_test(later_folder):
     assert targets == expected_features(root, "1")[1]
 
 
-def test_features_that_only_one_part_has_are_left_out_and_told(later_folder):
+def test_features_that_only_one_part_has_are_left_out_and_reported(later_folder):
     root = later_folder(train_name="train_image_only")
     write_released_features(root / "test", "moco_b0")
-    told = messages(lambda listener: prepare_avalanche(root, listener=listener))
-    assert told == ["the release's features 'moco_b0' are not in train_image_only/: left out"]
+    reported = messages(lambda listener: prepare_avalanche(root, listener=listener))
+    assert reported == ["the release's features 'moco_b0' are not in train_image_only/: left out"]
     assert not (root / "training_folder/features").exists()
 
 
@@ -247,8 +247,8 @@ def test_features_that_do_not_cover_a_bucket(clear_folder):
     index = json.loads(file.read_text())
     del index["0"]
     file.write_text(json.dumps(index))
-    told = messages(lambda listener: prepare_avalanche(root, listener=listener))
-    assert told == ["the release's features 'moco_b0' do not cover bucket 0"]
+    reported = messages(lambda listener: prepare_avalanche(root, listener=listener))
+    assert reported == ["the release's features 'moco_b0' do not cover bucket 0"]
     assert sorted(path.name for path in (root / "training_folder/features/moco_b0").iterdir()) == ["1", "2"]
 
 
@@ -300,7 +300,7 @@ def edit_features(root: Path, change) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         (lambda rows: rows.popitem(), "no row for the image"),
         (lambda rows: rows.update({next(iter(rows)): torch.zeros(3)}), "expected vectors of one length, found"),
@@ -308,19 +308,19 @@ def edit_features(root: Path, change) -> Path:
         (lambda rows: rows.update({next(iter(rows)): "text"}), "is not {id: tensor [D]}"),
     ],
 )
-def test_features_that_do_not_fit_the_images(clear_folder, change, told):
+def test_features_that_do_not_fit_the_images(clear_folder, change, reported):
     root = clear_folder()
     write_released_features(root, "moco_b0")
     edit_features(root, change)
     with pytest.raises(DatasetError) as error:
         prepare_avalanche(root)
-    assert told in str(error.value)
+    assert reported in str(error.value)
     assert "camera" in str(error.value) or "bucket 1" in str(error.value)
     assert not (root / "training_folder").exists()
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("{", "is not JSON"),
         ("[]", "expected {bucket"),
@@ -329,13 +329,13 @@ def test_features_that_do_not_fit_the_images(clear_folder, change, told):
         ('{"0": {"camera": "features/moco_b0/0/camera.pth"}}', "features.json lacks the class 'BACKGROUND'"),
     ],
 )
-def test_faulty_features_json(clear_folder, text, told):
+def test_faulty_features_json(clear_folder, text, reported):
     root = clear_folder()
     write_released_features(root, "moco_b0")
     (root / "features/moco_b0/features.json").write_text(text)
     with pytest.raises(DatasetError) as error:
         prepare_avalanche(root)
-    assert told in str(error.value)
+    assert reported in str(error.value)
 
 
 def test_a_damaged_and_a_missing_pth(clear_folder):

@@ -1,4 +1,4 @@
-"""Unpacking: good archives byte for byte, poisoned ones refused with nothing written, kills gone on from."""
+"""Unpacking: good archives byte for byte, poisoned ones refused with nothing written, kills continued from."""
 
 import os
 import random
@@ -68,14 +68,14 @@ def run(archive, root, **options):
     return contents
 
 
-def refused(archive, root, *told, **limits):
+def refused(archive, root, *reported, **limits):
     """That it is, before anything is written."""
     before = tree(root.parent)
     with pytest.raises(BadArchiveError) as caught:
         unpack(archive, read_contents(archive, **limits), root, force=True, listener=ignore)
     text = str(caught.value)
     assert text.isprintable(), text
-    for piece in told:
+    for piece in reported:
         assert piece in text
     assert tree(root.parent) == before
 
@@ -83,8 +83,8 @@ def refused(archive, root, *told, **limits):
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_a_good_archive(root, archive, compression):
     make(archive, GOOD.items(), compression)
-    told = []
-    contents = run(archive, root, listener=told.append)
+    reported = []
+    contents = run(archive, root, listener=reported.append)
     clear(archive)
     archive.unlink()
     assert files(root) == {name: data for name, data in GOOD.items() if not name.endswith("/")}
@@ -97,8 +97,8 @@ def test_a_good_archive(root, archive, compression):
         "labeled_metadata.json",
     )
     assert (contents.num_files, contents.total_bytes) == (4, 3_005_005)
-    assert told[0] == Counted("unpack a.zip", 1, 4, "files")
-    assert told[-1] == Counted("unpack a.zip", 4, 4, "files")
+    assert reported[0] == Counted("unpack a.zip", 1, 4, "files")
+    assert reported[-1] == Counted("unpack a.zip", 4, 4, "files")
     assert list((root / ".download").iterdir()) == []
 
 
@@ -156,7 +156,7 @@ def test_a_name_cut_short_by_a_null_byte(root, archive):
 
 
 @pytest.mark.parametrize(
-    ("mode", "told"),
+    ("mode", "reported"),
     [
         (stat.S_IFLNK | 0o777, "is a link"),
         (stat.S_IFIFO, "neither"),
@@ -164,14 +164,14 @@ def test_a_name_cut_short_by_a_null_byte(root, archive):
         (stat.S_IFSOCK, "neither"),
     ],
 )
-def test_a_link_or_device(root, archive, mode, told):
+def test_a_link_or_device(root, archive, mode, reported):
     info = zipfile.ZipInfo("labeled_images")
     info.external_attr = mode << 16
-    refused(make(archive, [("good", b"x"), (info, b"/etc")]), root, "'labeled_images'", told)
+    refused(make(archive, [("good", b"x"), (info, b"/etc")]), root, "'labeled_images'", reported)
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "reported"),
     [
         (["a", "b", "a"], "'a' comes 2 times"),
         (["a/", "a/"], "'a' comes 2 times"),
@@ -180,8 +180,8 @@ def test_a_link_or_device(root, archive, mode, told):
         (["a/b/c/d", "a/b"], "'a/b' is a file and a folder at once"),
     ],
 )
-def test_names_that_contradict_each_other(root, archive, names, told):
-    refused(make(archive, [(name, b"" if name.endswith("/") else b"x") for name in names]), root, told)
+def test_names_that_contradict_each_other(root, archive, names, reported):
+    refused(make(archive, [(name, b"" if name.endswith("/") else b"x") for name in names]), root, reported)
 
 
 def patched(archive: Path, **fields: int) -> Path:

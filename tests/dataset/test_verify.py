@@ -1,4 +1,4 @@
-"""Looking a folder through: a sound one has no fault in any layout, and each fault is told once, where it is."""
+"""Looking a folder through: a sound one has no fault in any layout, and each fault is reported once, where it is."""
 
 import json
 import shutil
@@ -239,7 +239,7 @@ def second_path(root: Path) -> None:
 
 
 def other_split(root: Path, change) -> None:
-    """Let `change` alter the line numbers of train and test, and write all four files anew."""
+    """Let `change` alter the line numbers of train and test, and write all four files again."""
     lines = (root / LIST).read_text().split("\n")
     for folder in (SPLIT, SHOTS):
         sides = [json.loads((root / folder / f"{side}_indices.json").read_text()) for side in ("train", "test")]
@@ -454,7 +454,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_each_fault_is_told_and_nothing_else(root, name):
+def test_each_fault_is_reported_and_nothing_else(root, name):
     spoil, expected = FAULTS[name]
     spoil(root)
     result = verify(root)
@@ -656,7 +656,7 @@ def test_torch_is_imported_only_for_features(clear_folder, root):
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_what_is_called_sound_can_be_read(original, data):
-    """Whatever becomes of a file, `verify` tells of it or it does no harm to those that read the folder."""
+    """Whatever becomes of a file, `verify` reports it or it does no harm to those that read the folder."""
     files = sorted(path for path in original.rglob("*") if path.suffix in (".json", ".txt", ".pth"))
     file = data.draw(st.sampled_from(files))
     before = file.read_bytes()

@@ -1,4 +1,4 @@
-"""Decoding every image: what is told, and that a killed run goes on and a second one is quick."""
+"""Decoding every image: what is reported, and that a killed run continues and a second one is quick."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def look(root: Path, **arguments: object):
     return verify(root, images=True, **arguments)
 
 
-def told(root: Path) -> list[tuple[str, str, str]]:
+def reported(root: Path) -> list[tuple[str, str, str]]:
     return [(finding.severity, finding.check, finding.text) for finding in look(root).findings]
 
 
@@ -74,17 +74,17 @@ def test_images_that_cannot_be_decoded(root):
     (root / text).write_text("<html>404</html>")
     (root / empty).write_bytes(b"")
     place = "(bucket 1, class 'camera')"
-    severities, checks, texts = zip(*told(root), strict=True)
+    severities, checks, texts = zip(*reported(root), strict=True)
     assert severities == ("fault",) * 3
     assert checks == ("images",) * 3
     assert texts[0].startswith(f"{truncated}: cannot be decoded: image file is truncated")
     assert texts[0].endswith(place)
     assert texts[1] == f"{text}: cannot be decoded: not an image that Pillow knows {place}"
     assert texts[2] == f"{empty}: cannot be decoded: not an image that Pillow knows {place}"
-    assert told(root) == list(zip(severities, checks, texts, strict=True))  # the journal has the faults too
+    assert reported(root) == list(zip(severities, checks, texts, strict=True))  # the journal has the faults too
 
 
-def test_a_missing_image_is_told_once(root):
+def test_a_missing_image_is_reported_once(root):
     (root / camera(root)[0]).unlink()
     result = look(root)
     assert [finding.check for finding in result.findings] == ["paths"]
@@ -98,7 +98,7 @@ def test_unusual_images_are_noted(root):
     Image.new("RGB", (31, 40), "red").save(root / small)
     Image.new("RGB", (40, 31), "red").save(root / flat)
     place = "(bucket 1, class 'camera')"
-    assert told(root) == [
+    assert reported(root) == [
         ("note", "images", f"1 image is of mode L, converted to RGB when read, such as {grey} {place}"),
         ("note", "images", f"1 image is of mode P, converted to RGB when read, such as {palette} {place}"),
         ("note", "images", f"2 images are less than 32 px wide or high, such as {small} {place}"),
@@ -114,7 +114,7 @@ def test_the_same_bytes(root):
     (root / other).unlink()
     (root / other).symlink_to(root / fourth)
     places = ["(bucket 1, class 'camera')"] * 2 + ["(bucket 2, class 'camera')"]
-    assert told(root) == [
+    assert reported(root) == [
         (
             "fault",
             "overlaps",
@@ -128,7 +128,7 @@ def test_the_same_bytes(root):
 def test_the_same_bytes_many_times_are_not_all_named(root):
     for path in camera(root)[1:]:
         shutil.copy(root / camera(root)[0], root / path)
-    ((severity, _, text),) = told(root)
+    ((severity, _, text),) = reported(root)
     assert severity == "note"
     assert text.endswith(", 8 more")
 
@@ -137,7 +137,7 @@ def test_the_same_bytes_in_train_and_test(later_folder):
     root = later_folder(size_px=40)
     copied = camera(root / "train")[0]
     shutil.copy(root / "train" / copied, root / "test" / camera(root / "test")[0])
-    faults = [text for severity, _, text in told(root) if severity == "fault"]
+    faults = [text for severity, _, text in reported(root) if severity == "fault"]
     assert len(faults) == 1
     assert f"train/{copied} (bucket 1 of train/, class 'camera'), test/labeled_images/" in faults[0]
 
@@ -156,7 +156,7 @@ def test_a_second_run_looks_at_what_changed(root):
     assert looked_at(root) == 0
 
 
-def test_a_killed_run_goes_on(root):
+def test_a_killed_run_continues(root):
     """SIGKILL in the middle; the next run decodes only the rest, and finds the same."""
     (root / camera(root)[0]).write_bytes(b"x")
     script = textwrap.dedent(
@@ -234,7 +234,7 @@ def test_a_disk_that_is_full(root):
     assert looked_at(root) == 108 - known
 
 
-def test_an_interrupt_ends_it_at_once_and_says_how_to_go_on(root):
+def test_an_interrupt_ends_it_at_once_and_says_how_to_continue(root):
     messages: list[str] = []
 
     def interrupt(event: object) -> None:
@@ -245,5 +245,5 @@ def test_an_interrupt_ends_it_at_once_and_says_how_to_go_on(root):
 
     with pytest.raises(KeyboardInterrupt):
         look(root, jobs=1, listener=interrupt)
-    assert messages == ["32 of 108 images are done: the same command goes on from there"]
+    assert messages == ["32 of 108 images are done: the same command continues from there"]
     assert looked_at(root) == 76

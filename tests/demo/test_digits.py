@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 from clearctl import layout
 from clearctl.demo.digits import BACKGROUND, CLASS_NAMES, DIGIT_NAMES, make_dataset
-from clearctl.demo.drift import look_at
+from clearctl.demo.drift import appearance_at
 from clearctl.errors import DatasetError
 
 BUCKETS = [str(number) for number in range(1, 11)]
@@ -149,7 +149,7 @@ def test_the_ink_turns_from_dark_to_light_and_stays_legible(root, records):
         contrasts.append(middle - paper)
     assert contrasts[0] < -40
     assert contrasts[-1] > 40
-    assert all(np.linalg.norm((look := look_at(t)).ink - look.paper) > 150 for t in np.linspace(0, 1, 101))
+    assert all(np.linalg.norm((look := appearance_at(t)).ink - look.paper) > 150 for t in np.linspace(0, 1, 101))
 
 
 def test_photographs_drift_too(root, records):

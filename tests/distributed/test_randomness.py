@@ -9,7 +9,7 @@ import torch
 from sharing import environment
 
 from clearctl.distributed.randomness import (
-    own_numbers,
+    own_random_numbers,
     passes,
     random_states,
     seed_everything,
@@ -36,12 +36,12 @@ def draw() -> Numbers:
 
 
 def draw_own() -> Numbers:
-    with own_numbers(CPU, transforms=True):
+    with own_random_numbers(CPU, transforms=True):
         return draw()
 
 
 def draw_own_and_fail() -> float:
-    with own_numbers(CPU, transforms=True):
+    with own_random_numbers(CPU, transforms=True):
         return random.random() / np.random.rand() / torch.zeros(()).item()
 
 
@@ -93,7 +93,7 @@ def test_a_pass_of_a_network_sets_torchs_generators_alone(monkeypatch: pytest.Mo
     seed_everything(3)
     expected = [draw(), draw()]
     seed_everything(3)
-    with own_numbers(CPU):
+    with own_random_numbers(CPU):
         within = draw()
     assert within[:2] == expected[0][:2]
     assert within[2] != expected[0][2]
@@ -111,15 +111,15 @@ def test_they_depend_on_the_runs_seed_and_come_again(monkeypatch: pytest.MonkeyP
     assert found[0] != found[3]
 
 
-def test_going_on_from_random_states(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The count of passes is part of the state, and the same for all: each goes on from the state of the first."""
+def test_continuing_from_random_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The count of passes is part of the state, and the same for all: each continues from the state of the first."""
     be(monkeypatch, 0)
     seed_everything(3)
     draw(), draw_own(), draw_own()
     states = random_states()
     be(monkeypatch, 1)
     expected = [draw_own(), draw(), draw_own()]
-    seed_everything(3)  # as a run begins that goes on
+    seed_everything(3)  # as a run begins that continues
     set_random_states(states)
     assert passes() == 2
     assert [draw_own(), draw(), draw_own()] == expected
@@ -149,7 +149,7 @@ def test_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     for rank in range(2):
         be(monkeypatch, rank)
         seed_everything(3)
-        with own_numbers(device):
+        with own_random_numbers(device):
             own.append(float(torch.rand((), device=device)))
         assert torch.rand(2, device=device).tolist() == alike
     assert len({*own, *alike}) == 4

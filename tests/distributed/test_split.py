@@ -1,4 +1,4 @@
-"""How a batch is shared among processes: arithmetic, in one process that is told to be one of several."""
+"""How a batch is shared among processes: arithmetic, in one process that is reported to be one of several."""
 
 import itertools
 from collections.abc import Callable

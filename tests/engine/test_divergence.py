@@ -51,19 +51,19 @@ def strict(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-def test_the_first_place_is_told_once() -> None:
-    model, told = nn.Linear(2, 2), []
-    watch = Divergence(model, told.append)
+def test_the_first_place_is_reported_once() -> None:
+    model, reported = nn.Linear(2, 2), []
+    watch = Divergence(model, reported.append)
     watch.epoch_done(done(0.5))
     watch.bucket_done("2004")
-    assert (watch.found, told) == (None, [])
+    assert (watch.found, reported) == (None, [])
     watch.epoch_done(done(float("inf")))
     with torch.no_grad():
         model.bias[1] = torch.nan
     watch.epoch_done(done(0.5))
     watch.bucket_done("2004")
     assert watch.found == {"bucket": "2004", "epoch": 2, "reason": "the loss is inf"}
-    [message] = told
+    [message] = reported
     assert message.warning
     assert message.text.startswith("the run has diverged: bucket 2004, epoch 2: the loss is inf; lower ")
 
@@ -84,11 +84,11 @@ def test_weights_and_buffers_that_are_not_finite(name: str) -> None:
 
 
 def test_it_is_in_the_run_its_result_and_its_report(run: Callable[..., TrainResult]) -> None:
-    told: list[Event] = []
-    result = run(TOO_LARGE, listener=told.append)
+    reported: list[Event] = []
+    result = run(TOO_LARGE, listener=reported.append)
     assert result.diverged is not None
     assert result.diverged["bucket"] == "0"
-    warnings = [event.text for event in told if isinstance(event, Message) and event.warning]
+    warnings = [event.text for event in reported if isinstance(event, Message) and event.warning]
     assert len([text for text in warnings if text.startswith("the run has diverged: bucket 0, epoch ")]) == 1
     assert strict(rundir.eval_file(result.run).read_text())["diverged"] == result.diverged
     for line in rundir.metrics_file(result.run).read_text().splitlines():
@@ -125,10 +125,10 @@ def test_a_stack_notices_it_where_the_run_alone_does(
     places: dict[str, Any] = dict(dataset_root=prepared, work_dir=tmp_path / "together", seed=0)
     texts = [f"cl_strategy.optimizer.lr={lr}" for lr in (0.1, 1e38)]
     configs = [open_config(features_config, overrides=(text,), **places) for text in texts]
-    told: list[list[Event]] = [[], []]
-    results = train_stack(configs, device="cpu", sources=["a", "b"], listeners=[events.append for events in told])
+    reported: list[list[Event]] = [[], []]
+    results = train_stack(configs, device="cpu", sources=["a", "b"], listeners=[events.append for events in reported])
     assert [result.diverged for result in results] == [None, run(TOO_LARGE).diverged]
-    assert [sum(isinstance(event, Message) and event.warning for event in events) for events in told] == [0, 1]
+    assert [sum(isinstance(event, Message) and event.warning for event in events) for events in reported] == [0, 1]
     assert read_run(results[1].run).diverged == results[1].diverged
 
 

@@ -12,7 +12,7 @@ from clearctl.engine.machine import (
     PACKAGES,
     describe,
     deterministic_algorithms,
-    no_gpu_asked_for,
+    hide_gpus,
     resolve_device,
 )
 from clearctl.engine.run.train import train
@@ -60,7 +60,7 @@ def test_nonsense_is_a_usage_error(name: str) -> None:
 
 def test_imports_ask_for_no_gpu_and_later_calls_do() -> None:
     asked = torch.cuda.is_available
-    with no_gpu_asked_for():
+    with hide_gpus():
         assert not torch.cuda.is_available()
     assert torch.cuda.is_available is asked
 
@@ -123,25 +123,25 @@ COST = Message("deterministic=True: on a CPU this costs no time that could be me
 def test_deterministic_algorithms_are_on_within_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":0:0")
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
-    told: list[Event] = []
-    with deterministic_algorithms(True, CPU, told.append):
+    reported: list[Event] = []
+    with deterministic_algorithms(True, CPU, reported.append):
         assert torch.are_deterministic_algorithms_enabled()
         assert not torch.backends.cudnn.benchmark
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":0:0"
-    assert told == [COST]
+    assert reported == [COST]
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.backends.cudnn.benchmark
 
 
 def test_without_the_wish_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
-    told: list[Event] = []
-    with deterministic_algorithms(False, CPU, told.append):
+    reported: list[Event] = []
+    with deterministic_algorithms(False, CPU, reported.append):
         assert not torch.are_deterministic_algorithms_enabled()
     with deterministic_algorithms(True, CPU):
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"  # as good as the other
-    assert told == []
+    assert reported == []
 
 
 def test_an_operation_without_a_deterministic_algorithm_is_named() -> None:
@@ -159,10 +159,10 @@ def test_an_operation_without_a_deterministic_algorithm_is_named() -> None:
 
 def test_a_run_is_deterministic_where_its_config_says_so(features_config: Path, prepared: Path, tmp_path: Path) -> None:
     modes: list[bool] = []
-    told: list[Event] = []
+    reported: list[Event] = []
 
     def listen(event: Event) -> None:
-        told.append(event)
+        reported.append(event)
         if isinstance(event, EpochDone):
             modes.append(torch.are_deterministic_algorithms_enabled())
 
@@ -177,4 +177,4 @@ def test_a_run_is_deterministic_where_its_config_says_so(features_config: Path, 
             listener=listen,
         )
     assert modes == [True] * 3 + [False] * 3
-    assert told.count(COST) == 1
+    assert reported.count(COST) == 1

@@ -68,13 +68,13 @@ def test_the_bytes_are_those_of_one_process(whole, bare, processes, workers):
     assert files(bare) == files(whole)
 
 
-def test_what_is_told_as_done_is_done(bare):
+def test_what_is_reported_as_done_is_done(bare):
     """Of 4, 4, 4, 3 images, then 3, then 4, 4, 4 the first process has every other batch."""
     first, _ = extract(bare, 2)
     assert first.counted == [(4, 30), (8, 30), (15, 30), (18, 30), (22, 30), (30, 30)]
 
 
-def test_several_go_on_where_one_stopped_with_as_many_threads(whole, bare):
+def test_several_continue_where_one_stopped_with_as_many_threads(whole, bare):
     straight = shutil.copytree(bare, bare.with_name("straight"))
     extract(straight, 1, threads=2)
     extract(bare, 1, threads=2, buckets=["0"])
@@ -97,7 +97,7 @@ def test_an_image_that_one_process_cannot_decode_ends_all(whole, bare, workers):
     assert re.fullmatch(rf"{re.escape(str(path))} \(bucket 2\) cannot be decoded: .*", ended.text)
     lost = (
         "PeerLostError",
-        "another process of this run has ended\nthe same command goes on from the last whole bucket",
+        "another process of this run has ended\nthe same command continues from the last whole bucket",
     )
     assert [(other.error, other.text) for other in others] == [lost] * 2
     assert set(files(bare)) == {"extraction.json", "0/all.pth", "1/all.pth"}
@@ -123,7 +123,7 @@ def test_a_process_with_another_transform_than_the_first_is_refused(bare):
 
 
 @pytest.mark.parametrize(("killed", "workers"), [(0, 0), (1, 0), (1, 1)])
-def test_a_process_that_is_killed_ends_the_others_and_one_goes_on(whole, bare, killed, workers):
+def test_a_process_that_is_killed_ends_the_others_and_one_continues(whole, bare, killed, workers):
     """While the first has done its part of bucket 2, and none of it is written."""
     children = begin(bare, 3, workers=workers, special={0: {"halt_at": 22}})
     children[0].wait_for("halted")

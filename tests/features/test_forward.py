@@ -70,8 +70,8 @@ def test_a_batch_that_does_not_fit_is_halved_and_so_are_those_after_it(error):
     assert torch.allclose(first, whole, atol=1e-6)
     assert torch.equal(first, second)
     assert [event.text for event in said] == [
-        "cpu has too little memory for 10 images at once: going on with 5 (--batch-size)",
-        "cpu has too little memory for 5 images at once: going on with 2 (--batch-size)",
+        "cpu has too little memory for 10 images at once: continuing with 5 (--batch-size)",
+        "cpu has too little memory for 5 images at once: continuing with 2 (--batch-size)",
     ]
 
 
@@ -162,13 +162,13 @@ def test_where_memory_runs_out_it_is_compiled_for_half_as_many(compiler):
 
 
 @pytest.mark.slow
-def test_a_network_that_cannot_be_compiled_is_told(compiler):
+def test_a_network_that_cannot_be_compiled_is_reported(compiler):
     from torch._inductor import config
 
     forward = Forward(Plain(seed=7), scaled, CPU, "fp32", lambda event: None, compile_for=3)
     with config.patch({"cpp.cxx": ("no-such-compiler",)}), pytest.raises(CapabilityError) as raised:
         forward(pixels(3))
-    told, advice = str(raised.value).splitlines()
-    assert told.startswith("this network cannot be compiled: ")
-    assert "no-such-compiler" in told
+    reported, advice = str(raised.value).splitlines()
+    assert reported.startswith("this network cannot be compiled: ")
+    assert "no-such-compiler" in reported
     assert advice == "leave --compile out"

@@ -1,4 +1,4 @@
-"""The record of an extraction: what it goes on from, and what it refuses to mix."""
+"""The record of an extraction: what it continues from, and what it refuses to mix."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ def write(root: Path, bucket: str) -> Path:
     return file
 
 
-def test_an_earlier_run_with_the_same_settings_is_gone_on_with(root):
+def test_an_earlier_run_with_the_same_settings_is_resumed(root):
     first = record(root)
     first.write()
     for bucket in ("10", "0"):
@@ -63,7 +63,7 @@ def test_other_settings_are_refused_and_named(root):
     assert resume_or_start(record(root, arch="vit_b_16"), force=True).settings["arch"] == "vit_b_16"
 
 
-def test_force_too_goes_on_with_what_was_made_with_the_same_settings(root):
+def test_force_too_continues_with_what_was_made_with_the_same_settings(root):
     first = record(root)
     write(root, "1")
     first.add("1", 6, sha256(layout.filelist_file(root, "1")))

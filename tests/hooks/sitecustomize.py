@@ -1,6 +1,7 @@
 """Run by every Python that finds this folder on its path as it starts: lets it wait where `halting` wants it.
 
-It watches the files that the process writes to and renames, of which Python tells just before it opens or renames them.
+It watches the files that the process writes to and renames, of which Python says so just before it opens or renames
+them.
 """
 
 import fnmatch
@@ -38,7 +39,7 @@ def watch(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def read_rule() -> dict[str, Any] | None:
-    """What is to be waited for; None where there is nothing, or no more. For another rule counting starts anew."""
+    """What is to be waited for; None where there is nothing, or no more. For another rule counting starts over."""
     global known, seen
     try:
         status = os.stat(RULE)

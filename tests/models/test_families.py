@@ -8,7 +8,7 @@ import torch
 from mmcls.models import build_classifier as build_with_mmcls
 
 from clearctl.models.classifier import Classifier, build_classifier, head_outputs
-from clearctl.models.fit import find_misfit
+from clearctl.models.fit import find_mismatch
 from clearctl.models.losses import build_criterion
 
 CLASSES = 3
@@ -101,7 +101,7 @@ def test_family_predicts_and_learns_as_in_mmcls(family: str, caplog: pytest.LogC
     torch.manual_seed(0)
     model = with_moved_head(build_classifier(**section(family)))
     x, y = batch(family)
-    assert find_misfit(model, x[:2], CLASSES) is None
+    assert find_mismatch(model, x[:2], CLASSES) is None
     with caplog.at_level(logging.ERROR):  # mmcls warns that it does not train a distilled ViT
         reference = build_with_mmcls(dict(type="ImageClassifier", **section(family)))
     reference.load_state_dict(model.state_dict())

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from clearctl.models.classifier import build_classifier
-from clearctl.models.fit import Misfit, find_misfit
+from clearctl.models.fit import Mismatch, find_mismatch
 
 BACKBONE = dict(type="ResNet_CIFAR", depth=18, base_channels=4, stem_channels=4)
 POOL = dict(type="GlobalAveragePooling")
@@ -75,7 +75,7 @@ def linear(in_channels: int, num_classes: int = 3) -> dict[str, Any]:
     ],
 )
 def test_misfit_names_the_key_and_both_values(section: dict[str, Any], x: torch.Tensor, key: str, text: str) -> None:
-    assert find_misfit(build_classifier(**section), x, 3) == Misfit(key, text)
+    assert find_mismatch(build_classifier(**section), x, 3) == Mismatch(key, text)
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,10 @@ def test_misfit_names_the_key_and_both_values(section: dict[str, Any], x: torch.
         ),
     ],
 )
-def test_what_a_part_refuses_is_told_in_one_line(
+def test_what_a_part_refuses_is_reported_in_one_line(
     section: dict[str, Any], x: torch.Tensor, key: str, beginning: str
 ) -> None:
-    found = find_misfit(build_classifier(**section), x, 3)
+    found = find_mismatch(build_classifier(**section), x, 3)
     assert found is not None
     assert (found.key, found.text[: len(beginning)]) == (key, beginning)
     assert "\n" not in found.text
@@ -126,7 +126,7 @@ def test_what_a_part_refuses_is_told_in_one_line(
     ],
 )
 def test_what_fits_has_no_misfit(section: dict[str, Any], x: torch.Tensor) -> None:
-    assert find_misfit(build_classifier(**section), x, 3) is None
+    assert find_mismatch(build_classifier(**section), x, 3) is None
 
 
 def test_looking_leaves_no_trace() -> None:
@@ -140,7 +140,7 @@ def test_looking_leaves_no_trace() -> None:
         before = {name: value.clone() for name, value in model.state_dict().items()}
         modes = [module.training for module in model.modules()]
         states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
-        find_misfit(model, torch.randn(2, 3, 16, 16, generator=torch.Generator()), 3)
+        find_mismatch(model, torch.randn(2, 3, 16, 16, generator=torch.Generator()), 3)
         assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
         assert [module.training for module in model.modules()] == modes
         assert all(parameter.grad is None for parameter in model.parameters())

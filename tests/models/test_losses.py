@@ -104,7 +104,7 @@ def test_as_head_divides_by_the_samples_alone() -> None:
     assert summed.item() == pytest.approx(2 * cross_entropy(ONE_HOT))
 
 
-def test_plain_cross_entropy_is_mmcls_own_to_the_bit() -> None:
+def test_plain_cross_entropy_is_mmcls_own_bit_for_bit() -> None:
     scores = torch.randn(64, 11, generator=torch.Generator().manual_seed(0))
     target = torch.arange(64) % 11
     assert torch.equal(criterion("CrossEntropyLoss")(scores, target), LOSSES["CrossEntropyLoss"]()(scores, target))

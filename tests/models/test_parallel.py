@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from talking import done_by
+from process_groups import run_in_processes
 from torch import nn
 from torch.nn import functional
 
@@ -268,7 +268,7 @@ def alone() -> dict[str, Found]:
 
 @pytest.fixture(scope="module", params=[2, 3])
 def together(request: pytest.FixtureRequest) -> list[dict[str, Found]]:
-    return done_by(request.param, all_tasks)
+    return run_in_processes(request.param, all_tasks)
 
 
 @pytest.mark.parametrize("name", [task.__name__ for task in TASKS])
@@ -322,7 +322,7 @@ def running_means() -> dict[str, Any]:
 
 
 def test_running_means_are_the_firsts_at_the_next_pass() -> None:
-    ranks = done_by(3, running_means)
+    ranks = run_in_processes(3, running_means)
     first = ranks[0]
     for other in ranks[1:]:
         assert not torch.equal(other["learned"], first["learned"])  # each has those of its rows
@@ -354,13 +354,13 @@ def drop_out() -> dict[str, Any]:
     seen["draws"].append(draws())
     seen["tested"] = network.eval()(ones)
     seen["passes at the end"] = passes()
-    set_random_states(world.from_first(states))  # as a run that goes on
+    set_random_states(world.broadcast(states))  # as a run that is resumed
     seen["again"] = network.train()(ones)
     return seen
 
 
 def test_dropout() -> None:
-    ranks = done_by(3, drop_out)
+    ranks = run_in_processes(3, drop_out)
     first = ranks[0]
     for other in ranks[1:]:
         for name in ("short", "tested"):
@@ -377,7 +377,7 @@ def test_dropout() -> None:
 
 def test_what_is_drawn_between_passes_is_as_in_one_process_without_dropout() -> None:
     states = random_states()
-    ranks = done_by(2, drop_out)
+    ranks = run_in_processes(2, drop_out)
     seed_everything(5)
     expected = [draws(), draws(), draws()]
     nn.functional.dropout(torch.ones(3, 64), 0.5)  # of the short batch, alike in all

@@ -145,7 +145,7 @@ def test_without_any_loss_it_is_torchs_cross_entropy(tiny_config: Path, prepared
         ("cl_strategy.loss={'type': 'CrossEntropyLoss', 'reduction': 'none'}", "reduction must be 'mean' or 'sum'"),
     ],
 )
-def test_what_does_not_fit_is_told_before_training(
+def test_what_does_not_fit_is_reported_before_training(
     override: str, message: str, tiny_config: Path, prepared: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -155,7 +155,7 @@ def test_what_does_not_fit_is_told_before_training(
     assert not list((tmp_path / "runs").glob("*"))
 
 
-def test_features_of_another_width_are_told(features_config: Path, prepared: Path) -> None:
+def test_features_of_another_width_are_reported(features_config: Path, prepared: Path) -> None:
     with pytest.raises(ConfigError, match=r"model.head.in_channels: found 7, but the features have 5 numbers"):
         built(features_config, prepared, "model.head.in_channels=7")
     module = "model={'torchmodel': {'type': 'Linear', 'in_features': 7, 'out_features': 3}}"

@@ -10,7 +10,7 @@ from clearctl.config.check import check
 from clearctl.config.load import load
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.models.classifier import build_classifier
-from clearctl.models.fit import find_misfit
+from clearctl.models.fit import find_mismatch
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SHIPPED = sorted((CONFIGS / "models").glob("*.py"))
@@ -57,4 +57,4 @@ def test_section_is_commented_checked_and_fits(file: Path, tmp_path: Path) -> No
     assert [str(fault) for fault in check(config, CATALOGUE)] == []
     section = config.values["model"]
     assert section["head"]["num_classes"] == 11
-    assert find_misfit(build_classifier(**section), batch(section), 11) is None
+    assert find_mismatch(build_classifier(**section), batch(section), 11) is None

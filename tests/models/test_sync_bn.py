@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from talking import done_by
+from process_groups import run_in_processes
 from torch import nn
 from torch.nn import functional
 
@@ -127,7 +127,7 @@ def alone() -> dict[str, dict[str, torch.Tensor]]:
 
 @pytest.fixture(scope="module", params=[2, 3])
 def together(request: pytest.FixtureRequest) -> list[dict[str, dict[str, torch.Tensor]]]:
-    return done_by(request.param, all_learned)
+    return run_in_processes(request.param, all_learned)
 
 
 @pytest.mark.parametrize("name", [make.__name__ for make in NETWORKS])
@@ -163,7 +163,7 @@ def in_bfloat16() -> dict[str, torch.Tensor]:
 
 def test_narrow_numbers() -> None:
     expected = in_bfloat16()
-    for found in done_by(2, in_bfloat16):
+    for found in run_in_processes(2, in_bfloat16):
         for key, value in expected.items():
             torch.testing.assert_close(found[key], value, rtol=1e-5, atol=1e-5)
 

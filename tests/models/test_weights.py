@@ -479,18 +479,18 @@ def cached(tmp_path: Path) -> list[Path]:
 
 def test_default_weights_are_fetched_once(served: Path, tmp_path: Path) -> None:
     extractor = build_extractor("squeezenet1_1")
-    told: list[Any] = []
-    assert load_default_weights(extractor, told.append) == "SqueezeNet1_1_Weights.IMAGENET1K_V1"
+    reported: list[Any] = []
+    assert load_default_weights(extractor, reported.append) == "SqueezeNet1_1_Weights.IMAGENET1K_V1"
     (file,) = served.iterdir()
     assert holds(extractor, torch.load(file, weights_only=True))
     assert [path.name for path in cached(tmp_path)] == [file.name]
-    (message,) = told
+    (message,) = reported
     assert isinstance(message, Message)
     assert message.text.startswith("fetching SqueezeNet1_1_Weights.IMAGENET1K_V1 (5 MB) into ")
     file.unlink()
     other = build_extractor("squeezenet1_1")
-    load_default_weights(other, told.append)
-    assert len(told) == 1
+    load_default_weights(other, reported.append)
+    assert len(reported) == 1
     assert weights_digest(other) == weights_digest(extractor)
 
 

@@ -149,7 +149,7 @@ class Largest(PluginMetric):
 
 
 class Lines(BaseLogger):
-    """Counts the values that it was told."""
+    """Counts the values that it gets."""
 
     def __init__(self) -> None:
         super().__init__()

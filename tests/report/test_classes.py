@@ -54,7 +54,7 @@ def test_rows_of_a_confusion_matrix_are_the_true_classes(tmp_path: Path) -> None
     np.testing.assert_array_equal(found.over_time, [[0.75, 0.75, 0.75], [nan, nan, nan], [0.5, 0.25, 0.0]])
 
 
-def test_shares_of_what_was_predicted_tell_no_accuracy(tmp_path: Path) -> None:
+def test_shares_of_what_was_predicted_report_no_accuracy(tmp_path: Path) -> None:
     counts = {i: {CONFUSION: [[0.5, 0.5], [0.0, 1.0]]} for i in range(3)}
     values: dict[str, Any] = {"metrics": [{"type": "confusion_matrix_metrics", "stream": True, "normalize": "pred"}]}
     assert class_accuracies(group(make_run(tmp_path / "run", measured=counts, **values))) is None

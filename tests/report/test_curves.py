@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report.folders import make_run
 
-from clearctl.report.curves import thin, training_charts, training_curves
+from clearctl.report.curves import downsample, training_charts, training_curves
 from clearctl.report.runs import Run, read_run
 
 
@@ -65,7 +65,7 @@ def test_charts_of_one_bucket_count_epochs_and_of_several_name_buckets(runs: lis
 @given(st.lists(st.floats(0, 10) | st.just(float("nan")), min_size=1, max_size=900), st.integers(4, 300))
 def test_thinning_keeps_ends_and_extremes_in_order(values: list[float], most: int) -> None:
     array = np.array(values)
-    kept = thin(array, most)
+    kept = downsample(array, most)
     assert len(kept) <= max(most, 1)
     assert kept == sorted(set(kept))
     assert {kept[0], kept[-1]} == {0, len(values) - 1}

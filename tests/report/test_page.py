@@ -321,17 +321,17 @@ def test_a_run_ends_with_its_own_page(trained: TrainResult) -> None:
 def test_a_page_that_cannot_be_written_is_a_warning_and_the_run_is_whole(
     prepared: Path, tiny_config: Path, tmp_path: Path
 ) -> None:
-    told: list[Message] = []
+    reported: list[Message] = []
 
     def listen(event: Event) -> None:
         if isinstance(event, Message) and event.warning:
-            told.append(event)
+            reported.append(event)
         if isinstance(event, BucketDone) and event.bucket_number == 3:
             [run] = tmp_path.iterdir()
             rundir.report_file(run).mkdir()
 
     result = train(tiny_config, device="cpu", work_dir=tmp_path, dataset_root=prepared, listener=listen)
-    assert [message.text.partition(":")[0] for message in told] == [
+    assert [message.text.partition(":")[0] for message in reported] == [
         f"{rundir.report_file(result.run)} could not be written"
     ]
     assert rundir.is_finished(result.run)

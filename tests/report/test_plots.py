@@ -44,9 +44,9 @@ def test_every_figure_is_there_as_png_and_pdf_and_the_same_each_time(tmp_path: P
     make_run(tmp_path / "runs/1", [[0.8, 0.7], [0.75, 0.9]], name="100% of it")
     make_run(tmp_path / "runs/2", [[0.8]], 1, name="b", filelists="1" * 64)
     groups = groups_of(tmp_path / "runs")
-    told: list[Event] = []
+    reported: list[Event] = []
     style, filters = dict.copy(matplotlib.rcParams), list(warnings.filters)
-    written = write_plots(groups, tmp_path / "new/plots", told.append)
+    written = write_plots(groups, tmp_path / "new/plots", reported.append)
     assert (dict.copy(matplotlib.rcParams), warnings.filters) == (style, filters)
     names = [path.name for path in written]
     assert names == ["metrics", "matrix-100_of_it", "accuracy-100_of_it", "matrix-b", "accuracy-b"]
@@ -57,7 +57,7 @@ def test_every_figure_is_there_as_png_and_pdf_and_the_same_each_time(tmp_path: P
             assert image.width > 400
             assert len(np.unique(np.asarray(image.convert("L")))) > 10  # something is drawn
         assert Path(f"{path}.pdf").read_bytes().startswith(b"%PDF")
-    assert told == [Counted("plots", done, 5, "figures") for done in range(1, 6)]
+    assert reported == [Counted("plots", done, 5, "figures") for done in range(1, 6)]
     before = [file.read_bytes() for file in files]
     write_plots(groups, tmp_path / "new/plots")
     assert [file.read_bytes() for file in files] == before

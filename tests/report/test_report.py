@@ -20,8 +20,8 @@ STARTS = {
 }
 
 
-def messages(told: list[Event]) -> list[str]:
-    return [event.text for event in told if isinstance(event, Message)]
+def messages(reported: list[Event]) -> list[str]:
+    return [event.text for event in reported if isinstance(event, Message)]
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,13 @@ def test_the_suffix_says_what_is_written_else_the_format(
     tmp_path: Path, name: str, format: str | None, written: str
 ) -> None:
     make_few(tmp_path / "runs")
-    told: list[Event] = []
-    groups = make_report(tmp_path / "runs", output=tmp_path / name, format=format, listener=told.append)
+    reported: list[Event] = []
+    groups = make_report(tmp_path / "runs", output=tmp_path / name, format=format, listener=reported.append)
     text = (tmp_path / name).read_text(encoding="utf-8")
     assert text.lower().startswith(STARTS[written].lower())
     if written != "html":  # which has the time in it
         assert text == render(groups, written)
-    assert messages(told) == [f"report written to {tmp_path / name}"]
+    assert messages(reported) == [f"report written to {tmp_path / name}"]
     assert len(groups) == 4
 
 

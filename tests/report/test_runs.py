@@ -16,16 +16,16 @@ from clearctl.report.runs import find_runs, read_run, require_one_dataset
 
 
 @pytest.fixture
-def told() -> list[str]:
+def reported() -> list[str]:
     return []
 
 
 @pytest.fixture
-def listener(told: list[str]) -> Callable[[Event], None]:
+def listener(reported: list[str]) -> Callable[[Event], None]:
     def listen(event: Event) -> None:
         assert isinstance(event, Message)
         assert event.warning
-        told.append(event.text)
+        reported.append(event.text)
 
     return listen
 
@@ -120,14 +120,14 @@ def test_runs_are_found_below_a_folder_each_once(tmp_path: Path) -> None:
     assert [run.folder.resolve() for run in found] == sorted(made)
 
 
-def test_what_cannot_be_reported_is_named_and_left_out(tmp_path: Path, told: list[str], listener) -> None:
+def test_what_cannot_be_reported_is_named_and_left_out(tmp_path: Path, reported: list[str], listener) -> None:
     (tmp_path / "empty").mkdir()
     fresh = make_run(tmp_path / "fresh")
     (fresh / "eval.json").unlink()
     make_run(tmp_path / "good")
     folders = [tmp_path / name for name in ("nowhere", "empty", "fresh", "good")]
     assert [run.folder.name for run in find_runs(folders, listener)] == ["good"]
-    assert told == [
+    assert reported == [
         f"{tmp_path}/nowhere is no such folder: left out",
         f"{tmp_path}/empty is no run folder, and has none below it: left out",
         f"{tmp_path}/fresh has no evaluation yet: no bucket was tested: left out",
@@ -157,12 +157,14 @@ def test_what_cannot_be_reported_is_named_and_left_out(tmp_path: Path, told: lis
         ("config.py", "cl_strategy = {'type': 'Naive'}\n", "lacks 'scenario'"),
     ],
 )
-def test_a_damaged_file_is_named(tmp_path: Path, told: list[str], listener, file: str, text: str, words: str) -> None:
+def test_a_damaged_file_is_named(
+    tmp_path: Path, reported: list[str], listener, file: str, text: str, words: str
+) -> None:
     folder = make_run(tmp_path / "run")
     (folder / file).write_text(text)
     with pytest.raises(RunError, match="there is no run to report"):
         find_runs([folder], listener)
-    [line] = told
+    [line] = reported
     assert str(folder) in line
     assert words in line
     assert "\n" not in line

@@ -100,7 +100,7 @@ def test_every_format_has_them_where_they_are_asked_for(two: list[Group]) -> Non
     assert float(last["in_domain_mean"]) == pytest.approx(0.15)
 
 
-def test_a_wrong_name_is_told_before_anything_is_written(two: list[Group], tmp_path: Path) -> None:
+def test_a_wrong_name_is_reported_before_anything_is_written(two: list[Group], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such group"):
         make_report(tmp_path, output=tmp_path / "table.md", compare=("a", "b"))
     assert not (tmp_path / "table.md").exists()

@@ -87,18 +87,18 @@ def test_a_run_that_has_it(plugin: dict[str, Any], write_config: Callable[..., P
 
 
 @pytest.mark.parametrize(
-    ("steps", "every_bucket", "told"),
+    ("steps", "every_bucket", "reported"),
     [(STEPS, True, ""), (STEPS + 1, True, "bucket 0, the longest,"), (3 * STEPS, False, ""), (99, False, "the run")],
 )
-def test_a_warm_up_that_does_not_end_is_told_of(
-    steps: int, every_bucket: bool, told: str, write_config: Callable[..., Path]
+def test_a_warm_up_that_does_not_end_is_reported_of(
+    steps: int, every_bucket: bool, reported: str, write_config: Callable[..., Path]
 ) -> None:
     config = write_config("naive", plugins=[dict(type="WarmUp", steps=steps, every_bucket=every_bucket)])
     found = [text for text in check_config(config).notices if "WarmUp" in text]
     messages: list[Event] = []
     train(config, device="cpu", listener=messages.append)
     assert found == [event.text for event in messages if isinstance(event, Message) and "WarmUp" in event.text]
-    assert [f"but {told} has" in text for text in found] == ([True] if told else [])
+    assert [f"but {reported} has" in text for text in found] == ([True] if reported else [])
 
 
 def test_only_what_asks_for_samples_has_them_counted() -> None:

@@ -193,7 +193,7 @@ def test_gdumb_learns_its_balanced_memory_from_the_first_weights(learn: Callable
     assert Counter(int(target) for target in targets) == {0: 4, 1: 4, 2: 4}
 
 
-def test_gdumb_without_reset_goes_on_from_where_it_was(learn: Callable[..., tuple[Built, Watch]]) -> None:
+def test_gdumb_without_reset_continues_from_where_it_was(learn: Callable[..., tuple[Built, Watch]]) -> None:
     built, watch = learn("reservoir", buckets=1)
     after_first = built.head()
     built.strategy.train(built.buckets[1])

@@ -67,7 +67,7 @@ def test_avalanche_asks_every_plugin_at_every_event(
     asked: list[Any] = []
     silent = SupervisedPlugin()
     monkeypatch.setattr(SupervisedPlugin, "before_forward", lambda self, strategy, **kwargs: asked.append(self))
-    monkeypatch.setattr("clearctl.strategies.build.call_only_what_acts", lambda strategy: None)
+    monkeypatch.setattr("clearctl.strategies.build.skip_idle_callbacks", lambda strategy: None)
     built = build("naive", watching=(silent,), train_epochs=1)
     built.strategy.train(built.buckets[0], eval_streams=[])
     assert asked.count(silent) == 3  # batches

@@ -1,4 +1,4 @@
-"""Sweeps on this machine: real processes, that end, crash, are killed and go on."""
+"""Sweeps on this machine: real processes, that end, crash, are killed and continue."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @dataclass
 class Record:
-    """A listener that keeps what it is told, and calls `act` with it."""
+    """A listener that keeps what it is reported, and calls `act` with it."""
 
     act: Callable[[SweepEvent], None] = lambda event: None
     events: list[SweepEvent] = field(default_factory=list)
@@ -116,8 +116,8 @@ def test_two_at_a_time_are_what_each_is_alone(features_config: Path, prepared: P
         assert rundir.read_environment(outcome.run)["torch_threads"] == 1
         kinds = [type(event) for event in record.of(index)]
         assert (kinds[0], kinds[-1]) == (RunStarted, RunEnded)
-        told = [type(event.event) for event in record.of(index) if isinstance(event, RunProgress)]
-        assert {EpochDone, BucketDone, Counted} <= set(told)  # of steps only one in a while is told
+        reported = [type(event.event) for event in record.of(index) if isinstance(event, RunProgress)]
+        assert {EpochDone, BucketDone, Counted} <= set(reported)  # of steps only one in a while is reported
 
     before = [files(folder(outcome)) for outcome in result.outcomes]
     again = plan_sweep([features_config], device="cpu", **given)  # type: ignore[arg-type]
@@ -133,10 +133,10 @@ def test_two_at_a_time_are_what_each_is_alone(features_config: Path, prepared: P
 
 
 @pytest.mark.slow
-def test_one_crashes_and_one_is_killed_and_the_rest_goes_on(
+def test_one_crashes_and_one_is_killed_and_the_rest_continues(
     features_config: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three jobs; then the same sweep again, with the fault mended."""
+    """Three jobs; then the same sweep again, with the fault fixed."""
     root = tmp_path / "dataset"
     shutil.copytree(prepared, root)
     prepare_avalanche(root, seeds=[2, 3])
@@ -183,8 +183,8 @@ def test_one_crashes_and_one_is_killed_and_the_rest_goes_on(
     result = run_sweep(second, listener=record)
     assert [outcome.status for outcome in result.outcomes] == ["finished"] * 4
     assert record.of(finished) == []
-    told = [event.event.text for event in record.of(killed) if isinstance(getattr(event, "event", None), Message)]
-    assert any(text.startswith(f"going on with {result.outcomes[killed].run} ") for text in told), told
+    reported = [event.event.text for event in record.of(killed) if isinstance(getattr(event, "event", None), Message)]
+    assert any(text.startswith(f"resuming {result.outcomes[killed].run} ") for text in reported), reported
     assert files(folder(result.outcomes[finished])) == before
     for index in (crashing, killed):
         require_same(folder(result.outcomes[index]), straight(second, index, tmp_path / "straight").run)
@@ -194,7 +194,7 @@ def test_one_crashes_and_one_is_killed_and_the_rest_goes_on(
 def test_a_listener_whose_reader_is_gone(
     features_config: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with `clearctl sweep ... 2>&1 | head`: what it raises goes on, and no run is left behind."""
+    """As with `clearctl sweep ... 2>&1 | head`: what it raises continues, and no run is left behind."""
     work_dir = tmp_path / "swept"
     grid = {EPOCHS: ["10"]}
     plan = plan_sweep([features_config], grid=grid, dataset_root=prepared, work_dir=work_dir, jobs=1, device="cpu")
@@ -237,8 +237,8 @@ def test_the_features_are_in_memory_once(
 
     def look(event: SweepEvent) -> None:
         """At both, as the second bucket begins, in which they wait: all rows of the first have been read."""
-        told = event.event if isinstance(event, RunProgress) and event.index not in found else None
-        if isinstance(told, EpochDone) and told.bucket_number == 2:
+        reported = event.event if isinstance(event, RunProgress) and event.index not in found else None
+        if isinstance(reported, EpochDone) and reported.bucket_number == 2:
             runs = (tmp_path / "swept/features").glob(f"*-seed{event.index}")
             found[event.index] = private_bytes(int(rundir.lock_file(next(runs)).read_text()))
             if len(found) == 2:

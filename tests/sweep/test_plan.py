@@ -242,4 +242,4 @@ def test_runs_whose_data_changed_do_not_count(features_config: Path, prepared: P
         file.write_text("\n".join(["other", *names[1:]]) + "\n")
     assert "the class names" in plan().changed
     shutil.rmtree(root)
-    assert plan().state == "finished"  # nothing can be told of it
+    assert plan().state == "finished"  # nothing can be notified of it

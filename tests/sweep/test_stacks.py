@@ -85,7 +85,7 @@ def test_a_stack_that_was_killed_is_a_stack_again(plan: Planner) -> None:
 
 
 @pytest.mark.slow
-def test_one_with_a_state_goes_on_alone(plan: Planner) -> None:
+def test_one_with_a_state_continues_alone(plan: Planner) -> None:
     run_sweep(plan(device="cpu", jobs=2))
     for run in plan(device="cpu").runs[:1]:
         assert run.run is not None

@@ -106,9 +106,9 @@ def test_the_time_is_that_of_what_is_left(features_config: Path, given: dict[str
         train(features_config, seed=0, overrides=[f"{EPOCHS}=3"], listener=cut_short, **arguments)
     [run] = plan(3, [0]).runs
     assert run.state == "resume"
-    from clearctl.sweep.sweep import _share_left
+    from clearctl.sweep.sweep import _fraction_left
 
-    assert _share_left(run) == pytest.approx(1 / 3)
+    assert _fraction_left(run) == pytest.approx(1 / 3)
     assert list((tmp_path / "runs").iterdir()) == [tmp_path / "runs/features"]
 
 

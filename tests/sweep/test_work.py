@@ -14,7 +14,7 @@ from clearctl.engine.stack import train as stack
 from clearctl.progress import EpochDone, Event, ignore
 from clearctl.sweep.outcome import RunOutcome
 from clearctl.sweep.plan import PlannedRun
-from clearctl.sweep.work import carry_out, carry_out_stack
+from clearctl.sweep.work import execute_run, execute_stack
 
 LR = "cl_strategy.optimizer.lr"
 
@@ -32,7 +32,7 @@ def given(features_config: Path, prepared: Path, tmp_path: Path) -> dict[str, An
 
 
 def together(runs: list[PlannedRun], listeners: list[Any] | None = None) -> list[RunOutcome]:
-    return carry_out_stack(runs, device="cpu", threads=1, listeners=listeners or [ignore] * len(runs))
+    return execute_stack(runs, device="cpu", threads=1, listeners=listeners or [ignore] * len(runs))
 
 
 def folder(outcome: RunOutcome) -> Path:
@@ -106,5 +106,5 @@ def test_a_stack_and_a_run_alone_have_the_same_outcome(given: dict[str, Any], tm
     runs = plan_sweep(**given, seeds=[0, 1]).runs
     alone = plan_sweep(**{**given, "work_dir": tmp_path / "alone"}, seeds=[0, 1]).runs
     for one, planned in zip(together(runs), alone, strict=True):
-        other = carry_out(planned, device="cpu", threads=1, listener=ignore)
+        other = execute_run(planned, device="cpu", threads=1, listener=ignore)
         assert (one.status, one.clear_metrics) == (other.status, other.clear_metrics)

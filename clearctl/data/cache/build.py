@@ -13,7 +13,7 @@ from clearctl.cores import usable_cores
 from clearctl.data.cache import segments
 from clearctl.data.cache.segments import Planes
 from clearctl.data.cache.store import ImageStore
-from clearctl.progress import Counted, Listener, ignore, rarely
+from clearctl.progress import Counted, Listener, ignore, rate_limited
 
 SEGMENT_BYTES = 256_000_000
 _MOST_IMAGES = 1024
@@ -42,7 +42,7 @@ def fill(
     Raises DatasetError for an image that cannot be decoded, OSError where a segment cannot be written or read back,
     CapabilityError where too many files are open.
     """
-    missing, listener = store.missing(), rarely(listener)
+    missing, listener = store.missing(), rate_limited(listener)
     for number in missing:
         store.files.first_identity(number)  # taken before any is decoded, and not by several threads
     size = max(1, min(_MOST_IMAGES, segment_bytes // max(1, image_bytes)))
@@ -60,7 +60,9 @@ def fill(
                 if numbers:
                     images = in_order(pool, store.planes, numbers)
                     _add(
-                        store, told(images, store.num_wanted - len(lacking), store.num_wanted, work, listener), on_disk
+                        store,
+                        with_progress(images, store.num_wanted - len(lacking), store.num_wanted, work, listener),
+                        on_disk,
                     )
     finally:
         pool.shutdown(cancel_futures=True)
@@ -83,8 +85,8 @@ def in_order(pool: ThreadPoolExecutor, function: Callable[[Item], Result], items
         yield pending.popleft().result()
 
 
-def told(images: Iterator[Planes], done: int, total: int, work: str, listener: Listener) -> Iterator[Planes]:
-    """`images`, telling `listener` of each after the first `done`."""
+def with_progress(images: Iterator[Planes], done: int, total: int, work: str, listener: Listener) -> Iterator[Planes]:
+    """`images`, each after the first `done` reported to `listener`."""
     for count, image in enumerate(images, done + 1):
         yield image
         listener(Counted(work, count, total, "images"))
@@ -98,7 +100,7 @@ def _add(store: ImageStore, images: Iterator[Planes], on_disk: bool) -> None:
     path = store.folder / f"{uuid.uuid4().hex[:16]}{segments.SUFFIX}"
     segments.write(path, images)
     try:
-        found = store.take(path)
+        found = store.add_file(path)
         fault = OSError(errno.EIO, "it is damaged")
     except OSError as error:  # some mounts cannot be mapped
         found, fault = False, error

@@ -85,7 +85,7 @@ def list_files(parts: Iterable[ImageSamples]) -> ImageFiles:
 class CachedImages(ImageSamples):
     """Images whose numbers are known, so that a `CachedTransform` can take whole batches of them from its store.
 
-    An item is what ImageSamples gives, decoded anew. `rows` and `labels` `[N] int64` are the images' numbers and
+    An item is what ImageSamples gives, decoded again. `rows` and `labels` `[N] int64` are the images' numbers and
     class indices.
     """
 

@@ -59,7 +59,7 @@ class Segment:
 
 def write(path: Path, images: Iterable[Planes]) -> None:
     """Write a segment of `images`, each as it comes, whole or not at all. Raises OSError, and what `images` raises."""
-    # Not flushed: that takes as long as decoding on a slow disk, and the checksums tell what a power cut left undone.
+    # Not flushed: that takes as long as decoding on a slow disk, and the checksums show what a power cut left undone.
     with atomic.replacing(path, flush=False) as temporary, temporary.open("wb") as file:
         rows, offset = [], 0
         for image in images:
@@ -111,7 +111,7 @@ def _mapped(path: Path, size: int) -> torch.Tensor:
         raise OSError(code, os.strerror(code), str(path)) from None
 
 
-def sweep(folder: Path) -> None:
+def remove_stale(folder: Path) -> None:
     """Remove what killed builders left in `folder`. Raises OSError where nothing can be written there."""
     with tempfile.TemporaryFile(dir=folder) as file:
         now = os.fstat(file.fileno()).st_mtime  # by the clock that the others' times are of: a server has its own

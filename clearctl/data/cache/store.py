@@ -5,7 +5,7 @@ A store on disk is a folder of segments, named by a digest of the transforms and
     <cache folder>/<digest>/transforms.json, <any name>.images
 
 An image is found by its identity: path in the dataset, size and time of change. So all splits, seeds and runs share
-what they have in common, and an image that was changed is decoded anew. What is no longer of use stays, unless it is
+what they have in common, and an image that was changed is decoded again. What is no longer of use stays, unless it is
 damaged: the folder may be removed when no run uses it.
 """
 
@@ -120,7 +120,7 @@ class ImageStore:
         view = self._segments[segment].data.as_strided((3, height, width), (plane, width, 1), offset)
         if not self._checked[number]:
             if zlib.crc32(view.numpy().data) != crc:
-                self._leave_out(number)
+                self._drop(number)
                 return torch.from_numpy(to_planes(self.decode(number)))
             self._checked[number] = 1
         return view
@@ -163,7 +163,7 @@ class ImageStore:
             self._segments.append(segment)
 
     def refresh(self) -> None:
-        """Add the segments that have come to the folders; what is damaged there is removed, to be built anew."""
+        """Add the segments that have come to the folders; what is damaged there is removed, to be rebuilt."""
         faults: list[str] = []
         for folder in self._also if self.folder is None else (*self._also, self.folder):
             paths: list[Path] = []
@@ -171,13 +171,13 @@ class ImageStore:
                 paths = sorted(path for path in folder.iterdir() if path.suffix == segments.SUFFIX)
             for path in paths:
                 with _noted(faults, path):
-                    if path not in self._seen and not self.take(path):
+                    if path not in self._seen and not self.add_file(path):
                         self._remove(path, "is damaged")
         if faults:
             others = f" (and {len(faults) - 1:,} others)" if len(faults) > 1 else ""
-            self._listener(Message(f"{faults[0]}{others}; the images there are decoded anew", warning=True))
+            self._listener(Message(f"{faults[0]}{others}; the images there are decoded again", warning=True))
 
-    def take(self, path: Path) -> bool:
+    def add_file(self, path: Path) -> bool:
         """Add the segment in the file `path`; False where it is damaged. Raises OSError where it cannot be read."""
         self._seen.add(path)
         found = segments.read(path)
@@ -185,12 +185,12 @@ class ImageStore:
             self.add(*found)
         return found is not None
 
-    def _leave_out(self, number: int) -> None:
-        """Use image `number` no more as it is stored; its segment is removed, so that the next run builds it anew."""
+    def _drop(self, number: int) -> None:
+        """Use image `number` no more as it is stored; its segment is removed, so that the next run builds it again."""
         path = self._segments[self._places[number]["segment"]].path
         self._places[number]["segment"] = -1
         if path is not None and os.path.exists(path):
-            self._remove(path, "holds a damaged image, which is decoded anew")
+            self._remove(path, "holds a damaged image, which is decoded again")
 
     def _remove(self, path: Path, why: str) -> None:
         try:

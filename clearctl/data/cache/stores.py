@@ -56,7 +56,7 @@ def open_stores(
     `cache_dir` is an absolute path.
     All is chosen, and said, before anything is written. A store that nothing is put into decodes at every use, so that
     `CachedTransform` works over each of them. Pipelines with the same leading transforms share one store.
-    Raises what `choose` and `fill` raise; with `auto` a store that cannot be written goes on in memory, or as it is.
+    Raises what `choose` and `fill` raise; with `auto` a store that cannot be written continues in memory, or as it is.
     """
     folders = cache_folders(files.root, cache_dir) if cache in ("auto", "disk") else []
     stores: dict[str, ImageStore] = {}
@@ -128,4 +128,4 @@ def _make_folder(store: ImageStore) -> None:
     if not note.exists():
         about = "images decoded once by clearctl: this folder may be removed when no run uses it"
         atomic.write_json(note, {"about": about, **describe(store.leading)})
-    segments.sweep(store.folder)
+    segments.remove_stale(store.folder)

@@ -39,13 +39,13 @@ class DatasetFindings:
     """Collects what the checks of the dataset folder `root` find. `root` is made absolute."""
 
     def __init__(self, root: Path) -> None:
-        # Absolute, so that it can be told from other text in a reader's message.
+        # Absolute, so that it can be distinguished from other text in a reader's message.
         self.root = Path(os.path.abspath(root))
         self._found: list[Finding] = []
         self._looked_at: dict[str, tuple[int, str]] = {}
 
     def looked_at(self, check: str, number: int, unit: str) -> None:
-        """Say that the check looked at `number` units; every check says so once, and they are told in that order."""
+        """Note that the check looked at `number` units; every check does so once, and is reported in that order."""
         self._looked_at[check] = (number, unit)
 
     def fault(

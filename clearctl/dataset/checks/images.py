@@ -40,7 +40,7 @@ def check_images(findings: DatasetFindings, images: Sequence[Image], jobs: int, 
     What was found out before about files that have not changed is taken from the dataset folder's journal.
     """
     journal = Journal(findings.root)
-    known = journal.still_true(image.path for image in images)
+    known = journal.unchanged(image.path for image in images)
     if known:
         listener(Message(f"{len(known):,} of {len(images):,} images are as they were when looked at before"))
     paths = [image.path for image in images if image.path not in known]
@@ -57,10 +57,10 @@ def check_images(findings: DatasetFindings, images: Sequence[Image], jobs: int, 
             text = f"{journal.path} cannot be written ({journal.fault}): the next run looks at every image again"
             listener(Message(text, warning=True))
         elif len(decoded) < len(images):
-            text = f"{len(decoded):,} of {len(images):,} images are done: the same command goes on from there"
+            text = f"{len(decoded):,} of {len(images):,} images are done: the same command continues from there"
             listener(Message(text))
     findings.looked_at(IMAGES, len(decoded), "images")
-    _tell(findings, [(image, decoded[image.path]) for image in images])
+    _report(findings, [(image, decoded[image.path]) for image in images])
     return {path: entry.sha256 for path, entry in decoded.items() if entry.sha256}
 
 
@@ -102,7 +102,7 @@ def _reason(error: Exception) -> str:
     return in_one_line(error)
 
 
-def _tell(findings: DatasetFindings, decoded: Sequence[tuple[Image, Decoded]]) -> None:
+def _report(findings: DatasetFindings, decoded: Sequence[tuple[Image, Decoded]]) -> None:
     """Faults for what cannot be decoded; notes for what is decoded, but to something unusual."""
     unusual: dict[str, list[Image]] = {}
     for image, entry in decoded:

@@ -1,4 +1,4 @@
-"""What was found out about each image file, kept so that a killed run goes on and a second one is quick.
+"""What was found out about each image file, kept so that a killed run continues and a second one is quick.
 
     .clearctl-verify.jsonl in the dataset folder: {"pillow": "11.0.0"}, then a line for each image it looked at
 
@@ -45,7 +45,7 @@ class Journal:
         self._opening = ""
         self._read()
 
-    def still_true(self, paths: Iterable[str]) -> dict[str, Decoded]:
+    def unchanged(self, paths: Iterable[str]) -> dict[str, Decoded]:
         """{path: what is known of it} for those of `paths` whose file has not changed since."""
         return {path: self._known[path] for path in paths if path in self._known and self._is_unchanged(path)}
 

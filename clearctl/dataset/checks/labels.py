@@ -44,7 +44,7 @@ class Labels:
     """What could be read of the metadata.
 
     `parts` are the labelled folders. `images` is {bucket: its images, in the order of the published file lists}, the
-    buckets in numeric order. `whole` tells whether class names and index could be read and agree; `doubtful` are the
+    buckets in numeric order. `whole` says whether class names and index could be read and agree; `doubtful` are the
     buckets of which something could not be read.
     """
 
@@ -129,7 +129,7 @@ def _every_class_names(findings: DatasetFindings, folders: Sequence[Path]) -> li
 
 
 def _class_names(findings: DatasetFindings, folder: Path) -> tuple[str, ...]:
-    """The class names in a folder; none where they cannot be read. That the file is missing is told before."""
+    """The class names in a folder; none where they cannot be read. That the file is missing is reported before."""
     file = layout.class_names_file(folder)
     if not file.is_file() or (layout.is_labeled(folder) and not has_class_names(folder)):
         return ()

@@ -56,7 +56,7 @@ def check_overlaps(findings: DatasetFindings, images: Sequence[Image]) -> None:
         findings.fault(OVERLAPS, f"the id {image_id!r} in {_places(same)}")
     for path, same in _repeated((os.path.normpath(image.path), image) for image in images):
         ids = {image.id for image in same}
-        if len(ids) > 1 or None in ids:  # else it is told as an id
+        if len(ids) > 1 or None in ids:  # else it is reported as an id
             findings.fault(OVERLAPS, f"in {_places(same)}", file=findings.root / path)
     named = _repeated((os.path.basename(image.path), image) for image in images if image.id == image.path)
     apart = [(name, {(image.bucket, image.part): image for image in same}) for name, same in named]

@@ -66,12 +66,12 @@ def _faults(root: Path, labels: Labels, folder: Path, bucket: str, listed: Liste
     if left:
         yield f"{_images(listed, left)} neither in train.txt nor in test.txt"
     if layout.has_published_split(root) and (shot or folder == layout.published_split_folder(root)):
-        yield from _strangers(labels, listed, (train, test))
+        yield from _foreign_images(labels, listed, (train, test))
     if shot:
         yield from _wrong_shots(labels, int(shot[1]), listed, train)
 
 
-def _strangers(labels: Labels, listed: Listed, sides: tuple[list[int], list[int]]) -> Iterator[str]:
+def _foreign_images(labels: Labels, listed: Listed, sides: tuple[list[int], list[int]]) -> Iterator[str]:
     """Images that are to be trained on and are not in the release's train, or likewise with test."""
     for number, (part, side) in enumerate(zip(labels.parts, sides, strict=False)):
         strange = [line for line in side if not _is_of(labels, number, listed[line][0])]

@@ -1,4 +1,4 @@
-"""What a metadata field holds: numbers, dates, text or truth values, told by all of its values together.
+"""What a metadata field holds: numbers, dates, text or truth values, inferred from all of its values together.
 
 The metadata spells nearly everything as a string: DATE_UPLOADED "1072915200" is a number, DATE_TAKEN
 "2004-01-05 12:00:00.0" a date. The names of fields are matched in lower case.

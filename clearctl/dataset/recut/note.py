@@ -44,9 +44,9 @@ def earlier_note(output: Path) -> dict[str, Any] | None:
 
 
 def check_earlier(output: Path, note: dict[str, Any]) -> None:
-    """Raise where `output` was made by another rebuild than the one that `note` tells of.
+    """Raise where `output` was made by another rebuild than the one that `note` describes.
 
-    UsageError for other options, DatasetError for other images by the same ones, told by their "sha256".
+    UsageError for other options, DatasetError for other images by the same ones, recognised by their "sha256".
     """
     earlier = earlier_note(output)
     if earlier is None:

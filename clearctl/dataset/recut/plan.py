@@ -57,13 +57,13 @@ class LabeledRecord:
         """The image."""
         return self.part.folder / str(self.record["IMG_PATH"])
 
-    def lowered(self) -> dict[str, Any]:
+    def lowercase_fields(self) -> dict[str, Any]:
         """The record with lower-case names; its img_path is relative to the dataset folder."""
         return {**{name.lower(): value for name, value in self.record.items()}, "img_path": self.path}
 
     def fields(self) -> dict[str, Any]:
-        """What conditions and sorting see: `lowered`, and bucket and class_name unless the record has such fields."""
-        return {"bucket": int(self.place.bucket), "class_name": self.place.class_name, **self.lowered()}
+        """What conditions and sorting see: `lowercase_fields`, and bucket and class_name unless the record has them."""
+        return {"bucket": int(self.place.bucket), "class_name": self.place.class_name, **self.lowercase_fields()}
 
 
 class SelectedRecord(NamedTuple):
@@ -211,7 +211,7 @@ class _Selection:
                 continue
             kept.append(SelectedRecord(number, record.place, record.path))
         if self.recut.process:
-            handed = [records[chosen.number].lowered() for chosen in kept]
+            handed = [records[chosen.number].lowercase_fields() for chosen in kept]
             order = new_order(self.recut.process, self.recut.process_name, class_name, handed)
             self.dropped["process"] += len(kept) - len(order)
             kept = [kept[number] for number in order]
@@ -250,7 +250,7 @@ class _Selection:
 
 
 def _bind(release: Release, where: Where, listener: Listener) -> Condition:
-    """The condition as a function of a record, what its fields hold being told by all records."""
+    """The condition as a function of a record, what its fields hold being inferred from all records."""
     fields = {name: Field(name) for name in where.fields}
     names: set[str] = set()
     for done, class_name in enumerate(release.class_names, 1):
@@ -281,7 +281,7 @@ def _check_absent(
     num_records: Mapping[str, int],
     listener: Listener,
 ) -> None:
-    """Tell of classes without an image; raise DatasetError if none has any."""
+    """Report classes without an image; raise DatasetError if none has any."""
     absent = [name for name in release.class_names if not ordered[name]]
     if len(absent) == len(release.class_names):
         raise DatasetError(f"{release.root}: none of the {sum(num_records.values()):,} images is left")

@@ -56,8 +56,8 @@ def name_of(process: Process) -> str:
 def new_order(process: Process, name: str, class_name: str, records: Sequence[dict[str, Any]]) -> list[int]:
     """The numbers of `records` in the order in which `process` returns them, or copies of them.
 
-    `records` are those of a class, as `LabeledRecord.lowered` gives them. Raises UsageError where `process` raises, or
-    returns what is none of them or one twice.
+    `records` are those of a class, as `LabeledRecord.lowercase_fields` gives them. Raises UsageError where `process`
+    raises, or returns what is none of them or one twice.
     """
     who = f"--process {name}, class {class_name!r}"
     by_identity = {id(record): number for number, record in enumerate(records)}
@@ -86,7 +86,7 @@ def new_order(process: Process, name: str, class_name: str, records: Sequence[di
 
 
 def _number_of_copy(item: Any, by_path: Mapping[str, Sequence[int]], used: Mapping[int, None]) -> int:
-    """The number of the record that `item` is a copy of, told by img_path; -1 if of none."""
+    """The number of the record that `item` is a copy of, found by img_path; -1 if of none."""
     path = item.get("img_path") if isinstance(item, Mapping) else None
     numbers = by_path.get(path, ()) if isinstance(path, str) else ()
     # Two buckets may list one image: each copy stands for one of them.

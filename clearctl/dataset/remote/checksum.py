@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clearctl.digest import file_digests
-from clearctl.progress import Counted, Listener, rarely
+from clearctl.progress import Counted, Listener, rate_limited
 from clearctl.units import megabytes
 
 _MD5 = re.compile("[0-9a-f]{32}")
@@ -55,7 +55,7 @@ def declared_checksums(answers: Sequence[Mapping[str, str]]) -> Iterator[Checksu
 def digests(path: Path, algorithms: Iterable[str], listener: Listener) -> dict[str, str]:
     """{algorithm: digest of the file} in one reading. Raises OSError."""
     work, total = f"check {path.name.removesuffix('.part')}", megabytes(path.stat().st_size)
-    listener = rarely(listener)
+    listener = rate_limited(listener)
     return file_digests(path, algorithms, lambda done: listener(Counted(work, megabytes(done), total, "MB")))
 
 

@@ -5,7 +5,7 @@
     .download/<file>.unpacking and others      see `unpack`
     .download/<file>.json                      the receipt: this archive is unpacked here (`Receipt`)
 
-Each step ends with a rename, so a run killed at any moment is gone on with by the same calls.
+Each step ends with a rename, so a run killed at any moment is resumed by the same calls.
 """
 
 import os
@@ -19,7 +19,7 @@ from clearctl.dataset import unpack
 from clearctl.dataset.remote.archives import Archive
 from clearctl.dataset.remote.checksum import Checksum, digests
 from clearctl.dataset.remote.fetch import Patience, fetch
-from clearctl.dataset.remote.origin import Origin, forget, read_origin
+from clearctl.dataset.remote.origin import Origin, read_origin, remove_origin
 from clearctl.errors import DatasetError
 from clearctl.progress import Listener, Message
 
@@ -75,7 +75,7 @@ class ArchiveInstall:
 
     @property
     def receipt_file(self) -> Path:
-        """Tells that it is unpacked here."""
+        """Its record of having been unpacked here."""
         return self.file.with_name(f"{self.file.name}.json")
 
     def receipt(self) -> Receipt | None:
@@ -105,7 +105,7 @@ class ArchiveInstall:
         if not self.file.exists():
             received = fetch(self.url, self.part, patience, self.listener)
         elif self.part.exists():  # put there by hand meanwhile: what is known of the part says nothing of it
-            forget(self.part)
+            remove_origin(self.part)
         path = self.file if self.file.exists() else self.part
         origin = read_origin(self.part)
         with self._discarding(path, origin):
@@ -142,7 +142,7 @@ class ArchiveInstall:
             if origin is None:
                 raise DatasetError(f"{error}\nput another one at {path}, or remove it to have it downloaded") from None
             path.unlink()
-            forget(self.part)
+            remove_origin(self.part)
             raise DatasetError(
                 f"{error}\nit was deleted and nothing of it unpacked: run this again, or name a mirror with --url BASE"
             ) from None

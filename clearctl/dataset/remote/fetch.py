@@ -1,4 +1,4 @@
-"""A file over HTTP, so that whatever ends the transfer, the next call goes on where it stopped.
+"""A file over HTTP, so that whatever ends the transfer, the next call continues where it stopped.
 
 The rest is asked for with Range, guarded by If-Range: a file that has changed since, or a server that cannot continue,
 means starting over. Where the server declares a checksum, If-Range is left out, as Hugging Face's own client does:
@@ -18,16 +18,16 @@ import requests
 from urllib3.exceptions import HTTPError, IncompleteRead
 
 from clearctl.dataset.remote.checksum import declared_checksums
-from clearctl.dataset.remote.origin import Origin, forget, read_origin, shown, size_of, write_origin
+from clearctl.dataset.remote.origin import Origin, read_origin, remove_origin, shown, size_of, write_origin
 from clearctl.errors import CapabilityError, DatasetError
-from clearctl.progress import Counted, Listener, Message, rarely
+from clearctl.progress import Counted, Listener, Message, rate_limited
 from clearctl.units import megabytes
 
 _CHUNK_BYTES = 1 << 18
 _LONGEST_PAUSE_S = 60.0
 
 
-class NotThereError(CapabilityError):
+class NotFoundError(CapabilityError):
     """The server has no such file."""
 
 
@@ -51,7 +51,7 @@ def fetch(url: str, part: Path, patience: Patience, listener: Listener) -> int:
     """Bring the file at `url` into `part`, from where an earlier call stopped, and return the bytes that it received.
 
     Raises CapabilityError where the server cannot be reached, refuses, or breaks off too often (what has come stays),
-    NotThereError where it has no such file; DatasetError where the disk has no room. OSError where `part` cannot be
+    NotFoundError where it has no such file; DatasetError where the disk has no room. OSError where `part` cannot be
     written.
     """
     transfer = _Transfer(url, part, patience, listener)
@@ -61,18 +61,18 @@ def fetch(url: str, part: Path, patience: Patience, listener: Listener) -> int:
             try:
                 transfer.attempt(session)
                 if transfer.received_bytes:
-                    transfer.tell_rate(time.monotonic() - started)
+                    transfer.report_rate(time.monotonic() - started)
                 return transfer.received_bytes
             except _BrokenError as error:
                 reached = size_of(part)
                 failures = 0 if reached > farthest else failures + 1
                 farthest = max(reached, farthest)
-                # Before anything has come it is rather a wrong address than a bad line: told at once.
+                # Before anything has come it is rather a wrong address than a bad line: raised at once.
                 if not transfer.received_bytes or failures > patience.retries:
                     raise transfer.failed(str(error)) from None
                 pause_s = min(patience.pause_s * 2**failures, _LONGEST_PAUSE_S)
                 where = f"at {megabytes(reached):,} MB" if reached else "from the start"
-                listener(Message(f"{transfer.name}: {error}; going on {where} in {pause_s:.0f} s", warning=True))
+                listener(Message(f"{transfer.name}: {error}; continuing {where} in {pause_s:.0f} s", warning=True))
                 time.sleep(pause_s)
 
 
@@ -118,14 +118,14 @@ class _Transfer:
                 write_origin(self.part, origin)
             elif not self.received_bytes:
                 here = f"{megabytes(offset):,} of {megabytes(origin.size_bytes):,} MB"
-                self.listener(Message(f"{self.name}: {here} are here, going on from there"))
+                self.listener(Message(f"{self.name}: {here} are here, continuing from there"))
             try:
                 self._receive(response, origin, offset)
             except OSError:
                 self._check_room(origin.size_bytes - size_of(self.part))
                 raise
 
-    def tell_rate(self, seconds: float) -> None:
+    def report_rate(self, seconds: float) -> None:
         """How fast it was."""
         received_mb = self.received_bytes / 1e6
         rate = received_mb / max(seconds, 1e-9)
@@ -142,24 +142,24 @@ class _Transfer:
         )
 
     def _usable_origin(self) -> Origin | None:
-        """The origin of what came before, None if that cannot be gone on with and was removed."""
+        """The origin of what came before, None if that could not be resumed and was removed."""
         origin = read_origin(self.part)
         if origin is None or not size_of(self.part):
-            forget(self.part)
+            remove_origin(self.part)
             return None
         if origin.url != shown(self.url):
             self._start_over(f"what is here came from {origin.url}")
         elif size_of(self.part) > origin.size_bytes:
             self._start_over("what is here is longer than the file")
         elif size_of(self.part) < origin.size_bytes and not (origin.validator or origin.checksums):
-            self._start_over("the server gives nothing to tell a changed file by")
+            self._start_over("the server gives nothing to recognise a changed file by")
         else:
             return origin
         return None
 
     def _start_over(self, reason: str) -> None:
         self.listener(Message(f"{self.name}: {reason}, so the download starts over", warning=True))
-        forget(self.part)
+        remove_origin(self.part)
 
     def _get(self, session: requests.Session, origin: Origin | None, offset: int) -> requests.Response:
         # Unless told not to, requests asks for gzip, of which neither the length nor a part is that of the file.
@@ -186,7 +186,7 @@ class _Transfer:
         if status in (429, 500, 502, 503, 504):
             raise _BrokenError(f"the server answers {status} {response.reason}")
         if status in (404, 410):
-            raise NotThereError(str(self.failed(f"the server answers {status} {response.reason}")))
+            raise NotFoundError(str(self.failed(f"the server answers {status} {response.reason}")))
         if status != (206 if offset else 200):
             raise self.failed(f"the server answers {status} {response.reason}")
         if encoding != "identity":
@@ -196,10 +196,10 @@ class _Transfer:
         """From the answer with the whole file."""
         headers = [step.headers for step in (*response.history, response)]
         where = [*((of, "X-Linked-Size") for of in headers), (response.headers, "Content-Length")]
-        told = {name: of[name] for of, name in where if name in of}
-        sizes = {int(size) if size.isascii() and size.isdecimal() else -1 for size in told.values()}
+        declared = {name: of[name] for of, name in where if name in of}
+        sizes = {int(size) if size.isascii() and size.isdecimal() else -1 for size in declared.values()}
         if len(sizes) != 1 or -1 in sizes:
-            found = " but ".join(f"{name} {size}" for name, size in told.items()) or "no Content-Length"
+            found = " but ".join(f"{name} {size}" for name, size in declared.items()) or "no Content-Length"
             raise self.failed(f"the server does not say how long it is ({found})")
         return Origin(
             shown(self.url),
@@ -221,7 +221,7 @@ class _Transfer:
     def _receive(self, response: requests.Response, origin: Origin, offset: int) -> None:
         """Append the body. Raises _BrokenError where it ends before the file does."""
         position, broken = offset, "the connection ended"
-        listener = rarely(self.listener)
+        listener = rate_limited(self.listener)
         with self.part.open("ab") as file:
             while True:
                 self._count(listener, position, origin)
@@ -238,7 +238,7 @@ class _Transfer:
                     break
                 file.write(chunk)
         if position > origin.size_bytes:
-            forget(self.part)
+            remove_origin(self.part)
             raise self.failed(f"the server sends more than the {origin.size_bytes:,} bytes that it declared")
         if position < origin.size_bytes:
             raise _BrokenError(f"{broken} at {position:,} of {origin.size_bytes:,} bytes")

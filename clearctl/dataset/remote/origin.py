@@ -40,7 +40,7 @@ def read_origin(part: Path) -> Origin | None:
         return None
 
 
-def forget(part: Path) -> None:
+def remove_origin(part: Path) -> None:
     """Remove `part` and what is known of it. Raises OSError."""
     # In this order: bytes without an origin are started over, but bytes with another's would be continued.
     part.unlink(missing_ok=True)

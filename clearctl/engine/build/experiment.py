@@ -59,14 +59,14 @@ def build_experiment(
     on_epoch: OnEpoch | None = None,
     samples: BuiltSamples | None = None,
     benchmark: Benchmark | None = None,
-    goes_on: bool = False,
+    resumed: bool = False,
     wandb_id: str | None = None,
 ) -> Experiment:
     """Strategy and benchmark. Without a `run` folder there are no metrics and loggers but the accuracy itself.
 
-    `listener` is told of the progress, and `on_epoch` of the end of each epoch, with its learning rate. `samples` are
-    those of `stream`, and `benchmark` that of `samples`, if they have been built before. The loggers of a run that
-    `goes_on` keep what is there.
+    `listener` is notified of the progress, and `on_epoch` of the end of each epoch, with its learning rate. `samples`
+    are those of `stream`, and `benchmark` that of `samples`, if they have been built before. The loggers of a run that
+    `resumed` keep what is there.
     """
     require_fits_stream(settings, stream)
     model = _placed(model, settings.compute, device, listener)
@@ -86,7 +86,7 @@ def build_experiment(
     if samples.gathered:
         watching.append(GatherBatches(lambda text: listener(Message(text, warning=True))))
     writes = run is not None and world.is_first()
-    loggers = build_loggers(settings, run, goes_on=goes_on, wandb_id=wandb_id) if run and writes else []
+    loggers = build_loggers(settings, run, resumed=resumed, wandb_id=wandb_id) if run and writes else []
     call = settings.strategy.call
     with building(call.type, call.error):
         strategy = build_strategy(

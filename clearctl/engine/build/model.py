@@ -11,11 +11,11 @@ from torch import nn
 from clearctl.config.published import class_count_faults
 from clearctl.config.settings import Call, ModelSettings, Settings
 from clearctl.data.stream import Stream
-from clearctl.distributed.randomness import randomness_kept
+from clearctl.distributed.randomness import preserve_random_states
 from clearctl.engine.build.calls import building
 from clearctl.engine.build.transforms import build_transforms
 from clearctl.models.classifier import build_classifier
-from clearctl.models.fit import find_misfit
+from clearctl.models.fit import find_mismatch
 from clearctl.models.pretrained import load_network
 from clearctl.progress import Listener, Message
 
@@ -79,7 +79,7 @@ def require_fit(settings: Settings, stream: Stream, model: nn.Module) -> None:
     """
     samples = stream.buckets[0].test
     batches = {}  # by shape: training and testing may have different sizes
-    with randomness_kept():
+    with preserve_random_states():
         for name, transform in zip(("train_transform", "eval_transform"), build_transforms(settings), strict=True):
             x: Any = samples[0][0]
             try:
@@ -88,6 +88,6 @@ def require_fit(settings: Settings, stream: Stream, model: nn.Module) -> None:
             except Exception as error:
                 raise settings.error(f"scenario.{name}", f"an image cannot be transformed: {error}") from error
     for x in batches.values():
-        misfit = find_misfit(model, x, len(stream.class_names))
+        misfit = find_mismatch(model, x, len(stream.class_names))
         if misfit:
             raise settings.error(f"model.{misfit.key}", misfit.text)

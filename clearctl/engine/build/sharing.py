@@ -9,7 +9,7 @@ from clearctl.config.load import Config, flatten
 from clearctl.config.own import find, is_own
 from clearctl.config.settings import Call, StrategySettings
 from clearctl.distributed import world
-from clearctl.distributed.world import collected
+from clearctl.distributed.world import gather_to_first
 from clearctl.errors import ConfigError, RunError
 from clearctl.strategies.traits import BATCH_SIZES, PLUGINS, STRATEGIES, shareable, traits_of
 
@@ -48,7 +48,7 @@ def require_alike(config: Config, dataset: Mapping[str, Any]) -> None:
     On another machine they may differ, and the processes would learn from other samples than they think.
     """
     own = {**dict(flatten(config.values)), "dataset": dataset["fingerprint"]}
-    for rank, (machine, found) in enumerate(collected((socket.gethostname(), own))):
+    for rank, (machine, found) in enumerate(gather_to_first((socket.gethostname(), own))):
         keys = [key for key in {**own, **found} if own.get(key) != found.get(key) and key not in PLACES]
         if keys:
             raise RunError(

@@ -17,7 +17,7 @@ from clearctl.data.samples import ImageSamples, Transform
 from clearctl.data.transforms import split_at_pixels
 from clearctl.dataset.arguments import choose_buckets
 from clearctl.distributed import world
-from clearctl.distributed.world import PeerLostError, collected, from_first, noticing_lost_peers, together
+from clearctl.distributed.world import PeerLostError, broadcast, detect_lost_peers, gather_to_first, process_group
 from clearctl.engine.build.accelerate import require_compiler, warn_of_slow_precision
 from clearctl.engine.extract.recipe import build_recipe
 from clearctl.engine.machine import device_name, packages, resolve_device
@@ -93,7 +93,7 @@ def extract_features(
         name: what the features are called, and their folder; by default after the architecture or the config.
         checkpoint: weights to fill the network with; a classifier in the file is ignored.
         weights: without a checkpoint, `default` (torchvision's, when None) or `none`: random ones.
-        allow_partial: go on where the checkpoint does not fill every weight; what it leaves is random, and told.
+        allow_partial: continue where the checkpoint does not fill every weight; what it leaves is random, and reported.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         precision: `fp32`, or `bf16` or `fp16` for speed; the features are stored as float32 in any case.
         compile: have torch.compile make code of the network first, which took 7 to 20 s for ResNet-50 and pays from
@@ -103,9 +103,9 @@ def extract_features(
         buckets: only these; all when None.
         official: also write the per-class files that releases ship (`features.official`).
         force: replace features of that name that were made otherwise.
-        listener: told of the images done and of what was decided.
+        listener: notified of the images done and of what was decided.
 
-    The same command after a kill goes on from the last whole bucket and ends in the same bytes. Raises UsageError,
+    The same command after a kill continues from the last whole bucket and ends in the same bytes. Raises UsageError,
     ConfigError, DatasetError, RunError (a checkpoint that does not fit) and CapabilityError; nothing is written where
     it can be known before, and a bucket is whole or not there.
 
@@ -129,10 +129,10 @@ def extract_features(
         pixels, prepare = split_at_pixels(recipe.steps)
         # Weights that must be fetched are fetched by one process of each machine, and then found by the others.
         if world.local_rank() > 0:
-            collected(None)
+            gather_to_first(None)
         source = _fill(network, checkpoint, weights, allow_partial, listener)
         if world.local_rank() == 0:
-            collected(None)
+            gather_to_first(None)
         probe = _probe(root, chosen[0], pixels, prepare)
         dimension = feature_dimension(network, probe)
         listener(Message(f"features {called!r}: {recipe.arch}, {source['from']}, {dimension} numbers an image"))
@@ -155,7 +155,7 @@ def extract_features(
         )
         loaders = _default_workers(target) if workers is None else workers
         folder = layout.features_folder(root, called)
-        with _sole_writer(folder):
+        with _features_lock(folder):
             done = extract(
                 record,
                 chosen,
@@ -171,7 +171,7 @@ def extract_features(
                 listener=listener,
             )
             folders = _official(root, called, force, listener) if official and world.is_first() else ()
-        return from_first(
+        return broadcast(
             ExtractResult(
                 called,
                 folder,
@@ -192,20 +192,24 @@ def extract_features(
 
 @contextmanager
 def _shared_work(device: torch.device) -> Iterator[None]:
-    """Within, the processes of a run can talk; where one is lost, the others' PeerLostError says how to go on."""
+    """Within, the processes of a run can talk; where one is lost, the others' PeerLostError says how to continue."""
     try:
-        with noticing_lost_peers(), together(device):
+        with detect_lost_peers(), process_group(device):
             yield
     except PeerLostError as error:
-        rest = "torchrun starts them all again, and they go on" if world.starts_again() else "the same command goes on"
+        rest = (
+            "torchrun starts them all again, and they continue"
+            if world.restarts_processes()
+            else "the same command continues"
+        )
         raise PeerLostError(f"{error}\n{rest} from the last whole bucket") from None
 
 
-def _sole_writer(folder: Path) -> AbstractContextManager[None]:
+def _features_lock(folder: Path) -> AbstractContextManager[None]:
     """Hold the features of a name, for all processes. Entering raises DatasetError where another command holds them."""
     if not world.is_first():
         return nullcontext()
-    return lock.sole_writer(folder.with_name(f".{folder.name}.lock"), folder, DatasetError)
+    return lock.exclusive_lock(folder.with_name(f".{folder.name}.lock"), folder, DatasetError)
 
 
 def _about(source: dict[str, Any], device: torch.device) -> dict[str, Any]:

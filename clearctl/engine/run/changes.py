@@ -1,4 +1,4 @@
-"""What is other than when a run began: its config, its dataset, the versions. Told, and with leave gone on with."""
+"""What has changed since a run began: its config, its dataset, the versions. Reported, and accepted on request."""
 
 import platform
 from collections.abc import Iterator
@@ -29,11 +29,11 @@ def other_values(before: dict[str, Any], now: Config) -> Iterator[str]:
     for key in [*old_values, *(key for key in new_values if key not in old_values)]:
         old, new = (repr(values[key]) if key in values else "not there" for values in (old_values, new_values))
         if old != new and key != "work_dir":  # a run folder may be moved
-            note = ", which plays no part any more" if _is_of_the_beginning(key) else ""
+            note = ", which plays no part any more" if _only_affects_start(key) else ""
             yield f"config: {key} was {old}, and is {new}{note}"
 
 
-def _is_of_the_beginning(key: str) -> bool:
+def _only_affects_start(key: str) -> bool:
     """Whether a value of the config only says what the first weights and random numbers are."""
     return key in ("seed", "load_from", "model.pretrained") or "init_cfg" in key.split(".")
 
@@ -59,7 +59,7 @@ def with_changes(
     A state in the middle of an epoch is left out, since its batches may be others. Raises RunError for a config whose
     run is made of other parts.
     """
-    # The loggers are those of the config now: they begin anew.
+    # The loggers are those of the config now: they start over.
     settings = fill(replace(now, values={**saved.start["config"], "loggers": []}))
     model = build_model(settings, stream, ignore).to(device)
     first = build_experiment(settings, stream, model, device, run=run, on_epoch=lambda done, lr: None)

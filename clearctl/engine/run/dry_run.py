@@ -58,11 +58,11 @@ def dry_run(
 ) -> DryRunResult:
     """Build everything, learn one batch and test one, twice, and leave nothing on disk. Raises what `train` raises."""
     opened = open_config(config, overrides=tuple(overrides), seed=seed, dataset_root=dataset_root)
-    return try_out(opened, device=device, listener=listener)
+    return dry_run_config(opened, device=device, listener=listener)
 
 
 @applied()
-def try_out(opened: Config, *, device: str, listener: Listener = ignore) -> DryRunResult:
+def dry_run_config(opened: Config, *, device: str, listener: Listener = ignore) -> DryRunResult:
     """`dry_run` with a config that `open_config` returned."""
     settings = fill(opened)
     target = resolve_device(device)
@@ -118,7 +118,7 @@ def _one_batch(
     quick = replace(
         settings,
         strategy=replace(strategy, call=once),
-        loggers=tuple(_harmless(call) for call in settings.loggers),
+        loggers=tuple(_without_output(call) for call in settings.loggers),
         data=replace(settings.data, cache="off"),  # which would decode images that no step here needs
     )
     epochs: list[EpochDone] = []
@@ -147,7 +147,7 @@ def _one_batch(
     return _MeasuredBatch(train_size, test_size, epochs[-1].seconds / batches if epochs else 0.0, test_s)
 
 
-def _harmless(logger: Call) -> Call:
+def _without_output(logger: Call) -> Call:
     """A logger that leaves nothing behind: W&B turned off, files in the temporary folder."""
     kept = logger.without("file", "log_folder", "tb_log_dir", "dir")
     if logger.type == "WandBLogger":
@@ -156,11 +156,11 @@ def _harmless(logger: Call) -> Call:
 
 
 def _shortened(bucket: Bucket, train_size: int | None, test_size: int) -> Bucket:
-    train = bucket.train if train_size is None else _spread(bucket.train, train_size)
-    return Bucket(bucket.name, train, _spread(bucket.test, test_size))
+    train = bucket.train if train_size is None else _evenly_spaced(bucket.train, train_size)
+    return Bucket(bucket.name, train, _evenly_spaced(bucket.test, test_size))
 
 
-def _spread(samples: Samples, count: int) -> Samples:
+def _evenly_spaced(samples: Samples, count: int) -> Samples:
     """At most `count` samples, evenly from the whole list, so that all classes are among them."""
     count = min(count, len(samples))
     return samples.subset([index * len(samples) // count for index in range(count)])

@@ -14,8 +14,8 @@ from clearctl.config.protocol import on_training_images
 from clearctl.config.settings import Settings, fill
 from clearctl.data.samples import original_error
 from clearctl.distributed import world
-from clearctl.distributed.randomness import randomness_kept, seed_everything
-from clearctl.distributed.world import noticing_lost_peers, together
+from clearctl.distributed.randomness import preserve_random_states, seed_everything
+from clearctl.distributed.world import detect_lost_peers, process_group
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model
@@ -71,7 +71,7 @@ def evaluate(
         device: where: "auto", "cpu", "cuda" or "cuda:N".
         dataset_root: the dataset folder, in place of the config's.
         overrides: "key.path=value", applied to the config in order.
-        listener: told of progress.
+        listener: notified of progress.
 
     Under torchrun every process calls it, and they share the work.
     Writes nothing but decoded images, where `data.cache` has them kept. Raises UsageError for a config without weights
@@ -111,7 +111,7 @@ def evaluate(
     files = [Path(checkpoint)] if checkpoint is not None else list(found.values())
     listening = listener if world.is_first() else ignore
     deterministic = deterministic_algorithms(settings.compute.deterministic, torch_device, listening)
-    with noticing_lost_peers(), together(torch_device), deterministic:
+    with detect_lost_peers(), process_group(torch_device), deterministic:
         rows, names = _rows(
             settings, files, torch_device, listening, one_each=checkpoints is not None, of_run=named is None
         )
@@ -181,7 +181,7 @@ def model_accuracies(
     was_training = model.training
     accuracies = []
     model.eval()
-    with randomness_kept():
+    with preserve_random_states():
         for experience in experiences:
             right = torch.zeros((), dtype=torch.int64, device=device)
             for x, y, *_ in in_order(experience.dataset.eval(), batch_size, workers, device):

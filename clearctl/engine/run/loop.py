@@ -55,7 +55,7 @@ from clearctl.strategies.strategy import Experience
 
 @dataclass(frozen=True)
 class SavedStates:
-    """What to go on from: the state at the `start` of a bucket and, if there is one, a later one `within` it."""
+    """What to resume from: the state at the `start` of a bucket and, if there is one, a later one `within` it."""
 
     bucket: int
     start: dict[str, Any]
@@ -107,7 +107,8 @@ class TrainingLoop:
                 if "without overflow" in str(error):  # torch, of a number such as 1e39
                     text = f"{self.run}: a learning rate is too large for the weights: {error}"
                     raise RunError(f"{text}\n{WHAT_TO_DO}") from None
-                # A signal to the whole process group ends the worker processes, which torch tells before the next step.
+                # A signal to the whole process group ends the worker processes, which torch reports before the next
+                # step.
                 if self.stop_request.signum is None or "DataLoader worker" not in str(error):
                     raise
                 raise self._stopped(self.stop_request.signum) from None
@@ -128,7 +129,7 @@ class TrainingLoop:
 
     def _learn_buckets(self, saved: SavedStates | None) -> None:
         strategy, benchmark = self.experiment.strategy, self.experiment.benchmark
-        test_stream = list(benchmark.test_stream)  # Avalanche makes an experience anew each time it is asked for
+        test_stream = list(benchmark.test_stream)  # Avalanche makes a new experience each time it is asked for one
         if saved is None:
             workers, size = self.loading["num_workers"], strategy.eval_mb_size
             self.results.untrained = model_accuracies(strategy.model, test_stream, strategy.device, size, workers)
@@ -191,7 +192,7 @@ class TrainingLoop:
         self._save_within(wait=True)
         here = None if progress is None else StateKey(self._bucket, progress.epochs, progress.steps)
         # All wait here for the first, whom their end would end while it saves.
-        raise Stopped(world.from_first(str(self._stopped(signum, here))), signum)
+        raise Stopped(world.broadcast(str(self._stopped(signum, here))), signum)
 
     def _stopped(self, signum: int, here: StateKey | None = None) -> Stopped:
         """What is raised; it says so where the state `here` could not be saved, or there is none to save."""
@@ -237,15 +238,15 @@ def write_bucket(run: Path, results: RunResults, model: nn.Module, interval: int
 
 
 def bucket_done(results: RunResults, seconds: float, settings: Settings) -> BucketDone:
-    """What is told when a bucket is done, which took `seconds`."""
+    """What is reported when a bucket is done, which took `seconds`."""
     names, number, row = results.bucket_names, len(results.rows) - 1, results.rows[-1]
     trained_on = bool(on_training_images(settings.config.values))
     return BucketDone(names[number], number + 1, len(names), tuple(row), seconds, trained_on)
 
 
 def how_to_resume(run: Path) -> str:
-    """The command that goes on with a run, by as many processes as this one has."""
+    """The command that resumes a run, by as many processes as this one has."""
     command = f"clearctl resume {shlex.quote(str(run))}"
     if world.size() > world.local_size():
-        return f"go on with `torchrun ... -m {command}` on every machine, as it was started"
-    return f"go on with `{command}{f' --nproc {world.size()}' if world.size() > 1 else ''}`"
+        return f"resume with `torchrun ... -m {command}` on every machine, as it was started"
+    return f"resume with `{command}{f' --nproc {world.size()}' if world.size() > 1 else ''}`"

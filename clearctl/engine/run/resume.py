@@ -1,4 +1,4 @@
-"""Going on with a run that was killed or stopped, so that it ends as if it had never been."""
+"""Resuming a run that was killed or stopped, so that it ends as if it had never been."""
 
 import shutil
 import time
@@ -14,7 +14,7 @@ from clearctl.config.protocol import on_training_images
 from clearctl.config.settings import Settings, fill
 from clearctl.distributed import world
 from clearctl.distributed.randomness import seed_everything
-from clearctl.distributed.world import from_first, noticing_lost_peers, together
+from clearctl.distributed.world import broadcast, detect_lost_peers, process_group
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model
@@ -28,12 +28,12 @@ from clearctl.engine.machine import (
     resolve_device,
 )
 from clearctl.engine.run.changes import other_values, other_versions, with_changes
+from clearctl.engine.run.inputs import named_contents, other_code
 from clearctl.engine.run.loop import SavedStates
-from clearctl.engine.run.origin import named_contents, other_code
-from clearctl.engine.run.train import TrainResult, carry_out, record_epoch, room_on_disk, sole_worker, write_report
+from clearctl.engine.run.train import TrainResult, record_epoch, report_full_disk, run_lock, run_to_end, write_report
 from clearctl.engine.states import files as state_files
 from clearctl.engine.states.files import DamagedStateError, StateKey
-from clearctl.engine.states.state import cut_back_files
+from clearctl.engine.states.state import truncate_run_files
 from clearctl.errors import RunError
 from clearctl.metrics import from_json
 from clearctl.progress import Listener, Message, ignore
@@ -49,7 +49,7 @@ def resume(
     accept_changes: bool = False,
     listener: Listener = ignore,
 ) -> TrainResult:
-    """Go on with the run in the folder `run`, from its latest state that is whole.
+    """Resume the run in the folder `run`, from its latest state that is whole.
 
     A finished one is only read, and gets its report.html if that is missing. Config, seed and, unless another `device`
     is given, the device are the run's. It ends with the weights, the accuracy matrix and the metrics of a run that
@@ -62,10 +62,10 @@ def resume(
     run = Path(run).resolve()
     if not rundir.is_run(run):
         raise RunError(f"{run} is no run folder: it has no config.py and environment.json")
-    with sole_worker(run):
+    with run_lock(run):
         finished = _finished(run, started)
         if finished is not None:
-            listener(Message(f"{run} is finished: there is nothing to go on with"))
+            listener(Message(f"{run} is finished: there is nothing to resume"))
             if world.is_first() and not rundir.report_file(run).is_file():  # the last that is written
                 write_report(run, listener)
             return finished
@@ -75,7 +75,7 @@ def resume(
         require_shareable(settings.strategy)
         target = _device(device, environment, listener)
         deterministic = deterministic_algorithms(settings.compute.deterministic, target, listener)
-        with noticing_lost_peers(), together(target), deterministic:
+        with detect_lost_peers(), process_group(target), deterministic:
             return _resume_locked(run, settings, environment, target, accept_changes, listener, started)
 
 
@@ -88,9 +88,9 @@ def _resume_locked(
     listener: Listener,
     started: float,
 ) -> TrainResult:
-    """Go on with a run that is held, by all processes."""
+    """Resume a run that is held, by all processes."""
     opened, scenario = settings.config, settings.scenario
-    saved = from_first(_saved(run, listener) if world.is_first() else None)
+    saved = broadcast(_saved(run, listener) if world.is_first() else None)
     changed = [] if saved is None else list(other_values(saved.start["config"], opened))
     differences = [*changed, *other_versions(environment)]
     seed_everything(settings.seed)
@@ -109,9 +109,9 @@ def _resume_locked(
     _keep_threads(environment, target, listener)
     model = build_model(settings, stream, listener).to(target)
     samples = build_samples(settings, stream, target, listener)
-    with room_on_disk(run):
+    with report_full_disk(run):
         if world.is_first():
-            _cut_back(run, saved)
+            _truncate_run(run, saved)
         experiment = build_experiment(
             settings,
             stream,
@@ -121,18 +121,18 @@ def _resume_locked(
             listener=listener,
             on_epoch=lambda done, lr: record_epoch(run, done, lr),
             samples=samples,
-            goes_on=saved is not None,
+            resumed=saved is not None,
             wandb_id=environment.get("wandb_run"),
         )
         if saved is not None and changed:
             if world.is_first():
                 saved = with_changes(saved, opened, experiment, stream, target, run)
                 state_files.replace_all(rundir.state_folder(run), StateKey(saved.bucket), saved.start)
-            saved = from_first(saved)
+            saved = broadcast(saved)
         if world.is_first():
             _note(run, environment, target, saved, differences, dataset, opened.values)
-    listener(Message(f"going on with {run} {_where(saved, stream.bucket_names)}"))
-    return carry_out(settings, experiment, stream, run, listener, started=started, saved=saved)
+    listener(Message(f"resuming {run} {_where(saved, stream.bucket_names)}"))
+    return run_to_end(settings, experiment, stream, run, listener, started=started, saved=saved)
 
 
 def _finished(run: Path, started: float) -> TrainResult | None:
@@ -181,11 +181,11 @@ def _saved(run: Path, listener: Listener) -> SavedStates | None:
         if weights
         else "it has no weights yet: start a new run"
     )
-    raise RunError(f"{run} cannot be gone on with: {'; '.join(dict.fromkeys(damaged))}\n{rest}")
+    raise RunError(f"{run} cannot be resumed: {'; '.join(dict.fromkeys(damaged))}\n{rest}")
 
 
 def _device(name: str | None, environment: dict[str, Any], listener: Listener) -> torch.device:
-    """The run's device, or the one that is named, which is told."""
+    """The run's device, or the one that is named, which is reported."""
     before = str(environment.get("device", "auto"))
     before_kind = before.partition(":")[0] if world.size() > 1 else before
     target = resolve_device(name or before_kind)
@@ -193,7 +193,7 @@ def _device(name: str | None, environment: dict[str, Any], listener: Listener) -
     if processes != world.size():
         listener(
             Message(
-                f"the run was shared by {processes} processes and goes on with {world.size()}: the numbers will differ"
+                f"the run was shared by {processes} processes and resumes with {world.size()}: the numbers will differ"
                 " in their last digits from those of a run that never stopped",
                 warning=True,
             )
@@ -201,7 +201,7 @@ def _device(name: str | None, environment: dict[str, Any], listener: Listener) -
     if str(target) != before or device_name(target) != environment.get("device_name", device_name(target)):
         listener(
             Message(
-                f"the run was on {before} ({environment.get('device_name')}) and goes on on {target}"
+                f"the run was on {before} ({environment.get('device_name')}) and resumes on {target}"
                 f" ({device_name(target)}): the numbers will not be exactly those of a run that never stopped",
                 warning=True,
             )
@@ -214,7 +214,7 @@ def _require_accepted(run: Path, differences: list[str], accept: bool, listener:
         return
     if not accept:
         lines = "\n".join(differences)
-        raise RunError(f"{run} is not what it was:\n{lines}\nundo that, or go on nevertheless with --accept-changes")
+        raise RunError(f"{run} is not what it was:\n{lines}\nundo that, or resume anyway with --accept-changes")
     for text in differences:
         listener(Message(f"accepted: {text}", warning=True))
 
@@ -228,12 +228,12 @@ def _keep_threads(environment: dict[str, Any], device: torch.device, listener: L
         keep_threads(threads, "in the run", listener)
 
 
-def _cut_back(run: Path, saved: SavedStates | None) -> None:
+def _truncate_run(run: Path, saved: SavedStates | None) -> None:
     """Take from the run's files what came after its state."""
     folders = (rundir.csv_folder(run), rundir.tensorboard_folder(run))
     if saved is not None:
         there = [rundir.metrics_file(run), *(file for folder in folders for file in folder.glob("*"))]
-        cut_back_files(saved.latest, run, there)
+        truncate_run_files(saved.latest, run, there)
         return
     results = (rundir.metrics_file(run), rundir.log_file(run), rundir.eval_file(run), rundir.matrix_file(run))
     # The sums before the checkpoints: a kill in between leaves no line without its file.
@@ -266,7 +266,7 @@ def _note(
     if "code" in environment:
         now["code"] = named_contents(values)["code"]
     environment |= {**now, "resumed": [*environment.get("resumed", []), entry]}
-    environment.pop("stacked", None)  # a stack leaves no states: the run has begun anew, and alone
+    environment.pop("stacked", None)  # a stack leaves no states: the run has started over, and alone
     atomic.write_json(rundir.environment_file(run), environment)
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that a run fulfils at its next step."""
+"""Ctrl-C and SIGTERM as a request to stop, which a run obeys at its next step."""
 
 import os
 import signal
@@ -23,9 +23,9 @@ class StopRequest:
 
 @contextmanager
 def catch_stop_signals(listener: Callable[[Message], None]) -> Iterator[StopRequest]:
-    """Within, the first signal is kept in the Wish and told to `listener`, and a second one acts as ever.
+    """Within, the first signal is kept in the StopRequest and reported to `listener`; a second one acts as usual.
 
-    Outside of the main thread, where Python has no signals, the wish is never there.
+    Outside of the main thread, where Python has no signals, there is never a request.
     """
     stop_request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

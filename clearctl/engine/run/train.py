@@ -21,7 +21,7 @@ from clearctl.data.samples import original_error
 from clearctl.data.stream import Stream
 from clearctl.distributed import world
 from clearctl.distributed.randomness import seed_everything
-from clearctl.distributed.world import PeerLostError, from_first, noticing_lost_peers, together
+from clearctl.distributed.world import PeerLostError, broadcast, detect_lost_peers, process_group
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import Experiment, build_experiment
 from clearctl.engine.build.model import build_model
@@ -30,10 +30,10 @@ from clearctl.engine.build.sharing import require_alike, require_shareable
 from clearctl.engine.build.strategy_fit import require_strategy_fit
 from clearctl.engine.build.stream import build_stream
 from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device
+from clearctl.engine.run.inputs import named_contents
 from clearctl.engine.run.loop import SavedStates, TrainingLoop, how_to_resume
-from clearctl.engine.run.origin import named_contents
 from clearctl.errors import DatasetError, RunError, Stopped
-from clearctl.lock import sole_writer
+from clearctl.lock import exclusive_lock
 from clearctl.metrics import Matrix, Summary
 from clearctl.progress import EpochDone, Listener, Message, ignore
 from clearctl.strategies.patches import applied
@@ -78,7 +78,7 @@ def train(
     `overrides` are "key.path=value" strings. `seed` seeds everything random (default: the config's, else 0).
     Raises ConfigError, DatasetError, RunError and CapabilityError before anything is written where it can be known
     before, DatasetError for an image that turns out unreadable on the way, and Stopped where Ctrl-C or SIGTERM ended
-    the run at a step; `resume` goes on with it.
+    the run at a step; `resume` continues it.
 
     Under torchrun every process calls it, and all share the run, which is written by the first.
     """
@@ -88,7 +88,7 @@ def train(
 
 def earlier_run() -> Path | None:
     """The run folder that these processes began before torchrun started them again; None if there is none."""
-    begun = world.remembered(RUN) if world.attempt() else None
+    begun = world.remembered(RUN) if world.restart_count() else None
     return Path(begun) if begun is not None else None
 
 
@@ -103,7 +103,7 @@ def start(opened: Config, source: str, *, device: str, listener: Listener) -> Tr
     require_shareable(settings.strategy)
     target = resolve_device(device)
     deterministic = deterministic_algorithms(settings.compute.deterministic, target, listener)
-    with noticing_lost_peers(), together(target), deterministic:  # from the first product on
+    with detect_lost_peers(), process_group(target), deterministic:  # from the first product on
         seed_everything(settings.seed)
         stream = build_stream(settings.scenario, listener)
         model = build_model(settings, stream, listener).to(target)
@@ -113,10 +113,10 @@ def start(opened: Config, source: str, *, device: str, listener: Listener) -> Tr
         described = describe(target, stream.describe(settings.scenario.dataset_root), settings.seed)
         environment = {**described, "config": source, **named_contents(opened.values)}
         require_alike(opened, environment["dataset"])
-        run = from_first(rundir.create(settings.work_dir, settings.seed) if world.is_first() else Path())
-        with sole_worker(run):
+        run = broadcast(rundir.create(settings.work_dir, settings.seed) if world.is_first() else Path())
+        with run_lock(run):
             experiment = open_run(settings, stream, model, target, run, samples, environment, listener)
-            return carry_out(settings, experiment, stream, run, listener, started=started)
+            return run_to_end(settings, experiment, stream, run, listener, started=started)
 
 
 def open_run(
@@ -165,16 +165,16 @@ def open_run(
     return experiment
 
 
-def sole_worker(run: Path) -> AbstractContextManager[None]:
+def run_lock(run: Path) -> AbstractContextManager[None]:
     """Hold a run folder, for all that share the run; where another holds it, entering raises RunError with its pid."""
     if not world.is_first():
         return nullcontext()
-    return sole_writer(rundir.lock_file(run), run, RunError)
+    return exclusive_lock(rundir.lock_file(run), run, RunError)
 
 
 @contextmanager
-def room_on_disk(run: Path) -> Iterator[None]:
-    """Within, a disk that is full or no longer there ends the run with a RunError that says how to go on."""
+def report_full_disk(run: Path) -> Iterator[None]:
+    """Within, a disk that is full or no longer there ends the run with a RunError that says how to resume."""
     try:
         yield
     except OSError as error:
@@ -189,7 +189,7 @@ def record_epoch(run: Path, done: EpochDone, lr: float) -> None:
         rundir.append_metrics(run, {"event": "epoch", **asdict(done), "lr": lr})
 
 
-def carry_out(
+def run_to_end(
     settings: Settings,
     experiment: Experiment,
     stream: Stream,
@@ -202,14 +202,14 @@ def carry_out(
     """Learn all buckets, from what is `saved` on if anything is, and end the run folder."""
     loop = TrainingLoop(settings, experiment, stream, run, listener)
     try:
-        with room_on_disk(run), closing(loop), noticing_lost_peers():
+        with report_full_disk(run), closing(loop), detect_lost_peers():
             results = loop.learn(saved)
             for logger in experiment.run_loggers:
                 logger.log_summary(results.numbers(), results.matrix, stream.bucket_names)
     except DatasetError as error:
         raise DatasetError(f"{original_error(error)}\nmend that, then {how_to_resume(run)}") from None
     except PeerLostError as error:
-        rest = "torchrun starts them all again" if world.starts_again() else how_to_resume(run)
+        rest = "torchrun starts them all again" if world.restarts_processes() else how_to_resume(run)
         raise PeerLostError(f"{error}\n{rest}") from None
     except Stopped:
         raise
@@ -230,7 +230,7 @@ def carry_out(
 
 
 def write_report(run: Path, listener: Listener) -> None:
-    """Write report.html of a finished run. The run is whole without it: whatever fails is told as a warning."""
+    """Write report.html of a finished run. The run is whole without it: whatever fails is reported as a warning."""
     try:
         from clearctl.report.page import write_run_page  # only at the end of a run is it needed
 

@@ -64,7 +64,7 @@ class Learner:
         learned = {name: weight.cpu() for name, weight in self.weights.items()}
         for index, (member, states) in enumerate(zip(self.members, stepper.states(), strict=True)):
             weights = {name: weight[index] for name, weight in learned.items()}
-            member.take_over(weights, states)
+            member.write_back(weights, states)
             member.lockstep.give_best(weights)
         self._give_importances()
 

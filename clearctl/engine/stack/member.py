@@ -71,7 +71,7 @@ class Member:
         return [dict(self.optimizer.state.get(weight, {})) for weight in self.weights().values()]
 
     @torch.no_grad()
-    def take_over(self, weights: Tensors, states: Sequence[OptimizerState]) -> None:
+    def write_back(self, weights: Tensors, states: Sequence[OptimizerState]) -> None:
         """Let model and optimizer be where the arithmetic has come to."""
         for (name, weight), state in zip(self.weights().items(), states, strict=True):
             weight.copy_(weights[name])
@@ -79,7 +79,7 @@ class Member:
                 self.optimizer.state[weight] = state
 
     @contextmanager
-    def drawing(self) -> Iterator[None]:
+    def own_generators(self) -> Iterator[None]:
         """Within, it is this run that draws random numbers."""
         set_random_states(self.states)
         yield
@@ -87,7 +87,7 @@ class Member:
 
     def begin_bucket(self, number: int) -> None:
         """All up to the first epoch."""
-        with self.drawing():
+        with self.own_generators():
             self.lockstep.begin_bucket(self.experiment.benchmark.train_stream[number])
 
     def shape(self) -> tuple[Any, ...]:
@@ -109,7 +109,7 @@ class Member:
         return batches
 
     def end_epoch(self, batches: Sequence[BatchResult], finite: bool) -> None:
-        """Tell what the batches gave, and whether the weights after them are finite."""
+        """Report what the batches gave, and whether the weights after them are finite."""
         self.experiment.divergence.finite = finite
         self.lockstep.end_epoch(batches)
 
@@ -119,7 +119,7 @@ class Member:
 
     def end_bucket(self, tested: Sequence[Sequence[BatchResult]]) -> None:
         """All after the last epoch, and the test, which gave `tested`; the results have one bucket more."""
-        with self.drawing():
+        with self.own_generators():
             trained = self.lockstep.end_bucket()
             self.experiment.divergence.bucket_done(self.results.bucket_names[len(self.results.rows)])
             after = self.lockstep.test(self.test_stream, tested)

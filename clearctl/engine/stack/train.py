@@ -23,10 +23,10 @@ from clearctl.engine.build.samples import BuiltSamples, build_samples
 from clearctl.engine.build.strategy_fit import require_strategy_fit
 from clearctl.engine.build.stream import benchmark_of, build_stream
 from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device
+from clearctl.engine.run.inputs import named_contents
 from clearctl.engine.run.loop import bucket_done, write_bucket
-from clearctl.engine.run.origin import named_contents
 from clearctl.engine.run.stopping import StopRequest, catch_stop_signals
-from clearctl.engine.run.train import TrainResult, open_run, room_on_disk, sole_worker, write_report
+from clearctl.engine.run.train import TrainResult, open_run, report_full_disk, run_lock, write_report
 from clearctl.engine.stack.features import Features
 from clearctl.engine.stack.key import stack_key, why_not
 from clearctl.engine.stack.learner import Learner
@@ -51,10 +51,10 @@ def train_stack(
     """Train runs with equal `stack_key` as one; the results are in the order of `configs`.
 
     Each has a run folder of its own in its work_dir, with the files of a run that was alone. `sources` are the config
-    files that they came from, and listeners[i] is told of run i. Where they do not all fit into memory at once, as
+    files that they came from, and listeners[i] is notified of run i. Where they do not all fit into memory at once, as
     many as do are trained together. Accuracies are those of runs alone but for the rounding of floats.
     There are no states on the way: of runs that are stopped or killed nothing is kept but what is in their folders,
-    and each begins anew with `resume`. `seconds` are those of the whole stack.
+    and each starts over on `resume`. `seconds` are those of the whole stack.
     Raises UsageError for runs that cannot be stacked, and what `train` raises.
     """
     runs = [fill(config) for config in configs]
@@ -98,17 +98,17 @@ def _train(
     compute = runs[0].compute
     allow_tf32(compute.tf32, device)
 
-    def tell_all(event: Event) -> None:
+    def report_to_all(event: Event) -> None:
         for listener in listeners:
             listener(event)
 
     with ExitStack() as ends:
-        ends.enter_context(deterministic_algorithms(compute.deterministic, device, tell_all))
-        members = _opened(runs, device, sources, listeners, ends)
+        ends.enter_context(deterministic_algorithms(compute.deterministic, device, report_to_all))
+        members = _open_members(runs, device, sources, listeners, ends)
         with (
             _stopped_at_once(),
-            catch_stop_signals(tell_all) as stop_request,
-            room_on_disk(members[0].run),
+            catch_stop_signals(report_to_all) as stop_request,
+            report_full_disk(members[0].run),
         ):
             _learn_all(members, device, stop_request)
         for member in members:
@@ -145,7 +145,7 @@ class _Data:
         return cls(stream, samples, benchmark_of(settings.scenario, samples), describe(device, described, 0))
 
 
-def _opened(
+def _open_members(
     runs: Sequence[Settings],
     device: torch.device,
     sources: Sequence[str],
@@ -175,7 +175,7 @@ def _opened(
                 "stacked": len(runs),
             }
             run = rundir.create(settings.work_dir, settings.seed)
-            ends.enter_context(sole_worker(run))
+            ends.enter_context(run_lock(run))
             set_random_states(states)
             experiment = open_run(
                 settings, shared.stream, model, _CPU, run, shared.samples, environment, listener, shared.benchmark
@@ -193,15 +193,15 @@ def _opened(
 
 def _learn_all(members: Sequence[Member], device: torch.device, stop_request: StopRequest) -> None:
     """Bucket after bucket, as `TrainingLoop` does for one run."""
-    everything = list(_by_features(members, device))
+    everything = list(_grouped_by_features(members, device))
     for features, group in everything:
-        for part in _alike(group, lambda member: member.tested_sizes):
+        for part in _grouped(group, lambda member: member.tested_sizes):
             for member, tested in zip(part, _tested(Learner(part, features), part), strict=True):
                 member.results.untrained = [
                     sum(batch.right for batch in batches) / sum(batch.size for batch in batches) for batches in tested
                 ]
 
-    def stop_if_asked() -> None:
+    def stop_if_requested() -> None:
         if stop_request.signum is not None:
             raise Stopped("stopped, nothing of a stack is saved on the way", stop_request.signum)
 
@@ -210,9 +210,9 @@ def _learn_all(members: Sequence[Member], device: torch.device, stop_request: St
         for member in members:
             member.begin_bucket(number)
         for features, group in everything:
-            for part in _alike(group, lambda member: member.shape()):
+            for part in _grouped(group, lambda member: member.shape()):
                 learner = Learner(part, features)
-                learner.learn(part[0].experiment.strategy.train_epochs, stop_if_asked)
+                learner.learn(part[0].experiment.strategy.train_epochs, stop_if_requested)
                 for member, tested in zip(part, _tested(learner, part), strict=True):
                     member.end_bucket(tested)
         for member in members:
@@ -228,7 +228,7 @@ def _tested(learner: Learner, members: Sequence[Member]) -> list[list[Any]]:
     return [list(found) for found in zip(*buckets, strict=True)]
 
 
-def _alike(members: Sequence[Member], key: Callable[[Member], Any]) -> list[list[Member]]:
+def _grouped(members: Sequence[Member], key: Callable[[Member], Any]) -> list[list[Member]]:
     """The members with equal keys together, in their order."""
     groups: dict[Any, list[Member]] = {}
     for member in members:
@@ -236,7 +236,7 @@ def _alike(members: Sequence[Member], key: Callable[[Member], Any]) -> list[list
     return list(groups.values())
 
 
-def _by_features(members: Sequence[Member], device: torch.device) -> Iterator[tuple[Features, list[Member]]]:
+def _grouped_by_features(members: Sequence[Member], device: torch.device) -> Iterator[tuple[Features, list[Member]]]:
     """Members whose streams read one matrix, which they all do unless its files change meanwhile."""
 
     def matrix(stream: Stream) -> int:
@@ -244,7 +244,7 @@ def _by_features(members: Sequence[Member], device: torch.device) -> Iterator[tu
         assert isinstance(part, FeatureSamples)
         return id(part.x)
 
-    for group in _alike(members, lambda member: matrix(member.stream)):
+    for group in _grouped(members, lambda member: matrix(member.stream)):
         yield Features(group[0].stream, device, cosine=group[0].temperature is not None), group
 
 

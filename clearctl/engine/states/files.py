@@ -124,7 +124,7 @@ def replace_all(folder: Path, key: StateKey, state: dict[str, Any]) -> None:
 def remove_all(folder: Path) -> None:
     """Remove every state, when the run is finished."""
     clean(folder)
-    for key in reversed(state_keys(folder)):  # so that what a kill leaves can be gone on with
+    for key in reversed(state_keys(folder)):  # so that what a kill leaves can be resumed
         (folder / key.file_name).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

@@ -18,7 +18,7 @@ class Saver:
     """Saves states into `folder`: at the start of each bucket, and in it as `every` says.
 
     `every` is 'epoch', 'bucket' or a number of seconds. With `in_background` files are written by a thread. A save
-    that fails is told to `listener`, and the run goes on; the states before it stay. So does a run whose strategy
+    that fails is reported to `listener`, and the run continues; the states before it stay. So does a run whose strategy
     holds what no state can.
     """
 
@@ -62,14 +62,14 @@ class Saver:
             self._thread.start()
         else:
             self._write(key, state, captured_s)
-            self._tell()
+            self._report()
 
     def finish(self) -> None:
         """Wait until what is being written is on disk."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-            self._tell()
+            self._report()
 
     def _write(self, key: StateKey, state: dict[str, Any], captured_s: float) -> None:
         started = time.monotonic()
@@ -81,12 +81,12 @@ class Saver:
         self._ended_at = time.monotonic()
         self._cost_s = captured_s + self._ended_at - started
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._failure is not None and not self._failing:
             self.listener(
                 Message(
-                    f"the state cannot be saved in {self.folder}: {self._failure}; the run goes on, and what was saved"
-                    " before stays good",
+                    f"the state cannot be saved in {self.folder}: {self._failure}; the run continues, and what was"
+                    " saved before stays good",
                     warning=True,
                 )
             )

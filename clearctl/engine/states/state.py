@@ -11,7 +11,7 @@ from clearctl.distributed.randomness import random_states, set_random_states
 from clearctl.engine.build.experiment import Experiment
 from clearctl.engine.states.results import RunResults
 from clearctl.errors import RunError
-from clearctl.strategies.loggers.run_logger import cut_back
+from clearctl.strategies.loggers.run_logger import truncate_files
 from clearctl.strategies.snapshot.capture import CannotCaptureError, Capturer
 from clearctl.strategies.snapshot.kinds import Node, Nodes, given_objects
 from clearctl.strategies.snapshot.restore import CannotRestoreError, restore
@@ -19,7 +19,7 @@ from clearctl.strategies.stepping.epochs import BucketProgress
 
 
 class RunState:
-    """Takes the state of an experiment in its `run` folder, and lays one over it.
+    """Captures the state of an experiment in its `run` folder, and loads one into it.
 
     To be made before anything is learned.
     """
@@ -68,13 +68,13 @@ class RunState:
     def load_state(self, state: dict[str, Any], files_of: dict[str, Any] | None = None) -> None:
         """Bring the experiment, the generators, the results and the files to where `state` was taken.
 
-        The files to where `files_of` was taken, where a later state is to be laid over this one.
+        The files to where `files_of` was taken, where a later state is to be loaded after this one.
         """
         for logger in self.experiment.run_loggers:
             logger.flush()
         strategy, parts = self.experiment.strategy, state["strategy"]
         if world.is_first():
-            cut_back_files(files_of or state, self.run)
+            truncate_run_files(files_of or state, self.run)
         else:
             parts = without_loggers(parts)
         try:
@@ -95,7 +95,7 @@ class RunState:
         return [file for file in files if file.exists() and file.is_relative_to(self.run)]
 
 
-def cut_back_files(state: dict[str, Any], run: Path, there: Iterable[Path] = ()) -> None:
+def truncate_run_files(state: dict[str, Any], run: Path, there: Iterable[Path] = ()) -> None:
     """Cut the files back to what they held when `state` was taken, and delete others of those that are `there`.
 
     Raises RunError where one is shorter.
@@ -104,7 +104,7 @@ def cut_back_files(state: dict[str, Any], run: Path, there: Iterable[Path] = ())
     for file in sizes:
         if not file.resolve().is_relative_to(run.resolve()):
             raise RunError(f"the state of {run} names a file outside of it: {file}")
-    cut_back({str(file): size for file, size in sizes.items()}, there)
+    truncate_files({str(file): size for file, size in sizes.items()}, there)
 
 
 def without_loggers(nodes: Nodes) -> Nodes:

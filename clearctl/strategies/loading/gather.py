@@ -16,7 +16,7 @@ from torch.utils.data import ConcatDataset, DataLoader, default_collate, get_wor
 
 from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.pixels import fresh
-from clearctl.distributed.randomness import own_numbers, seed_worker
+from clearctl.distributed.randomness import own_random_numbers, seed_worker
 from clearctl.distributed.split import Shard, own_rows
 from clearctl.strategies.loading.positions import BatchIterator, LoaderPosition, SideBySide
 from clearctl.strategies.loading.rows import Columns, Rows, resolve
@@ -87,7 +87,7 @@ def _own_pixels(source: CachedTransform, rows: torch.Tensor) -> torch.Tensor:
     own = rows[own_rows(len(rows))] if source.shares_reading else rows
     # A worker process draws numbers that nobody else draws anyway: `seed_worker`.
     shared = len(own) == len(rows) or get_worker_info() is not None
-    with nullcontext() if shared else own_numbers(torch.device("cpu"), transforms=True):
+    with nullcontext() if shared else own_random_numbers(torch.device("cpu"), transforms=True):
         return source.pixels(own.tolist())
 
 
@@ -137,9 +137,9 @@ class _InOrder(BatchIterator):
         self._see_whether_written()
         return {"views": self.views, **super().position()}
 
-    def go_to(self, position: LoaderPosition) -> None:
+    def seek(self, position: LoaderPosition) -> None:
         """Let the next batch be the one that would have followed where `position` was taken."""
-        super().go_to(position)
+        super().seek(position)
         self.views, self._given = position["views"], None
 
 
@@ -219,7 +219,7 @@ def in_order(dataset: ClassificationDataset, batch_size: int, workers: int, devi
 class GatherBatches(SupervisedPlugin):
     """Makes the loaders that a strategy learns and is tested with gather, after whichever plugin has set them.
 
-    `say` is told, once, of a loader that stays as it is.
+    `say` is called once with a text about a loader that stays as it is.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""Iterators over batches that say where they stand, so that another process can go on from there.
+"""Iterators over batches that say where they stand, so that another process can continue from there.
 
 The orders are drawn as torch's samplers draw them, at the same moments. A position is plain: numbers, truth values,
 None and tensors, in lists and dicts. It is taken, and gone to, between two batches, and its tensors are never written.
@@ -25,7 +25,7 @@ class PositionedIterator(Protocol):
     def position(self) -> LoaderPosition:
         """Where it stands."""
 
-    def go_to(self, position: LoaderPosition) -> None:
+    def seek(self, position: LoaderPosition) -> None:
         """Let the next batch be the one that would have followed where `position` was taken."""
 
 
@@ -76,8 +76,8 @@ class Pass:
         """Where it stands."""
         return {"order": self.order, "taken": self.taken}
 
-    def go_to(self, position: LoaderPosition) -> None:
-        """Go on from a position, over the same samples."""
+    def seek(self, position: LoaderPosition) -> None:
+        """Continue from a position, over the same samples."""
         self.restart()
         self.order = None if position["order"] is None else position["order"].cpu()
         self.taken = position["taken"]
@@ -123,10 +123,10 @@ class SideBySide:
         """Where it stands: where the `passes` of the datasets do."""
         return {"passes": [one.position() for one in self.passes]}
 
-    def go_to(self, position: LoaderPosition) -> None:
-        """Go on from a position, over the same samples."""
+    def seek(self, position: LoaderPosition) -> None:
+        """Continue from a position, over the same samples."""
         for one, found in zip(self.passes, position["passes"], strict=True):
-            one.go_to(found)
+            one.seek(found)
 
 
 class BatchIterator:
@@ -153,9 +153,9 @@ class BatchIterator:
         """Where it stands: whether it has `begun`, and the position of its columns."""
         return {"begun": self.begun, **self.columns.position()}
 
-    def go_to(self, position: LoaderPosition) -> None:
+    def seek(self, position: LoaderPosition) -> None:
         """Let the next batch be the one that would have followed where `position` was taken."""
-        self.columns.go_to(position)
+        self.columns.seek(position)
         self.begun = position["begun"]
 
 
@@ -174,7 +174,7 @@ class Endless:
         self.in_earlier = earlier is not None
         self.current = self._begun()
         if earlier_position is not None:
-            self.current.go_to(earlier_position)
+            self.current.seek(earlier_position)
 
     def __iter__(self) -> "Endless":
         return self
@@ -191,11 +191,11 @@ class Endless:
         """Where it stands: in which `pass`, and whether that is the one through the `earlier` loader."""
         return {"in_earlier": self.in_earlier, "pass": self.current.position()}
 
-    def go_to(self, position: LoaderPosition) -> None:
+    def seek(self, position: LoaderPosition) -> None:
         """Let the next batch be the one that would have followed where `position` was taken."""
         self.in_earlier = position["in_earlier"]
         self.current = self._begun()
-        self.current.go_to(position["pass"])
+        self.current.seek(position["pass"])
 
     def _begun(self) -> PositionedIterator:
         """A new pass."""

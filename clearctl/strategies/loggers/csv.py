@@ -18,7 +18,7 @@ _EVAL_COLUMNS = "eval_exp,training_exp,eval_accuracy,eval_loss,forgetting"
 
 
 class CSVLogger(AvalancheCSVLogger, RunLogger):
-    """Avalanche's CSV logger: training_results.csv and eval_results.csv in `log_folder`, new unless it `goes_on`.
+    """Avalanche's CSV logger: training_results.csv and eval_results.csv in `log_folder`, new unless it is `resumed`.
 
     The validation columns of an epoch are of the test at its end (of the last bucket that was tested, as Avalanche has
     it), and empty without one. Avalanche's are of the test before, and 0 before the first: an epoch is tested after
@@ -30,12 +30,12 @@ class CSVLogger(AvalancheCSVLogger, RunLogger):
     )
     row_at: int = 0
 
-    def __init__(self, log_folder: str | None = None, goes_on: bool = False) -> None:
+    def __init__(self, log_folder: str | None = None, resumed: bool = False) -> None:
         BaseLogger.__init__(self)  # Avalanche's own would open its files with "w"
         folder = Path(log_folder or "csvlogs").absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        self.training_file = _table(folder / "training_results.csv", _TRAINING_COLUMNS, goes_on)
-        self.eval_file = _table(folder / "eval_results.csv", _EVAL_COLUMNS, goes_on)
+        self.training_file = _table(folder / "training_results.csv", _TRAINING_COLUMNS, resumed)
+        self.eval_file = _table(folder / "eval_results.csv", _EVAL_COLUMNS, resumed)
         self.training_exp_id: int | None = None
         self.in_train_phase: bool | None = None
         self.val_acc: float | str = ""
@@ -85,9 +85,9 @@ class CSVLogger(AvalancheCSVLogger, RunLogger):
         self.eval_file.flush()
 
 
-def _table(path: Path, columns: str, goes_on: bool) -> TextIO:
+def _table(path: Path, columns: str, resumed: bool) -> TextIO:
     """The file, open for appending, with the line of its columns."""
-    if not goes_on:
+    if not resumed:
         path.unlink(missing_ok=True)
     file = path.open("a")
     if file.tell() == 0:

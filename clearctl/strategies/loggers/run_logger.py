@@ -1,7 +1,8 @@
 """What a run asks of its loggers.
 
 Loggers that write files only ever append to them, so that a run which was killed can be resumed: a resumed run cuts
-`files()` back to where its state was taken (`cut_back`) and logs the rest again. Its attributes are plain values that a
+`files()` back to where its state was taken (`truncate_files`) and logs the rest again. Its attributes are plain values
+that a
 state can hold, and none of them says where a file is: a run folder may be moved."""
 
 import os
@@ -12,7 +13,7 @@ from clearctl.errors import RunError
 from clearctl.metrics import Matrix
 
 
-def cut_back(sizes: Mapping[str, int], files: Iterable[Path]) -> None:
+def truncate_files(sizes: Mapping[str, int], files: Iterable[Path]) -> None:
     """Cut append-only files back to `sizes`, {absolute path: bytes}, and delete those of `files` that it does not list.
 
     A logger may have the former open. Only files inside the run folder are to be given: to others other runs may write
@@ -23,7 +24,7 @@ def cut_back(sizes: Mapping[str, int], files: Iterable[Path]) -> None:
         if found is None or found < size:
             raise RunError(
                 f"{name} {'is missing' if found is None else f'has {found} bytes'}, but had {size} bytes when the state"
-                " was saved\nthis state cannot be gone on from"
+                " was saved\nthis state cannot be resumed from"
             )
     try:
         for name, size in sizes.items():

@@ -14,13 +14,13 @@ class TensorboardLogger(AvalancheTensorboardLogger, RunLogger):
     """Avalanche's TensorBoard logger, with one event file for a run however often it was killed.
 
     TensorBoard begins a new file for each process, and what several hold of one step shows several times. Here a run
-    that `goes_on` appends to the last event file of `tb_log_dir`, which then should be the run's own; a TensorBoard
+    that `resumed` appends to the last event file of `tb_log_dir`, which then should be the run's own; a TensorBoard
     that follows the run meanwhile shows every step once, too. Folders of s3:// and gs:// are TensorBoard's to write.
     """
 
-    def __init__(self, tb_log_dir: str = "./tb_data", filename_suffix: str = "", goes_on: bool = False) -> None:
+    def __init__(self, tb_log_dir: str = "./tb_data", filename_suffix: str = "", resumed: bool = False) -> None:
         is_local = not tb_log_dir.startswith(("s3://", "gs://"))
-        before = _event_files(Path(tb_log_dir)) if goes_on and is_local else []
+        before = _event_files(Path(tb_log_dir)) if resumed and is_local else []
         super().__init__(str(Path(tb_log_dir).absolute()) if is_local else tb_log_dir, filename_suffix)
         if is_local:
             events = self.writer.file_writer.event_writer
@@ -31,7 +31,7 @@ class TensorboardLogger(AvalancheTensorboardLogger, RunLogger):
             self.writer.file_writer.event_writer = _EventFile(before[-1] if before else new)
 
     def files(self) -> list[Path]:
-        """All event files of the folder. A run that goes on deletes those that its state does not list."""
+        """All event files of the folder. A run that is resumed deletes those that its state does not list."""
         folder = str(self.writer.log_dir)
         return [] if folder.startswith(("s3://", "gs://")) else _event_files(Path(folder))
 

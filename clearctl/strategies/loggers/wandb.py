@@ -23,7 +23,7 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
     - A metric's figure is logged as an image: as it is, wandb wants plotly for it.
     - Without a login it works offline instead of asking on the terminal; `offline_reason` then says why.
     - `run_id` is the W&B run's: `params["id"]`, else $WANDB_RUN_ID, else the one given, else a new one.
-    - It can go on with a run: `goes_on` takes the given `run_id` before all others. W&B ignores what is logged for a
+    - It can continue a run: `resumed` takes the given `run_id` before all others. W&B ignores what is logged for a
       step it has, so only later steps are logged. Offline the rest of the run lies in a second folder, with the same id
       and from the step on that the state was taken at.
     """
@@ -41,12 +41,12 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
         config: dict[str, Any] | None = None,
         params: dict[str, Any] | None = None,
         run_id: str | None = None,
-        goes_on: bool = False,
+        resumed: bool = False,
     ) -> None:
         params = {"settings": _settings(), **(params or {})}
-        if goes_on:
+        if resumed:
             params["resume"] = "allow"
-        if goes_on and run_id:
+        if resumed and run_id:
             params["id"] = run_id
         params.setdefault("id", os.environ.get("WANDB_RUN_ID") or run_id or uuid.uuid4().hex[:8])
         self.offline_reason: str | None = None

@@ -15,7 +15,7 @@ class AGEMPlugin(AvalancheAGEMPlugin):
     """A-GEM (Chaudhry et al., ICLR 2019). By default Avalanche's memory, `patterns_per_experience` of each bucket.
 
     With `reservoir` the memory is one reservoir of `patterns_per_experience` samples in all, or the given `buffer`,
-    and each step's reference gradient is that of `sample_size` of its samples, drawn anew.
+    and each step's reference gradient is that of `sample_size` of its samples, newly drawn.
 
     Avalanche begins to read its memories when it has filled them; here it begins with the next bucket, in this process,
     so that there is nothing half read between buckets, and within one it is known how far the reading is.

@@ -23,7 +23,7 @@ class FeatureReplay(supervised.FeatureReplay):
         self.replay_position: LoaderPosition | None = None
 
     def _draw_from_memory(self) -> None:
-        """Go on drawing. Raises ConfigError where the memory does not fill a batch: Avalanche would wait for ever."""
+        """Continue drawing. Raises ConfigError where the memory does not fill a batch: Avalanche would wait forever."""
         memory = self.storage_policy.buffer
         if self.replay_loader is not None or not len(memory):
             return
@@ -34,7 +34,7 @@ class FeatureReplay(supervised.FeatureReplay):
             )
         self.replay_loader = Endless(passes(memory, self.batch_size_mem, self.device, drop_last=True))
         if self.replay_position is not None:
-            self.replay_loader.go_to(self.replay_position)
+            self.replay_loader.seek(self.replay_position)
 
     def _before_training_exp(self, **kwargs: object) -> None:
         self._draw_from_memory()

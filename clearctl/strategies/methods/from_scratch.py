@@ -9,7 +9,7 @@ from clearctl.strategies.strategy import Strategy
 class FromScratchTrainingPlugin(AvalancheFromScratchTrainingPlugin):
     """Each bucket starts with the run's first weights, and unless `reset_optimizer` is False a new optimizer state.
 
-    Avalanche restores the parameters alone: the running means of batch norms would go on from bucket to bucket.
+    Avalanche restores the parameters alone: the running means of batch norms would continue from bucket to bucket.
     """
 
     def __init__(self, reset_optimizer: bool = True) -> None:

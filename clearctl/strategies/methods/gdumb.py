@@ -10,7 +10,7 @@ from clearctl.strategies.strategy import Strategy
 class GDumbPlugin(AvalancheGDumbPlugin):
     """GDumb (Prabhu et al., ECCV 2020): each bucket is first taken into the memory, then only the memory learned from.
 
-    The model starts anew at each bucket, unless `reset` is False: then it goes on from where it was, which CLEAR's
+    The model starts over at each bucket, unless `reset` is False: then it keeps what it has learned, which CLEAR's
     baselines call "reservoir" or "biased reservoir", by their buffer. The default buffer is Avalanche's, balanced by
     class.
     """

@@ -31,7 +31,7 @@ class MIRPlugin(AvalancheMIRPlugin):
             self.replay_loader = Endless(passes(memory, self.subsample, strategy.device))
 
     def after_training_iteration(self, strategy: Strategy, **kwargs: object) -> None:
-        """Keep the labels: a run that goes on after the last step of a bucket has no mini-batch."""
+        """Keep the labels: a run that is resumed after the last step of a bucket has no mini-batch."""
         self.latest_labels = strategy.mb_y
 
     def after_training_exp(self, strategy: Strategy, **kwargs: object) -> None:

@@ -19,8 +19,8 @@ class RARPlugin(AvalancheRARPlugin):
     mmcls's, takes the farthest sample instead of the nearest, and clips what it has changed to 0..1; here samples that
     reach beyond that, features or normalised images, keep their range.
 
-    As with Avalanche's, a pass through the memory that is not through when a bucket ends goes on in the next, over the
-    memory as it was: `unfinished_memory`, where it stands at `unfinished_position`.
+    As with Avalanche's, a pass through the memory that is not through when a bucket ends continues in the next, over
+    the memory as it was: `unfinished_memory`, where it stands at `unfinished_position`.
     """
 
     replay_loader: Endless | None

@@ -22,7 +22,7 @@ OBJECTS: tuple[Patch, ...] = (
     ),
     Patch(
         "strategy._before_* and _after_* of a step, strategy.forward",
-        "strategies.watching.hooks.call_only_what_acts",
+        "strategies.watching.hooks.skip_idle_callbacks",
         "Avalanche asks every plugin at every event, and the network at each forward pass whether it has task labels",
         AVALANCHE,
         "tests/strategies/test_upstream.py::test_avalanche_asks_every_plugin_at_every_event",
@@ -47,7 +47,7 @@ OBJECTS: tuple[Patch, ...] = (
     ),
     Patch(
         "PeriodicEval._peval",
-        "strategies.watching.periodic_tests.keep_generators_in_tests",
+        "strategies.watching.periodic_tests.preserve_generators_in_tests",
         "a test draws random numbers, so that `eval_every` would change the weights",
         AVALANCHE,
         "tests/strategies/test_upstream.py::test_a_test_of_avalanches_draws_random_numbers",

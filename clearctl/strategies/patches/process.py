@@ -118,7 +118,7 @@ PROCESS: tuple[Patch, ...] = (
     ),
     Patch(
         "SIGINT, SIGTERM, sys.unraisablehook",
-        "engine.run.stopping.wish_to_stop",
+        "engine.run.stopping.catch_stop_signals",
         "a run that is asked to stop saves its state first",
         PYTHON,
         "tests/engine/run/test_stopping.py::test_afterwards_all_is_as_before",
@@ -126,7 +126,7 @@ PROCESS: tuple[Patch, ...] = (
     ),
     Patch(
         "SIGTERM",
-        "distributed.world.noticing_lost_peers",
+        "distributed.world.detect_lost_peers",
         "torchrun ends a process before it has said what happened",
         PYTHON,
         "tests/distributed/test_world.py::test_a_process_that_has_ended_is_noticed",

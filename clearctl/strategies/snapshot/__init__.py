@@ -1,1 +1,1 @@
-"""The state of a strategy and all that hangs on it, as plain values and tensors, and back over one built anew."""
+"""The state of a strategy and all that it holds, as plain values and tensors, loaded into one that was built again."""

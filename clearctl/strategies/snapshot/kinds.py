@@ -39,7 +39,7 @@ Nodes: TypeAlias = list[tuple[Node, Node]]  # of (name or key, value)
 # Where the classes come from whose objects a state may hold: nothing else is made when one is read.
 ROOTS = frozenset({"avalanche", "clearctl", "collections", "mmcls", "mmcv", "torch", "torchvision"})
 
-# Structure: a strategy that is built anew has these, in the same places.
+# Structure: a strategy that is built again has these, in the same places.
 _LEFT_ALONE = (
     types.FunctionType,
     types.BuiltinFunctionType,
@@ -69,7 +69,7 @@ _LEFT_ALONE_NAMES = frozenset(
 _LEFT_OUT_ROOTS = frozenset({"matplotlib", "PIL"})
 _LEFT_OUT_NAMES = frozenset({"avalanche.evaluation.metric_results.TensorImage"})
 
-# Attributes that the set-up of a bucket or the next step makes anew, or that are times of this process.
+# Attributes that the set-up of a bucket or the next step makes again, or that are times of this process.
 _PASSING = (
     (
         BaseSGDTemplate,
@@ -88,18 +88,18 @@ _PASSING = (
 _Asked = TypeVar("_Asked", bound=Callable[[type], Any])
 
 
-def _once_for_each(function: _Asked) -> _Asked:
+def _cached(function: _Asked) -> _Asked:
     """functools.cache, which mypy takes no classes for."""
     return cast(_Asked, cache(function))
 
 
-@_once_for_each
+@_cached
 def name_of(kind: type) -> str:
     """The dotted name of a class."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-@_once_for_each
+@_cached
 def is_left_alone(kind: type) -> bool:
     """Whether objects of a class are structure."""
     return (
@@ -109,19 +109,19 @@ def is_left_alone(kind: type) -> bool:
     )
 
 
-@_once_for_each
+@_cached
 def is_left_out(kind: type) -> bool:
     """Whether objects of a class are pictures."""
     return kind.__module__.partition(".")[0] in _LEFT_OUT_ROOTS or name_of(kind) in _LEFT_OUT_NAMES
 
 
-@_once_for_each
+@_cached
 def has_position(kind: type) -> bool:
-    """Whether objects of a class are iterators that tell where they are and can be made to go on from there."""
-    return hasattr(kind, "position") and hasattr(kind, "go_to")
+    """Whether objects of a class are iterators that say where they are and can continue from there."""
+    return hasattr(kind, "position") and hasattr(kind, "seek")
 
 
-@_once_for_each
+@_cached
 def has_state_dict(kind: type) -> bool:
     """Whether a class of the user's own says by itself what its state is."""
     if not hasattr(kind, "load_state_dict"):
@@ -130,19 +130,19 @@ def has_state_dict(kind: type) -> bool:
     return defining is not None and defining.__module__.partition(".")[0] not in ROOTS
 
 
-@_once_for_each
+@_cached
 def is_known(kind: type) -> bool:
     """Whether objects of a class may be made from a state."""
     return kind.__module__.partition(".")[0] in ROOTS or own.is_named(kind.__module__)
 
 
-@_once_for_each
+@_cached
 def passing(kind: type) -> frozenset[str]:
     """The attributes of a class's objects that are no state."""
     return frozenset(name for cls, names in _PASSING if issubclass(kind, cls) for name in names.split())
 
 
-@_once_for_each
+@_cached
 def slots(kind: type) -> tuple[str, ...]:
     """The names of a class's `__slots__`, its bases' included."""
     found = [vars(cls).get("__slots__", ()) for cls in kind.__mro__]

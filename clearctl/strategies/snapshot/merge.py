@@ -18,7 +18,7 @@ def merged(saved: Nodes, before: Nodes, now: Nodes) -> Nodes:
     """The captured state `saved`, with the values that differ between `before` and `now` taken from `now`.
 
     These were captured of experiments that had learned nothing: of the config that `saved` comes from, and of the one
-    that it is to go on with. Raises OtherPartsError where they differ in more than numbers and words.
+    that it is to be resumed with. Raises OtherPartsError where they differ in more than numbers and words.
     """
     olds, news = dict(before), dict(now)
     return [(name, _merged(node, olds[name], news[name], str(name))) for name, node in saved]

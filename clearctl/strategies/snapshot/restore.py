@@ -1,4 +1,4 @@
-"""A captured state laid over live objects: they take its values, and what is not there yet is made.
+"""A captured state loaded into live objects: they take its values, and what is not there yet is made.
 
 Objects that are there stay the same ones, since closures and hooks hold them; a network's parameters and buffers are
 written into, since the optimizer and compiled code hold those.
@@ -21,7 +21,7 @@ from avalanche.training.storage_policy import ExemplarsBuffer
 from torch import nn
 
 from clearctl.strategies.snapshot.kinds import Node, Nodes, class_named, is_left_alone, name_of, passing, slots
-from clearctl.strategies.snapshot.values import SIMPLE, insertion
+from clearctl.strategies.snapshot.values import SIMPLE, insertion_order
 
 # What a build makes, in the same places each time: one of another class means that the state is of another run.
 _BUILT = (BasePlugin, PluginMetric, BaseLogger)
@@ -35,9 +35,9 @@ class CannotRestoreError(Exception):
 
 
 def restore(nodes: Nodes, roots: dict[str, Any], given: dict[str, Any], device: torch.device) -> None:
-    """Lay the state `nodes`, captured below `roots`, over `roots` of a run built anew, which computes on `device`.
+    """Load the state `nodes`, captured below `roots`, into the `roots` of a run that was built again, on `device`.
 
-    Raises CannotRestoreError where it is not of such a run; then what it was laid over is of no use any more.
+    Raises CannotRestoreError where it is not of such a run; then the roots are of no use any more.
     """
     work = _Restore(given, device)
     for (name, node), (live_name, live) in zip(nodes, roots.items(), strict=True):
@@ -105,9 +105,9 @@ class _Restore:
         return live
 
     def _position(self, live: object, path: str, number: int, node: Node) -> object:
-        if not hasattr(live, "go_to"):
-            raise CannotRestoreError(path, "there is no iterator to go on with")
-        live.go_to(self.value(node, _ABSENT, path))
+        if not hasattr(live, "seek"):
+            raise CannotRestoreError(path, "there is no iterator to resume")
+        live.seek(self.value(node, _ABSENT, path))
         return self._keep(number, live)
 
     def _stateful(self, live: object, path: str, number: int, node: Node) -> object:
@@ -125,7 +125,7 @@ class _Restore:
             self.value(node, old, f"{path}[{n}]") for n, (node, old) in enumerate(zip(nodes, there, strict=False))
         ]
         if any(value is _ABSENT for value in values):
-            raise CannotRestoreError(path, "what stands in it cannot be made anew")
+            raise CannotRestoreError(path, "what stands in it cannot be made again")
         return values
 
     def _list(self, live: object, path: str, number: int, nodes: list[Node]) -> object:
@@ -156,7 +156,7 @@ class _Restore:
         target = self._keep(number, live if self._free(live, set) else set())
         values = self._items(nodes, None, path)
         target.clear()
-        for value in insertion(values):
+        for value in insertion_order(values):
             target.add(value)
         return target
 
@@ -173,7 +173,7 @@ class _Restore:
         elif issubclass(kind, defaultdict):
             made = self.value(factory, getattr(live, "default_factory", _ABSENT), path)
             if made is _ABSENT:
-                raise CannotRestoreError(path, "the factory of its values cannot be made anew")
+                raise CannotRestoreError(path, "the factory of its values cannot be made again")
             target = kind(made)
         else:
             target = kind()

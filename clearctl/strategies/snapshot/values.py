@@ -23,7 +23,7 @@ SIMPLE: dict[str, Callable[..., Any]] = {
 }
 
 
-def insertion(values: list[Any]) -> list[Any]:
+def insertion_order(values: list[Any]) -> list[Any]:
     """An order in which a set of `values` is made so that it gives them in that order again, if one is found soon.
 
     Where hashes collide the order of a set depends on its history, and Avalanche deals out a memory's places in it.

@@ -1,4 +1,4 @@
-"""The epochs of a bucket, with places to stop at between them and between their steps, and to go on from."""
+"""The epochs of a bucket, with places to stop at between them and between their steps, and to continue from."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -32,8 +32,8 @@ class Epochs:
     """Carries `strategy` through the epochs of each bucket, as Avalanche's own loop does, and stops in between.
 
     `on_step` is called after each step, in training and in testing, and `on_epoch` after each epoch of training.
-    `resume_point` is where the next bucket goes on from, if not at its start: Avalanche's set-up of a bucket is made as
-    ever, and what has been learned since is laid over it.
+    `resume_point` is where the next bucket resumes, if not at its start: Avalanche sets the bucket up as usual, and
+    then the state is loaded.
     """
 
     def __init__(self, strategy: Strategy, on_step: Callable[[], None], on_epoch: Callable[[], None]) -> None:
@@ -104,7 +104,7 @@ class _CountingLoader:
             assert progress.position is not None
             assert isinstance(self.iterator, PositionedIterator)
             self.steps = progress.steps
-            self.iterator.go_to(progress.position)
+            self.iterator.seek(progress.position)
             self.resume_point.load_state()  # after whatever a strategy does at the start of its epoch
             self.resume_point = None
         return self.iterator

@@ -84,7 +84,7 @@ class Lockstep:
         return [batch[0] for batch in BatchIterator(columns, lambda columns: columns)]
 
     def end_epoch(self, batches: Sequence[BatchResult]) -> None:
-        """Tell everything that watches what the `batches` of the epoch gave."""
+        """Report to everything that watches what the `batches` of the epoch gave."""
         self.record.learned.extend(batches)
         for _ in batches:
             self.strategy.clock.after_training_iteration(self.strategy)

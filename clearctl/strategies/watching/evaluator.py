@@ -1,8 +1,8 @@
 """Avalanche's evaluation plugin without the cost: the same metric values under the same names, for the same loggers.
 
 Avalanche calls every metric and every logger at each moment of a step, and each accuracy and loss works its value out
-anew and waits for the device. Here they are brought up to date from what the batch record has kept, batch by batch in
-the same arithmetic, when the epoch or the test of a bucket ends. Metrics of other kinds are called as ever, but only
+again and waits for the device. Here they are brought up to date from what the batch record has kept, batch by batch in
+the same arithmetic, when the epoch or the test of a bucket ends. Metrics of other kinds are called as usual, but only
 at the moments when they have something to do.
 """
 
@@ -65,7 +65,7 @@ class Evaluator(EvaluationPlugin):
     loggers: list[BaseLogger]
     _metric_values: list[MetricValue]
 
-    # Avalanche's catches every callback here, for each access of an attribute anew.
+    # Avalanche's catches every callback here, anew for each access of an attribute.
     __getattribute__ = object.__getattribute__
 
     def __init__(self, record: BatchRecord, metrics: Sequence[PluginMetric], loggers: Sequence[BaseLogger]) -> None:

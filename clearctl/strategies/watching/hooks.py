@@ -26,7 +26,7 @@ def acts(watcher: object, event: str) -> bool:
     return method is not None and getattr(method, "__func__", method) not in _EMPTY
 
 
-def call_only_what_acts(strategy: Strategy) -> None:
+def skip_idle_callbacks(strategy: Strategy) -> None:
     """Make `strategy` skip, inside a step, the plugins that would do nothing there; Avalanche asks each of them.
 
     Callbacks that the strategy's own class adds to stay as they are.

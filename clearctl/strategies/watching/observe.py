@@ -46,7 +46,7 @@ class ProgressReporter(SupervisedPlugin):
         self.bucket_names = bucket_names
         self.listener = listener
         self.on_epoch = on_epoch
-        record.watchers.append(self._tell)
+        record.watchers.append(self._report)
 
     def before_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
         """Start counting a bucket's epochs."""
@@ -71,21 +71,21 @@ class ProgressReporter(SupervisedPlugin):
         self._to_evaluate = sum(len(experience.dataset) for experience in strategy.current_eval_stream)
 
     def after_eval_exp(self, strategy: Strategy, **kwargs: object) -> None:
-        """Count a bucket; the last is always told of."""
+        """Count a bucket; the last is always reported."""
         self._evaluated += len(strategy.experience.dataset)
         if self._evaluated == self._to_evaluate:
-            self._tell_tested(self._evaluated)
+            self._report_tested(self._evaluated)
 
-    def _tell(self, strategy: Strategy) -> None:
+    def _report(self, strategy: Strategy) -> None:
         """An event in the middle of a bucket."""
         if not strategy.is_training:
             self.record.tested.read()
-            self._tell_tested(self._evaluated + self.record.tested.total.size)
+            self._report_tested(self._evaluated + self.record.tested.total.size)
             return
         steps: dict[str, Any] = {"step": len(self.record.learned), "num_steps": len(strategy.dataloader)}
         self.listener(TrainStep(**self._place(strategy), **steps, **self._means()))
 
-    def _tell_tested(self, count: int) -> None:
+    def _report_tested(self, count: int) -> None:
         self.listener(Counted("testing every bucket", count, self._to_evaluate, "samples"))
 
     def _means(self) -> dict[str, Any]:

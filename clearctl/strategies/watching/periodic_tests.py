@@ -2,11 +2,11 @@
 
 from avalanche.training.templates.base_sgd import PeriodicEval
 
-from clearctl.distributed.randomness import randomness_kept
+from clearctl.distributed.randomness import preserve_random_states
 from clearctl.strategies.strategy import Strategy
 
 
-def keep_generators_in_tests(strategy: Strategy) -> None:
+def preserve_generators_in_tests(strategy: Strategy) -> None:
     """Put the generators back after each test during training, so that `eval_every` does not change the weights.
 
     A loader draws a number when it starts; in Avalanche a run that is tested more often learns other batches. What a
@@ -16,7 +16,7 @@ def keep_generators_in_tests(strategy: Strategy) -> None:
     plain = plugin._peval
 
     def peval(strategy: Strategy, **loading: object) -> None:
-        with randomness_kept(own=True):
+        with preserve_random_states(own=True):
             plain(strategy, **loading)
 
     plugin._peval = peval

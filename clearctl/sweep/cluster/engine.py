@@ -15,8 +15,8 @@ from clearctl.cores import usable_cores
 from clearctl.engine.run.stopping import StopRequest
 from clearctl.errors import CapabilityError, RunError, UsageError
 from clearctl.progress import Event, Message
-from clearctl.sweep.cluster.folders import gather, pack
-from clearctl.sweep.cluster.remote import RemoteResult, RemoteTask, deliver
+from clearctl.sweep.cluster.folders import install_run, pack
+from clearctl.sweep.cluster.remote import RemoteResult, RemoteTask, run_task
 from clearctl.sweep.outcome import RunEnded, RunOutcome, RunProgress, RunStarted, SweepListener
 from clearctl.sweep.plan import PlannedRun
 from clearctl.wording import first_line
@@ -67,19 +67,19 @@ def run_on_ray(
     ray = import_ray()
     address = cluster.address or os.environ.get("RAY_ADDRESS") or None
     with _connected(ray, address), _tokens(runs) as tokens:
-        for text in _lacks(ray, cluster):
+        for text in _missing_resources(ray, cluster):
             if address is None:  # no other machine will ever come
                 raise CapabilityError(f"{text}\nuse a smaller --cpus-per-run or --gpus-per-run, or name a cluster")
             listener(Message(f"{text}: runs wait for one", warning=True))
-        ears = ray.util.queue.Queue(actor_options={"num_cpus": 0})
-        work = ray.remote(num_cpus=cluster.cpus_per_run, num_gpus=cluster.gpus_per_run, max_retries=0)(_work)
+        event_queue = ray.util.queue.Queue(actor_options={"num_cpus": 0})
+        work = ray.remote(num_cpus=cluster.cpus_per_run, num_gpus=cluster.gpus_per_run, max_retries=0)(_run_task)
         waiting: dict[Any, tuple[int, PlannedRun]] = {}
         for index, planned in runs:
             before = pack(planned.run) if planned.run is not None else None
-            parcel = RemoteTask(planned, tokens[planned.work_dir], before, cluster.device, cluster.threads)
-            waiting[work.remote(index, parcel, ears)] = (index, planned)
+            task = RemoteTask(planned, tokens[planned.work_dir], before, cluster.device, cluster.threads)
+            waiting[work.remote(index, task, event_queue)] = (index, planned)
         try:
-            _follow(ray, waiting, ears, listener, stop_request)
+            _relay_events(ray, waiting, event_queue, listener, stop_request)
         except KeyboardInterrupt:
             for reference in waiting:
                 ray.cancel(reference, force=True)
@@ -87,7 +87,7 @@ def run_on_ray(
         except ray.exceptions.RayError as error:  # of what passes on the events; a run's own is its outcome
             raise CapabilityError(
                 f"the Ray cluster was lost: {_last_line(error)}\n"
-                "run the same command again: finished runs are kept, the others go on"
+                "run the same command again: finished runs are kept, the others are resumed"
             ) from None
 
 
@@ -105,17 +105,17 @@ def import_ray() -> Any:
     return ray
 
 
-def _work(index: int, parcel: RemoteTask, ears: Any) -> RemoteResult:
+def _run_task(index: int, task: RemoteTask, event_queue: Any) -> RemoteResult:
     """Run by Ray in a process of the cluster."""
-    told = [ears.actor.put.remote(RunStarted(index))]
+    last_put = [event_queue.actor.put.remote(RunStarted(index))]
 
-    def tell(event: Event) -> None:
+    def report(event: Event) -> None:
         # Not waited for: a process that waits gives its CPU back, and Ray would begin another run on it.
-        told[0] = ears.actor.put.remote(RunProgress(index, event))
+        last_put[0] = event_queue.actor.put.remote(RunProgress(index, event))
 
-    delivery = deliver(parcel, tell)
-    import_ray().get(told[0])  # which comes after those before it
-    return delivery
+    result = run_task(task, report)
+    import_ray().get(last_put[0])  # which comes after those before it
+    return result
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         try:
             _require_reachable(address)
             own = {} if address else {"num_cpus": usable_cores(), "include_dashboard": False}
-            with _signals_kept():
+            with _preserve_sigterm_handler():
                 ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
         except Exception as error:
             verb = "reached" if address else "started"
@@ -141,8 +141,8 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
             ray.shutdown()
 
 
-def _lacks(ray: Any, cluster: Cluster) -> Iterator[str]:
-    """What a run asks for that no machine has as yet: Ray would wait for one without a word."""
+def _missing_resources(ray: Any, cluster: Cluster) -> Iterator[str]:
+    """What a run asks for that no machine has as yet: Ray would wait for one silently."""
     there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     for name, wanted in (("CPU", cluster.cpus_per_run), ("GPU", cluster.gpus_per_run)):
         most = max((resources.get(name, 0) for resources in there), default=0)
@@ -151,7 +151,7 @@ def _lacks(ray: Any, cluster: Cluster) -> Iterator[str]:
 
 
 @contextmanager
-def _signals_kept() -> Iterator[None]:
+def _preserve_sigterm_handler() -> Iterator[None]:
     """Undo that Ray takes SIGTERM for itself."""
     before = signal.getsignal(signal.SIGTERM)
     try:
@@ -193,10 +193,14 @@ def _make(folder: Path, token: Path) -> None:
         ) from None
 
 
-def _follow(
-    ray: Any, waiting: dict[Any, tuple[int, PlannedRun]], ears: Any, listener: SweepListener, stop_request: StopRequest
+def _relay_events(
+    ray: Any,
+    waiting: dict[Any, tuple[int, PlannedRun]],
+    event_queue: Any,
+    listener: SweepListener,
+    stop_request: StopRequest,
 ) -> None:
-    """Pass on what is told until all have ended; where the end is wished, those under way save their state first."""
+    """Pass on events until all runs have ended; on a stop request those under way save their state first."""
     passed_on = False
     begun: set[int] = set()
     while waiting:
@@ -205,7 +209,7 @@ def _follow(
             for reference in waiting:
                 ray.cancel(reference, recursive=False)
         ended, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=_POLL_S)
-        for event in ears.get_nowait_batch(ears.qsize()):  # not until it is empty: it may fill as fast
+        for event in event_queue.get_nowait_batch(event_queue.qsize()):  # not until it is empty: it may fill as fast
             if isinstance(event, RunStarted):
                 begun.add(event.index)
             listener(event)
@@ -218,18 +222,18 @@ def _follow(
 
 def _outcome(ray: Any, reference: Any, planned: PlannedRun) -> RunOutcome:
     try:
-        delivery: RemoteResult = ray.get(reference)
+        result: RemoteResult = ray.get(reference)
     except ray.exceptions.TaskCancelledError:
         return RunOutcome("stopped", error="stopped before its state could be saved")
     except ray.exceptions.RayError as error:
         return RunOutcome(
             "failed", error=f"it was lost on the cluster: {_last_line(error)}", exit_code=5, traceback=str(error)
         )
-    if delivery.packed is None:
-        return delivery.outcome
-    assert delivery.outcome.run is not None
+    if result.packed is None:
+        return result.outcome
+    assert result.outcome.run is not None
     try:
-        return replace(delivery.outcome, run=gather(delivery.packed, delivery.outcome.run.name, planned))
+        return replace(result.outcome, run=install_run(result.packed, result.outcome.run.name, planned))
     except OSError as error:
         text = f"{planned.work_dir} cannot be written: {error.strerror or error}"
         return RunOutcome("failed", error=text, exit_code=5)

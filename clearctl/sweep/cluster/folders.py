@@ -29,10 +29,10 @@ def unpack(packed: bytes, run: Path) -> None:
         archive.extractall(run, filter="data")
 
 
-def gather(packed: bytes, name: str, planned: PlannedRun) -> Path:
+def install_run(packed: bytes, name: str, planned: PlannedRun) -> Path:
     """Put a run that was made elsewhere where the plan has it, whole or not at all, and return its folder.
 
-    One that went on there takes the place of the folder that it went on from.
+    A run that was resumed there replaces the folder that it was resumed from.
     """
     planned.work_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".gathered-", dir=planned.work_dir) as folder:

@@ -1,4 +1,4 @@
-"""What a process of the cluster does for a sweep: one run after another, told to the machine that asked for them."""
+"""What a process of the cluster does for a sweep: one run after another, with events sent to the planner."""
 
 import tempfile
 import time
@@ -14,18 +14,18 @@ from clearctl.progress import Counted, EpochDone, Event, TrainStep
 from clearctl.sweep.cluster.folders import pack, unpack
 from clearctl.sweep.outcome import RunOutcome
 from clearctl.sweep.plan import PlannedRun
-from clearctl.sweep.work import carry_out
+from clearctl.sweep.work import execute_run
 
 _PERIOD_S = 1.0  # between two reports of the steps of a run
 
-_held: list[Stream] = []  # of the run before: the next one of this process mostly has the same features
+_kept_streams: list[Stream] = []  # of the run before: the next one of this process mostly has the same features
 
 
 @dataclass(frozen=True)
 class RemoteTask:
     """A run as it is sent to the cluster. `token` is a file that is there where its work_dir is the planner's own.
 
-    `before` is the packed folder of a run that is to go on, for where it is not.
+    `before` is the packed folder of a run that is to be resumed, for a machine that does not have it.
     """
 
     planned: PlannedRun
@@ -43,53 +43,53 @@ class RemoteResult:
     packed: bytes | None = None
 
 
-def deliver(parcel: RemoteTask, tell: Callable[[Event], None]) -> RemoteResult:
+def run_task(task: RemoteTask, report: Callable[[Event], None]) -> RemoteResult:
     """Carry out a run: in its place where this machine sees that, else in a temporary folder that is sent back."""
-    _hold_features(parcel.planned)
-    listener = _seldom(tell)
-    if parcel.token.exists():
-        outcome = carry_out(parcel.planned, device=parcel.device, threads=parcel.threads, listener=listener)
+    _keep_features(task.planned)
+    listener = _rate_limited(report)
+    if task.token.exists():
+        outcome = execute_run(task.planned, device=task.device, threads=task.threads, listener=listener)
         return RemoteResult(outcome)
     with tempfile.TemporaryDirectory(prefix="clearctl-sweep-") as folder:
-        planned = _moved(parcel, Path(folder))
-        outcome = carry_out(planned, device=parcel.device, threads=parcel.threads, listener=listener)
+        planned = _relocated(task, Path(folder))
+        outcome = execute_run(planned, device=task.device, threads=task.threads, listener=listener)
         made = [place for place in Path(folder).iterdir() if place.is_dir()]
         if not made:
             return RemoteResult(outcome)
         return RemoteResult(replace(outcome, run=made[0]), pack(made[0]))
 
 
-def _moved(parcel: RemoteTask, folder: Path) -> PlannedRun:
-    config = parcel.planned.config
+def _relocated(task: RemoteTask, folder: Path) -> PlannedRun:
+    config = task.planned.config
     moved = replace(config, values={**config.values, "work_dir": str(folder)})
-    run = parcel.planned.run
-    if run is not None and parcel.before is not None:
-        unpack(parcel.before, folder / run.name)
+    run = task.planned.run
+    if run is not None and task.before is not None:
+        unpack(task.before, folder / run.name)
         run = folder / run.name
-    return replace(parcel.planned, config=moved, run=run)
+    return replace(task.planned, config=moved, run=run)
 
 
-def _hold_features(planned: PlannedRun) -> None:
-    """Read the features of a run, and only then let go of those of the run before: they may be the same."""
+def _keep_features(planned: PlannedRun) -> None:
+    """Read the features of a run, and only then drop those of the run before: they may be the same."""
     held = []
     scenario = fill(planned.config).scenario
     if scenario.feature_type:
-        with suppress(Exception):  # which the run itself will raise and tell
+        with suppress(Exception):  # which the run itself will raise and report
             held.append(build_stream(scenario))
-    _held[:] = held
+    _kept_streams[:] = held
 
 
-def _seldom(tell: Callable[[Event], None]) -> Callable[[Event], None]:
-    """`tell`, but of steps, epochs and counts only one in a while: each goes over the network."""
-    said_at = 0.0
+def _rate_limited(report: Callable[[Event], None]) -> Callable[[Event], None]:
+    """`report`, but of steps, epochs and counts only one in a while: each goes over the network."""
+    sent_at = 0.0
 
     def listener(event: Event) -> None:
-        nonlocal said_at
+        nonlocal sent_at
         if isinstance(event, TrainStep | EpochDone | Counted):
             now = time.monotonic()
-            if now - said_at < _PERIOD_S:
+            if now - sent_at < _PERIOD_S:
                 return
-            said_at = now
-        tell(event)
+            sent_at = now
+        report(event)
 
     return listener

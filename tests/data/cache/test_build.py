@@ -154,7 +154,7 @@ def test_stale_temporaries_are_swept_and_fresh_ones_left(tmp_path):
     for name in names:
         (tmp_path / name).write_bytes(b"half")
         os.utime(tmp_path / name, (0, time.time() - (0 if "fresh" in name else 7200)))
-    segments.sweep(tmp_path)
+    segments.remove_stale(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
 
 
@@ -162,7 +162,7 @@ def test_what_is_stale_goes_by_the_clock_of_the_files(tmp_path, monkeypatch):
     """A host whose own clock is ahead leaves alone what another builds at this moment."""
     (tmp_path / ".0a1b.images.fresh.tmp").write_bytes(b"half")
     monkeypatch.setattr(time, "time", lambda: os.stat(tmp_path).st_mtime + 7200)
-    segments.sweep(tmp_path)
+    segments.remove_stale(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".0a1b.images.fresh.tmp"]
 
 

@@ -113,7 +113,7 @@ def test_a_damaged_image_is_noticed_decoded_and_built_again(photos, folder, plac
     assert store.missing() == []
     assert right(store)
     assert [message.warning for message in heard] == [True]
-    assert f"{victim} holds a damaged image, which is decoded anew: it is removed, to be built again" == heard[0].text
+    assert f"{victim} holds a damaged image, which is decoded again: it is removed, to be built again" == heard[0].text
     assert not victim.exists()
     assert right(store)
     assert len(store.missing()) == 1
@@ -195,7 +195,7 @@ def test_segments_that_cannot_be_read_are_said_once_and_left(photos, folder):
     store = ImageStore(photos, LEADING, folder, heard.append)
     others = f"(and {len(present) - 1} others)"
     assert [message.text for message in heard] == [
-        f"{present[0]} cannot be read: Is a directory {others}; the images there are decoded anew"
+        f"{present[0]} cannot be read: Is a directory {others}; the images there are decoded again"
     ]
     assert len(store.missing()) == 9
     store.refresh()

@@ -102,7 +102,7 @@ def test_each_dataset_has_a_folder_of_its_own_in_a_shared_one(tmp_path):
 
 @pytest.mark.parametrize("cache", ["auto", "disk"])
 def test_a_mount_that_cannot_be_mapped(photos, monkeypatch, cache):
-    """`auto` goes on in memory, `disk` stops; neither leaves anything that the next run would add to."""
+    """`auto` continues in memory, `disk` stops; neither leaves anything that the next run would add to."""
     monkeypatch.setattr(torch, "from_file", unmappable)
     heard: list[Event] = []
     folder = photos.root / "training_folder/image_cache"
@@ -137,7 +137,7 @@ def open_with_a_limit(files: ImageFiles, cache: str, answer: object) -> None:
 
 @pytest.mark.parametrize("cache", ["auto", "disk"])
 def test_a_file_that_cannot_be_written(photos, cache):
-    """A real limit on the size of files: `auto` goes on in memory and says so, `disk` stops; nothing half is left."""
+    """A real limit on the size of files: `auto` continues in memory and says so, `disk` stops; nothing half is left."""
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("fork").Process(target=open_with_a_limit, args=(photos, cache, there))
     process.start()

@@ -1,4 +1,4 @@
-"""Pipelines over a store are to the bit what they are over Pillow's images, given the same random numbers."""
+"""Pipelines over a store are bit for bit what they are over Pillow's images, given the same random numbers."""
 
 import pickle
 import random

@@ -143,7 +143,7 @@ def test_what_is_no_expression(text, column):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("n > 'many'", "column 5: 'many' is compared with numbers: write a number"),
         ("n == True", "True is compared with numbers"),
@@ -169,10 +169,10 @@ def test_what_is_no_expression(text, column):
         ("n > 3 and buckt == 1", "column 11: no record has the field 'buckt'; did you mean 'bucket'?"),
     ],
 )
-def test_comparisons_that_make_no_sense(text, told):
+def test_comparisons_that_make_no_sense(text, reported):
     with pytest.raises(UsageError) as error:
         bind(text)
-    assert told in str(error.value)
+    assert reported in str(error.value)
     assert str(error.value).count("\n") <= 1
 
 
@@ -218,20 +218,20 @@ def test_a_missing_value_counts_where_it_is_needed(text, outcome):
     records = [{**record, "empty": "null"} for record in SPARSE]
     condition = bind(text, records)
 
-    def told(record) -> str:
+    def reported(record) -> str:
         try:
             return str(int(condition(record)))
         except MissingValue:
             return "?"
 
-    assert "".join(map(told, records)) == outcome
+    assert "".join(map(reported, records)) == outcome
 
 
 # The same expressions run by Python itself, over values of Python's own.
 
 
 class Absent:
-    """A missing value: equal to None, and whoever needs it otherwise is told so."""
+    """A missing value: equal to None, and whoever needs it otherwise is reported so."""
 
     def _needed(self, *_):
         raise MissingValue("absent")

@@ -48,9 +48,9 @@ def test_only_the_linked_etag_of_a_redirect_counts():
 
 def test_digests_in_one_reading(tmp_path):
     (tmp_path / "f.zip.part").write_bytes(b"abc")
-    told = []
-    assert digests(tmp_path / "f.zip.part", ["md5", "sha256"], told.append) == {"md5": MD5, "sha256": SHA256}
-    assert told == [Counted("check f.zip", 1, 1, "MB")]
+    reported = []
+    assert digests(tmp_path / "f.zip.part", ["md5", "sha256"], reported.append) == {"md5": MD5, "sha256": SHA256}
+    assert reported == [Counted("check f.zip", 1, 1, "MB")]
     (tmp_path / "empty").write_bytes(b"")
     assert digests(tmp_path / "empty", ["md5"], ignore) == {"md5": hashlib.md5(b"").hexdigest()}
 

@@ -32,18 +32,18 @@ def part(tmp_path):
 
 
 def get(mirror, part, patience=QUICK, url=None):
-    """(what fetch returns, the messages it told)."""
-    told = []
-    received_bytes = fetch(url or f"{mirror.url}/f.zip", part, patience, told.append)
-    return received_bytes, [event.text for event in told if isinstance(event, Message)]
+    """(what fetch returns, the messages that it sent)."""
+    reported = []
+    received_bytes = fetch(url or f"{mirror.url}/f.zip", part, patience, reported.append)
+    return received_bytes, [event.text for event in reported if isinstance(event, Message)]
 
 
-def refused(mirror, part, *told, error=CapabilityError, **how):
+def refused(mirror, part, *reported, error=CapabilityError, **how):
     with pytest.raises(error) as caught:
         get(mirror, part, **how)
     text = str(caught.value)
     assert len(text.splitlines()) <= 2
-    for piece in told:
+    for piece in reported:
         assert piece in text
     return text
 
@@ -58,8 +58,8 @@ def test_a_good_server(mirror, part):
 
 
 @pytest.mark.parametrize("a_look_s", [0.0, 0.03, 1.0])
-def test_progress_is_told_in_mb_ten_times_a_second_and_ends_at_the_total(mirror, part, monkeypatch, a_look_s):
-    """By a clock that goes on as it is looked at."""
+def test_progress_is_reported_in_mb_ten_times_a_second_and_ends_at_the_total(mirror, part, monkeypatch, a_look_s):
+    """By a clock that continues as it is looked at."""
     mirror.files["f.zip"] = data = DATA * 3 + b"more"
     looks = []
 
@@ -68,15 +68,15 @@ def test_progress_is_told_in_mb_ten_times_a_second_and_ends_at_the_total(mirror,
         return looks[-1]
 
     monkeypatch.setattr("clearctl.progress.time", SimpleNamespace(monotonic=now))
-    told = []
-    fetch(f"{mirror.url}/f.zip", part, QUICK, told.append)
-    counts = [event for event in told if isinstance(event, Counted)]
+    reported = []
+    fetch(f"{mirror.url}/f.zip", part, QUICK, reported.append)
+    counts = [event for event in reported if isinstance(event, Counted)]
     assert {(event.work, event.total, event.unit) for event in counts} == {("download f.zip", 4, "MB")}
     assert [event.done for event in counts] == sorted(event.done for event in counts)
     assert (counts[0].done, counts[-1].done) == (0, 4)
     assert len(looks) > len(data) // (1 << 18)  # one for each part that came
     assert len(counts) == len(looks) if a_look_s == 1.0 else len(counts) <= 2 + 10 * looks[-1]
-    assert "3.0 MB came in" in told[-1].text
+    assert "3.0 MB came in" in reported[-1].text
     assert part.read_bytes() == data
 
 
@@ -87,7 +87,7 @@ def test_one_cut_is_gone_on_from(mirror, part):
     assert received_bytes == len(DATA)
     assert mirror.sent == [(None, 200, 400_001), ("bytes=400001-", 206, 599_999)]
     assert mirror.log[1].if_range == '"v1"'
-    assert messages[0] == "f.zip: the connection ended at 400,001 of 1,000,000 bytes; going on at 1 MB in 0 s"
+    assert messages[0] == "f.zip: the connection ended at 400,001 of 1,000,000 bytes; continuing at 1 MB in 0 s"
 
 
 @settings(deadline=None, max_examples=20)
@@ -119,7 +119,7 @@ def test_a_server_that_always_cuts_at_the_same_byte_is_given_up(mirror, part):
     assert part.read_bytes() == DATA
     assert received_bytes == 700_000
     assert mirror.sent[-1] == ("bytes=300000-", 206, 700_000)
-    assert messages[0] == "f.zip: 1 of 1 MB are here, going on from there"
+    assert messages[0] == "f.zip: 1 of 1 MB are here, continuing from there"
 
 
 def test_the_pauses_grow(mirror, part, monkeypatch):
@@ -140,7 +140,7 @@ def test_a_stall_is_ended_and_gone_on_from(mirror, part):
         ("bytes=400000-", 206, 400_000),
         ("bytes=800000-", 206, 200_000),
     ]
-    assert messages[0] == "f.zip: no answer in time at 400,000 of 1,000,000 bytes; going on at 1 MB in 0 s"
+    assert messages[0] == "f.zip: no answer in time at 400,000 of 1,000,000 bytes; continuing at 1 MB in 0 s"
 
 
 def test_a_stall_that_stays_is_given_up(mirror, part):
@@ -176,18 +176,18 @@ def test_a_file_that_changes_between_two_requests(mirror, part, with_etag):
     if not with_etag:
         mirror.etag, mirror.last_modified = None, "Wed, 01 Jan 2020 00:00:00 GMT"
     mirror.cuts = [400_000]
-    told = []
+    reported = []
 
     def change(event):
-        told.append(event)
-        if isinstance(event, Message) and "going on" in event.text:
+        reported.append(event)
+        if isinstance(event, Message) and "continuing" in event.text:
             mirror.files["f.zip"] = bytes(reversed(DATA))
             mirror.etag, mirror.last_modified = ('"v2"', None) if with_etag else (None, "Thu, 02 Jan 2020 00:00:00 GMT")
 
     fetch(f"{mirror.url}/f.zip", part, QUICK, change)
     assert part.read_bytes() == bytes(reversed(DATA))
     assert "v2" in str(read_origin(part)) or "02 Jan" in str(read_origin(part))
-    assert any("the file there is another one now" in event.text for event in told if isinstance(event, Message))
+    assert any("the file there is another one now" in event.text for event in reported if isinstance(event, Message))
 
 
 def test_a_changed_file_from_a_server_that_does_not_know_if_range(mirror, part):
@@ -195,7 +195,7 @@ def test_a_changed_file_from_a_server_that_does_not_know_if_range(mirror, part):
     mirror.headers, mirror.cuts = {"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}, [400_000]
 
     def change(event):
-        if isinstance(event, Message) and "going on" in event.text:
+        if isinstance(event, Message) and "continuing" in event.text:
             mirror.files["f.zip"], mirror.etag = bytes(reversed(DATA)), '"v2"'
 
     fetch(f"{mirror.url}/f.zip", part, QUICK, change)
@@ -223,7 +223,7 @@ def test_without_etag_and_date_it_starts_over(mirror, part):
     _, messages = get(mirror, part)
     assert part.read_bytes() == DATA
     assert [asked.range for asked in mirror.log] == [None, None]
-    assert any("nothing to tell a changed file by" in text for text in messages)
+    assert any("nothing to recognise a changed file by" in text for text in messages)
 
 
 def test_a_file_that_shrank_below_what_is_here(mirror, part):
@@ -270,7 +270,7 @@ def test_what_the_redirect_declares_is_kept(mirror, part):
     assert part.read_bytes() == DATA
     assert origin.url == f"{mirror.url}/f.zip"
     assert origin.checksums == (Checksum("sha256", digest, "X-Linked-ETag"),)
-    # the redirect is asked for anew each time, since it may lead to an address with a time limit
+    # the redirect is asked for again each time, since it may lead to an address with a time limit
     assert [(asked.path, asked.range) for asked in mirror.log] == [
         ("/clear/f.zip", None),
         ("/cdn/f.zip", None),
@@ -299,7 +299,7 @@ def test_a_redirect_may_gain_encryption_but_not_lose_it():
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 500, 503])
-def test_an_error_at_first_is_told_at_once(mirror, part, status):
+def test_an_error_at_first_is_reported_at_once(mirror, part, status):
     mirror.statuses = [status]
     refused(mirror, part, f"{mirror.url}/f.zip", f"the server answers {status}", str(part.with_name("f.zip")))
     assert len(mirror.log) == 1
@@ -372,7 +372,7 @@ def test_what_is_whole_is_not_asked_for(mirror, part):
     assert (received_bytes, messages, len(mirror.log)) == (0, [], 1)
 
 
-def test_a_password_is_used_but_not_told(mirror, part):
+def test_a_password_is_used_but_not_reported(mirror, part):
     url = mirror.url.replace("//", "//me:secret@") + "/f.zip"
     mirror.cuts = [400_000, 0, 0, 0, 0]
     text = refused(mirror, part, url=url)

@@ -60,12 +60,12 @@ def test_a_run_of_images_is_near_the_plain_one_and_remembers_how_it_was_made(
     assert sum(name in recorded for name in ("precision", "channels_last")) == len(overrides)
 
 
-def test_eval_may_be_told_another_precision(trained: TrainResult) -> None:
+def test_eval_may_be_reported_another_precision(trained: TrainResult) -> None:
     half = evaluate(trained.run, device="cpu", overrides=["precision=bf16"]).matrix
     assert np.abs(half - trained.matrix).max() <= 0.11  # one image of ten in a bucket
 
 
-def test_a_precision_that_the_processor_only_imitates_is_told(
+def test_a_precision_that_the_processor_only_imitates_is_reported(
     features_config: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64"}, raising=False)
@@ -102,15 +102,17 @@ def test_tf32_is_set_on_cuda_alone_and_both_generations_of_switches_agree() -> N
 
 
 @pytest.mark.slow
-def test_a_machine_without_a_compiler_is_told_before_the_run(tiny_config: Path, prepared: Path, tmp_path: Path) -> None:
+def test_a_machine_without_a_compiler_is_reported_before_the_run(
+    tiny_config: Path, prepared: Path, tmp_path: Path
+) -> None:
     from torch._inductor import config
 
     torch._dynamo.reset()  # what other tests have compiled
     with config.patch({"cpp.cxx": ("no-such-compiler",)}), pytest.raises(CapabilityError) as raised:
         train(tiny_config, device="cpu", work_dir=tmp_path, dataset_root=prepared, overrides=["compile=True"])
-    told, advice = str(raised.value).splitlines()
-    assert told.startswith("compile=True: torch.compile does not work on this machine: ")
-    assert "no-such-compiler" in told
+    reported, advice = str(raised.value).splitlines()
+    assert reported.startswith("compile=True: torch.compile does not work on this machine: ")
+    assert "no-such-compiler" in reported
     assert advice == "install a C++ compiler such as g++, or leave compile out"
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""Samples as a run gets them: whichever way images are read, the weights are the same to the bit."""
+"""Samples as a run gets them: whichever way images are read, the weights are the same bit for bit."""
 
 import shutil
 from collections.abc import Callable
@@ -105,7 +105,7 @@ def test_they_do_with_worker_processes_too(run: Run) -> None:
         assert_same(run({"cache": cache, "workers": 2}, "Replay"), plain)
 
 
-def test_a_second_run_finds_the_images_and_a_changed_one_is_decoded_anew(
+def test_a_second_run_finds_the_images_and_a_changed_one_is_decoded_again(
     run: Run, dataset: Path, decoded: list[str]
 ) -> None:
     def counted() -> tuple[TrainResult, int]:

@@ -1,4 +1,4 @@
-"""extract-features end to end: the rows, the files, going on after a kill, and what is refused."""
+"""extract-features end to end: the rows, the files, continuing after a kill, and what is refused."""
 
 import json
 import os
@@ -228,7 +228,7 @@ def test_compiled_the_rows_are_those_of_the_network_and_the_record_says_so(root,
 
 
 @pytest.mark.slow
-def test_without_a_compiler_it_is_told_before_anything_is_written(root, config):
+def test_without_a_compiler_it_is_reported_before_anything_is_written(root, config):
     from torch._inductor import config as generating
 
     torch._dynamo.reset()  # what other tests have compiled
@@ -238,7 +238,7 @@ def test_without_a_compiler_it_is_told_before_anything_is_written(root, config):
 
 
 @pytest.mark.parametrize(("units", "warned"), [({}, True), ({"avx512_bf16": True}, False), ({"amx_bf16": True}, False)])
-def test_a_precision_that_the_processor_only_imitates_is_told(root, config, monkeypatch, units, warned):
+def test_a_precision_that_the_processor_only_imitates_is_reported(root, config, monkeypatch, units, warned):
     said = []
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64", **units}, raising=False)
     arguments = {"config": config, "weights": "none", "device": "cpu", "buckets": ["0"]}
@@ -274,7 +274,7 @@ def test_a_damaged_bucket_is_refused_and_then_extracted_again(root, config):
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(root, config, tmp_path):
+def test_killed_at_any_moment_it_continues_to_the_same_bytes(root, config, tmp_path):
     program = (
         "import sys; from clearctl import extract_features\n"
         "root, config, name = sys.argv[1:]\n"
@@ -478,7 +478,7 @@ def test_a_missing_image_is_named_before_anything_is_read(root, config):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "told"),
+    ("arguments", "error", "reported"),
     [
         ({"arch": "resnet5"}, UsageError, "resnet50"),
         ({"arch": "mmcls:ResNt"}, UsageError, "ResNet"),
@@ -494,10 +494,10 @@ def test_a_missing_image_is_named_before_anything_is_read(root, config):
         ({"device": "cuda:99"}, CapabilityError, "--device cuda:99"),
     ],
 )
-def test_arguments_that_make_no_sense(root, arguments, error, told):
+def test_arguments_that_make_no_sense(root, arguments, error, reported):
     with pytest.raises(error) as caught:
         extract_features(root, **{"device": "cpu", "arch": "squeezenet1_1", **arguments})
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
     assert str(caught.value).count("\n") <= 1
     assert not (root / "training_folder/features").exists()
 
@@ -508,7 +508,7 @@ def test_config_and_arch_together_are_refused(root, config):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("model = dict(backbone=dict(type='ResNt', depth=18))", "did you mean 'ResNet'"),
         ("model = dict(backbone=dict(type='ResNet', dept=18))", "dept"),
@@ -518,12 +518,12 @@ def test_config_and_arch_together_are_refused(root, config):
         ("scenario = dict(eval_transform=[dict(type='Rezise')])", "Resize"),
     ],
 )
-def test_a_config_that_is_wrong_is_refused_at_once(root, tmp_path, text, told):
+def test_a_config_that_is_wrong_is_refused_at_once(root, tmp_path, text, reported):
     file = tmp_path / "wrong.py"
     file.write_text(CONFIG.format(backbone=RESNET) + text)
     with pytest.raises((ConfigError, UsageError)) as caught:
         extract_features(root, config=file, weights="none", device="cpu")
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
 
 
 def test_a_checkpoint_of_another_architecture(root, config, tmp_path):

@@ -1,4 +1,4 @@
-"""A run that goes on with another config than it began with: what is taken from which, and what is refused."""
+"""A run that is resumed with another config than it began with: what is taken from which, and what is refused."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killing import KILLED, Label, carry_out
+from killing import KILLED, Label, run_process
 from runs import WATCHED, contents, newest, require_same, sentence, straight
 from test_loggers import curves
 
@@ -24,7 +24,7 @@ AT_START: Label = ("set-up", 1)
 def stopped(config: Path, work_dir: Path, at: Label = AFTER_EPOCH, **arguments: Any) -> Path:
     """A run folder whose process was killed: in the middle of an epoch with a state of the step before, or without."""
     given = {"device": "cpu", "work_dir": work_dir, "overrides": WATCHED, **arguments}
-    ended = carry_out(config, arguments=given, at=at, saving="steps" if at == WITHIN_EPOCH else "epochs")
+    ended = run_process(config, arguments=given, at=at, saving="steps" if at == WITHIN_EPOCH else "epochs")
     assert ended.exit_code == KILLED, ended
     [run] = work_dir.iterdir()
     return run
@@ -39,7 +39,7 @@ def edit(run: Path, old: str, new: str) -> None:
 
 def accepted(run: Path, *differences: str, at: Label | None = None) -> Any:
     """How a resume ends that accepts the changes, which are just these."""
-    ended = carry_out(run, arguments={"accept_changes": True}, at=at, saving="epochs")
+    ended = run_process(run, arguments={"accept_changes": True}, at=at, saving="epochs")
     assert ended.exit_code == (0 if at is None else KILLED), ended
     assert ended.warnings == [f"accepted: {text}" for text in differences]
     assert json.loads((run / "environment.json").read_text())["resumed"][-1]["accepted"] == list(differences)
@@ -90,7 +90,7 @@ def test_a_larger_memory(write_config: Callable[..., Path], tmp_path: Path) -> N
     assert set(attributes(again["strategy"], "mem_size")) == {12}
     assert 12 in set(attributes(again["strategy"], "max_size"))
     assert 6 not in set(attributes(again["strategy"], "max_size"))
-    assert carry_out(run).require().warnings == []
+    assert run_process(run).require().warnings == []
 
 
 def test_another_batch_size_within_an_epoch(write_config: Callable[..., Path], tmp_path: Path) -> None:
@@ -130,9 +130,9 @@ def test_another_kill_after_the_change(write_config: Callable[..., Path], tmp_pa
         edit(run, "'train_epochs': 3", "'train_epochs': 4")
     difference = "config: cl_strategy.train_epochs was 3, and is 4"
     accepted(runs[0], difference)
-    for run, at in ((runs[1], ("step", 2, 1, 2)), (runs[2], ("laid over", 1))):
+    for run, at in ((runs[1], ("step", 2, 1, 2)), (runs[2], ("loaded", 1))):
         accepted(run, difference, at=at)
-        assert carry_out(run).require().warnings == []
+        assert run_process(run).require().warnings == []
         assert len(json.loads((run / "environment.json").read_text())["resumed"]) == 2
     for record in (once := contents(runs[0]))["metrics.jsonl"]:
         if record.get("bucket") == "1" and record.get("epoch") == 1:
@@ -142,16 +142,16 @@ def test_another_kill_after_the_change(write_config: Callable[..., Path], tmp_pa
 
 
 def test_a_kill_while_the_change_is_taken_over(write_config: Callable[..., Path], tmp_path: Path) -> None:
-    """The state in the middle of an epoch was of batches of another size, and must not be gone on from."""
+    """The state in the middle of an epoch was of batches of another size, and must not be continued from."""
     config = write_config("naive")
     runs = [stopped(config, tmp_path / name, at=WITHIN_EPOCH) for name in ("once", "twice")]
     for run in runs:
         edit(run, "'train_mb_size': 8", "'train_mb_size': 4")
     difference = "config: cl_strategy.train_mb_size was 8, and is 4"
     accepted(runs[0], difference)
-    ended = carry_out(runs[1], arguments={"accept_changes": True}, at=("renamed", "bucket_0001.state"))
+    ended = run_process(runs[1], arguments={"accept_changes": True}, at=("renamed", "bucket_0001.state"))
     assert ended.exit_code == KILLED
-    again = carry_out(runs[1]).require()
+    again = run_process(runs[1]).require()
     assert sentence(runs[1], (1, -1, 0)) in again.said
     require_same(runs[1], runs[0])
 
@@ -194,10 +194,10 @@ def test_a_logger_less_or_more(
     whole = contents(straight(config, tmp_path / "straight", overrides=WATCHED).run)
     run = stopped(config, tmp_path / "killed", at=WITHIN_EPOCH)
     edit(run, old, new)
-    ended = carry_out(run, arguments={"accept_changes": True}, at=("step", 2, 0, 2))
+    ended = run_process(run, arguments={"accept_changes": True}, at=("step", 2, 0, 2))
     assert ended.exit_code == KILLED, ended
     assert f"accepted: {difference}" in ended.warnings
-    assert carry_out(run).require().warnings == []
+    assert run_process(run).require().warnings == []
     ours = contents(run)
     for name in (*NUMBERS, "csv/training_results.csv", "csv/eval_results.csv"):
         assert ours[name] == whole[name], name
@@ -210,7 +210,7 @@ def test_images_somewhere_else(tiny_config: Path, prepared: Path, tmp_path: Path
     whole = straight(tiny_config, tmp_path / "straight", overrides=WATCHED, dataset_root=prepared).run
     run = stopped(tiny_config, tmp_path / "killed", dataset_root=root)
     root.rename(tmp_path / "moved")
-    text = carry_out(run)
+    text = run_process(run)
     assert (text.exit_code, text.error) == (4, "DatasetError")
     edit(run, repr(str(root)), repr(str(tmp_path / "moved")))
     accepted(run, f"config: scenario.dataset_root was {str(root)!r}, and is {str(tmp_path / 'moved')!r}")
@@ -241,7 +241,7 @@ def test_other_parts_are_refused(part: str, write_config: Callable[..., Path], t
     before = {path: path.read_bytes() for path in (run / "state").iterdir()}
     text = (run / "config.py").read_text()
     edit(run, *PARTS[part])
-    ended = carry_out(run, arguments={"accept_changes": True})
+    ended = run_process(run, arguments={"accept_changes": True})
     assert (ended.exit_code, ended.error) == (5, "RunError"), ended
     first, second = ended.text.splitlines()
     assert first.startswith(f"the config of {run} has changed so that its run is made of other parts, at ")
@@ -249,7 +249,7 @@ def test_other_parts_are_refused(part: str, write_config: Callable[..., Path], t
     assert {path: path.read_bytes() for path in (run / "state").iterdir()} == before
     assert "resumed" not in json.loads((run / "environment.json").read_text())
     (run / "config.py").write_text(text)  # undone
-    assert carry_out(run).require().warnings == []
+    assert run_process(run).require().warnings == []
     require_same(run, straight(config, tmp_path / "straight", overrides=WATCHED).run)
 
 
@@ -259,12 +259,12 @@ def test_other_buckets_are_refused_and_the_states_stay(write_config: Callable[..
     before = sorted(path.name for path in (run / "state").iterdir())
     text = (run / "config.py").read_text()
     edit(run, "'feature_type': 'blobs'", "'feature_type': 'blobs', 'buckets': ['0', '1']")
-    ended = carry_out(run, arguments={"accept_changes": True})
+    ended = run_process(run, arguments={"accept_changes": True})
     assert (ended.exit_code, ended.error) == (5, "RunError"), ended
     assert "has learned the buckets 0, 1, 2, and the dataset or config now has 0, 1" in ended.text
     assert sorted(path.name for path in (run / "state").iterdir()) == before
     (run / "config.py").write_text(text)
-    assert carry_out(run).require().warnings == []
+    assert run_process(run).require().warnings == []
     assert [path.name for path in run.rglob(".*")] == []
 
 

@@ -1,4 +1,4 @@
-"""A run that is killed, at any moment and any number of times, ends as one that never stopped, to the bit."""
+"""A run that is killed, at any moment and any number of times, ends as one that never stopped, bit for bit."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from blobs import CLASSES, DIM
-from killing import KILLED, Child, Label, Work, carry_out
+from killing import KILLED, ChildProcess, Label, Work, run_process
 from runs import WATCHED, State, newest, require_same, sentence, straight
 from small import OTHERS, SMALL, strategy_of
 
@@ -69,14 +69,14 @@ def train_killed(
 ) -> tuple[Path, list[State | None]]:
     """Train, be killed at the first place, resume, be killed at the second ..., and resume to the end.
 
-    Gives the run and where each resume went on, which is checked here.
+    Gives the run and where each resume continued, which is checked here.
     """
     target, began_at, given = config, [], {"device": "cpu", "work_dir": work_dir, **arguments}
     for number, kill in enumerate([*kills, None]):
         at, saving = (kill.at, kill.saving) if kill else (None, "steps")
-        ended = carry_out(target, arguments=given, at=at, saving=saving)
+        ended = run_process(target, arguments=given, at=at, saving=saving)
         if number:
-            assert [said for said in ended.said if said.startswith("going on")] == [sentence(target, began_at[-1])]
+            assert [said for said in ended.said if said.startswith("continuing")] == [sentence(target, began_at[-1])]
             assert [text for text in ended.warnings if "bf16 units" not in text] == []
         if kill is None:
             ended.require()
@@ -104,8 +104,8 @@ def test_strategy_killed_five_times(name: str, write_config: Callable[..., Path]
     kills = choose(whole.places, name)
     run, began_at = train_killed(config, kills, tmp_path / "killed", overrides=WATCHED)
     require_same(run, whole.run)
-    assert any(state and state[2] > 0 for state in began_at), "none went on in the middle of an epoch"
-    assert any(state and state[1] > 0 and state[2] == 0 for state in began_at), "none went on at the end of an epoch"
+    assert any(state and state[2] > 0 for state in began_at), "none continued in the middle of an epoch"
+    assert any(state and state[1] > 0 and state[2] == 0 for state in began_at), "none continued at the end of an epoch"
 
 
 # Every part that keeps something from step to step
@@ -273,8 +273,8 @@ def test_a_kill_at_every_kind_of_place(write_config: Callable[..., Path], tmp_pa
         (("set-up", 0), (0, -1, 0)),
         (("step", 0, 0, 1), (0, -1, 0)),
         (("renamed", "bucket_0000_epoch_0001.state"), (0, 1, 0)),
-        (("laid over", 1), (0, 1, 0)),
-        (("laid over", 2), (0, 1, 0)),
+        (("loaded", 1), (0, 1, 0)),
+        (("loaded", 2), (0, 1, 0)),
         (("half", "bucket_0000_epoch_0002.state"), (0, 1, 0)),
         (("after training", 0), (0, 2, 0)),
         (("test", 0, 2, 2), (0, 2, 0)),
@@ -288,7 +288,7 @@ def test_a_kill_at_every_kind_of_place(write_config: Callable[..., Path], tmp_pa
         (("results", 2), (2, 2, 0)),
         (("written", "exp_3.pth"), (2, 2, 0)),
         (("bucket", 2), (2, 2, 0)),
-        (("forget", 0), (2, 2, 0)),
+        (("states removed", 0), (2, 2, 0)),
     ]
     kills = [Kill(label) for label, _ in places]
     run, began_at = train_killed(config, kills, tmp_path / "killed", overrides=WATCHED)
@@ -302,13 +302,16 @@ def test_a_kill_while_the_states_of_a_finished_run_are_removed(
 ) -> None:
     config = write_config("naive")
     whole = straight(config, tmp_path / "straight")
-    ended = carry_out(
-        config, arguments={"device": "cpu", "work_dir": tmp_path / "killed"}, saving="epochs", at=("forget", removed)
+    ended = run_process(
+        config,
+        arguments={"device": "cpu", "work_dir": tmp_path / "killed"},
+        saving="epochs",
+        at=("states removed", removed),
     )
     assert ended.exit_code == KILLED
     [run] = (tmp_path / "killed").iterdir()
     assert newest(run) is not None
-    assert carry_out(run).require().warnings == []
+    assert run_process(run).require().warnings == []
     require_same(run, whole.run)
 
 
@@ -335,10 +338,10 @@ def test_kills_from_outside_at_any_time(write_config: Callable[..., Path], tmp_p
     chosen = sorted(random.Random(0).sample(places, 12), key=order)
     for number, (at, before) in enumerate(zip(chosen[::2], chosen[1::2], strict=True)):
         saving = "steps" if number % 2 else "as configured"
-        child = Child(Work(target, given, at=at, before=before, signals=(), saving=saving))
+        child = ChildProcess(Work(target, given, at=at, before=before, signals=(), saving=saving))
         assert child.wait_for("at") == at
         os.kill(child.pid, signal.SIGKILL)
         assert child.end().exit_code == KILLED
         [target], given = (tmp_path / "killed").iterdir(), {}
-    carry_out(target).require()
+    run_process(target).require()
     require_same(target, whole.run)

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from blobs import BASES
 from halting import PATIENCE_S, until
-from killing import KILLED, Child, Work, carry_out
+from killing import KILLED, ChildProcess, Work, run_process
 from runs import METRICS, WATCHED, newest, require_same, sentence, straight
 from test_loggers import curves, history, logs_of, steps_of
 
@@ -26,7 +26,7 @@ METRICS_ALONE = f"metrics={METRICS!r}"
 def killed(config: Path, work_dir: Path, at: tuple[Any, ...] = ("step", 1, 1, 3), **how: Any) -> Path:
     """A run folder whose process was killed; `how` has fields of Work, and `given` arguments of train."""
     given = {"device": "cpu", "work_dir": work_dir, **how.pop("given", {})}
-    ended = carry_out(config, arguments=given, at=at, **{"saving": "epochs", **how})
+    ended = run_process(config, arguments=given, at=at, **{"saving": "epochs", **how})
     assert ended.exit_code == KILLED, ended
     [run] = work_dir.iterdir()
     return run
@@ -62,13 +62,13 @@ def test_a_file_that_cannot_be_written_ends_the_run_with_what_to_do(
         there = {"config.py": there["config.py"]}
     limit = (max(there.values()) + largest) // 2
     assert max(there.values()) < limit < largest
-    full = carry_out(run, most_bytes=limit)
+    full = run_process(run, most_bytes=limit)
     assert (full.exit_code, full.error) == (5, "RunError"), full
     first, second = full.text.splitlines()
     assert re.fullmatch(rf"{re.escape(str(run))}\S* cannot be written: File too large", first)
-    assert second == f"go on with `clearctl resume {run}`"
+    assert second == f"resume with `clearctl resume {run}`"
     assert len(full.warnings) <= 1  # of the state
-    assert carry_out(run).require().warnings == []
+    assert run_process(run).require().warnings == []
     require_same(run, whole)
 
 
@@ -79,15 +79,15 @@ def test_a_first_start_on_a_full_disk(name: str, write_config: Callable[..., Pat
     whole = straight(config, tmp_path / "straight", saving="nothing", overrides=overrides).run
     there = sizes(whole)
     largest = there.pop(name)
-    ended = carry_out(
+    ended = run_process(
         config,
         arguments={"device": "cpu", "work_dir": tmp_path / "full", "overrides": overrides},
         most_bytes=(max(there.values()) + largest) // 2,
     )
     [run] = (tmp_path / "full").iterdir()
     assert (ended.exit_code, ended.error) == (5, "RunError")
-    assert ended.text.splitlines()[1] == f"go on with `clearctl resume {run}`"
-    again = carry_out(run).require()
+    assert ended.text.splitlines()[1] == f"resume with `clearctl resume {run}`"
+    again = run_process(run).require()
     assert sentence(run, None) in again.said  # no state did fit either
     require_same(run, whole)
 
@@ -96,7 +96,7 @@ def test_a_first_start_on_a_disk_that_is_full_already(write_config: Callable[...
     config, runs = write_config("naive"), tmp_path / "full"
     # Which reading the config and its base takes; what is written of them has the metrics too.
     room = max(file.stat().st_size for file in (config, BASES / "naive.py")) + 100
-    ended = carry_out(
+    ended = run_process(
         config, arguments={"device": "cpu", "work_dir": runs, "overrides": (METRICS_ALONE,)}, most_bytes=room
     )
     assert (ended.exit_code, ended.error) == (5, "RunError"), ended
@@ -114,13 +114,13 @@ def test_damaged_environment(text: str, write_config: Callable[..., Path], tmp_p
     file = rundir.environment_file(run)
     kept = file.read_bytes()
     file.write_bytes(text.encode("utf-8", "surrogateescape"))
-    ended = carry_out(run)
+    ended = run_process(run)
     assert (ended.exit_code, ended.error) == (5, "RunError"), ended
     assert ended.text.startswith(str(file))
     assert len(ended.text.splitlines()) <= 2
     assert newest(run) == (1, 1, 0)
     file.write_bytes(kept)
-    carry_out(run).require()
+    run_process(run).require()
     require_same(run, straight(config, tmp_path / "straight").run)
 
 
@@ -131,11 +131,11 @@ def test_damaged_config(cut: int, write_config: Callable[..., Path], tmp_path: P
     file = rundir.config_file(run)
     kept = file.read_bytes()
     file.write_bytes(kept[:cut])
-    ended = carry_out(run)
+    ended = run_process(run)
     assert (ended.exit_code, ended.error) in ((3, "ConfigError"), (5, "RunError")), ended
     assert str(file) in ended.text
     file.write_bytes(kept)
-    carry_out(run).require()
+    run_process(run).require()
     require_same(run, straight(config, tmp_path / "straight").run)
 
 
@@ -150,13 +150,13 @@ def test_threads_of_a_run_stay(write_config: Callable[..., Path], tmp_path: Path
     overrides = {"overrides": ("checkpoint_config={'interval': 3}",)}
     given = {"device": "cpu", **overrides}
     one, two = (
-        carry_out(
+        run_process(
             config, arguments={**given, "work_dir": tmp_path / str(threads)}, threads=threads, saving="nothing"
         ).require()
         for threads in (1, 2)
     )
     run = killed(config, tmp_path / "killed", given=overrides, threads=2)
-    ended = carry_out(run, threads=1).require()
+    ended = run_process(run, threads=1).require()
     assert "torch had 1 threads here and 2 in the run: it gets 2" in ended.said
     assert json.loads((run / "environment.json").read_text())["torch_threads"] == 2
     require_same(run, two.run)
@@ -171,14 +171,14 @@ def test_threads_of_a_run_stay(write_config: Callable[..., Path], tmp_path: Path
 def test_worker_processes_end_with_a_killed_run(tiny_config: Path, prepared: Path, tmp_path: Path) -> None:
     given = dict(dataset_root=prepared, overrides=(*WATCHED, "data.workers=2", "data.cache=off"))
     arguments = {"device": "cpu", "work_dir": tmp_path / "killed", **given}
-    child = Child(Work(tiny_config, arguments, at=("step", 1, 1, 2), signals=(), saving="epochs"))
+    child = ChildProcess(Work(tiny_config, arguments, at=("step", 1, 1, 2), signals=(), saving="epochs"))
     child.wait_for("at")
     workers = psutil.Process(child.pid).children(recursive=True)
     assert len(workers) == 2
     os.kill(child.pid, signal.SIGKILL)
     assert child.end().exit_code == KILLED
     [run] = (tmp_path / "killed").iterdir()
-    assert sentence(run, (1, 1, 0)) in carry_out(run).require().said  # at once: no worker holds the run
+    assert sentence(run, (1, 1, 0)) in run_process(run).require().said  # at once: no worker holds the run
     require_same(run, straight(tiny_config, tmp_path / "straight", saving="nothing", **given).run)
     _, alive = psutil.wait_procs(workers, timeout=PATIENCE_S)  # torch's workers look every 5 s for their parent
     assert alive == []
@@ -193,8 +193,8 @@ def test_tensorboard_has_every_step_once(write_config: Callable[..., Path], tmp_
     whole = straight(config, tmp_path / "straight", saving="nothing", overrides=overrides).run
     run = killed(config, tmp_path / "killed", given={"overrides": overrides}, at=("step", 1, 0, 2), saving="steps")
     for at in (("step", 1, 1, 2), ("test", 1, 2, 2), ("step", 2, 1, 3)):
-        assert carry_out(run, at=at, saving="epochs").exit_code == KILLED
-    carry_out(run).require()
+        assert run_process(run, at=at, saving="epochs").exit_code == KILLED
+    run_process(run).require()
     found, expected = (curves(folder / "tensorboard") for folder in (run, whole))
     assert found == expected
     losses = [step for step, _ in found["Loss_MB/train_phase/train_stream/Task000"]]
@@ -212,9 +212,9 @@ def test_wandb_run_keeps_its_id(write_config: Callable[..., Path], tmp_path: Pat
     overrides = (METRICS_ALONE, "loggers=[{'type': 'WandBLogger'}]")
     config = write_config("agem")
     arguments = {"device": "cpu", "work_dir": tmp_path / "straight", "overrides": overrides}
-    whole = carry_out(config, arguments=arguments, environ=environ, saving="nothing").require().run
+    whole = run_process(config, arguments=arguments, environ=environ, saving="nothing").require().run
     arguments["work_dir"] = tmp_path / "killed"
-    child = Child(Work(config, arguments, at=("test", 1, 2, 2), signals=(), saving="epochs", environ=environ))
+    child = ChildProcess(Work(config, arguments, at=("test", 1, 2, 2), signals=(), saving="epochs", environ=environ))
     child.wait_for("at")
     [run] = (tmp_path / "killed").iterdir()
     # W&B's own process writes once a second, whatever the run does.
@@ -224,7 +224,7 @@ def test_wandb_run_keeps_its_id(write_config: Callable[..., Path], tmp_path: Pat
     [last, _] = sorted((run / "state").glob("bucket_0001_*"), reverse=True)
     last.unlink()
     assert newest(run) == (1, 1, 0)
-    carry_out(run, environ=environ).require()
+    run_process(run, environ=environ).require()
     identity = json.loads((run / "environment.json").read_text())["wandb_run"]
     first, second = logs_of(run)
     assert first.name == second.name == f"run-{identity}.wandb"

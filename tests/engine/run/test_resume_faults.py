@@ -13,7 +13,7 @@ import psutil
 import pytest
 import torch
 from halting import PATIENCE_S
-from killing import KILLED, Child, Ended, Label, Work, carry_out
+from killing import KILLED, ChildProcess, Ended, Label, Work, run_process
 from runs import WATCHED, contents, newest, require_same, sentence, straight
 from small import SMALL
 
@@ -49,7 +49,7 @@ def killed(
 ) -> Path:
     """A run folder whose process was killed."""
     given = {"device": "cpu", "work_dir": work_dir, "overrides": WATCHED, **arguments}
-    ended = carry_out(config, arguments=given, at=at, saving=saving)
+    ended = run_process(config, arguments=given, at=at, saving=saving)
     assert ended.exit_code == KILLED, ended
     [run] = work_dir.iterdir()
     return run
@@ -58,7 +58,7 @@ def killed(
 def refused(run: Path, **arguments: Any) -> str:
     """What is said by a resume that is refused, and that changes nothing."""
     before = files(run)
-    ended = carry_out(run, arguments=arguments)
+    ended = run_process(run, arguments=arguments)
     assert (ended.exit_code, ended.error) == (RUN_ERROR, "RunError"), ended
     assert files(run) == before
     return ended.text
@@ -93,7 +93,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damaged_state_is_told_and_the_one_before_used(
+def test_damaged_state_is_reported_and_the_one_before_used(
     damage: str, config: Path, finished: Callable[..., Path], tmp_path: Path
 ) -> None:
     run = killed(config, tmp_path / "killed")
@@ -105,7 +105,7 @@ def test_damaged_state_is_told_and_the_one_before_used(
     ]
     file = run / "state/bucket_0001_epoch_0001_step_000002.state"
     file.write_bytes(DAMAGE[damage](file.read_bytes()))
-    ended = carry_out(run).require()
+    ended = run_process(run).require()
     assert len(ended.warnings) == 1
     assert re.fullmatch(rf"{file.name} .*: the state before it is used", ended.warnings[0])
     assert sentence(run, (1, 1, 1)) in ended.said
@@ -125,7 +125,7 @@ def test_several_damaged_states(
     run = killed(config, tmp_path / "killed")
     for name in bad:
         (run / "state" / name).write_bytes(flip((run / "state" / name).read_bytes()))
-    ended = carry_out(run, saving="steps").require()
+    ended = run_process(run, saving="steps").require()
     assert sorted(re.findall(r"bucket_\w+\.state", " ".join(ended.warnings))) == bad
     assert sentence(run, used) in ended.said
     require_same(run, finished(config, overrides=WATCHED))
@@ -150,18 +150,18 @@ def test_what_a_killed_save_left_is_removed(config: Path, finished: Callable[...
     run = killed(config, tmp_path / "killed", at=("half", "bucket_0001_epoch_0001.state"), saving="epochs")
     [left] = (run / "state").glob(".*.tmp")
     assert left.stat().st_size > 1000
-    again = carry_out(run, at=("step", 1, 0, 2))
+    again = run_process(run, at=("step", 1, 0, 2))
     assert again.exit_code == KILLED
     assert not left.exists()
     assert newest(run) == (1, -1, 0)
-    carry_out(run).require()
+    run_process(run).require()
     require_same(run, finished(config, overrides=WATCHED))
 
 
 # A disk that fills
 
 
-def test_full_disk_is_told_once_and_the_older_state_stays_good(
+def test_full_disk_is_reported_once_and_the_older_state_stays_good(
     config: Path, finished: Callable[..., Path], tmp_path: Path
 ) -> None:
     run = killed(config, tmp_path / "killed", at=("step", 1, 0, 3))
@@ -170,25 +170,25 @@ def test_full_disk_is_told_once_and_the_older_state_stays_good(
     smallest = min(len(data) for data in before.values())
     assert 3 * max(others) < smallest  # so that only states do not fit
     for saving in ("steps", "epochs"):
-        full = carry_out(run, at=("step", 2, 1, 2), saving=saving, most_bytes=smallest // 2)
+        full = run_process(run, at=("step", 2, 1, 2), saving=saving, most_bytes=smallest // 2)
         assert full.exit_code == KILLED
         assert full.warnings == [
-            f"the state cannot be saved in {run / 'state'}: File too large; the run goes on, and what was saved before"
-            " stays good"
+            f"the state cannot be saved in {run / 'state'}: File too large; the run continues, and what was"
+            " saved before stays good"
         ]
         assert {path.name: path.read_bytes() for path in (run / "state").iterdir()} == before
-    assert carry_out(run).require().warnings == []
+    assert run_process(run).require().warnings == []
     require_same(run, finished(config, overrides=WATCHED))
 
 
 def test_run_on_a_full_disk_ends(config: Path, finished: Callable[..., Path], tmp_path: Path) -> None:
     limited = {"saving": "steps", "most_bytes": 20_000}
-    ended = carry_out(config, arguments={"device": "cpu", "work_dir": tmp_path / "full"}, **limited).require()
+    ended = run_process(config, arguments={"device": "cpu", "work_dir": tmp_path / "full"}, **limited).require()
     assert [text.partition(":")[0] for text in ended.warnings] == [
         f"the state cannot be saved in {ended.run / 'state'}",
         f"{ended.run / 'report.html'} could not be written",
     ]
-    assert carry_out(ended.run).require().warnings == []  # it is finished, but for its report
+    assert run_process(ended.run).require().warnings == []  # it is finished, but for its report
     require_same(ended.run, finished(config))
 
 
@@ -229,7 +229,7 @@ def test_each_change_is_listed_and_may_be_accepted(
     found = [line for line in refused(run).splitlines() if line.startswith(("config:", "version:", "dataset:"))]
     assert len(found) == 3
 
-    ended = carry_out(run, arguments={"accept_changes": True}).require()
+    ended = run_process(run, arguments={"accept_changes": True}).require()
     assert sorted(ended.warnings) == sorted(f"accepted: {line}" for line in found)
     resumed = json.loads((run / "environment.json").read_text())["resumed"]
     assert [entry["accepted"] for entry in resumed] == [found]
@@ -253,22 +253,22 @@ def test_a_label_that_changed_is_a_change(config: Path, features_root: Path, tmp
 
 def test_run_that_another_process_holds(config: Path, finished: Callable[..., Path], tmp_path: Path) -> None:
     given = {"device": "cpu", "work_dir": tmp_path / "held", "overrides": WATCHED}
-    child = Child(Work(config, given, at=("step", 1, 0, 2), signals=(), saving="epochs"))
+    child = ChildProcess(Work(config, given, at=("step", 1, 0, 2), signals=(), saving="epochs"))
     child.wait_for("at")
     [run] = (tmp_path / "held").iterdir()
     assert f"process {child.pid}" in refused(run)
     assert f"process {child.pid}" in refused(run, accept_changes=True)
     os.kill(child.pid, signal.SIGKILL)
     assert child.end().exit_code == KILLED
-    carry_out(run).require()
+    run_process(run).require()
     require_same(run, finished(config, overrides=WATCHED))
 
 
 def test_finished_run_says_so_and_stays_as_it_is(config: Path, tmp_path: Path) -> None:
     first = straight(config, tmp_path / "straight", overrides=WATCHED)
     before = files(first.run)
-    again = carry_out(first.run).require()
-    assert again.said == [f"{first.run} is finished: there is nothing to go on with"]
+    again = run_process(first.run).require()
+    assert again.said == [f"{first.run} is finished: there is nothing to resume"]
     assert (again.run, again.matrix) == (first.run, first.matrix)
     assert files(first.run) == before
 
@@ -281,12 +281,12 @@ def test_folder_that_is_no_run(tmp_path: Path) -> None:
     assert list((tmp_path / "some folder").iterdir()) == []
 
 
-def test_moved_run_goes_on(config: Path, finished: Callable[..., Path], tmp_path: Path) -> None:
+def test_moved_run_continues(config: Path, finished: Callable[..., Path], tmp_path: Path) -> None:
     run = killed(config, tmp_path / "killed")
     moved = tmp_path / "else where" / "renamed"
     moved.parent.mkdir()
     run.rename(moved)
-    ended = carry_out(moved).require()
+    ended = run_process(moved).require()
     assert (ended.run, ended.warnings) == (moved, [])
     assert sentence(moved, (1, 1, 2)) in ended.said
     assert list((tmp_path / "killed").iterdir()) == []
@@ -299,9 +299,9 @@ def test_run_without_states_starts_over_in_its_folder(
 ) -> None:
     run = killed(config, tmp_path / "killed", at=at, saving="nothing")
     assert not (run / "state").exists()
-    ended = carry_out(run).require()
+    ended = run_process(run).require()
     if at == ("bucket", 2):  # everything is on disk
-        assert ended.said == [f"{run} is finished: there is nothing to go on with"]
+        assert ended.said == [f"{run} is finished: there is nothing to resume"]
     else:
         assert sentence(run, None) in ended.said
     require_same(run, finished(config, overrides=WATCHED))
@@ -323,7 +323,7 @@ def test_signal_ends_a_run_at_the_next_step(
     signum: int, exit_code: int, at: Label, config: Path, finished: Callable[..., Path], tmp_path: Path
 ) -> None:
     given = {"device": "cpu", "work_dir": tmp_path / "stopped", "overrides": WATCHED}
-    ended = carry_out(config, arguments=given, at=at, signals=(signum,), saving="epochs")
+    ended = run_process(config, arguments=given, at=at, signals=(signum,), saving="epochs")
     [run] = (tmp_path / "stopped").iterdir()
     assert (ended.exit_code, ended.error, ended.warnings) == (exit_code, "Stopped", [])
     assert ended.said[-1] == "stopping at the next step; a second signal ends at once"
@@ -332,13 +332,13 @@ def test_signal_ends_a_run_at_the_next_step(
     bucket, epochs, steps = at[1:]
     there = (bucket, epochs, 0 if at[0] == "test" else steps)
     assert newest(run) == there
-    assert sentence(run, there) in carry_out(run).require().said
+    assert sentence(run, there) in run_process(run).require().said
     require_same(run, finished(config, overrides=WATCHED))
 
 
 def test_second_ctrl_c_ends_at_once(config: Path, finished: Callable[..., Path], tmp_path: Path) -> None:
     given = {"device": "cpu", "work_dir": tmp_path / "stopped", "overrides": WATCHED}
-    child = Child(Work(config, given, at=("step", 1, 1, 2), signals=(), saving="epochs"))
+    child = ChildProcess(Work(config, given, at=("step", 1, 1, 2), signals=(), saving="epochs"))
     child.wait_for("at")  # a step that takes minutes
     os.kill(child.pid, signal.SIGINT)
     while child.wait_for("said")[0] != "stopping at the next step; a second signal ends at once":
@@ -349,7 +349,7 @@ def test_second_ctrl_c_ends_at_once(config: Path, finished: Callable[..., Path],
     assert (ended.exit_code, ended.error) == (130, "Stopped")
     assert ended.text == f"stopped at once\ngo on with `clearctl resume {run}`"
     assert newest(run) == (1, 1, 0)
-    carry_out(run).require()
+    run_process(run).require()
     require_same(run, finished(config, overrides=WATCHED))
 
 
@@ -361,7 +361,9 @@ def test_ctrl_c_with_worker_processes_leaves_none(
     """Ctrl-C reaches all processes of a terminal, the workers too."""
     given = dict(dataset_root=prepared, overrides=(*WATCHED, "data.workers=2", "data.cache=off"))
     arguments = {"device": "cpu", "work_dir": tmp_path / "stopped", **given}
-    child = Child(Work(tiny_config, arguments, at=("step", 1, 1, 2), signals=(), own_group=True, saving="epochs"))
+    child = ChildProcess(
+        Work(tiny_config, arguments, at=("step", 1, 1, 2), signals=(), own_group=True, saving="epochs")
+    )
     child.wait_for("at")
     workers = psutil.Process(child.pid).children(recursive=True)
     assert len(workers) == 2
@@ -377,7 +379,7 @@ def test_ctrl_c_with_worker_processes_leaves_none(
     assert (alive, ended.error, ended.exit_code) == ([], "Stopped", 130)
     [run] = (tmp_path / "stopped").iterdir()
     assert newest(run) == (1, 1, 0)  # workers read ahead, so that no state can be taken in the middle
-    carry_out(run).require()
+    run_process(run).require()
     require_same(run, finished(tiny_config, **given))
 
 

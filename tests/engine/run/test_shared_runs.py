@@ -1,4 +1,4 @@
-"""Runs that several processes share end as with one process; killed and resumed with as many, to the bit."""
+"""Runs that several processes share end as with one process; killed and resumed with as many, bit for bit."""
 
 import json
 import re
@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from killing import KILLED, Ended, carry_out
+from killing import KILLED, Ended, run_process
+from process_groups import run_in_processes
 from runs import METRICS, newest, require_same
-from sharing import begin, carry_out_by, what_is_learned
-from talking import done_by
+from sharing import begin, run_by_processes, what_is_learned
 
 from clearctl import checksums, rundir
 from clearctl.digest import file_sha256
@@ -130,19 +130,21 @@ def test_all_that_may_be_shared_is_tried() -> None:
 def test_two_and_three_processes_end_as_one(base: str, write: Callable[..., Path], tmp_path: Path) -> None:
     config = write(base)
     alone, *shared = (
-        carry_out_by(count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count))) for count in (1, 2, 3)
+        run_by_processes(count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count)))
+        for count in (1, 2, 3)
     )
     for ended in shared:
         require_alike(ended, alone)
-    told = {tuple(metrics_of(ended.run)) for ended in (alone, *shared)}
-    assert len(told) == 1  # the same records, written once
+    reported = {tuple(metrics_of(ended.run)) for ended in (alone, *shared)}
+    assert len(reported) == 1  # the same records, written once
 
 
 @pytest.mark.parametrize("name", PLUGINS)
 def test_a_plugin_ends_as_with_one_process(name: str, write: Callable[..., Path], tmp_path: Path) -> None:
     config = write("naive", plugins=[dict(type=name, **PLUGINS[name])])
     alone, shared = (
-        carry_out_by(count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count))) for count in (1, 2)
+        run_by_processes(count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count)))
+        for count in (1, 2)
     )
     require_alike(shared, alone)
 
@@ -151,11 +153,13 @@ def test_a_plugin_ends_as_with_one_process(name: str, write: Callable[..., Path]
 def test_batches_over_task_labels_are_shared_too(base: str, write: Callable[..., Path], tmp_path: Path) -> None:
     config, overrides = write(base), ["scenario.task_labels=bucket"]
     alone, shared = (
-        carry_out_by(count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count), overrides=overrides))
+        run_by_processes(
+            count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count), overrides=overrides)
+        )
         for count in (1, 2)
     )
     require_alike(shared, alone)
-    single = carry_out_by(1, config, arguments=dict(device="cpu", work_dir=tmp_path / "single"))
+    single = run_by_processes(1, config, arguments=dict(device="cpu", work_dir=tmp_path / "single"))
     assert not torch.equal(weights(alone.run), weights(single.run))
 
 
@@ -164,8 +168,8 @@ def test_batches_over_task_labels_are_shared_too(base: str, write: Callable[...,
     ["replay", "biased_replay", "gdumb", "reservoir", "biased_reservoir", "agem", "agem_reservoir", "der", "er_ace"],
 )
 def test_all_processes_remember_the_same_samples(base: str, write: Callable[..., Path]) -> None:
-    first, *others = done_by(3, what_is_learned, write(base))
-    (alone,) = done_by(1, what_is_learned, write(base))
+    first, *others = run_in_processes(3, what_is_learned, write(base))
+    (alone,) = run_in_processes(1, what_is_learned, write(base))
     assert any(name.startswith("memory") for name in first)
     for found in others:
         assert found == first
@@ -173,7 +177,7 @@ def test_all_processes_remember_the_same_samples(base: str, write: Callable[...,
 
 
 def metrics_of(run: Path | None) -> Iterable[str]:
-    """What metrics.jsonl tells of, but the numbers that are rounded."""
+    """What metrics.jsonl has, but the numbers that are rounded."""
     assert run is not None
     for line in (run / "metrics.jsonl").read_text().splitlines():
         record = json.loads(line)
@@ -240,7 +244,8 @@ def test_images_of_which_each_process_reads_its_part(
 ) -> None:
     config = write_images(base, GROUPS)
     alone, shared = (
-        carry_out_by(count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count))) for count in (1, 3)
+        run_by_processes(count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count)))
+        for count in (1, 3)
     )
     require_alike(shared, alone)
 
@@ -248,7 +253,8 @@ def test_images_of_which_each_process_reads_its_part(
 def test_worker_processes_read_a_part_too(write_images: Callable[..., Path], tmp_path: Path) -> None:
     config = write_images("replay", GROUPS, other=dict(data=dict(workers=1)))
     alone, shared = (
-        carry_out_by(count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count))) for count in (1, 2)
+        run_by_processes(count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count)))
+        for count in (1, 2)
     )
     require_alike(shared, alone)
 
@@ -258,7 +264,8 @@ def test_images_without_a_store_and_mixed_ones_are_read_whole(
 ) -> None:
     config = write_images("naive", GROUPS, flip=True, other=dict(data=dict(cache="off")))
     alone, shared = (
-        carry_out_by(count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count))) for count in (1, 2)
+        run_by_processes(count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count)))
+        for count in (1, 2)
     )
     require_alike(shared, alone)  # they flip the same images
     assert shared.warnings == ["each process reads every image of a batch: it reads only its part with data.cache"]
@@ -270,7 +277,7 @@ def test_synchronised_batch_norms_see_the_whole_batch(write_images: Callable[...
     config = tmp_path / "synced.py"
     config.write_text(plain + synced)
     alone, shared, apart = (
-        carry_out_by(count, file, arguments=dict(device="cpu", work_dir=tmp_path / f"{file.stem}{count}"))
+        run_by_processes(count, file, arguments=dict(device="cpu", work_dir=tmp_path / f"{file.stem}{count}"))
         for count, file in ((1, config), (3, config), (3, tmp_path / "images_replay.py"))
     )
     require_alike(shared, alone)
@@ -278,16 +285,17 @@ def test_synchronised_batch_norms_see_the_whole_batch(write_images: Callable[...
 
 
 def test_batch_sizes_of_each_process(write: Callable[..., Path], tmp_path: Path) -> None:
-    alone = carry_out(write("replay", batch_size_mem=4), arguments=dict(device="cpu", work_dir=tmp_path / "1"))
+    alone = run_process(write("replay", batch_size_mem=4), arguments=dict(device="cpu", work_dir=tmp_path / "1"))
     each = dict(train_mb_size=5, eval_mb_size=8, batch_size_mem=2)
     config = write("replay", {"data": dict(batch_per_rank=True)}, **each)
-    require_alike(carry_out_by(2, config, arguments=dict(device="cpu", work_dir=tmp_path / "2")), alone)
+    require_alike(run_by_processes(2, config, arguments=dict(device="cpu", work_dir=tmp_path / "2")), alone)
 
 
 def test_float16_leaves_out_no_other_steps(write: Callable[..., Path], tmp_path: Path) -> None:
     config = write("der", {"precision": "fp16"})
     alone, shared = (
-        carry_out_by(count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count))) for count in (1, 3)
+        run_by_processes(count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count)))
+        for count in (1, 3)
     )
     assert shared.matrix == alone.matrix
     assert (weights(shared.run) - weights(alone.run)).norm() < 0.01 * weights(alone.run).norm()
@@ -317,21 +325,21 @@ KILLS: list[tuple[str, int, int, tuple[Any, ...]]] = [  # strategy, processes, w
 
 
 @pytest.mark.parametrize(("base", "processes", "killed", "at"), KILLS)
-def test_a_killed_process_ends_the_run_which_goes_on_to_the_bit(
+def test_a_killed_process_ends_the_run_which_continues_bit_for_bit(
     base: str, processes: int, killed: int, at: tuple[Any, ...], write: Callable[..., Path], tmp_path: Path
 ) -> None:
     config = write(base, {"metrics": METRICS, "loggers": LOGGERS})
     given = dict(device="cpu", work_dir=tmp_path / "straight")
-    straight = carry_out_by(processes, config, arguments=given, saving="epochs")
+    straight = run_by_processes(processes, config, arguments=given, saving="epochs")
     killed_run = end_by(killed, at, config, processes, tmp_path / "killed")
-    resumed = carry_out_by(processes, killed_run, saving="epochs")
+    resumed = run_by_processes(processes, killed_run, saving="epochs")
     assert straight.run is not None
     require_same(killed_run, straight.run)
     assert resumed.matrix == straight.matrix
 
 
 def end_by(killed: int, at: tuple[Any, ...], config: Path, processes: int, work_dir: Path) -> Path:
-    """The folder of a run of which one process was killed: the others have ended too, and say how to go on."""
+    """The folder of a run of which one process was killed: the others have ended too, and say how to continue."""
     children = begin(
         config,
         processes,
@@ -352,7 +360,7 @@ def end_by(killed: int, at: tuple[Any, ...], config: Path, processes: int, work_
 
 def test_a_signal_to_one_process_stops_all_at_the_same_step(write: Callable[..., Path], tmp_path: Path) -> None:
     config = write("replay")
-    straight = carry_out_by(2, config, arguments=dict(device="cpu", work_dir=tmp_path / "straight"))
+    straight = run_by_processes(2, config, arguments=dict(device="cpu", work_dir=tmp_path / "straight"))
     special = {1: dict(at=("step", 1, 0, 1), signals=(signal.SIGTERM,))}
     work_dir = tmp_path / "stopped"
     ends = [child.end() for child in begin(config, 2, special, arguments=dict(device="cpu", work_dir=work_dir))]
@@ -360,30 +368,32 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step(write: Callable[...,
     assert [(ended.exit_code, ended.error) for ended in ends] == [(143, "Stopped")] * 2
     assert ends[0].text == f"stopped, its state is saved\ngo on with `clearctl resume {run} --nproc 2`"
     assert newest(run) == (1, 0, 2)  # it is known a step later
-    resumed = carry_out_by(2, run)
+    resumed = run_by_processes(2, run)
     assert straight.run is not None
     assert resumed.matrix == straight.matrix
     assert torch.equal(weights(run), weights(straight.run))
 
 
-def test_batch_norms_and_random_transforms_go_on_to_the_bit(write_images: Callable[..., Path], tmp_path: Path) -> None:
+def test_batch_norms_and_random_transforms_continue_bit_for_bit(
+    write_images: Callable[..., Path], tmp_path: Path
+) -> None:
     config = write_images("lwf", dict(type="BN"), flip=True)
-    straight = carry_out_by(2, config, arguments=dict(device="cpu", work_dir=tmp_path / "straight"), saving="steps")
+    straight = run_by_processes(2, config, arguments=dict(device="cpu", work_dir=tmp_path / "straight"), saving="steps")
     run = end_by(1, ("step", 2, 0, 2), config, 2, tmp_path / "killed")
-    carry_out_by(2, run)
+    run_by_processes(2, run)
     assert torch.equal(weights(run), weights(straight.run))
 
 
-def test_another_number_of_processes_goes_on_too(write: Callable[..., Path], tmp_path: Path) -> None:
+def test_another_number_of_processes_continues_too(write: Callable[..., Path], tmp_path: Path) -> None:
     config = write("replay", {"metrics": METRICS, "loggers": LOGGERS})
-    alone = carry_out(config, arguments=dict(device="cpu", work_dir=tmp_path / "straight"))
+    alone = run_process(config, arguments=dict(device="cpu", work_dir=tmp_path / "straight"))
     run = end_by(1, ("step", 1, 0, 2), config, 2, tmp_path / "killed")
     fewer = tmp_path / "fewer" / run.name
     shutil.copytree(run, fewer)
     for count, folder in ((3, run), (1, fewer)):
-        resumed = carry_out_by(count, folder)
+        resumed = run_by_processes(count, folder)
         require_alike(resumed, alone)
-        said = f"the run was shared by 2 processes and goes on with {count}: the numbers will differ"
+        said = f"the run was shared by 2 processes and resumes with {count}: the numbers will differ"
         assert any(text.startswith(said) for text in resumed.warnings)
         environment = json.loads((folder / "environment.json").read_text())
         assert (environment["processes"], environment["resumed"][0]["processes"]) == (count, count)

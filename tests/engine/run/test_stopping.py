@@ -1,4 +1,4 @@
-"""The first signal is a wish, the second acts."""
+"""The first signal is a request to stop, the second ends the process."""
 
 import multiprocessing
 import os
@@ -24,13 +24,13 @@ def as_in_a_terminal() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_is_kept_and_told(number: int) -> None:
-    told: list[Event] = []
-    with catch_stop_signals(told.append) as stop_request:
+def test_the_first_is_kept_and_reported(number: int) -> None:
+    reported: list[Event] = []
+    with catch_stop_signals(reported.append) as stop_request:
         assert stop_request.signum is None
         signal.raise_signal(number)
         assert stop_request.signum == number
-    assert told == [Message("stopping at the next step; a second signal ends at once")]
+    assert reported == [Message("stopping at the next step; a second signal ends at once")]
 
 
 def test_the_second_acts_as_ever() -> None:

@@ -119,11 +119,11 @@ def test_the_checkpoints_of_a_run_are_one_with_their_sums_beside_them(trained: T
 
 
 def test_weights_that_do_not_fit_are_named_before_any_is_tested(submission: Path, trained: TrainResult) -> None:
-    told = []
+    reported = []
     torch.save({"head.fc.bias": torch.zeros(3)}, submission / "11.pth")
     with pytest.raises(RunError, match=r"submission/11.pth is not of this model: missing: backbone\.conv1"):
-        evaluate(trained.run, checkpoints=submission, device="cpu", listener=told.append)
-    assert not [message for message in told if "testing" in getattr(message, "text", "")]
+        evaluate(trained.run, checkpoints=submission, device="cpu", listener=reported.append)
+    assert not [message for message in reported if "testing" in getattr(message, "text", "")]
 
 
 def test_too_few_for_the_stream(submission: Path, trained: TrainResult) -> None:

@@ -125,7 +125,7 @@ def test_metrics_file_has_every_epoch_and_every_tested_bucket(trained: TrainResu
 
 def test_learning_rate_of_an_epoch_is_the_one_it_was_trained_with(trained: TrainResult) -> None:
     rates = [record["lr"] for record in lines(trained.run / "metrics.jsonl") if record["event"] == "epoch"]
-    assert rates == [0.1, 0.05] * 3  # StepLR halves it after each epoch, and each bucket starts anew
+    assert rates == [0.1, 0.05] * 3  # StepLR halves it after each epoch, and each bucket starts over
 
 
 def test_log_is_written_by_the_text_logger(trained: TrainResult) -> None:
@@ -240,7 +240,7 @@ def test_config_of_a_run_runs_by_itself_from_anywhere(
 
 
 def test_streaming_trains_and_tests_on_all_of_each_bucket(prepared: Path, tiny_config: Path, tmp_path: Path) -> None:
-    told = []
+    reported = []
     result = train(
         tiny_config,
         device="cpu",
@@ -252,11 +252,13 @@ def test_streaming_trains_and_tests_on_all_of_each_bucket(prepared: Path, tiny_c
             "cl_strategy.train_epochs=1",
             "checkpoint_config={'interval': 3}",
         ],
-        listener=told.append,
+        listener=reported.append,
     )
-    epochs = [event for event in told if isinstance(event, EpochDone)]
+    epochs = [event for event in reported if isinstance(event, EpochDone)]
     assert [(event.bucket, event.num_samples) for event in epochs] == [("0", 36), ("2", 36)]
-    assert [event.accuracies for event in told if isinstance(event, BucketDone)] == [tuple(r) for r in result.matrix]
+    assert [event.accuracies for event in reported if isinstance(event, BucketDone)] == [
+        tuple(r) for r in result.matrix
+    ]
     assert result.bucket_names == ["0", "2"]
     assert result.matrix.shape == (2, 2)
     assert np.allclose(result.matrix * 36, np.round(result.matrix * 36), atol=1e-9)
@@ -421,7 +423,7 @@ def test_work_dir_that_is_a_file(prepared: Path, features_config: Path, tmp_path
     assert caught.value.exit_code == 5
 
 
-def test_run_folder_is_told_to_the_listener(prepared: Path, features_config: Path, tmp_path: Path) -> None:
-    told = []
-    result = train(features_config, device="cpu", work_dir=tmp_path, dataset_root=prepared, listener=told.append)
-    assert Message(f"run folder {result.run}") in told
+def test_run_folder_is_reported_to_the_listener(prepared: Path, features_config: Path, tmp_path: Path) -> None:
+    reported = []
+    result = train(features_config, device="cpu", work_dir=tmp_path, dataset_root=prepared, listener=reported.append)
+    assert Message(f"run folder {result.run}") in reported

@@ -264,11 +264,13 @@ def test_a_stack_that_does_not_fit_is_trained_in_parts(
     require_alike(found[2], alone(opened(tmp_path / "alone", 2)))
 
 
-def test_each_run_is_told_its_own_events(opened: Open, tmp_path: Path) -> None:
-    told: list[list[Event]] = [[], []]
+def test_each_run_is_reported_its_own_events(opened: Open, tmp_path: Path) -> None:
+    reported: list[list[Event]] = [[], []]
     configs = [opened(tmp_path / f"{seed}", seed) for seed in (0, 1)]
-    results = train_stack(configs, device="cpu", sources=["a.py", "b.py"], listeners=[events.append for events in told])
-    for events, result, source in zip(told, results, ("a.py", "b.py"), strict=True):
+    results = train_stack(
+        configs, device="cpu", sources=["a.py", "b.py"], listeners=[events.append for events in reported]
+    )
+    for events, result, source in zip(reported, results, ("a.py", "b.py"), strict=True):
         epochs = [event for event in events if isinstance(event, EpochDone)]
         buckets = [event for event in events if isinstance(event, BucketDone)]
         assert [(epoch.bucket_number, epoch.epoch) for epoch in epochs] == [
@@ -276,7 +278,7 @@ def test_each_run_is_told_its_own_events(opened: Open, tmp_path: Path) -> None:
         ]
         assert [bucket.accuracies for bucket in buckets] == [tuple(row) for row in result.matrix]
         assert rundir.read_environment(result.run)["config"] == source
-    assert told[0] != told[1]
+    assert reported[0] != reported[1]
 
 
 def test_evaluating_a_stacked_run_gives_its_matrix(opened: Open, tmp_path: Path) -> None:
@@ -287,7 +289,7 @@ def test_evaluating_a_stacked_run_gives_its_matrix(opened: Open, tmp_path: Path)
         assert rundir.is_finished(result.run)
 
 
-def test_a_stack_that_is_stopped_goes_on_run_by_run(
+def test_a_stack_that_is_stopped_continues_run_by_run(
     opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signal, "getsignal", lambda number: signal.default_int_handler)  # as in a terminal

@@ -1,4 +1,4 @@
-"""State files are whole or not there, tell when they are not what was written, and two generations stay."""
+"""State files are whole or not there, are refused when they are not what was written, and two generations stay."""
 
 import os
 import random
@@ -50,7 +50,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_file_that_is_not_what_was_written_is_told(tmp_path: Path, damage: str) -> None:
+def test_a_file_that_is_not_what_was_written_is_reported(tmp_path: Path, damage: str) -> None:
     state_files.write(tmp_path, StateKey(3), STATE)
     file = tmp_path / "bucket_0003.state"
     file.write_bytes(DAMAGES[damage](file.read_bytes()))
@@ -76,7 +76,7 @@ def test_a_file_that_needs_code_is_refused(tmp_path: Path) -> None:
         state_files.read(tmp_path, StateKey(0))
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DamagedStateError, match=r"bucket_0001\.state cannot be read: No such file"):
         state_files.read(tmp_path, StateKey(1))
 

@@ -25,23 +25,23 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def told() -> list[Event]:
+def reported() -> list[Event]:
     return []
 
 
-def saver(folder: Path, told: list[Event], every: str | float = "epoch", in_background: bool = False) -> Saver:
-    return Saver(folder, every, told.append, in_background=in_background)
+def saver(folder: Path, reported: list[Event], every: str | float = "epoch", in_background: bool = False) -> Saver:
+    return Saver(folder, every, reported.append, in_background=in_background)
 
 
 @pytest.mark.parametrize("in_background", [True, False])
 def test_saving_takes_no_more_than_its_share(
-    tmp_path: Path, told: list[Event], now: list[float], in_background: bool
+    tmp_path: Path, reported: list[Event], now: list[float], in_background: bool
 ) -> None:
     def capture() -> dict[str, Any]:
         now[0] += SLOW_S
         return {"files": {}}
 
-    one = saver(tmp_path, told, in_background=in_background)
+    one = saver(tmp_path, reported, in_background=in_background)
     one.save(StateKey(0), capture)
     one.finish()
     assert not one.is_due(epoch_ended=True)
@@ -56,22 +56,22 @@ def test_saving_takes_no_more_than_its_share(
     ("every", "at_epoch", "at_step"), [("epoch", True, False), ("bucket", False, False), (5.0, True, True)]
 )
 def test_each_kind_has_its_moments(
-    tmp_path: Path, told: list[Event], now: list[float], every: str | float, at_epoch: bool, at_step: bool
+    tmp_path: Path, reported: list[Event], now: list[float], every: str | float, at_epoch: bool, at_step: bool
 ) -> None:
-    one = saver(tmp_path, told, every)
+    one = saver(tmp_path, reported, every)
     now[0] += 5.0
     assert one.is_due(epoch_ended=True) == at_epoch
     assert one.is_due(epoch_ended=False) == at_step
 
 
-def test_seconds_are_waited_for(tmp_path: Path, told: list[Event], now: list[float]) -> None:
-    one = saver(tmp_path, told, every=3600)
+def test_seconds_are_waited_for(tmp_path: Path, reported: list[Event], now: list[float]) -> None:
+    one = saver(tmp_path, reported, every=3600)
     now[0] += 3599.0
     assert not one.is_due(epoch_ended=True)
 
 
-def test_a_save_in_the_background_does_not_hold_up_and_is_done_in_order(tmp_path: Path, told: list[Event]) -> None:
-    one = saver(tmp_path, told, in_background=True)
+def test_a_save_in_the_background_does_not_hold_up_and_is_done_in_order(tmp_path: Path, reported: list[Event]) -> None:
+    one = saver(tmp_path, reported, in_background=True)
     for epochs in range(1, 6):
         one.save(StateKey(0, epochs), lambda: {"files": {}})
     one.save(StateKey(1), lambda: {"files": {}}, wait=True)
@@ -80,30 +80,30 @@ def test_a_save_in_the_background_does_not_hold_up_and_is_done_in_order(tmp_path
 
 
 @pytest.mark.parametrize("in_background", [True, False])
-def test_a_disk_that_is_full_is_told_once_and_the_run_goes_on(
-    tmp_path: Path, told: list[Event], in_background: bool
+def test_a_disk_that_is_full_is_reported_once_and_the_run_continues(
+    tmp_path: Path, reported: list[Event], in_background: bool
 ) -> None:
     folder = tmp_path / "state"
-    one = saver(folder, told, in_background=in_background)
+    one = saver(folder, reported, in_background=in_background)
     one.save(StateKey(0), lambda: {"files": {}}, wait=True)
     whole = (folder / "bucket_0000.state").read_bytes()
     for epochs in (1, 2):  # a name there that no file can take
         (folder / StateKey(0, epochs).file_name).mkdir()
         one.save(StateKey(0, epochs), lambda: {"files": {}})
         one.finish()
-    assert [event.warning for event in told if isinstance(event, Message)] == [True]
-    assert "the state cannot be saved" in str(told[0])
-    assert "what was saved before stays good" in str(told[0])
+    assert [event.warning for event in reported if isinstance(event, Message)] == [True]
+    assert "the state cannot be saved" in str(reported[0])
+    assert "what was saved before stays good" in str(reported[0])
     assert one.latest == StateKey(0)
     assert (folder / "bucket_0000.state").read_bytes() == whole
     for epochs in (1, 2):
         (folder / StateKey(0, epochs).file_name).rmdir()
     one.save(StateKey(0, 3), lambda: {"files": {}}, wait=True)
-    assert "the state can be saved again" in str(told[-1])
+    assert "the state can be saved again" in str(reported[-1])
 
 
-def test_what_cannot_be_captured_is_told_once_and_not_tried_again(tmp_path: Path, told: list[Event]) -> None:
-    one = saver(tmp_path, told)
+def test_what_cannot_be_captured_is_reported_once_and_not_tried_again(tmp_path: Path, reported: list[Event]) -> None:
+    one = saver(tmp_path, reported)
     tries: list[int] = []
 
     def refuse() -> dict[str, Any]:
@@ -114,5 +114,5 @@ def test_what_cannot_be_captured_is_told_once_and_not_tried_again(tmp_path: Path
         one.save(StateKey(0, epochs), refuse)
     assert len(tries) == 1
     text = "no state of this run can be saved, so that it cannot be resumed: strategy.loader is a generator"
-    assert told == [Message(text, warning=True)]
+    assert reported == [Message(text, warning=True)]
     assert state_files.state_keys(tmp_path) == []

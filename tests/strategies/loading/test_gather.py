@@ -1,4 +1,4 @@
-"""Batches gathered from resident features are those of Avalanche's own loaders, for every strategy, to the bit."""
+"""Batches gathered from resident features are those of Avalanche's own loaders, for every strategy, bit for bit."""
 
 import random
 from collections.abc import Callable
@@ -106,7 +106,7 @@ def test_weights_and_matrix_are_those_of_avalanches_own_loop(
     config = write_config(base, **{"train_mb_size": 7, "eval_mb_size": 10, **arguments})  # with odd last batches
     scenario = ["scenario.buckets=['2','0','1']", f"scenario.task_labels={labels!r}"]
     plain_avalanche()
-    monkeypatch.setattr("clearctl.strategies.build.call_only_what_acts", lambda strategy: None)
+    monkeypatch.setattr("clearctl.strategies.build.skip_idle_callbacks", lambda strategy: None)
     monkeypatch.setattr(
         "clearctl.strategies.build.Evaluator",
         lambda record, metrics, loggers: EvaluationPlugin(*metrics, loggers=loggers),
@@ -263,7 +263,7 @@ def test_what_is_not_only_features_is_left_alone(tmp_path: Path) -> None:
     assert gathering(weighted, CPU) is weighted  # an argument whose meaning is not known here
 
 
-def test_a_loader_that_stays_is_told_once() -> None:
+def test_a_loader_that_stays_is_reported_once() -> None:
     class Strategy:
         plugins = ()
         dataloader: Any = [1]
@@ -336,7 +336,7 @@ def test_a_loader_with_another_collate_function_gets_samples() -> None:
     assert (whole[1].tolist(), ends[1].tolist()) == (list(labels), [labels[0], labels[4]])
 
 
-def test_a_dataset_cut_anew_is_resolved_anew() -> None:
+def test_a_dataset_cut_again_is_resolved_again() -> None:
     [dataset] = datasets([6])
     assert collated(dataset, [0])[1].tolist() == [0]
     turned = dataset.subset([5, 4, 3, 2, 1, 0]).eval()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from avalanche.benchmarks.utils.data_loader import SingleDatasetDataLoader
 from PIL import Image
-from talking import done_by
+from process_groups import run_in_processes
 from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import transforms as T
@@ -130,7 +130,7 @@ def alone(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def together(folder: Path) -> list[dict[str, Any]]:
-    return done_by(2, all_loaded, folder)
+    return run_in_processes(2, all_loaded, folder)
 
 
 def numbers(batches: list[Read]) -> list[list[int]]:
@@ -204,7 +204,7 @@ def read_by_plugins(root: Path) -> dict[str, Any]:
 
 
 def test_what_plugins_read(folder: Path) -> None:
-    first, second = done_by(2, read_by_plugins, folder)
+    first, second = run_in_processes(2, read_by_plugins, folder)
     assert first["labels"] == second["labels"] == [1, 0, 0, 2, 1]
     assert first["asked"] == [7, 3, 5, 6]
     assert second["asked"] == [9, 11, 4, 5, 6]

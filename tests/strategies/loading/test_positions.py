@@ -1,4 +1,4 @@
-"""An iterator goes on from the position of another: the same batches and random numbers, at the same moments."""
+"""An iterator continues from the position of another: the same batches and random numbers, at the same moments."""
 
 import io
 import random
@@ -86,7 +86,7 @@ def assert_goes_on(make: Callable[[], Any], after: int, limit: int = 60) -> None
     random.seed(99)
     other = make()
     take(other, 1)  # wherever it stands
-    other.go_to(position)
+    other.seek(position)
     set_states(there)
     assert_equal(take(other, limit), expected)
     if len(expected) < limit:
@@ -275,7 +275,7 @@ def test_views_end_where_a_batch_is_written_into() -> None:
             x.relu_()
         position = written_and_read(iterator.position())
         for one in (iterator, iter(loader)):
-            one.go_to(position)
+            one.seek(position)
             views = [x.untyped_storage().data_ptr() == storage for x, *_ in one]
             assert views == [not writes] * 3
 

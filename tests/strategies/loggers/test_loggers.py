@@ -33,7 +33,7 @@ from clearctl.errors import RunError
 from clearctl.progress import Message
 from clearctl.strategies.loading.benchmark import build_benchmark
 from clearctl.strategies.loggers.csv import CSVLogger
-from clearctl.strategies.loggers.run_logger import cut_back
+from clearctl.strategies.loggers.run_logger import truncate_files
 from clearctl.strategies.loggers.tensorboard import TensorboardLogger
 from clearctl.strategies.loggers.text import InteractiveLogger, TextLogger
 from clearctl.strategies.loggers.wandb import WandBLogger
@@ -66,7 +66,7 @@ def no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_wandb_run_is_kept_offline_in_the_run_folder(
     prepared: Path, features_config: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    told = []
+    reported = []
     result = train(
         features_config,
         device="cpu",
@@ -76,9 +76,11 @@ def test_wandb_run_is_kept_offline_in_the_run_folder(
             "loggers=[{'type': 'WandBLogger', 'project_name': 'p', 'run_name': 'r'}]",
             "cl_strategy.train_epochs=1",
         ],
-        listener=told.append,
+        listener=reported.append,
     )
-    assert [event for event in told if isinstance(event, Message) and event.warning] == [Message(REASON, warning=True)]
+    assert [event for event in reported if isinstance(event, Message) and event.warning] == [
+        Message(REASON, warning=True)
+    ]
     import wandb
 
     assert wandb.run is None  # closed at the end of the run
@@ -264,11 +266,11 @@ def learn(strategy: Any, benchmark: Any, bucket: int) -> None:
     strategy.eval(benchmark.test_stream)
 
 
-def file_loggers(folder: Path, goes_on: bool = False) -> list[Any]:
+def file_loggers(folder: Path, resumed: bool = False) -> list[Any]:
     return [
         TextLogger(str(folder / "log.txt")),
-        CSVLogger(str(folder / "csv"), goes_on=goes_on),
-        TensorboardLogger(str(folder / "tensorboard"), goes_on=goes_on),
+        CSVLogger(str(folder / "csv"), resumed=resumed),
+        TensorboardLogger(str(folder / "tensorboard"), resumed=resumed),
     ]
 
 
@@ -289,7 +291,7 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(event.step, event.value) for event in reader.Scalars(tag)] for tag in reader.Tags()["scalars"]}
 
 
-def test_loggers_go_on_after_a_kill_as_if_nothing_had_been(tmp_path: Path) -> None:
+def test_loggers_continue_after_a_kill_as_if_nothing_had_been(tmp_path: Path) -> None:
     straight = file_loggers(tmp_path / "straight")
     strategy, benchmark = naive(straight)
     for bucket in (0, 1):
@@ -304,8 +306,8 @@ def test_loggers_go_on_after_a_kill_as_if_nothing_had_been(tmp_path: Path) -> No
     (tmp_path / "killed/tensorboard/events.out.tfevents.9999999999.later").write_bytes(b"made after the state")
     event_files = sorted((tmp_path / "killed/tensorboard").iterdir())
 
-    cut_back(sizes, [*files_of(killed), *event_files])
-    resumed = file_loggers(tmp_path / "killed", goes_on=True)
+    truncate_files(sizes, [*files_of(killed), *event_files])
+    resumed = file_loggers(tmp_path / "killed", resumed=True)
     strategy, benchmark = naive(file_loggers(tmp_path / "elsewhere"))
     learn(strategy, benchmark, 0)  # stands for what a state restores
     plain = (type(None), bool, int, float, str, dict)
@@ -313,7 +315,7 @@ def test_loggers_go_on_after_a_kill_as_if_nothing_had_been(tmp_path: Path) -> No
         vars(logger).update({name: value for name, value in vars(before).items() if isinstance(value, plain)})
     strategy.evaluator.loggers = resumed
     strategy.evaluator.before_training(strategy)  # set-up writes what is there already, and is cut again
-    cut_back({**sizes, **{name: sizes[name] for name in flushed_sizes(resumed)}}, files_of(resumed))
+    truncate_files({**sizes, **{name: sizes[name] for name in flushed_sizes(resumed)}}, files_of(resumed))
     learn(strategy, benchmark, 1)
 
     for logger in (*straight, *resumed):
@@ -377,15 +379,15 @@ def test_csv_has_no_validation_where_nothing_was_tested(tmp_path: Path) -> None:
     assert [(row["val_accuracy"], row["val_loss"]) for row in rows] == [("", "")] * 2
 
 
-def test_csv_starts_anew_unless_it_goes_on(tmp_path: Path) -> None:
-    for goes_on, rows in ((False, 1), (True, 2), (False, 1)):
-        logger = CSVLogger(str(tmp_path), goes_on=goes_on)
+def test_csv_starts_again_unless_it_continues(tmp_path: Path) -> None:
+    for resumed, rows in ((False, 1), (True, 2), (False, 1)):
+        logger = CSVLogger(str(tmp_path), resumed=resumed)
         logger.print_eval_metrics(0, 0, 0.5, 0.5, 0)
         logger.close()
         lines = (tmp_path / "eval_results.csv").read_text().splitlines()
         assert lines == ["eval_exp,training_exp,eval_accuracy,eval_loss,forgetting", *["0,0,0.5000,0.5000,0"] * rows]
     (tmp_path / "eval_results.csv").write_text("")  # killed before its first line
-    CSVLogger(str(tmp_path), goes_on=True).close()
+    CSVLogger(str(tmp_path), resumed=True).close()
     assert (tmp_path / "eval_results.csv").read_text().startswith("eval_exp,")
 
 
@@ -414,7 +416,7 @@ def test_files_are_cut_back_while_they_are_open(tmp_path: Path) -> None:
     sizes = flushed_sizes([logger])
     print("repeated", file=logger.file)
     (tmp_path / "later.txt").write_text("unlisted")
-    cut_back(sizes, [tmp_path / "later.txt", *logger.files()])
+    truncate_files(sizes, [tmp_path / "later.txt", *logger.files()])
     print("repeated", file=logger.file)
     logger.close()
     assert (tmp_path / "log.txt").read_text() == "kept\nrepeated\n"
@@ -429,15 +431,15 @@ def test_a_file_that_lost_something_cannot_be_gone_on_from(there: bytes | None, 
     if there is not None:
         short.write_bytes(there)
     with pytest.raises(RunError) as raised:
-        cut_back({str(whole): 4, str(short): 6}, [whole, unlisted])
-    expected = f"{short} {found}, but had 6 bytes when the state was saved\nthis state cannot be gone on from"
+        truncate_files({str(whole): 4, str(short): 6}, [whole, unlisted])
+    expected = f"{short} {found}, but had 6 bytes when the state was saved\nthis state cannot be resumed from"
     assert str(raised.value) == expected
-    assert whole.read_bytes() == b"123456789"  # an older state may still be gone on from
+    assert whole.read_bytes() == b"123456789"  # an older state may still be continued from
     assert unlisted.exists()
 
 
-@pytest.mark.parametrize("given", ["'goes_on': True", "'run_id': 'x'"])
-def test_only_clearctl_says_that_a_logger_goes_on(given: str, features_config: Path) -> None:
+@pytest.mark.parametrize("given", ["'resumed': True", "'run_id': 'x'"])
+def test_only_clearctl_says_that_a_logger_continues(given: str, features_config: Path) -> None:
     name = given.split("'")[1]
     for logger in ("CSVLogger", "TensorboardLogger", "WandBLogger"):
         config = load(features_config, (f"loggers=[{{'type': {logger!r}, {given}}}]",))
@@ -510,14 +512,14 @@ def test_wandb_steps_never_fall_in_a_run(tmp_path: Path, capfd: pytest.CaptureFi
 
 
 @pytest.mark.usefixtures("no_login")
-def test_wandb_goes_on_with_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features_config: Path) -> None:
+def test_wandb_continues_with_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features_config: Path) -> None:
     settings = fill(open_config(features_config, overrides=("loggers=[{'type': 'WandBLogger'}]",)))
-    for steps, goes_on in (((0, 1, 2, 3), False), ((2, 3, 4), True)):
-        if goes_on:
+    for steps, resumed in (((0, 1, 2, 3), False), ((2, 3, 4), True)):
+        if resumed:
             monkeypatch.setenv("WANDB_RUN_ID", "another")
-        (logger,) = build_loggers(settings, tmp_path, goes_on=goes_on, wandb_id="mine")
+        (logger,) = build_loggers(settings, tmp_path, resumed=resumed, wandb_id="mine")
         assert logger.run_id == "mine"
-        assert logger.wandb.run.settings.resume == ("allow" if goes_on else None)
+        assert logger.wandb.run.settings.resume == ("allow" if resumed else None)
         for step in steps:
             logger.log_single_metric("a", step / 2, step)
         logger.close()
@@ -530,7 +532,7 @@ def test_wandb_goes_on_with_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.usefixtures("no_login")
 def test_wandb_is_given_only_the_steps_it_lacks(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """As on a run that W&B has online: it says where it stands."""
-    logger = WandBLogger(dir=str(tmp_path), run_id="mine", goes_on=True)
+    logger = WandBLogger(dir=str(tmp_path), run_id="mine", resumed=True)
     logger.wandb.run._starting_step = 4
     logger.step, logger.exp_count = 1, 1
     for step in (1, 2, 3, 4, 5):

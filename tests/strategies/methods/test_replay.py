@@ -80,7 +80,7 @@ def ready(
 
 @pytest.mark.parametrize("buckets", [1, 2])
 @pytest.mark.parametrize("name", PLACES)
-def test_the_iterator_of_another_process_goes_on(
+def test_the_iterator_of_another_process_continues(
     name: str, buckets: int, ready: Callable[..., tuple[Built, AtTheStart]]
 ) -> None:
     left: dict[str, Any] = {}
@@ -94,7 +94,7 @@ def test_the_iterator_of_another_process_goes_on(
 
     def go_on(strategy: Any) -> None:
         found = iterator(strategy, name)
-        found.go_to(left["position"])
+        found.seek(left["position"])
         put_back(left["states"])
         assert_equal(take(found, 8), left["batches"])
         raise Reached
@@ -146,7 +146,7 @@ def test_tests_in_the_middle_of_training_leave_the_iterator_there(build: Callabl
     assert len({id(one) for one in found if one is not None}) == 2
 
 
-def test_a_pass_goes_on_in_the_next_bucket_over_the_memory_as_it_was(build: Callable[..., Built]) -> None:
+def test_a_pass_continues_in_the_next_bucket_over_the_memory_as_it_was(build: Callable[..., Built]) -> None:
     start = AtTheStart()
     built = build("naive", watching=(start,), type="Naive", train_mb_size=20, plugins=OTHERS["RAR"]["plugins"])
     passes = []

@@ -1,4 +1,4 @@
-"""Synaptic intelligence against the paper's formulas, written down anew here in NumPy."""
+"""Synaptic intelligence against the paper's formulas, written down again here in NumPy."""
 
 from collections.abc import Callable
 from typing import Any

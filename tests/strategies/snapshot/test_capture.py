@@ -54,7 +54,7 @@ def through_a_file(nodes: Any) -> Any:
 
 
 def again(value: Any, live: Any = None, objects: dict[str, Any] | None = None) -> Any:
-    """`value`, captured and laid over a holder that has `live` in its place."""
+    """`value`, captured and loaded into a holder that has `live` in its place."""
     nodes = Capturer(objects or {}).capture({"root": Holder(value=value)}, CPU)
     holder = Holder(value=live)
     restore(through_a_file(nodes), {"root": holder}, objects or {}, CPU)
@@ -129,7 +129,7 @@ def test_default_dicts_keep_their_factory() -> None:
     assert live["new"] == [1]
 
 
-def test_avalanches_empty_transforms_are_made_anew() -> None:
+def test_avalanches_empty_transforms_are_made_again() -> None:
     found = again(EmptyTransformGroups())
     assert found.transform_groups["whatever"] is None
 
@@ -149,7 +149,7 @@ def test_avalanches_empty_transforms_are_made_anew() -> None:
     ],
     ids=lambda tensor: str(tuple(tensor.shape)),
 )
-def test_tensors_come_back_to_the_bit(tensor: torch.Tensor) -> None:
+def test_tensors_come_back_bit_for_bit(tensor: torch.Tensor) -> None:
     found = again(tensor)
     assert torch.equal(found, tensor)
     assert (found.dtype, found.stride(), found.requires_grad) == (tensor.dtype, tensor.stride(), tensor.requires_grad)
@@ -183,7 +183,7 @@ def test_a_part_of_a_large_tensor_is_kept_without_the_rest() -> None:
     assert len(buffer.getvalue()) < 10_000
 
 
-def test_a_state_stays_as_it_is_while_training_goes_on() -> None:
+def test_a_state_stays_as_it_is_while_training_continues() -> None:
     layer = nn.Linear(2, 2)
     optimizer = torch.optim.Adam(layer.parameters())
     numbers = Holder(layer=layer, optimizer=optimizer, count=[1])
@@ -195,7 +195,7 @@ def test_a_state_stays_as_it_is_while_training_goes_on() -> None:
     assert repr(through_a_file(nodes)) == repr(before)
 
 
-def test_generators_go_on_where_they_were() -> None:
+def test_generators_continue_where_they_were() -> None:
     python, generator = random.Random(3), torch.Generator().manual_seed(3)
     found = again([copy.deepcopy(python), generator.clone_state()])
     assert found[0].random() == python.random()
@@ -237,7 +237,7 @@ def test_what_every_run_is_given_is_named_and_not_held() -> None:
     assert live.value[0] is other
 
 
-def test_times_and_what_a_step_makes_anew_are_no_state() -> None:
+def test_times_and_what_a_step_makes_again_are_no_state() -> None:
     record, live = BatchRecord(), BatchRecord()
     record._due, live._due = 1.0, 2.0
     found = again(record, live)

@@ -1,4 +1,4 @@
-"""A state that goes on with another config: what the config says is new, what was learned stays."""
+"""A state that is resumed with another config: what the config says is new, what was learned stays."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A state laid over live objects: they stay the same objects, and nothing is made that is not known."""
+"""A state loaded into live objects: they stay the same objects, and nothing is made that is not known."""
 
 import copy
 from typing import Any
@@ -29,7 +29,7 @@ def step(network: nn.Module, optimizer: Any) -> None:
     optimizer.step()
 
 
-def test_a_network_and_its_optimizer_go_on_as_if_nothing_had_been() -> None:
+def test_a_network_and_its_optimizer_continue_as_if_nothing_had_been() -> None:
     network, optimizer = learner()
     nodes = Capturer({}).capture({"network": network, "optimizer": optimizer}, CPU)
     other, others = learner()

@@ -122,7 +122,7 @@ def test_strategies_with_a_step_of_their_own_refuse(base: str, build: Callable[.
         (model(dict(type="BatchMixup", alpha=0.0, num_classes=3)), "BatchMixupLayer: expected alpha > 0"),
     ],
 )
-def test_what_cannot_be_built_is_told(section: dict[str, Any], message: str, build: Callable[..., Any]) -> None:
+def test_what_cannot_be_built_is_reported(section: dict[str, Any], message: str, build: Callable[..., Any]) -> None:
     with pytest.raises(ConfigError, match=message):
         build("naive", model=section)
 

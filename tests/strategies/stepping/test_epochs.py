@@ -1,4 +1,4 @@
-"""Our own loop over the epochs of a bucket is Avalanche's, and stops and goes on at any step."""
+"""Our own loop over the epochs of a bucket is Avalanche's, and stops and continues at any step."""
 
 import copy
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def test_a_strategy_that_has_had_enough_ends_the_bucket(build: Callable[..., Bui
 
 
 @pytest.mark.parametrize("stop_at", range(1, 13))
-def test_it_goes_on_from_the_place_it_was_stopped_at(stop_at: int, build: Callable[..., Built]) -> None:
+def test_it_continues_from_the_place_it_was_stopped_at(stop_at: int, build: Callable[..., Built]) -> None:
     naive = partial(build, "naive", train_epochs=4, plugins=[])  # epochs of 3 batches
     straight = naive()
     straight.strategy.train(straight.buckets[0])

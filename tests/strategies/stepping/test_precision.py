@@ -156,12 +156,12 @@ def test_own_passes_of_plugins_are_in_float32_and_those_without_gradients_in_flo
     assert old == {torch.float16}
 
 
-def test_a_network_too_narrow_for_float16_is_told_once(
+def test_a_network_too_narrow_for_float16_is_reported_once(
     learn: Callable[..., tuple[Built, Watch]], caplog: pytest.LogCaptureFixture
 ) -> None:
     learn("naive", "fp16", scale=4.0, train_epochs=4, loss=dict(type="CrossEntropyLoss", loss_weight=1e38))
-    told = [record.getMessage() for record in caplog.records if "fp16 is too narrow" in record.getMessage()]
-    assert len(told) == 1
+    reported = [record.getMessage() for record in caplog.records if "fp16 is too narrow" in record.getMessage()]
+    assert len(reported) == 1
 
 
 def test_strategies_with_a_step_of_their_own_are_refused_in_float16() -> None:

@@ -181,7 +181,7 @@ class Epochs(SupervisedPlugin):
 
 
 @pytest.mark.parametrize("metric", ["train_loss", "train_accuracy"])
-def test_best_epoch_is_restored_and_told(
+def test_best_epoch_is_restored_and_reported(
     metric: str, build: Callable[..., Built], caplog: pytest.LogCaptureFixture
 ) -> None:
     watch = Epochs()

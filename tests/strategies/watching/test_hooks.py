@@ -11,7 +11,7 @@ from avalanche.training.templates import BaseSGDTemplate
 from avalanche.training.templates.problem_type.supervised_problem import SupervisedProblem
 
 from clearctl.strategies.watching import hooks
-from clearctl.strategies.watching.hooks import STEP_EVENTS, acts, call_only_what_acts
+from clearctl.strategies.watching.hooks import STEP_EVENTS, acts, skip_idle_callbacks
 
 pytest_plugins = ("blobs",)
 
@@ -31,7 +31,7 @@ class Loud(SupervisedPlugin):
         self.calls.append((self.name, "after_eval_iteration", len(strategy.mb_y)))
 
 
-def test_empty_callbacks_are_told_from_others() -> None:
+def test_empty_callbacks_are_reported_from_others() -> None:
     plugin = Loud("a", [])
     assert [event for event in STEP_EVENTS if acts(plugin, event)] == ["after_eval_iteration", "before_forward"]
     plugin.after_update = print
@@ -53,7 +53,7 @@ def test_calls_and_weights_are_those_of_avalanches_loop(
     found = []
     for lean in (True, False):
         if not lean:
-            monkeypatch.setattr("clearctl.strategies.build.call_only_what_acts", lambda strategy: None)
+            monkeypatch.setattr("clearctl.strategies.build.skip_idle_callbacks", lambda strategy: None)
         calls: list[tuple[str, str, int]] = []
         built = build(base, watching=(Loud("a", calls), Loud("b", calls)), **small.get(base, {}))
         assert ("_after_update" in vars(built.strategy)) == lean
@@ -78,7 +78,7 @@ def test_a_plugin_that_comes_later_is_called(build: Callable[..., Any]) -> None:
 
 def strategy(kind: type, model: torch.nn.Module) -> Any:
     made = kind(model=model, optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
-    call_only_what_acts(made)
+    skip_idle_callbacks(made)
     return made
 
 

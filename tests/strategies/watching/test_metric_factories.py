@@ -10,7 +10,7 @@ from clearctl import train
 from clearctl.rundir import eval_file
 from clearctl.strategies.registry import METRICS
 
-# What part of its values' names each factory is told by.
+# What part of its values' names each factory is reported by.
 NAMES = {
     "MAC_metrics": "MAC_Exp",
     "accuracy_matrix_metrics": "EvalStream/Acc_Matrix",

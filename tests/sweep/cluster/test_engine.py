@@ -107,8 +107,8 @@ def test_ray_and_local_leave_the_same_runs(
     ray_address: str, local: dict[str, SweepPlan], prepared: Path, features_config: Path, tmp_path: Path
 ) -> None:
     cluster = Cluster(ray_address)
-    told: list[SweepEvent] = []
-    result = run_sweep(plan(features_config, prepared, tmp_path, QUICK, cluster=cluster), listener=told.append)
+    reported: list[SweepEvent] = []
+    result = run_sweep(plan(features_config, prepared, tmp_path, QUICK, cluster=cluster), listener=reported.append)
     assert result.failed == []
     again = plan(features_config, prepared, tmp_path, QUICK, cluster=cluster)
     assert [run.state for run in again.runs] == ["finished"] * 4
@@ -118,14 +118,16 @@ def test_ray_and_local_leave_the_same_runs(
         assert one.matrix is not None
         assert other.run is not None
         assert one.matrix.tolist() == rundir.read_matrix(other.run)[0].tolist()
-    assert sorted(event.index for event in told if isinstance(event, RunStarted)) == [0, 1, 2, 3]
-    assert sorted(event.index for event in told if isinstance(event, RunEnded)) == [0, 1, 2, 3]
-    buckets = [event.index for event in told if isinstance(event, RunProgress) and isinstance(event.event, BucketDone)]
+    assert sorted(event.index for event in reported if isinstance(event, RunStarted)) == [0, 1, 2, 3]
+    assert sorted(event.index for event in reported if isinstance(event, RunEnded)) == [0, 1, 2, 3]
+    buckets = [
+        event.index for event in reported if isinstance(event, RunProgress) and isinstance(event.event, BucketDone)
+    ]
     assert sorted(buckets) == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     assert list(tmp_path.glob("*/.sweep-*")) == []
 
 
-def test_one_that_is_killed_fails_alone_and_goes_on(
+def test_one_that_is_killed_fails_alone_and_continues(
     ray_address: str, halting: Path, local: dict[str, SweepPlan], prepared: Path, features_config: Path, tmp_path: Path
 ) -> None:
     cluster = Cluster(ray_address)
@@ -156,7 +158,7 @@ def test_a_wish_to_stop_saves_what_is_under_way_and_begins_nothing(
 ) -> None:
     """Two runs wait, until each has heard of it."""
     cluster = Cluster(ray_address)
-    told: list[int] = []
+    reported: list[int] = []
     asked = False
 
     def ask(event: SweepEvent) -> None:
@@ -166,8 +168,8 @@ def test_a_wish_to_stop_saves_what_is_under_way_and_begins_nothing(
             waiting.reached(processes=2)
             signal.raise_signal(signal.SIGINT)
         if isinstance(event, RunProgress) and event.event == STOPPING:
-            told.append(event.index)
-            if len(told) == 2:
+            reported.append(event.index)
+            if len(reported) == 2:
                 waiting.release()
 
     planned = plan(features_config, prepared, tmp_path, LONG, cluster=cluster)
@@ -175,13 +177,13 @@ def test_a_wish_to_stop_saves_what_is_under_way_and_begins_nothing(
     try:
         with (
             halt(halting, f"{tmp_path}/*") as waiting,
-            pytest.raises(Stopped, match="0 of 4 runs are finished\nthe same command goes on") as caught,
+            pytest.raises(Stopped, match="0 of 4 runs are finished\nthe same command continues") as caught,
         ):
             run_sweep(planned, listener=ask)
     finally:
         signal.signal(signal.SIGINT, before)
     assert caught.value.exit_code == 130
-    assert sorted(told) == [0, 1]
+    assert sorted(reported) == [0, 1]
     there = sorted(tmp_path.glob("*/*-seed*"))
     assert len(there) == 2
     assert all(list(rundir.state_folder(run).glob("*.state")) for run in there)
@@ -191,14 +193,14 @@ def test_a_wish_to_stop_saves_what_is_under_way_and_begins_nothing(
     require_equal(plan(features_config, prepared, tmp_path, LONG, cluster=cluster), local["long"])
 
 
-def test_more_than_any_machine_has_is_told_and_can_be_stopped(
+def test_more_than_any_machine_has_is_reported_and_can_be_stopped(
     ray_address: str, prepared: Path, features_config: Path, tmp_path: Path
 ) -> None:
-    told: list[str] = []
+    reported: list[str] = []
 
     def stop(event: SweepEvent) -> None:
         if isinstance(event, Message) and event.warning:
-            told.append(event.text)
+            reported.append(event.text)
             signal.raise_signal(signal.SIGINT)
         assert not isinstance(event, RunEnded)  # none began
 
@@ -209,7 +211,7 @@ def test_more_than_any_machine_has_is_told_and_can_be_stopped(
             run_sweep(planned, listener=stop)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert told == ["a run takes 64 CPUs and no machine of the Ray has more than 2: runs wait for one"]
+    assert reported == ["a run takes 64 CPUs and no machine of the Ray has more than 2: runs wait for one"]
 
 
 @pytest.mark.parametrize("amounts", [(1.5, 0), (1, 2.5), (0.00001, 0), (-1, 0), (float("inf"), 0), (1, float("nan"))])
@@ -240,7 +242,7 @@ def test_where_no_ray_is(
     monkeypatch.setattr("ray.init", lambda **how: tries.append(how))
     with pytest.raises(CapabilityError, match=f"the Ray at {address} cannot be reached: .*refused") as caught:
         run_sweep(unreachable)
-    assert tries == []  # it would go on for a minute
+    assert tries == []  # it would continue for a minute
     assert "--engine local" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 

@@ -10,8 +10,8 @@ from clearctl import rundir, train
 from clearctl.engine.run.train import TrainResult
 from clearctl.progress import BucketDone, Event
 from clearctl.sweep.cluster import remote
-from clearctl.sweep.cluster.folders import gather, pack, unpack
-from clearctl.sweep.cluster.remote import RemoteTask, deliver
+from clearctl.sweep.cluster.folders import install_run, pack, unpack
+from clearctl.sweep.cluster.remote import RemoteTask, run_task
 from clearctl.sweep.plan import PlannedRun, make_plan
 
 
@@ -27,19 +27,19 @@ def alone(features_config: Path, prepared: Path, tmp_path: Path) -> TrainResult:
 
 def test_a_run_comes_back_whole(alone: TrainResult, features_config: Path, prepared: Path, tmp_path: Path) -> None:
     planned = planned_in(tmp_path / "here", features_config, prepared)
-    told: list[Event] = []
-    delivery = deliver(RemoteTask(planned, tmp_path / "not there", None, "cpu", 1), told.append)
+    reported: list[Event] = []
+    delivery = run_task(RemoteTask(planned, tmp_path / "not there", None, "cpu", 1), reported.append)
     assert not planned.work_dir.exists()
     assert delivery.outcome.status == "finished"
     assert delivery.packed is not None
     assert delivery.outcome.run is not None
     assert not delivery.outcome.run.exists()
-    assert [event.bucket for event in told if isinstance(event, BucketDone)] == ["0", "1", "2"]
-    run = gather(delivery.packed, delivery.outcome.run.name, planned)
+    assert [event.bucket for event in reported if isinstance(event, BucketDone)] == ["0", "1", "2"]
+    run = install_run(delivery.packed, delivery.outcome.run.name, planned)
     require_same(run, alone.run)
     assert rundir.read_config(run) == planned.config.values
     assert planned_in(tmp_path / "here", features_config, prepared).run == run
-    second = gather(delivery.packed, delivery.outcome.run.name, planned)
+    second = install_run(delivery.packed, delivery.outcome.run.name, planned)
     assert second == run.with_name(f"{run.name}-2")
     assert sorted(path.name for path in planned.work_dir.iterdir()) == sorted([run.name, second.name])
 
@@ -48,13 +48,13 @@ def test_where_the_folder_is_seen_nothing_is_sent(features_config: Path, prepare
     planned = planned_in(tmp_path / "here", features_config, prepared)
     token = tmp_path / "token"
     token.touch()
-    delivery = deliver(RemoteTask(planned, token, None, "cpu", 1), lambda event: None)
+    delivery = run_task(RemoteTask(planned, token, None, "cpu", 1), lambda event: None)
     assert delivery.packed is None
     assert delivery.outcome.run is not None
     assert delivery.outcome.run.parent == planned.work_dir
 
 
-def test_one_that_was_killed_here_goes_on_there(
+def test_one_that_was_killed_here_continues_there(
     alone: TrainResult, features_config: Path, prepared: Path, tmp_path: Path
 ) -> None:
     here = planned_in(tmp_path / "here", features_config, prepared).work_dir
@@ -62,11 +62,11 @@ def test_one_that_was_killed_here_goes_on_there(
     rundir.checkpoint_file(run, 3).unlink()  # as it is where a kill came before the last weights were written
     planned = planned_in(tmp_path / "here", features_config, prepared)
     assert (planned.state, planned.run) == ("resume", run)
-    parcel = RemoteTask(planned, tmp_path / "not there", pack(run), "cpu", 1)
-    delivery = deliver(parcel, lambda event: None)
+    task = RemoteTask(planned, tmp_path / "not there", pack(run), "cpu", 1)
+    delivery = run_task(task, lambda event: None)
     assert delivery.outcome.status == "finished", delivery.outcome
     assert delivery.packed is not None
-    assert gather(delivery.packed, run.name, planned) == run
+    assert install_run(delivery.packed, run.name, planned) == run
     require_same(run, alone.run)
     assert [path.name for path in here.iterdir()] == [run.name]
 
@@ -75,7 +75,9 @@ def test_a_fault_there_is_the_outcome(features_config: Path, prepared: Path, tmp
     planned = planned_in(tmp_path / "here", features_config, prepared)
     scenario = {**planned.config.values["scenario"], "dataset_root": str(tmp_path / "nowhere")}
     config = replace(planned.config, values={**planned.config.values, "scenario": scenario})
-    delivery = deliver(RemoteTask(replace(planned, config=config), tmp_path / "no", None, "cpu", 1), lambda event: None)
+    delivery = run_task(
+        RemoteTask(replace(planned, config=config), tmp_path / "no", None, "cpu", 1), lambda event: None
+    )
     assert (delivery.outcome.status, delivery.outcome.exit_code) == ("failed", 4)
     assert str(tmp_path / "nowhere") in delivery.outcome.error
     assert delivery.packed is None
@@ -94,6 +96,6 @@ def test_the_next_run_on_the_same_features_does_not_read_them_again(
     matrices = []
     for name in ("one", "other"):
         planned = planned_in(tmp_path / name, features_config, prepared)
-        deliver(RemoteTask(planned, tmp_path, None, "cpu", 1), lambda event: None)
-        matrices.append(id(remote._held[0].buckets[0].train.x))
+        run_task(RemoteTask(planned, tmp_path, None, "cpu", 1), lambda event: None)
+        matrices.append(id(remote._kept_streams[0].buckets[0].train.x))
     assert matrices[0] == matrices[1]

@@ -18,14 +18,16 @@ from sharing import environment, free_port
 PATIENCE_S = 300.0
 
 
-def done_by(processes: int, function: Callable[..., Any], *arguments: Any, dying: Collection[int] = ()) -> list[Any]:
+def run_in_processes(
+    processes: int, function: Callable[..., Any], *arguments: Any, dying: Collection[int] = ()
+) -> list[Any]:
     """What `function(*arguments)` gives in each of so many processes, by rank, but of those that are to be `dying`.
 
     An error in one of them fails the test, with its traceback. Where they wait for each other too long, they are
     killed.
     """
     port = free_port()
-    talkers = []
+    processes_and_pipes = []
     for rank in range(processes):
         ours, theirs = CONTEXT.Pipe(duplex=False)
         environ = environment(rank, processes, port)
@@ -34,11 +36,11 @@ def done_by(processes: int, function: Callable[..., Any], *arguments: Any, dying
         )
         process.start()
         theirs.close()
-        talkers.append((process, ours))
+        processes_and_pipes.append((process, ours))
     try:
-        return _answers({rank: ours for rank, (_, ours) in enumerate(talkers) if rank not in dying})
+        return _answers({rank: ours for rank, (_, ours) in enumerate(processes_and_pipes) if rank not in dying})
     finally:
-        for process, ours in talkers:
+        for process, ours in processes_and_pipes:
             process.kill()
             process.join()
             ours.close()
@@ -62,14 +64,14 @@ def _do(environ: dict[str, str], answer: Connection, file: str, name: str, argum
     multiprocessing.set_start_method("fork", force=True)  # its own workers, as in any process but one of a fork server
     import torch
 
-    from clearctl.distributed.world import together
+    from clearctl.distributed.world import process_group
 
     os.environ.update(environ)
     torch.set_num_threads(1)
     found, error = None, None
     try:
         function = getattr(_module(file), name)
-        with together(torch.device("cpu")):
+        with process_group(torch.device("cpu")):
             found = function(*arguments)
     except BaseException:
         error = traceback.format_exc()

@@ -41,7 +41,7 @@ def other_code(values: Mapping[str, Any], environment: Mapping[str, Any]) -> lis
     return [name for name in before if now.get(name) not in (None, before[name])]
 
 
-class Origins:
+class RunInputs:
     """What runs that are there began with, against what they would begin with now; each dataset is read once."""
 
     def __init__(self) -> None:
