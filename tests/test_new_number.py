@@ -23,7 +23,7 @@ from clearctl.cli.train import print_result
 from clearctl.config.protocol import on_training_images
 from clearctl.engine.run.resume import resume
 from clearctl.engine.run.train import TrainResult
-from clearctl.engine.states.results import Results
+from clearctl.engine.states.results import RunResults
 from clearctl.metrics import Number
 from clearctl.report.groups import Group, group_runs
 from clearctl.report.numbers import choose_numbers
@@ -31,7 +31,7 @@ from clearctl.report.plots import numbers_figure
 from clearctl.report.report import FORMATS, TERMINAL, render
 from clearctl.report.runs import find_runs
 from clearctl.report.uncertainty import compare
-from clearctl.sweep.outcome import Outcome
+from clearctl.sweep.outcome import RunOutcome
 from clearctl.sweep.sweep import _finished_before
 
 NAME = "last_median"
@@ -79,7 +79,7 @@ def capture() -> Callable[..., str]:
 
 
 def test_in_the_results_of_a_run_and_in_eval_json(of: str, tmp_path: Path) -> None:
-    results = Results(["0", "1", "2"], list(UNTRAINED))
+    results = RunResults(["0", "1", "2"], list(UNTRAINED))
     for values in MATRIX:
         assert results.numbers() == {}
         results.add(list(values), {}, {})
@@ -116,14 +116,14 @@ def test_in_what_eval_prints(of: str, trained: TrainResult) -> None:
 
 
 def test_in_what_a_sweep_gives(of: str, tmp_path: Path) -> None:
-    results = Results(["0", "1", "2"], list(UNTRAINED), rows=[list(values) for values in MATRIX])
+    results = RunResults(["0", "1", "2"], list(UNTRAINED), rows=[list(values) for values in MATRIX])
     results.write(tmp_path)
     planned: Any = SimpleNamespace(run=tmp_path, label="x", seed=0, state="finished")
     plan: Any = SimpleNamespace(runs=[planned], jobs=1, threads=1, device="cpu", cluster=None)
     outcome = _finished_before(planned)
     assert outcome.numbers == pytest.approx(results.numbers())
     assert _as_json(plan, [outcome])["runs"][0][OWNERS[of]][NAME] == VALUE
-    assert _as_json(plan, [Outcome("failed")])["runs"][0][OWNERS[of]] is None
+    assert _as_json(plan, [RunOutcome("failed")])["runs"][0][OWNERS[of]] is None
 
 
 def test_a_finished_run_that_is_resumed_has_it(of: str, trained: TrainResult, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_on_request_alone(few: list[Group], monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(metrics.NUMBERS, NAME, row("", added=True))
     assert NAME not in choose_numbers([])
     assert NAME in choose_numbers([NAME])
-    assert NAME not in Results(["0"], [0.1], rows=[[0.5]]).numbers()
+    assert NAME not in RunResults(["0"], [0.1], rows=[[0.5]]).numbers()
     for format in FORMATS:
         if format != TERMINAL:
             assert "median of" not in render(few, format)

@@ -10,6 +10,7 @@ from typing import Any
 from torch.utils.data import default_collate
 
 from clearctl.strategies.loading.gather import collated, resolved
+from clearctl.strategies.strategy import ClassificationDataset
 
 
 class GatheredSamples(Sequence[Any]):
@@ -19,7 +20,7 @@ class GatheredSamples(Sequence[Any]):
     when it is asked for.
     """
 
-    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
+    def __init__(self, dataset: ClassificationDataset, indices: Sequence[int]) -> None:
         self.dataset = dataset
         self.indices = list(indices)
         self.read: dict[int, Any] = {}
@@ -56,7 +57,7 @@ class SampleOfBatch(Sequence[Any]):
         return self.batch.sample(self.place)[part]
 
 
-def samples_at(dataset: Any, indices: Sequence[int]) -> Sequence[Any]:
+def samples_at(dataset: ClassificationDataset, indices: Sequence[int]) -> Sequence[Any]:
     """What torch's DataLoaders ask a dataset for, as its `__getitems__`; of rows the batch is gathered at once."""
     if dataset.collate_fn is not default_collate or resolved(dataset) is None:
         return [dataset[index] for index in indices]

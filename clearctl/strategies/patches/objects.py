@@ -8,7 +8,7 @@ OBJECTS: tuple[Patch, ...] = (
         "strategies.snapshot.restore.restore",
         "a resumed run has them as they were; Avalanche pickles a strategy as a whole, which fails for some",
         AVALANCHE,
-        "tests/strategies/snapshot/test_restore.py::test_a_network_and_its_optimizer_go_on_as_if_nothing_had_been",
+        "tests/strategies/snapshot/test_restore.py::test_a_network_and_its_optimizer_continue_as_if_nothing_had_been",
         "object",
         issue="https://github.com/ContinualAI/avalanche/issues/1517",
     ),
@@ -17,7 +17,7 @@ OBJECTS: tuple[Patch, ...] = (
         "strategies.stepping.epochs.Epochs",
         "a run stops between two steps, and is resumed there; Avalanche's can be saved between experiences alone",
         AVALANCHE,
-        "tests/strategies/stepping/test_epochs.py::test_it_goes_on_from_the_place_it_was_stopped_at",
+        "tests/strategies/stepping/test_epochs.py::test_it_continues_from_the_place_it_was_stopped_at",
         "object",
     ),
     Patch(
@@ -74,7 +74,7 @@ OBJECTS: tuple[Patch, ...] = (
         "strategies.loading.gather.resolved",
         "a dataset is resolved to rows once, and not for each of its batches",
         AVALANCHE,
-        "tests/strategies/loading/test_gather.py::test_a_dataset_cut_anew_is_resolved_anew",
+        "tests/strategies/loading/test_gather.py::test_a_dataset_cut_again_is_resolved_again",
         "object",
     ),
     Patch(

@@ -56,16 +56,16 @@ PROCESS: tuple[Patch, ...] = (
     ),
     Patch(
         "the states of Python's, NumPy's and torch's generators",
-        "engine.machine.seed_everything",
+        "distributed.randomness.seed_everything",
         "strategies and loaders draw from the global generators, and seed none",
         PYTHON,
-        "tests/engine/test_machine.py::test_seed_everything_seeds_all_three",
+        "tests/distributed/test_randomness.py::test_seed_everything_seeds_all_three",
         "process",
         stays="a run is seeded as a script is: what a program draws after it follows from the seed, too",
     ),
     Patch(
         "sys.modules of wandb, gdown, qpsolvers, GPUtil and scipy.signal",
-        "strategies.deferred.defer_what_avalanche_seldom_uses",
+        "strategies.deferred.defer_rare_imports",
         "Avalanche imports each at once for a single class; it is done by the import of `clearctl.strategies`, since it"
         " has to come before that of Avalanche",
         AVALANCHE,
@@ -75,7 +75,7 @@ PROCESS: tuple[Patch, ...] = (
     ),
     Patch(
         "torch.cuda.is_available, the level of the logger torch.utils.cpp_extension",
-        "engine.machine.no_gpu_asked_for",
+        "engine.machine.hide_gpus",
         "mmcv asks for a GPU as it is imported, after which no process forked from this one can use one",
         MMCV,
         "tests/engine/test_machine.py::test_imports_ask_for_no_gpu_and_later_calls_do",
@@ -135,10 +135,10 @@ PROCESS: tuple[Patch, ...] = (
     ),
     Patch(
         "torch.distributed's process group, the current GPU",
-        "distributed.world.together",
+        "distributed.world.process_group",
         "the processes of a run talk to each other",
         TORCH,
-        "tests/distributed/test_world.py::test_what_processes_tell_each_other",
+        "tests/distributed/test_world.py::test_what_processes_report_each_other",
         "process",
         stays="after an error the others would notice the end of the group before they are told of the error; the"
         " current GPU of a process of torchrun is its only one",
@@ -227,7 +227,7 @@ PROCESS: tuple[Patch, ...] = (
     ),
     Patch(
         "signals, faulthandler, gc, threads",
-        "sweep.nursery.main",
+        "sweep.worker_pool.main",
         "the process that a sweep's runs are forked from, and those runs",
         PYTHON,
         "tests/sweep/test_local.py::test_two_at_a_time_are_what_each_is_alone",
@@ -236,7 +236,7 @@ PROCESS: tuple[Patch, ...] = (
     ),
     Patch(
         "SIGINT, sys.stdout and sys.stderr, warnings.filters, logger levels, gc",
-        "cli.console.hush_libraries",
+        "cli.console.silence_libraries",
         "the console script: quiet libraries, and Ctrl-C that is told; so in `__main__`",
         PYTHON,
         "tests/cli/test_resume.py::test_ctrl_c_again_and_again",

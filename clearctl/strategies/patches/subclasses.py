@@ -53,7 +53,7 @@ SUBCLASSES: tuple[Patch, ...] = (
         "strategies.methods.gdumb.GDumbPlugin",
         "Avalanche's always starts each bucket with the first weights, and takes no buffer",
         AVALANCHE,
-        "tests/strategies/test_strategies.py::test_gdumb_without_reset_goes_on_from_where_it_was",
+        "tests/strategies/test_strategies.py::test_gdumb_without_reset_continues_from_where_it_was",
         "subclass",
     ),
     Patch(
