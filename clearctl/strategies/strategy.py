@@ -60,7 +60,7 @@ Streams: TypeAlias = Sequence[Sequence[Experience]]
 
 
 class Benchmark(Protocol):
-    """The buckets of a stream. A stream makes an experience anew each time it is asked for one."""
+    """The buckets of a stream. A stream makes a new experience each time it is asked for one."""
 
     train_stream: Sequence[Experience]
     test_stream: Sequence[Experience]

@@ -5,7 +5,7 @@ Who calls whom, from the command down to one step:
     run/train.train                     a config file -> checked config (build/config)
       run/train.start                   -> settings; device, seed, stream, network, samples, run folder
         build/experiment                strategy, plugins, metrics, loggers, benchmark
-        run/train.carry_out             this loop, then report.html
+        run/train.run_to_end            this loop, then report.html
           TrainingLoop.learn
             _learn_buckets              for each bucket: save its start, learn, test, write
               _learn_bucket

@@ -140,7 +140,7 @@ PROCESS: tuple[Patch, ...] = (
         TORCH,
         "tests/distributed/test_world.py::test_what_processes_report_each_other",
         "process",
-        stays="after an error the others would notice the end of the group before they are told of the error; the"
+        stays="after an error the others would notice the end of the group before the error reaches them; the"
         " current GPU of a process of torchrun is its only one",
     ),
     Patch(
@@ -237,7 +237,7 @@ PROCESS: tuple[Patch, ...] = (
     Patch(
         "SIGINT, sys.stdout and sys.stderr, warnings.filters, logger levels, gc",
         "cli.console.silence_libraries",
-        "the console script: quiet libraries, and Ctrl-C that is told; so in `__main__`",
+        "the console script: quiet libraries, and Ctrl-C that is reported; so in `__main__`",
         PYTHON,
         "tests/cli/test_resume.py::test_ctrl_c_again_and_again",
         "process",

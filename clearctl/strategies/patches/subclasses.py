@@ -147,7 +147,7 @@ SUBCLASSES: tuple[Patch, ...] = (
     Patch(
         "CSVLogger",
         "strategies.loggers.csv.CSVLogger",
-        "Avalanche's opens its files anew, and has the test before an epoch in the epoch's row",
+        "Avalanche's opens its files again, and has the test before an epoch in the epoch's row",
         AVALANCHE,
         f"{_UPSTREAM}::test_avalanches_csv_logger_begins_anew",
         "subclass",

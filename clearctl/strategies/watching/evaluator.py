@@ -65,7 +65,7 @@ class Evaluator(EvaluationPlugin):
     loggers: list[BaseLogger]
     _metric_values: list[MetricValue]
 
-    # Avalanche's catches every callback here, anew for each access of an attribute.
+    # Avalanche's catches every callback here, again for each access of an attribute.
     __getattribute__ = object.__getattribute__
 
     def __init__(self, record: BatchRecord, metrics: Sequence[PluginMetric], loggers: Sequence[BaseLogger]) -> None:
