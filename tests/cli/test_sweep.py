@@ -235,7 +235,7 @@ def test_a_sweep_that_is_ended_in_every_way_continues(
     end(sweep, [signal.SIGINT, signal.SIGINT], 130)
     end(sweep, [signal.SIGKILL], -9)
     text = on_a_terminal(sweep, monkeypatch)
-    for part in ("to continue", *DRAWN, "4 of 4 runs finished"):
+    for part in ("to resume", *DRAWN, "4 of 4 runs finished"):
         assert part in text
     assert ": started" not in text
     assert len(sweep.runs()) == 4  # no run was begun twice

@@ -207,7 +207,7 @@ def run_to_end(
             for logger in experiment.run_loggers:
                 logger.log_summary({**results.clear(), **results.gem()}, results.matrix, stream.bucket_names)
     except DatasetError as error:
-        raise DatasetError(f"{original_error(error)}\nmend that, then {how_to_resume(run)}") from None
+        raise DatasetError(f"{original_error(error)}\nfix that, then {how_to_resume(run)}") from None
     except PeerLostError as error:
         rest = "torchrun starts them all again" if world.restarts_processes() else how_to_resume(run)
         raise PeerLostError(f"{error}\n{rest}") from None

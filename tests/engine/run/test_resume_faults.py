@@ -328,7 +328,7 @@ def test_signal_ends_a_run_at_the_next_step(
     assert (ended.exit_code, ended.error, ended.warnings) == (exit_code, "Stopped", [])
     assert ended.said[-1] == "stopping at the next step; a second signal ends at once"
     kept = "what came after its last state will be done again" if at[0] == "test" else "its state is saved"
-    assert ended.text == f"stopped, {kept}\ngo on with `clearctl resume {run}`"
+    assert ended.text == f"stopped, {kept}\nresume with `clearctl resume {run}`"
     bucket, epochs, steps = at[1:]
     there = (bucket, epochs, 0 if at[0] == "test" else steps)
     assert newest(run) == there
@@ -347,7 +347,7 @@ def test_second_ctrl_c_ends_at_once(config: Path, finished: Callable[..., Path],
     ended = child.end()  # before the step, which waits longer than this
     [run] = (tmp_path / "stopped").iterdir()
     assert (ended.exit_code, ended.error) == (130, "Stopped")
-    assert ended.text == f"stopped at once\ngo on with `clearctl resume {run}`"
+    assert ended.text == f"stopped at once\nresume with `clearctl resume {run}`"
     assert newest(run) == (1, 1, 0)
     run_process(run).require()
     require_same(run, finished(config, overrides=WATCHED))

@@ -330,7 +330,7 @@ def end_by(killed: int, at: tuple[Any, ...], config: Path, processes: int, work_
     for ended in (end for rank, end in enumerate(ends) if rank != killed):
         assert (ended.exit_code, ended.error) == (5, "PeerLostError")
         assert ended.text == (
-            f"another process of this run has ended\ngo on with `clearctl resume {run} --nproc {processes}`"
+            f"another process of this run has ended\nresume with `clearctl resume {run} --nproc {processes}`"
         )
     return run
 
@@ -343,7 +343,7 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step(write: Callable[...,
     ends = [child.end() for child in begin(config, 2, special, arguments=dict(device="cpu", work_dir=work_dir))]
     (run,) = work_dir.iterdir()
     assert [(ended.exit_code, ended.error) for ended in ends] == [(143, "Stopped")] * 2
-    assert ends[0].text == f"stopped, its state is saved\ngo on with `clearctl resume {run} --nproc 2`"
+    assert ends[0].text == f"stopped, its state is saved\nresume with `clearctl resume {run} --nproc 2`"
     assert newest(run) == (1, 0, 2)  # it is known a step later
     resumed = run_by_processes(2, run)
     assert straight.run is not None
