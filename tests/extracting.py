@@ -173,7 +173,7 @@ def with_little_memory(folder: Path, listener: Any) -> list[int]:
     from clearctl.features.record import ExtractionRecord
 
     network = _LittleMemory(is_small=not world.is_first())
-    with world.together(torch.device("cpu")):
+    with world.process_group(torch.device("cpu")):
         extract_rows(
             ExtractionRecord(folder / "clear", "means", {}, {}, 3),
             ["0", "1", "2"],
