@@ -76,7 +76,7 @@ def train_killed(
         at, saving = (kill.at, kill.saving) if kill else (None, "steps")
         ended = run_process(target, arguments=given, at=at, saving=saving)
         if number:
-            assert [said for said in ended.said if said.startswith("continuing")] == [sentence(target, began_at[-1])]
+            assert [said for said in ended.said if said.startswith("resuming")] == [sentence(target, began_at[-1])]
             assert [text for text in ended.warnings if "bf16 units" not in text] == []
         if kill is None:
             ended.require()

@@ -26,6 +26,7 @@ from clearctl.engine.stack.key import stack_key, why_not
 from clearctl.engine.stack.train import train_stack
 from clearctl.errors import ConfigError, Stopped, UsageError
 from clearctl.progress import BucketDone, EpochDone, Event, ignore
+from clearctl.strategies.traits import PLUGINS
 
 TESTED = 10  # samples of a bucket, in the iid protocol
 METRICS = [
@@ -210,12 +211,14 @@ def test_all_that_may_be_stacked_is_tried() -> None:
         given = [values[name] for variants in STRATEGIES.values() for values in variants if name in values]
         return {*default, *(value if isinstance(value, str) else value["type"] for value in given)}
 
-    assert tried("cl_strategy.type", "Naive") == set(key.STRATEGIES)
+    assert tried("cl_strategy.type", "Naive") == {name for name, traits in key.STRATEGIES.items() if traits.stackable}
     assert tried("cl_strategy.optimizer", "SGD") == set(key.OPTIMIZERS)
     assert tried("model.head", "LinearClsHead") == set(key.HEADS)
     assert tried("cl_strategy.buffer") == set(CATALOGUE.buffers.classes)
     plugins = [values.get("cl_strategy.plugins", []) for variants in STRATEGIES.values() for values in variants]
-    assert {entry["type"] for entries in plugins for entry in entries} == set(key.PLUGINS)
+    assert {entry["type"] for entries in plugins for entry in entries} == {
+        name for name, traits in PLUGINS.items() if traits.stackable_plugin
+    }
     assert {entry["type"] for entry in METRICS} == set(key.METRICS)
     assert key.LOGGERS == ("TextLogger",)
 
