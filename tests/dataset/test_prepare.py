@@ -344,8 +344,8 @@ def test_two_commands_on_one_folder(clear_folder):
     program = textwrap.dedent(
         """
         import pathlib, sys
-        from clearctl.lock import held
-        with held(pathlib.Path(sys.argv[1])):
+        from clearctl.lock import file_lock
+        with file_lock(pathlib.Path(sys.argv[1])):
             print(flush=True)
             input()
         """
