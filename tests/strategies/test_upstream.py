@@ -171,7 +171,7 @@ def test_avalanches_scheduler_plugin_resets_no_inner_schedulers() -> None:
     assert [each.last_epoch for each in inner] != first
 
 
-def test_avalanches_csv_logger_begins_anew(tmp_path: Path) -> None:
+def test_avalanches_csv_logger_starts_over(tmp_path: Path) -> None:
     rows = tmp_path / "training_results.csv"
     rows.write_text("a row\n")
     logger = CSVLogger(str(tmp_path))

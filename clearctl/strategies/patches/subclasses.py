@@ -149,7 +149,7 @@ SUBCLASSES: tuple[Patch, ...] = (
         "strategies.loggers.csv.CSVLogger",
         "Avalanche's opens its files again, and has the test before an epoch in the epoch's row",
         AVALANCHE,
-        f"{_UPSTREAM}::test_avalanches_csv_logger_begins_anew",
+        f"{_UPSTREAM}::test_avalanches_csv_logger_starts_over",
         "subclass",
     ),
     Patch(
