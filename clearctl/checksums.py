@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from clearctl import atomic
+from clearctl.regular import read_text
 
 NAME = "SHA256SUMS"
 
@@ -23,7 +24,7 @@ def sums_file(folder: Path) -> Path:
 def read_sums(folder: Path) -> dict[str, str]:
     """{name of a file in the folder: its sha256}; lines of another form are passed over. Raises OSError."""
     try:
-        text = sums_file(folder).read_text(encoding="utf-8", errors="replace")
+        text = read_text(sums_file(folder), errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return {}
     matches = map(_LINE.fullmatch, text.split("\n"))

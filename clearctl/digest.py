@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from clearctl.regular import open_regular
+
 _CHUNK_BYTES = 1 << 20
 
 
@@ -21,7 +23,7 @@ def file_digests(
     """
     hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
     done_bytes = 0
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         while chunk := stream.read(_CHUNK_BYTES):
             for running in hashes.values():
                 running.update(chunk)

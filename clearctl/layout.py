@@ -32,6 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from clearctl import regular
 from clearctl.data_names import DATA_NAMES, DEFAULT
 from clearctl.errors import DatasetError
 
@@ -200,7 +201,7 @@ def require_root(root: Path) -> None:
 def read_text(path: Path) -> str:
     """The UTF-8 text of `path`."""
     try:
-        return path.read_text(encoding="utf-8")
+        return regular.read_text(path)
     except FileNotFoundError:
         raise DatasetError(f"{path} is missing") from None
     except (OSError, UnicodeDecodeError) as error:

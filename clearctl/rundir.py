@@ -28,6 +28,7 @@ from clearctl import atomic
 from clearctl.errors import RunError
 from clearctl.jsontext import finite
 from clearctl.metrics import Matrix
+from clearctl.regular import read_text
 
 
 def create(work_dir: Path, seed: int) -> Path:
@@ -143,7 +144,7 @@ def write_matrix(run: Path, matrix: Matrix, bucket_names: list[str]) -> None:
 def read_matrix(run: Path) -> tuple[Matrix, list[str]]:
     """(R [rows so far, N], bucket names). Raises RunError if there is none."""
     try:
-        heading, *rows = csv.reader(matrix_file(run).read_text(encoding="utf-8").splitlines())
+        heading, *rows = csv.reader(read_text(matrix_file(run)).splitlines())
         names = heading[1:]
         if not names:
             raise ValueError("its first line names no buckets")
@@ -181,8 +182,11 @@ def read_config(run: Path) -> dict[str, Any]:
     """The values of config.py, read as the literals that a run writes, never as code. Raises RunError."""
     file = config_file(run)
     try:
-        body = ast.parse(file.read_text(encoding="utf-8")).body
-        return {node.targets[0].id: _literal(node.value) for node in body}  # type: ignore[attr-defined]
+        body = ast.parse(read_text(file)).body
+        values = {node.targets[0].id: _literal(node.value) for node in body}  # type: ignore[attr-defined]
+        if "_base_" in values:
+            raise ValueError("it builds on another file, by _base_")
+        return values
     except (OSError, ValueError, SyntaxError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(f"{file} is not as a run writes it: {error}\nrestore it, or start a new run") from None
 
@@ -212,7 +216,7 @@ def read_environment(run: Path) -> dict[str, Any]:
 
 def _read_object(file: Path) -> dict[str, Any]:
     try:
-        found: Any = json.loads(file.read_text(encoding="utf-8"))
+        found: Any = json.loads(read_text(file))
         if not isinstance(found, dict):
             raise ValueError("it holds no JSON object")
     except (OSError, ValueError) as error:
@@ -226,7 +230,7 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         return []
     try:
-        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n")[:-1]]
+        lines = [json.loads(line) for line in read_text(file).split("\n")[:-1]]
         if not all(isinstance(line, dict) and "event" in line for line in lines):
             raise ValueError("a line is no JSON object with an 'event'")
         return lines

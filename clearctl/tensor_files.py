@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from clearctl.digest import file_sha256
+from clearctl.regular import open_regular
 
 _ZIP_START = b"PK\x03\x04"  # by which torch.load recognises its zip archives among the pickles of torch < 1.6
 # What zipfile raises for an archive that is damaged.
@@ -29,7 +30,7 @@ def load(file: Path, *, sha256: str | None = None, mmap: bool = False) -> Any:
 
     Raises DamagedFileError, OSError, and whatever torch.load raises for a file that it does not read.
     """
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         is_zip = stream.read(len(_ZIP_START)) == _ZIP_START
     if sha256 is not None:
         found = file_sha256(file)

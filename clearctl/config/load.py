@@ -1,6 +1,7 @@
 """Read a config in mmcv's dialect and apply `--set` overrides. The only user of mmcv.Config.
 
-A config is a Python file and runs as such. `--set` values never run code: they are parsed as Python literals.
+A config is a Python file and runs as such; that of a run folder, which anybody may have made, is read as literals. So
+are `--set` values.
 """
 
 import ast
@@ -10,12 +11,13 @@ import pprint
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from clearctl.errors import ConfigError
 from clearctl.nearby import nearby_file
+from clearctl.regular import read_text
 
 SET_ORIGIN = "--set"
 
@@ -62,10 +64,16 @@ def load(file: Path | str, overrides: Sequence[str] = ()) -> Config:
     for key, value in flatten(values):
         if not _is_literal(value):
             raise ConfigError(f"{path}: {key}: found {value!r:.200}, expected a number, string, list or dict")
-    origins = _origins(path, values)
-    for override in overrides:
-        _apply(values, origins, override)
-    return Config(values, str(path), origins)
+    return _overridden(values, str(path), _origins(path, values), overrides)
+
+
+def of_run(values: dict[str, Any], file: Path, overrides: Sequence[str] = ()) -> Config:
+    """The config of a run folder: the literals `values` of its `file` (`rundir.read_config`), of which none is code.
+
+    `overrides` are applied as `load` does. Raises ConfigError for one that cannot be applied.
+    """
+    origins = {key: str(file) for key, _ in flatten(values)}
+    return replace(_overridden(values, str(file), origins, overrides), of_run=True)
 
 
 def dump(values: Mapping[str, Any]) -> str:
@@ -100,6 +108,12 @@ def read_literal(text: str) -> Any:
         return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all that literal_eval may raise
         return text
+
+
+def _overridden(values: dict[str, Any], file: str, origins: dict[str, str], overrides: Sequence[str]) -> Config:
+    for override in overrides:
+        _apply(values, origins, override)
+    return Config(values, file, origins)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -197,7 +211,7 @@ def _origins(path: Path, values: dict[str, Any]) -> dict[str, str]:
 def _bases(path: Path) -> list[Path]:
     """The files named by a literal `_base_` at the top level of `path`; none where it is computed, or not Python."""
     try:
-        body = ast.parse(path.read_text(encoding="utf-8")).body
+        body = ast.parse(read_text(path)).body
     except SyntaxError:
         return []
     for node in body:

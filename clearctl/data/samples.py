@@ -9,6 +9,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from clearctl.errors import DatasetError
+from clearctl.images import open_image
 
 
 class ImageSamples(Dataset[tuple[Any, int]]):
@@ -30,7 +31,7 @@ class ImageSamples(Dataset[tuple[Any, int]]):
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         path = self.root / self.paths[index]
         try:
-            with Image.open(path) as image:
+            with open_image(path) as image:
                 return image.convert("RGB"), self.targets[index]
         except Exception as error:  # PIL raises many kinds: OSError, SyntaxError, ValueError, struct.error
             reason = str(error).replace("\n", " ")

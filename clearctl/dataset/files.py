@@ -13,6 +13,7 @@ from clearctl import layout, lock
 from clearctl.atomic import write_bytes
 from clearctl.errors import DatasetError
 from clearctl.progress import Counted, Listener
+from clearctl.regular import read_bytes
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class WriteResult:
 
 def wanted_bytes(path: Path, data: bytes) -> WantedFile:
     """A file that is to hold `data`."""
-    return WantedFile(path, lambda there: there.read_bytes() == data, lambda target: write_bytes(target, data))
+    return WantedFile(path, lambda there: read_bytes(there) == data, lambda target: write_bytes(target, data))
 
 
 def write_files(

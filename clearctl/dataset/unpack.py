@@ -24,6 +24,7 @@ from pathlib import Path
 
 from clearctl.errors import DatasetError
 from clearctl.progress import Counted, Listener, rate_limited
+from clearctl.regular import open_regular
 from clearctl.units import megabytes
 
 # Several times the largest release.
@@ -56,7 +57,7 @@ def read_contents(archive: Path, *, max_bytes: int = MAX_UNPACKED_BYTES) -> Cont
     archive; for an entry that leaves the folder, is a link or a device, is encrypted, comes twice, or is a file and a
     folder at once; and if the files are declared to have more than `max_bytes` together. OSError if it cannot be read.
     """
-    with _reading(archive, "is no whole zip archive"), zipfile.ZipFile(archive) as opened:
+    with _reading(archive, "is no whole zip archive"), open_regular(archive) as file, zipfile.ZipFile(file) as opened:
         entries = tuple(info for info in opened.infolist() if not _is_junk(info.filename))
     for info in entries:
         if fault := _fault_of(info):

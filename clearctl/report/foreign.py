@@ -5,6 +5,7 @@ bucket names or not, with a first column of them or not, as accuracy_matrix.csv 
 """
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from clearctl.errors import RunError
 from clearctl.metrics import Matrix
+from clearctl.regular import read_text
 
 CsvLine = tuple[int, list[str]]  # its number in the file, from 1, and its cells
 
@@ -36,9 +38,8 @@ def read_foreign(file: Path) -> tuple[Matrix, list[str] | None]:
 def _read(file: Path) -> list[CsvLine]:
     """The lines that are not blank, all of one width."""
     try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text)
-            every = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+        reader = csv.reader(io.StringIO(read_text(file, "utf-8-sig")))
+        every = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RunError(f"{file} cannot be read as CSV: {error}") from None
     lines = [(number, cells) for number, cells in every if any(cells)]

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from clearctl import layout
 from clearctl.errors import DatasetError
+from clearctl.images import open_image
 from clearctl.report.runs import Run
 
 SIZE_PX = 64
@@ -68,10 +69,10 @@ def _spread_out(count: int, most: int) -> list[int]:
 def _data_url(file: Path, most_bytes: int) -> str | None:
     """The image as a JPEG in a URL of at most `most_bytes`; None for one that cannot be read, or comes out larger."""
     try:
-        with Image.open(file) as image:
+        with open_image(file) as image:
             image.draft("RGB", (SIZE_PX, SIZE_PX))  # decodes a JPEG at no more than the size that is needed
             square = ImageOps.fit(image.convert("RGB"), (min(SIZE_PX, *image.size),) * 2)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # all that Pillow raises for what is none
+    except Exception:  # Pillow raises many kinds: OSError, SyntaxError, ValueError, struct.error
         return None
     for quality in _QUALITIES:
         data = io.BytesIO()

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from clearctl import atomic
+from clearctl.regular import open_regular
 
 SUFFIX = ".images"
 RECORD = np.dtype([("identity", "V16"), ("offset", "<u8"), ("height", "<u4"), ("width", "<u4"), ("crc", "<u4")])
@@ -82,7 +83,7 @@ def in_memory(images: Iterable[Planes]) -> tuple[Segment, RecordArray]:
 
 def read(path: Path) -> tuple[Segment, RecordArray] | None:
     """The segment in the file `path`, mapped, and its records; None where it is damaged. Raises OSError."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = file.seek(0, 2)
         if size < _END.size:
             return None

@@ -12,14 +12,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image as Pillow
-from PIL import UnidentifiedImageError
-
 from clearctl.cores import usable_cores
 from clearctl.dataset.checks.findings import DatasetFindings
 from clearctl.dataset.checks.journal import Decoded, Journal
 from clearctl.dataset.checks.labels import Image
+from clearctl.images import open_image
 from clearctl.progress import Counted, Listener, Message
+from clearctl.regular import open_regular
 from clearctl.wording import counted, in_one_line
 
 IMAGES = "images"
@@ -79,27 +78,20 @@ def _decode_all(root: Path, paths: Sequence[str], jobs: int) -> Iterator[list[De
 def _decode(root: Path, path: str) -> Decoded:
     """Read one file, and decode it as `clearctl.data.samples.ImageSamples` does."""
     try:
-        with open(root / path, "rb") as file:
+        with open_regular(root / path) as file:
             stat = os.fstat(file.fileno())
             data = file.read()
     except OSError as error:
         return Decoded(path, 0, 0, None, None, None, None, f"cannot be read: {error.strerror}")
     digest = hashlib.sha256(data).hexdigest()
     try:
-        with Pillow.open(io.BytesIO(data)) as image:
+        with open_image(io.BytesIO(data)) as image:
             (width, height), mode = image.size, image.mode
             image.convert("RGB")
     except Exception as error:  # Pillow raises many kinds: OSError, SyntaxError, ValueError, struct.error
-        reason = "cannot be decoded: " + _reason(error)
+        reason = "cannot be decoded: " + in_one_line(error)
         return Decoded(path, stat.st_size, stat.st_mtime_ns, digest, None, None, None, reason)
     return Decoded(path, stat.st_size, stat.st_mtime_ns, digest, width, height, mode, None)
-
-
-def _reason(error: Exception) -> str:
-    """What Pillow says, without the address of the object that it read from."""
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image that Pillow knows"
-    return in_one_line(error)
 
 
 def _report(findings: DatasetFindings, decoded: Sequence[tuple[Image, Decoded]]) -> None:

@@ -1,6 +1,6 @@
 """What was found out about each image file, kept so that a killed run continues and a second one is quick.
 
-    .clearctl-verify.jsonl in the dataset folder: {"pillow": "11.0.0"}, then a line for each image it looked at
+    .clearctl-verify.jsonl in the dataset folder: {"pillow": "11.0.0", "formats": [...]}, then a line for each image
 
 Lines are only ever appended, some at a time in one write. One that was cut off by a kill is not read.
 """
@@ -13,7 +13,12 @@ from pathlib import Path
 
 import PIL
 
+from clearctl.images import FORMATS
+from clearctl.regular import read_text
+
 FILE_NAME = ".clearctl-verify.jsonl"
+# What decided whether an image decodes. Lines that another one wrote are not read.
+DECODER = {"pillow": PIL.__version__, "formats": list(FORMATS)}
 
 
 @dataclass(frozen=True)
@@ -67,25 +72,25 @@ class Journal:
     def _read(self) -> None:
         """Read what is there, and note what has to be written before more can be added."""
         try:
-            text = self.path.read_text(encoding="utf-8", errors="replace")
+            text = read_text(self.path, errors="replace")
         except FileNotFoundError:
             text = ""
         except OSError as error:
             self.fault = str(error.strerror)
             return
-        pillow = None
+        decoder = None
         for line in text.split("\n"):
             try:
                 fields = json.loads(line)
                 if "pillow" in fields:
-                    pillow = fields["pillow"]
-                elif pillow == PIL.__version__:
+                    decoder = fields
+                elif decoder == DECODER:
                     entry = Decoded(**fields)
                     self._known[entry.path] = entry
             except (ValueError, TypeError, RecursionError):
                 continue  # cut off by a kill
         end_of_line = "" if text.endswith("\n") or not text else "\n"
-        header = "" if pillow == PIL.__version__ else json.dumps({"pillow": PIL.__version__}) + "\n"
+        header = "" if decoder == DECODER else json.dumps(DECODER) + "\n"
         self._opening = end_of_line + header
 
     def _is_unchanged(self, path: str) -> bool:

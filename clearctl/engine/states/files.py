@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from clearctl import atomic
+from clearctl.regular import open_regular, read_bytes
 from clearctl.wording import first_line
 
 _FIRST_LINE = b"clearctl state 1 sha256 "
@@ -70,7 +71,7 @@ def write(folder: Path, key: StateKey, state: dict[str, Any]) -> None:
     if not (key.is_start or (folder / key.start.file_name).is_file()):
         raise FileNotFoundError(errno.ENOENT, "that of the bucket's start is not there")
     for name in state.get("files", {}):
-        with (folder.parent / name).open("rb") as file:
+        with open_regular(folder.parent / name) as file:
             os.fsync(file.fileno())
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -91,7 +92,7 @@ def read(folder: Path, key: StateKey) -> dict[str, Any]:
     """The state of a moment. Raises DamagedStateError for a file that is missing or not what was written."""
     file = folder / key.file_name
     try:
-        content = file.read_bytes()
+        content = read_bytes(file)
     except OSError as error:
         raise DamagedStateError(f"{file.name} cannot be read: {error.strerror}") from None
     heading, _, payload = content.partition(b"\n")

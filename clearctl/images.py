@@ -1,0 +1,40 @@
+"""Open an image file, for every place that does so: only with the decoders that are safe to run on unknown files.
+
+Pillow chooses a decoder by a file's first bytes, whatever the file is called, and one of its decoders hands PostScript
+to Ghostscript, which runs the program in the file. FORMATS leaves such decoders out.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from clearctl.regular import open_regular
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+
+
+@contextmanager
+def open_image(source: Path | BinaryIO) -> Iterator[Image.Image]:
+    """The image in a file, not decoded yet; the file is closed at the end.
+
+    Raises OSError for what is no regular file and UnidentifiedImageError for an image of none of FORMATS. Pillow raises
+    exceptions of many kinds while it opens and decodes a damaged image: OSError, SyntaxError, ValueError, struct.error.
+    """
+    file = open_regular(source) if isinstance(source, Path) else source
+    with file:
+        try:
+            image = Image.open(file, formats=FORMATS)
+        except UnidentifiedImageError:
+            file.seek(0)
+            raise UnidentifiedImageError(_unidentified(file.read(12))) from None
+        with image:
+            yield image
+
+
+def _unidentified(beginning: bytes) -> str:
+    if not beginning:
+        return "the file is empty"
+    return f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image: it begins with {beginning!r}"

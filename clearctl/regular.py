@@ -1,0 +1,60 @@
+"""Open a file for reading only if it is a regular one.
+
+To open a named pipe (FIFO) waits for somebody who writes to it, and a device such as /dev/zero has no end: a command
+that reads either of them hangs.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def open_regular(path: Path | str) -> BinaryIO:
+    """Open `path` to read its bytes. Links are followed.
+
+    Raises OSError where there is none, or what is there is no regular file; then its `strerror` names what it is.
+    """
+    file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115 the caller closes it
+    kind = stat.S_IFMT(os.fstat(file.fileno()).st_mode)
+    if kind != stat.S_IFREG:
+        file.close()
+        raise _no_file(kind, path)
+    return file
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """The bytes of the regular file `path`. Raises OSError as `open_regular` does."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def read_text(path: Path | str, encoding: str = "utf-8", errors: str = "strict") -> str:
+    """The text of the regular file `path`, with "\\n" at the end of each line.
+
+    Raises OSError as `open_regular` does, and UnicodeDecodeError.
+    """
+    return read_bytes(path).decode(encoding, errors).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """A file descriptor, without the wait for somebody at the other end of a pipe."""
+    try:
+        return os.open(path, flags | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # what the kernel says of a socket
+            raise _no_file(stat.S_IFMT(os.stat(path).st_mode), path) from None
+        raise
+
+
+def _no_file(kind: int, path: Path | str) -> OSError:
+    return OSError(errno.EINVAL, f"found {_KINDS.get(kind, 'something else')}, expected a regular file", str(path))
