@@ -36,10 +36,17 @@ FILLED_LOGGER = ("resumed", "run_id")
 
 
 def own_folders(config: Config) -> list[Path]:
-    """Where a config's own modules may lie: beside its file and those that it builds on, or where it says."""
-    named = (config.values.get("custom_imports") or {}).get("folders")
-    if isinstance(named, list):
-        return [Path(folder) for folder in named if isinstance(folder, str)]
+    """Where a config's own modules may lie: beside its file and those that it builds on, or where it says.
+
+    Those of a run folder's config are absolute, and none lies in the run folder.
+    """
+    given = (config.values.get("custom_imports") or {}).get("folders")
+    named = [Path(folder) for folder in given if isinstance(folder, str)] if isinstance(given, list) else None
+    if config.of_run:
+        run = Path(config.file).resolve().parent
+        return [each for each in named or () if each.is_absolute() and not each.resolve().is_relative_to(run)]
+    if named is not None:
+        return named
     files = [config.file, *(file for file in config.origins.values() if file != SET_ORIGIN)]
     return list(dict.fromkeys(Path(file).parent for file in files))
 
@@ -113,6 +120,7 @@ class _Sections(Findings):
         section = given or {}
         self.known(key, section, tuple(CUSTOM_IMPORTS))
         folders, own_types = own_folders(self.config), list(own.own_types(self.values))
+        not_in = Path(self.config.file).parent if self.config.of_run else None
         imports = section.get("imports") or []
         for folder in folders if imports or own_types else ():
             own.look_beside(folder)
@@ -120,13 +128,13 @@ class _Sections(Findings):
             place = f"{key}.imports" if isinstance(imports, str) else f"{key}.imports.{index}"
             if self.is_a(place, name, str):
                 try:
-                    own.import_module(name, folders)
+                    own.import_module(name, folders, not_in)
                 except own.OwnCodeError as error:
                     if not section.get("allow_failed_imports"):
                         self.add(place, str(error))
         for place, name in own_types:
             try:
-                own.import_module(name.partition(own.SEPARATOR)[0], folders)
+                own.import_module(name.partition(own.SEPARATOR)[0], folders, not_in)
             except own.OwnCodeError as error:
                 self.add(place, str(error))
 

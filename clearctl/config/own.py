@@ -1,9 +1,11 @@
 """Classes of a user's own: `type='module:Class'`, and those that modules of `custom_imports` register.
 
-A module that is not installed is looked for beside the config file, then beside the files that it builds on.
+A module that is not installed is looked for beside the config file, then beside the files that it builds on. For a run
+folder's config it is looked for where that one says, which was beside the config that the run was made from; never in
+the run folder itself, which somebody else may have made.
 """
 
-import importlib
+import importlib.util
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,14 +39,16 @@ def look_beside(folder: Path) -> None:
         importlib.invalidate_caches()
 
 
-def import_module(name: str, folders: Sequence[Path] = ()) -> Any:
+def import_module(name: str, folders: Sequence[Path] = (), not_in: Path | None = None) -> Any:
     """The module called `name`, of which states may hold objects from now on.
 
-    Raises OwnCodeError for one that cannot be imported and, where one of the `folders` has a module of that name, for
-    another one that has been imported before.
+    Raises OwnCodeError for one that cannot be imported, for one whose file lies in `not_in` and, where one of the
+    `folders` has a module of that name, for another one that has been imported before.
     """
     if not all(part.isidentifier() for part in name.split(".")):
         raise OwnCodeError(f"found {name!r}, expected the name of a module, such as 'my_code' or 'package.module'")
+    if not_in is not None and (file := _file_in(not_in, name.partition(".")[0])):
+        raise OwnCodeError(f"{file} lies in a run folder, from which no code is run: keep it beside your configs")
     try:
         module = importlib.import_module(name)
     except Exception as error:
@@ -56,6 +60,17 @@ def import_module(name: str, folders: Sequence[Path] = ()) -> Any:
         raise OwnCodeError(f"{beside} is not what is imported as {root!r}, which is {found}: give it another name")
     MODULES.add(name)
     return module
+
+
+def _file_in(folder: Path, root: str) -> Path | None:
+    """The file that `import root` would run, if it lies in `folder`. Nothing is imported."""
+    try:
+        spec = importlib.util.find_spec(root)
+    except (ImportError, ValueError):  # one that is imported already, and says nothing of where it comes from
+        return None
+    places = [spec.origin, *(spec.submodule_search_locations or ())] if spec else []
+    found = [Path(place).resolve() for place in places if place]
+    return next((place for place in found if place.is_relative_to(folder.resolve())), None)
 
 
 def folders_with(names: Sequence[str], folders: Sequence[Path]) -> list[Path]:

@@ -1,6 +1,7 @@
 """The model section of a config, from the file to a trained network."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,9 +172,9 @@ def test_more_classes_than_the_dataset_has_are_a_fault(features_config: Path, pr
 def test_a_run_with_more_classes_than_the_dataset_has_can_still_be_tested(
     features_config: Path, prepared: Path
 ) -> None:
-    config = open_config(features_config, overrides=("model.head.num_classes=4",), dataset_root=prepared, of_run=True)
+    config = open_config(features_config, overrides=("model.head.num_classes=4",), dataset_root=prepared)
     messages: list[Any] = []
-    settings = fill(config)
+    settings = fill(replace(config, of_run=True))
     model = build_model(settings, build_stream(settings.scenario), messages.append)
     assert model.head.fc.weight.shape[0] == 4
     assert [(message.warning, message.text.partition(":")[0]) for message in messages] == [

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+from clearctl import rundir
 from clearctl.config.check import own_folders, require
 from clearctl.config.dialect import notices, translated, write_out_defaults
 from clearctl.config.keys import TOP
-from clearctl.config.load import Config, load
+from clearctl.config.load import Config, load, of_run
 from clearctl.config.own import folders_with, named_modules
 from clearctl.config.plugins import plugin_notices
 from clearctl.config.published import dataset_root as find_dataset_root
@@ -22,25 +23,44 @@ def open_config(
     seed: int | None = None,
     work_dir: Path | str | None = None,
     dataset_root: Path | str | None = None,
-    of_run: bool = False,
 ) -> Config:
     """The checked config of `file`, complete: paths absolute, seed and folders filled in.
 
-    `dataset_root` wins over the config's, which wins over $CLEARCTL_DATASET_ROOT. `of_run` says that the file is a
-    run folder's. Raises ConfigError with all faults.
+    `dataset_root` wins over the config's, which wins over $CLEARCTL_DATASET_ROOT. Raises ConfigError with all faults.
     """
     read = load(file, overrides)
-    config = replace(translated(read), of_run=of_run)
+    config = translated(read)
     require(config, CATALOGUE)
     root = find_dataset_root(config, dataset_root)
-    if not of_run:  # earlier versions made runs that contradict what is published of their dataset
-        noted = (*notices(read), *plugin_notices(config.values))
-        config = _of_its_dataset(replace(config, notices=noted), root)
+    noted = (*notices(read), *plugin_notices(config.values))
+    config = _of_its_dataset(replace(config, notices=noted), root)
+    return _complete(config, root, seed, work_dir)
+
+
+def open_run_config(
+    run: Path,
+    *,
+    overrides: tuple[str, ...] = (),
+    work_dir: Path | str | None = None,
+    dataset_root: Path | str | None = None,
+) -> Config:
+    """The config of a run folder, checked and complete as `open_config` does it. Nothing in the folder runs as code.
+
+    What contradicts the published facts of its dataset is let through: earlier versions made such runs. Raises RunError
+    for a config that no run has written, and ConfigError with all faults.
+    """
+    file = rundir.config_file(run)
+    config = translated(of_run(rundir.read_config(run), file, overrides))
+    require(config, CATALOGUE)
+    return _complete(config, find_dataset_root(config, dataset_root), None, work_dir)
+
+
+def _complete(config: Config, root: Path, seed: int | None, work_dir: Path | str | None) -> Config:
     values = config.values
     if modules := named_modules(values):  # of which the run's own config then says where they are
         folders = folders_with(modules, own_folders(config))
         values["custom_imports"] = {"imports": modules, "folders": [str(folder.resolve()) for folder in folders]}
-    write_out_defaults(values, of_run=of_run)
+    write_out_defaults(values, of_run=config.of_run)
     scenario, model, data = values["scenario"], values["model"], values.get("data") or {}
     scenario["dataset_root"] = root
     values["work_dir"] = work_dir or values.get("work_dir") or TOP["work_dir"].default

@@ -16,7 +16,7 @@ from clearctl.data.samples import original_error
 from clearctl.distributed import world
 from clearctl.distributed.randomness import preserve_random_states, seed_everything
 from clearctl.distributed.world import detect_lost_peers, process_group
-from clearctl.engine.build.config import open_config
+from clearctl.engine.build.config import open_config, open_run_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model
 from clearctl.engine.build.samples import build_samples, loader_arguments
@@ -90,17 +90,17 @@ def evaluate(
                 f"{target} is no run folder: it has no config.py and environment.json"
                 f"{hint if any(target.glob('*.pth')) else ''}"
             )
-        file = rundir.config_file(target)
         found = rundir.checkpoints(target)
         if not found and named is None:
             raise RunError(f"{target} has no checkpoints yet: expected checkpoints/exp_<k>.pth")
     else:
-        file, found = target, {}
+        found = {}
         if named is None:
             raise UsageError(
                 f"{target} is a config: name the weights to test with --checkpoint FILE, or --checkpoints DIR"
             )
-    config = open_config(file, overrides=tuple(overrides), dataset_root=dataset_root, of_run=target.is_dir())
+    opened = open_run_config if target.is_dir() else open_config
+    config = opened(target, overrides=tuple(overrides), dataset_root=dataset_root)
     settings = fill(config)
     require_shareable(settings.strategy)
     torch_device = resolve_device(device)

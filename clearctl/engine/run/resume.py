@@ -15,7 +15,7 @@ from clearctl.config.settings import Settings, fill
 from clearctl.distributed import world
 from clearctl.distributed.randomness import seed_everything
 from clearctl.distributed.world import broadcast, detect_lost_peers, process_group
-from clearctl.engine.build.config import open_config
+from clearctl.engine.build.config import open_run_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model
 from clearctl.engine.build.samples import build_samples
@@ -70,7 +70,7 @@ def resume(
                 write_report(run, listener)
             return finished
         environment = rundir.read_environment(run)
-        opened = open_config(rundir.config_file(run), work_dir=run.parent, of_run=True)
+        opened = open_run_config(run, work_dir=run.parent)
         settings = fill(opened)
         require_shareable(settings.strategy)
         target = _device(device, environment, listener)
