@@ -34,7 +34,8 @@ HEAD = """\
 A config is a Python file. Its variables with the names below are its sections; any other is used up once the file is
 read. `_base_` is a file, or a list of files, that it builds on: a key given again replaces theirs, and a dict with
 `_delete_=True` replaces theirs as a whole. `--set key.path=value` replaces one value; a number in the path is a place
-in a list. `clearctl config check CONFIG...` checks a config against all that is said here.
+in a list. `{{ _base_.name }}`, alone and outside quotes, is the value of a base's key. The `config.py` of a run folder
+is read as literals, never run. `clearctl config check CONFIG...` checks a config against all that is said here.
 
 A *call* is `dict(type='Name', ...)`: a name of a list below, and arguments of that class. `type='module:Class'` is a
 class of your own ([extending.md](extending.md)). In the tables an argument has its default, or its type where it has
@@ -89,6 +90,10 @@ def _sections() -> Iterator[str]:
     yield "## scenario"
     yield _table_of_keys(keys.SCENARIO)
     yield _names("Transforms, of torchvision.transforms", CATALOGUE.transforms)
+    yield (
+        "RandomApply, RandomChoice and RandomOrder have calls in `transforms`. A member of an enumeration is given by\n"
+        "its name: `interpolation='bicubic'`, `policy='cifar10'`."
+    )
     yield "Transforms of images need a ToTensor or PILToTensor. Features are not transformed."
     yield "## model"
     yield _table_of_keys(keys.MODEL)

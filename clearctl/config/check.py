@@ -26,6 +26,7 @@ from clearctl.config.keys import (
 )
 from clearctl.config.load import SET_ORIGIN, Config
 from clearctl.config.registry import closest, is_slip
+from clearctl.config.settings import INNER, inner_transforms
 from clearctl.config.speed import check_speed
 from clearctl.errors import ConfigError
 
@@ -141,6 +142,14 @@ class _Sections(Findings):
     def _file_names(self) -> set[str]:
         return {key.partition(".")[0] for key, origin in self.config.origins.items() if origin != "--set"}
 
+    def _transforms(self, key: str, value: Any) -> None:
+        """A list of transforms, and those that they hold themselves."""
+        self.calls(key, value, self.catalogue.transforms)
+        for index, entry in enumerate(value if isinstance(value, list) else ()):
+            inner = inner_transforms(entry) if isinstance(entry, dict) else None
+            if inner is not None:
+                self._transforms(f"{key}.{index}.{INNER}", inner)
+
     def scenario(self, key: str, section: dict[str, Any]) -> None:
         self.known(key, section, tuple(SCENARIO))
         self.one_of(f"{key}.dataset_type", section.get("dataset_type", SCENARIO["dataset_type"].default), ("CLEAR",))
@@ -163,7 +172,7 @@ class _Sections(Findings):
         if buckets is not None and not (isinstance(buckets, list) and buckets):
             self.add(f"{key}.buckets", f"found {buckets!r}, expected a list of bucket names")
         for name in ("train_transform", "eval_transform"):
-            self.calls(f"{key}.{name}", section.get(name) or [], self.catalogue.transforms)
+            self._transforms(f"{key}.{name}", section.get(name) or [])
 
     def metrics(self, key: str, value: Any) -> None:
         """The metrics; Avalanche's forward transfer is measured by evaluations during training."""

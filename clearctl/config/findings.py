@@ -1,6 +1,7 @@
 """What is found wrong with a config, and what is asked of one value: its type, its range, the call it describes."""
 
 import inspect
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from clearctl.config.documented import kinds
-from clearctl.config.load import Config
+from clearctl.config.enums import enumeration, is_number, member, names
+from clearctl.config.load import SET_ORIGIN, Config
 from clearctl.config.registry import Parameter, Registry, article, closest, parameters
 from clearctl.config.traits import UNKNOWN, TraitsOf
 
@@ -103,14 +105,32 @@ class Findings:
             if argument in accepted:
                 self.argument(f"{key}.{argument}", child, accepted[argument])
             elif not open_ended:
-                hint = closest(argument, [*accepted, *also])
+                hint = closest(argument, [*accepted, *also]) or self._left_over(key, name, argument)
                 self.add(f"{key}.{argument}", f"{name} has no argument {argument!r}{hint}")
         for argument, parameter in accepted.items():
             if parameter.required and argument not in given:
                 self.add(key, f"{name} needs the argument {argument!r}")
 
+    def _left_over(self, key: str, name: str, argument: str) -> str:
+        """What to do about an argument that was given with another type, by a file that the type does not come from."""
+        origin, source = self.config.origin(f"{key}.type"), self.config.origin(f"{key}.{argument}")
+        if origin == source:
+            return ""
+        if origin == SET_ORIGIN:
+            return f", which {source} gives with another type: --set {key}=\"{{'type': '{name}', ...}}\" replaces both"
+        return f", which {source} gives with another type: write dict(_delete_=True, type='{name}', ...)"
+
     def argument(self, key: str, value: Any, parameter: Parameter) -> None:
         """`value` is of a type that the parameter says it takes."""
+        kind = enumeration(parameter)
+        if kind is not None:
+            if member(kind, value) is None and not is_number(kind, value):
+                hint = closest(value, names(kind)) if isinstance(value, str) else ""
+                self.add(key, f"found {value!r}, expected {' or '.join(map(repr, names(kind)))}{hint}")
+            return
+        if value is not None and takes_function(parameter):
+            self.add(key, f"found {value!r}, but it takes a function, which a config cannot give: leave it out")
+            return
         expected = expected_types(parameter)
         if not expected and isinstance(value, str) and takes_no_text(parameter):
             expected = (type(parameter.default),)
@@ -146,6 +166,12 @@ def expected_types(parameter: Parameter) -> tuple[type, ...]:
     if not parameter.required:
         allowed.add(type(parameter.default))
     return tuple(sorted(allowed, key=lambda kind: kind.__name__))
+
+
+def takes_function(parameter: Parameter) -> bool:
+    """Whether the parameter takes a function and nothing that a config can hold."""
+    said = str(parameter.annotation)
+    return "Callable" in said and not re.search(r"\b(str|int|float|bool|Module)\b", said.partition("Callable")[0])
 
 
 def takes_no_text(parameter: Parameter) -> bool:

@@ -12,9 +12,11 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from clearctl.config.base_variables import require_alone
 from clearctl.errors import ConfigError
 from clearctl.nearby import nearby_file
 from clearctl.regular import read_text
@@ -60,6 +62,7 @@ def load(file: Path | str, overrides: Sequence[str] = ()) -> Config:
     if not path.is_file():
         hint = nearby_file(path)
         raise ConfigError(f"{path}: no config file there{hint}\nexpected a Python file such as configs/quickstart.py")
+    _check_base_variables(path)
     values = _plain(_read(path))
     for key, value in flatten(values):
         if not _is_literal(value):
@@ -108,6 +111,14 @@ def read_literal(text: str) -> Any:
         return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all that literal_eval may raise
         return text
+
+
+def _check_base_variables(path: Path) -> None:
+    tree = _parsed(path)
+    if tree is not None:
+        require_alone(path, tree)
+    for base in _bases(path):
+        _check_base_variables(base)
 
 
 def _overridden(values: dict[str, Any], file: str, origins: dict[str, str], overrides: Sequence[str]) -> Config:
@@ -184,6 +195,8 @@ def _plain(value: Any) -> Any:
         return tuple(_plain(child) for child in value)
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, Enum):
+        return value.value if isinstance(value.value, str | int | float) else value.name
     if hasattr(value, "tolist"):
         return value.tolist()
     return value
@@ -196,25 +209,41 @@ def _is_literal(value: Any) -> bool:
 
 
 def _origins(path: Path, values: dict[str, Any]) -> dict[str, str]:
-    """For each leaf, the deepest base file that already gives it this value; `path` itself where none does."""
+    """For each leaf, the deepest base file that already gives it this value; `path` itself where none does.
+
+    A list is of one file: a config that changes a list of its base gives all of it anew.
+    """
     origins = {key: str(path) for key, _ in flatten(values)}
     for base in _bases(path):
         base_values = _plain(_read(base))
         base_origins = _origins(base, base_values)
-        leaves = dict(flatten(base_values))
-        for key, value in flatten(values):
-            if key in leaves and leaves[key] == value:
-                origins[key] = base_origins[key]
+        for key in _shared(values, base_values):
+            origins[key] = base_origins[key]
     return origins
+
+
+def _shared(value: Any, base: Any, key: str = "") -> Iterator[str]:
+    """The dotted keys of the leaves that `value` has from `base`."""
+    if isinstance(value, dict) and value and isinstance(base, dict):
+        for name in value:
+            if name in base:
+                yield from _shared(value[name], base[name], f"{key}.{name}" if key else str(name))
+    elif value == base:
+        yield from (name for name, _ in flatten(value, key))
+
+
+def _parsed(path: Path) -> ast.Module | None:
+    """The source of a config; None for a file that is missing or no Python, which mmcv says better."""
+    try:
+        return ast.parse(read_text(path))
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def _bases(path: Path) -> list[Path]:
     """The files named by a literal `_base_` at the top level of `path`; none where it is computed, or not Python."""
-    try:
-        body = ast.parse(read_text(path)).body
-    except SyntaxError:
-        return []
-    for node in body:
+    tree = _parsed(path)
+    for node in tree.body if tree is not None else ():
         if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["_base_"]:
             try:
                 named = ast.literal_eval(node.value)

@@ -15,6 +15,9 @@ from clearctl.config.keys import Keys
 from clearctl.config.load import Config
 from clearctl.errors import ConfigError
 
+INNER = "transforms"  # the argument of a transform that takes others
+HOLDING_TRANSFORMS = ("RandomApply", "RandomChoice", "RandomOrder")
+
 
 @dataclass(frozen=True)
 class Call:
@@ -52,7 +55,10 @@ class Call:
 
 @dataclass(frozen=True)
 class ScenarioSettings:
-    """The stream of buckets. `buckets` is None for all that are prepared."""
+    """The stream of buckets. `buckets` is None for all that are prepared.
+
+    The argument `transforms` of a transform that holds others, such as RandomApply, is a list of Calls.
+    """
 
     dataset_root: Path
     evaluation_protocol: str
@@ -247,9 +253,26 @@ def _scenario(section: _Section) -> ScenarioSettings:
     return ScenarioSettings(
         dataset_root=Path(section["dataset_root"]),
         **{name: section[name] for name in named},
-        train_transform=section.calls("train_transform"),
-        eval_transform=section.calls("eval_transform"),
+        train_transform=_transforms(section.config, section.place("train_transform"), section["train_transform"]),
+        eval_transform=_transforms(section.config, section.place("eval_transform"), section["eval_transform"]),
     )
+
+
+def inner_transforms(entry: Mapping[str, Any]) -> Any:
+    """What a transform has that holds others, such as RandomApply: a list of calls. None for any other transform."""
+    inner = entry.get(INNER)
+    are_calls = isinstance(inner, list) and all(isinstance(each, dict) and "type" in each for each in inner)
+    return inner if are_calls or entry.get("type") in HOLDING_TRANSFORMS else None
+
+
+def _transforms(config: Config, key: str, entries: Sequence[Mapping[str, Any]]) -> tuple[Call, ...]:
+    calls = []
+    for call, entry in zip(calls_of(config, key, entries), entries, strict=True):
+        inner = inner_transforms(entry)
+        calls.append(
+            call if inner is None else call.having(**{INNER: list(_transforms(config, f"{call.key}.{INNER}", inner))})
+        )
+    return tuple(calls)
 
 
 def _model(section: _Section) -> ModelSettings:

@@ -19,7 +19,20 @@ def _torchvision() -> dict[str, Factory]:
     return {name: cls for name, cls in found.items() if name not in ("Compose", "InterpolationMode")}
 
 
-TRANSFORMS = Registry("transform", _torchvision)  # of a user's own anything may be one that can be called
+_SEVERAL = "it makes several images of one, and a sample is one"
+# Of a user's own anything may be a transform that can be called.
+TRANSFORMS = Registry(
+    "transform",
+    _torchvision,
+    refused={
+        "Lambda": "it takes a function, which a config cannot give; a class of your own can: type='module:Class'",
+        "LinearTransformation": "it takes tensors, which a config cannot give",
+        "ConvertImageDtype": "it takes a torch.dtype, which a config cannot give; ToTensor gives float32",
+        "AutoAugmentPolicy": "it is no transform: write dict(type='AutoAugment', policy='cifar10')",
+        "FiveCrop": _SEVERAL,
+        "TenCrop": _SEVERAL,
+    },
+)
 
 
 def compose(transforms: Sequence[Any]) -> Any:

@@ -65,4 +65,10 @@ HEADS = Registry(
 )
 LOSSES = Registry("loss", lambda: _mmcls("losses"), **_OWN)
 AUGMENTS = Registry("batch augmentation", _augments, registered=_augments)
-TORCH_MODELS = Registry("torch module", _torch_models, base=_module)
+_NETWORK = "it takes a network, which a config cannot give; a class of your own can: type='module:Class'"
+TORCH_MODELS = Registry(
+    "torch module",
+    _torch_models,
+    refused=dict.fromkeys(("DataParallel", "TransformerDecoder", "TransformerEncoder"), _NETWORK),
+    base=_module,
+)

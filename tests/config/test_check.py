@@ -217,3 +217,23 @@ def test_values_that_are_right_in_another_form_are_accepted(tiny_config: Path) -
         "model.init_cfg={'type': 'Normal', 'layer': 'Linear', 'std': 0.1}",
     )
     assert faults(tiny_config, *overrides) == []
+
+
+def test_an_argument_left_over_from_another_type(tmp_path: Path, features_config: Path) -> None:
+    (tmp_path / "base.py").write_text(
+        f"_base_ = [{str(features_config)!r}]\ncl_strategy = dict(optimizer=dict(momentum=0.9))\n"
+    )
+    child = tmp_path / "child.py"
+    child.write_text("_base_ = ['base.py']\ncl_strategy = dict(optimizer=dict(type='Adam', lr=0.1))\n")
+    [fault] = faults(child)
+    base = str(tmp_path / "base.py")
+    assert fault == (
+        f"{base}: cl_strategy.optimizer.momentum: Adam has no argument 'momentum', which {base} gives with another"
+        " type: write dict(_delete_=True, type='Adam', ...)"
+    )
+    child.write_text("_base_ = ['base.py']\ncl_strategy = dict(optimizer=dict(_delete_=True, type='Adam', lr=0.1))\n")
+    assert faults(child) == []
+    [fault] = faults(tmp_path / "base.py", "cl_strategy.optimizer.type=Adam")
+    assert fault.endswith("""with another type: --set cl_strategy.optimizer="{'type': 'Adam', ...}" replaces both""")
+    given = "{'type': 'Adam', 'lr': 0.1}"
+    assert faults(tmp_path / "base.py", f"cl_strategy.optimizer={given}") == []

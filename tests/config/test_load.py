@@ -179,6 +179,14 @@ def test_origin_is_the_file_that_gave_the_value(write) -> None:
     }
 
 
+def test_a_list_is_of_the_file_that_gives_it_anew(write) -> None:
+    write("base.py", "steps = [dict(type='A', size=1), dict(type='B')]\nother = [1, dict(x=2)]\n")
+    file = write("top.py", "_base_ = 'base.py'\nsteps = [dict(type='A', size=1), dict(type='C')]\n")
+    origins = load(file).origins
+    assert {origins[key] for key in ("steps.0.type", "steps.0.size", "steps.1.type")} == {"top.py"}
+    assert {origins[key] for key in ("other.0", "other.1.x")} == {"base.py"}
+
+
 def test_set_of_a_section_forgets_the_origins_of_what_was_in_it(write) -> None:
     config = load(write("top.py", "s = dict(x=1, y=2)\n"), ["s={'x': 5}"])
     assert config.origins == {"s.x": "--set"}

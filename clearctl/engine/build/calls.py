@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from clearctl.config.enums import with_members
 from clearctl.config.registry import Registry
 from clearctl.config.settings import Call
 from clearctl.errors import ClearctlError, ConfigError
@@ -12,7 +13,8 @@ from clearctl.errors import ClearctlError, ConfigError
 def build(call: Call, registry: Registry, /, **filled: Any) -> Any:
     """What `call` describes; `filled` are arguments that clearctl gives."""
     with building(call.type, call.error):
-        return registry[call.type](**call.arguments, **filled)
+        factory = registry[call.type]
+        return factory(**with_members(factory, dict(call.arguments)), **filled)
 
 
 @contextmanager

@@ -53,7 +53,10 @@ OPTIMIZERS = Registry(
     base=_optimizer_base,
     registered=registered_optimizers,
 )
-SCHEDULERS = Registry("scheduler", _schedulers, base=_scheduler_base)
+_FUNCTION = "it takes a function, which a config cannot give; a class of your own can: type='module:Class'"
+SCHEDULERS = Registry(
+    "scheduler", _schedulers, refused={"LambdaLR": _FUNCTION, "MultiplicativeLR": _FUNCTION}, base=_scheduler_base
+)
 
 CATALOGUE = Catalogue(
     transforms=TRANSFORMS,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from clearctl.config.settings import Call, Settings
+from clearctl.config.settings import INNER, Call, Settings
 from clearctl.data.transforms import compose
 from clearctl.engine.build.calls import build
 from clearctl.engine.build.catalogue import CATALOGUE
@@ -25,4 +25,11 @@ def build_transforms(settings: Settings) -> tuple[Any, Any]:
 
 def build_steps(calls: Sequence[Call]) -> list[Any]:
     """The transforms of a list, one after another."""
-    return [build(call, CATALOGUE.transforms) for call in calls]
+    return [build(_with_inner(call), CATALOGUE.transforms) for call in calls]
+
+
+def _with_inner(call: Call) -> Call:
+    inner = call.arguments.get(INNER)
+    if isinstance(inner, list) and inner and all(isinstance(each, Call) for each in inner):
+        return call.having(**{INNER: build_steps(inner)})
+    return call

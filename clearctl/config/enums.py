@@ -1,0 +1,48 @@
+"""Arguments that take a member of an enumeration, which a config gives by its name: `interpolation='bicubic'`."""
+
+import inspect
+from enum import Enum
+
+from clearctl.config.registry import Factory, Parameter, parameters
+
+# What Pillow calls the modes of interpolation, as torchvision still takes them.
+PILLOW_NUMBERS = {"InterpolationMode": range(6)}
+
+
+def enumeration(parameter: Parameter) -> type[Enum] | None:
+    """The enumeration whose members the parameter takes; None where it takes something else."""
+    for kind in (parameter.annotation, type(parameter.default)):
+        if inspect.isclass(kind) and issubclass(kind, Enum):
+            return kind
+    return None
+
+
+def names(kind: type[Enum]) -> list[str]:
+    """What a config calls the members: their values where these are text, else their names."""
+    return [each.value if isinstance(each.value, str) else each.name for each in kind]
+
+
+def member(kind: type[Enum], given: object) -> Enum | None:
+    """The member that `given` is, or names: by its value or its name, in capitals or not. None where it names none."""
+    if isinstance(given, kind):
+        return given
+    if not isinstance(given, str):
+        return None
+    same = {text.lower(): each for each in kind for text in (each.name, str(each.value))}
+    return same.get(given.lower())
+
+
+def is_number(kind: type[Enum], given: object) -> bool:
+    """Whether `given` is a number that stands for a member."""
+    return type(given) is int and given in PILLOW_NUMBERS.get(kind.__name__, ())
+
+
+def with_members(factory: Factory, arguments: dict[str, object]) -> dict[str, object]:
+    """The `arguments` of a call of `factory`, with members in place of their names."""
+    if not any(isinstance(value, str) for value in arguments.values()):
+        return arguments
+    kinds = {name: enumeration(parameter) for name, parameter in parameters(factory)[0].items()}
+    return {
+        name: (member(kind, value) if (kind := kinds.get(name)) and isinstance(value, str) else value)
+        for name, value in arguments.items()
+    }
