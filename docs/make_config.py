@@ -19,6 +19,7 @@ from clearctl.config.check import FILLED_LOGGER
 from clearctl.config.check_strategy import FILLED_STRATEGY
 from clearctl.config.findings import expected_types, type_names
 from clearctl.config.keys import Key, Keys
+from clearctl.config.ranges import FINITE, OF_CLASS, RANGES
 from clearctl.config.registry import Factory, Parameter, Registry, parameters
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.strategies.recipes import Filled, WithPlugin
@@ -121,6 +122,12 @@ def _sections() -> Iterator[str]:
     yield "## data"
     yield _table_of_keys(keys.DATA)
     yield "What they give and cost is in [performance.md](performance.md)."
+    yield "## Ranges"
+    yield (
+        "Numbers have to be finite, and in these ranges; of a list or dict of numbers each of them has to be. Nothing\n"
+        "is asked of the arguments of a class of your own."
+    )
+    yield _ranges()
 
 
 def _strategy() -> Iterator[str]:
@@ -153,6 +160,18 @@ def _strategy() -> Iterator[str]:
         f"- `{key}={value!r}` with {_code(reasons)}: {next(iter(reasons.values()))}."
         for (key, value), reasons in CATALOGUE.refused_with.items()
     )
+
+
+def _ranges() -> str:
+    """A row for each kind of class and range, with the arguments that have it."""
+    rows = []
+    for kind, of_arguments in RANGES.items():
+        for allowed in dict.fromkeys(of_arguments.values()):
+            if allowed != FINITE:
+                named = _code(name for name in of_arguments if of_arguments[name] == allowed)
+                rows.append((kind, named, str(allowed)))
+    rows += [(f"`{name}`", f"`{argument}`", str(allowed)) for (name, argument), allowed in OF_CLASS.items()]
+    return _table(("of a", "arguments", "may be"), rows)
 
 
 def library(module: str) -> Mapping[str, Any]:

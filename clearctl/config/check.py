@@ -5,6 +5,7 @@ that own the classes lie above this one.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from clearctl.config.keys import (
     TOP,
 )
 from clearctl.config.load import SET_ORIGIN, Config
+from clearctl.config.ranges import COUNT, SEED
 from clearctl.config.registry import closest, is_slip
 from clearctl.config.settings import INNER, inner_transforms
 from clearctl.config.speed import check_speed
@@ -85,11 +87,11 @@ class _Sections(Findings):
             if section is not None and self.is_a(name, section, dict):
                 check_section(name, section)
         self.metrics("metrics", self.values.get("metrics", []))
-        self.calls("loggers", self.values.get("loggers", []), self.catalogue.loggers, FILLED_LOGGER)
+        self.loggers("loggers", self.values.get("loggers", []))
         for name in ("work_dir", "load_from"):
             if self.values.get(name) is not None:
                 self.is_a(name, self.values[name], str)
-        self.count("seed", self.values.get("seed"), least=0)
+        self.count("seed", self.values.get("seed"), SEED)
         if self.values.get("dialect") is not None:
             self.one_of("dialect", self.values["dialect"], DIALECTS)
         check_speed(self, self.values, self.catalogue.refused_with)
@@ -159,8 +161,8 @@ class _Sections(Findings):
         for name in ("dataset_root", "data_name", "feature_type"):
             if section.get(name) is not None:
                 self.is_a(f"{key}.{name}", section[name], str)
-        self.count(f"{key}.seed", section.get("seed"), least=0)
-        self.count(f"{key}.shot", section.get("shot"), least=1)
+        self.count(f"{key}.seed", section.get("seed"), SEED)
+        self.count(f"{key}.shot", section.get("shot"), COUNT)
         if protocol == "iid" and section.get("seed") is None:
             self.add(f"{key}.seed", "the iid protocol needs the seed of a split, such as seed=0")
         if protocol == "streaming" and section.get("shot") is not None:
@@ -171,6 +173,8 @@ class _Sections(Findings):
         buckets = section.get("buckets")
         if buckets is not None and not (isinstance(buckets, list) and buckets):
             self.add(f"{key}.buckets", f"found {buckets!r}, expected a list of bucket names")
+        elif buckets is not None:
+            self._no_repeats(f"{key}.buckets", [str(bucket) for bucket in buckets])
         for name in ("train_transform", "eval_transform"):
             self._transforms(f"{key}.{name}", section.get(name) or [])
 
@@ -184,15 +188,32 @@ class _Sections(Findings):
         for index, entry in enumerate(value if isinstance(value, list) else []):
             if isinstance(entry, dict) and entry.get("type") == "forward_transfer_metrics" and every in never:
                 self.add(f"{key}.{index}", "forward_transfer_metrics needs cl_strategy.eval_every=0 or more")
+            if isinstance(entry, dict) and entry.get("type") == "topk_acc_metrics":
+                self.at_most_classes(f"{key}.{index}.top_k", entry.get("top_k"))
             if by_bucket and isinstance(entry, dict) and isinstance(entry.get("classes"), list):
                 text = (
                     "a list is of task label 0, with scenario.task_labels='bucket' the first bucket alone: leave it out"
                 )
                 self.add(f"{key}.{index}.classes", text)
 
+    def loggers(self, key: str, value: Any) -> None:
+        """The loggers, of which no two write the same file."""
+        self.calls(key, value, self.catalogue.loggers, FILLED_LOGGER)
+        seen: list[dict[str, Any]] = []
+        for index, entry in enumerate(value if isinstance(value, list) else ()):
+            if entry in seen and isinstance(entry, dict) and not self.config.of_run:
+                first = f"{key}.{seen.index(entry)}"
+                self.add(f"{key}.{index}", f"writes to the same place as {first}: leave one of them out")
+            seen.append(entry)
+
+    def _no_repeats(self, key: str, names: Sequence[str]) -> None:
+        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        if twice and not self.config.of_run:
+            self.add(key, f"found {', '.join(map(repr, twice))} more than once: each counts once")
+
     def checkpoints(self, key: str, section: dict[str, Any]) -> None:
         self.known(key, section, tuple(CHECKPOINTS))
-        self.count(f"{key}.interval", section.get("interval"), least=1)
+        self.count(f"{key}.interval", section.get("interval"), COUNT)
         every = section.get("state_every", CHECKPOINTS["state_every"].default)
         is_seconds = isinstance(every, int | float) and not isinstance(every, bool) and 0 < every < math.inf
         if every not in ("epoch", "bucket") and not is_seconds:

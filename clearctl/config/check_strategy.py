@@ -5,8 +5,9 @@ from typing import Any
 
 from clearctl.config.catalogue import Catalogue
 from clearctl.config.findings import Findings
-from clearctl.config.keys import SCHEDULER, STRATEGY, UNITS
+from clearctl.config.keys import EVERY_STRATEGY, SCHEDULER, STRATEGY, UNITS
 from clearctl.config.plugins import UNIT_NAMES, check_plugins
+from clearctl.config.ranges import RANGES
 from clearctl.config.registry import Parameter, parameters
 
 # Arguments that clearctl fills in itself: a config may not give them, and need not.
@@ -18,9 +19,9 @@ def check_strategy(found: Findings, key: str, section: dict[str, Any], catalogue
     own = tuple(STRATEGY)
     arguments = {name: value for name, value in section.items() if name not in own}
     found.call(key, arguments, catalogue.strategies, filled=FILLED_STRATEGY, also=own)
-    for name in ("train_mb_size", "eval_mb_size", "train_epochs"):
-        found.count(f"{key}.{name}", section.get(name), least=1)
-    found.count(f"{key}.eval_every", section.get("eval_every"), least=-1)
+    for name in EVERY_STRATEGY:
+        if name in RANGES["strategy"]:
+            found.count(f"{key}.{name}", section.get(name), RANGES["strategy"][name])
     if "peval_mode" in section:
         found.one_of(f"{key}.peval_mode", section["peval_mode"], tuple(UNIT_NAMES))
     for name, registry, filled in (

@@ -11,6 +11,8 @@ from typing import Any
 from clearctl.config.documented import kinds
 from clearctl.config.enums import enumeration, is_number, member, names
 from clearctl.config.load import SET_ORIGIN, Config
+from clearctl.config.own import is_own
+from clearctl.config.ranges import Range, numbers, outside, range_of
 from clearctl.config.registry import Parameter, Registry, article, closest, parameters
 from clearctl.config.traits import UNKNOWN, TraitsOf
 
@@ -51,12 +53,30 @@ class Findings:
         self.add(key, f"found {value!r}, expected a {kind.__name__}")
         return False
 
-    def count(self, key: str, value: Any, least: int) -> None:
-        """`value` is None or a whole number from `least`."""
-        if any(fault.key == key for fault in self.faults):
-            return  # its type was found wrong already
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            self.add(key, f"found {value!r}, expected a whole number from {least}")
+    def count(self, key: str, value: Any, allowed: Range) -> None:
+        """`value` is None or a whole number in a range."""
+        if value is not None and not isinstance(value, int) and not self._is_faulty(key):
+            self.add(key, f"found {value!r}, expected {allowed}")
+        self.within(key, value, allowed)
+
+    def within(self, key: str, value: Any, allowed: Range) -> None:
+        """The numbers in `value`, whatever else it holds, are in a range."""
+        if outside(value, allowed) and not self._is_faulty(key):
+            each = " for each" if isinstance(value, list | tuple) else ""
+            self.add(key, f"found {value!r}, expected {allowed}{each}")
+
+    def at_most_classes(self, key: str, value: Any) -> None:
+        """The numbers in `value` are no more than the classes of the head, where the config says how many it has."""
+        model = self.config.values.get("model")
+        head = model.get("head") if isinstance(model, dict) else None
+        classes = head.get("num_classes") if isinstance(head, dict) else None
+        above = type(classes) is int and any(number > classes for number in numbers(value))
+        if above and not self._is_faulty(key) and not self.config.of_run:
+            self.add(key, f"found {value!r}, but model.head has {classes} classes")
+
+    def _is_faulty(self, key: str) -> bool:
+        """Whether a fault was found at the key already, such as a wrong type."""
+        return any(fault.key == key for fault in self.faults)
 
     def one_of(self, key: str, value: Any, choices: Sequence[str]) -> None:
         """`value` is one of `choices`."""
@@ -104,6 +124,8 @@ class Findings:
         for argument, child in given.items():
             if argument in accepted:
                 self.argument(f"{key}.{argument}", child, accepted[argument])
+                if not (is_own(name) or self.config.of_run):  # nothing is asked of a run that was made already
+                    self.within(f"{key}.{argument}", child, range_of(registry.kind, name, argument))
             elif not open_ended:
                 hint = closest(argument, [*accepted, *also]) or self._left_over(key, name, argument)
                 self.add(f"{key}.{argument}", f"{name} has no argument {argument!r}{hint}")
@@ -128,7 +150,7 @@ class Findings:
                 hint = closest(value, names(kind)) if isinstance(value, str) else ""
                 self.add(key, f"found {value!r}, expected {' or '.join(map(repr, names(kind)))}{hint}")
             return
-        if value is not None and takes_function(parameter):
+        if value is not None and not callable(value) and takes_function(parameter):
             self.add(key, f"found {value!r}, but it takes a function, which a config cannot give: leave it out")
             return
         expected = expected_types(parameter)

@@ -77,8 +77,6 @@ def _only_one(
 def _arguments(found: Findings, key: str, entry: Mapping[str, Any], *, of_plugin: bool) -> None:
     """Values of one plugin, or of a strategy that is plain training with it, which would end a run on its way."""
     traits = found.traits_of(entry["type"])
-    for argument in traits.counts if of_plugin else ():
-        found.count(f"{key}.{argument}", entry.get(argument), least=1)
     for argument, choices in traits.choices.items():
         if argument in entry:
             found.one_of(f"{key}.{argument}", entry[argument], choices)

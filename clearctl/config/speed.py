@@ -6,6 +6,7 @@ from typing import Any
 from clearctl.config.findings import Findings
 from clearctl.config.foreign import DATA as OF_MMCLS
 from clearctl.config.keys import CACHES, DATA, LOADERS, PRECISIONS, TOP
+from clearctl.config.ranges import PROCESSES
 
 # {(key, value): {strategy or plugin that cannot go with that value of the top level: why}}
 RefusedWith = Mapping[tuple[str, object], Mapping[str, str]]
@@ -33,7 +34,7 @@ def _data(found: Findings, section: Mapping[str, Any]) -> None:
         if name in OF_MMCLS:
             found.add(f"data.{name}", f"mmcls's key, which does nothing here: {OF_MMCLS[name]}, and leave it out")
     found.known("data", {name: value for name, value in section.items() if name not in OF_MMCLS}, tuple(DATA))
-    found.count("data.workers", section.get("workers"), least=0)
+    found.count("data.workers", section.get("workers"), PROCESSES)
     found.one_of("data.loader", section.get("loader", DATA["loader"].default), LOADERS)
     scenario = found.config.values.get("scenario")
     if section.get("loader") == "resident" and isinstance(scenario, dict) and not scenario.get("feature_type"):

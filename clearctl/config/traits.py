@@ -54,11 +54,10 @@ class Traits:
     least_steps: str | None = None
     steps_to_rise: str | None = None
 
-    # Its arguments. `counts`: those of a plugin that count something: fewer than 1 would end a run, or do nothing.
-    # `choices`: the words that one may be. `buffer`: that of a plugin which takes a buffer, an object, and the strategy
-    # that takes cl_strategy.buffer for it. `decays`: mode='online' needs a decay_factor. `trained_layer`: that which
-    # names the one layer that goes on learning, `feature_layer` the layer whose output it reads.
-    counts: tuple[str, ...] = ()
+    # Its arguments. `choices`: the words that one may be. `buffer`: that of a plugin which takes a buffer, an object,
+    # and the strategy that takes cl_strategy.buffer for it. `decays`: mode='online' needs a decay_factor.
+    # `trained_layer`: that which names the one layer that goes on learning, `feature_layer` the layer whose output it
+    # reads.
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     buffer: tuple[str, str | None] | None = None
     decays: bool = False

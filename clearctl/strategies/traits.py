@@ -33,7 +33,6 @@ STRATEGIES: Mapping[str, Traits] = {
         stackable=True,
         balances_memory=True,
         replaces_loader=True,
-        counts=("mem_size", "batch_size", "batch_size_mem"),
         buffer=("storage_policy", "Replay"),
     ),
     "GDumb": Traits(
@@ -41,7 +40,6 @@ STRATEGIES: Mapping[str, Traits] = {
         stackable=True,
         learns="memory",
         balances_batches=True,
-        counts=("mem_size",),
         buffer=("buffer", "GDumb"),
     ),
     "EWC": Traits(
@@ -63,15 +61,13 @@ STRATEGIES: Mapping[str, Traits] = {
         shareable=True,
         samples_every_bucket=True,
         acts_on_steps="within",
-        counts=("patterns_per_experience", "sample_size"),
         buffer=("buffer", "AGEM"),
     ),
-    "GEM": Traits(acts_on_steps="within", counts=("patterns_per_experience",)),
+    "GEM": Traits(acts_on_steps="within"),
     "BiC": Traits(
         splits_buckets=True,
         acts_on_steps="within",
         replaces_loader=True,
-        counts=("mem_size", "batch_size_mem"),
         buffer=("buffer", "BiC"),
     ),
     "DER": Traits(shareable=True, replays_whole_batches=True),
@@ -128,21 +124,19 @@ PLUGINS: Mapping[str, Traits] = {
         decides_weights=True,
         choices={"metric": ("train_loss", "train_accuracy")},
     ),
-    "WarmUp": Traits(shareable=True, acts_on_steps="within", steps_to_rise="steps", counts=("steps",)),
+    "WarmUp": Traits(shareable=True, acts_on_steps="within", steps_to_rise="steps"),
     "EarlyStoppingPlugin": Traits(
         decides_weights=True,
         watches_tests=True,
-        counts=("patience",),
         choices={"mode": ("max", "min"), "peval_mode": ("epoch", "iteration")},
     ),
     "RARPlugin": Traits(
         acts_on_steps="within",
         replaces_loader=True,
-        counts=("batch_size_mem", "mem_size", "iter_fgsm"),
         buffer=("storage_policy", None),
         feature_layer="name_ext_layer",
     ),
-    "RWalkPlugin": Traits(acts_on_steps="within", least_steps="delta_t", counts=("delta_t",)),
+    "RWalkPlugin": Traits(acts_on_steps="within", least_steps="delta_t"),
     "LoadBestPlugin": Traits(
         refused="it is the predecessor's; here it is RestoreBestEpoch, by training loss or accuracy"
     ),
