@@ -1,11 +1,12 @@
 """What a strategy and its plugins ask of the number of samples in the buckets."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from clearctl.config.findings import Fault
-from clearctl.config.settings import Call, StrategySettings
+from clearctl.config.settings import Call, SchedulerSettings, StrategySettings
 from clearctl.strategies.methods.buffers import memory_size
 from clearctl.strategies.registry import argument
 from clearctl.strategies.traits import traits_of
@@ -14,6 +15,8 @@ from clearctl.strategies.traits import traits_of
 def asks_for_samples(strategy: StrategySettings) -> bool:
     """Whether anything here depends on how many samples there are."""
     found = [traits_of(call.type) for call in strategy.calls]
+    if strategy.scheduler is not None and any(_cycles(strategy.scheduler.call)):
+        return True
     return any(traits.splits_buckets or traits.least_steps or traits.steps_to_rise for traits in found)
 
 
@@ -59,6 +62,8 @@ def check_against_samples(
             faults.append(call.fault(text, traits.least_steps))
         if traits.splits_buckets:
             faults += _held_out(call, memory_of(call, strategy), labels, names)
+    if strategy.scheduler is not None:
+        faults += _too_short(strategy.scheduler, strategy.train_epochs, steps)
     return faults
 
 
@@ -77,6 +82,33 @@ def sample_notices(strategy: StrategySettings, labels: Sequence[Sequence[int]], 
                 f"{call.key}.{name}: {call.type} rises for {wanted} steps, but {where} has {most}: the learning rate"
                 " never reaches its value"
             )
+
+
+def _too_short(scheduler: SchedulerSettings, epochs: int, steps: Sequence[int]) -> Iterator[Fault]:
+    """OneCycleLR raises where it steps more often than the cycle is long."""
+    counted = {"step": list(steps), "epoch": [epochs] * len(steps), "bucket": [1] * len(steps)}[scheduler.by]
+    resets = scheduler.by != "bucket" if scheduler.reset is None else scheduler.reset
+    taken = max(counted) if resets else sum(counted)
+    for call, begins, ends in _cycles(scheduler.call):
+        given = call.arguments
+        length = given.get("total_steps") or (given.get("epochs") or 0) * (given.get("steps_per_epoch") or 0)
+        most = min(taken, ends) - begins
+        if length and most > length:
+            where = "the largest bucket" if resets else "the run"
+            text = f"OneCycleLR is {length} steps long, but {where} has {most} (by='{scheduler.by}'): give it {most}"
+            yield call.fault(text, "total_steps" if "total_steps" in given else "")
+
+
+def _cycles(call: Call, begins: int = 0, ends: int = sys.maxsize) -> Iterator[tuple[Call, int, int]]:
+    """(each OneCycleLR, the steps after which it begins and ends), those inside other schedulers too."""
+    if call.type == "OneCycleLR":
+        yield call, begins, ends
+    inner = call.arguments.get("schedulers") or []
+    milestones = list(call.arguments.get("milestones") or []) if call.type == "SequentialLR" else []
+    for index, each in enumerate(inner):
+        first = milestones[index - 1] if 0 < index <= len(milestones) else 0
+        last = milestones[index] if index < len(milestones) else ends
+        yield from _cycles(each, begins + first, min(ends, last))
 
 
 def _held_out(call: Call, memory: int, labels: Sequence[Sequence[int]], names: Sequence[str]) -> Iterator[Fault]:

@@ -106,3 +106,63 @@ def test_only_what_asks_for_samples_has_them_counted() -> None:
     assert asks_for_samples(strategy_settings(dict(type="BiC")))
     assert not asks_for_samples(strategy_settings(dict(type="Naive")))
     assert not asks_for_samples(strategy_settings(dict(type="EWC", plugins=[dict(type="RestoreBestEpoch")])))
+
+
+ANEW = dict(_delete_=True)  # without what the base gives another scheduler
+CYCLE = dict(ANEW, type="OneCycleLR", max_lr=0.1, by="step")
+HALF = STEPS // 2
+SCHEDULES: list[tuple[dict[str, Any], str]] = [
+    (CYCLE | dict(total_steps=STEPS - 1), f"total_steps: OneCycleLR is {STEPS - 1} steps long, but the largest bucket"),
+    (CYCLE | dict(total_steps=2 * STEPS, reset=False), "but the run has"),
+    (CYCLE | dict(total_steps=EPOCHS - 1, by="epoch"), f"but the largest bucket has {EPOCHS} (by='epoch')"),
+    (CYCLE | dict(total_steps=2, by="bucket"), "but the run has 3 (by='bucket')"),
+    (CYCLE | dict(epochs=1, steps_per_epoch=STEPS - 1), f"OneCycleLR is {STEPS - 1} steps long"),
+    (
+        dict(
+            ANEW,
+            type="SequentialLR",
+            by="step",
+            milestones=[HALF],
+            schedulers=[dict(type="ConstantLR"), dict(type="OneCycleLR", max_lr=0.1, total_steps=STEPS - HALF - 1)],
+        ),
+        f"schedulers.1.total_steps: OneCycleLR is {STEPS - HALF - 1} steps long, but the largest bucket has",
+    ),
+]
+
+
+@pytest.mark.parametrize(("scheduler", "message"), SCHEDULES)
+def test_a_cycle_that_ends_too_early(
+    scheduler: dict[str, Any], message: str, write_config: Callable[..., Path]
+) -> None:
+    config = write_config("naive", scheduler=scheduler)
+    (fault,) = check_config(config).faults
+    assert message in fault
+    for command in (train, dry_run):
+        with pytest.raises(ConfigError, match="OneCycleLR is"):
+            command(config, device="cpu")
+    assert [path.name for path in config.parent.iterdir()] == [config.name]
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        CYCLE | dict(total_steps=STEPS),
+        CYCLE | dict(total_steps=3 * STEPS, reset=False),
+        CYCLE | dict(total_steps=EPOCHS, by="epoch"),
+        CYCLE | dict(total_steps=3, by="bucket"),
+        dict(
+            ANEW,
+            type="SequentialLR",
+            by="step",
+            milestones=[HALF],
+            schedulers=[
+                dict(type="OneCycleLR", max_lr=0.1, total_steps=HALF),
+                dict(type="OneCycleLR", max_lr=0.1, total_steps=STEPS - HALF),
+            ],
+        ),
+    ],
+)
+def test_a_cycle_that_is_long_enough(scheduler: dict[str, Any], write_config: Callable[..., Path]) -> None:
+    config = write_config("naive", scheduler=scheduler)
+    assert check_config(config).faults == []
+    train(config, device="cpu")

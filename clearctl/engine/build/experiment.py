@@ -1,5 +1,6 @@
 """A strategy and all that it needs, built. Below this module nobody receives a config."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from torch import nn
 from clearctl.config.settings import ComputeSettings, Settings
 from clearctl.data.stream import Stream
 from clearctl.distributed import world
+from clearctl.distributed.randomness import preserve_random_states
 from clearctl.engine.build.accelerate import accelerate
 from clearctl.engine.build.calls import building
-from clearctl.engine.build.parts import build_parts
+from clearctl.engine.build.parts import StrategyParts, build_parts
 from clearctl.engine.build.reporting import build_loggers, build_metrics
 from clearctl.engine.build.samples import BuiltSamples, build_samples
 from clearctl.engine.build.strategy_fit import require_fits_stream
@@ -72,7 +74,7 @@ def build_experiment(
     model = _placed(model, settings.compute, device, listener)
     samples = samples or build_samples(settings, stream, device, listener)
     benchmark = benchmark or benchmark_of(settings.scenario, samples)
-    parts = build_parts(settings, stream, model, device)
+    parts = build_parts(settings, model, device)
     record = BatchRecord()
     accuracy = BucketAccuracy(record)
     divergence = Divergence(model, listener, stops=settings.stop_on_divergence)
@@ -87,6 +89,35 @@ def build_experiment(
         watching.append(GatherBatches(lambda text: listener(Message(text, warning=True))))
     writes = run is not None and world.is_first()
     loggers = build_loggers(settings, run, resumed=resumed, wandb_id=wandb_id) if run and writes else []
+    metrics = build_metrics(settings) if run else []
+    strategy = _build_strategy(settings, parts, model, device, metrics, loggers, watching, record)
+    if settings.compute.precision == "fp16":
+        scale_loss(strategy)
+    return Experiment(strategy, benchmark, accuracy, loggers, divergence)
+
+
+def require_buildable(settings: Settings, model: nn.Module) -> None:
+    """Raise ConfigError, naming the key, for what cannot be built with `model`; nothing is kept and nothing written.
+
+    Loggers, which write, are not built. `model` and the random generators stay as they are.
+    """
+    device = torch.device("cpu")
+    with preserve_random_states():
+        model = deepcopy(model).to(device)
+        parts = build_parts(settings, model, device)
+        _build_strategy(settings, parts, model, device, build_metrics(settings), [], [], BatchRecord())
+
+
+def _build_strategy(
+    settings: Settings,
+    parts: StrategyParts,
+    model: nn.Module,
+    device: torch.device,
+    metrics: list[Any],
+    loggers: list[Any],
+    watching: list[Any],
+    record: BatchRecord,
+) -> Strategy:
     call = settings.strategy.call
     with building(call.type, call.error):
         strategy = build_strategy(
@@ -96,18 +127,16 @@ def build_experiment(
             optimizer=parts.optimizer,
             scheduler=parts.scheduler,
             loss=parts.loss,
-            metrics=build_metrics(settings) if run else [],
+            metrics=metrics,
             loggers=loggers,
             plugins=[*parts.plugins, *watching],
             record=record,
             device=device,
         )
-    if settings.compute.precision == "fp16":
-        scale_loss(strategy)
     refusal = mixing_fault(strategy) if settings.model.augments else None
     if refusal:
         raise settings.error("model.train_cfg.augments", f"{call.type} {refusal}")
-    return Experiment(strategy, benchmark, accuracy, loggers, divergence)
+    return strategy
 
 
 def _placed(model: nn.Module, compute: ComputeSettings, device: torch.device, listener: Listener) -> nn.Module:

@@ -12,6 +12,7 @@ from clearctl.config.published import class_count_faults
 from clearctl.config.settings import Call, ModelSettings, Settings
 from clearctl.data.stream import Stream
 from clearctl.distributed.randomness import preserve_random_states
+from clearctl.engine.build.batches import require_equal_shapes, require_no_batch_of_one
 from clearctl.engine.build.calls import building
 from clearctl.engine.build.transforms import build_transforms
 from clearctl.models.classifier import build_classifier
@@ -61,6 +62,16 @@ def _parts(model: ModelSettings) -> dict[str, Any]:
     }
 
 
+def build_head(settings: Settings) -> nn.Module:
+    """The head alone, or the torchmodel, without the weights of a checkpoint. Raises ConfigError."""
+    model = settings.model
+    with building("the network", partial(settings.error, "model")):
+        if model.head is None:
+            assert model.torchmodel is not None
+            return build_classifier(torchmodel=model.torchmodel.entry)
+        return build_classifier(head=model.head.entry)
+
+
 def _require_classes(settings: Settings, classes: int, listener: Listener) -> None:
     """Raise ConfigError where the config has another number of classes than the dataset.
 
@@ -78,16 +89,23 @@ def require_fit(settings: Settings, stream: Stream, model: nn.Module) -> None:
     Random generators, batch norms and the train mode stay as they are.
     """
     samples = stream.buckets[0].test
+    transforms = build_transforms(settings)
     batches = {}  # by shape: training and testing may have different sizes
+    learned = None
     with preserve_random_states():
-        for name, transform in zip(("train_transform", "eval_transform"), build_transforms(settings), strict=True):
+        for name, transform in zip(("train_transform", "eval_transform"), transforms, strict=True):
             x: Any = samples[0][0]
             try:
                 x = transform(x) if transform else x
                 batches[x.shape] = torch.stack([x, x])  # LeNet5 drops the dimension of a batch of one
+                learned = batches[x.shape] if learned is None else learned
             except Exception as error:
                 raise settings.error(f"scenario.{name}", f"an image cannot be transformed: {error}") from error
     for x in batches.values():
         misfit = find_mismatch(model, x, len(stream.class_names))
         if misfit:
             raise settings.error(f"model.{misfit.key}", misfit.text)
+    if stream.feature_dim is None:
+        require_equal_shapes(settings, stream, *transforms)
+    assert learned is not None
+    require_no_batch_of_one(settings, stream, model, learned)

@@ -9,7 +9,6 @@ from torch import nn
 
 from clearctl.config.registry import parameters
 from clearctl.config.settings import Call, ModelSettings, SchedulerSettings, Settings
-from clearctl.data.stream import Stream
 from clearctl.distributed import world
 from clearctl.engine.build.calls import build, building
 from clearctl.engine.build.catalogue import CATALOGUE
@@ -31,7 +30,7 @@ class StrategyParts:
     plugins: list[Any]
 
 
-def build_parts(settings: Settings, stream: Stream, model: nn.Module, device: torch.device) -> StrategyParts:
+def build_parts(settings: Settings, model: nn.Module, device: torch.device) -> StrategyParts:
     """What the config gives the strategy. Raises ConfigError, naming the key, for arguments that a class refuses."""
     strategy = settings.strategy
     if world.size() > 1 and settings.data.batch_per_rank:
@@ -46,7 +45,7 @@ def build_parts(settings: Settings, stream: Stream, model: nn.Module, device: to
         arguments["buffer"] = build(strategy.buffer, CATALOGUE.buffers)
     loss = build_loss(settings, model, device)
     plugins = [build(call, CATALOGUE.plugins) for call in strategy.plugins]
-    augment = build_augment(settings, stream)
+    augment = build_augment(settings)
     if augment is not None and takes_loss(strategy.call):
         loss = SoftLabelLoss(nn.CrossEntropyLoss() if loss is None else loss)
         plugins = [BatchAugment(augment, loss), *plugins]
@@ -83,14 +82,14 @@ def _num_classes(model: ModelSettings) -> int | None:
     return model.head.arguments.get("num_classes") if model.head is not None else None
 
 
-def build_augment(settings: Settings, stream: Stream) -> Any | None:
+def build_augment(settings: Settings) -> Any | None:
     """What `model.train_cfg.augments` does to a batch; None if there is none."""
     augments = settings.model.augments
     if not augments:
         return None
     key = "model.train_cfg.augments"
     for call in augments:
-        if stream.feature_dim is not None and call.type not in ("BatchMixup", "Identity"):
+        if settings.scenario.feature_type and call.type not in ("BatchMixup", "Identity"):
             raise settings.error(key, f"{call.type} needs images: for features there is BatchMixup")
     with building("Augments", partial(settings.error, key)):
         return build_augments([call.entry for call in augments])

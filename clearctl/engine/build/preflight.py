@@ -14,10 +14,15 @@ from clearctl.config.published import class_count_faults, misnamed, published_fa
 from clearctl.config.published import dataset_root as find_dataset_root
 from clearctl.config.settings import ScenarioSettings, Settings, fill
 from clearctl.data.stream import iid_split_command, iid_split_folder, read_train_labels
+from clearctl.distributed.randomness import preserve_random_states
 from clearctl.engine.build.catalogue import CATALOGUE
+from clearctl.engine.build.experiment import require_buildable
+from clearctl.engine.build.model import build_head
 from clearctl.errors import ConfigError, DatasetError
 from clearctl.strategies.bucket_sizes import asks_for_samples, check_against_samples, sample_notices
 from clearctl.strategies.build import check_against_stream
+from clearctl.strategies.patches import applied
+from clearctl.strategies.traits import traits_of
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ def check_config(
         if not faults and asks_for_samples(settings.strategy):
             of_samples, unused = _sample_faults(settings)
             faults, noted = [str(fault) for fault in of_samples], (*noted, *unused)
+        if not faults:
+            faults = _building_faults(settings)
     return Preflight(faults, root, found, noted, notes)
 
 
@@ -98,6 +105,22 @@ def dataset_faults(settings: Settings) -> list[Fault]:
     for key, message in class_count_faults(settings.config.values, classes):
         add(key, message)
     return [*faults, *check_against_stream(settings.strategy, len(buckets), scenario.task_labels)]
+
+
+@applied()
+def _building_faults(settings: Settings) -> list[str]:
+    """What the libraries refuse as they build the strategy and all that it takes, on the network's head alone."""
+    for call in settings.strategy.calls:
+        named = {traits_of(call.type).trained_layer, traits_of(call.type).feature_layer} & set(call.arguments)
+        if any(call.arguments[name] is not None for name in named if name):
+            return []  # that layer may be in the backbone
+    try:
+        with preserve_random_states():
+            head = build_head(settings)
+        require_buildable(settings, head)
+    except ConfigError as error:
+        return str(error).splitlines()
+    return []
 
 
 def _sample_faults(settings: Settings) -> tuple[list[Fault], list[str]]:

@@ -23,7 +23,7 @@ from clearctl.distributed import world
 from clearctl.distributed.randomness import seed_everything
 from clearctl.distributed.world import PeerLostError, broadcast, detect_lost_peers, process_group
 from clearctl.engine.build.config import open_config
-from clearctl.engine.build.experiment import Experiment, build_experiment
+from clearctl.engine.build.experiment import Experiment, build_experiment, require_buildable
 from clearctl.engine.build.model import build_model
 from clearctl.engine.build.samples import BuiltSamples, build_samples
 from clearctl.engine.build.sharing import require_alike, require_shareable
@@ -108,6 +108,7 @@ def start(opened: Config, source: str, *, device: str, listener: Listener) -> Tr
         stream = build_stream(settings.scenario, listener)
         model = build_model(settings, stream, listener).to(target)
         require_strategy_fit(settings, stream, model, listener)
+        require_buildable(settings, model)
         # This may take a while, and leave no run folder behind.
         samples = build_samples(settings, stream, target, listener)
         described = describe(target, stream.describe(settings.scenario.dataset_root), settings.seed)

@@ -7,6 +7,7 @@ import torch
 from avalanche.training.plugins import SupervisedPlugin
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from clearctl.errors import ConfigError
 from clearctl.strategies.strategy import Strategy
 
 UNITS = ("epoch", "step", "bucket")
@@ -58,10 +59,13 @@ class SchedulerPlugin(SupervisedPlugin):
                 group.update(deepcopy(options))
 
     def _step(self) -> None:
-        if isinstance(self.scheduler, ReduceLROnPlateau):
-            self.scheduler.step(self._losses.take())
-        else:
-            self.scheduler.step()
+        try:
+            if isinstance(self.scheduler, ReduceLROnPlateau):
+                self.scheduler.step(self._losses.take())
+            else:
+                self.scheduler.step()
+        except ValueError as error:  # OneCycleLR's, after its last step
+            raise ConfigError(f"cl_strategy.scheduler: {type(self.scheduler).__name__}: {error}") from error
 
 
 def _options(group: dict[str, Any]) -> dict[str, Any]:
