@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves, into .venv. They need Python 3.10–3.12, make and a network.
 .DEFAULT_GOAL := help
-.PHONY: help install demo paper-table test lint types imports check bench bench-quick docs clean
+.PHONY: help install demo paper-table test fuzz lint types imports check bench bench-quick docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && echo $$p && break; done)
 WORKERS ?= 2
+# Of `make fuzz`.
+TIMES ?= 10
 # Of `make paper-table`.
 DATASET ?= dataset/CLEAR-10-PUBLIC
 FEATURES ?= moco_b0
@@ -39,6 +41,9 @@ paper-table: install ## the CLEAR-10 feature grid as a table: DATASET=DIR [FEATU
 
 test: install ## run all tests
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+fuzz: install ## ten times as many odd configs and run folders as `make test` tries: TIMES=10
+	CLEARCTL_FUZZ=$(TIMES) $(BIN)/pytest -n $(WORKERS) tests/fuzz
 
 lint: install ## style, and that everything public has a docstring
 	$(BIN)/ruff check .

@@ -29,6 +29,58 @@ from clearctl.errors import RunError
 from clearctl.jsontext import finite
 from clearctl.metrics import Matrix
 from clearctl.regular import read_text
+from clearctl.schema import ANY, NUMBER, Schema, misfit
+
+# What every version has written, and "?" what some have not (`schema`).
+CONFIG: Schema = {
+    "scenario": {"dataset_root?": str, "evaluation_protocol?": str, "feature_type?": str},
+    "cl_strategy": {"type": str},
+    "model?": dict,
+    "custom_imports?": {"imports?": [str], "folders?": [str]},
+}
+ENVIRONMENT: Schema = {
+    "device": str,
+    "packages": {ANY: (str, None)},
+    "dataset": {
+        "root?": str,
+        "fingerprint?": str,
+        "filelists?": str,
+        "features?": str,
+        "class_names?": [str],
+    },
+    "seed": int,
+    "clearctl?": str,
+    "python?": str,
+    "platform?": str,
+    "device_name?": str,
+    "torch_threads?": int,
+    "processes?": int,
+    "git?": str,
+    "config?": str,
+    "weights?": {ANY: str},
+    "code?": {ANY: str},
+    "stacked?": int,
+    "wandb_run?": str,
+    "resumed?": [dict],
+}
+EVALUATION: Schema = {
+    "train?": {ANY: dict},
+    "test?": {ANY: dict},
+    "clear_metrics?": {ANY: (*NUMBER, None)},
+    "gem_metrics?": {ANY: (*NUMBER, None)},
+    "untrained?": [NUMBER],
+    "diverged?": {"bucket": (str, int), "epoch": (int, None), "reason": str},
+}
+EPOCH: Schema = {
+    "bucket": str,
+    "bucket_number": int,
+    "epoch": int,
+    "num_epochs": int,
+    "seconds": NUMBER,
+    "loss": (*NUMBER, None),
+    "accuracy": (*NUMBER, None),
+    "lr?": NUMBER,
+}
 
 
 def create(work_dir: Path, seed: int) -> Path:
@@ -158,7 +210,7 @@ def read_matrix(run: Path) -> tuple[Matrix, list[str]]:
 
 def read_eval(run: Path) -> dict[str, Any]:
     """What eval.json holds. Raises RunError if it cannot be read."""
-    return _read_object(eval_file(run))
+    return _read_object(eval_file(run), EVALUATION)
 
 
 def has_state(run: Path) -> bool:
@@ -186,9 +238,9 @@ def read_config(run: Path) -> dict[str, Any]:
         values = {node.targets[0].id: _literal(node.value) for node in body}  # type: ignore[attr-defined]
         if "_base_" in values:
             raise ValueError("it builds on another file, by _base_")
-        return values
-    except (OSError, ValueError, SyntaxError, TypeError, AttributeError, RecursionError) as error:
-        raise RunError(f"{file} is not as a run writes it: {error}\nrestore it, or start a new run") from None
+    except (OSError, ValueError, SyntaxError, TypeError, AttributeError, RecursionError, MemoryError) as error:
+        raise _unlike(file, str(error)) from None
+    return _fitting(file, values, CONFIG)
 
 
 def _literal(node: ast.expr) -> Any:
@@ -206,22 +258,27 @@ def _literal(node: ast.expr) -> Any:
 
 def read_environment(run: Path) -> dict[str, Any]:
     """What environment.json holds. Raises RunError if it cannot be read, or lacks what every run writes."""
-    file = environment_file(run)
-    value = _read_object(file)
-    for name, kind in {"device": str, "packages": dict, "dataset": dict, "seed": int}.items():
-        if not isinstance(value.get(name), kind):
-            raise RunError(f"{file} is not as a run writes it: it lacks {name!r}\nrestore it, or start a new run")
+    return _read_object(environment_file(run), ENVIRONMENT)
+
+
+def _read_object(file: Path, schema: Schema) -> dict[str, Any]:
+    try:
+        found: Any = json.loads(read_text(file))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{file} cannot be read: {error}") from None
+    return _fitting(file, found, schema)
+
+
+def _fitting(file: Path, value: Any, schema: Schema) -> Any:
+    """`value`, which was read from `file`. Raises RunError where a run would not have written it."""
+    wrong = misfit(value, schema)
+    if wrong:
+        raise _unlike(file, wrong)
     return value
 
 
-def _read_object(file: Path) -> dict[str, Any]:
-    try:
-        found: Any = json.loads(read_text(file))
-        if not isinstance(found, dict):
-            raise ValueError("it holds no JSON object")
-    except (OSError, ValueError) as error:
-        raise RunError(f"{file} cannot be read: {error}") from None
-    return found
+def _unlike(file: Path, what: str) -> RunError:
+    return RunError(f"{file} is not as a run writes it: {what}\nrestore it, or start a new run")
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
@@ -231,11 +288,12 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
         return []
     try:
         lines = [json.loads(line) for line in read_text(file).split("\n")[:-1]]
-        if not all(isinstance(line, dict) and "event" in line for line in lines):
-            raise ValueError("a line is no JSON object with an 'event'")
-        return lines
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{file} cannot be read: {error}") from None
+    for line in _fitting(file, lines, [{"event": str}]):
+        if line["event"] == "epoch":
+            _fitting(file, line, EPOCH)
+    return lines
 
 
 def append_metrics(run: Path, record: dict[str, Any]) -> None:

@@ -85,16 +85,19 @@ class _Sections(Findings):
         ):
             section = self.values.get(name)
             if section is not None and self.is_a(name, section, dict):
-                check_section(name, section)
-        self.metrics("metrics", self.values.get("metrics", []))
-        self.loggers("loggers", self.values.get("loggers", []))
+                with self.relying_on_faulty_parts():
+                    check_section(name, section)
+        with self.relying_on_faulty_parts():
+            self.metrics("metrics", self.values.get("metrics", []))
+            self.loggers("loggers", self.values.get("loggers", []))
         for name in ("work_dir", "load_from"):
             if self.values.get(name) is not None:
                 self.is_a(name, self.values[name], str)
         self.count("seed", self.values.get("seed"), SEED)
         if self.values.get("dialect") is not None:
             self.one_of("dialect", self.values["dialect"], DIALECTS)
-        check_speed(self, self.values, self.catalogue.refused_with)
+        with self.relying_on_faulty_parts():
+            check_speed(self, self.values, self.catalogue.refused_with)
         return self.faults
 
     def top_level(self) -> None:

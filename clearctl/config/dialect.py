@@ -63,7 +63,7 @@ def _is_strategy(values: Values, *types: str) -> bool:
 def _learns_by_epochs(values: Values) -> bool:
     strategy = _section(values, "cl_strategy")
     epochs = strategy.get("train_epochs", EVERY_STRATEGY["train_epochs"].default)
-    plugins = {entry.get("type") for entry in _calls(strategy, "plugins")}
+    plugins = [entry.get("type") for entry in _calls(strategy, "plugins")]
     return isinstance(epochs, int) and epochs > 1 and BEST_EPOCH["type"] not in plugins
 
 

@@ -4,7 +4,8 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,15 @@ class Findings:
         self.config = config
         self.traits_of = traits_of
         self.faults: list[Fault] = []
+
+    @contextmanager
+    def relying_on_faulty_parts(self) -> Iterator[None]:
+        """Within are checks of parts that fit together: one that fails over a part with a fault of its own is left."""
+        try:
+            yield
+        except (TypeError, ValueError, KeyError, IndexError, AttributeError):
+            if not self.faults:
+                raise
 
     def add(self, key: str, message: str) -> None:
         """Note a fault at the dotted `key`."""

@@ -270,6 +270,13 @@ def numbers(value: Any) -> Iterator[float]:
 
 
 def outside(value: Any, allowed: Range) -> bool:
-    """Whether a number in `value` is not in the range; True and False are in none."""
-    is_bool = isinstance(value, bool) and allowed != FINITE
-    return is_bool or any(number not in allowed for number in numbers(value))
+    """Whether a number in `value` is not in the range. True and False are in none, nor is a list with other things."""
+    no_number = allowed != FINITE and (isinstance(value, bool) or _has_others(value))
+    return no_number or any(number not in allowed for number in numbers(value))
+
+
+def _has_others(value: Any) -> bool:
+    """Whether a list has something else than numbers in it."""
+    if not isinstance(value, list | tuple):
+        return False
+    return any(_has_others(child) or isinstance(child, bool | str | dict) for child in value)

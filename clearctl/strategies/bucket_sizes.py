@@ -103,8 +103,8 @@ def _cycles(call: Call, begins: int = 0, ends: int = sys.maxsize) -> Iterator[tu
     """(each OneCycleLR, the steps after which it begins and ends), those inside other schedulers too."""
     if call.type == "OneCycleLR":
         yield call, begins, ends
-    inner = call.arguments.get("schedulers") or []
-    milestones = list(call.arguments.get("milestones") or []) if call.type == "SequentialLR" else []
+    inner, given = call.arguments.get("schedulers") or [], call.arguments.get("milestones")
+    milestones = given if call.type == "SequentialLR" and isinstance(given, list | tuple) else ()
     for index, each in enumerate(inner):
         first = milestones[index - 1] if 0 < index <= len(milestones) else 0
         last = milestones[index] if index < len(milestones) else ends
