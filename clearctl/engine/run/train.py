@@ -22,6 +22,7 @@ from clearctl.data.stream import Stream
 from clearctl.distributed import world
 from clearctl.distributed.randomness import seed_everything
 from clearctl.distributed.world import PeerLostError, broadcast, detect_lost_peers, process_group
+from clearctl.engine.build.compute_options import say_what_gained
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import Experiment, build_experiment
 from clearctl.engine.build.model import build_model
@@ -108,6 +109,7 @@ def start(opened: Config, source: str, *, device: str, listener: Listener) -> Tr
         stream = build_stream(settings.scenario, listener)
         model = build_model(settings, stream, listener).to(target)
         require_strategy_fit(settings, stream, model, listener)
+        say_what_gained(settings, stream, target, listener)
         # This may take a while, and leave no run folder behind.
         samples = build_samples(settings, stream, target, listener)
         described = describe(target, stream.describe(settings.scenario.dataset_root), settings.seed)
