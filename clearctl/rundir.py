@@ -240,7 +240,8 @@ def read_config(run: Path) -> dict[str, Any]:
             raise ValueError("it builds on another file, by _base_")
     except (OSError, ValueError, SyntaxError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         raise _unlike(file, str(error)) from None
-    return _fitting(file, values, CONFIG)
+    _require_fit(file, values, CONFIG)
+    return values
 
 
 def _literal(node: ast.expr) -> Any:
@@ -263,18 +264,18 @@ def read_environment(run: Path) -> dict[str, Any]:
 
 def _read_object(file: Path, schema: Schema) -> dict[str, Any]:
     try:
-        found: Any = json.loads(read_text(file))
+        found: dict[str, Any] = json.loads(read_text(file))
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{file} cannot be read: {error}") from None
-    return _fitting(file, found, schema)
+    _require_fit(file, found, schema)
+    return found
 
 
-def _fitting(file: Path, value: Any, schema: Schema) -> Any:
-    """`value`, which was read from `file`. Raises RunError where a run would not have written it."""
+def _require_fit(file: Path, value: Any, schema: Schema) -> None:
+    """Raise RunError where a run would not have written `value`, which was read from `file`."""
     wrong = misfit(value, schema)
     if wrong:
         raise _unlike(file, wrong)
-    return value
 
 
 def _unlike(file: Path, what: str) -> RunError:
@@ -290,9 +291,10 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in read_text(file).split("\n")[:-1]]
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{file} cannot be read: {error}") from None
-    for line in _fitting(file, lines, [{"event": str}]):
+    _require_fit(file, lines, [{"event": str}])
+    for line in lines:
         if line["event"] == "epoch":
-            _fitting(file, line, EPOCH)
+            _require_fit(file, line, EPOCH)
     return lines
 
 

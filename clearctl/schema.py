@@ -58,7 +58,9 @@ def _not(value: Any, expected: str, place: str) -> Iterator[str]:
 def _called(schema: Schema) -> str:
     if isinstance(schema, tuple):
         return " or ".join(map(_called, schema))
-    return {dict: "an object", list: "a list", None: "null"}.get(schema) or getattr(schema, "__name__", str(schema))  # type: ignore[arg-type]
+    if isinstance(schema, type) and schema not in (dict, list):
+        return schema.__name__
+    return "null" if schema is None else "a list" if schema is list or isinstance(schema, list) else "an object"
 
 
 def _below(place: str, name: object) -> str:

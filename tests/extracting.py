@@ -168,6 +168,7 @@ class _LittleMemory(nn.Module):
 
 def with_little_memory(folder: Path, listener: Any) -> list[int]:
     """Of two processes the second has little memory; returns how many images the network got at once."""
+    from clearctl.data.transforms import TransformStages, unchanged
     from clearctl.distributed import world
     from clearctl.features.extract import extract as extract_rows
     from clearctl.features.record import ExtractionRecord
@@ -178,8 +179,8 @@ def with_little_memory(folder: Path, listener: Any) -> list[int]:
             ExtractionRecord(folder / "clear", "means", {}, {}, 3),
             ["0", "1", "2"],
             network,
-            _pixels,
-            _as_they_are,
+            TransformStages((), (_pixels,), unchanged),
+            caches=(),
             device=torch.device("cpu"),
             precision="fp32",
             compile=False,
@@ -199,10 +200,6 @@ def _pixels(image: Any) -> torch.Tensor:
     from torchvision.transforms.functional import to_tensor
 
     return to_tensor(image)
-
-
-def _as_they_are(x: torch.Tensor) -> torch.Tensor:
-    return x
 
 
 def means(path: Path) -> torch.Tensor:

@@ -51,6 +51,13 @@ def extract_features(
     ] = False,
     batch_size: Annotated[int | None, typer.Option(help="Images at once. Default: as fits the device.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that decode. Default: as fits the device.")] = None,
+    cache: Annotated[
+        str, typer.Option("--cache", metavar="auto|off", help="Read images that train left decoded, or decode all.")
+    ] = "auto",
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option("--cache-dir", metavar="DIR", help="Where those lie: the data.cache_dir of the runs, if any."),
+    ] = None,
     buckets: Buckets = None,
     layout_: Annotated[
         str, typer.Option("--layout", metavar="training|official", help="official: per-class files too.")
@@ -88,6 +95,8 @@ def extract_features(
             compile=compile_,
             batch_size=batch_size,
             workers=workers,
+            cache=cache,
+            cache_dir=cache_dir,
             buckets=parse_buckets(buckets),
             official=layout_ == "official",
             force=force,
@@ -106,6 +115,7 @@ def extract_features(
                 "buckets": list(result.buckets),
                 "written": list(result.written),
                 "images": result.images,
+                "cached": result.cached,
                 "seconds": round(result.seconds, 3),
                 "images_per_second": round(rate, 1),
                 "waiting_for_images": round(waiting, 3),

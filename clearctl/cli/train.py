@@ -131,3 +131,7 @@ def _dry_run(
     )
     for name, text in lines:
         output.stdout.print(f"{name:10}{text}")
+    if result.speeds:
+        from clearctl.cli.tables import speeds_table
+
+        output.stdout.print(speeds_table(result.speeds))

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from clearctl.errors import DatasetError
+from clearctl.errors import CapabilityError, DatasetError
 from clearctl.images import open_image
 
 
@@ -67,17 +67,18 @@ class FeatureSamples(Dataset[tuple[torch.Tensor, int]]):
         return FeatureSamples(self.x, self.y, self.rows[list(indices)])
 
 
-def original_error(error: BaseException) -> DatasetError | None:
-    """The DatasetError behind `error`, whether raised here or in a loader's worker process; None if it is another.
+def original_error(error: BaseException) -> DatasetError | CapabilityError | None:
+    """The error of clearctl's own behind `error`, raised here or in a loader's worker process; None if it is another.
 
     A worker's exception arrives with the worker's whole traceback as its text: only the message is kept.
     """
-    if not isinstance(error, DatasetError):
+    if not isinstance(error, DatasetError | CapabilityError):
         return None
     # The traceback holds the loader in a cycle, and the garbage collector ends a loader's workers only after 5 s each.
     error.__traceback__ = None
-    marker = f"{DatasetError.__module__}.{DatasetError.__name__}: "
-    return DatasetError(str(error).rpartition(marker)[2].strip())
+    kind = type(error)
+    marker = f"{kind.__module__}.{kind.__name__}: "
+    return kind(str(error).rpartition(marker)[2].strip())
 
 
 Transform = Callable[[Any], Any]

@@ -87,22 +87,6 @@ def _more_than_pixels(step: Any) -> str | None:
     return f"{type(step).__name__} may look at more of them than pixels"
 
 
-def split_at_pixels(steps: Sequence[Any]) -> tuple[Any, Callable[[torch.Tensor], torch.Tensor]]:
-    """(what is done to each image, what is done to a batch on the device): together exactly what `steps` do.
-
-    Where the steps end in ToTensor, or ToTensor and Normalize, an image stays `[3, H, W] uint8` until it is on the
-    device, a quarter of what float32 takes; there the batch `[B, 3, H, W]` gets the same arithmetic, element by
-    element. Other steps are all done to the image, and nothing to the batch.
-    """
-    from torchvision.transforms import PILToTensor
-
-    cut = _before_floats(steps)
-    if cut is None:
-        return compose(steps), unchanged
-    before, finish = cut
-    return compose([*before, PILToTensor()]), finish
-
-
 def _before_floats(steps: Sequence[Any]) -> tuple[Sequence[Any], ToFloat] | None:
     """(the steps before the ToTensor, or ToTensor and Normalize, at the end; those as one); None if there are none."""
     from torchvision.transforms import Normalize, ToTensor

@@ -3,15 +3,16 @@
 Several processes share them by whole batches: a batch's features depend on which images are in it, in their last bits.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from clearctl.data.cache.existing import ExistingImages
+from clearctl.data.cache.files import ImageFiles, list_files
 from clearctl.data.samples import ImageSamples, original_error
 from clearctl.distributed import world
 from clearctl.errors import CapabilityError, DatasetError
@@ -27,21 +28,20 @@ class BucketImages:
 
 
 class _PixelDataset(Dataset[torch.Tensor]):
-    """An image of any of the buckets, transformed; an index is (number of the bucket, line of its list)."""
+    """The images by number, before what is done to batches on the device."""
 
-    def __init__(self, root: Path, buckets: Sequence[BucketImages], transform: Callable[[Any], torch.Tensor]) -> None:
-        self.samples = [ImageSamples(root, images.bucket, images.listed) for images in buckets]
-        self.transform = transform
+    def __init__(self, images: ExistingImages) -> None:
+        self.images = images
 
-    def __getitem__(self, index: tuple[int, int]) -> torch.Tensor:
-        of_bucket, line = index
-        samples = self.samples[of_bucket]
-        image, _ = samples[line]
+    def __getitem__(self, number: int) -> torch.Tensor:
         try:
-            return self.transform(image)
+            return self.images.pixels(number)
+        except (DatasetError, CapabilityError):
+            raise
         except Exception as error:
-            place = f"{samples.root / samples.paths[line]} (bucket {samples.bucket})"
-            raise DatasetError(f"{place} cannot be transformed: {in_one_line(error)}") from None
+            raise DatasetError(
+                f"{self.images.files.place(number)} cannot be transformed: {in_one_line(error)}"
+            ) from None
 
 
 def _stack(pixels: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -64,29 +64,30 @@ def owners(buckets: Sequence[BucketImages], batch_size: int) -> list[list[int]]:
     return [[next(turns) for _ in range(0, len(images.listed), batch_size)] for images in buckets]
 
 
+def list_images(root: Path, buckets: Iterable[BucketImages]) -> ImageFiles:
+    """The images of all `buckets` of the dataset folder `root`."""
+    return list_files(ImageSamples(root, images.bucket, images.listed) for images in buckets)
+
+
 def read_batches(
-    root: Path,
-    buckets: Sequence[BucketImages],
-    transform: Callable[[Any], torch.Tensor],
-    *,
-    batch_size: int,
-    workers: int,
-    pin_memory: bool,
+    images: ExistingImages, buckets: Sequence[BucketImages], *, batch_size: int, workers: int, pin_memory: bool
 ) -> Generator[torch.Tensor, None, None]:
     """Yield `[B, ...]` of bucket after bucket in the order of the lists; the last of a bucket may be smaller.
 
-    Of several processes each gets the batches that it owns.
+    `images` are of all `buckets` (`list_images`). Of several processes each gets the batches that it owns.
 
-    Raises DatasetError, naming file and bucket, for an image that cannot be decoded.
+    Raises DatasetError, naming file and bucket, for an image that cannot be decoded, and CapabilityError where too
+    many files are open or a process that decodes ended.
     """
+    number = images.files.numbers()
     order = [
-        [(number, line) for line in range(start, min(start + batch_size, len(images.listed)))]
-        for number, (images, ranks) in enumerate(zip(buckets, owners(buckets, batch_size), strict=True))
-        for start, rank in zip(range(0, len(images.listed), batch_size), ranks, strict=True)
+        [number[path] for path, _ in listed.listed[start : start + batch_size]]
+        for listed, ranks in zip(buckets, owners(buckets, batch_size), strict=True)
+        for start, rank in zip(range(0, len(listed.listed), batch_size), ranks, strict=True)
         if rank == world.rank()
     ]
     loader: DataLoader[torch.Tensor] = DataLoader(
-        _PixelDataset(root, buckets, transform),
+        _PixelDataset(images),
         batch_sampler=order,
         collate_fn=_stack,
         num_workers=workers,
@@ -95,7 +96,7 @@ def read_batches(
     )
     try:
         yield from loader
-    except DatasetError as error:
+    except (DatasetError, CapabilityError) as error:
         raise original_error(error) or error from None
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):

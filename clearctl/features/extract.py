@@ -10,33 +10,38 @@ Under torchrun all processes call `extract`. Each computes every so many-th batc
 bucket after bucket, and is the only one that reads and writes what is here.
 """
 
+import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from clearctl import layout
+from clearctl.data.cache.existing import ExistingImages
 from clearctl.data.features import save_features
 from clearctl.data.stream import require_images
+from clearctl.data.transforms import TransformStages
 from clearctl.distributed import world
 from clearctl.distributed.world import broadcast, gather_to_first
 from clearctl.errors import DatasetError, RunError
-from clearctl.features.batches import BucketImages, owners, read_batches
+from clearctl.features.batches import BucketImages, list_images, owners, read_batches
 from clearctl.features.forward import Forward
 from clearctl.features.record import ExtractionRecord, resume_or_start, sha256
 from clearctl.progress import Counted, Listener, Message
 from clearctl.threads import keep_threads
+from clearctl.wording import all_of
 
 WORK = "extract features"
 
 
 @dataclass(frozen=True)
 class Extracted:
-    """What `extract` did: the buckets it wrote, images read, and seconds.
+    """What `extract` did: the buckets it wrote, images read, how many of them lay decoded in a cache, and seconds.
 
     `waiting_s` of the `seconds` the network waited for images, `compiling_s` it was compiled. Of several processes
     these two are each one's own, the others are of all.
@@ -44,6 +49,7 @@ class Extracted:
 
     written: tuple[str, ...]
     images: int
+    cached: int
     seconds: float
     waiting_s: float
     compiling_s: float
@@ -53,9 +59,9 @@ def extract(
     wanted: ExtractionRecord,
     buckets: Sequence[str],
     network: nn.Module,
-    pixels: Callable[[Any], torch.Tensor],
-    prepare: Callable[[torch.Tensor], torch.Tensor],
+    stages: TransformStages,
     *,
+    caches: Sequence[Path],
     device: torch.device,
     precision: str,
     compile: bool,
@@ -66,8 +72,9 @@ def extract(
 ) -> Extracted:
     """Write what is not there yet of the `wanted` features of `buckets`.
 
-    `network` maps `[B, 3, H, W] float32` to `[B, D]`. `pixels` turns a PIL image into what is stacked to a batch, and
-    `prepare` that batch, on the device, into the network's input (`data.transforms.split_at_pixels`).
+    `network` maps `[B, 3, H, W] float32` to `[B, D]`. What `stages` make of an image before `finish` is stacked to a
+    batch, and `finish` makes of that, on the device, the network's input. Images that lie decoded in one of the cache
+    folders `caches` are read from there, which leaves the rows bit-identical.
 
     Raises DatasetError for features of that name that were made otherwise, an image that is missing or cannot be
     decoded, and files that cannot be written; RunError for features that are not finite, and in a process that has
@@ -86,14 +93,14 @@ def extract(
     todo = [BucketImages(name, lists[name]) for name in buckets if name not in done]
     started = time.perf_counter()
     if not todo:
-        return Extracted((), 0, 0.0, 0.0, 0.0)
+        return Extracted((), 0, 0, 0.0, 0.0, 0.0)
     if done:
         listener(Message(f"features of bucket {', '.join(done)} are there already"))
     total = sum(len(images.listed) for images in todo)
-    forward = Forward(network, prepare, device, precision, listener, batch_size if compile else None)
-    batches = read_batches(
-        wanted.root, todo, pixels, batch_size=batch_size, workers=workers, pin_memory=device.type == "cuda"
-    )
+    images = ExistingImages(list_images(wanted.root, todo), stages, caches, listener)
+    stored = _count_stored(images, todo, caches, listener)
+    forward = Forward(network, stages.finish, device, precision, listener, batch_size if compile else None)
+    batches = read_batches(images, todo, batch_size=batch_size, workers=workers, pin_memory=device.type == "cuda")
     clock = _Clock(batches)
     target = record.file
     threads_before = torch.get_num_threads()
@@ -106,37 +113,53 @@ def extract(
                 _remove_others(record)
             record.write()  # the settings first: what is written after them belongs to them
         seen = whole = 0
-        for images, ranks in zip(todo, owners(todo, batch_size), strict=True):
+        for bucket, ranks in zip(todo, owners(todo, batch_size), strict=True):
             rows: list[torch.Tensor] = []
             for _ in range(ranks.count(world.rank())):
                 rows.append(forward(next(clock)))
                 seen += len(rows[-1])
                 listener(Counted(WORK, seen, total, "images"))
             parts = [iter(of_rank) for of_rank in gather_to_first([batch.cpu() for batch in rows])]
-            whole += len(images.listed)
+            whole += len(bucket.listed)
             if seen < whole:  # the others' are known only now
                 seen = whole
                 listener(Counted(WORK, seen, total, "images"))
             if not world.is_first():
                 continue
             x = torch.cat([next(parts[rank]) for rank in ranks])
-            _require_finite(x, images)
-            target = layout.features_file(record.root, record.name, images.bucket)
-            save_features(target, x, [label for _, label in images.listed])
+            _require_finite(x, bucket)
+            target = layout.features_file(record.root, record.name, bucket.bucket)
+            save_features(target, x, [label for _, label in bucket.listed])
             target = record.file
-            record.add(images.bucket, len(x), digests[images.bucket])
+            record.add(bucket.bucket, len(x), digests[bucket.bucket], stored[bucket.bucket])
     except OSError as error:
         raise DatasetError(f"{target} cannot be written: {error.strerror}") from None
     finally:
         batches.close()  # ends the workers at once
         torch.set_num_threads(threads_before)
     return Extracted(
-        tuple(images.bucket for images in todo),
+        tuple(stored),
         total,
+        sum(stored.values()),
         time.perf_counter() - started,
         clock.waiting_s,
         forward.compiling_s,
     )
+
+
+def _count_stored(
+    images: ExistingImages, todo: Sequence[BucketImages], caches: Sequence[Path], listener: Listener
+) -> dict[str, int]:
+    """How many images of each bucket are read from a cache, which is said where there is one."""
+    number = images.files.numbers()
+    stored = {of.bucket: images.num_stored(number[path] for path, _ in of.listed) for of in todo}
+    count, total = sum(stored.values()), sum(len(of.listed) for of in todo)
+    there = [str(folder) for folder in caches if os.path.isdir(folder)]
+    if there:
+        what = f"{'all' if count == total else f'{count:,} of'} {total:,} images are read decoded, from"
+        none = "no image was decoded for transforms that begin like these: all are decoded now, and none is read from"
+        listener(Message(f"{what if count else none} {all_of(there)}"))
+    return stored
 
 
 def _require_alike(settings: dict[str, Any], digests: dict[str, str | None]) -> None:

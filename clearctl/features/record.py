@@ -5,7 +5,8 @@ training_folder/features/<name>/extraction.json
     about      what is worth knowing besides: where the weights came from, library versions, the device's name, and on a
                CPU torch's threads, since the last bits depend on their number
     dimension  D
-    buckets    {bucket: {"rows", "filelist_sha256", "sha256"}} of each bucket that is done; sha256 is of its all.pth
+    buckets    {bucket: {"rows", "filelist_sha256", "sha256", "cached"}} of each bucket that is done; sha256 is of its
+               all.pth, and `cached` of its images were read from the image cache, which changes no bit
 """
 
 from dataclasses import dataclass, field
@@ -55,12 +56,16 @@ class ExtractionRecord:
             and entry.get("sha256") == sha256(features)
         )
 
-    def add(self, bucket: str, rows: int, filelist_sha256: str | None) -> None:
-        """Note that the bucket's all.pth is there, of the file list with that digest. Raises OSError."""
+    def add(self, bucket: str, rows: int, filelist_sha256: str | None, cached: int = 0) -> None:
+        """Note that the bucket's all.pth is there, of the file list with that digest. Raises OSError.
+
+        `cached` of its images were not decoded for it.
+        """
         self.buckets[bucket] = {
             "rows": rows,
             "filelist_sha256": filelist_sha256,
             "sha256": sha256(layout.features_file(self.root, self.name, bucket)),
+            "cached": cached,
         }
         self.write()
 

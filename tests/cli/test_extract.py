@@ -67,6 +67,7 @@ def test_it_speaks_json_and_a_second_run_has_nothing_to_do(root):
     assert first.exit_code == 0, first.stderr
     answer = json.loads(first.stdout)
     assert (answer["name"], answer["dimension"], answer["written"], answer["images"]) == ("small", 1280, ["0", "1"], 12)
+    assert answer["cached"] == 0
     assert "RANDOM" in answer["weights"]
     assert "warning: " in first.stderr
     again = clearctl(*arguments)
@@ -103,6 +104,8 @@ def test_compiled_it_says_how_long_that_took(root):
         (["--arch", "mmcls:ResNet", "--arch-arg", "depth=50"], 2, "no default weights"),
         (["--layout", "both"], 2, "--layout both"),
         (["--precision", "half"], 2, "--precision half"),
+        (["--cache", "disk"], 2, "--cache disk: expected auto or off"),
+        (["--cache-dir", "nowhere"], 2, "--cache-dir nowhere"),
         (["--config", "nowhere.py"], 3, "nowhere.py"),
         (["--checkpoint", "nowhere.pth"], 5, "nowhere.pth"),
         (["--device", "cuda:99"], 6, "--device cuda:99"),

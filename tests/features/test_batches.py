@@ -8,7 +8,9 @@ import torch
 from sharing import environment
 
 from clearctl import layout, prepare_avalanche
-from clearctl.features.batches import BucketImages, owners, read_batches
+from clearctl.data.cache.existing import ExistingImages
+from clearctl.data.transforms import TransformStages, unchanged
+from clearctl.features.batches import BucketImages, list_images, owners, read_batches
 
 
 @pytest.fixture
@@ -25,7 +27,8 @@ def test_every_batch_is_read_by_its_owner(buckets, monkeypatch, processes):
     for rank in range(processes):
         for name, value in environment(rank, processes, 0).items():
             monkeypatch.setenv(name, value)
-        read.append(read_batches(root, todo, pixels, batch_size=2, workers=0, pin_memory=False))
+        images = ExistingImages(list_images(root, todo), TransformStages((), (pixels,), unchanged))
+        read.append(read_batches(images, todo, batch_size=2, workers=0, pin_memory=False))
         owned = [owner for of_bucket in owners(todo, 2) for owner in of_bucket]
         read[-1] = iter(list(read[-1]))
     assert [len(of_bucket) for of_bucket in owners(todo, 2)] == [4, 2, 3]

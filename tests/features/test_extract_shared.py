@@ -12,8 +12,14 @@ import torch
 from conftest import make_clear_folder
 from extracting import begin, extract, means, with_little_memory
 from killing import KILLED
+from torchvision.transforms import Resize
 
 from clearctl import layout, prepare_avalanche
+from clearctl.data.cache.build import fill
+from clearctl.data.cache.files import list_files
+from clearctl.data.cache.store import ImageStore, store_name
+from clearctl.data.cache.stores import cache_folders
+from clearctl.data.samples import ImageSamples
 
 # 15, 3 and 12 images, in batches of 4: one ends in a short batch, one has fewer batches than there are processes.
 IMAGES = {
@@ -66,6 +72,27 @@ def test_the_bytes_are_those_of_one_process(whole, bare, processes, workers):
     again = extract(bare, processes, workers=workers)
     assert [ended.require().written for ended in again] == [()] * processes
     assert files(bare) == files(whole)
+
+
+def test_several_read_the_cache_and_the_bytes_stay(whole, bare):
+    """Of 30 images 20 are stored; each process decodes what it lacks of its own batches."""
+    root = bare / "clear"
+    files_of = list_files(
+        ImageSamples(root, name, layout.read_filelist(layout.filelist_file(root, name))) for name in "012"
+    )
+    [folder] = cache_folders(root)
+    store = ImageStore(files_of, [Resize(32)], folder / store_name([Resize(32)]), wanted=range(5, 25))
+    store.folder.mkdir(parents=True)
+    fill(store, on_disk=True, image_bytes=3000, segment_bytes=9000)
+    first, second = extract(bare, 2, workers=1)
+    assert first.require() == second.require()
+    assert first.result.cached == 20
+    assert sum("20 of 30 images are read decoded" in text for text in first.said) == 1
+    assert second.said == []
+    found, expected = files(bare), files(whole)
+    assert {name: data for name, data in found.items() if name.endswith(".pth")} == {
+        name: data for name, data in expected.items() if name.endswith(".pth")
+    }
 
 
 def test_what_is_reported_as_done_is_done(bare):

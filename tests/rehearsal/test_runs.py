@@ -1,5 +1,7 @@
 """Every command on a GPU that is not there (`gpu`): what a GPU refuses is refused, and the numbers are the CPU's."""
 
+import json
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -12,15 +14,17 @@ import torch
 from rehearsal.gpu import RehearsalGpu
 from runs import WATCHED, require_same
 from test_strategies import SMALL
+from typer.testing import CliRunner
 
 from clearctl import evaluate, extract_features, resume, rundir, train
+from clearctl.cli import app
 from clearctl.config.load import Config
 from clearctl.engine.build.config import open_config
-from clearctl.engine.run.dry_run import dry_run
+from clearctl.engine.run import step_speed
 from clearctl.engine.run.train import start
 from clearctl.engine.stack.train import train_stack
 from clearctl.errors import Stopped
-from clearctl.progress import ignore
+from clearctl.progress import Event, Message, ignore
 from clearctl.strategies.stepping.epochs import Epochs
 
 pytest_plugins = ("blobs",)
@@ -60,9 +64,14 @@ def test_images_have_the_matrix_of_the_cpu(
 ) -> None:
     given: dict[str, Any] = dict(overrides=overrides, dataset_root=prepared)
     expected = train(tiny_config, device="cpu", work_dir=tmp_path / "cpu", **given).matrix
+    heard: list[Event] = []
     with RehearsalGpu():
-        found = train(tiny_config, device="cuda", work_dir=tmp_path / "cuda", **given).matrix
+        found = train(tiny_config, device="cuda", work_dir=tmp_path / "cuda", listener=heard.append, **given).matrix
     assert found.tolist() == expected.tolist()
+    offered = [
+        event for event in heard if isinstance(event, Message) and event.text.startswith("precision fp32: on an")
+    ]
+    assert len(offered) == (0 if "precision=bf16" in overrides else 1)
 
 
 # Stopping and resuming
@@ -123,11 +132,21 @@ def test_a_run_is_tested(tiny_config: Path, prepared: Path, tmp_path: Path) -> N
     np.testing.assert_array_equal(found.matrix, rundir.read_matrix(run)[0])
 
 
-def test_a_dry_run(tiny_config: Path, prepared: Path) -> None:
+def test_a_dry_run(tiny_config: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_speed, "STEPS", 1)
+    command = ["train", str(tiny_config), "--dataset-root", str(prepared), "--device", "cuda", "--dry-run"]
     with RehearsalGpu() as gpu:
-        found = dry_run(tiny_config, device="cuda", dataset_root=prepared)
-    assert found.train_batch_s > 0
+        result = CliRunner().invoke(app, [*command, "--json"])
+        table = CliRunner().invoke(app, command)
+    found = json.loads(result.stdout)
+    assert found["train_batch_s"] > 0
     assert gpu.launches.total() > 100
+    assert [speed["name"] for speed in found["speeds"]] == ["fp32", "bf16", "tf32", "bf16, channels_last"]
+    assert all(speed["fault"] is None and speed["images_per_s"] > 0 and speed["gain"] > 0 for speed in found["speeds"])
+    title, _, *rows = table.stdout[table.stdout.index("training steps on this GPU") :].splitlines()
+    assert "images decoded before" in title
+    assert re.fullmatch(r"fp32 +[\d,]+ +1\.00 +as the config has it *", rows[0])
+    assert re.fullmatch(r"bf16, channels_last +[\d,]+ +\d+\.\d\d +--precision bf16 --set channels_last=True *", rows[3])
 
 
 def test_features_are_the_cpus(prepared: Path, tmp_path: Path) -> None:

@@ -30,6 +30,10 @@ class ImageFiles:
         """The number of each path."""
         return {path: number for number, path in enumerate(self.paths)}
 
+    def place(self, number: int) -> str:
+        """File and bucket of image `number`, as messages name it."""
+        return f"{self.root / self.paths[number]} (bucket {self.buckets[number]})"
+
     def decode(self, number: int) -> Image.Image:
         """The image in RGB.
 
@@ -66,7 +70,7 @@ class ImageFiles:
         try:
             stat = os.stat(self.root / path)
         except (OSError, ValueError) as error:
-            raise DatasetError(f"{self.root / path} (bucket {self.buckets[number]}) cannot be read: {error}") from None
+            raise DatasetError(f"{self.place(number)} cannot be read: {error}") from None
         described = b"%d %d %s" % (stat.st_size, stat.st_mtime_ns, os.fsencode(path))
         return hashlib.blake2b(described, digest_size=16).digest()
 

@@ -140,9 +140,8 @@ class ImageStore:
         pixels = to_planes(self.decode(number))
         identity = self.files.identity(number)
         if identity != self.files.first_identity(number):
-            path = self.files.root / self.files.paths[number]
             raise DatasetError(
-                f"{path} (bucket {self.files.buckets[number]}) was changed while it was read\n"
+                f"{self.files.place(number)} was changed while it was read\n"
                 "run this again when nothing else changes the dataset"
             )
         return Planes(identity, pixels, zlib.crc32(pixels.data))

@@ -48,18 +48,18 @@ class CachedTransform:
 
         Raises RuntimeError, as `torch.stack` does, for images that come out in different sizes.
         """
-        first = self._sample(numbers[0])
+        first = self.sample(numbers[0])
         batch = fresh((len(numbers), *first.shape), first.dtype)
         batch[0] = first
         for place, number in enumerate(numbers[1:], 1):
-            sample = self._sample(number)
+            sample = self.sample(number)
             if sample.shape != first.shape:
                 torch.stack([first, sample])
             batch[place] = sample
         return batch
 
-    def _sample(self, number: int) -> torch.Tensor:
-        """One image before `finish`; may be a view of the store."""
+    def sample(self, number: int) -> torch.Tensor:
+        """Image `number` before `finish`: may be a view of the store, not to be written to."""
         if self.split.refusal or not self.store.has(number):
             return self._through_image(self.store.decode(number), self.split.per_sample)
         planes = self.store.pixels(number)

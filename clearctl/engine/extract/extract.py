@@ -1,8 +1,7 @@
 """`extract-features`: from an architecture's name, a checkpoint and a transform to features of a prepared folder."""
 
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +10,20 @@ from typing import Any
 import torch
 
 from clearctl import layout, lock
-from clearctl.config.keys import PRECISIONS
 from clearctl.cores import usable_cores
-from clearctl.data.samples import ImageSamples, Transform
-from clearctl.data.transforms import split_at_pixels
+from clearctl.data.cache.existing import ExistingImages
+from clearctl.data.cache.files import list_files
+from clearctl.data.cache.stores import cache_folders
+from clearctl.data.samples import ImageSamples
+from clearctl.data.transforms import TransformStages, split_steps
 from clearctl.dataset.arguments import choose_buckets
 from clearctl.distributed import world
 from clearctl.distributed.world import PeerLostError, broadcast, detect_lost_peers, gather_to_first, process_group
 from clearctl.engine.build.accelerate import require_compiler, warn_of_slow_precision
+from clearctl.engine.extract.arguments import check_arguments, check_name
 from clearctl.engine.extract.recipe import build_recipe
 from clearctl.engine.machine import device_name, packages, resolve_device
-from clearctl.errors import DatasetError, UsageError
+from clearctl.errors import CapabilityError, DatasetError, UsageError
 from clearctl.features.extract import extract
 from clearctl.features.official import write_official
 from clearctl.features.record import THREADS, ExtractionRecord
@@ -31,7 +33,7 @@ from clearctl.models.folding import folded
 from clearctl.models.weights import load_checkpoint, weights_digest
 from clearctl.progress import Listener, Message, ignore
 from clearctl.version import __version__
-from clearctl.wording import any_of, few, in_one_line
+from clearctl.wording import few, in_one_line
 
 BATCH_SIZE = {"cpu": 32, "cuda": 256}
 MOST_WORKERS = 16
@@ -42,9 +44,10 @@ PROBE_SEED = 0
 class ExtractResult:
     """What `extract_features` did: where the features lie, their dimension, and how fast they came.
 
-    `buckets` are those that are there now, `written` those of this call; `images` were read in `seconds`, of which the
-    network waited `waiting_s` for images and was compiled for `compiling_s`. `official` are the folders of per-class
-    files, where they were asked for. Of several processes `images` are all, the times and `workers` the first's.
+    `buckets` are those that are there now, `written` those of this call; `images` were read in `seconds`, `cached` of
+    them without decoding. Of the seconds the network waited `waiting_s` for images and was compiled for `compiling_s`.
+    `official` are the folders of per-class files, where they were asked for. Of several processes `images` and
+    `cached` are of all, the times and `workers` the first's.
     """
 
     name: str
@@ -55,6 +58,7 @@ class ExtractResult:
     buckets: tuple[str, ...]
     written: tuple[str, ...]
     images: int
+    cached: int
     seconds: float
     waiting_s: float
     compiling_s: float
@@ -77,6 +81,8 @@ def extract_features(
     compile: bool = False,
     batch_size: int | None = None,
     workers: int | None = None,
+    cache: str = "auto",
+    cache_dir: Path | str | None = None,
     buckets: Sequence[str] | None = None,
     official: bool = False,
     force: bool = False,
@@ -100,6 +106,9 @@ def extract_features(
             some thousands of images on. Features differ in the last bits; it needs a compiler on the machine.
         batch_size: images at once; by default as fits the device.
         workers: processes that decode images, for each process of a run; by default as fits the device.
+        cache: `auto` reads the images that runs of `train` left decoded (their `data.cache`) instead of decoding
+            them, and adds none; `off` decodes all. The bytes of the features are the same.
+        cache_dir: where those runs kept them, if their config has a `data.cache_dir`.
         buckets: only these; all when None.
         official: also write the per-class files that releases ship (`features.official`).
         force: replace features of that name that were made otherwise.
@@ -115,7 +124,7 @@ def extract_features(
     """
     root = Path(root)
     listener = listener if world.is_first() else ignore
-    _check_arguments(precision, batch_size, workers, checkpoint, weights)
+    check_arguments(precision, batch_size, workers, checkpoint, weights, cache, cache_dir)
     target = resolve_device(device)
     # Before the processes talk: the check imports Avalanche, which makes a logger then, and refuses to in the others.
     recipe = build_recipe(arch, arguments, config)
@@ -125,15 +134,15 @@ def extract_features(
         if compile:
             require_compiler(target)
         network = build_extractor(recipe.arch, recipe.arguments)
-        called = _check_name(name or recipe.name)
-        pixels, prepare = split_at_pixels(recipe.steps)
+        called = check_name(name or recipe.name)
+        stages = split_steps(recipe.steps)
         # Weights that must be fetched are fetched by one process of each machine, and then found by the others.
         if world.local_rank() > 0:
             gather_to_first(None)
         source = _fill(network, checkpoint, weights, allow_partial, listener)
         if world.local_rank() == 0:
             gather_to_first(None)
-        probe = _probe(root, chosen[0], pixels, prepare)
+        probe = _probe(root, chosen[0], stages)
         dimension = feature_dimension(network, probe)
         listener(Message(f"features {called!r}: {recipe.arch}, {source['from']}, {dimension} numbers an image"))
         record = ExtractionRecord(
@@ -160,8 +169,8 @@ def extract_features(
                 record,
                 chosen,
                 folded(network, probe),
-                pixels,
-                prepare,
+                stages,
+                caches=() if cache == "off" else cache_folders(root, cache_dir),
                 device=target,
                 precision=precision,
                 compile=compile,
@@ -181,6 +190,7 @@ def extract_features(
                 chosen,
                 done.written,
                 done.images,
+                done.cached,
                 done.seconds,
                 done.waiting_s,
                 done.compiling_s,
@@ -259,42 +269,19 @@ def _fill(
     return {"from": load_default_weights(network, listener)}
 
 
-def _probe(root: Path, bucket: str, pixels: Transform, prepare: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+def _probe(root: Path, bucket: str, stages: TransformStages) -> torch.Tensor:
     """Two random images `[2, 3, H, W]` of the size that the transform gives the first image of the bucket."""
     classes = len(layout.read_class_names(root))
-    samples = ImageSamples(root, bucket, layout.read_bucket_filelist(root, bucket, classes)[:1])
-    image, _ = samples[0]
+    first = ImageSamples(root, bucket, layout.read_bucket_filelist(root, bucket, classes)[:1])
     try:
-        shape = pixels(image).shape
+        shape = ExistingImages(list_files([first]), stages).pixels(0).shape
+    except (DatasetError, CapabilityError):
+        raise
     except Exception as error:
-        raise UsageError(f"the transform refuses {samples.paths[0]}: {in_one_line(error)}") from None
+        raise UsageError(f"the transform refuses {first.paths[0]}: {in_one_line(error)}") from None
     generator = torch.Generator().manual_seed(PROBE_SEED)
     noise = torch.randint(0, 256, (2, *shape), generator=generator, dtype=torch.uint8)
-    batch: torch.Tensor = prepare(noise)
-    return batch.float()
-
-
-def _check_arguments(
-    precision: str, batch_size: int | None, workers: int | None, checkpoint: Path | str | None, weights: str | None
-) -> None:
-    """Raise UsageError for a value that makes no sense."""
-    if precision not in PRECISIONS:
-        raise UsageError(f"--precision {precision}: expected {any_of(PRECISIONS)}")
-    if batch_size is not None and batch_size < 1:
-        raise UsageError(f"--batch-size {batch_size} is not a number of images ≥ 1")
-    if workers is not None and workers < 0:
-        raise UsageError(f"--workers {workers} is not a number of processes ≥ 0")
-    if weights not in (None, "default", "none"):
-        raise UsageError(f"--weights {weights}: expected default or none; a file is given with --checkpoint")
-    if checkpoint is not None and weights is not None:
-        raise UsageError("--weights is for a network without --checkpoint: give one of them")
-
-
-def _check_name(name: str) -> str:
-    """Raise UsageError unless `name` can be a folder's and stands in a config as it is."""
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name):
-        raise UsageError(f"--name {name}: expected letters, digits and . _ + - , as in resnet50_b0")
-    return name
+    return stages.finish(noise).float()
 
 
 def _default_workers(device: torch.device) -> int:

@@ -13,7 +13,7 @@ import torch
 from clearctl.config.load import Config
 from clearctl.config.settings import Call, Settings, fill
 from clearctl.data.samples import original_error
-from clearctl.data.stream import Bucket, Samples, Stream
+from clearctl.data.stream import Bucket, Stream
 from clearctl.distributed.randomness import seed_everything
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
@@ -22,6 +22,8 @@ from clearctl.engine.build.samples import loader_arguments
 from clearctl.engine.build.strategy_fit import require_strategy_fit
 from clearctl.engine.build.stream import build_stream
 from clearctl.engine.machine import deterministic_algorithms, resolve_device
+from clearctl.engine.run.few_batches import evenly_spaced, turns, with_epochs
+from clearctl.engine.run.step_speed import StepSpeed, compare_step_speeds
 from clearctl.errors import DatasetError
 from clearctl.progress import EpochDone, Listener, ignore
 from clearctl.strategies.build import needs_whole_buckets, trains_on_whole_stream
@@ -33,7 +35,8 @@ class DryRunResult:
     """What a run would be: sizes, and an estimate of its time from one measured batch of each kind.
 
     `seconds` counts what the strategy itself does in a batch; what it does between buckets is not in it.
-    `memory_bytes` is the most that this process has held so far, on the device if that is a GPU.
+    `memory_bytes` is the most that this process has held so far, on the device if that is a GPU. `speeds` are those of
+    training steps on images on a GPU, with the config's own options first (`step_speed`).
     """
 
     buckets: list[str]
@@ -45,6 +48,7 @@ class DryRunResult:
     test_batch_s: float
     seconds: float
     memory_bytes: int
+    speeds: tuple[StepSpeed, ...] = ()
 
 
 def dry_run(
@@ -56,23 +60,31 @@ def dry_run(
     overrides: Sequence[str] = (),
     listener: Listener = ignore,
 ) -> DryRunResult:
-    """Build everything, learn one batch and test one, twice, and leave nothing on disk. Raises what `train` raises."""
+    """Build everything, learn one batch and test one, twice, and leave nothing on disk. Raises what `train` raises.
+
+    On a GPU, steps on images are then timed with other options of the device too.
+    """
     opened = open_config(config, overrides=tuple(overrides), seed=seed, dataset_root=dataset_root)
-    return dry_run_config(opened, device=device, listener=listener)
+    return dry_run_config(opened, device=device, listener=listener, compares_speeds=True)
 
 
 @applied()
-def dry_run_config(opened: Config, *, device: str, listener: Listener = ignore) -> DryRunResult:
-    """`dry_run` with a config that `open_config` returned."""
+def dry_run_config(
+    opened: Config, *, device: str, listener: Listener = ignore, compares_speeds: bool = False
+) -> DryRunResult:
+    """`dry_run` with a config that `open_config` returned; other options are timed if it `compares_speeds`."""
     settings = fill(opened)
     target = resolve_device(device)
     with deterministic_algorithms(settings.compute.deterministic, target, listener):
-        return _measured(settings, target, listener)
+        seed_everything(settings.seed)
+        stream = build_stream(settings.scenario)
+        result = _measured(settings, stream, target, listener)
+        if not compares_speeds:
+            return result
+        return replace(result, speeds=compare_step_speeds(settings, stream, target, listener))
 
 
-def _measured(settings: Settings, target: torch.device, listener: Listener) -> DryRunResult:
-    seed_everything(settings.seed)
-    stream = build_stream(settings.scenario)
+def _measured(settings: Settings, stream: Stream, target: torch.device, listener: Listener) -> DryRunResult:
     model = build_model(settings, stream, listener)
     require_strategy_fit(settings, stream, model, listener)
     parameters = list(model.parameters())
@@ -114,10 +126,9 @@ def _one_batch(
     short = replace(
         stream, buckets=tuple(_shortened(bucket, None if whole else train_size, test_size) for bucket in stream.buckets)
     )
-    once = strategy.call.having(train_epochs=1) if "train_epochs" in strategy.call.arguments else strategy.call
     quick = replace(
         settings,
-        strategy=replace(strategy, call=once),
+        strategy=with_epochs(strategy, 1),
         loggers=tuple(_without_output(call) for call in settings.loggers),
         data=replace(settings.data, cache="off"),  # which would decode images that no step here needs
     )
@@ -128,10 +139,7 @@ def _one_batch(
     loading = {**loader_arguments(quick.data, short), "num_workers": 0}
     test_s = 0.0
     try:
-        at_once = trains_on_whole_stream(experiment.strategy)
-        for number in range(1 if at_once else min(2, len(stream.buckets))):
-            experience, tested = experiment.benchmark.train_stream[number], experiment.benchmark.test_stream[number]
-            learned = experiment.benchmark.train_stream if at_once else experience
+        for learned, tested in turns(experiment):
             experiment.strategy.train(learned, eval_streams=[], **loading)
             started = time.perf_counter()
             experiment.strategy.eval([tested], **loading)
@@ -142,6 +150,7 @@ def _one_batch(
         for logger in experiment.run_loggers:
             logger.close()
     # Joint training has a batch of every bucket in its epoch, and a strategy that needs whole buckets all of one.
+    at_once = trains_on_whole_stream(experiment.strategy)
     counted = short.buckets if at_once else [short.buckets[min(1, len(stream.buckets) - 1)]]
     batches = sum(-(-len(bucket.train) // train_size) for bucket in counted)
     return _MeasuredBatch(train_size, test_size, epochs[-1].seconds / batches if epochs else 0.0, test_s)
@@ -156,14 +165,8 @@ def _without_output(logger: Call) -> Call:
 
 
 def _shortened(bucket: Bucket, train_size: int | None, test_size: int) -> Bucket:
-    train = bucket.train if train_size is None else _evenly_spaced(bucket.train, train_size)
-    return Bucket(bucket.name, train, _evenly_spaced(bucket.test, test_size))
-
-
-def _evenly_spaced(samples: Samples, count: int) -> Samples:
-    """At most `count` samples, evenly from the whole list, so that all classes are among them."""
-    count = min(count, len(samples))
-    return samples.subset([index * len(samples) // count for index in range(count)])
+    train = bucket.train if train_size is None else evenly_spaced(bucket.train, train_size)
+    return Bucket(bucket.name, train, evenly_spaced(bucket.test, test_size))
 
 
 def _peak_memory(device: torch.device) -> int:

@@ -22,6 +22,7 @@ from clearctl.data.stream import Stream
 from clearctl.distributed import world
 from clearctl.distributed.randomness import seed_everything
 from clearctl.distributed.world import PeerLostError, broadcast, detect_lost_peers, process_group
+from clearctl.engine.build.compute_options import say_what_gained
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import Experiment, build_experiment, require_buildable
 from clearctl.engine.build.model import build_model
@@ -109,6 +110,7 @@ def start(opened: Config, source: str, *, device: str, listener: Listener) -> Tr
         model = build_model(settings, stream, listener).to(target)
         require_strategy_fit(settings, stream, model, listener)
         require_buildable(settings, model)
+        say_what_gained(settings, stream, target, listener)
         # This may take a while, and leave no run folder behind.
         samples = build_samples(settings, stream, target, listener)
         described = describe(target, stream.describe(settings.scenario.dataset_root), settings.seed)

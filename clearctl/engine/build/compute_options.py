@@ -1,0 +1,98 @@
+"""Precision, TF32 and memory format: which a config could ask for on a GPU, and what they gained where it was measured.
+
+docs/performance.md has the figures and how they came about ("On a GPU").
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from clearctl.config.findings import Findings
+from clearctl.config.settings import ComputeSettings, Settings
+from clearctl.config.speed import check_speed
+from clearctl.data.stream import Stream
+from clearctl.engine.build.catalogue import CATALOGUE
+from clearctl.progress import Listener, Message
+
+
+@dataclass(frozen=True)
+class ComputeOption:
+    """What the network computes in, and how: the three options of a config that a GPU gains by."""
+
+    precision: str = "fp32"
+    tf32: bool = False
+    channels_last: bool = False
+
+    @classmethod
+    def of(cls, compute: ComputeSettings) -> "ComputeOption":
+        """What `compute` asks for; in half precision TF32 plays no part."""
+        return cls(compute.precision, compute.tf32 and compute.precision == "fp32", compute.channels_last)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values at the top level of a config."""
+        return {"precision": self.precision, "tf32": self.tf32, "channels_last": self.channels_last}
+
+    @property
+    def name(self) -> str:
+        """`fp32`, `tf32`, `bf16, channels_last`."""
+        return ("tf32" if self.tf32 else self.precision) + (", channels_last" if self.channels_last else "")
+
+    @property
+    def arguments(self) -> str:
+        """What asks `clearctl train` for it, where the config asks for nothing."""
+        given = [f"--precision {self.precision}"] if self.precision != "fp32" else []
+        return " ".join([*given, *(f"--set {name}=True" for name in ("tf32", "channels_last") if getattr(self, name))])
+
+
+BF16, TF32 = ComputeOption("bf16"), ComputeOption(tf32=True)
+OFFERED = (BF16, TF32, ComputeOption("bf16", channels_last=True))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Images a second that a `card` trained a `network` on, {name of the option: images/s}."""
+
+    card: str
+    network: str
+    images_per_s: Mapping[str, float]
+
+
+KNOWN = Measured(
+    "NVIDIA H200",
+    "ResNet-50 (224 px, batch 64)",
+    {"fp32": 751, "tf32": 1442, "bf16": 1397, "bf16, channels_last": 1202},
+)
+
+
+def other_options(settings: Settings, device: torch.device) -> list[ComputeOption]:
+    """What the config could ask for instead on this GPU; none on a CPU and on a GPU without units for bf16 and TF32."""
+    if device.type != "cuda" or not torch.cuda.is_bf16_supported(including_emulation=False):
+        return []
+    own = ComputeOption.of(settings.compute)
+    return [option for option in OFFERED if option != own and _is_accepted(settings, option)]
+
+
+def say_what_gained(settings: Settings, stream: Stream, device: torch.device, listener: Listener) -> None:
+    """Say what other options gained where it was measured, if images are to be trained on in plain float32 on a GPU."""
+    own = ComputeOption.of(settings.compute)
+    if stream.feature_dim is not None or own.precision != "fp32" or own.tf32:
+        return
+    plain = KNOWN.images_per_s["fp32"]
+    gains = [
+        f"{KNOWN.images_per_s[option.name] / plain:.1f} times with {option.arguments}"
+        for option in other_options(settings, device)
+    ]
+    if gains:
+        what = f"on an {KNOWN.card} {KNOWN.network} trained on more images a second: {', '.join(gains)}"
+        listener(Message(f"precision fp32: {what}; `clearctl train --dry-run` times them here"))
+
+
+def _is_accepted(settings: Settings, option: ComputeOption) -> bool:
+    """Whether network, strategy and plugins of the config go with the option."""
+    values = {**settings.config.values, **option.values}
+    found = Findings(replace(settings.config, values=values))
+    check_speed(found, values, CATALOGUE.refused_with)
+    return not any(fault.key in option.values for fault in found.faults)

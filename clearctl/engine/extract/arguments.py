@@ -1,0 +1,45 @@
+"""The arguments of `extract-features` that can be checked before anything is read."""
+
+import re
+from pathlib import Path
+
+from clearctl.config.keys import PRECISIONS
+from clearctl.errors import UsageError
+from clearctl.wording import any_of
+
+CACHES = ("auto", "off")
+
+
+def check_arguments(
+    precision: str,
+    batch_size: int | None,
+    workers: int | None,
+    checkpoint: Path | str | None,
+    weights: str | None,
+    cache: str,
+    cache_dir: Path | str | None,
+) -> None:
+    """Raise UsageError for a value that makes no sense."""
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision {precision}: expected {any_of(PRECISIONS)}")
+    if batch_size is not None and batch_size < 1:
+        raise UsageError(f"--batch-size {batch_size} is not a number of images ≥ 1")
+    if workers is not None and workers < 0:
+        raise UsageError(f"--workers {workers} is not a number of processes ≥ 0")
+    if weights not in (None, "default", "none"):
+        raise UsageError(f"--weights {weights}: expected default or none; a file is given with --checkpoint")
+    if checkpoint is not None and weights is not None:
+        raise UsageError("--weights is for a network without --checkpoint: give one of them")
+    if cache not in CACHES:
+        raise UsageError(f"--cache {cache}: expected {any_of(CACHES)}")
+    if cache == "off" and cache_dir is not None:
+        raise UsageError("--cache-dir is where decoded images are read from: leave it out with --cache off")
+    if cache_dir is not None and not Path(cache_dir).is_dir():
+        raise UsageError(f"--cache-dir {cache_dir}: there is no such folder")
+
+
+def check_name(name: str) -> str:
+    """Raise UsageError unless `name` can be a folder's and stands in a config as it is."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name):
+        raise UsageError(f"--name {name}: expected letters, digits and . _ + - , as in resnet50_b0")
+    return name
