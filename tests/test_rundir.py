@@ -100,6 +100,7 @@ def test_config_is_read_as_it_was_written(tmp_path: Path) -> None:
     values = {
         "name": "a 'quoted' name",
         "scenario": {"buckets": [1, 2], "shot": None, "pair": (1, ("a", 2.5))},
+        "cl_strategy": {"type": "Naive"},
         "loss": {"weight": [float("inf"), -1.5e-7], "on": True},
     }
     rundir.config_file(tmp_path).write_text(dump(values))
@@ -115,10 +116,10 @@ def test_config_that_no_run_wrote(text: str, tmp_path: Path) -> None:
 
 def test_a_line_of_the_metrics_that_is_being_written_is_left_out(tmp_path: Path) -> None:
     assert rundir.read_metrics(tmp_path) == []
-    rundir.append_metrics(tmp_path, {"event": "epoch"})
+    rundir.append_metrics(tmp_path, {"event": "test"})
     with rundir.metrics_file(tmp_path).open("a") as file:
         file.write('{"event": "te')
-    assert rundir.read_metrics(tmp_path) == [{"event": "epoch"}]
+    assert rundir.read_metrics(tmp_path) == [{"event": "test"}]
 
 
 def test_a_run_is_finished_once_its_last_weights_are_there_and_its_states_gone(tmp_path: Path) -> None:
