@@ -1,6 +1,7 @@
 """The console script, and `python -m clearctl`."""
 
 import signal
+import sys
 import time
 
 USAGE = 2
@@ -14,13 +15,18 @@ def main() -> None:
         # wait for each other in torch's C++, which no exception reaches.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from clearctl.cli import app
-    from clearctl.cli.console import silence_output
+    from clearctl.cli.console import is_full_output, report_full_output, silence_output, write_any_character
     from clearctl.distributed import world
 
+    write_any_character()
     if not world.is_first():
         silence_output()
     try:
         app()
+    except OSError as error:
+        if not is_full_output(error):
+            raise
+        sys.exit(report_full_output(error))
     except SystemExit as ended:
         if ended.code == USAGE and not world.is_first():
             # torchrun ends all when one has ended: the first, which may come later, is to report what is wrong before.

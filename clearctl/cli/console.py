@@ -1,14 +1,17 @@
 """What commands print: results on stdout, messages and progress on stderr, errors as one or two lines."""
 
 import atexit
+import errno
 import functools
 import gc
+import io
 import logging
 import os
 import signal
 import sys
 import threading
 import traceback
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,16 +20,49 @@ from types import FrameType
 from typing import Any, NoReturn, TextIO, TypeVar
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderHook
+from rich.control import Control
+from rich.segment import Segment
 from rich.text import Text
 
 from clearctl.distributed import world
-from clearctl.errors import ClearctlError, Stopped
+from clearctl.errors import CapabilityError, ClearctlError, Stopped
 from clearctl.jsontext import json_text
 
 INTERRUPTED = 130
 INTERRUPTION = "interrupted: what was finished is on disk; run the same command again"
 REPORT = "this is a fault in clearctl: please report it with what `--verbose` prints (`clearctl --verbose COMMAND ...`)"
+
+
+class _Escaped:
+    """A renderable whose text has no control characters: they stand there as Python writes them, `\\x1b`."""
+
+    def __init__(self, renderable: Any) -> None:
+        self.renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self.renderable, options):
+            yield segment if segment.control else Segment(escaped(segment.text), segment.style)
+
+
+class _Escaping(RenderHook):
+    """Escapes what comes from file names, metadata, servers and users' code, which may hold terminal commands."""
+
+    def process_renderables(self, renderables: list[Any]) -> list[Any]:
+        return [each if isinstance(each, Control) else _Escaped(each) for each in renderables]
+
+
+def escaped(text: str) -> str:
+    """`text` with control characters, and what is no character at all, as Python writes them; line ends stay."""
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    is_command = unicodedata.category(character) in ("Cc", "Cs") or character in _DIRECTIONS
+    return character.encode("unicode_escape").decode() if is_command and character != "\n" else character
+
+
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # which reorder what follows
 
 
 class ResultConsole(Console):
@@ -46,6 +82,11 @@ class MessageConsole(Console):
         _write_nowhere(sys.stderr)
 
 
+def _escaping(console: Console) -> Console:
+    console.push_render_hook(_Escaping())
+    return console
+
+
 @dataclass
 class Output:
     """Where a command's words go. `verbose` shows tracebacks, `quiet` only results, warnings and errors."""
@@ -53,9 +94,11 @@ class Output:
     verbose: bool = False
     quiet: bool = False
     stdout: Console = field(
-        default_factory=lambda: ResultConsole(soft_wrap=True, highlight=False, markup=False, emoji=False)
+        default_factory=lambda: _escaping(ResultConsole(soft_wrap=True, highlight=False, markup=False, emoji=False))
     )
-    stderr: Console = field(default_factory=lambda: MessageConsole(stderr=True, soft_wrap=True, highlight=False))
+    stderr: Console = field(
+        default_factory=lambda: _escaping(MessageConsole(stderr=True, soft_wrap=True, highlight=False))
+    )
 
     def message(self, text: str, warning: bool = False) -> None:
         """A line on stderr."""
@@ -95,6 +138,13 @@ class Output:
 
 
 output = Output()
+
+
+def write_any_character() -> None:
+    """Write characters that stdout or stderr cannot encode, in a plain C locale say, as Python writes them."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def silence_output() -> None:
@@ -143,6 +193,18 @@ def _write_nowhere(stream: TextIO) -> None:
     os.close(nowhere)
 
 
+def is_full_output(error: OSError) -> bool:
+    """Whether it says that nothing more can be written, and not to a file by its name."""
+    return error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def report_full_output(error: OSError) -> int:
+    """Say that stdout cannot be written, and return the exit code."""
+    _write_nowhere(sys.stdout)  # what is left of it would be tried again at the end
+    output.stderr.print(Text.assemble(("error: ", "bold red"), f"standard output cannot be written: {error.strerror}"))
+    return CapabilityError.exit_code
+
+
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
@@ -157,6 +219,7 @@ def reporting_errors(command: Command) -> Command:
             )  # `__main__` has put it off until it can be reported
         try:
             command(*arguments, **options)
+            sys.stdout.flush()
         except ClearctlError as error:
             output.fail(error, error.exit_code, REPORT if error.exit_code == 1 else "")
         except KeyboardInterrupt as interrupt:
@@ -176,6 +239,10 @@ def reporting_errors(command: Command) -> Command:
             raise typer.Exit(0) from None
         except (typer.Exit, typer.Abort):
             raise
+        except OSError as error:
+            if not is_full_output(error):
+                output.fail(error, 1, REPORT)
+            raise typer.Exit(report_full_output(error)) from None
         except Exception as error:
             output.fail(error, 1, REPORT)
 

@@ -51,7 +51,7 @@ def import_module(name: str, folders: Sequence[Path] = (), not_in: Path | None =
         raise OwnCodeError(f"{file} lies in a run folder, from which no code is run: keep it beside your configs")
     try:
         module = importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise OwnCodeError(f"module {name!r} cannot be imported: {_reason(name, error)}") from error
     root = name.partition(".")[0]
     found = getattr(sys.modules[root], "__file__", None)
@@ -140,7 +140,7 @@ def _lies_in(module: Any, folder: Path) -> bool:
     return isinstance(file, str) and file.endswith(".py") and Path(file).resolve().is_relative_to(folder)
 
 
-def _reason(name: str, error: Exception) -> str:
+def _reason(name: str, error: BaseException) -> str:
     """What went wrong, and in which line of the user's module."""
     text = in_one_line(error)
     if isinstance(error, ModuleNotFoundError) and error.name in (name, name.partition(".")[0]):

@@ -65,12 +65,24 @@ def render_csv(
         texts = " | ".join(remark.text for remark in found if remark.group in (None, index))
         marked = _names(numbers, group.on_training_images)
         after = [len(group.diverged), group.protocol or "", marked, texts]
-        writer.writerow([group.label, len(group.counted), len(group.runs), *values, *settings, *after])
+        row = [group.label, len(group.counted), len(group.runs), *values, *settings, *after]
+        writer.writerow(map(without_formula, row))
     if comparison is not None:
         values = _values(numbers, comparison.differences, comparison.intervals if ci else None)
         after = ["", "", _names(numbers, comparison.on_training_images), "difference, paired by seed"]
         writer.writerow([comparison.label, comparison.pairs, comparison.pairs, *values, *("" for _ in keys), *after])
     return text.getvalue()
+
+
+def without_formula(cell: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: a name such as `=1+1` gets an apostrophe in front of it."""
+    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def _values(numbers: Numbers, spreads: Mapping[str, Spread], ends: Mapping[str, Interval | None] | None) -> list[str]:

@@ -6,6 +6,7 @@ import operator
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from typing import Any, TypeAlias
 
 from clearctl.config.registry import closest
@@ -27,8 +28,9 @@ def load_process(name: str) -> Process:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
+        with redirect_stdout(sys.stderr):  # a command's own output may be JSON
+            module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:
         raise UsageError(
             f"--process {name}: importing {module_name} raised {type(error).__name__}: {error}\n"
             f"modules are looked for in {os.getcwd()} and among the installed ones"
@@ -65,9 +67,10 @@ def new_order(process: Process, name: str, class_name: str, records: Sequence[di
     for number, record in enumerate(records):
         by_path.setdefault(record["img_path"], []).append(number)
     try:
-        answer = process(list(records))
-        returned = None if answer is None else list(answer)
-    except Exception as error:
+        with redirect_stdout(sys.stderr):
+            answer = process(list(records))
+            returned = None if answer is None else list(answer)
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{who}: raised {type(error).__name__}: {error}") from error
     if returned is None:
         raise UsageError(f"{who}: returned None; it is to return the list of records, in their new order")

@@ -24,6 +24,6 @@ def building(name: str, error_of: Callable[[str], ConfigError]) -> Iterator[None
         yield
     except ClearctlError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = str(error).replace("\n", " ") or type(error).__name__
         raise error_of(f"{name} refuses its arguments: {text}") from error
