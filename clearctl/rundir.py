@@ -207,6 +207,8 @@ def read_environment(run: Path) -> dict[str, Any]:
     for name, kind in {"device": str, "packages": dict, "dataset": dict, "seed": int}.items():
         if not isinstance(value.get(name), kind):
             raise RunError(f"{file} is not as a run writes it: it lacks {name!r}\nrestore it, or start a new run")
+    if value["device"] == "cuda":  # as the first GPU was called before GPUs were written with their index
+        value["device"] = "cuda:0"
     return value
 
 

@@ -21,7 +21,7 @@ from clearctl.engine.build.model import build_model
 from clearctl.engine.build.samples import loader_arguments
 from clearctl.engine.build.strategy_fit import require_strategy_fit
 from clearctl.engine.build.stream import build_stream
-from clearctl.engine.machine import deterministic_algorithms, resolve_device
+from clearctl.engine.machine import current_device, deterministic_algorithms, resolve_device
 from clearctl.errors import DatasetError
 from clearctl.progress import EpochDone, Listener, ignore
 from clearctl.strategies.build import needs_whole_buckets, trains_on_whole_stream
@@ -66,7 +66,7 @@ def dry_run_config(opened: Config, *, device: str, listener: Listener = ignore) 
     """`dry_run` with a config that `open_config` returned."""
     settings = fill(opened)
     target = resolve_device(device)
-    with deterministic_algorithms(settings.compute.deterministic, target, listener):
+    with current_device(target), deterministic_algorithms(settings.compute.deterministic, target, listener):
         return _measured(settings, target, listener)
 
 
