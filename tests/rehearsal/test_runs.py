@@ -34,11 +34,16 @@ SECOND = "cuda:1"
 
 @contextmanager
 def second_gpu() -> Iterator[RehearsalGpu]:
-    """Two GPUs, of which the second alone is to be used; at the end the current one is that of before."""
+    """Two GPUs, of which the second alone is to be used; at the end the current one is that of before.
+
+    No copy claims not to block whose memory is not pinned: the host would wait for the GPU, or write to what is being
+    copied.
+    """
     with RehearsalGpu() as gpu:
         yield gpu
     assert gpu.touched == {1}, gpu.elsewhere
     assert not gpu.elsewhere
+    assert not gpu.unpinned
     assert gpu.current == 0
 
 
