@@ -56,6 +56,8 @@ ENVIRONMENT: Schema = {
     "torch_threads?": int,
     "processes?": int,
     "git?": str,
+    "gpu?": dict,
+    "graph?": bool,
     "config?": str,
     "weights?": {ANY: str},
     "code?": {ANY: str},
@@ -259,7 +261,10 @@ def _literal(node: ast.expr) -> Any:
 
 def read_environment(run: Path) -> dict[str, Any]:
     """What environment.json holds. Raises RunError if it cannot be read, or lacks what every run writes."""
-    return _read_object(environment_file(run), ENVIRONMENT)
+    value = _read_object(environment_file(run), ENVIRONMENT)
+    if value["device"] == "cuda":  # as the first GPU was called before GPUs were written with their index
+        value["device"] = "cuda:0"
+    return value
 
 
 def _read_object(file: Path, schema: Schema) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pickle
 import time
 import traceback
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -19,10 +20,15 @@ PATIENCE_S = 300.0
 
 
 def run_in_processes(
-    processes: int, function: Callable[..., Any], *arguments: Any, dying: Collection[int] = ()
+    processes: int,
+    function: Callable[..., Any],
+    *arguments: Any,
+    dying: Collection[int] = (),
+    device: str | None = "cpu",
 ) -> list[Any]:
     """What `function(*arguments)` gives in each of so many processes, by rank, but of those that are to be `dying`.
 
+    They can talk about tensors on `device`; with None the function makes the process group itself.
     An error in one of them fails the test, with its traceback. Where they wait for each other too long, they are
     killed.
     """
@@ -32,7 +38,7 @@ def run_in_processes(
         ours, theirs = CONTEXT.Pipe(duplex=False)
         environ = environment(rank, processes, port)
         process = CONTEXT.Process(
-            target=_do, args=(environ, theirs, inspect.getfile(function), function.__name__, arguments)
+            target=_do, args=(environ, theirs, inspect.getfile(function), function.__name__, arguments, device)
         )
         process.start()
         theirs.close()
@@ -59,7 +65,9 @@ def _answers(connections: dict[int, Connection]) -> list[Any]:
     return [answers[rank] for rank in connections]
 
 
-def _do(environ: dict[str, str], answer: Connection, file: str, name: str, arguments: tuple[Any, ...]) -> None:
+def _do(
+    environ: dict[str, str], answer: Connection, file: str, name: str, arguments: tuple[Any, ...], device: str | None
+) -> None:
     gc.freeze()  # a collection would write to, and so copy, all that the server has imported
     multiprocessing.set_start_method("fork", force=True)  # its own workers, as in any process but one of a fork server
     import torch
@@ -71,7 +79,7 @@ def _do(environ: dict[str, str], answer: Connection, file: str, name: str, argum
     found, error = None, None
     try:
         function = getattr(_module(file), name)
-        with process_group(torch.device("cpu")):
+        with nullcontext() if device is None else process_group(torch.device(device)):
             found = function(*arguments)
     except BaseException:
         error = traceback.format_exc()

@@ -99,3 +99,15 @@ def fresh(shape: torch.Size | tuple[int, ...], dtype: torch.dtype) -> torch.Tens
     while len(_kept) > _MOST_KEPT or sum(array.nbytes for array in list(_kept)) > _MOST_KEPT_BYTES:
         del _kept[:1]
     return tensor
+
+
+def without_waiting(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """`tensor`, on the CPU or there already, on `device`; a GPU copies it when it comes to that, and nobody waits.
+
+    That needs pinned memory: of other memory the driver makes a copy first, for which it may wait until the GPU has
+    done what it was given before. Pinned memory that is let go of while a GPU has still to read it is not given out
+    again until then: torch's allocator records an event behind each such copy. It must not be written to.
+    """
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)  # as it is, where it is pinned

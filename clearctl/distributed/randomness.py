@@ -27,30 +27,35 @@ def seed_everything(seed: int) -> None:
 
 
 def random_states() -> dict[str, Any]:
-    """Where each generator stands that a run draws from: Python's, NumPy's, torch's on the CPU and on each GPU."""
+    """Where each generator stands that a run draws from: Python's, NumPy's, torch's on the CPU and on the current GPU.
+
+    A run draws from the GPU that is its device, and that is the current one.
+    """
     kind, keys, *rest = cast(tuple[Any, ...], np.random.get_state(legacy=True))
     return {
         "python": random.getstate(),
         "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), *rest),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],  # type: ignore[no-untyped-call]
+        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else [],  # type: ignore[no-untyped-call]
         "passes": passes(),
     }
 
 
 def set_random_states(states: dict[str, Any]) -> None:
-    """Bring the generators to where `random_states` found them; a GPU that was not there keeps its own."""
+    """Bring the generators to where `random_states` found them, that of a GPU on the current one.
+
+    States that clearctl wrote earlier have the generators of all GPUs of the machine, by their index.
+    """
     kind, keys, *rest = states["numpy"]
     random.setstate(states["python"])
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
     torch.set_rng_state(states["torch"])
     set_passes(states.get("passes", 0))
-    if world.size() > 1:  # that of the first process, on the GPU of each
-        if states["cuda"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state(states["cuda"][0])
-        return
-    for index, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
-        torch.cuda.set_rng_state(state, index)
+    saved = states["cuda"]
+    if saved and torch.cuda.is_available():
+        # Of several processes, the first one's on the GPU of each.
+        number = torch.cuda.current_device() if world.size() == 1 else 0
+        torch.cuda.set_rng_state(saved[number] if number < len(saved) else saved[0])
 
 
 @contextmanager

@@ -70,11 +70,11 @@ def _number(name: str, without: int) -> int:
 
 @contextmanager
 def process_group(device: "torch.device") -> Iterator[None]:
-    """Within, the processes can talk: by gloo, and about tensors on a GPU by NCCL.
+    """Within, the processes can talk: by gloo, and about tensors on a GPU, `device`, by NCCL.
 
-    Raises CapabilityError where torch was built without.
+    NCCL takes the current GPU as the process's own: `device` has to be that (`engine.machine.current_device`). Raises
+    CapabilityError where torch was built without.
     """
-    import torch
     from torch import distributed
 
     if size() == 1 or (distributed.is_available() and distributed.is_initialized()):
@@ -84,8 +84,6 @@ def process_group(device: "torch.device") -> Iterator[None]:
     if not distributed.is_available() or (on_gpu and not distributed.is_nccl_available()):
         missing = "NCCL" if distributed.is_available() else "torch.distributed"
         raise CapabilityError(f"this torch was built without {missing}\nrun it in one process, without torchrun")
-    if on_gpu:
-        torch.cuda.set_device(device)
     store = _store(f"attempt/{restart_count()}")  # in torchrun's own, where torch would find what earlier attempts left
     if store is not None:
         _wait_for_all(store)

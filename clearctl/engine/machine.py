@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from clearctl.distributed import world
+from clearctl.engine.gpu import describe_gpu
 from clearctl.errors import CapabilityError, UsageError
 from clearctl.progress import Listener, Message, ignore
 from clearctl.version import __version__
@@ -25,9 +26,10 @@ _CUBLAS_DETERMINISTIC = (":4096:8", ":16:8")
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`; of several processes each has a GPU of its own.
+    """`auto` (a GPU, else the CPU), `cpu`, `cuda` or `cuda:N`; of several processes each has a GPU of its own.
 
-    Raises UsageError for another name and CapabilityError for a GPU that is not there.
+    A GPU comes with its index, as its tensors have it: `cuda` is torch's current one, which is the first unless the
+    program has chosen another. Raises UsageError for another name and CapabilityError for a GPU that is not there.
     """
     kind, _, index = name.partition(":")
     if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", name):
@@ -35,12 +37,31 @@ def resolve_device(name: str) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if world.size() > 1 and kind != "cpu" and (count or kind == "cuda"):
         return _gpu_of_process(name, count)
-    if kind == "auto":
-        return torch.device("cuda" if count else "cpu")
-    if kind == "cuda" and int(index or 0) >= count:
+    if kind == "cpu" or (kind == "auto" and not count):
+        return torch.device("cpu")
+    if int(index or 0) >= count:
         found = counted(count, "GPU") if count else "no GPU that torch can use"
         raise CapabilityError(f"--device {name}: this machine has {found}\nuse --device cpu, or --device auto")
-    return torch.device(name)
+    return torch.device("cuda", int(index) if index else _current_gpu())
+
+
+def _current_gpu() -> int:
+    """The index of torch's current GPU: the first as long as nobody has used any."""
+    return torch.cuda.current_device() if torch.cuda.is_initialized() else 0  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def current_device(device: torch.device) -> Iterator[None]:
+    """Within, `device`, if it is a GPU, is the one that torch uses where none is named; in this thread.
+
+    The place where a command chooses its GPU, before it first uses one. Else streams, pinned memory and a library's
+    `.cuda()` would use the first GPU beside it, where a context alone takes hundreds of MB.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    with torch.cuda.device(device):  # at the end it makes the one before the current one again, but no context there
+        yield
 
 
 def _gpu_of_process(name: str, count: int) -> torch.device:
@@ -125,6 +146,7 @@ def describe(device: torch.device, dataset: dict[str, Any], seed: int) -> dict[s
         "packages": packages(),
         "device": str(device),
         "device_name": device_name(device),
+        "gpu": describe_gpu(device),
         "torch_threads": torch.get_num_threads(),
         "processes": world.size(),
         "git": _git_commit(),

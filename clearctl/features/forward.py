@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from clearctl.data.pixels import without_waiting
 from clearctl.errors import CapabilityError
 from clearctl.models.compiling import compile_fault
 from clearctl.models.precision import DTYPES
@@ -75,7 +76,7 @@ class Forward:
         return self._through(self._compiled, _padded(pixels, self.most))[: len(pixels)]
 
     def _through(self, network: Callable[..., torch.Tensor], pixels: torch.Tensor) -> torch.Tensor:
-        x = self.prepare(pixels.to(self.device, non_blocking=True))
+        x = self.prepare(without_waiting(pixels, self.device))
         x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             features = network(x)

@@ -2,8 +2,8 @@
 
 training_folder/features/<name>/extraction.json
     settings   what the numbers follow from: arch, arguments, weights, transform, precision, compile, device
-    about      what is worth knowing besides: where the weights came from, library versions, the device's name, and on a
-               CPU torch's threads, since the last bits depend on their number
+    about      what is worth knowing besides: where the weights came from, library versions, the device's name and its
+               GPU's driver, and on a CPU torch's threads, since the last bits depend on their number
     dimension  D
     buckets    {bucket: {"rows", "filelist_sha256", "sha256", "cached"}} of each bucket that is done; sha256 is of its
                all.pth, and `cached` of its images were read from the image cache, which changes no bit

@@ -25,6 +25,12 @@ _WORDS = {
     "git": "the git commit of the working directory",
     "device": "the device",
     "device_name": "the name of the device",
+    "gpu.driver": "the version of the GPU's driver",
+    "gpu.driver_cuda": "the newest CUDA that the GPU's driver knows",
+    "gpu.cuda": "the version of CUDA",
+    "gpu.cudnn": "the version of cuDNN",
+    "gpu.memory_bytes": "the GPU's memory in bytes",
+    "gpu.capability": "the GPU's capability",
     "torch_threads": "the number of torch's threads",
     "processes": "the number of processes",
     "stacked": "how many runs were trained as one stack",
@@ -141,6 +147,8 @@ def _of_differences(group: Group) -> Iterator[Remark]:
         having: dict[str, list[Run]] = {}
         for run, values in zip(group.counted, flat, strict=True):
             value = values.get(key)
+            if value is None and key.startswith("gpu."):  # on a CPU, which is said already, or of an earlier clearctl
+                continue
             having.setdefault(NONE if value is None else str(value), []).append(run)
         if len(having) > 1:
             name = f"the version of {key.removeprefix('packages.')}" if key.startswith("packages.") else key

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torchvision import transforms as T
 
 from clearctl.data import pixels
-from clearctl.data.pixels import ToFloat, fresh
+from clearctl.data.pixels import ToFloat, fresh, without_waiting
 
 # Every value of a byte in every channel, more than one tile of it.
 BATCH = (torch.arange(9 * 3 * 256 * 256) % 256).to(torch.uint8).view(9, 3, 256, 256)
@@ -98,3 +98,8 @@ def test_no_more_than_256_mb_are_kept():
     huge = fresh((257, 1_000_000), torch.uint8)
     assert kept_bytes() == []
     assert len({tensor.data_ptr() for tensor in (large, other, rest, huge)}) == 4
+
+
+def test_on_a_cpu_a_batch_is_given_as_it_is() -> None:
+    x = torch.zeros(3)
+    assert without_waiting(x, torch.device("cpu")) is x

@@ -197,3 +197,20 @@ def test_the_latex_table_compiles(tmp_path: Path) -> None:
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
+
+
+def test_runs_of_one_group_on_gpus_with_other_drivers(tmp_path: Path) -> None:
+    """A run on a CPU, or of an earlier clearctl, has no driver to compare: its device is noted."""
+    gpu = {
+        "driver": "580.1",
+        "driver_cuda": "13.0",
+        "cuda": "13.0",
+        "cudnn": "9.1.0",
+        "memory_bytes": 8,
+        "capability": "9.0",
+    }
+    device = {"device": "cuda:0", "device_name": "NVIDIA H200"}
+    make_run(tmp_path / "0", MATRIX, 0, environment={**device, "gpu": gpu})
+    make_run(tmp_path / "1", MATRIX, 1, environment={**device, "gpu": {**gpu, "driver": "590.2", "cudnn": None}})
+    make_run(tmp_path / "2", MATRIX, 2, environment={**device, "device": "cuda"})
+    assert texts(tmp_path) == ["naive: the version of the GPU's driver differs: 580.1 (seed 0), 590.2 (seed 1)"]

@@ -43,13 +43,15 @@ class CachedTransform:
         """What the pipeline makes of the images `numbers`, `[B, 3, h, w] float32`."""
         return self.finish(self.pixels(numbers))
 
-    def pixels(self, numbers: Sequence[int]) -> torch.Tensor:
+    def pixels(self, numbers: Sequence[int], *, pinned: bool = False) -> torch.Tensor:
         """The images `numbers` as they are before `finish`: `[B, 3, h, w] uint8`, contiguous, nobody else's.
 
-        Raises RuntimeError, as `torch.stack` does, for images that come out in different sizes.
+        A GPU copies them from `pinned` memory while this process goes on (`without_waiting`). Raises RuntimeError, as
+        `torch.stack` does, for images that come out in different sizes.
         """
         first = self.sample(numbers[0])
-        batch = fresh((len(numbers), *first.shape), first.dtype)
+        shape = (len(numbers), *first.shape)
+        batch = torch.empty(shape, dtype=first.dtype, pin_memory=True) if pinned else fresh(shape, first.dtype)
         batch[0] = first
         for place, number in enumerate(numbers[1:], 1):
             sample = self.sample(number)

@@ -22,7 +22,8 @@ from clearctl.distributed.world import PeerLostError, broadcast, detect_lost_pee
 from clearctl.engine.build.accelerate import require_compiler, warn_of_slow_precision
 from clearctl.engine.extract.arguments import check_arguments, check_name
 from clearctl.engine.extract.recipe import build_recipe
-from clearctl.engine.machine import device_name, packages, resolve_device
+from clearctl.engine.gpu import describe_gpu
+from clearctl.engine.machine import current_device, device_name, packages, resolve_device
 from clearctl.errors import CapabilityError, DatasetError, UsageError
 from clearctl.features.extract import extract
 from clearctl.features.official import write_official
@@ -204,7 +205,7 @@ def extract_features(
 def _shared_work(device: torch.device) -> Iterator[None]:
     """Within, the processes of a run can talk; where one is lost, the others' PeerLostError says how to continue."""
     try:
-        with detect_lost_peers(), process_group(device):
+        with current_device(device), detect_lost_peers(), process_group(device):
             yield
     except PeerLostError as error:
         rest = (
@@ -229,6 +230,7 @@ def _about(source: dict[str, Any], device: torch.device) -> dict[str, Any]:
         "clearctl": __version__,
         "packages": packages(),
         "device_name": device_name(device),
+        "gpu": describe_gpu(device),
     }
     return about if device.type == "cuda" else {**about, THREADS: torch.get_num_threads()}
 

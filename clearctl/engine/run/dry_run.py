@@ -21,7 +21,7 @@ from clearctl.engine.build.model import build_model
 from clearctl.engine.build.samples import loader_arguments
 from clearctl.engine.build.strategy_fit import require_strategy_fit
 from clearctl.engine.build.stream import build_stream
-from clearctl.engine.machine import deterministic_algorithms, resolve_device
+from clearctl.engine.machine import current_device, deterministic_algorithms, resolve_device
 from clearctl.engine.run.few_batches import evenly_spaced, turns, with_epochs
 from clearctl.engine.run.step_speed import StepSpeed, compare_step_speeds
 from clearctl.errors import DatasetError
@@ -75,7 +75,7 @@ def dry_run_config(
     """`dry_run` with a config that `open_config` returned; other options are timed if it `compares_speeds`."""
     settings = fill(opened)
     target = resolve_device(device)
-    with deterministic_algorithms(settings.compute.deterministic, target, listener):
+    with current_device(target), deterministic_algorithms(settings.compute.deterministic, target, listener):
         seed_everything(settings.seed)
         stream = build_stream(settings.scenario)
         result = _measured(settings, stream, target, listener)

@@ -22,7 +22,7 @@ from clearctl.engine.build.model import build_model
 from clearctl.engine.build.samples import build_samples, loader_arguments
 from clearctl.engine.build.sharing import require_shareable
 from clearctl.engine.build.stream import build_stream
-from clearctl.engine.machine import deterministic_algorithms, resolve_device
+from clearctl.engine.machine import current_device, deterministic_algorithms, resolve_device
 from clearctl.engine.run.submission import checkpoint_files, require_one_each
 from clearctl.engine.states.checkpoint import load_exactly, read_exactly
 from clearctl.errors import DatasetError, RunError, UsageError
@@ -111,7 +111,7 @@ def evaluate(
     files = [Path(checkpoint)] if checkpoint is not None else list(found.values())
     listening = listener if world.is_first() else ignore
     deterministic = deterministic_algorithms(settings.compute.deterministic, torch_device, listening)
-    with detect_lost_peers(), process_group(torch_device), deterministic:
+    with current_device(torch_device), detect_lost_peers(), process_group(torch_device), deterministic:
         rows, names = _rows(
             settings, files, torch_device, listening, one_each=checkpoints is not None, of_run=named is None
         )

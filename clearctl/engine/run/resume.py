@@ -21,7 +21,9 @@ from clearctl.engine.build.model import build_model
 from clearctl.engine.build.samples import build_samples
 from clearctl.engine.build.sharing import require_alike, require_shareable
 from clearctl.engine.build.stream import build_stream
+from clearctl.engine.gpu import changes_of_gpu, describe_gpu
 from clearctl.engine.machine import (
+    current_device,
     describe,
     deterministic_algorithms,
     device_name,
@@ -75,7 +77,7 @@ def resume(
         require_shareable(settings.strategy)
         target = _device(device, environment, listener)
         deterministic = deterministic_algorithms(settings.compute.deterministic, target, listener)
-        with detect_lost_peers(), process_group(target), deterministic:
+        with current_device(target), detect_lost_peers(), process_group(target), deterministic:
             return _resume_locked(run, settings, environment, target, accept_changes, listener, started)
 
 
@@ -206,6 +208,13 @@ def _device(name: str | None, environment: dict[str, Any], listener: Listener) -
                 warning=True,
             )
         )
+    for change in changes_of_gpu(environment.get("gpu"), describe_gpu(target)):
+        listener(
+            Message(
+                f"{change} since the run began: the numbers may not be exactly those of a run that never stopped",
+                warning=True,
+            )
+        )
     return target
 
 
@@ -275,6 +284,7 @@ def _moved(environment: dict[str, Any], device: torch.device) -> Iterator[str]:
     before, now = environment.get("device_name"), device_name(device)
     if before is not None and (str(device) != environment["device"] or now != before):
         yield f"from {environment['device']} ({before}) to {device} ({now})"
+    yield from changes_of_gpu(environment.get("gpu"), describe_gpu(device))
     if environment.get("processes", 1) != world.size():
         yield f"from {environment.get('processes', 1)} to {world.size()} processes"
 

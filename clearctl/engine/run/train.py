@@ -30,7 +30,7 @@ from clearctl.engine.build.samples import BuiltSamples, build_samples
 from clearctl.engine.build.sharing import require_alike, require_shareable
 from clearctl.engine.build.strategy_fit import require_strategy_fit
 from clearctl.engine.build.stream import build_stream
-from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device
+from clearctl.engine.machine import current_device, describe, deterministic_algorithms, resolve_device
 from clearctl.engine.run.inputs import named_contents
 from clearctl.engine.run.loop import SavedStates, TrainingLoop, how_to_resume
 from clearctl.errors import DatasetError, RunError, Stopped
@@ -104,7 +104,8 @@ def start(opened: Config, source: str, *, device: str, listener: Listener) -> Tr
     require_shareable(settings.strategy)
     target = resolve_device(device)
     deterministic = deterministic_algorithms(settings.compute.deterministic, target, listener)
-    with detect_lost_peers(), process_group(target), deterministic:  # from the first product on
+    # The GPU before anything uses one; deterministic from the first product on.
+    with current_device(target), detect_lost_peers(), process_group(target), deterministic:
         seed_everything(settings.seed)
         stream = build_stream(settings.scenario, listener)
         model = build_model(settings, stream, listener).to(target)

@@ -22,7 +22,7 @@ from clearctl.engine.build.model import build_model
 from clearctl.engine.build.samples import BuiltSamples, build_samples
 from clearctl.engine.build.strategy_fit import require_strategy_fit
 from clearctl.engine.build.stream import benchmark_of, build_stream
-from clearctl.engine.machine import describe, deterministic_algorithms, resolve_device
+from clearctl.engine.machine import current_device, describe, deterministic_algorithms, resolve_device
 from clearctl.engine.run.inputs import named_contents
 from clearctl.engine.run.loop import bucket_done, write_bucket
 from clearctl.engine.run.stopping import StopRequest, catch_stop_signals
@@ -63,11 +63,12 @@ def train_stack(
             reason = why_not(settings) or "it is not like the others"
             raise UsageError(f"{settings.config.file} cannot be trained in one stack with the others: {reason}")
     target = resolve_device(device)
-    most = largest_stack(runs[0], target)
     results = []
-    for start in range(0, len(runs), most):
-        part = slice(start, start + most)
-        results += _train(runs[part], target, sources[part], listeners[part])
+    with current_device(target):
+        most = largest_stack(runs[0], target)
+        for start in range(0, len(runs), most):
+            part = slice(start, start + most)
+            results += _train(runs[part], target, sources[part], listeners[part])
     return results
 
 

@@ -15,7 +15,7 @@ from avalanche.training.plugins import SupervisedPlugin
 from torch.utils.data import ConcatDataset, DataLoader, default_collate, get_worker_info
 
 from clearctl.data.cache.transform import CachedTransform
-from clearctl.data.pixels import fresh
+from clearctl.data.pixels import fresh, without_waiting
 from clearctl.distributed.randomness import own_random_numbers, seed_worker
 from clearctl.distributed.split import Shard, own_rows
 from clearctl.strategies.loading.positions import BatchIterator, LoaderPosition, SideBySide
@@ -61,12 +61,13 @@ class GatheringLoader:
     def _pixels(self, columns: Columns) -> TensorBatch:
         rows, *others = columns
         assert isinstance(self.source, CachedTransform)
-        return [self._finished(_own_pixels(self.source, rows), len(rows)), *others]
+        x = self._finished(_own_pixels(self.source, rows, pinned=self.device.type == "cuda"), len(rows))
+        return [x, *(without_waiting(column, self.device) for column in others)]
 
     def _finished(self, pixels: torch.Tensor, size: int) -> torch.Tensor:
         """The floats of a batch of `size` images, or of this process's part of it."""
         assert isinstance(self.source, CachedTransform)
-        x = self.source.finish(pixels.to(self.device, non_blocking=True))
+        x = self.source.finish(without_waiting(pixels, self.device))
         return Shard.of(x, size) if self.source.shares_reading else x
 
     def _from_workers(self, transform: CachedTransform, columns: SideBySide, workers: int) -> Iterator[TensorBatch]:
@@ -82,13 +83,13 @@ class GatheringLoader:
             yield [self._finished(pixels, len(others[0])), *others]
 
 
-def _own_pixels(source: CachedTransform, rows: torch.Tensor) -> torch.Tensor:
-    """The bytes of the images `rows`, or of those that this process is to read."""
+def _own_pixels(source: CachedTransform, rows: torch.Tensor, *, pinned: bool = False) -> torch.Tensor:
+    """The bytes of the images `rows`, or of those that this process is to read; in `pinned` memory for a GPU."""
     own = rows[own_rows(len(rows))] if source.shares_reading else rows
     # A worker process draws numbers that nobody else draws anyway: `seed_worker`.
     shared = len(own) == len(rows) or get_worker_info() is not None
     with nullcontext() if shared else own_random_numbers(torch.device("cpu"), transforms=True):
-        return source.pixels(own.tolist())
+        return source.pixels(own.tolist(), pinned=pinned)
 
 
 def _take(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -194,8 +195,10 @@ class CollatingLoader:
         return BatchIterator(SideBySide([[part] for part in numbers], self.loader), self._collated)
 
     def _collated(self, columns: Columns) -> TensorBatch:
-        batch: TensorBatch = self.loader.loader_kwargs["collate_fn"]([self.samples[i] for i in columns[0].tolist()])
-        return batch
+        given = self.loader.loader_kwargs
+        batch: TensorBatch = given["collate_fn"]([self.samples[i] for i in columns[0].tolist()])
+        pins = given.get("pin_memory") and torch.cuda.is_available()
+        return [tensor.pin_memory() for tensor in batch] if pins else batch
 
 
 def collating(loader: Loader) -> Loader:

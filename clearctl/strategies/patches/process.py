@@ -134,14 +134,21 @@ PROCESS: tuple[Patch, ...] = (
         stays="the process is ending",
     ),
     Patch(
-        "torch.distributed's process group, the current GPU",
+        "torch's current GPU",
+        "engine.machine.current_device",
+        "streams, pinned memory and a library's .cuda() name no device: with --device cuda:1 they would use cuda:0 too",
+        TORCH,
+        "tests/rehearsal/test_second_gpu.py::test_the_program_keeps_its_current_gpu",
+        "process",
+    ),
+    Patch(
+        "torch.distributed's process group",
         "distributed.world.process_group",
         "the processes of a run talk to each other",
         TORCH,
         "tests/distributed/test_world.py::test_what_processes_report_each_other",
         "process",
-        stays="after an error the others would notice the end of the group before the error reaches them; the"
-        " current GPU of a process of torchrun is its only one",
+        stays="after an error the others would notice the end of the group before the error reaches them",
     ),
     Patch(
         "inductor's freezing, dynamo's recompile_limit",

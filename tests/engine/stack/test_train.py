@@ -353,7 +353,7 @@ def test_a_stack_on_a_gpu_is_that_on_the_cpu(opened: Open, tmp_path: Path, name:
     ]
     for found, expected in zip(together(configs[0], "cuda"), together(configs[1]), strict=True):
         require_alike(found, expected)
-        assert rundir.read_environment(found.run)["device"] == "cuda"
+        assert rundir.read_environment(found.run)["device"] == "cuda:0"
 
 
 @pytest.mark.gpu
