@@ -51,9 +51,9 @@ class _Autocast(torch.autocast):
 
 
 @contextmanager
-def replaced(gpu: Any, is_on_gpu: Callable[[torch.Tensor], bool]) -> Iterator[None]:
-    """Within, torch.cuda speaks of `gpu`, the only one of its kind."""
-    random, seeding, loading = gpu.generator, torch.manual_seed, DataLoader.__init__
+def replaced(gpu: Any, is_on_gpu: Callable[[torch.Tensor], bool], pinned: Callable[[Any], Any]) -> Iterator[None]:
+    """Within, torch.cuda speaks of `gpu`, the only one of its kind, and loaders that pin give what `pinned` does."""
+    random, seeding, loading, iterating = gpu.generator, torch.manual_seed, DataLoader.__init__, DataLoader.__iter__
 
     def seed(number: int) -> torch.Generator:
         random.manual_seed(int(number) % 2**63)
@@ -61,6 +61,11 @@ def replaced(gpu: Any, is_on_gpu: Callable[[torch.Tensor], bool]) -> Iterator[No
 
     def load(self: Any, *given: Any, **named: Any) -> None:
         loading(self, *given, **{**named, "pin_memory": False})  # by real CUDA
+        self.is_said_to_pin = bool(named.get("pin_memory"))
+
+    def iterate(self: Any) -> Iterator[Any]:
+        found = iterating(self)
+        return map(pinned, found) if self.is_said_to_pin else found
 
     def record(tensor: torch.Tensor, stream: Any) -> None:
         if not is_on_gpu(tensor):
@@ -106,6 +111,7 @@ def replaced(gpu: Any, is_on_gpu: Callable[[torch.Tensor], bool]) -> Iterator[No
             (torch.random, "manual_seed", seed),
             (torch.accelerator, "current_accelerator", lambda *given, **named: torch.device("cuda")),
             (DataLoader, "__init__", load),
+            (DataLoader, "__iter__", iterate),
             *((Optimizer, name, lambda self: None) for name in checks if hasattr(Optimizer, name)),
         ):
             put_back.enter_context(mock.patch.object(owner, name, value))

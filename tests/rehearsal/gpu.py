@@ -113,6 +113,24 @@ def put_on_gpu(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
+def is_pinned(tensor: torch.Tensor) -> bool:
+    """Whether the tensor's memory is said to be pinned."""
+    with torch._C.DisableTorchFunction():
+        return getattr(tensor.untyped_storage(), "_rehearsal_pinned", False)
+
+
+def pinned(value: Any) -> Any:
+    """A copy of a tensor whose memory is said to be pinned, or itself if it is; or a list or tuple of such."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(pinned, value))
+    if not isinstance(value, torch.Tensor) or is_pinned(value) or is_on_gpu(value):
+        return value
+    with torch._C.DisableTorchFunction():
+        copy = value.clone()
+        copy.untyped_storage()._rehearsal_pinned = True
+    return copy
+
+
 class RehearsalGpu:
     """What was done on the GPU while it was there.
 
@@ -129,11 +147,12 @@ class RehearsalGpu:
         self.generator = torch.Generator()
         self.generator.manual_seed(0)
         self.moving: bool | None = None  # where the next `_to_copy` goes to
+        self.asynchronous = False  # whether the next `_to_copy` is of pinned memory and does not block
         self.near_gpu = False  # whether the function under way was given a tensor on the GPU
 
     def __enter__(self) -> "RehearsalGpu":
         self._stack = ExitStack()
-        for mode in (cuda.replaced(self, is_on_gpu), _Dispatch(self), _Function(self)):
+        for mode in (cuda.replaced(self, is_on_gpu, pinned), _Dispatch(self), _Function(self)):
             self._stack.enter_context(mode)
         return self
 
@@ -146,10 +165,13 @@ class RehearsalGpu:
         """Count a wait of the host."""
         self.waits[what, _place()] += 1
 
-    def move(self, tensor: torch.Tensor, to_gpu: bool, *, copy: bool = False) -> torch.Tensor:
+    def move(
+        self, tensor: torch.Tensor, to_gpu: bool, *, copy: bool = False, non_blocking: bool = False
+    ) -> torch.Tensor:
         """The tensor on the other device, or itself where it is there, unless a `copy` is asked for."""
         if is_on_gpu(tensor) == to_gpu and not copy:
             return tensor
+        self.asynchronous = non_blocking and is_pinned(tensor)
         if torch._C.TensorBase.requires_grad.__get__(tensor) and torch.is_grad_enabled():
             return _Moved.apply(tensor, to_gpu, self)
         return self.copied(tensor, to_gpu)
@@ -239,8 +261,9 @@ class _Dispatch(TorchDispatchMode):
     def _copied(self, tensor: torch.Tensor, from_gpu: bool, to_gpu: bool) -> None:
         if from_gpu and not to_gpu:
             self.gpu.wait("copy to the host")
-        elif to_gpu and not from_gpu and tensor.numel():
-            self.gpu.wait("copy from memory that is not pinned")
+        elif to_gpu and not from_gpu and tensor.numel() and not self.gpu.asynchronous:
+            self.gpu.wait("copy from memory that is not pinned, or that blocks")
+        self.gpu.asynchronous = False
 
     def _indexed(self, name: str, args: Any) -> bool:
         on_gpu = is_on_gpu(args[0])
@@ -334,19 +357,26 @@ class _Function(TorchFunctionMode):
         if func is torch.Tensor.pin_memory:
             if is_on_gpu(first):
                 raise RuntimeError("cannot pin 'torch.cuda.FloatTensor' only dense CPU tensors can be pinned")
-            return first
+            return pinned(first)
         if func is torch.Tensor.is_pinned:
-            return False
+            return is_pinned(first)
         if func in (torch.as_tensor, torch.tensor):
             return self._made(func, args, kwargs)
-        if func is torch.nn.functional.one_hot and is_on_gpu(first) and "num_classes" not in kwargs and len(args) < 2:
-            gpu.wait("one_hot without num_classes")
+        if func is torch.nn.functional.one_hot and is_on_gpu(first):
+            return self._one_hot(*args, **kwargs)
         before = gpu.near_gpu
         gpu.near_gpu = isinstance(first, torch.Tensor) and is_on_gpu(first) and kwargs.get("device") is None
         try:
             return func(*args, **kwargs)
         finally:
             gpu.near_gpu = before
+
+    def _one_hot(self, values: torch.Tensor, num_classes: int = -1) -> torch.Tensor:
+        """As on CUDA: the CPU's, which is not run here, reads the smallest and largest value before."""
+        if num_classes < 0:
+            num_classes = int(values.max()) + 1
+        zeros = torch.zeros((*values.shape, num_classes), dtype=values.dtype, device=CUDA)
+        return zeros.scatter_(-1, values[..., None], 1)
 
     def _made(self, func: Any, args: Any, kwargs: Any) -> torch.Tensor:
         device = kwargs.pop("device", None)
@@ -380,10 +410,12 @@ class _Function(TorchFunctionMode):
         to_gpu = from_gpu if device is None else _is_cuda(device)
         if from_gpu != to_gpu and non_blocking:
             if to_gpu:
-                self.gpu.unpinned[_place()] += 1
+                self.gpu.unpinned[_place()] += not is_pinned(tensor)
             else:
                 self.gpu.wait("a copy to the host that does not block: read before it has ended?")
-        moved = self.gpu.move(tensor, to_gpu, copy=True) if from_gpu != to_gpu else tensor.clone() if copy else tensor
+        moved = tensor.clone() if copy and from_gpu == to_gpu else tensor
+        if from_gpu != to_gpu:
+            moved = self.gpu.move(tensor, to_gpu, copy=True, non_blocking=non_blocking)
         if (dtype is None or dtype == moved.dtype) and memory_format is None:
             return moved
         formatted = {} if memory_format is None else {"memory_format": memory_format}
