@@ -8,6 +8,7 @@ from clearctl.engine.stack.features import Features
 from clearctl.engine.stack.heads import EWCPenalty, LwFPenalty, Penalty, losses, numbers, scores, stacked
 from clearctl.engine.stack.member import Member
 from clearctl.engine.stack.optimize import STEPPERS
+from clearctl.strategies.loading.rows import to_device
 from clearctl.strategies.watching.batch import BatchResult
 
 
@@ -39,7 +40,7 @@ class Learner:
             rows = torch.stack([torch.cat(batches) for batches in orders])
             stepper.set_options([member.optimizer.param_groups[0] for member in self.members])
             gave: list[torch.Tensor] = []
-            for chosen in torch.split(self._on_device(rows), sizes, dim=1):
+            for chosen in torch.split(to_device(rows, self.device), sizes, dim=1):
                 x, y = self.features.take(chosen)
                 leaves = {name: weight.detach().requires_grad_() for name, weight in self.weights.items()}
                 found = scores(leaves, x, self.temperature)
@@ -71,7 +72,7 @@ class Learner:
     def test(self, rows: Sequence[torch.Tensor], batch_size: int) -> list[list[BatchResult]]:
         """The batches of each member's test on its `rows [N]`, all as many."""
         same = all(torch.equal(rows[0], other) for other in rows[1:])
-        every = self._on_device(rows[0][None] if same else torch.stack(list(rows)))
+        every = to_device(rows[0][None] if same else torch.stack(list(rows)), self.device)
         gave, sizes = [], []
         with torch.no_grad():
             for chosen in torch.split(every, batch_size, dim=1):
@@ -101,7 +102,7 @@ class Learner:
         """What EWC will ask for at the end of the bucket: as Avalanche's, of batches in the bucket's own order."""
         if not self.members[0].lockstep.wants_importances:
             return
-        rows = self._on_device(torch.stack([member.bucket_rows() for member in self.members]))
+        rows = to_device(torch.stack([member.bucket_rows() for member in self.members]), self.device)
         parts = torch.split(rows, self.members[0].batch_size, dim=1)
         sums = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
         for chosen in parts:
@@ -113,11 +114,6 @@ class Learner:
         means = {name: (value / len(parts)).cpu() for name, value in sums.items()}
         for index, member in enumerate(self.members):
             member.lockstep.give_importances({name: value[index].clone() for name, value in means.items()})
-
-    def _on_device(self, rows: torch.Tensor) -> torch.Tensor:
-        if self.device.type == "cuda":
-            return rows.pin_memory().to(self.device, non_blocking=True)
-        return rows
 
 
 def _counted(found: torch.Tensor, y: torch.Tensor, loss: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,7 @@ from clearctl.data.pixels import fresh
 from clearctl.distributed.randomness import own_random_numbers, seed_worker
 from clearctl.distributed.split import Shard, own_rows
 from clearctl.strategies.loading.positions import BatchIterator, LoaderPosition, SideBySide
-from clearctl.strategies.loading.rows import Columns, Rows, resolve
+from clearctl.strategies.loading.rows import Columns, Rows, resolve, to_device
 from clearctl.strategies.strategy import ClassificationDataset, Loader, MultiDatasetLoader, Strategy, TensorBatch
 
 ALIGNMENT_BYTES = 64  # of torch's allocations: a batch that starts elsewhere may be summed up in another order
@@ -48,10 +48,17 @@ class GatheringLoader:
             workers = self.loader.loader_kwargs.get("num_workers") or 0
             if workers:
                 return self._from_workers(self.source, columns, workers)
-            return BatchIterator(columns, self._pixels)
+            return BatchIterator(SideBySide(self._with_labels_there(), self.loader), self._pixels)
         if len(self.samples) == 1 and not self.shuffle and not self.loader.never_ending:
-            return _InOrder(columns, self.source, self.samples[0].rows)
+            # The labels are views too, of copies: one that writes into them writes into no dataset.
+            own = [column.clone() for column in self.samples[0].columns]
+            return _InOrder(SideBySide([own], self.loader), self.source, self.samples[0].rows)
         return BatchIterator(columns, self._taken)
+
+    def _with_labels_there(self) -> list[Columns]:
+        """The columns of images, all but the row numbers on the device: copied once an epoch, not at each batch."""
+        parts = [samples.columns for samples in self.samples]
+        return [[rows, *(to_device(column, self.device) for column in others)] for rows, *others in parts]
 
     def _taken(self, columns: Columns) -> TensorBatch:
         rows, *others = columns
@@ -66,7 +73,7 @@ class GatheringLoader:
     def _finished(self, pixels: torch.Tensor, size: int) -> torch.Tensor:
         """The floats of a batch of `size` images, or of this process's part of it."""
         assert isinstance(self.source, CachedTransform)
-        x = self.source.finish(pixels.to(self.device, non_blocking=True))
+        x = self.source.finish(to_device(pixels, self.device))
         return Shard.of(x, size) if self.source.shares_reading else x
 
     def _from_workers(self, transform: CachedTransform, columns: SideBySide, workers: int) -> Iterator[TensorBatch]:
@@ -121,7 +128,7 @@ class _InOrder(BatchIterator):
         own = start == self.first or not self.views or not aligned
         batch = _take(self.x, rows) if own else self.x[start : start + len(rows)]
         self._given = batch, batch._version, own
-        return [batch, *(column.clone() for column in others)]
+        return [batch, *others]
 
     def _see_whether_written(self) -> None:
         """Into the latest batch, which has been used by now."""
@@ -179,10 +186,14 @@ def _is_known(loader: Loader) -> TypeGuard[MultiDatasetLoader]:
 
 
 class CollatingLoader:
-    """The batches of one of Avalanche's loaders, collated sample by sample in this process, as torch does it."""
+    """The batches of one of Avalanche's loaders, collated sample by sample in this process, as torch does it.
 
-    def __init__(self, loader: MultiDatasetLoader) -> None:
+    They are copied to `device`.
+    """
+
+    def __init__(self, loader: MultiDatasetLoader, device: torch.device) -> None:
         self.loader = loader
+        self.device = device
         self.samples: ConcatDataset[Any] = ConcatDataset(loader.datasets)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
@@ -195,20 +206,20 @@ class CollatingLoader:
 
     def _collated(self, columns: Columns) -> TensorBatch:
         batch: TensorBatch = self.loader.loader_kwargs["collate_fn"]([self.samples[i] for i in columns[0].tolist()])
-        return batch
+        return [to_device(part, self.device) for part in batch]
 
 
-def collating(loader: Loader) -> Loader:
+def collating(loader: Loader, device: torch.device) -> Loader:
     """`loader` of Avalanche with iterators that have a position; itself where worker processes fill it, or unknown."""
     if not _is_known(loader) or loader.loader_kwargs.get("num_workers"):
         return loader
-    return CollatingLoader(loader)
+    return CollatingLoader(loader, device)
 
 
 def positioned(loader: Loader, device: torch.device) -> Loader:
     """`loader` of Avalanche, without worker processes, with iterators that have a position; gathering where it can."""
     found = gathering(loader, device)
-    return collating(loader) if found is loader else found
+    return collating(loader, device) if found is loader else found
 
 
 def in_order(dataset: ClassificationDataset, batch_size: int, workers: int, device: torch.device) -> Loader:
@@ -250,7 +261,7 @@ def collated(dataset: ClassificationDataset, indices: Sequence[int]) -> TensorBa
     found = resolved(dataset)
     if found is None:
         return default_collate([dataset[index] for index in indices])
-    positions = torch.as_tensor(indices, dtype=torch.int64, device=found.rows.device)
+    positions = to_device(torch.as_tensor(indices, dtype=torch.int64), found.rows.device)
     rows, *others = (column[positions] for column in found.columns)
     source = found.source
     if isinstance(source, torch.Tensor):

@@ -108,6 +108,13 @@ def joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.cat(list(parts)) if len(parts) > 1 else parts[0]
 
 
+def to_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """`values` on `device`. The host waits for no GPU: a copy to one blocks unless it comes from pinned memory."""
+    if device.type == "cuda" and values.device.type == "cpu":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
+
+
 def _select(values: torch.Tensor, indices: Sequence[int] | None) -> torch.Tensor:
     if indices is None:
         return values
