@@ -20,8 +20,7 @@ from types import FrameType
 from typing import Any, NoReturn, TextIO, TypeVar
 
 import typer
-from rich.console import Console, ConsoleOptions, RenderHook
-from rich.control import Control
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
@@ -34,22 +33,13 @@ INTERRUPTION = "interrupted: what was finished is on disk; run the same command 
 REPORT = "this is a fault in clearctl: please report it with what `--verbose` prints (`clearctl --verbose COMMAND ...`)"
 
 
-class _Escaped:
-    """A renderable whose text has no control characters: they stand there as Python writes them, `\\x1b`."""
-
-    def __init__(self, renderable: Any) -> None:
-        self.renderable = renderable
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
-        for segment in console.render(self.renderable, options):
-            yield segment if segment.control else Segment(escaped(segment.text), segment.style)
-
-
-class _Escaping(RenderHook):
+class EscapingConsole(Console):
     """Escapes what comes from file names, metadata, servers and users' code, which may hold terminal commands."""
 
-    def process_renderables(self, renderables: list[Any]) -> list[Any]:
-        return [each if isinstance(each, Control) else _Escaped(each) for each in renderables]
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """The segments of `renderable`; those of rich that move the cursor stay as they are."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(escaped(segment.text), segment.style)
 
 
 def escaped(text: str) -> str:
@@ -65,7 +55,7 @@ def _printable(character: str) -> str:
 _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # which reorder what follows
 
 
-class ResultConsole(Console):
+class ResultConsole(EscapingConsole):
     """Stdout. Where nobody reads it any more (`| head -1`) a command has nothing left to do."""
 
     def on_broken_pipe(self) -> None:
@@ -73,18 +63,13 @@ class ResultConsole(Console):
         raise BrokenPipeError
 
 
-class MessageConsole(Console):
+class MessageConsole(EscapingConsole):
     """Stderr. Where nobody reads it any more (Ctrl-C ends `tee` too) a command continues and prints nothing."""
 
     def on_broken_pipe(self) -> None:
         """Let nothing more be written, not even by the interpreter as it ends."""
         self.quiet = True
         _write_nowhere(sys.stderr)
-
-
-def _escaping(console: Console) -> Console:
-    console.push_render_hook(_Escaping())
-    return console
 
 
 @dataclass
@@ -94,11 +79,9 @@ class Output:
     verbose: bool = False
     quiet: bool = False
     stdout: Console = field(
-        default_factory=lambda: _escaping(ResultConsole(soft_wrap=True, highlight=False, markup=False, emoji=False))
+        default_factory=lambda: ResultConsole(soft_wrap=True, highlight=False, markup=False, emoji=False)
     )
-    stderr: Console = field(
-        default_factory=lambda: _escaping(MessageConsole(stderr=True, soft_wrap=True, highlight=False))
-    )
+    stderr: Console = field(default_factory=lambda: MessageConsole(stderr=True, soft_wrap=True, highlight=False))
 
     def message(self, text: str, warning: bool = False) -> None:
         """A line on stderr."""

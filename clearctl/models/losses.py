@@ -9,6 +9,8 @@ What each does with class indices `[B]` by itself, and why `Criterion` stands be
 """
 
 import copy
+from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,11 +29,14 @@ class Criterion(nn.Module):
     such a call leaves the buffers as they were. mmcls never calls a loss in a test.
     """
 
+    is_unweighted = False  # what states have that were saved before it was asked
+
     def __init__(self, loss: nn.Module, *, as_head: bool = False) -> None:
         super().__init__()
         self.loss = loss
         self.as_head = as_head and getattr(loss, "reduction", "mean") == "mean"
         self.takes_indices = _takes_indices(loss)
+        self.is_unweighted = _is_unweighted(loss)
 
     def forward(self, scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The loss, a scalar."""
@@ -49,8 +54,16 @@ class Criterion(nn.Module):
             # As functional.one_hot, which waits for the device, and which torch.func.vmap cannot batch.
             target = (target[:, None] == torch.arange(scores.shape[1], device=target.device)).to(scores.dtype)
         averaged = {"avg_factor": len(scores)} if self.as_head else {}
-        losses = [self.loss(output, target, **averaged) for output in outputs]
+        losses = [self._loss(output, target, averaged) for output in outputs]
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean(0)
+
+    def _loss(self, scores: torch.Tensor, target: torch.Tensor, averaged: dict[str, int]) -> torch.Tensor:
+        """mmcls's loss: its CrossEntropyLoss without the factor of 1, which is a launch in either direction."""
+        loss: Any = self.loss
+        if self.is_unweighted:
+            loss = partial(loss.cls_criterion, reduction=loss.reduction)
+        found: torch.Tensor = loss(scores, target, **averaged)
+        return found
 
     def try_on(self, num_classes: int, *, soft: bool) -> None:
         """Raise ValueError or AssertionError if it cannot score `num_classes`, or, with `soft`, take soft labels."""
@@ -71,6 +84,13 @@ def _takes_indices(loss: nn.Module) -> bool:
     if isinstance(loss, losses.CrossEntropyLoss):
         return not (loss.use_soft or loss.use_sigmoid)
     return not isinstance(loss, losses.LabelSmoothLoss | losses.FocalLoss | losses.AsymmetricLoss)
+
+
+def _is_unweighted(loss: nn.Module) -> bool:
+    from clearctl.models.openmmlab import losses
+
+    weights = [getattr(loss, name, None) for name in ("loss_weight", "class_weight", "pos_weight")]
+    return type(loss) is losses.CrossEntropyLoss and weights == [1, None, None]
 
 
 def build_criterion(model: nn.Module, loss: nn.Module | None, *, head_has_one: bool) -> Criterion | None:

@@ -18,6 +18,7 @@ from clearctl.strategies.loading.resumable import KnownPosition
 from clearctl.strategies.methods.ewc import sample_gradient_fault
 from clearctl.strategies.methods.head import layer_features
 from clearctl.strategies.registry import STRATEGIES, argument
+from clearctl.strategies.stepping.empty_loss import skip_zeros
 from clearctl.strategies.stepping.schedule import SchedulerPlugin
 from clearctl.strategies.stepping.stateful_loss import learn_in_steps_alone
 from clearctl.strategies.strategy import Strategy
@@ -69,6 +70,7 @@ def build_strategy(
         **given,
     )
     skip_idle_callbacks(strategy)
+    skip_zeros(strategy)
     learn_in_steps_alone(strategy)
     preserve_generators_in_tests(strategy)
     return strategy

@@ -138,11 +138,12 @@ class Strategy(Protocol):
     loss: torch.Tensor  # of the batch, penalties of plugins included
     _stop_training: bool  # a plugin asks to end the bucket with this epoch
 
-    # What clearctl replaces on one object (`stepping.epochs`, `stepping.precision`, `watching.hooks`) or adds to it.
+    # What clearctl replaces on one object (`watching.hooks`, `stepping`: epochs, precision, empty_loss) or adds to it.
     forward: Callable[..., torch.Tensor]  # scores [B, C] of the batch
     backward: Callable[[], None]
     optimizer_step: Callable[[], None]
     _train_exp: Callable[..., None]  # the epochs of one experience
+    _make_empty_loss: Callable[[], Any]  # what a step adds its loss to
     scaler: torch.amp.GradScaler  # with float16 alone
 
     @property

@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from clearctl.cli.console import Output, _escaping, escaped
+from clearctl.cli.console import EscapingConsole, Output, escaped
 from clearctl.report.records import without_formula
 
 HOSTILE = "a\x1b[2J\x1b]0;title\x07b\x9bc\r\u202egpj.exe\udcff"
@@ -25,7 +24,7 @@ def test_control_characters_are_escaped() -> None:
 
 def test_nothing_that_is_printed_commands_the_terminal() -> None:
     stream = io.StringIO()
-    console = _escaping(Console(file=stream, force_terminal=True, width=200, highlight=False))
+    console = EscapingConsole(file=stream, force_terminal=True, width=200, highlight=False)
     table = Table("name")
     table.add_row(Text(HOSTILE))
     for each in (HOSTILE, Text(HOSTILE, style="red"), table):
@@ -44,7 +43,7 @@ def test_messages_and_bars_are_escaped(capsys: pytest.CaptureFixture[str]) -> No
     said = capsys.readouterr().err
     assert said == f"warning: {SAFE}\n".replace("\\r", "").replace("\\x07", "")  # rich leaves these two out
     stream = io.StringIO()
-    with Progress(console=_escaping(Console(file=stream, force_terminal=True, width=200))) as progress:
+    with Progress(console=EscapingConsole(file=stream, force_terminal=True, width=200)) as progress:
         progress.add_task("a\x1b[2Jb", total=1)
     assert "\x1b[2J" not in stream.getvalue()
     assert "\x1b[1A" in stream.getvalue() or "\x1b[?25l" in stream.getvalue()  # the bars move the cursor still

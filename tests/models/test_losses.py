@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from rehearsal.gpu import RehearsalGpu
 from torch.nn import functional
 
 from clearctl.models.classifier import build_classifier
@@ -38,6 +39,43 @@ def asymmetric(labels: torch.Tensor) -> torch.Tensor:
     """Ridnik et al. 2021, gamma 0 and 4, margin 0.05, for each sample and class."""
     shifted = (P - 0.05).clamp(min=0)
     return -(labels * P.log() + (1 - labels) * shifted**4 * (1 - shifted).log())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        dict(loss_weight=2.0),
+        dict(reduction="sum"),
+        dict(class_weight=[1.0, 3.0, 1.0]),
+        dict(use_soft=True),
+        dict(use_sigmoid=True),
+        dict(use_sigmoid=True, pos_weight=[1.0, 2.0, 0.5]),
+    ],
+)
+@pytest.mark.parametrize("as_head", [False, True])
+def test_a_cross_entropy_is_mmclss_bit_by_bit(arguments: dict[str, Any], as_head: bool) -> None:
+    loss = LOSSES["CrossEntropyLoss"](**arguments)
+    ours = Criterion(loss, as_head=as_head)
+    target = TARGET if ours.takes_indices else ONE_HOT
+    averaged = {"avg_factor": 2} if ours.as_head else {}
+    found = []
+    for call in (lambda scores: ours(scores, TARGET), lambda scores: loss(scores, target, **averaged)):
+        scores = SCORES.clone().requires_grad_()
+        value = call(scores)
+        value.backward()
+        assert scores.grad is not None
+        found.append(torch.cat([value.detach().flatten(), scores.grad.flatten()]).view(torch.int32).tolist())
+    assert found[0] == found[1]
+
+
+def test_a_cross_entropy_multiplies_by_no_1() -> None:
+    launches = []
+    for weight in (1.0, 2.0):
+        with RehearsalGpu() as gpu:
+            criterion("CrossEntropyLoss", loss_weight=weight)(SCORES.to("cuda"), TARGET.to("cuda"))
+        launches.append(gpu.launches["mul"])
+    assert launches == [0, 1]
 
 
 @pytest.mark.parametrize(

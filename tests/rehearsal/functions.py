@@ -43,8 +43,8 @@ class Function(TorchFunctionMode):
             return index_of(first)
         if func in (torch.as_tensor, torch.tensor):
             return self._made(func, args, kwargs)
-        if func is torch.nn.functional.one_hot and is_on_gpu(first) and "num_classes" not in kwargs and len(args) < 2:
-            gpu.wait("one_hot without num_classes")
+        if func is torch.nn.functional.one_hot and is_on_gpu(first):
+            return self._one_hot(*args, **kwargs)
         if kwargs.pop("pin_memory", False):
             gpu.touch(gpu.current, "pin_memory")
             return pin(func(*args, **kwargs))
@@ -55,6 +55,13 @@ class Function(TorchFunctionMode):
             return func(*args, **kwargs)
         finally:
             gpu.near = before
+
+    def _one_hot(self, values: torch.Tensor, num_classes: int = -1) -> torch.Tensor:
+        """As on CUDA: the CPU's, which is not run here, reads the smallest and largest value before."""
+        if num_classes < 0:
+            num_classes = int(values.max()) + 1
+        zeros = torch.zeros((*values.shape, num_classes), dtype=values.dtype, device=device_of(index_of(values)))
+        return zeros.scatter_(-1, values[..., None], 1)
 
     def _made(self, func: Any, args: Any, kwargs: Any) -> torch.Tensor:
         device = kwargs.pop("device", None)

@@ -17,11 +17,13 @@ from avalanche.benchmarks.utils import AvalancheDataset
 from avalanche.benchmarks.utils.data_loader import SingleDatasetDataLoader
 from avalanche.evaluation.metric_results import AlternativeValues
 from avalanche.logging import CSVLogger, TextLogger, WandBLogger
-from avalanche.training import plugins, supervised
+from avalanche.training import LearningWithoutForgetting, plugins, supervised
 from avalanche.training.plugins import SupervisedPlugin
 from avalanche.training.supervised.icarl import _ICaRLPlugin
+from avalanche.training.templates import BaseSGDTemplate
 from avalanche.training.utils import cycle
 from blobs import Built
+from rehearsal.gpu import RehearsalGpu
 from test_gather import datasets
 from torch import nn
 from torch.optim import SGD
@@ -47,6 +49,13 @@ def learner(*layers: nn.Module) -> Any:
     for weight in model.parameters():
         weight.grad = torch.ones_like(weight)
     return SimpleNamespace(model=model, optimizer=SGD(model.parameters(), lr=0.1), device=torch.device("cpu"))
+
+
+def in_the_second_bucket() -> Any:
+    strategy = learner(nn.Linear(1, 1))
+    strategy.device, strategy.loss = torch.device("cuda"), torch.ones(1, device="cuda")
+    strategy.clock = SimpleNamespace(train_exp_counter=1)
+    return strategy
 
 
 def test_avalanches_datasets_fetch_sample_by_sample() -> None:
@@ -112,6 +121,50 @@ def test_avalanches_bic_gives_torch_an_argument_that_is_gone() -> None:
     assert "verbose=False" in inspect.getsource(plugins.BiCPlugin.bias_correction_step)
     with pytest.raises(TypeError, match="verbose"):
         MultiStepLR(learner(nn.Linear(1, 1)).optimizer, [1], verbose=False)  # type: ignore[call-arg]
+
+
+def test_avalanches_distillation_copies_its_classes_to_the_device() -> None:
+    scores = torch.zeros(2, 3, requires_grad=True)
+    with RehearsalGpu() as gpu:
+        on_gpu = scores.to("cuda")
+        before = gpu.waits.total()
+        LearningWithoutForgetting()._distillation_loss(on_gpu, on_gpu.detach(), {0, 1, 2}).backward(retain_graph=True)
+        assert gpu.waits.total() == before + 4  # forward twice, backward, and the gradient back to the CPU
+
+
+def test_avalanches_ewc_copies_a_zero_to_the_device() -> None:
+    with RehearsalGpu() as gpu:
+        strategy = in_the_second_bucket()
+        plugin = plugins.EWCPlugin(1.0)
+        before = gpu.waits.total()
+        plugin.before_backward(strategy)
+        assert gpu.waits.total() == before + 1
+
+
+def test_avalanches_mas_reads_the_loss() -> None:
+    with RehearsalGpu() as gpu:
+        strategy = in_the_second_bucket()
+        plugin = plugins.MASPlugin()
+        plugin.params = plugin.importance = {"of": "no weight"}
+        before = gpu.waits.total()
+        plugin.before_backward(strategy)
+        assert gpu.waits.total() == before + 1
+
+
+def test_avalanches_steps_begin_with_zeros(build: Callable[..., Built], monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[torch.Tensor] = []
+
+    def make_empty_loss(strategy: Any) -> torch.Tensor:
+        made.append(torch.zeros(1, device=strategy.device))
+        return made[-1]
+
+    monkeypatch.setattr(BaseSGDTemplate, "_make_empty_loss", make_empty_loss)
+    model = nn.Linear(8, 3)
+    naive = supervised.Naive(model=model, optimizer=SGD(model.parameters(), lr=0.1), train_mb_size=8)
+    bucket = build("naive").buckets[0]
+    made.clear()
+    naive.train(bucket, eval_streams=[])
+    assert len(made) == 4  # of three steps, and at the end
 
 
 def test_avalanches_agem_divides_by_zero() -> None:

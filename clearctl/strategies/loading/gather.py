@@ -48,10 +48,17 @@ class GatheringLoader:
             workers = self.loader.loader_kwargs.get("num_workers") or 0
             if workers:
                 return self._from_workers(self.source, columns, workers)
-            return BatchIterator(columns, self._pixels)
+            return BatchIterator(SideBySide(self._with_labels_there(), self.loader), self._pixels)
         if len(self.samples) == 1 and not self.shuffle and not self.loader.never_ending:
-            return _InOrder(columns, self.source, self.samples[0].rows)
+            # The labels are views too, of copies: one that writes into them writes into no dataset.
+            own = [column.clone() for column in self.samples[0].columns]
+            return _InOrder(SideBySide([own], self.loader), self.source, self.samples[0].rows)
         return BatchIterator(columns, self._taken)
+
+    def _with_labels_there(self) -> list[Columns]:
+        """The columns of images, all but the row numbers on the device: copied once an epoch, not at each batch."""
+        parts = [samples.columns for samples in self.samples]
+        return [[rows, *(without_waiting(column, self.device) for column in others)] for rows, *others in parts]
 
     def _taken(self, columns: Columns) -> TensorBatch:
         rows, *others = columns
@@ -122,7 +129,7 @@ class _InOrder(BatchIterator):
         own = start == self.first or not self.views or not aligned
         batch = _take(self.x, rows) if own else self.x[start : start + len(rows)]
         self._given = batch, batch._version, own
-        return [batch, *(column.clone() for column in others)]
+        return [batch, *others]
 
     def _see_whether_written(self) -> None:
         """Into the latest batch, which has been used by now."""
@@ -180,10 +187,14 @@ def _is_known(loader: Loader) -> TypeGuard[MultiDatasetLoader]:
 
 
 class CollatingLoader:
-    """The batches of one of Avalanche's loaders, collated sample by sample in this process, as torch does it."""
+    """The batches of one of Avalanche's loaders, collated sample by sample in this process, as torch does it.
 
-    def __init__(self, loader: MultiDatasetLoader) -> None:
+    They are copied to `device`.
+    """
+
+    def __init__(self, loader: MultiDatasetLoader, device: torch.device) -> None:
         self.loader = loader
+        self.device = device
         self.samples: ConcatDataset[Any] = ConcatDataset(loader.datasets)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
@@ -195,23 +206,21 @@ class CollatingLoader:
         return BatchIterator(SideBySide([[part] for part in numbers], self.loader), self._collated)
 
     def _collated(self, columns: Columns) -> TensorBatch:
-        given = self.loader.loader_kwargs
-        batch: TensorBatch = given["collate_fn"]([self.samples[i] for i in columns[0].tolist()])
-        pins = given.get("pin_memory") and torch.cuda.is_available()
-        return [tensor.pin_memory() for tensor in batch] if pins else batch
+        batch: TensorBatch = self.loader.loader_kwargs["collate_fn"]([self.samples[i] for i in columns[0].tolist()])
+        return [without_waiting(part, self.device) for part in batch]
 
 
-def collating(loader: Loader) -> Loader:
+def collating(loader: Loader, device: torch.device) -> Loader:
     """`loader` of Avalanche with iterators that have a position; itself where worker processes fill it, or unknown."""
     if not _is_known(loader) or loader.loader_kwargs.get("num_workers"):
         return loader
-    return CollatingLoader(loader)
+    return CollatingLoader(loader, device)
 
 
 def positioned(loader: Loader, device: torch.device) -> Loader:
     """`loader` of Avalanche, without worker processes, with iterators that have a position; gathering where it can."""
     found = gathering(loader, device)
-    return collating(loader) if found is loader else found
+    return collating(loader, device) if found is loader else found
 
 
 def in_order(dataset: ClassificationDataset, batch_size: int, workers: int, device: torch.device) -> Loader:
@@ -253,7 +262,7 @@ def collated(dataset: ClassificationDataset, indices: Sequence[int]) -> TensorBa
     found = resolved(dataset)
     if found is None:
         return default_collate([dataset[index] for index in indices])
-    positions = torch.as_tensor(indices, dtype=torch.int64, device=found.rows.device)
+    positions = without_waiting(torch.as_tensor(indices, dtype=torch.int64), found.rows.device)
     rows, *others = (column[positions] for column in found.columns)
     source = found.source
     if isinstance(source, torch.Tensor):

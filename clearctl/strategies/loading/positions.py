@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from clearctl.data.pixels import without_waiting
 from clearctl.strategies.loading.rows import Columns, joined
 from clearctl.strategies.strategy import Loader, MultiDatasetLoader, TensorBatch
 
@@ -68,8 +69,9 @@ class Pass:
     def _cut(self) -> list[tuple[torch.Tensor, ...]]:
         columns = self.columns
         if self.order is not None:
-            order = self.order.to(columns[0].device)
-            columns = [column[order] for column in columns]
+            # Row numbers of images lie on the CPU, and their labels on a GPU.
+            orders = {device: without_waiting(self.order, device) for device in {column.device for column in columns}}
+            columns = [column[orders[column.device]] for column in columns]
         return list(zip(*(torch.split(column, self.batch_size) for column in columns), strict=True))
 
     def position(self) -> LoaderPosition:

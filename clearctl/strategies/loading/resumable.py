@@ -35,7 +35,7 @@ class KnownPosition(SupervisedPlugin):
 
     def before_training_epoch(self, strategy: Strategy, num_workers: int = 0, **kwargs: object) -> None:
         """The loader that is learned from."""
-        strategy.dataloader = prefetched(collating(strategy.dataloader), strategy.device, num_workers)
+        strategy.dataloader = prefetched(collating(strategy.dataloader, strategy.device), strategy.device, num_workers)
 
     def before_eval_exp(self, strategy: Strategy, num_workers: int = 0, **kwargs: object) -> None:
         """The loader that is tested with."""

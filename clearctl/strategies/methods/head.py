@@ -1,5 +1,6 @@
 """The classifier's last layer, and the features it takes: what several strategies need of a model."""
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -69,6 +70,15 @@ def layer_features(network: nn.Module, x: torch.Tensor, layer: str | None) -> to
     if not isinstance(found, torch.Tensor) or len(found) != len(x):
         raise ValueError(f"the layer {layer!r} gives no numbers for each sample")
     return found.flatten(1)
+
+
+@lru_cache(maxsize=64)
+def class_index(classes: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """Class indices as a tensor `[len(classes)] int64` on `device`, to be read alone.
+
+    It is made once: a list as an index of scores is copied to a GPU in each step, for which the host waits.
+    """
+    return torch.tensor(classes, dtype=torch.int64, device=device)
 
 
 def normalises_weights(layer: Any) -> bool:

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize, one_hot
 from torch.utils.data import DataLoader
 
-from clearctl.strategies.methods.head import Embedding, last_layer
+from clearctl.strategies.methods.head import Embedding, class_index, last_layer
 from clearctl.strategies.strategy import ClassificationDataset, MetricValues, Strategy, TensorBatch
 
 
@@ -45,10 +45,11 @@ class NearestMean(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Scores `[B, num_classes]`; in eval mode the negative distances."""
         scores, features = self.feature_extractor.scores(x)
-        if self.training or not bool(self.has_mean.any()):
+        if self.training:
             return scores
         distances = torch.cdist(normalize(features), self.class_means)
-        return -distances.masked_fill(~self.has_mean, torch.finfo(distances.dtype).max)
+        nearness = -distances.masked_fill(~self.has_mean, torch.finfo(distances.dtype).max)
+        return torch.where(self.has_mean.any(), nearness, scores)  # on the device: an `if` would wait for it
 
 
 def _network(strategy: Strategy) -> NearestMean:
@@ -81,7 +82,8 @@ class ICaRLLoss(SupervisedPlugin):
         """The mean over samples and classes."""
         wanted = one_hot(targets.long(), scores.shape[1]).to(scores.dtype)
         if self._old_scores is not None:
-            wanted[:, self.distilled] = self._old_scores[:, self.distilled].sigmoid()
+            classes = class_index(tuple(self.distilled), scores.device)
+            wanted[:, classes] = self._old_scores[:, classes].sigmoid()
             self._old_scores = None
         return binary_cross_entropy_with_logits(scores, wanted)
 

@@ -68,7 +68,8 @@ class Prototype(SupervisedTemplate):
             self.counts.zero_()
         for features in _forward_passes(self, **kwargs):
             self.sums.index_add_(0, self.mb_y, features.to(self.sums.dtype))
-            self.counts += torch.bincount(self.mb_y, minlength=len(self.counts))
+            # Not bincount, which reads the largest label from the device.
+            self.counts.index_add_(0, self.mb_y, torch.ones_like(self.mb_y))
         self._write_head()
 
     def _write_head(self) -> None:

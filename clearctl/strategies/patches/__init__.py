@@ -12,9 +12,12 @@ from typing import Any
 import torch
 from avalanche.benchmarks.utils import AvalancheDataset
 from avalanche.distributed import DistributedHelper
+from avalanche.training import LearningWithoutForgetting
+from avalanche.training.plugins import EWCPlugin, MASPlugin
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from clearctl.strategies.loading.fetching import SampleOfBatch, collate_samples, samples_at
+from clearctl.strategies.methods.penalties import distillation_loss, ewc_before_backward, mas_before_backward
 from clearctl.strategies.patches.objects import OBJECTS
 from clearctl.strategies.patches.process import PROCESS
 from clearctl.strategies.patches.row import Patch
@@ -23,6 +26,14 @@ from clearctl.strategies.patches.subclasses import SUBCLASSES
 __all__ = ["PATCHES", "Patch", "applied"]
 
 PATCHES: tuple[Patch, ...] = (*PROCESS, *OBJECTS, *SUBCLASSES)
+
+_REPLACED: tuple[tuple[type, str, Any], ...] = (
+    (AvalancheDataset, "__getitems__", samples_at),
+    (type(DistributedHelper), "is_distributed", False),
+    (LearningWithoutForgetting, "_distillation_loss", distillation_loss),
+    (EWCPlugin, "before_backward", ewc_before_backward),
+    (MASPlugin, "before_backward", mas_before_backward),
+)
 
 _lock = threading.Lock()
 _depth = 0  # of calls that are under way, one in another or in several threads
@@ -50,8 +61,8 @@ def applied() -> Iterator[None]:
 
 
 def _apply() -> None:
-    _undo.enter_context(_replaced(AvalancheDataset, "__getitems__", samples_at))
-    _undo.enter_context(_replaced(type(DistributedHelper), "is_distributed", False))
+    for owner, name, value in _REPLACED:
+        _undo.enter_context(_replaced(owner, name, value))
     default_collate_fn_map[SampleOfBatch] = collate_samples
     _undo.callback(default_collate_fn_map.pop, SampleOfBatch)
     _undo.enter_context(_switches_kept())

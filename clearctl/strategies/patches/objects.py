@@ -38,6 +38,14 @@ OBJECTS: tuple[Patch, ...] = (
         "object",
     ),
     Patch(
+        "strategy._make_empty_loss",
+        "strategies.stepping.empty_loss.skip_zeros",
+        "Avalanche adds the loss of a step to zeros, which are three launches on a GPU",
+        AVALANCHE,
+        "tests/strategies/test_upstream.py::test_avalanches_steps_begin_with_zeros",
+        "object",
+    ),
+    Patch(
         "strategy.criterion, _inner_updates",
         "strategies.stepping.stateful_loss.learn_in_steps_alone",
         "Avalanche calls the loss in tests too, and one with buffers would learn there",

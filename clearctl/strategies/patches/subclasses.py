@@ -19,7 +19,8 @@ SUBCLASSES: tuple[Patch, ...] = (
     Patch(
         "AGEMPlugin",
         "strategies.methods.agem.AGEMPlugin",
-        "Avalanche's divides by the square of the reference gradient, which may be 0; it has no reservoir",
+        "Avalanche's divides by the square of the reference gradient, which may be 0, and reads from a GPU in each step"
+        " whether gradients contradict each other; it has no reservoir",
         AVALANCHE,
         f"{_UPSTREAM}::test_avalanches_agem_divides_by_zero",
         "subclass",

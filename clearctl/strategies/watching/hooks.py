@@ -39,6 +39,12 @@ def skip_idle_callbacks(strategy: Strategy) -> None:
         strategy.forward = partial(_forward, strategy)
 
 
+def is_idle(strategy: Strategy, event: str) -> bool:
+    """Whether nothing acts at an event within a step, after `skip_idle_callbacks`."""
+    trigger = getattr(strategy, f"_{event}")
+    return isinstance(trigger, _Trigger) and not trigger.acting()
+
+
 class _Trigger:
     """Calls the plugins that act at an event, in their order."""
 
@@ -49,12 +55,16 @@ class _Trigger:
         self.methods: list[Callable[..., None]] = []
 
     def __call__(self, **kwargs: object) -> None:
+        for method in self.acting():
+            method(self.strategy, **kwargs)
+
+    def acting(self) -> list[Callable[..., None]]:
+        """The methods that are called."""
         plugins = self.strategy.plugins
         if plugins != self.asked:  # one was added since, or this is the first time
             self.asked = list(plugins)
             self.methods = [getattr(plugin, self.event) for plugin in plugins if acts(plugin, self.event)]
-        for method in self.methods:
-            method(self.strategy, **kwargs)
+        return self.methods
 
 
 def _forward(strategy: Strategy) -> torch.Tensor:

@@ -95,7 +95,7 @@ def assert_goes_on(make: Callable[[], Any], after: int, limit: int = 60) -> None
 
 
 def made(kind: str, loader: Any) -> Any:
-    found = gathering(loader, CPU) if kind == "gathering" else collating(loader)
+    found = gathering(loader, CPU) if kind == "gathering" else collating(loader, CPU)
     assert type(found) is (GatheringLoader if kind == "gathering" else CollatingLoader)
     return found
 
@@ -184,7 +184,7 @@ def test_samples_are_collated_as_avalanches_loader_does(
         shuffle=shuffle,
         drop_last=drop_last,
     )
-    ours = collating(loader)
+    ours = collating(loader, CPU)
     assert len(ours) == len(loader)
     for _ in range(2):
         (found, state), (expected, expected_state) = batches(ours), batches(loader)
@@ -198,8 +198,8 @@ def test_loaders_with_workers_or_unknown_arguments_are_left_alone() -> None:
     [dataset] = datasets([4])
     for arguments in ({"num_workers": 1}, {"timeout": 3}):
         loader = SingleDatasetDataLoader(dataset, batch_size=2, **arguments)
-        assert collating(loader) is loader
-    assert collating([1]) == [1]
+        assert collating(loader, CPU) is loader
+    assert collating([1], CPU) == [1]
 
 
 @pytest.mark.parametrize(("size", "batch", "drop_last"), [(7, 3, True), (7, 3, False), (6, 3, True), (3, 3, True)])
@@ -210,7 +210,7 @@ def test_passes_without_end_are_those_of_cycle(size: int, batch: int, drop_last:
     for iterator in (
         cycle(DataLoader(dataset, batch_size=batch, shuffle=True, drop_last=drop_last)),
         Endless(gathering(loader, CPU)),
-        Endless(collating(loader)),
+        Endless(collating(loader, CPU)),
     ):
         torch.manual_seed(3)
         found.append(take(iterator, 12))
