@@ -6,6 +6,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from rehearsal import graphs
 from torch.optim.optimizer import Optimizer
 from torch.utils.data import DataLoader
 
@@ -94,6 +95,7 @@ def replaced(gpu: Any, is_on_gpu: Callable[[torch.Tensor], bool]) -> Iterator[No
         "manual_seed": random.manual_seed,
         "manual_seed_all": random.manual_seed,
         "initial_seed": random.initial_seed,
+        **graphs.stand_ins(gpu, is_on_gpu),
     }
     checks = ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check")
     with ExitStack() as put_back:

@@ -8,7 +8,7 @@ wait is counted in `gpu.waits`, with the place in the program that it came from,
 Every storage carries a label: the device that it is said to lie on. A TorchDispatchMode sees every operation, backward
 and optimizers too, and gives results the label of their operands; random numbers come from a generator of the device's
 own. A TorchFunctionMode sees what never reaches the dispatcher, such as `.device`, `.to("cuda")` and `.tolist()`.
-`cuda.replaced` stands in for torch.cuda.
+`cuda.replaced` stands in for torch.cuda, `graphs` for its graphs.
 
 It cannot see streams and their order, real asynchrony, kernels, memory, NCCL and Triton.
 """
@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from rehearsal import cuda
+from rehearsal import cuda, graphs
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -129,6 +129,8 @@ class RehearsalGpu:
         self.generator = torch.Generator()
         self.generator.manual_seed(0)
         self.moving: bool | None = None  # where the next `_to_copy` goes to
+        self.graphs: list[graphs.Graph] = []  # that were captured
+        self.capturing = False  # whether one is being captured
         self.near_gpu = False  # whether the function under way was given a tensor on the GPU
 
     def __enter__(self) -> "RehearsalGpu":
@@ -143,7 +145,9 @@ class RehearsalGpu:
         self._stack.close()
 
     def wait(self, what: str) -> None:
-        """Count a wait of the host."""
+        """Count a wait of the host. Raises RuntimeError while a CUDA graph is captured."""
+        if self.capturing:
+            raise RuntimeError(f"CUDA error: operation not permitted when stream is capturing ({what})")
         self.waits[what, _place()] += 1
 
     def move(self, tensor: torch.Tensor, to_gpu: bool, *, copy: bool = False) -> torch.Tensor:
