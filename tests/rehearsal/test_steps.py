@@ -13,6 +13,7 @@ import pytest
 import torch
 from avalanche.training.plugins import SupervisedPlugin
 from rehearsal.gpu import CUDA, RehearsalGpu
+from stacks import STRATEGIES, Open, together
 from test_strategies import SMALL
 
 from clearctl.config.settings import fill
@@ -21,9 +22,10 @@ from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model
 from clearctl.engine.build.stream import build_stream
+from clearctl.engine.stack.step import Step
 from clearctl.progress import ignore
 
-pytest_plugins = ("blobs",)
+pytest_plugins = ("blobs", "stacks")
 
 
 class Steps(SupervisedPlugin):
@@ -86,9 +88,57 @@ EXPECTED = {
 }
 
 
-@pytest.mark.skipif(not torch.__version__.startswith("2.15."), reason="the numbers are of torch 2.15")
+of_torch_2_15 = pytest.mark.skipif(not torch.__version__.startswith("2.15."), reason="the numbers are of torch 2.15")
+
+
+@of_torch_2_15
 @pytest.mark.parametrize("base", EXPECTED)
 def test_no_step_launches_or_waits_more_than_is_known(base: str, write_config: Callable[..., Path]) -> None:
     steps = steps_of(write_config(base, **SMALL[base]))
     waits = [found.total() for found in steps.waits]
     assert (min(steps.launches), min(waits)) == EXPECTED[base], steps.waits[0]
+
+
+STEPS = 4  # of an epoch of a stack
+
+# Launches of a step of all runs of a stack, none of which waits.
+EXPECTED_STACKED = {
+    "naive": 25,
+    "Replay": 25,
+    "losses": 27,
+    "cosine": 37,
+    "adam": 44,
+    "lwf": 46,
+    "online ewc": 49,
+    "ewc": 51,
+}
+
+
+def stacked_steps(
+    kind: type[Any], name: str, opened: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[int, int]]:
+    """(launches, waits) of each step of the last epoch."""
+    values = {"metrics": [], "cl_strategy.train_epochs": 2}
+    configs = [opened(folder, seed, {**own, **values}) for seed, own in enumerate(STRATEGIES[name])]
+    counts = []
+    step = kind.__call__
+    with RehearsalGpu() as gpu:
+
+        def counted(self: Any, rows: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            launches, waits = gpu.launches.total(), gpu.waits.total()
+            gave: torch.Tensor = step(self, rows, y)
+            counts.append((gpu.launches.total() - launches, gpu.waits.total() - waits))
+            return gave
+
+        monkeypatch.setattr(kind, "__call__", counted)
+        together(configs, "cuda")
+    return counts[-STEPS:]
+
+
+@of_torch_2_15
+@pytest.mark.parametrize("name", EXPECTED_STACKED)
+def test_no_step_of_a_stack_launches_or_waits_more_than_is_known(
+    name: str, opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = stacked_steps(Step, name, opened, tmp_path, monkeypatch)
+    assert counts == [(EXPECTED_STACKED[name], 0)] * STEPS
