@@ -22,6 +22,7 @@ from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model
 from clearctl.engine.build.stream import build_stream
+from clearctl.engine.stack.captured import CapturedStep
 from clearctl.engine.stack.step import Step
 from clearctl.progress import ignore
 
@@ -112,13 +113,14 @@ EXPECTED_STACKED = {
     "online ewc": 49,
     "ewc": 51,
 }
+CAPTURED = 3  # the batch into the graph's memory, the graph, and a copy of what it gave
 
 
 def stacked_steps(
-    kind: type[Any], name: str, opened: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
+    kind: type[Any], name: str, graph: str, opened: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> list[tuple[int, int]]:
     """(launches, waits) of each step of the last epoch."""
-    values = {"metrics": [], "cl_strategy.train_epochs": 2}
+    values = {"data.graph": graph, "metrics": [], "cl_strategy.train_epochs": 2}
     configs = [opened(folder, seed, {**own, **values}) for seed, own in enumerate(STRATEGIES[name])]
     counts = []
     step = kind.__call__
@@ -140,5 +142,10 @@ def stacked_steps(
 def test_no_step_of_a_stack_launches_or_waits_more_than_is_known(
     name: str, opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counts = stacked_steps(Step, name, opened, tmp_path, monkeypatch)
+    counts = stacked_steps(Step, name, "off", opened, tmp_path, monkeypatch)
     assert counts == [(EXPECTED_STACKED[name], 0)] * STEPS
+
+
+def test_a_captured_step_is_three_launches(opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = stacked_steps(CapturedStep, "ewc", "auto", opened, tmp_path, monkeypatch)
+    assert min(counts) == (CAPTURED, 0)

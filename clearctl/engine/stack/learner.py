@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from clearctl.engine.stack.captured import CapturedStep, is_captured
 from clearctl.engine.stack.features import Features
 from clearctl.engine.stack.heads import EWCPenalty, Heads, LwFPenalty, Penalty, losses, numbers, stacked
 from clearctl.engine.stack.member import Member
@@ -35,7 +36,9 @@ class Learner:
         """Learn the bucket that all members have begun, and leave them with what they learned."""
         kind = STEPPERS[type(self.members[0].optimizer).__name__]
         stepper = kind(list(self.weights.values()), [member.optimizer_states() for member in self.members])
-        step = Step(self.features, self.heads, self._penalties(), stepper)
+        plain = Step(self.features, self.heads, self._penalties(), stepper)
+        captures = is_captured(self.members[0].settings.data, self.device)
+        step = CapturedStep(plain, self.device) if captures else plain
         best = {name: weight.clone() for name, weight in self.weights.items()}
         kept = [False] * len(self.members)
         for _ in range(epochs):
