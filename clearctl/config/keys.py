@@ -17,6 +17,7 @@ UNITS = ("epoch", "step", "bucket")
 PRECISIONS = ("fp32", "bf16", "fp16")
 LOADERS = ("auto", "resident", "workers")
 CACHES = ("auto", "off", "ram", "disk")
+GRAPHS = ("auto", "off")
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,12 @@ DATA: Keys = {
         False,
         "with several processes: `train_mb_size`, `eval_mb_size` and `batch_size_mem` are of each of them, not of the"
         " whole batch",
+    ),
+    "graph": Key(
+        _choice(GRAPHS),
+        "off",
+        "`auto` captures the training steps of a stack (`sweep --stack`) on a GPU in CUDA graphs; no GPU has yet shown"
+        " that this leaves the results equal ([performance.md](performance.md#a-step-as-a-cuda-graph))",
     ),
 }
 

@@ -136,6 +136,7 @@ class DataSettings:
     cache: Literal["auto", "off", "ram", "disk"]
     cache_dir: str | None
     batch_per_rank: bool
+    graph: Literal["auto", "off"]
 
 
 @dataclass(frozen=True)

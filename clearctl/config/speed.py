@@ -5,7 +5,7 @@ from typing import Any
 
 from clearctl.config.findings import Findings
 from clearctl.config.foreign import DATA as OF_MMCLS
-from clearctl.config.keys import CACHES, DATA, LOADERS, PRECISIONS, TOP
+from clearctl.config.keys import CACHES, DATA, GRAPHS, LOADERS, PRECISIONS, TOP
 from clearctl.config.ranges import PROCESSES
 
 # {(key, value): {strategy or plugin that cannot go with that value of the top level: why}}
@@ -45,6 +45,7 @@ def _data(found: Findings, section: Mapping[str, Any]) -> None:
     if section.get("cache_dir") is not None:
         found.is_a("data.cache_dir", section["cache_dir"], str)
     found.is_a("data.batch_per_rank", section.get("batch_per_rank", DATA["batch_per_rank"].default), bool)
+    found.one_of("data.graph", section.get("graph", DATA["graph"].default), GRAPHS)
 
 
 def _of_model(found: Findings, values: Mapping[str, Any], model: Mapping[str, Any]) -> None:

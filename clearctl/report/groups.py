@@ -222,7 +222,7 @@ def _comparable(groups: Sequence[Group], number: str) -> bool:
 
 def machine(run: Run) -> tuple[Any, ...]:
     """What the training seconds of runs depend on beside what they do."""
-    names = ("platform", "device_name", "torch_threads", "processes", "stacked")
+    names = ("platform", "device_name", "torch_threads", "processes", "stacked", "graph")
     return tuple(run.environment.get(name) for name in names)
 
 

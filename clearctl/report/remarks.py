@@ -34,6 +34,7 @@ _WORDS = {
     "torch_threads": "the number of torch's threads",
     "processes": "the number of processes",
     "stacked": "how many runs were trained as one stack",
+    "graph": "whether the steps were captured in CUDA graphs",
 }
 
 

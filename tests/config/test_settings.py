@@ -40,7 +40,7 @@ def test_what_a_config_leaves_out_has_the_documented_default(section: str, known
 
 def test_none_is_the_default_too() -> None:
     found = filled(data=dict(workers=None, cache=None), checkpoint_config=dict(interval=None))
-    assert found.data == DataSettings(0, "auto", "auto", None, False)
+    assert found.data == DataSettings(0, "auto", "auto", None, False, "off")
     assert found.checkpoints == CheckpointSettings(1, "epoch")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import torch
+from rehearsal import graphs
 from rehearsal.labels import device_of, index_of, is_on_gpu, is_pinned, name_of, pin
 from torch import distributed
 from torch.optim.optimizer import Optimizer
@@ -176,7 +177,7 @@ def _of_cuda(gpu: "RehearsalGpu") -> dict[str, Any]:
         "device_count": lambda: gpu.count,
         "current_device": lambda: gpu.current,
         "is_initialized": lambda: True,
-        "is_current_stream_capturing": lambda: False,
+        "is_current_stream_capturing": lambda: gpu.capturing,
         "init": lambda: None,
         "_lazy_init": lambda: None,
         "_is_in_bad_fork": lambda: False,
@@ -197,6 +198,7 @@ def _of_cuda(gpu: "RehearsalGpu") -> dict[str, Any]:
         "current_stream": lambda asked=None: gpu.streams[device.on(asked, "current_stream")],
         "stream": device.within,
         **_random(gpu),
+        **graphs.stand_ins(gpu, is_on_gpu),
     }
 
 

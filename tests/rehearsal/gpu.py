@@ -8,7 +8,8 @@ would not notice: writing to pinned memory that it has not read yet. What makes 
 Every storage carries a label: the device that it is said to lie on (`labels`). A TorchDispatchMode sees every
 operation, backward and optimizers too, and gives results the label of their operands; random numbers come from a
 generator of the device's own (`operations`). A TorchFunctionMode sees what never reaches the dispatcher, such as
-`.device`, `.to("cuda")` and `.tolist()` (`functions`). `cuda.replaced` stands in for torch.cuda.
+`.device`, `.to("cuda")` and `.tolist()` (`functions`). `cuda.replaced` stands in for torch.cuda, `graphs` for its
+graphs.
 
 It cannot see kernels, memory, Triton, what streams do at the same time, and NCCL: what processes exchange is checked
 and counted in `gpu.collectives`, and sent by gloo.
@@ -21,7 +22,7 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from rehearsal import cuda
+from rehearsal import cuda, graphs
 from rehearsal.functions import Function, Moved
 from rehearsal.labels import CUDA, HOST, copy_begins, index_of, is_pinned, name_of
 from rehearsal.operations import NCCL_DTYPES, Dispatch
@@ -54,6 +55,8 @@ class RehearsalGpu:
         self.streams = [cuda.Stream(self, index) for index in range(count)]  # the current one of each
         self.moving: tuple[int, bool] | None = None  # where the next `_to_copy` goes to, and whether it is to wait
         self.near = HOST  # where the first tensor lies that the function under way was given
+        self.graphs: list[graphs.Graph] = []  # that were captured
+        self.capturing = False  # whether one is being captured
 
     def __enter__(self) -> "RehearsalGpu":
         self._stack = ExitStack()
@@ -85,7 +88,12 @@ class RehearsalGpu:
             self.elsewhere[what, place()] += 1
 
     def wait(self, what: str) -> None:
-        """Count a wait of the host, for all that the current stream of the current GPU has to do."""
+        """Count a wait of the host, for all that the current stream of the current GPU has to do.
+
+        Raises RuntimeError while a CUDA graph is captured.
+        """
+        if self.capturing:
+            raise RuntimeError(f"CUDA error: operation not permitted when stream is capturing ({what})")
         self.waits[what, place()] += 1
         self.streams[self.current].finish()
 

@@ -19,6 +19,7 @@ from avalanche.training.plugins import SupervisedPlugin
 from blobs import CLASSES, DIM
 from rehearsal.gpu import CUDA, RehearsalGpu
 from small import strategy_of
+from stacks import STRATEGIES, Open, together
 from torch import nn
 
 from clearctl.config.settings import fill
@@ -27,12 +28,14 @@ from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model
 from clearctl.engine.build.stream import build_stream
+from clearctl.engine.stack.captured import CapturedStep
+from clearctl.engine.stack.step import Step
 from clearctl.models.losses import Criterion
 from clearctl.models.registry import LOSSES
 from clearctl.progress import ignore
 from clearctl.strategies.patches import applied
 
-pytest_plugins = ("blobs",)
+pytest_plugins = ("blobs", "stacks")
 on_this_torch = pytest.mark.skipif(not torch.__version__.startswith("2.15."), reason="the numbers are of torch 2.15")
 
 
@@ -165,3 +168,54 @@ def test_a_bare_loop(loss: nn.Module, launches: int) -> None:
             loss(network(x.index_select(0, rows)), labels).backward()
             optimizer.step()
         assert (gpu.launches.total(), gpu.waits.total()) == (before[0] + launches, before[1])
+
+
+STEPS = 4  # of an epoch of a stack
+
+# Launches of a step of all runs of a stack, none of which waits.
+EXPECTED_STACKED = {
+    "naive": 25,
+    "Replay": 25,
+    "losses": 27,
+    "cosine": 37,
+    "adam": 44,
+    "lwf": 46,
+    "online ewc": 49,
+    "ewc": 51,
+}
+CAPTURED = 3  # the batch into the graph's memory, the graph, and a copy of what it gave
+
+
+def stacked_steps(
+    kind: type[Any], name: str, graph: str, opened: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[int, int]]:
+    """(launches, waits) of each step of the last epoch."""
+    values = {"data.graph": graph, "metrics": [], "cl_strategy.train_epochs": 2}
+    configs = [opened(folder, seed, {**own, **values}) for seed, own in enumerate(STRATEGIES[name])]
+    counts = []
+    step = kind.__call__
+    with RehearsalGpu() as gpu:
+
+        def counted(self: Any, rows: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            launches, waits = gpu.launches.total(), gpu.waits.total()
+            gave: torch.Tensor = step(self, rows, y)
+            counts.append((gpu.launches.total() - launches, gpu.waits.total() - waits))
+            return gave
+
+        monkeypatch.setattr(kind, "__call__", counted)
+        together(configs, "cuda")
+    return counts[-STEPS:]
+
+
+@on_this_torch
+@pytest.mark.parametrize("name", EXPECTED_STACKED)
+def test_no_step_of_a_stack_launches_or_waits_more_than_is_known(
+    name: str, opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = stacked_steps(Step, name, "off", opened, tmp_path, monkeypatch)
+    assert counts == [(EXPECTED_STACKED[name], 0)] * STEPS
+
+
+def test_a_captured_step_is_three_launches(opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = stacked_steps(CapturedStep, "ewc", "auto", opened, tmp_path, monkeypatch)
+    assert min(counts) == (CAPTURED, 0)

@@ -43,6 +43,7 @@ DATA: dict[str, Any] = {
     "processes": 2,
     "git": "0" * 40,
     "stacked": 3,
+    "graph": True,
     "dataset": {"features": "1" * 64},
     "weights": {"load_from": "2" * 64},
     "resumed": [{"at": "now", "accepted": ["version: torch was 2.10.0, and is 2.11.0"], "moved": []}],

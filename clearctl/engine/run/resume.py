@@ -275,7 +275,8 @@ def _note(
     if "code" in environment:
         now["code"] = named_contents(values)["code"]
     environment |= {**now, "resumed": [*environment.get("resumed", []), entry]}
-    environment.pop("stacked", None)  # a stack leaves no states: the run has started over, and alone
+    for key in ("stacked", "graph"):  # a stack leaves no states: the run has started over, and alone
+        environment.pop(key, None)
     atomic.write_json(rundir.environment_file(run), environment)
 
 

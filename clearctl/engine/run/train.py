@@ -204,6 +204,10 @@ def run_to_end(
     saved: SavedStates | None = None,
 ) -> TrainResult:
     """Learn all buckets, from what is `saved` on if anything is, and end the run folder."""
+    if settings.data.graph == "auto":
+        listener(
+            Message("data.graph='auto' plays no part here: only the steps of a stack are captured (sweep --stack)")
+        )
     loop = TrainingLoop(settings, experiment, stream, run, listener)
     try:
         with report_full_disk(run), closing(loop), detect_lost_peers():

@@ -1,8 +1,11 @@
 """The features that all runs of a stack learn from and are tested on, on the device."""
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn import functional
 
+from clearctl.data.pixels import without_waiting
 from clearctl.data.samples import FeatureSamples
 from clearctl.data.stream import Stream
 
@@ -16,13 +19,29 @@ class Features:
         x = part.x.to(device)
         self.x = functional.normalize(x, dim=-1) if cosine else x
         self.y = part.y.to(device)
-        self._memory = torch.empty(0, device=device)
+        self._memory = torch.empty(0)
 
-    def take(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(x, y) of the `rows` `[R, B]` or `[B]`; x lies where that of the batch before lay."""
+    def batches(self, orders: Sequence[Sequence[torch.Tensor]]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """(rows, y) of each batch, both `[R, B]` and contiguous; `orders[r]` are the row numbers `[B]` of run r's.
+
+        They are copied to the device at once, and their labels gathered at once. It does not wait for the device.
+        """
+        parts = [torch.stack(runs) for runs in zip(*orders, strict=True)]
+        sizes = [part.numel() for part in parts]
+        rows = without_waiting(torch.cat([part.flatten() for part in parts]), self.y.device)
+        found = zip(torch.split(rows, sizes), torch.split(self.y[rows], sizes), parts, strict=True)
+        return [(some.view(part.shape), y.view(part.shape)) for some, y, part in found]
+
+    def take(self, rows: torch.Tensor) -> torch.Tensor:
+        """The x of the `rows` `[R, B]` or `[B]`. On a CPU it lies where that of the batch before lay.
+
+        On a GPU the allocator takes care of that, and a CUDA graph has memory of its own.
+        """
         count, width = rows.numel(), self.x.shape[1]
+        if self.x.is_cuda:
+            return self.x.index_select(0, rows.flatten()).view(*rows.shape, width)
         if count * width > self._memory.numel():
-            self._memory = torch.empty(count * width, device=self.x.device)
+            self._memory = torch.empty(count * width)
         x = self._memory[: count * width].view(count, width)
         torch.index_select(self.x, 0, rows.flatten(), out=x)
-        return x.view(*rows.shape, width), self.y[rows]
+        return x.view(*rows.shape, width)

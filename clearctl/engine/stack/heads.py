@@ -43,29 +43,38 @@ def scores(weights: Tensors, x: torch.Tensor, temperature: torch.Tensor | None) 
     return found if temperature is None else found * temperature[:, None, None]
 
 
-def losses(found: torch.Tensor, y: torch.Tensor, loss_weights: torch.Tensor) -> torch.Tensor:
-    """Each run's mean cross-entropy `[R]`, times its weight, of scores `[R, B, C]` and class indices `y [R, B]`."""
+def losses(found: torch.Tensor, y: torch.Tensor, loss_weights: torch.Tensor | None) -> torch.Tensor:
+    """Each run's mean cross-entropy `[R]` of scores `[R, B, C]` and class indices `y [R, B]`.
+
+    Times its weight where there are `loss_weights`.
+    """
     each = functional.cross_entropy(found.flatten(0, 1), y.flatten(), reduction="none")
-    return each.view(y.shape).mean(1) * loss_weights
+    mean = each.view(y.shape).mean(1)
+    return mean if loss_weights is None else mean * loss_weights
 
 
 @dataclass(frozen=True)
 class LwFPenalty:
-    """LwF's penalty: the weights of the bucket before, and `alpha [R]`, `softness [R, 1, 1]` of each run."""
+    """LwF's penalty: the weights of the bucket before, and `alpha [R]`, `softness [R, 1, 1]` of each run.
+
+    `classes` are those that it compares, None for all.
+    """
 
     weights: Tensors
     temperature: torch.Tensor | None
-    classes: torch.Tensor
+    classes: torch.Tensor | None
     alpha: torch.Tensor
     softness: torch.Tensor
 
     @classmethod
     def of(cls, runs: Sequence[LwFTerm], temperature: torch.Tensor | None, device: torch.device) -> "LwFPenalty":
         """Of runs that have the same classes."""
+        classes = runs[0].classes
+        every = len(classes) == len(runs[0].weights[WEIGHT])
         return cls(
             stacked([run.weights for run in runs], device),
             temperature,
-            torch.tensor(runs[0].classes, device=device),
+            None if every else torch.tensor(classes, device=device),
             numbers([run.alpha for run in runs], device),
             numbers([run.temperature for run in runs], device)[:, None, None],
         )
@@ -74,10 +83,13 @@ class LwFPenalty:
         """`[R]`, for scores `found [R, B, C]` of `x [R, B, D]`; as Avalanche's LearningWithoutForgetting."""
         with torch.no_grad():
             old = scores(self.weights, x, self.temperature)
-            aims = torch.softmax(old.index_select(2, self.classes) / self.softness, dim=2)
-        have = torch.log_softmax(found.index_select(2, self.classes) / self.softness, dim=2)
+            aims = torch.softmax(self._compared(old) / self.softness, dim=2)
+        have = torch.log_softmax(self._compared(found) / self.softness, dim=2)
         divergence = functional.kl_div(have, aims, reduction="none").sum((1, 2)) / found.shape[1]
         return self.alpha * divergence
+
+    def _compared(self, found: torch.Tensor) -> torch.Tensor:
+        return found if self.classes is None else found.index_select(2, self.classes)
 
 
 @dataclass(frozen=True)
@@ -107,3 +119,32 @@ class EWCPenalty:
 
 
 Penalty = LwFPenalty | EWCPenalty
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The heads of R runs: `weights` by name, each `[R, ...]`, and `[R]` what they and their losses are scaled by.
+
+    Only cosine heads have a `temperature`, and without `loss_weights` each is 1.
+    """
+
+    weights: Tensors
+    temperature: torch.Tensor | None
+    loss_weights: torch.Tensor | None
+
+    def scores(self, x: torch.Tensor) -> torch.Tensor:
+        """As `scores` above."""
+        return scores(self.weights, x, self.temperature)
+
+    def gradients(
+        self, x: torch.Tensor, y: torch.Tensor, penalties: Sequence[Penalty] = ()
+    ) -> tuple[torch.Tensor, torch.Tensor, Sequence[torch.Tensor]]:
+        """(scores `[R, B, C]`, losses `[R]` with the `penalties`, gradients of each of the weights) of a batch."""
+        leaves = {name: weight.detach().requires_grad_() for name, weight in self.weights.items()}
+        found = scores(leaves, x, self.temperature)
+        loss = losses(found, y, self.loss_weights)
+        for penalty in penalties:
+            loss = loss + penalty(leaves, x, found)
+        # Of the sum of the losses: no run's depends on another's weights.
+        gradients = torch.autograd.grad(loss, list(leaves.values()), torch.ones_like(loss))
+        return found.detach(), loss.detach(), gradients

@@ -39,7 +39,7 @@ def stack_key(settings: Settings) -> Hashable | None:
         "strategy": strategy.call.without(*_FREE).entry,
         "optimizer": [strategy.optimizer.type, bool(strategy.optimizer.arguments.get("nesterov"))],
         "buffer": strategy.buffer and strategy.buffer.without("alpha_mode", "alpha_value", "evict").entry,
-        "device": [settings.compute.deterministic, settings.compute.tf32],
+        "device": [settings.compute.deterministic, settings.compute.tf32, settings.data.graph],
     }
     return json.dumps(parts, sort_keys=True, default=str)
 

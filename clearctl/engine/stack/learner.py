@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from clearctl.data.pixels import without_waiting
+from clearctl.engine.stack.captured import CapturedStep, is_captured
 from clearctl.engine.stack.features import Features
-from clearctl.engine.stack.heads import EWCPenalty, LwFPenalty, Penalty, losses, numbers, scores, stacked
+from clearctl.engine.stack.heads import EWCPenalty, Heads, LwFPenalty, Penalty, losses, numbers, stacked
 from clearctl.engine.stack.member import Member
 from clearctl.engine.stack.optimize import STEPPERS
+from clearctl.engine.stack.step import Step, counted
 from clearctl.strategies.watching.batch import BatchResult
 
 
@@ -22,35 +23,29 @@ class Learner:
         self.members = members
         self.features = features
         self.device = features.x.device
-        self.weights = stacked([member.weights() for member in members], self.device)
         cosine = members[0].temperature is not None
-        self.temperature = numbers([member.temperature or 0 for member in members], self.device) if cosine else None
-        self.loss_weights = numbers([member.loss_weight for member in members], self.device)
+        loss_weights = [member.loss_weight for member in members]
+        self.heads = Heads(
+            stacked([member.weights() for member in members], self.device),
+            numbers([member.temperature or 0 for member in members], self.device) if cosine else None,
+            numbers(loss_weights, self.device) if any(weight != 1 for weight in loss_weights) else None,
+        )
+        self.weights = self.heads.weights
 
     def learn(self, epochs: int, epoch_done: Callable[[], None]) -> None:
         """Learn the bucket that all members have begun, and leave them with what they learned."""
-        penalties = self._penalties()
         kind = STEPPERS[type(self.members[0].optimizer).__name__]
         stepper = kind(list(self.weights.values()), [member.optimizer_states() for member in self.members])
+        plain = Step(self.features, self.heads, self._penalties(), stepper)
+        captures = is_captured(self.members[0].settings.data, self.device)
+        step = CapturedStep(plain, self.device) if captures else plain
         best = {name: weight.clone() for name, weight in self.weights.items()}
         kept = [False] * len(self.members)
         for _ in range(epochs):
             orders = [member.begin_epoch() for member in self.members]
-            sizes = [len(batch) for batch in orders[0]]
-            rows = torch.stack([torch.cat(batches) for batches in orders])
             stepper.set_options([member.optimizer.param_groups[0] for member in self.members])
-            gave: list[torch.Tensor] = []
-            for chosen in torch.split(without_waiting(rows, self.device), sizes, dim=1):
-                x, y = self.features.take(chosen)
-                leaves = {name: weight.detach().requires_grad_() for name, weight in self.weights.items()}
-                found = scores(leaves, x, self.temperature)
-                loss = losses(found, y, self.loss_weights)
-                for penalty in penalties:
-                    loss = loss + penalty(leaves, x, found)
-                gradients = torch.autograd.grad(loss.sum(), list(leaves.values()))
-                with torch.no_grad():
-                    stepper.step(gradients)
-                gave.append(_counted(found, y, loss))
+            gave = [step(rows, y) for rows, y in self.features.batches(orders)]
+            sizes = [len(batch) for batch in orders[0]]
             for member, batches, finite in zip(self.members, _batches(gave, sizes), self._finite(), strict=True):
                 member.end_epoch(batches, finite)
             for index, member in enumerate(self.members):
@@ -72,16 +67,14 @@ class Learner:
     def test(self, rows: Sequence[torch.Tensor], batch_size: int) -> list[list[BatchResult]]:
         """The batches of each member's test on its `rows [N]`, all as many."""
         same = all(torch.equal(rows[0], other) for other in rows[1:])
-        every = without_waiting(rows[0][None] if same else torch.stack(list(rows)), self.device)
-        gave, sizes = [], []
+        orders = [torch.split(each, batch_size) for each in (rows[:1] if same else rows)]
+        gave = []
         with torch.no_grad():
-            for chosen in torch.split(every, batch_size, dim=1):
-                x, y = self.features.take(chosen[0] if same else chosen)
-                found = scores(self.weights, x, self.temperature)
+            for chosen, y in self.features.batches(orders):
+                found = self.heads.scores(self.features.take(chosen[0] if same else chosen))
                 y = y.expand(found.shape[:2])
-                gave.append(_counted(found, y, losses(found, y, self.loss_weights)))
-                sizes.append(chosen.shape[1])
-        return _batches(gave, sizes)
+                gave.append(counted(found, y, losses(found, y, self.heads.loss_weights)))
+        return _batches(gave, [len(batch) for batch in orders[0]])
 
     def _finite(self) -> list[bool]:
         """Whether the weights of each member are finite."""
@@ -93,7 +86,7 @@ class Learner:
         lwf_terms = [member.lockstep.lwf_term() for member in self.members]
         ewc_term = [member.lockstep.ewc_term() for member in self.members]
         if lwf_terms[0] is not None:
-            found.append(LwFPenalty.of([one for one in lwf_terms if one], self.temperature, self.device))
+            found.append(LwFPenalty.of([one for one in lwf_terms if one], self.heads.temperature, self.device))
         if ewc_term[0] is not None:
             found.append(EWCPenalty.of([one for one in ewc_term if one], self.device))
         return found
@@ -102,24 +95,15 @@ class Learner:
         """What EWC will ask for at the end of the bucket: as Avalanche's, of batches in the bucket's own order."""
         if not self.members[0].lockstep.wants_importances:
             return
-        rows = without_waiting(torch.stack([member.bucket_rows() for member in self.members]), self.device)
-        parts = torch.split(rows, self.members[0].batch_size, dim=1)
+        parts = [torch.split(member.bucket_rows(), self.members[0].batch_size) for member in self.members]
         sums = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
-        for chosen in parts:
-            x, y = self.features.take(chosen)
-            leaves = {name: weight.detach().requires_grad_() for name, weight in self.weights.items()}
-            loss = losses(scores(leaves, x, self.temperature), y, self.loss_weights)
-            for name, gradient in zip(leaves, torch.autograd.grad(loss.sum(), list(leaves.values())), strict=True):
+        for rows, y in self.features.batches(parts):
+            _, _, gradients = self.heads.gradients(self.features.take(rows), y)
+            for name, gradient in zip(sums, gradients, strict=True):
                 sums[name] += gradient.square()
-        means = {name: (value / len(parts)).cpu() for name, value in sums.items()}
+        means = {name: (value / len(parts[0])).cpu() for name, value in sums.items()}
         for index, member in enumerate(self.members):
             member.lockstep.give_importances({name: value[index].clone() for name, value in means.items()})
-
-
-def _counted(found: torch.Tensor, y: torch.Tensor, loss: torch.Tensor) -> torch.Tensor:
-    """`[2, R]`: the loss of each run's batch, and its number of right answers."""
-    right = (found.detach().argmax(2) == y).sum(1)
-    return torch.stack([loss.detach(), right.to(loss.dtype)])
 
 
 def _batches(gave: Sequence[torch.Tensor], sizes: Sequence[int]) -> list[list[BatchResult]]:

@@ -9,16 +9,28 @@ from typing import Any
 
 import torch
 
+from clearctl.data.pixels import without_waiting
+
 Options = dict[str, Any]  # of an optimizer's parameter group: lr, momentum, ...
 OptimizerState = dict[str, torch.Tensor]  # what an optimizer keeps of one weight
 
 
 class Stepper(ABC):
-    """Steps `weights`, each `[R, ...]`, of R runs; `states[r][k]` is what run r keeps of its k-th weight."""
+    """Steps `weights`, each `[R, ...]`, of R runs; `states[r][k]` is what run r keeps of its k-th weight.
+
+    Weights, states and options stay where they are in memory, so that `step` may be captured in a CUDA graph, which
+    is of use as long as `branches` is the same.
+    """
+
+    numbers: tuple[str, ...]  # what `_numbers_of` gives of each run
 
     def __init__(self, weights: Sequence[torch.Tensor], states: Sequence[Sequence[OptimizerState]]) -> None:
         self.weights = list(weights)
+        self.branches: tuple[bool, ...] = ()  # what `step` asks of the options in Python
         self._given: list[Options] = []
+        first = self.weights[0]
+        self._exact = torch.zeros(len(self.numbers), len(first), dtype=torch.float64, device=first.device)
+        self._rounded = self._exact.to(first.dtype)
         self._load(states)
 
     def set_options(self, options: Sequence[Options]) -> None:
@@ -26,6 +38,9 @@ class Stepper(ABC):
         given = [{name: value for name, value in run.items() if name != "params"} for run in options]
         if given != self._given:
             self._given = given
+            exact = torch.tensor([self._numbers_of(run) for run in given], dtype=torch.float64).T.contiguous()
+            self._exact.copy_(without_waiting(exact, self._exact.device))
+            self._rounded.copy_(self._exact)
             self._use(given)
 
     @abstractmethod
@@ -40,6 +55,9 @@ class Stepper(ABC):
     def _load(self, states: Sequence[Sequence[OptimizerState]]) -> None: ...
 
     @abstractmethod
+    def _numbers_of(self, run: Options) -> list[float]: ...
+
+    @abstractmethod
     def _use(self, options: list[Options]) -> None: ...
 
     def _stacked(self, states: Sequence[Sequence[OptimizerState]], name: str) -> list[torch.Tensor]:
@@ -51,9 +69,9 @@ class Stepper(ABC):
             found.append(torch.stack(parts).to(weight))
         return found
 
-    def _column(self, values: Sequence[float]) -> list[torch.Tensor]:
-        """A number for each run, once for each weight, in a shape that goes with it."""
-        column = torch.tensor(values, dtype=torch.float64).to(self.weights[0])
+    def _column(self, name: str) -> list[torch.Tensor]:
+        """One of the `numbers` of each run, once for each weight, in a shape that goes with it."""
+        column = self._rounded[self.numbers.index(name)]
         return [column.view(-1, *[1] * (weight.ndim - 1)) for weight in self.weights]
 
     def _split(self, **stacked: list[torch.Tensor]) -> list[list[OptimizerState]]:
@@ -68,16 +86,20 @@ class Stepper(ABC):
 class SGD(Stepper):
     """As torch.optim.SGD, without dampening; all runs with `nesterov` or none."""
 
+    numbers = ("lr", "momentum", "weight_decay")
+
     def _load(self, states: Sequence[Sequence[OptimizerState]]) -> None:
         self.buffers = self._stacked(states, "momentum_buffer")  # one of zeros becomes the gradient at the first step
+        self.lr, self.momentum, self.decay = (self._column(name) for name in self.numbers)
+
+    def _numbers_of(self, run: Options) -> list[float]:
+        return [run[name] for name in self.numbers]
 
     def _use(self, options: list[Options]) -> None:
-        self.lr, self.momentum, self.decay = (
-            self._column([run[name] for run in options]) for name in ("lr", "momentum", "weight_decay")
-        )
         self.nesterov = bool(options[0]["nesterov"])
         self.has_momentum = any(run["momentum"] for run in options)
         self.has_decay = any(run["weight_decay"] for run in options)
+        self.branches = (self.nesterov, self.has_momentum, self.has_decay)
 
     def step(self, gradients: Sequence[torch.Tensor]) -> None:
         """One step of every run."""
@@ -99,26 +121,27 @@ class Adam(Stepper):
     """As torch.optim.Adam, or AdamW with `decoupled` weight decay; without amsgrad."""
 
     decoupled = False
+    numbers = ("lr", "beta1", "beta2", "eps", "weight_decay", "1 - beta1", "1 - beta2", "1 - lr * weight_decay")
 
     def _load(self, states: Sequence[Sequence[OptimizerState]]) -> None:
         self.means, self.squares = self._stacked(states, "exp_avg"), self._stacked(states, "exp_avg_sq")
+        device = self.weights[0].device
         # In float64, as torch has these numbers: 1 - 0.999**step would lose four digits in float32.
-        steps = [float(run[0].get("step", 0)) for run in states]
-        self.steps = torch.tensor(steps, dtype=torch.float64, device=self.weights[0].device)
+        self.steps = torch.tensor([float(run[0].get("step", 0)) for run in states], dtype=torch.float64, device=device)
+        self.rates = self._exact[0]
+        self.betas = torch.zeros(len(states), 2, dtype=torch.float64, device=device)
+        self.kept, self.eps, self.decay = (self._column(name) for name in ("beta2", "eps", "weight_decay"))
+        self.new_mean, self.new_square = self._column("1 - beta1"), self._column("1 - beta2")
+        self.shrinking = self._column("1 - lr * weight_decay")
+
+    def _numbers_of(self, run: Options) -> list[float]:
+        lr, eps, decay, (beta1, beta2) = run["lr"], run["eps"], run["weight_decay"], run["betas"]
+        return [lr, beta1, beta2, eps, decay, 1 - beta1, 1 - beta2, 1 - lr * decay]
 
     def _use(self, options: list[Options]) -> None:
-        device = self.weights[0].device
-        self.lr, self.eps, self.decay = (
-            self._column([run[name] for run in options]) for name in ("lr", "eps", "weight_decay")
-        )
-        self.kept, self.new = [], []
-        for which in (0, 1):
-            self.kept.append(self._column([run["betas"][which] for run in options]))
-            self.new.append(self._column([1 - run["betas"][which] for run in options]))
-        self.betas = torch.tensor([run["betas"] for run in options], dtype=torch.float64, device=device)
-        self.rates = torch.tensor([run["lr"] for run in options], dtype=torch.float64, device=device)
-        self.shrinking = self._column([1 - run["lr"] * run["weight_decay"] for run in options])
+        self.betas.copy_(self._exact[1:3].T)
         self.has_decay = any(run["weight_decay"] for run in options)
+        self.branches = (self.has_decay,)
 
     def step(self, gradients: Sequence[torch.Tensor]) -> None:
         """One step of every run."""
@@ -127,13 +150,13 @@ class Adam(Stepper):
         sizes = (self.rates / corrections[:, 0]).to(self.weights[0])
         roots = corrections[:, 1].sqrt().to(self.weights[0])
         for index, (weight, gradient) in enumerate(zip(self.weights, gradients, strict=True)):
-            shape = self.lr[index].shape
+            shape = self.eps[index].shape
             if self.has_decay and self.decoupled:
                 weight.mul_(self.shrinking[index])
             elif self.has_decay:
                 gradient = gradient.addcmul(self.decay[index], weight)
-            mean = self.means[index].lerp_(gradient, self.new[0][index])
-            square = self.squares[index].mul_(self.kept[1][index]).addcmul_(gradient * self.new[1][index], gradient)
+            mean = self.means[index].lerp_(gradient, self.new_mean[index])
+            square = self.squares[index].mul_(self.kept[index]).addcmul_(gradient * self.new_square[index], gradient)
             weight.addcmul_(sizes.view(shape), mean / (square.sqrt() / roots.view(shape) + self.eps[index]), value=-1)
 
     def states(self) -> list[list[OptimizerState]]:

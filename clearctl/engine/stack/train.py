@@ -27,12 +27,13 @@ from clearctl.engine.run.inputs import named_contents
 from clearctl.engine.run.loop import bucket_done, write_bucket
 from clearctl.engine.run.stopping import StopRequest, catch_stop_signals
 from clearctl.engine.run.train import TrainResult, open_run, report_full_disk, run_lock, write_report
+from clearctl.engine.stack.captured import is_captured
 from clearctl.engine.stack.features import Features
 from clearctl.engine.stack.key import stack_key, why_not
 from clearctl.engine.stack.learner import Learner
 from clearctl.engine.stack.member import Member
 from clearctl.errors import Stopped, UsageError
-from clearctl.progress import Event, Listener
+from clearctl.progress import Event, Listener, Message
 from clearctl.strategies.patches import applied
 from clearctl.strategies.registry import argument
 from clearctl.strategies.strategy import Benchmark
@@ -103,6 +104,8 @@ def _train(
         for listener in listeners:
             listener(event)
 
+    if runs[0].data.graph == "auto" and not is_captured(runs[0].data, device):
+        report_to_all(Message(f"data.graph='auto' plays no part on the {device.type.upper()}: CUDA graphs need a GPU"))
     with ExitStack() as ends:
         ends.enter_context(deterministic_algorithms(compute.deterministic, device, report_to_all))
         members = _open_members(runs, device, sources, listeners, ends)
@@ -174,6 +177,7 @@ def _open_members(
                 "config": source,
                 **named_contents(settings.config.values),
                 "stacked": len(runs),
+                **({"graph": True} if is_captured(settings.data, device) else {}),
             }
             run = rundir.create(settings.work_dir, settings.seed)
             ends.enter_context(run_lock(run))

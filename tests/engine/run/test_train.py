@@ -17,7 +17,7 @@ from clearctl.engine.build.config import open_config
 from clearctl.engine.run.train import TrainResult, train
 from clearctl.errors import ConfigError, DatasetError, RunError
 from clearctl.layout import filelist_file, ratio_split_folder, read_filelist
-from clearctl.progress import BucketDone, EpochDone, Message
+from clearctl.progress import BucketDone, EpochDone, Event, Message
 
 BUCKETS = ["0", "1", "2"]
 
@@ -427,3 +427,20 @@ def test_run_folder_is_reported_to_the_listener(prepared: Path, features_config:
     reported = []
     result = train(features_config, device="cpu", work_dir=tmp_path, dataset_root=prepared, listener=reported.append)
     assert Message(f"run folder {result.run}") in reported
+
+
+def test_a_run_of_its_own_is_not_captured_and_says_so_once(
+    prepared: Path, features_config: Path, tmp_path: Path
+) -> None:
+    reported: list[Event] = []
+    asked = train(
+        features_config,
+        device="cpu",
+        work_dir=tmp_path / "asked",
+        dataset_root=prepared,
+        overrides=["data.graph=auto"],
+        listener=reported.append,
+    )
+    said = [event.text for event in reported if isinstance(event, Message) and "data.graph" in event.text]
+    assert said == ["data.graph='auto' plays no part here: only the steps of a stack are captured (sweep --stack)"]
+    assert asked.matrix.tolist() == feature_run(prepared, features_config, tmp_path).matrix.tolist()

@@ -62,6 +62,7 @@ def test_what_changes_neither_shapes_nor_steps_is_free(features_config: Path, va
         dict(model__head=dict(type="CosineDistanceHead", num_classes=3, in_channels=5)),
         dict(deterministic=True),
         dict(tf32=True),
+        dict(data=dict(graph="auto")),
     ],
 )
 def test_what_changes_shapes_or_steps_is_not(features_config: Path, values: dict[str, Any]) -> None:

@@ -1,0 +1,73 @@
+"""A step of training captured in CUDA graphs, so that Python launches it with one call instead of one an operation."""
+
+from collections import Counter
+from collections.abc import Hashable
+
+import torch
+
+from clearctl.config.settings import DataSettings
+from clearctl.engine.stack.step import Step
+from clearctl.errors import CapabilityError
+from clearctl.wording import first_line
+
+WARM_UP_STEPS = 3  # as torch.cuda.make_graphed_callables has it
+
+
+def is_captured(data: DataSettings, device: torch.device) -> bool:
+    """Whether the steps of a stack are captured."""
+    return data.graph == "auto" and device.type == "cuda"
+
+
+class CapturedStep:
+    """A `Step` that is captured in a CUDA graph for each shape of batch and each way through the stepper's branches.
+
+    The first steps of each are taken as they are, on a side stream, which warms up what torch and CUDA set up lazily;
+    they are steps of the training like all others. The capture after them computes nothing, and from then on the
+    graph is replayed. Source: "CUDA semantics", section "CUDA Graphs", of torch's documentation.
+    """
+
+    def __init__(self, step: Step, device: torch.device) -> None:
+        self.step = step
+        self.device = device
+        self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._taken: Counter[Hashable] = Counter()
+        self._graphs: dict[Hashable, _Graph] = {}
+
+    def __call__(self, rows: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """As `Step`; of each shape that is captured the result is a copy. Raises CapabilityError where that fails."""
+        kind = (rows.shape, self.step.stepper.branches)
+        if self._taken[kind] < WARM_UP_STEPS:
+            self._taken[kind] += 1
+            return self._warm_up(rows, y)
+        if kind not in self._graphs:
+            self._graphs[kind] = _Graph(self.step, rows, y, self.stream)
+        return self._graphs[kind].replay(rows, y)
+
+    def _warm_up(self, rows: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        current = torch.cuda.current_stream(self.device)
+        self.stream.wait_stream(current)
+        with torch.cuda.stream(self.stream):
+            gave = self.step(rows, y)
+        current.wait_stream(self.stream)
+        return gave
+
+
+class _Graph:
+    """A `step` captured for batches like `rows` and `y`, with memory for them that stays where it is."""
+
+    def __init__(self, step: Step, rows: torch.Tensor, y: torch.Tensor, stream: torch.cuda.Stream) -> None:
+        self.given = [rows.clone(), y.clone()]
+        self.graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(self.graph, stream=stream):
+                self.gave = step(*self.given)
+        except RuntimeError as error:
+            raise CapabilityError(
+                f"data.graph='auto': a step could not be captured in a CUDA graph: {first_line(error)}\n"
+                "use data.graph='off'"
+            ) from error
+
+    def replay(self, rows: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        torch._foreach_copy_(self.given, [rows, y])
+        self.graph.replay()
+        return self.gave.clone()
