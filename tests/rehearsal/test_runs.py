@@ -1,4 +1,7 @@
-"""Every command on a GPU that is not there (`gpu`): what a GPU refuses is refused, and the numbers are the CPU's."""
+"""Every command on a GPU: one that is not there (`gpu`), which refuses what a GPU refuses, or a real one (`either`).
+
+The numbers are the CPU's: exactly on the first, within two samples of each bucket on the second.
+"""
 
 import shutil
 import signal
@@ -6,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from blobs import PER_BUCKET
+from rehearsal.either import Gpu
 from rehearsal.gpu import RehearsalGpu
 from runs import WATCHED, require_same
 from test_strategies import SMALL
@@ -19,22 +23,25 @@ from clearctl.engine.build.config import open_config
 from clearctl.engine.run.dry_run import dry_run
 from clearctl.engine.run.train import start
 from clearctl.engine.stack.train import train_stack
-from clearctl.errors import Stopped
+from clearctl.errors import CapabilityError, Stopped
 from clearctl.progress import ignore
 from clearctl.strategies.stepping.epochs import Epochs
 
-pytest_plugins = ("blobs",)
+pytest_plugins = ("blobs", "rehearsal.either")
+
+TESTED = 10  # images of each bucket of `prepared`
 
 
 @pytest.mark.parametrize("base", SMALL)
-def test_a_strategy_has_the_matrix_of_the_cpu(base: str, write_config: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_strategy_has_the_matrix_of_the_cpu(
+    gpu: Gpu, base: str, write_config: Callable[..., Path], tmp_path: Path
+) -> None:
     config = write_config(base, **SMALL[base])
     expected = train(config, device="cpu", work_dir=tmp_path / "cpu")
-    with RehearsalGpu() as gpu:
+    with gpu.used():
         found = train(config, device="cuda", work_dir=tmp_path / "cuda")
-    assert gpu.launches.total() > 100
-    assert found.matrix.tolist() == expected.matrix.tolist()
-    assert rundir.read_environment(found.run)["device_name"] == "rehearsal GPU"
+    gpu.require_same(found.matrix, expected.matrix, tested=PER_BUCKET)
+    assert rundir.read_environment(found.run)["device_name"] == gpu.device_name
 
 
 @pytest.mark.parametrize("base", ["naive", "streaming_lda", "prototype", "icarl"])
@@ -56,13 +63,13 @@ IMAGES = [
 
 @pytest.mark.parametrize("overrides", IMAGES)
 def test_images_have_the_matrix_of_the_cpu(
-    overrides: tuple[str, ...], tiny_config: Path, prepared: Path, tmp_path: Path
+    gpu: Gpu, overrides: tuple[str, ...], tiny_config: Path, prepared: Path, tmp_path: Path
 ) -> None:
     given: dict[str, Any] = dict(overrides=overrides, dataset_root=prepared)
     expected = train(tiny_config, device="cpu", work_dir=tmp_path / "cpu", **given).matrix
-    with RehearsalGpu():
+    with gpu.used():
         found = train(tiny_config, device="cuda", work_dir=tmp_path / "cuda", **given).matrix
-    assert found.tolist() == expected.tolist()
+    gpu.require_same(found, expected, tested=TESTED)
 
 
 # Stopping and resuming
@@ -70,7 +77,9 @@ def test_images_have_the_matrix_of_the_cpu(
 STEP = 8  # of 18 in the run: in the second epoch of bucket 1
 
 
-def stopped(config: Path, device: str, work_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def stopped(
+    config: Path, device: str, work_dir: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """The folder of a run that was stopped at a step."""
     steps = 0
     done = Epochs._step_done
@@ -87,7 +96,7 @@ def stopped(config: Path, device: str, work_dir: Path, monkeypatch: pytest.Monke
         with monkeypatch.context() as patched:
             patched.setattr(Epochs, "_step_done", step_done)
             with pytest.raises(Stopped, match="its state is saved"):
-                train(config, device=device, work_dir=work_dir, overrides=WATCHED)
+                train(config, device=device, work_dir=work_dir, overrides=overrides)
     finally:
         signal.signal(signal.SIGINT, before)
     [run] = work_dir.iterdir()
@@ -96,59 +105,63 @@ def stopped(config: Path, device: str, work_dir: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("base", ["naive", "replay", "ewc", "lwf", "agem", "der", "synaptic_intelligence", "icarl"])
 def test_a_run_is_resumed_on_the_gpu_exactly_and_across_devices(
-    base: str, write_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gpu: Gpu, base: str, write_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = write_config(base, **SMALL[base])
-    with RehearsalGpu():
-        whole = train(config, device="cuda", work_dir=tmp_path / "whole", overrides=WATCHED)
-        run = stopped(config, "cuda", tmp_path / "cuda", monkeypatch)
+    config, overrides = write_config(base, **SMALL[base]), (*WATCHED, *gpu.deterministic)
+    with gpu.used():
+        try:
+            whole = train(config, device="cuda", work_dir=tmp_path / "whole", overrides=overrides)
+        except CapabilityError as error:
+            pytest.skip(str(error))  # torch lacks a deterministic algorithm
+        run = stopped(config, "cuda", tmp_path / "cuda", overrides, monkeypatch)
         shutil.copytree(run, tmp_path / "from_cuda")
         assert resume(run).matrix.tolist() == whole.matrix.tolist()
     require_same(run, whole.run)
-    assert resume(tmp_path / "from_cuda", device="cpu").matrix.tolist() == whole.matrix.tolist()
-    run = stopped(config, "cpu", tmp_path / "cpu", monkeypatch)
-    with RehearsalGpu():
-        assert resume(run, device="cuda").matrix.tolist() == whole.matrix.tolist()
+    found = resume(tmp_path / "from_cuda", device="cpu")
+    gpu.require_same(found.matrix, whole.matrix, tested=PER_BUCKET)
+    run = stopped(config, "cpu", tmp_path / "cpu", overrides, monkeypatch)
+    with gpu.used():
+        gpu.require_same(resume(run, device="cuda").matrix, whole.matrix, tested=PER_BUCKET)
 
 
 # The other commands
 
 
-def test_a_run_is_tested(tiny_config: Path, prepared: Path, tmp_path: Path) -> None:
+def test_a_run_is_tested(gpu: Gpu, tiny_config: Path, prepared: Path, tmp_path: Path) -> None:
     run = train(tiny_config, device="cpu", work_dir=tmp_path, dataset_root=prepared).run
-    with RehearsalGpu() as gpu:
+    with gpu.used():
         found = evaluate(run, device="cuda")
     assert found.matrix is not None
-    assert gpu.launches.total() > 100
-    np.testing.assert_array_equal(found.matrix, rundir.read_matrix(run)[0])
+    gpu.require_same(found.matrix, rundir.read_matrix(run)[0], tested=TESTED)
 
 
-def test_a_dry_run(tiny_config: Path, prepared: Path) -> None:
-    with RehearsalGpu() as gpu:
+def test_a_dry_run(gpu: Gpu, tiny_config: Path, prepared: Path) -> None:
+    with gpu.used():
         found = dry_run(tiny_config, device="cuda", dataset_root=prepared)
     assert found.train_batch_s > 0
-    assert gpu.launches.total() > 100
 
 
-def test_features_are_the_cpus(prepared: Path, tmp_path: Path) -> None:
+def test_features_are_the_cpus(gpu: Gpu, prepared: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     shutil.copytree(prepared, root)
     arguments = dict(arguments=dict(widen_factor=0.25), arch="mmcls:MobileNetV2", weights="none")
     torch.manual_seed(0)
     extract_features(root, name="host", device="cpu", batch_size=16, **arguments)
     torch.manual_seed(0)
-    with RehearsalGpu() as gpu:
+    with gpu.used():
         extract_features(root, name="device", device="cuda", batch_size=16, workers=0, **arguments)
-    assert gpu.launches.total() > 100
     for bucket in ("0", "1", "2"):
         host, device = (
             torch.load(root / f"training_folder/features/{name}/{bucket}/all.pth", weights_only=True)[0]
             for name in ("host", "device")
         )
-        torch.testing.assert_close(device, host, rtol=0, atol=0)
+        allowed = 1e-3 * float(host.std()) if gpu.real else 0.0
+        torch.testing.assert_close(device, host, rtol=0, atol=allowed)
 
 
-def test_a_stack_has_the_matrices_of_runs_alone(features_config: Path, prepared: Path, tmp_path: Path) -> None:
+def test_a_stack_has_the_matrices_of_runs_alone(
+    gpu: Gpu, features_config: Path, prepared: Path, tmp_path: Path
+) -> None:
     def opened(seed: int) -> Config:
         overrides = ("loggers=[]", "metrics=[]")
         return open_config(
@@ -156,7 +169,7 @@ def test_a_stack_has_the_matrices_of_runs_alone(features_config: Path, prepared:
         )
 
     alone = [start(opened(seed), "x.py", device="cpu", listener=ignore).matrix.tolist() for seed in (0, 1)]
-    with RehearsalGpu() as gpu:
+    with gpu.used():
         runs = train_stack([opened(0), opened(1)], device="cuda", sources=["x.py", "x.py"], listeners=[ignore, ignore])
-    assert gpu.launches.total() > 100
-    assert [result.matrix.tolist() for result in runs] == alone
+    for result, expected in zip(runs, alone, strict=True):
+        gpu.require_same(result.matrix, expected, tested=TESTED)
