@@ -63,7 +63,7 @@ def _machine(context: BaseContext, check: Check, log: Path) -> Outcome:
     finally:
         job.kill()
     errors = [finding.value["error"] for finding in read(file) if finding.fails]
-    why = "" if code == 0 else errors[0] if errors else f"see {log}"
+    why = errors[0].partition("\n")[0] if errors else "" if code == 0 else f"see {log}"
     return Outcome(MACHINE.name, "failed" if why else "passed", job.seconds, MACHINE.limit_s, read(file), why)
 
 

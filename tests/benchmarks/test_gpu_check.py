@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 import benchmarks.gpu
 from benchmarks.gpu import __main__ as main
@@ -156,6 +157,19 @@ def test_without_time_a_part_is_not_begun_and_the_check_has_not_passed(run: Runn
     run.seconds = 0.5
     [_, outcome] = run.run(PARTS_HERE[2:3], [])
     assert (outcome.state, outcome.passed, outcome.findings) == ("no time", False, [])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there_is_noticed_first(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    found = {
+        device: main._machine(context, Check(device, True, tmp_path / device, 1), tmp_path / "log.txt")
+        for device in ("cpu", "cuda")
+    }
+    assert found["cpu"].passed
+    assert {finding.name for finding in found["cpu"].findings} >= {"the device", "torch", "torchvision", "processor"}
+    assert found["cuda"].state == "failed"
+    assert "NVIDIA" in found["cuda"].why or "CUDA" in found["cuda"].why
 
 
 # What is asked for
