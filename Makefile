@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves, into .venv. They need Python 3.10–3.12, make and a network.
 .DEFAULT_GOAL := help
-.PHONY: help install demo paper-table test fuzz lint types imports check bench bench-quick docs clean
+.PHONY: help install demo paper-table test fuzz lint types imports check bench bench-quick gpu-check docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,6 +15,12 @@ DATASET ?= dataset/CLEAR-10-PUBLIC
 FEATURES ?= moco_b0
 SEEDS ?= 0-4
 PAPER ?= work_dirs/paper/$(FEATURES)
+# Of `make gpu-check`. GPU_PYTHON is a Python that has the packages, for a machine where none can be installed.
+GPU_PYTHON ?=
+DEVICE ?= cuda
+SMALL ?=
+PARTS ?=
+OUT ?= gpu-check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +62,7 @@ imports: install ## that each layer imports only those below it
 	$(BIN)/lint-imports --no-logo
 
 check: lint types imports test bench-quick ## what CI runs
+	$(MAKE) gpu-check DEVICE=cpu SMALL=1
 
 bench: install ## measure, side by side in one run
 	$(BIN)/python -m benchmarks
@@ -63,9 +70,12 @@ bench: install ## measure, side by side in one run
 bench-quick: install ## small sizes; fails where a ratio is below its floor
 	$(BIN)/python -m benchmarks --quick
 
+gpu-check: $(if $(GPU_PYTHON),,install) ## what only a GPU can show, in 8 minutes: [DEVICE=cpu SMALL=1] [PARTS="demo resume"] [OUT=DIR]
+	$(or $(GPU_PYTHON),$(BIN)/python) -m benchmarks.gpu --device $(DEVICE) $(if $(SMALL),--small) --out "$(OUT)" $(PARTS)
+
 docs: install ## make docs/config.md anew, from the code
 	$(BIN)/python -W ignore docs/make_config.py
 
 clean: ## remove what was made here, the environment too
-	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache clearctl-demo
+	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache clearctl-demo gpu-check
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,12 +7,18 @@ from pathlib import Path
 CLASSES = 11
 ROWS = 3300  # of a bucket of CLEAR-10
 DIMENSION = 2048
+Size = tuple[int, int]  # width, height
 SIZE_PX = (500, 375)
 DISTINCT_IMAGES = 64
 
 
-def feature_folder(root: Path, buckets: int, rows: int = ROWS, dimension: int = DIMENSION) -> Path:
-    """A prepared folder with features "random" [rows, dimension] of each bucket, made unless it is there."""
+def feature_folder(
+    root: Path, buckets: int, rows: int = ROWS, dimension: int = DIMENSION, *, apart: float = 0.0
+) -> Path:
+    """A prepared folder with features "random" [rows, dimension] of each bucket, made unless it is there.
+
+    Each number has a deviation of 1 about the mean of its class, and those means have a deviation of `apart` about 0.
+    """
     import torch
 
     if root.exists():
@@ -20,20 +26,21 @@ def feature_folder(root: Path, buckets: int, rows: int = ROWS, dimension: int = 
     training = root / "training_folder"
     generator = torch.Generator().manual_seed(0)
     y = [row % CLASSES for row in range(rows)]
+    means = apart * torch.randn(CLASSES, dimension, generator=torch.Generator().manual_seed(1))
     names = [str(number) for number in range(1, buckets + 1)]
     for name in names:
         (training / "filelists" / name).mkdir(parents=True)
         (training / "filelists" / name / "all.txt").write_text("\n".join(f"{i}.jpg {k}" for i, k in enumerate(y)))
         (training / "features" / "random" / name).mkdir(parents=True)
-        x = torch.randn(rows, dimension, generator=generator)
+        x = torch.randn(rows, dimension, generator=generator) + means[y]
         torch.save((x, y), training / "features" / "random" / name / "all.pth")
     (training / "bucket_indices.json").write_text(json.dumps(names))
     (root / "class_names.txt").write_text("\n".join(map(str, range(CLASSES))))
     return root
 
 
-def image_folder(root: Path, images: int) -> Path:
-    """A raw folder of one bucket and two classes: JPEGs of noise smooth enough to compress as photographs do (81 KiB).
+def image_folder(root: Path, images: int, *, buckets: int = 1, classes: int = 2, size_px: Size = SIZE_PX) -> Path:
+    """A raw folder of `images` a bucket: JPEGs of noise smooth enough to compress as photographs do (81 KiB).
 
     Only the first 64 are encoded, the others are copies: decoding one takes as long.
     """
@@ -41,16 +48,21 @@ def image_folder(root: Path, images: int) -> Path:
     from PIL import Image
 
     generator = np.random.default_rng(0)
-    names = ["a", "b"]
-    files = [root / f"labeled_images/1/{name}/{number}.jpg" for name in names for number in range(images // 2)]
+    names, each = [f"class {number:02}" for number in range(classes)], images // classes
+    files = [
+        root / f"labeled_images/{bucket}/{name}/{number}.jpg"
+        for bucket in range(1, buckets + 1)
+        for name in names
+        for number in range(each)
+    ]
     for number, file in enumerate(files):
         file.parent.mkdir(parents=True, exist_ok=True)
         if number >= DISTINCT_IMAGES:
             shutil.copyfile(files[number % DISTINCT_IMAGES], file)
             continue
         coarse = Image.fromarray(generator.integers(0, 256, (94, 125, 3), dtype=np.uint8))
-        coarse.resize(SIZE_PX, Image.Resampling.BICUBIC).save(file, quality=92)
-    _write_metadata(root, 1, names, images // 2)
+        coarse.resize(size_px, Image.Resampling.BICUBIC).save(file, quality=92)
+    _write_metadata(root, buckets, names, each)
     return root
 
 

@@ -4,11 +4,11 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
 from PIL import Image
 
 CLASSES = ("BACKGROUND", "camera", "cup of tea")
@@ -19,9 +19,14 @@ CONFIGS = Path(__file__).parent / "configs"
 def pytest_configure() -> None:
     """Before torch is imported: tiny nets are slower on several threads, and pytest-xdist uses every core.
 
-    And before any test is: Hypothesis would let one fail that takes long on a slow machine.
+    And before any test is: Hypothesis would let one fail that takes long on a slow machine. A GPU machine may lack it:
+    the tests that need a GPU do without.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if find_spec("hypothesis") is None:
+        return
+    from hypothesis import HealthCheck, settings
+
     settings.register_profile("clearctl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("clearctl")
 

@@ -132,6 +132,22 @@ def test_two_at_a_time_are_what_each_is_alone(features_config: Path, prepared: P
     assert [files(folder(outcome)) for outcome in same.outcomes] == before
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("stack", [False, True])
+def test_runs_forked_on_a_gpu_have_the_matrices_of_the_cpu(
+    features_config: Path, prepared: Path, tmp_path: Path, stack: bool
+) -> None:
+    given: dict[str, Any] = {"seeds": [0, 1], "grid": {LR: ["0.1", "0.5"]}, "dataset_root": prepared, "jobs": 2}
+    plan = plan_sweep([features_config], device="cuda", stack=stack, work_dir=tmp_path / "swept", **given)
+    for index, outcome in enumerate(run_sweep(plan).outcomes):
+        assert outcome.status == "finished", outcome
+        assert rundir.read_environment(folder(outcome))["device"] == "cuda"
+        assert outcome.matrix is not None
+        expected = straight(plan, index, tmp_path / "straight").matrix
+        assert abs(outcome.matrix - expected).max() <= 2 / 10 + 1e-9  # two of the ten samples that are tested
+
+
 @pytest.mark.slow
 def test_one_crashes_and_one_is_killed_and_the_rest_continues(
     features_config: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
