@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from rehearsal.gpu import RehearsalGpu
-from rehearsal.test_runs import SECOND, stopped
+from rehearsal.test_runs import stopped
 from test_strategies import SMALL
 
 from clearctl import atomic, resume, rundir, train
@@ -17,6 +17,8 @@ from clearctl.errors import CapabilityError
 from clearctl.progress import Event, Message
 
 pytest_plugins = ("blobs",)
+
+SECOND = "cuda:1"
 
 
 def test_a_device_has_its_index() -> None:
@@ -87,7 +89,7 @@ def test_a_run_stays_on_its_gpu_and_moves_when_it_is_told(
     """And one that an earlier clearctl began on `cuda` has not moved; another driver is reported."""
     config = write_config("replay", **SMALL["replay"])
     with RehearsalGpu():
-        run = stopped(config, SECOND, tmp_path / "second", monkeypatch)
+        run = stopped(config, SECOND, tmp_path / "second", (), monkeypatch)
         shutil.copytree(run, tmp_path / "moved")
     said: list[Event] = []
     with RehearsalGpu() as gpu:
