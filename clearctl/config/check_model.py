@@ -30,8 +30,6 @@ def check_model(found: Findings, key: str, section: Mapping[str, Any], catalogue
         elif section.get(part) is not None:
             found.call(f"{key}.{part}", section[part], registry)
     head = section.get("head")
-    if isinstance(head, dict):
-        found.at_most_classes(f"{key}.head.topk", head.get("topk"))
     if isinstance(head, dict) and head.get("loss") is not None:
         found.call(f"{key}.head.loss", head["loss"], catalogue.losses)
     if section.get("pretrained") is not None:

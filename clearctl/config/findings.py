@@ -144,9 +144,9 @@ class Findings:
                 self.add(key, f"{name} needs the argument {argument!r}")
 
     def _left_over(self, key: str, name: str, argument: str) -> str:
-        """What to do about an argument that was given with another type, by a file that the type does not come from."""
+        """What to do about an argument that a base has given with another type."""
         origin, source = self.config.origin(f"{key}.type"), self.config.origin(f"{key}.{argument}")
-        if origin == source:
+        if origin not in (SET_ORIGIN, self.config.file) or source in (SET_ORIGIN, origin):
             return ""
         if origin == SET_ORIGIN:
             return f", which {source} gives with another type: --set {key}=\"{{'type': '{name}', ...}}\" replaces both"

@@ -115,7 +115,7 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "ewc_alpha": SHARE,
         "delta_t": COUNT,
         "steps": COUNT,
-        "start_factor": SHARE,
+        "start_factor": Range(0, 1, open_least=True),
     },
     "buffer": {"max_size": COUNT, "alpha_value": ABOVE_0, "total_num_classes": COUNT},
     "optimizer": {

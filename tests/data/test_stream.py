@@ -161,7 +161,7 @@ def test_message_from_a_worker_process_is_one_line(workers: int, tmp_path: Path)
     error = original_error(caught.value)
     assert isinstance(error, DatasetError)
     text = str(error)
-    assert text.startswith(f"{tmp_path / 'my broken.jpg'} (bucket 7) cannot be decoded: cannot identify image file")
+    assert text.startswith(f"{tmp_path / 'my broken.jpg'} (bucket 7) cannot be decoded: not a JPEG")
     assert "\n" not in text
     assert "Traceback" not in text
 

@@ -174,6 +174,7 @@ def _write_environment(
         "torch_threads": 1,
         "processes": 1,
         "git": None,
+        "gpu": None,
         "seed": seed,
         "dataset": {
             "root": root,

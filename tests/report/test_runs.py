@@ -140,7 +140,7 @@ def test_what_cannot_be_reported_is_named_and_left_out(tmp_path: Path, reported:
     ("file", "text", "words"),
     [
         ("eval.json", "{", "cannot be read"),
-        ("eval.json", "[]", "no JSON object"),
+        ("eval.json", "[]", "found [], expected an object"),
         ("eval.json", '{"untrained": [0.1]}', "'untrained' of every bucket"),
         ("accuracy_matrix.csv", "", "cannot be read"),
         ("accuracy_matrix.csv", "trained_to,0,1,2\n", "no evaluation yet"),
@@ -149,12 +149,12 @@ def test_what_cannot_be_reported_is_named_and_left_out(tmp_path: Path, reported:
         ("accuracy_matrix.csv", "trained_to,0\n0,high\n", "high"),
         ("accuracy_matrix.csv", "trained_to,0\n0,nan\n", "accuracies from 0 to 1"),
         ("accuracy_matrix.csv", "trained_to,0\n0,50.0\n", "accuracies from 0 to 1"),
-        ("metrics.jsonl", "1\n", "no JSON object with an 'event'"),
-        ("metrics.jsonl", '{"event": "epoch"}\n', "numbers of an epoch"),
-        ("environment.json", "{}", "lacks 'device'"),
+        ("metrics.jsonl", "1\n", "0: found 1, expected an object"),
+        ("metrics.jsonl", '{"event": "epoch"}\n', "bucket: missing"),
+        ("environment.json", "{}", "device: missing"),
         ("config.py", "import os\n", "not as a run writes it"),
-        ("config.py", "scenario = {}\n", "lacks 'cl_strategy'"),
-        ("config.py", "cl_strategy = {'type': 'Naive'}\n", "lacks 'scenario'"),
+        ("config.py", "scenario = {}\n", "cl_strategy: missing"),
+        ("config.py", "cl_strategy = {'type': 'Naive'}\n", "scenario: missing"),
     ],
 )
 def test_a_damaged_file_is_named(

@@ -42,7 +42,7 @@ def test_arguments_that_a_row_names_are_there(name: str) -> None:
     row, accepted = ROWS[name], arguments(name)
     named = [*row.choices]
     if name in PLUGINS:  # whose arguments the strategy may call otherwise
-        named += [*row.counts, *([row.buffer[0]] if row.buffer else [])]
+        named += [row.buffer[0]] if row.buffer else []
     named += ["mode", "decay_factor"] if row.decays else []
     named += ["task_balanced_dataloader"] if row.balances_memory else []
     named += ["sample_size", "reservoir"] if row.samples_every_bucket else []

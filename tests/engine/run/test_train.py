@@ -387,8 +387,8 @@ def test_faults_found_while_building_leave_no_run_folder(
         attempt(features_config, "model.head.num_classes=2")
     with pytest.raises(ConfigError, match=r"^--set: scenario.train_transform: images need .*ToTensor"):
         attempt(tiny_config, "scenario.train_transform=[]")
-    with pytest.raises(ConfigError, match=r"cl_strategy.optimizer: SGD refuses its arguments: Invalid momentum"):
-        attempt(features_config, "cl_strategy.optimizer.momentum=-1.0")
+    with pytest.raises(ConfigError, match=r"cl_strategy.optimizer: SGD refuses its arguments: Nesterov momentum"):
+        attempt(features_config, "cl_strategy.optimizer.nesterov=True")
     with pytest.raises(DatasetError, match=r"^no features 'other'.*\nfeatures there: tiny$"):
         attempt(features_config, "scenario.feature_type=other")
     assert list(tmp_path.iterdir()) == []

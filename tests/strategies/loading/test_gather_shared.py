@@ -65,13 +65,13 @@ def dataset(root: Path, kind: str, *, shares: bool) -> tuple[Any, list[int]]:
     store = ImageStore(files, split.leading, root / "store" if kind == "random" else None)
     transform = CachedTransform(store, split, shares_reading=shares)
     asked: list[int] = []
-    sample = transform._sample
+    sample = transform.sample
 
     def counted(number: int) -> torch.Tensor:
         asked.append(number)
         return sample(number)
 
-    transform._sample = counted  # type: ignore[method-assign]
+    transform.sample = counted  # type: ignore[method-assign]
     stream = Stream((Bucket("0", samples, samples),), ("a", "b", "c"))
     [experience] = build_benchmark(stream, transform, transform).train_stream
     return experience.dataset, asked

@@ -120,5 +120,5 @@ def test_without_the_cap_it_differs_from_plain_training(learned: Callable[..., t
 
 @pytest.mark.parametrize("cap", [0.0, -1.0])
 def test_a_cap_that_makes_no_sense(cap: float, build: Callable[..., Built]) -> None:
-    with pytest.raises(ConfigError, match=r"expected a positive number or None"):
+    with pytest.raises(ConfigError, match=f"max_importance: found {cap}, expected a number above 0"):
         build("synaptic_intelligence", max_importance=cap)

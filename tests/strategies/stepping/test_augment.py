@@ -119,7 +119,10 @@ def test_strategies_with_a_step_of_their_own_refuse(base: str, build: Callable[.
     ("section", "message"),
     [
         (model(dict(type="BatchCutMix", alpha=1.0, num_classes=3)), "BatchCutMix needs images: for features"),
-        (model(dict(type="BatchMixup", alpha=0.0, num_classes=3)), "BatchMixupLayer: expected alpha > 0"),
+        (
+            model(dict(type="BatchMixup", alpha=0.0, num_classes=3)),
+            "augments.0.alpha: found 0.0, expected a number above 0",
+        ),
     ],
 )
 def test_what_cannot_be_built_is_reported(section: dict[str, Any], message: str, build: Callable[..., Any]) -> None:

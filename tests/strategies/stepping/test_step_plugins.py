@@ -122,14 +122,17 @@ def test_a_strategy_that_starts_from_scratch_is_not_given_the_earlier_weights(
 @pytest.mark.parametrize(
     ("plugin", "reason"),
     [
-        (dict(type="GradientClipping", max_norm=0.0), "must be positive"),
-        (dict(type="GradientClipping", max_norm=1.0, norm_type=-1.0), "must be positive"),
-        (dict(type="WarmUp", steps=3, start_factor=0.0), "a start_factor from 0 to 1"),
-        (dict(type="ExponentialMovingAverage", decay=1.0), "must be from 0 to below 1"),
+        (dict(type="GradientClipping", max_norm=0.0), "max_norm: found 0.0, expected a number above 0"),
+        (
+            dict(type="GradientClipping", max_norm=1.0, norm_type=-1.0),
+            "norm_type: found -1.0, expected a number above 0",
+        ),
+        (dict(type="WarmUp", steps=3, start_factor=0.0), "start_factor: found 0.0, expected a number above 0 to 1"),
+        (dict(type="ExponentialMovingAverage", decay=1.0), "decay: found 1.0, expected a number from 0 and below 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(plugin: dict[str, Any], reason: str, build: Callable[..., Built]) -> None:
-    with pytest.raises(ConfigError, match=rf"plugins.0: {plugin['type']} refuses its arguments: .*{reason}"):
+    with pytest.raises(ConfigError, match=rf"plugins.0.{reason}"):
         build("naive", plugins=[plugin])
 
 
