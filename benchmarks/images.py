@@ -22,7 +22,7 @@ def images(settings: Settings) -> list[Row]:
 
     The first epoch has everything in it from the call of train on: choosing, building the store, reading it.
     """
-    number, epochs, rounds = (192, 3, 1) if settings.quick else (3300, 3, 2)
+    number, epochs, rounds = (192, 3, 3) if settings.quick else (3300, 3, 2)
     root = image_folder(settings.folder / "images", number)
     alone(_prepare, root)
     cores = usable_cores()
