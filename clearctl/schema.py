@@ -5,7 +5,7 @@ of schemas by name. A name that ends in "?" may be missing, or its value None; o
 ANY stands for each of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 ANY = "*"
@@ -14,45 +14,64 @@ NUMBER = (int, float)
 Schema = type | tuple[Any, ...] | list[Any] | dict[str, Any] | None
 
 
-def misfit(value: Any, schema: Schema, place: str = "") -> str | None:
+def misfit(value: Any, schema: Schema) -> str | None:
     """What does not fit first, with its place: `dataset.class_names.0: found 5, expected str`. None where all fits."""
-    return next(_misfits(value, schema, place), None)
+    found = _misfit(value, schema)
+    if found is None:
+        return None
+    what, place = found
+    return f"{'.'.join(map(str, reversed(place))) or 'the whole'}: {what}"
 
 
-def _misfits(value: Any, schema: Schema, place: str) -> Iterator[str]:
-    if isinstance(schema, dict):
-        yield from _of_names(value, schema, place) if isinstance(value, dict) else _not(value, "an object", place)
-    elif isinstance(schema, list):
+def _misfit(value: Any, schema: Schema) -> tuple[str, list[Any]] | None:
+    """(what does not fit, the keys that lead to it, the last one first). A run has a hundred thousand values."""
+    if isinstance(schema, type):
+        if isinstance(value, schema) and (schema is bool or not isinstance(value, bool)):
+            return None
+        return _unlike(value, schema)
+    if isinstance(schema, tuple):
+        return None if any(_misfit(value, one) is None for one in schema) else _unlike(value, schema)
+    if isinstance(schema, list):
         if not isinstance(value, list):
-            yield from _not(value, "a list", place)
-            return
-        for index, child in enumerate(value):
-            yield from _misfits(child, schema[0], _below(place, index))
-    elif isinstance(schema, tuple):
-        if all(misfit(value, one) for one in schema):
-            yield from _not(value, " or ".join(map(_called, schema)), place)
-    elif schema is None:
-        if value is not None:
-            yield from _not(value, "null", place)
-    elif not isinstance(value, schema) or (isinstance(value, bool) and schema is not bool):
-        yield from _not(value, _called(schema), place)
+            return _unlike(value, schema)
+        return _of_parts(enumerate(value), schema[0])
+    if isinstance(schema, dict):
+        return _of_names(value, schema) if isinstance(value, dict) else _unlike(value, schema)
+    return None if value is None else _unlike(value, schema)
 
 
-def _of_names(value: dict[str, Any], schema: dict[str, Any], place: str) -> Iterator[str]:
+def _of_parts(parts: Iterable[tuple[Any, Any]], schema: Schema) -> tuple[str, list[Any]] | None:
+    for key, part in parts:
+        found = _misfit(part, schema)
+        if found is not None:
+            found[1].append(key)
+            return found
+    return None
+
+
+def _of_names(value: dict[str, Any], schema: dict[str, Any]) -> tuple[str, list[Any]] | None:
     for name, child in schema.items():
         if name == ANY:
-            for key, each in value.items():
-                yield from _misfits(each, child, _below(place, key))
-            continue
-        key = name.removesuffix("?")
-        if value.get(key) is not None or (key in value and name == key):
-            yield from _misfits(value[key], child, _below(place, key))
-        elif name == key:
-            yield f"{_below(place, key)}: missing"
+            found = _of_parts(value.items(), child)
+        else:
+            optional = name[-1] == "?"
+            key = name[:-1] if optional else name
+            part = value.get(key)
+            kind = type(part)
+            if kind is child or (type(child) is tuple and kind in child):  # the usual, without a call
+                continue
+            if part is None and (optional or key not in value):
+                if optional:
+                    continue
+                return "missing", [key]
+            found = _of_parts(((key, part),), child)
+        if found is not None:
+            return found
+    return None
 
 
-def _not(value: Any, expected: str, place: str) -> Iterator[str]:
-    yield f"{place or 'the whole'}: found {value!r:.60}, expected {expected}"
+def _unlike(value: Any, schema: Schema) -> tuple[str, list[Any]]:
+    return f"found {value!r:.60}, expected {_called(schema)}", []
 
 
 def _called(schema: Schema) -> str:
@@ -61,7 +80,3 @@ def _called(schema: Schema) -> str:
     if isinstance(schema, type) and schema not in (dict, list):
         return schema.__name__
     return "null" if schema is None else "a list" if schema is list or isinstance(schema, list) else "an object"
-
-
-def _below(place: str, name: object) -> str:
-    return f"{place}.{name}" if place else str(name)
