@@ -1,4 +1,4 @@
-"""What a part is told: the device, the sizes, where the data and the runs lie."""
+"""What a part is given: the device, the sizes, where the data and the runs lie."""
 
 from dataclasses import dataclass
 from pathlib import Path

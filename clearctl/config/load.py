@@ -211,7 +211,7 @@ def _is_literal(value: Any) -> bool:
 def _origins(path: Path, values: dict[str, Any]) -> dict[str, str]:
     """For each leaf, the deepest base file that already gives it this value; `path` itself where none does.
 
-    A list is of one file: a config that changes a list of its base gives all of it anew.
+    A list is of one file: a config that changes a list of its base gives the whole list.
     """
     origins = {key: str(path) for key, _ in flatten(values)}
     for base in _bases(path):

@@ -179,7 +179,7 @@ def test_origin_is_the_file_that_gave_the_value(write) -> None:
     }
 
 
-def test_a_list_is_of_the_file_that_gives_it_anew(write) -> None:
+def test_a_list_is_of_the_file_that_changes_it(write) -> None:
     write("base.py", "steps = [dict(type='A', size=1), dict(type='B')]\nother = [1, dict(x=2)]\n")
     file = write("top.py", "_base_ = 'base.py'\nsteps = [dict(type='A', size=1), dict(type='C')]\n")
     origins = load(file).origins

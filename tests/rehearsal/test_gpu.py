@@ -94,7 +94,7 @@ def test_a_copy_waits_unless_it_is_of_pinned_memory_and_does_not_block(
         assert gpu.waits.total() == waits + 1  # tolist
         assert gpu.unpinned.total() == (non_blocking and not pinned)
         assert gpu.launches["_to_copy"] == 1
-        torch.arange(3).to("cuda")  # the next copy is asked anew
+        torch.arange(3).to("cuda")  # the next copy is asked again
         assert gpu.waits.total() == waits + 2
 
 
