@@ -25,7 +25,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from clearctl.distributed import world
-from clearctl.errors import CapabilityError, ClearctlError, Stopped
+from clearctl.errors import CapabilityError, ClearctlError, ConfigError, Stopped
 from clearctl.jsontext import json_text
 
 INTERRUPTED = 130
@@ -222,6 +222,11 @@ def reporting_errors(command: Command) -> Command:
             raise typer.Exit(0) from None
         except (typer.Exit, typer.Abort):
             raise
+        except SystemExit as ended:  # of code of the user's own, a plugin say: clearctl's commands never raise it
+            if ended.code not in (0, None):
+                raise
+            text = "code that the command ran ended it with sys.exit(0), before it was done"
+            output.fail(ConfigError(text), ConfigError.exit_code)
         except OSError as error:
             if not is_full_output(error):
                 output.fail(error, 1, REPORT)

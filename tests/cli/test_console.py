@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from clearctl.cli.console import EscapingConsole, Output, escaped
+from clearctl.cli.console import EscapingConsole, Output, escaped, reporting_errors
 from clearctl.report.records import without_formula
 
 HOSTILE = "a\x1b[2J\x1b]0;title\x07b\x9bc\r\u202egpj.exe\udcff"
@@ -82,3 +83,14 @@ def test_a_full_output_and_one_that_lacks_characters(tmp_path: Path) -> None:
         )
     done = subprocess.run([*command, "--help"], env={"PYTHONIOENCODING": "ascii"}, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("code", [0, None])
+def test_code_of_the_users_own_cannot_end_a_command_well(code: int | None) -> None:
+    @reporting_errors
+    def command() -> None:
+        sys.exit(code)
+
+    with pytest.raises(typer.Exit) as caught:
+        command()
+    assert caught.value.exit_code == 3
