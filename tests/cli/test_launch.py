@@ -215,7 +215,10 @@ def test_two_machines(shared: tuple[Path, str, str], prepared: Path, tmp_path: P
         machines = [stack.enter_context(started(*machine, folder=tmp_path)) for _ in range(2)]
         assert [command.end() for command in machines] == [0, 0], [command.stderr for command in machines]
     (said,) = filter(None, (command.stdout for command in machines))
-    require_reported_once("".join(command.stderr for command in machines), "run folder ")
+    reported = "".join(command.stderr for command in machines)
+    # What torch's launcher itself may say: the one that holds the meeting place can end before the other has left it.
+    reported = re.sub(r"(?m)^.*has failed to shutdown the rendezvous.*\n?", "", reported)
+    require_reported_once(reported, "run folder ")
     run = the_run(tmp_path / "runs")
     answer = json.loads(said)
     assert answer["run"] == str(run)
