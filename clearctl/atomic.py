@@ -1,13 +1,19 @@
 """Files that are either whole or not there: written under a temporary name beside the target, then renamed."""
 
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from clearctl.jsontext import json_text
+
+# As `tempfile` names them: a random word of eight characters before the suffix.
+_TEMPORARY = re.compile(r"\.(.*)\.[a-z0-9_]{8}\.tmp")
+_STALE_S = 3600.0
 
 
 @contextmanager
@@ -40,9 +46,44 @@ def permissions(mode: int) -> int:
     return mode & ~umask
 
 
-def temporary_files(folder: Path, names: str = "*") -> Iterator[Path]:
-    """What is in `folder` of files that are being written, or were by a process that was killed, called `names`."""
-    return folder.glob(f".{names}.*.tmp")
+def remove_temporary(*folders: Path, name: str | None = None) -> None:
+    """Remove the files in `folders` that killed processes were writing: all, or those that were to be called `name`.
+
+    For the holder of a lock, without which another process may be writing there. A folder may be missing; what cannot
+    be removed stays.
+    """
+    for folder in folders:
+        for path in _temporary(folder, name):
+            _remove(path)
+
+
+def remove_stale(folder: Path, name: str | None = None) -> None:
+    """As `remove_temporary`, but only what nobody has written to for an hour: for folders without a lock.
+
+    Raises OSError where nothing can be written in `folder`.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        now = os.fstat(file.fileno()).st_mtime  # by the clock that the others' times are of: a server has its own
+    for path in _temporary(folder, name):
+        with suppress(OSError):
+            if now - path.stat().st_mtime > _STALE_S:
+                _remove(path)
+
+
+def _temporary(folder: Path, name: str | None) -> list[Path]:
+    try:
+        paths = list(folder.iterdir())
+    except OSError:
+        return []
+    return [path for path in paths if (found := _TEMPORARY.fullmatch(path.name)) and name in (None, found[1])]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):
+        path.unlink()
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:

@@ -164,14 +164,24 @@ def has_published_split(root: Path) -> bool:
     return published_split_folder(root).is_dir()
 
 
+def image_cache_folder(root: Path) -> Path:
+    """Images that training decoded; holds a folder for each transform."""
+    return training_folder(root) / "image_cache"
+
+
+def all_features_folder(root: Path) -> Path:
+    """The features for training; holds a folder for each name."""
+    return training_folder(root) / "features"
+
+
 def features_folder(root: Path, name: str) -> Path:
     """The features called `name`; holds a folder for each bucket."""
-    return training_folder(root) / "features" / name
+    return all_features_folder(root) / name
 
 
 def feature_names(root: Path) -> list[str]:
     """The names of the features that are there for training, sorted."""
-    folder = training_folder(root) / "features"
+    folder = all_features_folder(root)
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
 
 

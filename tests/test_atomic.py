@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 
-from clearctl.atomic import replacing, write_bytes, write_json, write_text, write_with
+from clearctl.atomic import remove_stale, remove_temporary, replacing, write_bytes, write_json, write_text, write_with
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -129,3 +130,47 @@ def test_permissions_follow_the_umask(tmp_path, mask, mode):
     finally:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == mode
+
+
+LEFT = [".0a1b.images.x1y2z3_4.tmp", ".0a1b.images.fresh_00.tmp", "0a1b.images", ".other.tmp", ".0a1b.images.tmp"]
+
+
+def leave(folder: Path) -> None:
+    """Two files of killed writers, the second written a moment ago, and three that are not."""
+    for name in LEFT:
+        (folder / name).write_bytes(b"half")
+        os.utime(folder / name, (0, time.time() - (0 if "fresh" in name else 7200)))
+
+
+def test_what_killed_processes_were_writing_is_removed(tmp_path):
+    leave(tmp_path)
+    (tmp_path / ".other.x1y2z3_4.tmp").write_bytes(b"half")
+    remove_temporary(tmp_path, tmp_path / "missing", name="other")
+    assert names(tmp_path) == sorted(LEFT)
+    remove_temporary(tmp_path)
+    assert names(tmp_path) == sorted(LEFT[2:])
+
+
+def test_what_replacing_leaves_when_it_is_killed_is_known(tmp_path):
+    with replacing(tmp_path / "file") as temporary:
+        remove_temporary(tmp_path, name="file")
+        assert not temporary.exists()
+        temporary.write_text("new")
+
+
+def test_where_nothing_is_locked_only_stale_files_are_removed(tmp_path):
+    leave(tmp_path)
+    (tmp_path / ".demo.x1y2z3_4.tmp/in").mkdir(parents=True)
+    os.utime(tmp_path / ".demo.x1y2z3_4.tmp", (0, time.time() - 7200))
+    remove_stale(tmp_path, "demo")
+    assert names(tmp_path) == sorted(LEFT)
+    remove_stale(tmp_path)
+    assert names(tmp_path) == sorted(LEFT[1:])
+
+
+def test_what_is_stale_goes_by_the_clock_of_the_files(tmp_path, monkeypatch):
+    """A host whose own clock is ahead leaves alone what another builds at this moment."""
+    leave(tmp_path)
+    monkeypatch.setattr(time, "time", lambda: os.stat(tmp_path).st_mtime + 7200)
+    remove_stale(tmp_path)
+    assert names(tmp_path) == sorted(LEFT[1:])

@@ -39,6 +39,12 @@ def download(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there, download again.")] = False,
     keep_archive: Annotated[bool, typer.Option("--keep-archive", help="Do not delete the archives.")] = False,
+    max_hours: Annotated[
+        float,
+        typer.Option(
+            "--max-hours", metavar="HOURS", min=0.0, help="Stop after so long; what came stays for the next run."
+        ),
+    ] = 72.0,
     json: Json = False,
 ) -> None:
     """Download CLEAR from where its authors publish it, check it and unpack it.
@@ -49,6 +55,7 @@ def download(
     """
     from clearctl.cli.progress import Display
     from clearctl.dataset.download import download as run
+    from clearctl.dataset.remote.patience import Patience
 
     wanted = _parse_md5(md5 or [])
     try:
@@ -61,6 +68,7 @@ def download(
                 md5=wanted,
                 force=force,
                 keep_archive=keep_archive,
+                patience=Patience(longest_s=max_hours * 3600),
                 listener=display.show,
             )
     except KeyboardInterrupt:

@@ -17,8 +17,9 @@ from clearctl.dataset.files import dataset_lock
 from clearctl.dataset.remote.archives import Archive, base_url, default_root, find_archives, other_releases
 from clearctl.dataset.remote.checksum import is_md5
 from clearctl.dataset.remote.delivery import FOLDER, ArchiveInstall, CheckedArchive, Receipt
-from clearctl.dataset.remote.fetch import PATIENCE, NotFoundError, Patience
+from clearctl.dataset.remote.fetch import NotFoundError
 from clearctl.dataset.remote.origin import read_origin, remove_origin
+from clearctl.dataset.remote.patience import PATIENCE, Patience
 from clearctl.errors import CapabilityError, DatasetError, UsageError
 from clearctl.progress import Listener, ignore
 from clearctl.units import megabytes
@@ -66,15 +67,15 @@ def download(
         force: replace what is there, download again what was unpacked before.
         keep_archive: leave the archives in `.download`. One put there by hand is left anyhow.
         max_unpacked_bytes: an archive that declares more is refused.
-        patience: timeouts and retries.
+        patience: timeouts, retries, the lowest rate.
         listener: notified of MB downloaded and checked, of files unpacked, and of every start over.
 
     An archive that someone put into `.download` by hand is used. A second run does nothing.
 
-    Raises UsageError for arguments that make no sense; CapabilityError if the server cannot be reached, refuses, or
-    breaks off too often; DatasetError for an archive that is not whole, has another checksum or holds what is not
-    allowed, for what is in the way, where the disk has no room, and while another command changes the folder. What
-    came stays for the next call, except an archive found bad.
+    Raises UsageError for arguments that make no sense; CapabilityError if the server cannot be reached, refuses, is
+    too slow, or breaks off too often; DatasetError for an archive that is not whole, has another checksum or holds
+    what is not allowed, for what is in the way, where the disk has no room, and while another command changes the
+    folder. What came stays for the next call, except an archive found bad.
     """
     archives = find_archives(name, release)
     wanted = _wanted_md5(md5, archives)

@@ -4,12 +4,13 @@ Two passes over units (buckets) that make their files each time, so that no more
 first compares what is wanted with what is there, the second writes what is not there.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from clearctl import layout, lock
+from clearctl import atomic, layout, lock
 from clearctl.atomic import write_bytes
 from clearctl.errors import DatasetError
 from clearctl.progress import Counted, Listener
@@ -87,9 +88,23 @@ def write_files(
     return WriteResult(total, unchanged, tuple(differing))
 
 
-def dataset_lock(root: Path) -> AbstractContextManager[None]:
-    """Let no second command change the dataset folder `root` meanwhile. Raises DatasetError, naming the other's pid."""
-    return lock.exclusive_lock(layout.lock_file(root), root, DatasetError)
+@contextmanager
+def dataset_lock(root: Path) -> Iterator[None]:
+    """Let no second command change the dataset folder `root` meanwhile. Raises DatasetError, naming the other's pid.
+
+    What a killed one was writing is removed first.
+    """
+    with lock.exclusive_lock(layout.lock_file(root), root, DatasetError):
+        atomic.remove_temporary(root, *_prepared_folders(layout.training_folder(root)))
+        yield
+
+
+def _prepared_folders(folder: Path) -> Iterator[Path]:
+    """`training_folder` and all folders in it, but for those that have a lock of their own or need none."""
+    others = (layout.all_features_folder(folder.parent), layout.image_cache_folder(folder.parent))
+    for path, names, _ in os.walk(folder):
+        names[:] = [name for name in names if Path(path, name) not in others]
+        yield Path(path)
 
 
 def _outstanding_files(outstanding: Mapping[WantedFiles, set[Path]]) -> Iterator[WantedFile]:

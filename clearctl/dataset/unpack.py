@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from clearctl.errors import DatasetError
 from clearctl.progress import Counted, Listener, rate_limited
@@ -30,8 +31,15 @@ from clearctl.units import megabytes
 # Several times the largest release.
 MAX_UNPACKED_BYTES = 200_000_000_000
 
+# Several times as much as any release needs; without a limit a name alone could fill the memory.
+_LONGEST_NAME_BYTES = 1000
+_LONGEST_PART_BYTES = 255
+
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _UNSAFE_NAME = re.compile(r"[\\\x00-\x1f\x7f-\x9f]|^[A-Za-z]:")
+# An offset before the beginning of the archive is what a seek finds invalid; the rest are names that the file system
+# cannot have.
+_BAD_OFFSET_OR_NAME = (errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 # What zipfile raises for an archive that is not as it should be, by its own fuzz reports and ours.
 _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
 
@@ -61,7 +69,7 @@ def read_contents(archive: Path, *, max_bytes: int = MAX_UNPACKED_BYTES) -> Cont
         entries = tuple(info for info in opened.infolist() if not _is_junk(info.filename))
     for info in entries:
         if fault := _fault_of(info):
-            raise BadArchiveError(f"{_name(archive)}: the entry {info.orig_filename!r} {fault}")
+            raise BadArchiveError(f"{_name(archive)}: the entry {_shortened(info.orig_filename)!r} {fault}")
     _check_names(archive, entries)
     files = [info for info in entries if not info.is_dir()]
     total_bytes = sum(info.file_size for info in files)
@@ -150,19 +158,22 @@ def _extract(archive: Path, contents: Contents, folder: Path, listener: Listener
         for info in contents.entries:
             target = folder / info.filename
             parent = target if info.is_dir() else target.parent
-            if parent not in made:
-                parent.mkdir(parents=True, exist_ok=True)
-                made.add(parent)
-            if not info.is_dir():
-                with _reading(archive, f"is damaged: its entry {info.filename!r}"):
-                    _extract_file(opened, info, target)
+            name = repr(_shortened(info.filename))
+            with _reading(archive, f"cannot be unpacked here: its entry {name}"):
+                if parent not in made:
+                    parent.mkdir(parents=True, exist_ok=True)
+                    made.add(parent)
+                file = None if info.is_dir() else target.open("xb")
+            if file:
+                with file, _reading(archive, f"is damaged: its entry {name}"):
+                    _extract_file(opened, info, file)
                 done += 1
                 listener(Counted(f"unpack {_name(archive)}", done, contents.num_files, "files"))
 
 
-def _extract_file(opened: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
+def _extract_file(opened: zipfile.ZipFile, info: zipfile.ZipInfo, file: BinaryIO) -> None:
     # zipfile hands out no more bytes than the entry declares, and compares their CRC at the end.
-    with opened.open(info) as source, target.open("xb") as file:
+    with opened.open(info) as source:
         shutil.copyfileobj(source, file, 1 << 20)
         written = file.tell()
     if written != info.file_size:
@@ -175,10 +186,13 @@ def _reading(archive: Path, what: str) -> Iterator[None]:
     try:
         yield
     except (*_BROKEN, OSError) as error:
-        # An offset before the beginning of the archive is what a seek finds invalid.
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+        if isinstance(error, OSError) and error.errno not in _BAD_OFFSET_OR_NAME:
             raise
         raise BadArchiveError(f"{_name(archive)} {what} ({str(error) or type(error).__name__})") from None
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= 100 else f"{name[:60]}…{name[-30:]}"
 
 
 def _name(archive: Path) -> str:
@@ -197,6 +211,8 @@ def _fault_of(info: zipfile.ZipInfo) -> str | None:
     kind = stat.S_IFMT(info.external_attr >> 16)
     if name.startswith("/") or _UNSAFE_NAME.search(name):
         return "has a name that is no plain relative path"
+    if fault := _too_long(name):
+        return fault
     if {"", ".", ".."} & set(name.removesuffix("/").split("/")):
         return "has a name that leaves its folder, or may"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -205,6 +221,15 @@ def _fault_of(info: zipfile.ZipInfo) -> str | None:
         return "is encrypted"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return f"is compressed by method {info.compress_type}, not 0 or 8 (stored, deflated)"
+    return None
+
+
+def _too_long(name: str) -> str | None:
+    sizes = [len(part.encode(errors="replace")) for part in name.split("/")]
+    if sum(sizes) > _LONGEST_NAME_BYTES:
+        return f"has a name of {sum(sizes):,} bytes; at most {_LONGEST_NAME_BYTES:,} are allowed"
+    if max(sizes) > _LONGEST_PART_BYTES:
+        return f"has a name with a part of {max(sizes):,} bytes; at most {_LONGEST_PART_BYTES} are allowed"
     return None
 
 

@@ -87,6 +87,7 @@ def make_dataset(root: Path) -> None:
         return
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
+        atomic.remove_stale(root.parent, root.name)
         # Beside the target, so that the rename at the end stays on one file system and is atomic.
         staging = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}.", suffix=".tmp"))
         try:

@@ -142,5 +142,6 @@ def choose_format(output: Path | str | None, format: str | None) -> str:
 def _write(file: Path, text: str) -> None:
     try:
         atomic.write_text(file, text)
+        atomic.remove_stale(file.parent, file.name)
     except OSError as error:
         raise RunError(f"{file} cannot be written: {error.strerror}; choose another with --output") from None

@@ -25,7 +25,7 @@ from mirror import Mirror
 from clearctl import prepare_avalanche
 from clearctl.dataset.download import download
 from clearctl.dataset.remote.archives import BASE_URL, RELEASES, base_url, default_root, find_archives
-from clearctl.dataset.remote.fetch import Patience
+from clearctl.dataset.remote.patience import Patience
 from clearctl.errors import CapabilityError, DatasetError, UsageError
 from clearctl.progress import Counted, Message
 

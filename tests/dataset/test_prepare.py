@@ -379,8 +379,10 @@ def test_killed_at_any_moment_leaves_whole_files_and_continues(clear_folder, tmp
         assert len(whole_files(root)) == there
         before = there
         assert whole_files(root).items() <= expected.items()
+        assert len(list(root.rglob(".*.tmp"))) == 1
     prepare_avalanche(root)
     assert whole_files(root) == expected
+    assert not list(root.rglob(".*.tmp"))
 
 
 def whole_files(root: Path) -> dict[str, bytes]:

@@ -365,6 +365,31 @@ def test_a_kill_between_putting_the_old_aside_and_the_new_in_place(root, archive
     assert files(root) == {name: data for name, data in GOOD.items() if not name.endswith("/")}
 
 
+DEEP = "/".join("d" * 1 for _ in range(30_000)) + "/x"
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"), [(DEEP, "has a name of 30,001 bytes"), ("a/" + "é" * 128, "has a name with a part of 256 bytes")]
+)
+def test_a_name_that_no_file_system_takes_is_refused(root, archive, name, fault):
+    make(archive, [("class_names.txt", b"a"), (name, b"x")])
+    refused(archive, root, fault)
+
+
+def test_a_name_too_long_for_this_place_is_the_archives_fault(tmp_path):
+    """So that another one is taken the next time: the same one would be refused for ever."""
+    root = tmp_path
+    while len(str(root)) < 3300:
+        root = root / ("r" * 200)
+    (root / ".download").mkdir(parents=True)
+    archive = make(root / ".download/a.zip", [("/".join(["d" * 150] * 5) + "/x", b"x")])
+    for _ in range(2):
+        with pytest.raises(BadArchiveError, match="a.zip cannot be unpacked here: its entry 'd+…d+/x' .*too long"):
+            run(archive, root)
+    assert [path.name for path in (root / ".download").iterdir()] == ["a.zip"]
+    shutil.rmtree(tmp_path / ("r" * 200))
+
+
 RUN = """
 import sys
 from pathlib import Path

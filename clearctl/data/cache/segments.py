@@ -11,10 +11,8 @@ import errno
 import os
 import re
 import struct
-import tempfile
 import zlib
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -29,8 +27,6 @@ SUFFIX = ".images"
 RECORD = np.dtype([("identity", "V16"), ("offset", "<u8"), ("height", "<u4"), ("width", "<u4"), ("crc", "<u4")])
 _END = struct.Struct("<8sQI")  # what the file is, the number of records, their checksum
 _MAGIC = b"clearim1"
-# A builder closes a segment within seconds: what has not been written to for so long was left by a killed one.
-_STALE_S = 3600.0
 
 Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 RecordArray: TypeAlias = np.ndarray[Any, np.dtype[np.void]]
@@ -110,13 +106,3 @@ def _mapped(path: Path, size: int) -> torch.Tensor:
         number = re.search(r"\((\d+)\)$", str(error).splitlines()[0])
         code = int(number[1]) if number else errno.EIO
         raise OSError(code, os.strerror(code), str(path)) from None
-
-
-def remove_stale(folder: Path) -> None:
-    """Remove what killed builders left in `folder`. Raises OSError where nothing can be written there."""
-    with tempfile.TemporaryFile(dir=folder) as file:
-        now = os.fstat(file.fileno()).st_mtime  # by the clock that the others' times are of: a server has its own
-    for path in atomic.temporary_files(folder, f"*{SUFFIX}"):
-        with suppress(OSError):
-            if now - path.stat().st_mtime > _STALE_S:
-                path.unlink()

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from clearctl import atomic, layout
-from clearctl.data.cache import segments
 from clearctl.data.cache.build import fill
 from clearctl.data.cache.choose import Cache, CacheChoice, choose, estimate, memory_fault, writable
 from clearctl.data.cache.files import ImageFiles
@@ -23,7 +22,7 @@ def cache_folders(root: Path, cache_dir: Path | str | None = None) -> list[Path]
     There, and in a `cache_dir` that is named, each dataset has a folder of its own, by name and path: another may have
     other images of one name.
     """
-    inside = layout.training_folder(root) / "image_cache"
+    inside = layout.image_cache_folder(root)
     if cache_dir is not None:
         return [_of_dataset(root, Path(cache_dir))]
     if writable(inside):
@@ -128,4 +127,4 @@ def _make_folder(store: ImageStore) -> None:
     if not note.exists():
         about = "images decoded once by clearctl: this folder may be removed when no run uses it"
         atomic.write_json(note, {"about": about, **describe(store.leading)})
-    segments.remove_stale(store.folder)
+    atomic.remove_stale(store.folder)

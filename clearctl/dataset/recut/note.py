@@ -4,7 +4,6 @@ It is called rebuild.unfinished.json until the folder is finished.
 """
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +68,7 @@ def remove_torn_files(output: Path) -> None:
     """Remove what a killed run left of a file that it was writing, unless the folder is finished."""
     if (output / FINISHED).is_file():
         return
-    for folder in (output, *output.glob("labeled_metadata/*"), *output.glob("labeled_images/*/*")):
-        for file in atomic.temporary_files(folder):
-            with suppress(OSError):
-                file.unlink()
+    atomic.remove_temporary(*output.glob("labeled_metadata/*"), *output.glob("labeled_images/*/*"))
 
 
 def finish(output: Path) -> None:

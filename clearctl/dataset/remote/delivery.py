@@ -18,8 +18,9 @@ from clearctl import atomic, layout
 from clearctl.dataset import unpack
 from clearctl.dataset.remote.archives import Archive
 from clearctl.dataset.remote.checksum import Checksum, digests
-from clearctl.dataset.remote.fetch import Patience, fetch
+from clearctl.dataset.remote.fetch import fetch
 from clearctl.dataset.remote.origin import Origin, read_origin, remove_origin
+from clearctl.dataset.remote.patience import Patience
 from clearctl.errors import DatasetError
 from clearctl.progress import Listener, Message
 

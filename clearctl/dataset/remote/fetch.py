@@ -19,43 +19,32 @@ from urllib3.exceptions import HTTPError, IncompleteRead
 
 from clearctl.dataset.remote.checksum import declared_checksums
 from clearctl.dataset.remote.origin import Origin, read_origin, remove_origin, shown, size_of, write_origin
+from clearctl.dataset.remote.patience import BrokenError, Patience, RateLimit, SlowError, call_within
 from clearctl.errors import CapabilityError, DatasetError
 from clearctl.progress import Counted, Listener, Message, rate_limited
 from clearctl.units import megabytes
+from clearctl.wording import in_one_line
 
 _CHUNK_BYTES = 1 << 18
 _LONGEST_PAUSE_S = 60.0
+# For an address, or where a server redirects to: all that requests, urllib3 and Python raise for one are ValueErrors.
+_BAD_ADDRESS = (requests.TooManyRedirects, ValueError)
 
 
 class NotFoundError(CapabilityError):
     """The server has no such file."""
 
 
-@dataclass(frozen=True)
-class Patience:
-    """When to give up. `retries` times in a row the connection may break without having brought anything new.
-
-    Before each retry is a pause, `pause_s` at first and twice as long after each that brought nothing.
-    """
-
-    retries: int = 5
-    pause_s: float = 1.0
-    connect_timeout_s: float = 10.0
-    read_timeout_s: float = 30.0
-
-
-PATIENCE = Patience()
-
-
 def fetch(url: str, part: Path, patience: Patience, listener: Listener) -> int:
     """Bring the file at `url` into `part`, from where an earlier call stopped, and return the bytes that it received.
 
-    Raises CapabilityError where the server cannot be reached, refuses, or breaks off too often (what has come stays),
+    Raises CapabilityError where the server cannot be reached, refuses, is too slow, or breaks off too often (what has
+    come stays),
     NotFoundError where it has no such file; DatasetError where the disk has no room. OSError where `part` cannot be
     written.
     """
-    transfer = _Transfer(url, part, patience, listener)
     farthest, failures, started = size_of(part), 0, time.monotonic()
+    transfer = _Transfer(url, part, patience, listener, started + patience.longest_s)
     with requests.Session() as session:
         while True:
             try:
@@ -63,9 +52,9 @@ def fetch(url: str, part: Path, patience: Patience, listener: Listener) -> int:
                 if transfer.received_bytes:
                     transfer.report_rate(time.monotonic() - started)
                 return transfer.received_bytes
-            except _BrokenError as error:
+            except BrokenError as error:
                 reached = size_of(part)
-                failures = 0 if reached > farthest else failures + 1
+                failures = 0 if reached > farthest and not isinstance(error, SlowError) else failures + 1
                 farthest = max(reached, farthest)
                 # Before anything has come it is rather a wrong address than a bad line: raised at once.
                 if not transfer.received_bytes or failures > patience.retries:
@@ -82,16 +71,13 @@ def loses_encryption(urls: Sequence[str]) -> bool:
     return any(before == "https" != after for before, after in pairwise(schemes))
 
 
-class _BrokenError(Exception):
-    """The connection could not be made or ended before the file did; another try may help."""
-
-
 @dataclass
 class _Transfer:
     url: str
     part: Path
     patience: Patience
     listener: Listener
+    deadline_s: float
     received_bytes: int = 0
     name: str = field(init=False)
 
@@ -99,7 +85,7 @@ class _Transfer:
         self.name = self.part.name.removesuffix(".part")
 
     def attempt(self, session: requests.Session) -> None:
-        """One connection. Raises _BrokenError if it ends too early."""
+        """One connection. Raises BrokenError if it ends too early."""
         origin = self._usable_origin()
         offset = size_of(self.part) if origin else 0
         if origin and offset == origin.size_bytes:
@@ -170,11 +156,16 @@ class _Transfer:
                 headers["If-Range"] = origin.validator
         timeout = (self.patience.connect_timeout_s, self.patience.read_timeout_s)
         try:
-            response = session.get(self.url, headers=headers, stream=True, timeout=timeout)
-        except (requests.TooManyRedirects, requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as error:
-            raise self.failed(f"its address leads to where clearctl does not follow ({error})") from None
-        except requests.RequestException as error:
-            raise _BrokenError(_reason(error)) from None
+            response = call_within(
+                self.patience.answer_timeout_s,
+                lambda: session.get(self.url, headers=headers, stream=True, timeout=timeout),
+            )
+        except _BAD_ADDRESS as error:
+            raise self.failed(f"its address leads to where clearctl does not follow ({in_one_line(error)})") from None
+        except requests.exceptions.SSLError as error:
+            raise self.failed(f"the encrypted connection is refused: {_reason(error)}") from None
+        except (requests.RequestException, HTTPError, TimeoutError) as error:
+            raise BrokenError(_reason(error)) from None
         if loses_encryption([step.url for step in (*response.history, response)]):
             response.close()
             raise self.failed(f"it redirects from https to plain http ({shown(response.url)})")
@@ -184,7 +175,7 @@ class _Transfer:
         """Raise unless the body is to be written at `offset`."""
         status, encoding = response.status_code, response.headers.get("Content-Encoding", "identity")
         if status in (429, 500, 502, 503, 504):
-            raise _BrokenError(f"the server answers {status} {response.reason}")
+            raise BrokenError(f"the server answers {status} {response.reason}")
         if status in (404, 410):
             raise NotFoundError(str(self.failed(f"the server answers {status} {response.reason}")))
         if status != (206 if offset else 200):
@@ -219,9 +210,9 @@ class _Transfer:
             )
 
     def _receive(self, response: requests.Response, origin: Origin, offset: int) -> None:
-        """Append the body. Raises _BrokenError where it ends before the file does."""
+        """Append the body. Raises BrokenError where it ends before the file does."""
         position, broken = offset, "the connection ended"
-        listener = rate_limited(self.listener)
+        listener, limit = rate_limited(self.listener), RateLimit(self.patience, offset)
         with self.part.open("ab") as file:
             while True:
                 self._count(listener, position, origin)
@@ -237,11 +228,18 @@ class _Transfer:
                 if position > origin.size_bytes:
                     break
                 file.write(chunk)
+                if position < origin.size_bytes:
+                    limit.check(position)
+                    self._check_deadline()
         if position > origin.size_bytes:
             remove_origin(self.part)
             raise self.failed(f"the server sends more than the {origin.size_bytes:,} bytes that it declared")
         if position < origin.size_bytes:
-            raise _BrokenError(f"{broken} at {position:,} of {origin.size_bytes:,} bytes")
+            raise BrokenError(f"{broken} at {position:,} of {origin.size_bytes:,} bytes")
+
+    def _check_deadline(self) -> None:
+        if time.monotonic() > self.deadline_s:
+            raise self.failed(f"it is not complete after {self.patience.longest_s / 3600:.3g} hours")
 
     def _count(self, listener: Listener, position: int, origin: Origin) -> None:
         total = megabytes(origin.size_bytes)

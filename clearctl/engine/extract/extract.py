@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from clearctl import layout, lock
+from clearctl import atomic, layout, lock
 from clearctl.cores import usable_cores
 from clearctl.data.cache.existing import ExistingImages
 from clearctl.data.cache.files import list_files
@@ -165,7 +165,7 @@ def extract_features(
         )
         loaders = _default_workers(target) if workers is None else workers
         folder = layout.features_folder(root, called)
-        with _features_lock(folder):
+        with _features_lock(root, called):
             done = extract(
                 record,
                 chosen,
@@ -216,11 +216,19 @@ def _shared_work(device: torch.device) -> Iterator[None]:
         raise PeerLostError(f"{error}\n{rest} from the last whole bucket") from None
 
 
-def _features_lock(folder: Path) -> AbstractContextManager[None]:
-    """Hold the features of a name, for all processes. Entering raises DatasetError where another command holds them."""
+@contextmanager
+def _features_lock(root: Path, name: str) -> Iterator[None]:
+    """Hold the features of a name, for all processes. Entering raises DatasetError where another command holds them.
+
+    What a killed one was writing is removed first.
+    """
     if not world.is_first():
-        return nullcontext()
-    return lock.exclusive_lock(folder.with_name(f".{folder.name}.lock"), folder, DatasetError)
+        yield
+        return
+    folder, official = layout.features_folder(root, name), layout.released_features_folder(root) / name
+    with lock.exclusive_lock(folder.with_name(f".{folder.name}.lock"), folder, DatasetError):
+        atomic.remove_temporary(folder, *folder.glob("*"), official, *official.glob("*"))
+        yield
 
 
 def _about(source: dict[str, Any], device: torch.device) -> dict[str, Any]:

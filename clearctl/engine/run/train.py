@@ -5,7 +5,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -169,11 +169,18 @@ def open_run(
     return experiment
 
 
-def run_lock(run: Path) -> AbstractContextManager[None]:
-    """Hold a run folder, for all that share the run; where another holds it, entering raises RunError with its pid."""
+@contextmanager
+def run_lock(run: Path) -> Iterator[None]:
+    """Hold a run folder, for all that share the run; where another holds it, entering raises RunError with its pid.
+
+    What a killed process was writing is removed first.
+    """
     if not world.is_first():
-        return nullcontext()
-    return exclusive_lock(rundir.lock_file(run), run, RunError)
+        yield
+        return
+    with exclusive_lock(rundir.lock_file(run), run, RunError):
+        atomic.remove_temporary(run, run / "checkpoints")
+        yield
 
 
 @contextmanager

@@ -107,8 +107,7 @@ def read(folder: Path, key: StateKey) -> dict[str, Any]:
 
 def clean(folder: Path) -> None:
     """Remove what a process left behind that was killed while it wrote."""
-    for path in atomic.temporary_files(folder):
-        path.unlink(missing_ok=True)
+    atomic.remove_temporary(folder)
 
 
 def replace_all(folder: Path, key: StateKey, state: dict[str, Any]) -> None:

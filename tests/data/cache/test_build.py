@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -147,23 +146,6 @@ def test_two_builders_at_once(many, tmp_path):
     built = sum(len(segments.read(path)[1]) for path in folder.glob("*.images"))
     assert 160 <= built <= 240
     assert not list(folder.glob(".*"))
-
-
-def test_stale_temporaries_are_swept_and_fresh_ones_left(tmp_path):
-    names = [".0a1b.images.x1y2.tmp", ".0a1b.images.fresh.tmp", "0a1b.images", ".other.tmp"]
-    for name in names:
-        (tmp_path / name).write_bytes(b"half")
-        os.utime(tmp_path / name, (0, time.time() - (0 if "fresh" in name else 7200)))
-    segments.remove_stale(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
-
-
-def test_what_is_stale_goes_by_the_clock_of_the_files(tmp_path, monkeypatch):
-    """A host whose own clock is ahead leaves alone what another builds at this moment."""
-    (tmp_path / ".0a1b.images.fresh.tmp").write_bytes(b"half")
-    monkeypatch.setattr(time, "time", lambda: os.stat(tmp_path).st_mtime + 7200)
-    segments.remove_stale(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [".0a1b.images.fresh.tmp"]
 
 
 def test_what_cannot_be_read_back_is_a_fault_and_leaves_nothing(photos, tmp_path, monkeypatch):

@@ -1,6 +1,10 @@
 """A file over HTTP from a server that cuts, stalls, changes its mind and lies: the bytes on disk, and what was sent."""
 
 import random
+import socket
+import threading
+import time
+from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,8 +14,9 @@ from hypothesis import strategies as st
 from mirror import Mirror
 
 from clearctl.dataset.remote.checksum import Checksum
-from clearctl.dataset.remote.fetch import Patience, fetch, loses_encryption
+from clearctl.dataset.remote.fetch import fetch, loses_encryption
 from clearctl.dataset.remote.origin import Origin, read_origin, shown, write_origin
+from clearctl.dataset.remote.patience import Patience
 from clearctl.errors import CapabilityError, DatasetError
 from clearctl.progress import Counted, Message
 
@@ -284,6 +289,55 @@ def test_a_redirect_to_another_scheme_is_refused(mirror, part, target):
     mirror.redirect = (target, {})
     refused(mirror, part, "does not follow", target)
     assert not part.exists()
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["http://[::1", "http://a..b", "http://" + "a" * 70 + ".org", "https://:x", "http://\xff\xfe.x:99999"],
+)
+def test_a_redirect_to_what_is_no_address_is_refused(mirror, part, target):
+    mirror.redirect = (target, {})
+    refused(mirror, part, "cannot be downloaded")
+    assert not part.exists()
+
+
+def test_encryption_that_cannot_be_agreed_on_is_refused(mirror, part):
+    refused(mirror, part, "the encrypted connection is refused", url=mirror.url.replace("http:", "https:") + "/f.zip")
+
+
+SLOW = replace(QUICK, retries=1, slowest_bytes_s=1e9, slow_for_s=0.01)
+
+
+def test_a_server_that_sends_a_little_now_and_then_is_given_up(mirror, part):
+    """Each connection brings something, and none of them stalls."""
+    mirror.pace = lambda sent_bytes: time.sleep(0.02)
+    refused(mirror, part, "bytes a second came in the last", "run this again", patience=SLOW)
+    assert 0 < part.stat().st_size < len(DATA)
+    mirror.pace = lambda sent_bytes: None
+    get(mirror, part)
+    assert part.read_bytes() == DATA
+
+
+def test_a_download_has_a_longest_time(mirror, part):
+    refused(mirror, part, "it is not complete after 0 hours", patience=replace(QUICK, longest_s=0.0))
+    get(mirror, part)
+    assert part.read_bytes() == DATA
+
+
+def test_headers_that_do_not_end_are_not_waited_for(part):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            with suppress(OSError):
+                connection, _ = server.accept()
+                connection.sendall(b"HTTP/1.1 200 OK\r\nX-A: ")
+                while True:
+                    connection.sendall(b"a")
+                    time.sleep(0.02)
+
+        threading.Thread(target=drip, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/f.zip"
+        refused(None, part, "no answer in time", patience=replace(QUICK, answer_timeout_s=0.3), url=url)
 
 
 def test_a_redirect_in_a_circle_is_refused(mirror, part):

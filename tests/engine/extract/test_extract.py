@@ -293,9 +293,11 @@ def test_killed_at_any_moment_it_continues_to_the_same_bytes(root, config, tmp_p
         with Halt(tmp_path / "halt", path, number, event="rename") as halt:
             halt.kill(run("killed", **halt.environ))
         assert len(feature_bytes(root, "killed")) == files
+        assert len(list(root.rglob(".*.tmp"))) == 1
     assert run("killed").wait() == 0
     assert feature_bytes(root, "killed") == feature_bytes(root, "straight")
-    assert not list(layout.features_folder(root, "killed").parent.glob(".*.lock"))
+    assert not list(layout.features_folder(root, "killed").parent.glob(".*"))
+    assert not list(root.rglob(".*.tmp"))
 
 
 def test_official_layout_is_what_a_release_ships(root, config):
