@@ -27,6 +27,7 @@ from rich.text import Text
 from clearctl.distributed import world
 from clearctl.errors import CapabilityError, ClearctlError, ConfigError, Stopped
 from clearctl.jsontext import json_text
+from clearctl.shortage import shortage
 
 INTERRUPTED = 130
 INTERRUPTION = "interrupted: what was finished is on disk; run the same command again"
@@ -188,6 +189,14 @@ def report_full_output(error: OSError) -> int:
     return CapabilityError.exit_code
 
 
+def _fail_unexpected(error: Exception) -> NoReturn:
+    """End the command for what no part of clearctl raises on purpose: the machine's fault where it says so."""
+    if lacking := shortage(error):
+        lacking.__cause__ = error  # for --verbose
+        output.fail(lacking, lacking.exit_code)
+    output.fail(error, 1, REPORT)
+
+
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
@@ -229,9 +238,9 @@ def reporting_errors(command: Command) -> Command:
             output.fail(ConfigError(text), ConfigError.exit_code)
         except OSError as error:
             if not is_full_output(error):
-                output.fail(error, 1, REPORT)
+                _fail_unexpected(error)
             raise typer.Exit(report_full_output(error)) from None
         except Exception as error:
-            output.fail(error, 1, REPORT)
+            _fail_unexpected(error)
 
     return run  # type: ignore[return-value]

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import logging
+import multiprocessing
 import os
 import platform
 import re
@@ -16,6 +17,7 @@ from clearctl.distributed import world
 from clearctl.engine.gpu import describe_gpu
 from clearctl.errors import CapabilityError, UsageError
 from clearctl.progress import Listener, Message, ignore
+from clearctl.shortage import shortage
 from clearctl.version import __version__
 from clearctl.wording import counted
 
@@ -74,6 +76,16 @@ def _gpu_of_process(name: str, count: int) -> torch.device:
             "start one process for each GPU, or use --device cpu"
         )
     return torch.device("cuda", world.local_rank())
+
+
+def require_worker_processes(workers: int) -> None:
+    """Raise CapabilityError where loaders cannot have worker processes, as in a container without /dev/shm."""
+    if not workers:
+        return
+    try:
+        multiprocessing.Lock()
+    except OSError as error:
+        raise shortage(error) or error from None
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from clearctl.data.cache.files import ImageFiles, list_files
 from clearctl.data.samples import ImageSamples, original_error
 from clearctl.distributed import world
 from clearctl.errors import CapabilityError, DatasetError
+from clearctl.shortage import shortage
 from clearctl.wording import in_one_line
 
 
@@ -98,9 +99,8 @@ def read_batches(
         yield from loader
     except (DatasetError, CapabilityError) as error:
         raise original_error(error) or error from None
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
+    except (RuntimeError, OSError) as error:
+        lacking = shortage(error)
+        if lacking is None:
             raise
-        raise CapabilityError(
-            f"a process that decodes images ended: {in_one_line(error)}\nuse fewer --workers, 0 for none"
-        ) from None
+        raise lacking from None

@@ -19,6 +19,7 @@ from clearctl.engine.run.train import TrainResult, run_lock, start
 from clearctl.engine.stack.train import largest_stack, train_stack
 from clearctl.errors import ClearctlError, Stopped
 from clearctl.progress import Listener
+from clearctl.shortage import shortage
 from clearctl.sweep.outcome import RunOutcome
 from clearctl.sweep.plan import PlannedRun
 
@@ -123,6 +124,7 @@ def finished(result: TrainResult) -> RunOutcome:
 
 def failed(error: Exception, seconds: float) -> RunOutcome:
     """The outcome of a run that raised."""
+    error = shortage(error) or error
     if isinstance(error, ClearctlError) and error.exit_code != 1:
         return RunOutcome("failed", seconds=seconds, error=str(error), exit_code=error.exit_code)
     return RunOutcome(

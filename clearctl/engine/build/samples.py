@@ -14,6 +14,7 @@ from clearctl.data.stream import Bucket, Stream
 from clearctl.data.transforms import split_steps
 from clearctl.distributed import world
 from clearctl.engine.build.transforms import build_steps, build_transforms
+from clearctl.engine.machine import require_worker_processes
 from clearctl.progress import Listener, Message
 
 NAMES = ("train_transform", "eval_transform")
@@ -49,13 +50,15 @@ def build_samples(
 ) -> BuiltSamples:
     """Features go to `device`; images are decoded into stores, as `data.cache` says, which may take a while.
 
-    Without `training` only the images that are tested on are stored. Raises what `open_stores` raises.
+    Without `training` only the images that are tested on are stored. Raises what `open_stores` raises, and
+    CapabilityError where there can be no worker processes.
     """
     data = settings.data
     if keeps_resident(data, stream):
         if data.workers:
             listener(Message("data.workers plays no part: the features stay on the device"))
         return BuiltSamples(stream.to(device), None, None, gathered=True)
+    require_worker_processes(data.workers)
     if stream.feature_dim is not None or data.cache == "off" or data.loader == "workers":
         if stream.feature_dim is None and world.size() > 1:
             text = "each process reads every image of a batch: it reads only its part with data.cache"

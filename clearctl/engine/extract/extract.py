@@ -23,7 +23,13 @@ from clearctl.engine.build.accelerate import require_compiler, warn_of_slow_prec
 from clearctl.engine.extract.arguments import check_arguments, check_name
 from clearctl.engine.extract.recipe import build_recipe
 from clearctl.engine.gpu import describe_gpu
-from clearctl.engine.machine import current_device, device_name, packages, resolve_device
+from clearctl.engine.machine import (
+    current_device,
+    device_name,
+    packages,
+    require_worker_processes,
+    resolve_device,
+)
 from clearctl.errors import CapabilityError, DatasetError, UsageError
 from clearctl.features.extract import extract
 from clearctl.features.official import write_official
@@ -164,6 +170,7 @@ def extract_features(
             dimension,
         )
         loaders = _default_workers(target) if workers is None else workers
+        require_worker_processes(loaders)
         folder = layout.features_folder(root, called)
         with _features_lock(root, called):
             done = extract(

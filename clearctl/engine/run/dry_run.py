@@ -24,8 +24,9 @@ from clearctl.engine.build.stream import build_stream
 from clearctl.engine.machine import current_device, deterministic_algorithms, resolve_device
 from clearctl.engine.run.few_batches import evenly_spaced, turns, with_epochs
 from clearctl.engine.run.step_speed import StepSpeed, compare_step_speeds
-from clearctl.errors import DatasetError
+from clearctl.errors import CapabilityError, DatasetError
 from clearctl.progress import EpochDone, Listener, ignore
+from clearctl.shortage import shortage
 from clearctl.strategies.build import needs_whole_buckets, trains_on_whole_stream
 from clearctl.strategies.patches import applied
 
@@ -144,8 +145,8 @@ def _one_batch(
             started = time.perf_counter()
             experiment.strategy.eval([tested], **loading)
             test_s = time.perf_counter() - started
-    except DatasetError as error:
-        raise original_error(error) or error from None
+    except (DatasetError, CapabilityError, RuntimeError, MemoryError, OSError) as error:
+        raise original_error(error) or shortage(error) or error from None
     finally:
         for logger in experiment.run_loggers:
             logger.close()

@@ -25,9 +25,10 @@ from clearctl.engine.build.stream import build_stream
 from clearctl.engine.machine import current_device, deterministic_algorithms, resolve_device
 from clearctl.engine.run.submission import checkpoint_files, require_one_each
 from clearctl.engine.states.checkpoint import load_exactly, read_exactly
-from clearctl.errors import DatasetError, RunError, UsageError
+from clearctl.errors import CapabilityError, DatasetError, RunError, UsageError
 from clearctl.metrics import Matrix, Summary, compute_numbers
 from clearctl.progress import Listener, Message, ignore
+from clearctl.shortage import shortage
 from clearctl.strategies.loading.gather import in_order
 from clearctl.strategies.patches import applied
 from clearctl.strategies.strategy import Experience
@@ -160,8 +161,8 @@ def _rows(
             listener(Message(f"testing {weights}"))
             experiment.strategy.eval(test_stream, **loading)
             rows.append([experiment.accuracy.accuracies[tested] for tested in range(len(stream.buckets))])
-    except DatasetError as error:
-        raise original_error(error) or error from None
+    except (DatasetError, CapabilityError, RuntimeError, MemoryError, OSError) as error:
+        raise original_error(error) or shortage(error) or error from None
     return rows, stream.bucket_names
 
 

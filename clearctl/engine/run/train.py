@@ -33,10 +33,11 @@ from clearctl.engine.build.stream import build_stream
 from clearctl.engine.machine import current_device, describe, deterministic_algorithms, resolve_device
 from clearctl.engine.run.inputs import named_contents
 from clearctl.engine.run.loop import SavedStates, TrainingLoop, how_to_resume
-from clearctl.errors import DatasetError, RunError, Stopped
+from clearctl.errors import CapabilityError, DatasetError, RunError, Stopped
 from clearctl.lock import exclusive_lock
 from clearctl.metrics import Matrix, Summary
 from clearctl.progress import EpochDone, Listener, Message, ignore
+from clearctl.shortage import shortage
 from clearctl.strategies.patches import applied
 from clearctl.strategies.strategy import Benchmark
 from clearctl.wording import first_line
@@ -226,6 +227,11 @@ def run_to_end(
     except PeerLostError as error:
         rest = "torchrun starts them all again" if world.restarts_processes() else how_to_resume(run)
         raise PeerLostError(f"{error}\n{rest}") from None
+    except (CapabilityError, RuntimeError, MemoryError, OSError) as error:
+        lacking = original_error(error) or shortage(error)
+        if lacking is None:
+            raise
+        raise CapabilityError(f"{lacking}; then {how_to_resume(run)}") from None
     except Stopped:
         raise
     except KeyboardInterrupt:  # a second one
