@@ -18,6 +18,8 @@ class LockHeldError(Exception):
         self.pid = pid
 
 
+# What the system says on a file system without locks: network and FUSE file systems do not agree on one of them.
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _held: set[int] = set()
 
 
@@ -73,7 +75,7 @@ def exclusive_lock(path: Path, what: Path, error: type[ClearctlError]) -> Iterat
             is_read_only = fault.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and not os.access(
                 path.parent, os.W_OK
             )
-            if not is_read_only and fault.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+            if not is_read_only and fault.errno not in _NO_LOCKS:
                 raise error(f"{path} cannot be written: {fault.strerror}") from None
         yield
 
@@ -91,7 +93,10 @@ def _locked(path: Path) -> int:
             holder = os.pread(handle, 32, 0).decode(errors="replace").strip()
             os.close(handle)
             raise LockHeldError(path, int(holder) if holder.isdecimal() else None) from None
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, OSError) and error.errno in _NO_LOCKS:
+                with suppress(OSError):
+                    path.unlink()  # the next one would not find it held either
             os.close(handle)
             raise
         os.close(handle)

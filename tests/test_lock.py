@@ -1,5 +1,6 @@
 """The lock file: one holder at a time, its pid named, nothing left behind."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from clearctl import lock
+from clearctl.errors import DatasetError
 
 HOLD = """
 import sys
 from pathlib import Path
 from clearctl import lock
+from clearctl.errors import DatasetError
 with lock.file_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -23,6 +26,7 @@ TRY = """
 import sys
 from pathlib import Path
 from clearctl import lock
+from clearctl.errors import DatasetError
 inside, rounds = Path(sys.argv[1]).with_name("inside"), 0
 while rounds < 200:
     try:
@@ -111,3 +115,23 @@ def test_two_processes_are_never_inside_together(tmp_path):
     for process in processes:
         _, reported = process.communicate(timeout=300)
         assert process.returncode == 0, reported
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL])
+def test_a_file_system_without_locks_is_written_without_one(tmp_path, monkeypatch, code):
+    def refuse(*arguments: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    with lock.exclusive_lock(tmp_path / "lock", tmp_path, DatasetError):
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_fails_otherwise_is_an_error(tmp_path, monkeypatch):
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    held = lock.exclusive_lock(tmp_path / "lock", tmp_path, DatasetError)
+    with pytest.raises(DatasetError, match="lock cannot be written: Input/output error"), held:
+        pass

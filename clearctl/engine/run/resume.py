@@ -32,7 +32,7 @@ from clearctl.engine.machine import (
 from clearctl.engine.run.changes import other_values, other_versions, with_changes
 from clearctl.engine.run.inputs import named_contents, other_code
 from clearctl.engine.run.loop import SavedStates
-from clearctl.engine.run.train import TrainResult, record_epoch, report_full_disk, run_lock, run_to_end, write_report
+from clearctl.engine.run.train import TrainResult, record_epoch, report_unwritable, run_lock, run_to_end, write_report
 from clearctl.engine.states import files as state_files
 from clearctl.engine.states.files import DamagedStateError, StateKey
 from clearctl.engine.states.state import truncate_run_files
@@ -111,7 +111,7 @@ def _resume_locked(
     _keep_threads(environment, target, listener)
     model = build_model(settings, stream, listener).to(target)
     samples = build_samples(settings, stream, target, listener)
-    with report_full_disk(run):
+    with report_unwritable(run):
         if world.is_first():
             _truncate_run(run, saved)
         experiment = build_experiment(

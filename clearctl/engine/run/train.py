@@ -185,14 +185,21 @@ def run_lock(run: Path) -> Iterator[None]:
 
 
 @contextmanager
-def report_full_disk(run: Path) -> Iterator[None]:
-    """Within, a disk that is full or no longer there ends the run with a RunError that says how to resume."""
+def report_unwritable(run: Path) -> Iterator[None]:
+    """Within, a run folder that cannot be written ends the run with a RunError.
+
+    Its disk is full or no longer there, or somebody removed or changed the folder meanwhile.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if not run.is_dir():
+            text = f"{run} is gone: it was removed or renamed while it was written\nstart the run again"
+            raise RunError(text) from None
+        if error.errno not in NO_ROOM and run not in Path(str(error.filename2 or error.filename or "")).parents:
             raise
-        raise RunError(f"{error.filename or run} cannot be written: {error.strerror}\n{how_to_resume(run)}") from None
+        file = error.filename2 or error.filename or run
+        raise RunError(f"{file} cannot be written: {error.strerror}\n{how_to_resume(run)}") from None
 
 
 def record_epoch(run: Path, done: EpochDone, lr: float) -> None:
@@ -218,7 +225,7 @@ def run_to_end(
         )
     loop = TrainingLoop(settings, experiment, stream, run, listener)
     try:
-        with report_full_disk(run), closing(loop), detect_lost_peers():
+        with report_unwritable(run), closing(loop), detect_lost_peers():
             results = loop.learn(saved)
             for logger in experiment.run_loggers:
                 logger.log_summary(results.numbers(), results.matrix, stream.bucket_names)

@@ -26,7 +26,7 @@ from clearctl.engine.machine import current_device, describe, deterministic_algo
 from clearctl.engine.run.inputs import named_contents
 from clearctl.engine.run.loop import bucket_done, write_bucket
 from clearctl.engine.run.stopping import StopRequest, catch_stop_signals
-from clearctl.engine.run.train import TrainResult, open_run, report_full_disk, run_lock, write_report
+from clearctl.engine.run.train import TrainResult, open_run, report_unwritable, run_lock, write_report
 from clearctl.engine.stack.captured import is_captured
 from clearctl.engine.stack.features import Features
 from clearctl.engine.stack.key import stack_key, why_not
@@ -112,7 +112,7 @@ def _train(
         with (
             _stopped_at_once(),
             catch_stop_signals(report_to_all) as stop_request,
-            report_full_disk(members[0].run),
+            report_unwritable(members[0].run),
         ):
             _learn_all(members, device, stop_request)
         for member in members:
