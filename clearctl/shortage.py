@@ -1,4 +1,4 @@
-"""What a machine ran out of, by the exceptions of Python and torch: none of them is a fault in clearctl."""
+"""What a machine ran out of or has damaged, by the exceptions of Python and torch: no fault in clearctl."""
 
 import errno
 import re
@@ -40,6 +40,11 @@ _KINDS = (
         "no further process or thread can be started",
         f"allow more of them (ulimit -u), or {_FEWER_WORKERS}",
     ),
+    (
+        r"(?s)inductor.*(file too short|cannot read file data|invalid ELF header)",
+        "code that torch.compile keeps is damaged, perhaps by a kill while it was written",
+        "remove the folder above that of the file, which is torch.compile's cache, and run this again",
+    ),
     (r"No space left on device|[Dd]isk quota exceeded", "the disk is full", "make room and run this again"),
 )
 _CODES = {
@@ -76,7 +81,7 @@ def _detail(error: BaseException) -> str:
     """The sentence that says how much, or of which file."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.endswith("raised:")]
     if not lines:
         return type(error).__name__
     # The text of a worker's exception ends with what was raised; of others the first line says it.

@@ -40,6 +40,13 @@ def out_of_gpu_memory() -> None:
     raise torch.OutOfMemoryError(GPU)
 
 
+def damaged_code() -> None:
+    raise RuntimeError(
+        "backend='inductor' raised:\nImportError: /tmp/torchinductor_me/pq/cpqq.main.so: cannot read file data\n\n"
+        "Set TORCHDYNAMO_VERBOSE=1 for the full Dynamo stack trace"
+    )
+
+
 def no_room_for_a_library() -> None:
     raise ImportError("libtorch_cpu.so: failed to map segment from shared object")
 
@@ -53,6 +60,11 @@ WORKS = {
     "memory": (lambda: torch.empty(1 << 55), "memory is full: ", "use smaller batches"),
     "python": (lambda: bytearray(1 << 60), "memory is full: MemoryError", "use smaller batches"),
     "library": (no_room_for_a_library, "memory is full: libtorch_cpu.so: failed to map segment", "end other processes"),
+    "compiled": (
+        damaged_code,
+        "code that torch.compile keeps is damaged, perhaps by a kill while it was written: ImportError: /tmp/torch",
+        "remove the folder above",
+    ),
     "gpu": (
         out_of_gpu_memory,
         "the memory of the GPU is full: CUDA out of memory. Tried to allocate 2.00 GiB.",

@@ -1,5 +1,6 @@
 """`clearctl config check` and `clearctl config show`."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,8 @@ import typer
 from clearctl.cli.console import importing, output, reporting_errors
 from clearctl.cli.options import DatasetRoot, Json, Set
 from clearctl.errors import ConfigError
+
+_UNREAD = "images, features and weights were not read; whether they fit, memory and speed are known from"
 
 config = typer.Typer(
     name="config",
@@ -27,6 +30,8 @@ def check(
     json: Json = False,
 ) -> None:
     """Name every fault of every file at once; where the dataset folder is there, check them against it too.
+
+    It reads no images, features or weights, and says the command that does.
 
     Example: `clearctl config check configs/demo.py configs/quickstart.py`
     """
@@ -51,11 +56,19 @@ def check(
             if result.faults:
                 continue
             against = result.dataset_root if result.dataset_found else "no dataset: its folder is not there"
-            output.stdout.print(f"{file}: right (checked against {against})")
+            output.stdout.print(f"{file}: no fault found (checked against {against})")
+            output.message(f"{file}: {_UNREAD}: {_dry_run(file, dataset_root, set_ or [])}")
     if faults and not json:
         raise ConfigError("\n".join(faults))
     if faults:
         raise typer.Exit(ConfigError.exit_code)
+
+
+def _dry_run(file: str, dataset_root: Path | None, overrides: list[str]) -> str:
+    """The command, with what the check was given."""
+    where = ["--dataset-root", str(dataset_root)] if dataset_root is not None else []
+    changes = [part for override in overrides for part in ("--set", override)]
+    return shlex.join(["clearctl", "train", file, *where, *changes, "--dry-run"])
 
 
 @config.command("show")

@@ -1,6 +1,7 @@
 """`clearctl config check` and `config show`, and `train --dry-run`."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,19 @@ def test_all_faults_of_all_files_at_once():
     assert result.exit_code == 3
     assert "'ResNt'" in result.stderr
     assert "expected a whole number from 1" in result.stderr
-    assert result.stdout == "configs/demo.py: right (checked against no dataset: its folder is not there)\n"
+    assert result.stdout == "configs/demo.py: no fault found (checked against no dataset: its folder is not there)\n"
+    assert "images, features and weights were not read" in result.stderr
     answer = clearctl("config", "check", *files, "--json", "--dataset-root", "nowhere")
     assert answer.exit_code == 3
     assert [len(found["faults"]) for found in json.loads(answer.stdout).values()] == [1, 1, 0]
+
+
+def test_the_command_that_is_named_for_the_rest_runs(prepared, tiny_config):
+    result = clearctl("config", "check", tiny_config, "--dataset-root", prepared, "--set", "seed=3")
+    assert result.stdout == f"{tiny_config}: no fault found (checked against {prepared})\n"
+    command = shlex.split(result.stderr.replace("\n", " ").partition("known from: ")[2])
+    assert command[0] == "clearctl"
+    assert clearctl(*command[1:]).exit_code == 0
 
 
 def test_show_names_the_origin_of_each_value():
