@@ -159,6 +159,7 @@ SNAPSHOT = """
         registry.classes  # what an import changes is the library's own doing
     PIL.Image.preinit()
     torch.optim.SGD([torch.zeros(1)])  # which torch wraps when the first is made
+    torch._dynamo.config  # which torch imports for deterministic algorithms
     LIBRARIES = ("avalanche", "mmcls", "mmcv", "wandb", "tensorboard", "torch.utils.data", "torch.optim", "torch.nn")
 
     def held(owner):

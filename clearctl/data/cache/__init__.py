@@ -1,1 +1,5 @@
 """Images decoded once: a store of uint8 images that runs, seeds and processes share."""
+
+from clearctl.deferred import defer_compiler
+
+defer_compiler()

@@ -88,12 +88,12 @@ PROCESS: tuple[Patch, ...] = (
         stays="a run is seeded as a script is: what a program draws after it follows from the seed, too",
     ),
     Patch(
-        "sys.modules of wandb, gdown, qpsolvers, GPUtil and scipy.signal",
-        "strategies.deferred.defer_rare_imports",
-        "Avalanche imports each at once for a single class; it is done by the import of `clearctl.strategies`, since it"
-        " has to come before that of Avalanche",
+        "sys.modules of wandb, gdown, qpsolvers, GPUtil, scipy.signal and torch._dynamo",
+        "deferred.defer_rare_imports",
+        "Avalanche imports each at once for a single class, torchvision and each step of an optimizer torch._dynamo;"
+        " the imports of `clearctl.data.cache` and `clearctl.strategies` do it, since it has to come before those",
         AVALANCHE,
-        "tests/strategies/test_deferred.py::test_a_feature_run_leaves_them_alone_and_they_are_whole_once_used",
+        "tests/test_deferred.py::test_a_feature_run_leaves_them_alone_and_they_are_whole_once_used",
         "process",
         stays="they are the modules themselves, and whole as soon as a name of theirs is used",
     ),

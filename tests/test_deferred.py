@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 from halting import until
 
-from clearctl.strategies import deferred
-from clearctl.strategies.deferred import defer
+from clearctl import deferred
+from clearctl.deferred import defer
 
-SELDOM_USED = ("wandb.sdk", "gdown.download", "qpsolvers.problem", "GPUtil.GPUtil", "scipy.stats")
+SELDOM_USED = (
+    *("wandb.sdk", "gdown.download", "qpsolvers.problem", "GPUtil.GPUtil", "scipy.stats"),
+    *("torch._dynamo.symbolic_convert", "torch._inductor", "sympy", "triton"),
+)
 
 
 def python(program: str, *arguments: object) -> str:
@@ -57,6 +60,37 @@ def test_a_submodule_runs_its_package_first(package: Path, capsys: pytest.Captur
 
     assert capsys.readouterr().out == "seldom runs\npart runs\n"
     assert part.answer == 42
+
+
+def test_a_deferred_submodule_runs_its_deferred_package_first(
+    package: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (package / "part.py").write_text("print('part runs')\nfrom seldom import answer\nother = answer + 1\n")
+    defer("seldom")
+    defer("seldom.part", known=7)
+    from seldom.part import known
+
+    assert (known, capsys.readouterr().out) == (7, "")
+    from seldom.part import other
+
+    assert other == 43
+    assert capsys.readouterr().out == "seldom runs\npart runs\n"
+
+
+def test_a_deferred_package_may_use_its_deferred_submodule(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (package / "__init__.py").write_text("print('seldom runs')\nanswer = 42\nfrom seldom.part import answer\n")
+    defer("seldom")
+    defer("seldom.part")
+    import seldom.part
+
+    assert seldom.part.answer == 42
+    assert capsys.readouterr().out == "seldom runs\npart runs\n"
+
+
+def test_mmcvs_look_at_all_modules_of_torch_is_no_need(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    defer("seldom")
+    assert not hasattr(sys.modules["seldom"], "_check_balance")
+    assert capsys.readouterr().out == ""
 
 
 def test_looking_for_source_code_is_no_need(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,9 +189,11 @@ def test_a_feature_run_leaves_them_alone_and_they_are_whole_once_used(
         metric.update(torch.tensor([[0.1, 0.6, 0.3], [0.7, 0.1, 0.2]]), torch.tensor([2, 2]), 0)
         print(metric.result()[0])
         print(wandb.Settings.__name__, gdown.download.__name__, GPUtil.getGPUs.__name__, qpsolvers.solve_qp.__name__)
+        from torchvision.ops import roi_align
+        print(sys.modules[roi_align.__module__].is_compile_supported("cpu"), "sympy" in sys.modules)
         print((scipy.signal.hamming(4) == scipy.signal.windows.hamming(4)).all(), scipy.signal.butter.__name__)
     """
     loaded, *used = python(program, features_config, prepared, tmp_path).splitlines()
     assert "avalanche.training.plugins.gem" in loaded.split()
     assert [name for name in SELDOM_USED if name in loaded.split()] == []
-    assert used == ["1.0", "Settings download getGPUs solve_qp", "True butter"]
+    assert used == ["1.0", "Settings download getGPUs solve_qp", "True True", "True butter"]
