@@ -10,6 +10,7 @@ import typer
 from clearctl.cli.config import config
 from clearctl.cli.console import output, reporting_errors, silence_libraries
 from clearctl.cli.demo import demo
+from clearctl.cli.doctor import doctor
 from clearctl.cli.download import download
 from clearctl.cli.evaluate import evaluate
 from clearctl.cli.extract import extract_features
@@ -72,6 +73,7 @@ def main(
 
 
 app.command("demo")(demo)
+app.command("doctor")(doctor)
 app.command("download")(download)
 app.command("prepare-avalanche")(prepare_avalanche)
 app.command("make-fewshot")(make_fewshot)

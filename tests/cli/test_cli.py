@@ -13,6 +13,7 @@ from clearctl.cli import app
 
 COMMANDS = (
     "demo",
+    "doctor",
     "download",
     "prepare-avalanche",
     "make-fewshot",
