@@ -5,17 +5,12 @@ from typing import Annotated
 
 import typer
 
+from clearctl.cli.commands import Commands
 from clearctl.cli.console import importing, output, reporting_errors
 from clearctl.cli.options import DatasetRoot, Json, Set
 from clearctl.errors import ConfigError
 
-config = typer.Typer(
-    name="config",
-    help="Check configs, or show what they come to.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+config = Commands(name="config", help="Check configs, or show what they come to.")
 
 
 @config.command("check")

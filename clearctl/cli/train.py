@@ -26,7 +26,14 @@ def train(
         Path | None, typer.Option("--work-dir", metavar="DIR", help="Where the run folder is made.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=2**63 - 1, help="Seed of everything random. Default: the config's, else 0.")
+        int | None,
+        typer.Option(
+            "--seed",
+            min=0,
+            max=2**63 - 1,
+            metavar="N",
+            help="Seed of everything random. Default: the config's, else 0.",
+        ),
     ] = None,
     precision: Precision = None,
     deterministic: Deterministic = False,
