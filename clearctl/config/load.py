@@ -18,6 +18,7 @@ from typing import Any
 
 from clearctl.config.base_variables import require_alone
 from clearctl.errors import ConfigError
+from clearctl.mmcv_needed import needing_mmcv
 from clearctl.nearby import nearby_file
 from clearctl.regular import read_text
 
@@ -56,7 +57,7 @@ def load(file: Path | str, overrides: Sequence[str] = ()) -> Config:
     """The merged config of `file`, with `overrides` ("key.path=value") applied in order.
 
     Raises ConfigError for a file that is missing or raises while it is read, and for an override that cannot be
-    applied.
+    applied, and CapabilityError if mmcv is missing.
     """
     path = Path(file)
     if not path.is_file():
@@ -128,7 +129,8 @@ def _overridden(values: dict[str, Any], file: str, origins: dict[str, str], over
 
 
 def _read(path: Path) -> dict[str, Any]:
-    from mmcv import Config as MmcvConfig
+    with needing_mmcv():
+        from mmcv import Config as MmcvConfig
 
     search_path = list(sys.path)
     try:
