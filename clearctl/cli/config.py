@@ -1,4 +1,4 @@
-"""`clearctl config check` and `clearctl config show`."""
+"""`clearctl config check`, `show`, `list` and `copy`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,13 +10,17 @@ from clearctl.cli.console import importing, output, reporting_errors
 from clearctl.cli.options import DatasetRoot, Json, Set
 from clearctl.errors import ConfigError
 
-config = Commands(name="config", help="Check configs, or show what they come to.")
+config = Commands(
+    name="config", help="Check configs, show what they come to, list and copy those that come with clearctl."
+)
 
 
 @config.command("check")
 @reporting_errors
 def check(
-    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="Config files.")],
+    configs: Annotated[
+        list[Path], typer.Argument(metavar="CONFIG...", help="Config files, or names of shipped configs.")
+    ],
     dataset_root: DatasetRoot = None,
     set_: Set = None,
     json: Json = False,
@@ -56,7 +60,7 @@ def check(
 @config.command("show")
 @reporting_errors
 def show(
-    file: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config file.")],
+    file: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config file, or the name of a shipped one.")],
     set_: Set = None,
     json: Json = False,
 ) -> None:
@@ -75,3 +79,44 @@ def show(
     width = max(len(f"{key} = {value!r}") for key, value, _ in leaves)
     for key, value, origin in leaves:
         output.stdout.print(f"{f'{key} = {value!r}':{min(width, 72)}}  # {origin}", markup=False)
+
+
+@config.command("list")
+@reporting_errors
+def list_configs(json: Json = False) -> None:
+    """List the configs that come with clearctl; each command that takes a config takes their names.
+
+    Example: `clearctl config list`
+    """
+    from clearctl.config.shipped import FOLDER, describe, names
+
+    found = {name: describe(name) for name in names()}
+    if json:
+        rows = [{"name": name, "what": what, "file": str(FOLDER / f"{name}.py")} for name, what in found.items()]
+        output.json({"configs": rows})
+        return
+    width = max(map(len, found))
+    for name, what in found.items():
+        output.stdout.print(f"{name:{width}}  {what}")
+
+
+@config.command("copy")
+@reporting_errors
+def copy(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a shipped config, such as paper/ewc.")],
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the copy is made.")] = Path("configs"),
+    json: Json = False,
+) -> None:
+    """Copy a config that comes with clearctl, and the files it builds on, to edit them.
+
+    Example: `clearctl config copy paper/ewc my-configs`
+    """
+    from clearctl.config.copying import copy_config
+
+    files = copy_config(name, folder)
+    if json:
+        output.json({"config": str(files[0]), "bases": [str(file) for file in files[1:]]})
+        return
+    output.stdout.print(str(files[0]))
+    for base in files[1:]:
+        output.stdout.print(f"  builds on {base}")

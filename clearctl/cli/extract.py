@@ -137,7 +137,7 @@ def extract_features(
         + (f", {duration(result.compiling_s)} of it compiling" if compile_ else "")
     )
     output.stdout.print(
-        f"train on them: clearctl train configs/demo_feature.py --set scenario.feature_type={result.name} "
+        f"train on them: clearctl train demo_feature --set scenario.feature_type={result.name} "
         f"--set model.head.in_channels={result.dimension}"
     )
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 @reporting_errors
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config file, such as configs/demo.py.")],
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="A config file, or the name of a shipped one, such as demo.")
+    ],
     device: Device = "auto",
     dataset_root: DatasetRoot = None,
     work_dir: Annotated[

@@ -1,11 +1,10 @@
 """All checks of `clearctl doctor`, and what `--fix` does about them."""
 
-import importlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from clearctl.doctor import data, device, libraries, machine, optional
+from clearctl.doctor import data, device, libraries, machine, mmcv_wheel, optional
 from clearctl.doctor.checks import Check, Section, section
 from clearctl.doctor.imports import LONGEST_S, import_all
 from clearctl.progress import Listener, ignore
@@ -77,7 +76,7 @@ def fix(found: Diagnosis, listener: Listener = ignore) -> list[str]:
 
     Raises CapabilityError where it cannot be done, with no network say.
     """
-    if not any(check.name == libraries.MMCV and check.state != "ok" for check in found.checks):
+    if not any(check.fix == libraries.FIX_MMCV for check in found.checks):
         return []
-    importlib.import_module("clearctl.doctor.mmcv_wheel").install(listener)
+    mmcv_wheel.install(listener)
     return ["built mmcv's wheel and installed it"]

@@ -10,6 +10,7 @@ from typing import Any
 
 from clearctl.doctor.checks import Check, ok, problem, warning
 from clearctl.doctor.imports import Imported
+from clearctl.mmcv_needed import OPENCV
 from clearctl.version import __version__
 
 # What `clearctl train` needs, with the module whose import shows that it works.
@@ -37,6 +38,7 @@ USES = {
 ENTRY = "clearctl.engine.run.train"
 MMCV = "mmcv"
 FIX_MMCV = "clearctl doctor --fix"
+SHARED_OBJECT = "cannot open shared object file"  # of the system, which OpenCV lacks
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ def _check(library: Library, imported: Imported, broken: set[str]) -> Check:
         return fails(library.name, f"not installed{needs}", _fix(library))
     if missing in broken - {top}:
         return fails(library.name, f"{installed}: its import needs {missing}, see there{needs}".lstrip(": "))
-    return fails(library.name, f"{installed}: {imported.error}{needs}".lstrip(": "), _fix(library, again=True))
+    fix = OPENCV if SHARED_OBJECT in imported.error and library.name == MMCV else _fix(library, again=True)
+    return fails(library.name, f"{installed}: {imported.error}{needs}".lstrip(": "), fix)
 
 
 def _fix(library: Library, *, again: bool = False) -> str:

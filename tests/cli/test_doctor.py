@@ -6,7 +6,6 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -92,12 +91,6 @@ def test_a_dataset_folder_that_is_not_there(broken: Callable[..., Path]) -> None
     assert "no dataset folder at nowhere" in by_name(result)["dataset"]["found"]
 
 
-def _install_by(monkeypatch: pytest.MonkeyPatch, install: Callable[[Any], None]) -> None:
-    module = ModuleType("clearctl.doctor.mmcv_wheel")
-    monkeypatch.setattr(module, "install", install, raising=False)
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-
-
 def test_fix_looks_again(broken: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Instead of building a wheel, which tests/doctor/test_mmcv_wheel.py does, the broken mmcv is removed."""
     folder = broken(mmcv="raise ImportError('broken')", **BROKEN)
@@ -108,7 +101,7 @@ def test_fix_looks_again(broken: Callable[..., Path], monkeypatch: pytest.Monkey
     def repair(listener: Any) -> None:
         shutil.rmtree(folder / "mmcv")
 
-    _install_by(monkeypatch, repair)
+    monkeypatch.setattr("clearctl.doctor.mmcv_wheel.install", repair)
     result = clearctl("doctor", "--fix", "--json")
     assert json.loads(result.stdout)["fixed"] == ["built mmcv's wheel and installed it"]
     assert "ImportError: broken" not in by_name(result)["mmcv"]["found"]
@@ -120,7 +113,7 @@ def test_a_fix_that_fails(broken: Callable[..., Path], monkeypatch: pytest.Monke
     def refuse(listener: Any) -> None:
         raise CapabilityError("pypi.org cannot be reached")
 
-    _install_by(monkeypatch, refuse)
+    monkeypatch.setattr("clearctl.doctor.mmcv_wheel.install", refuse)
     result = clearctl("doctor", "--fix")
     assert result.exit_code == CapabilityError.exit_code
     assert "not fixed: pypi.org cannot be reached" in result.stdout

@@ -46,7 +46,15 @@ def test_mmcv_of_another_package_counts() -> None:
     assert checks(library, mmcv=Imported("mmcv", version="1.7.2"))["mmcv"].state == "ok"
 
 
-@pytest.mark.parametrize("error", ["its import raises OSError: libc10.so: cannot open", "its import ends Python (9)"])
+def test_opencv_that_lacks_a_library_of_the_system() -> None:
+    """Which no other mmcv would change."""
+    error = "its import raises ImportError: libGL.so.1: cannot open shared object file: No such file or directory"
+    assert "libgl1" in checks(Library("mmcv"), mmcv=Imported("mmcv", error=error))["mmcv"].fix
+
+
+@pytest.mark.parametrize(
+    "error", ["its import raises OSError: libc10.so: undefined symbol", "its import ends Python (9)"]
+)
 def test_a_broken_library(error: str) -> None:
     found = checks(Library("mmcv", "<2"), mmcv=Imported("mmcv", error=error), entry=Imported(ENTRY, error=error))
     assert found["mmcv"].state == "problem"
