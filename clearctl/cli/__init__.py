@@ -3,10 +3,12 @@
 No command module imports torch, mmcv or Avalanche at its top, so that `--help` answers at once.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
 
+from clearctl.cli import completion
 from clearctl.cli.commands import Commands
 from clearctl.cli.config import config
 from clearctl.cli.console import Quiet, Verbose, ending_by_errors, output, set_output
@@ -17,6 +19,7 @@ from clearctl.cli.evaluate import evaluate
 from clearctl.cli.extract import extract_features
 from clearctl.cli.fewshot import make_fewshot
 from clearctl.cli.launch import refuse_if_shared
+from clearctl.cli.list import list_
 from clearctl.cli.prepare import prepare_avalanche
 from clearctl.cli.rebuild import rebuild_by_metadata
 from clearctl.cli.report import report
@@ -52,6 +55,24 @@ def main(
     ] = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
+    install_completion: Annotated[
+        bool,
+        typer.Option(
+            "--install-completion",
+            callback=ending_by_errors(completion.install),
+            is_eager=True,
+            help="Let your shell complete commands, options, configs and run folders.",
+        ),
+    ] = False,
+    show_completion: Annotated[
+        bool,
+        typer.Option(
+            "--show-completion",
+            callback=ending_by_errors(completion.show),
+            is_eager=True,
+            help="Print the script that does so, and exit.",
+        ),
+    ] = False,
     help_: Annotated[
         bool, typer.Option("-h", "--help", callback=_print_help, is_eager=True, help="Show this message and exit.")
     ] = False,
@@ -66,7 +87,7 @@ def main(
 
 
 # In the groups of the help page, and in the order of its lines.
-for panel, commands in {
+PANELS: Mapping[str, Mapping[str, Callable[..., None]]] = {
     "Start here": {"demo": demo, "doctor": doctor},
     "Dataset": {
         "download": download,
@@ -77,7 +98,9 @@ for panel, commands in {
         "verify": verify,
     },
     "Experiments": {"train": train, "resume": resume, "eval": evaluate, "report": report, "sweep": sweep},
-}.items():
+    "Configs": {"list": list_},
+}
+for panel, commands in PANELS.items():
     for name, command in commands.items():
         app.command(name, rich_help_panel=panel)(command)
 app.add_typer(config, rich_help_panel="Configs")

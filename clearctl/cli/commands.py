@@ -1,45 +1,49 @@
 """Typer's groups and commands as clearctl has them: what all of them share is set here once."""
 
 import difflib
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
-def _without_flag_types(parameters: list[Any]) -> list[Any]:
-    """`parameters` of a help page, where Typer would name the type of each flag: `<bool>`."""
+def _without_types(parameters: list[Any]) -> list[Any]:
+    """`parameters` of a help page, where Typer would name the type of each flag, `<bool>`, and argument, `<path>`."""
     for parameter in parameters:
         if getattr(parameter, "is_flag", False) and parameter.metavar is None:
             parameter.metavar = ""
+        if parameter.param_type_name == "argument":
+            parameter.display_type_rich = lambda ctx: None
     return parameters
 
 
 class ClearctlCommand(TyperCommand):
     """A command."""
 
-    def get_params(self, ctx: typer.Context) -> list[Any]:
-        """The parameters, flags without a type."""
-        return _without_flag_types(super().get_params(ctx))
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, as a help page shows them."""
+        return _without_types(super().get_params(ctx))
 
 
 class ClearctlGroup(TyperGroup):
     """A group of commands, which knows what a wrong command was meant to be."""
 
-    def get_params(self, ctx: typer.Context) -> list[Any]:
-        """The parameters, flags without a type."""
-        return _without_flag_types(super().get_params(ctx))
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, as a help page shows them."""
+        return _without_types(super().get_params(ctx))
 
-    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that `args` begin with. Ends with a usage error that names the closest where there is none."""
         name = args[0]
         if self.get_command(ctx, name) is None and not ctx.resilient_parsing and not name.startswith("-"):
             self._refuse(ctx, name)
         return super().resolve_command(ctx, args)
 
-    def _refuse(self, ctx: typer.Context, name: str) -> NoReturn:
+    def _refuse(self, ctx: Any, name: str) -> None:
         meant = closest_commands(name, self._paths())
         hint = f" Did you mean {' or '.join(map(repr, meant))}?" if meant else f" `{ctx.command_path} -h` lists them."
         ctx.fail(f"No such command {name!r}.{hint}")
@@ -70,6 +74,6 @@ class Commands(typer.Typer):
             cls=ClearctlGroup, no_args_is_help=True, rich_markup_mode="rich", context_settings=SETTINGS, **settings
         )
 
-    def command(self, name: str | None = None, **settings: Any) -> Any:
-        """Typer's decorator, or call, that adds a command."""
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[AnyFunction], AnyFunction]:
+        """The decorator that adds a command."""
         return super().command(name, cls=ClearctlCommand, **settings)

@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from clearctl.cli.commands import Commands
+from clearctl.cli.completion import config_names, shipped_names
 from clearctl.cli.console import importing, output, reporting_errors
+from clearctl.cli.lines import print_line
 from clearctl.cli.options import DatasetRoot, Json, Set
 from clearctl.errors import ConfigError
 
@@ -19,7 +22,10 @@ config = Commands(
 @reporting_errors
 def check(
     configs: Annotated[
-        list[Path], typer.Argument(metavar="CONFIG...", help="Config files, or names of shipped configs.")
+        list[Path],
+        typer.Argument(
+            metavar="CONFIG...", autocompletion=config_names, help="Config files, or names of shipped configs."
+        ),
     ],
     dataset_root: DatasetRoot = None,
     set_: Set = None,
@@ -60,7 +66,12 @@ def check(
 @config.command("show")
 @reporting_errors
 def show(
-    file: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config file, or the name of a shipped one.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG", autocompletion=config_names, help="A config file, or the name of a shipped one."
+        ),
+    ],
     set_: Set = None,
     json: Json = False,
 ) -> None:
@@ -97,13 +108,18 @@ def list_configs(json: Json = False) -> None:
         return
     width = max(map(len, found))
     for name, what in found.items():
-        output.stdout.print(f"{name:{width}}  {what}")
+        print_line([Text(f"{name:{width}}  ", style="bold")], Text(what))
 
 
 @config.command("copy")
 @reporting_errors
 def copy(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a shipped config, such as paper/ewc.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", autocompletion=shipped_names, help="The name of a shipped config, such as paper/ewc."
+        ),
+    ],
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the copy is made.")] = Path("configs"),
     json: Json = False,
 ) -> None:

@@ -4,10 +4,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from clearctl.cli.console import output, reporting_errors
+from clearctl.cli.lines import print_line
 from clearctl.cli.options import DatasetRoot, Json
 from clearctl.errors import CapabilityError
 from clearctl.wording import counted
@@ -82,22 +82,14 @@ def _print(found: "Diagnosis", done: list[str], failed: CapabilityError | None, 
 
 
 def _print_check(check: "Check", width: int) -> None:
-    """On a terminal in columns, with the fix on a line of its own; off one as one line, which can be searched."""
-    fix = f"{'if needed' if check.state == 'ok' else 'fix'}: {check.fix}"
-    state = Text(f"  {check.state:7}  ", style=STYLES[check.state])
-    if not output.stdout.is_terminal:
-        after = f"; {fix}" if check.fix else ""
-        output.stdout.print(Text.assemble(state, f"{check.name:{width}}  {check.found}{after}"))
-        return
-    line = Table.grid()
-    line.add_column(no_wrap=True)
-    line.add_column(no_wrap=True)
-    line.add_column(overflow="fold")
-    found = Text(check.found)
+    """In columns; the fix is on a line of its own on a terminal."""
+    first = [Text(f"  {check.state:7}  ", style=STYLES[check.state]), Text(f"{check.name:{width}}  ")]
+    found, in_one_line = Text(check.found), Text(check.found)
     if check.fix:
+        fix = f"{'if needed' if check.state == 'ok' else 'fix'}: {check.fix}"
         found.append(f"\n{fix}", style="dim" if check.state == "ok" else "cyan")
-    line.add_row(state, f"{check.name:{width}}  ", found)
-    output.stdout.print(line)
+        in_one_line.append(f"; {fix}")
+    print_line(first, found, off_terminal=in_one_line)
 
 
 def _verdict(found: "Diagnosis") -> Text:

@@ -25,6 +25,7 @@ COMMANDS = (
     "eval",
     "report",
     "sweep",
+    "list",
 )
 ROOT = Path(__file__).parents[2]
 

@@ -23,7 +23,7 @@ PANELS = {
         "verify",
     ],
     "Experiments": ["train", "resume", "eval", "report", "sweep"],
-    "Configs": ["config"],
+    "Configs": ["list", "config"],
 }
 
 
