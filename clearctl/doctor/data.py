@@ -64,7 +64,7 @@ def check_wandb(wandb: Imported) -> Iterator[Check]:
     """Whether runs with a WandBLogger would be uploaded; no network is asked."""
     mode = os.environ.get("WANDB_MODE")
     if wandb.error is not None:
-        yield warning("W&B login", "not known: wandb cannot be imported, see there")
+        yield warning("W&B login", "not known: wandb cannot be imported")
     elif mode:
         yield ok("W&B login", f"$WANDB_MODE is {mode!r}")
     elif wandb.facts_error is not None:

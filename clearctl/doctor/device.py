@@ -15,7 +15,7 @@ ON_CPU = "--device cpu works"
 def check_device(torch: Imported) -> Iterator[Check]:
     """A line for each GPU, or one that says why torch sees none. Training on the CPU is possible in any case."""
     if torch.error is not None:
-        yield warning("device", "not known: torch cannot be imported, see there")
+        yield warning("device", "not known: torch cannot be imported")
     elif torch.facts_error is not None:
         yield warning("device", f"torch cannot be asked for GPUs: {torch.facts_error}; {ON_CPU}")
     elif torch.facts["gpus"]:

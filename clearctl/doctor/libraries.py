@@ -55,8 +55,8 @@ class Library:
 
     @property
     def requirement(self) -> str:
-        """As pip takes it, in quotes."""
-        return f"'{self.name}{self.range}'"
+        """As a shell hands it to pip."""
+        return f"'{self.name}{self.range}'" if self.range else self.name
 
 
 def libraries() -> list[Library]:

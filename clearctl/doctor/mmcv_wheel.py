@@ -104,7 +104,11 @@ def install(listener: "Listener") -> None:
     listener(Message(f"mmcv {VERSION}: building its wheel, or taking it from {cache_folder()}"))
     wheel = build_wheel(Path(sys.executable), cache_folder())
     listener(Message(f"installing {wheel.name} into {sys.prefix}"))
-    _run([*installer, str(wheel)], f"mmcv {VERSION} could not be installed into {sys.prefix}")
+    was_there = importlib.util.find_spec("mmcv") is not None
+    what = f"mmcv {VERSION} could not be installed into {sys.prefix}"
+    _run([*installer, str(wheel)], what)  # with what it depends on
+    if was_there:  # pip leaves alone what is installed of the same version, also where its files are damaged
+        _run([*installer, "--force-reinstall", "--no-deps", str(wheel)], what)
     importlib.invalidate_caches()
 
 

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from clearctl.doctor.checks import Check, ok
-from clearctl.doctor.libraries import installer, range_of
+from clearctl.doctor.libraries import Library, installer, range_of
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # in this order the tests look for them
 
@@ -39,7 +39,8 @@ def _package(name: str, use: str) -> Check:
     try:
         return ok(name, version(name))
     except PackageNotFoundError:
-        return ok(name, f"not installed (for {use})", f"{installer()} install '{name}{range_of(name)}'")
+        fix = f"{installer()} install {Library(name, range_of(name)).requirement}"
+        return ok(name, f"not installed (for {use})", fix)
 
 
 def _browsers_of_playwright() -> Path | None:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,27 @@ def test_it_runs_before_anything_is_installed(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 6
     assert done.stderr.splitlines()[-1] == "set XDG_CACHE_HOME to a folder that you may write"
+
+
+INSTALL = "import sys; sys.path.insert(0, sys.argv[1]); from clearctl.doctor.mmcv_wheel import install; install(print)"
+
+
+@pytest.mark.slow
+def test_a_damaged_mmcv_is_replaced(tmp_path, no_index, monkeypatch):
+    """By a real pip, in an environment of its own: of the same version, which pip alone would leave as it is."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    wheel = write_wheel(cache_folder())
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr("mmcv-1.7.2.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("mmcv-1.7.2.dist-info/RECORD", "")
+    environment = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    shutil.copytree(Path(find_spec("pip").origin).parent, packages / "pip")
+    command = [environment / "bin" / "python", "-c", INSTALL, ROOT]
+    subprocess.run(command, check=True, capture_output=True)
+    file = packages / "mmcv" / "__init__.py"
+    whole = file.read_text()
+    file.write_text("raise ImportError")
+    subprocess.run(command, check=True, capture_output=True)
+    assert file.read_text() == whole
