@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from rich.table import Table
 from rich.text import Text
 
 from clearctl.cli.console import output
@@ -16,6 +15,8 @@ def print_line(first: Sequence[Text], last: Text, *, off_terminal: Text | None =
     if not output.stdout.is_terminal:
         output.stdout.print(Text.assemble(*first, last if off_terminal is None else off_terminal))
         return
+    from rich.table import Table  # which not every command needs
+
     line = Table.grid()
     for _ in first:
         line.add_column(no_wrap=True)

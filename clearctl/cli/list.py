@@ -9,7 +9,6 @@ from clearctl.cli.completion import completer
 from clearctl.cli.console import importing, output, reporting_errors
 from clearctl.cli.lines import print_line
 from clearctl.cli.options import Json
-from clearctl.config.registry import closest
 from clearctl.errors import UsageError
 from clearctl.wording import any_of
 
@@ -29,6 +28,8 @@ def list_(
     Example: `clearctl list strategies`
     """
     if kind not in KINDS:
+        from clearctl.config.registry import closest
+
         raise UsageError(f"list {kind}: expected {any_of(KINDS)}{closest(kind, list(KINDS))}")
     named = _configs() if kind == CONFIGS else _classes(kind)
     if json:
