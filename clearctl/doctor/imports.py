@@ -61,7 +61,7 @@ def _in_one_process(modules: Sequence[str], longest_s: float) -> Iterator[Import
     assert child.stdout is not None
     try:
         with child.stdin as stdin:
-            stdin.write(json.dumps({"path": sys.path, "modules": list(modules)}).encode())
+            stdin.write(json.dumps({"path": list(map(str, sys.path)), "modules": list(modules)}).encode())
         for name in modules:
             line = _line(child, longest_s)
             if line is None:
