@@ -1,12 +1,20 @@
-# `make demo` and `make test` do all the set-up themselves, into .venv. They need Python 3.10–3.12, make and a network.
+# `make demo` and `make test` do all the set-up themselves, into .venv. They need Python 3.10–3.14, make and a network;
+# docs/install.md has the ways without one, and without make.
 .DEFAULT_GOAL := help
-.PHONY: help install demo paper-table test fuzz lint types imports check bench bench-quick gpu-check docs clean
+.PHONY: help install demo paper-table test fuzz lint types imports check bench bench-quick gpu-check check-python wheelhouse docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 # The first Python on the PATH that clearctl supports; `make PYTHON=... install` takes another.
-PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3 python; do \
-	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && echo $$p && break; done)
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3.10 python3.14 python3 python; do \
+	$$p -c '$(IS_SUPPORTED)' 2>/dev/null && echo $$p && break; done)
+IS_SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 15))
+# `make TORCH=cpu TORCH_INDEX=URL install` takes torch without CUDA, from a package index that has such wheels.
+TORCH ?=
+TORCH_INDEX ?=
+# Of `make check-python` and `make wheelhouse`.
+CHECK_VENV ?= .venv-check
+WHEELHOUSE ?= wheelhouse
 WORKERS ?= 2
 # Of `make fuzz`.
 TIMES ?= 10
@@ -23,17 +31,27 @@ PARTS ?=
 OUT ?= gpu-check
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed ## make .venv with clearctl and its tools in it
 
-$(VENV)/.installed: pyproject.toml constraints.txt build-constraints.txt
-	@test -n "$(PYTHON)" || { echo "clearctl needs Python 3.10, 3.11 or 3.12; none is on the PATH" >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	# mmcv's build needs an older setuptools. pip before 25.3 reads the first variable for it, later ones the second.
-	PIP_CONSTRAINT=build-constraints.txt PIP_BUILD_CONSTRAINT=build-constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
-		$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
-	touch $@
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+MMCV_WHEEL = $$($(BIN)/python -m clearctl.doctor.mmcv_wheel)
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -z "$(TORCH)" || test "$(TORCH)" = cpu -a -n "$(TORCH_INDEX)" || { \
+		echo "TORCH=$(TORCH): expected TORCH=cpu with TORCH_INDEX=URL, an index that has CPU wheels of torch and torchvision" >&2; \
+		exit 1; }
+	@test -n "$(PYTHON)" || { \
+		echo "clearctl needs Python 3.10 to 3.14, and none is on the PATH: make PYTHON=/path/to/python3 install" >&2; exit 1; }
+	@$(PYTHON) -c '$(IS_SUPPORTED)' || { echo "$(PYTHON): expected Python 3.10 to 3.14" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) has no venv module: install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@echo "Installing clearctl and what it needs into $(VENV), once: torch alone is gigabytes, so this takes minutes."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -z "$(TORCH)" || $(PIP) install -q -c constraints.txt --index-url "$(TORCH_INDEX)" torch torchvision
+	@wheel="$(MMCV_WHEEL)" && $(PIP) install -q -c constraints.txt "$$wheel" -e '.[dev]'
+	@touch $@
 
 demo: install ## see the whole of it on real images (about a minute)
 	$(BIN)/clearctl demo
@@ -73,9 +91,19 @@ bench-quick: install ## small sizes; fails where a ratio is below its floor
 gpu-check: $(if $(GPU_PYTHON),,install) ## what only a GPU can show, in 8 minutes: [DEVICE=cpu SMALL=1] [PARTS="demo resume"] [OUT=DIR]
 	$(or $(GPU_PYTHON),$(BIN)/python) -m benchmarks.gpu --device $(DEVICE) $(if $(SMALL),--small) --out "$(OUT)" $(PARTS)
 
+check-python: ## install, demo and quick tests under another Python, in .venv-check: PYTHON=python3.13
+	$(MAKE) install VENV="$(CHECK_VENV)"
+	$(CHECK_VENV)/bin/clearctl demo "$(CHECK_VENV)/demo"
+	$(CHECK_VENV)/bin/pytest -q -m "not slow" -n $(WORKERS) tests/config tests/models tests/data tests/dataset tests/doctor
+
+wheelhouse: install ## all wheels for a machine without a network, as docs/install.md says: [WHEELHOUSE=DIR]
+	@echo "Collecting gigabytes of wheels in $(WHEELHOUSE), for this machine's kind and $$($(BIN)/python --version)."
+	@wheel="$(MMCV_WHEEL)" && $(PIP) wheel -q -c constraints.txt -w "$(WHEELHOUSE)" \
+		"$$wheel" . pip 'setuptools<81' wheel
+
 docs: install ## make docs/config.md anew, from the code
 	$(BIN)/python -W ignore docs/make_config.py
 
 clean: ## remove what was made here, the environment too
-	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache clearctl-demo gpu-check
+	rm -rf $(VENV) $(CHECK_VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache clearctl-demo gpu-check
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

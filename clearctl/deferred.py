@@ -82,7 +82,7 @@ def defer(name: str, **known: object) -> None:
 
 
 def defer_compiler() -> None:
-    """Defer what only torch.compile needs, a fifth of the time to a first step. Call it before torchvision is imported."""
+    """Defer what only torch.compile needs, a fifth of a short run's time; to be called before torchvision is imported."""
     # torchvision's roi_align imports the second for one function; each step of an optimizer imports the first, to say
     # where a compiler is not to look.
     defer("torch._dynamo", graph_break=_graph_break, disable=_disable)

@@ -1,5 +1,5 @@
-# The published demo: ResNet-50 from scratch on CLEAR-10's images, bucket after bucket. Momentum 0.9
-# is that of the predecessor's base and of the papers' code; its README has none.
+# The published demo: ResNet-50 from scratch on CLEAR-10's images, bucket after bucket.
+# Momentum 0.9 is that of the predecessor's base and of the papers' code; its README has none.
 #   clearctl train configs/demo.py --device cuda
 _base_ = ["_base_/clear10.py", "_base_/naive.py", "_base_/metrics.py"]
 

@@ -72,8 +72,6 @@ def folder(tmp_path_factory):
     """A folder with the configs where a clone has them."""
     place = tmp_path_factory.mktemp("clone")
     shutil.copytree(ROOT / "configs", place / "configs")
-    # configs/quickstart.py builds on a file of the package
-    shutil.copytree(ROOT / "clearctl" / "demo", place / "clearctl" / "demo")
     return place
 
 

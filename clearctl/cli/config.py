@@ -1,30 +1,35 @@
-"""`clearctl config check` and `clearctl config show`."""
+"""`clearctl config check`, `show`, `list` and `copy`."""
 
 import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
+from clearctl.cli.commands import Commands
+from clearctl.cli.completion import config_names, shipped_names
 from clearctl.cli.console import importing, output, reporting_errors
+from clearctl.cli.lines import print_line
 from clearctl.cli.options import DatasetRoot, Json, Set
 from clearctl.errors import ConfigError
 
 _UNREAD = "images, features and weights were not read; whether they fit, memory and speed are known from"
 
-config = typer.Typer(
-    name="config",
-    help="Check configs, or show what they come to.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+config = Commands(
+    name="config", help="Check configs, show what they come to, list and copy those that come with clearctl."
 )
 
 
 @config.command("check")
 @reporting_errors
 def check(
-    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="Config files.")],
+    configs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CONFIG...", autocompletion=config_names, help="Config files, or names of shipped configs."
+        ),
+    ],
     dataset_root: DatasetRoot = None,
     set_: Set = None,
     json: Json = False,
@@ -74,7 +79,12 @@ def _dry_run(file: str, dataset_root: Path | None, overrides: list[str]) -> str:
 @config.command("show")
 @reporting_errors
 def show(
-    file: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config file.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG", autocompletion=config_names, help="A config file, or the name of a shipped one."
+        ),
+    ],
     set_: Set = None,
     json: Json = False,
 ) -> None:
@@ -93,3 +103,49 @@ def show(
     width = max(len(f"{key} = {value!r}") for key, value, _ in leaves)
     for key, value, origin in leaves:
         output.stdout.print(f"{f'{key} = {value!r}':{min(width, 72)}}  # {origin}", markup=False)
+
+
+@config.command("list")
+@reporting_errors
+def list_configs(json: Json = False) -> None:
+    """List the configs that come with clearctl; each command that takes a config takes their names.
+
+    Example: `clearctl config list`
+    """
+    from clearctl.config.shipped import FOLDER, describe, names
+
+    found = {name: describe(name) for name in names()}
+    if json:
+        rows = [{"name": name, "what": what, "file": str(FOLDER / f"{name}.py")} for name, what in found.items()]
+        output.json({"configs": rows})
+        return
+    width = max(map(len, found))
+    for name, what in found.items():
+        print_line([Text(f"{name:{width}}  ", style="bold")], Text(what))
+
+
+@config.command("copy")
+@reporting_errors
+def copy(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", autocompletion=shipped_names, help="The name of a shipped config, such as paper/ewc."
+        ),
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the copy is made.")] = Path("configs"),
+    json: Json = False,
+) -> None:
+    """Copy a config that comes with clearctl, and the files it builds on, to edit them.
+
+    Example: `clearctl config copy paper/ewc my-configs`
+    """
+    from clearctl.config.copying import copy_config
+
+    files = copy_config(name, folder)
+    if json:
+        output.json({"config": str(files[0]), "bases": [str(file) for file in files[1:]]})
+        return
+    output.stdout.print(str(files[0]))
+    for base in files[1:]:
+        output.stdout.print(f"  builds on {base}")

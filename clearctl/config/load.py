@@ -16,8 +16,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from clearctl.config import shipped
 from clearctl.config.base_variables import require_alone
 from clearctl.errors import ConfigError
+from clearctl.mmcv_needed import needing_mmcv
 from clearctl.nearby import nearby_file
 from clearctl.regular import read_text
 
@@ -55,13 +57,10 @@ class Config:
 def load(file: Path | str, overrides: Sequence[str] = ()) -> Config:
     """The merged config of `file`, with `overrides` ("key.path=value") applied in order.
 
-    Raises ConfigError for a file that is missing or raises while it is read, and for an override that cannot be
-    applied.
+    `file` may be the name of a shipped config (`shipped.find`). Raises ConfigError for a file that is missing or raises
+    while it is read, and for an override that cannot be applied, and CapabilityError if mmcv is missing.
     """
-    path = Path(file)
-    if not path.is_file():
-        hint = nearby_file(path)
-        raise ConfigError(f"{path}: no config file there{hint}\nexpected a Python file such as configs/quickstart.py")
+    path = shipped.find(file)
     _check_base_variables(path)
     values = _plain(_read(path))
     for key, value in flatten(values):
@@ -117,7 +116,7 @@ def _check_base_variables(path: Path) -> None:
     tree = _parsed(path)
     if tree is not None:
         require_alone(path, tree)
-    for base in _bases(path):
+    for base in bases(path):
         _check_base_variables(base)
 
 
@@ -128,7 +127,8 @@ def _overridden(values: dict[str, Any], file: str, origins: dict[str, str], over
 
 
 def _read(path: Path) -> dict[str, Any]:
-    from mmcv import Config as MmcvConfig
+    with needing_mmcv():
+        from mmcv import Config as MmcvConfig
 
     search_path = list(sys.path)
     try:
@@ -214,7 +214,7 @@ def _origins(path: Path, values: dict[str, Any]) -> dict[str, str]:
     A list is of one file: a config that changes a list of its base gives the whole list.
     """
     origins = {key: str(path) for key, _ in flatten(values)}
-    for base in _bases(path):
+    for base in bases(path):
         base_values = _plain(_read(base))
         base_origins = _origins(base, base_values)
         for key in _shared(values, base_values):
@@ -240,7 +240,7 @@ def _parsed(path: Path) -> ast.Module | None:
         return None
 
 
-def _bases(path: Path) -> list[Path]:
+def bases(path: Path) -> list[Path]:
     """The files named by a literal `_base_` at the top level of `path`; none where it is computed, or not Python."""
     tree = _parsed(path)
     for node in tree.body if tree is not None else ():

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from clearctl.config.shipped import FOLDER
 from clearctl.dataset.prepare import prepare_avalanche
 from clearctl.demo.digits import make_dataset
 from clearctl.engine.extract.extract import ExtractResult, extract_features
@@ -11,8 +12,8 @@ from clearctl.engine.run.train import TrainResult, train
 from clearctl.progress import Listener, Message, ignore
 from clearctl.rundir import checkpoint_file
 
-CONFIG = Path(__file__).parent / "quickstart.py"
-FEATURE_CONFIG = Path(__file__).parent / "quickstart_feature.py"
+CONFIG = FOLDER / "quickstart.py"
+FEATURE_CONFIG = FOLDER / "quickstart_feature.py"
 FEATURES = "bucket1"
 
 
@@ -41,20 +42,20 @@ def run_demo(folder: Path, *, seed: int = 0, device: str = "auto", listener: Lis
     _report(listener, f"2. clearctl prepare-avalanche --dataset-root {root}")
     prepare_avalanche(root, listener=listener)
     shared = f"--dataset-root {root} --work-dir {folder / 'runs'} --seed {seed}"
-    _report(listener, f"3. clearctl train configs/quickstart.py {shared}")
+    _report(listener, f"3. clearctl train quickstart {shared}")
     trained = train(CONFIG, device=device, work_dir=folder / "runs", seed=seed, dataset_root=root, listener=listener)
     _report(listener, f"4. clearctl eval {trained.run}")
     tested = evaluate(trained.run, device=device, listener=listener)
     checkpoint = checkpoint_file(trained.run, 1)  # after bucket 1 alone
     _report(
         listener,
-        f"5. clearctl extract-features --config configs/quickstart.py --checkpoint {checkpoint} --name {FEATURES}"
+        f"5. clearctl extract-features --config quickstart --checkpoint {checkpoint} --name {FEATURES}"
         f" --dataset-root {root}",
     )
     extracted = extract_features(
         root, config=CONFIG, checkpoint=checkpoint, name=FEATURES, device=device, force=True, listener=listener
     )
-    _report(listener, f"6. clearctl train configs/quickstart_feature.py {shared}")
+    _report(listener, f"6. clearctl train quickstart_feature {shared}")
     on_features = train(
         FEATURE_CONFIG, device=device, work_dir=folder / "runs", seed=seed, dataset_root=root, listener=listener
     )

@@ -9,16 +9,19 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from clearctl.mmcv_needed import needing_mmcv
+
 _levels = [(handler, handler.level) for handler in logging.root.handlers]
 try:
-    from mmcls.models import builder, losses
-    from mmcls.models.heads import ClsHead
-    from mmcls.models.utils.augment import Augments
-    from mmcls.models.utils.augment.builder import AUGMENT
-    from mmcv.cnn import fuse_conv_bn, initialize
-    from mmcv.runner import Sequential
-    from mmcv.runner.optimizer import OPTIMIZERS
-    from mmcv.utils import get_logger
+    with needing_mmcv():
+        from mmcls.models import builder, losses
+        from mmcls.models.heads import ClsHead
+        from mmcls.models.utils.augment import Augments
+        from mmcls.models.utils.augment.builder import AUGMENT
+        from mmcv.cnn import fuse_conv_bn, initialize
+        from mmcv.runner import Sequential
+        from mmcv.runner.optimizer import OPTIMIZERS
+        from mmcv.utils import get_logger
 
     _LOGGERS: list[logging.Logger] = [get_logger(name) for name in ("mmcv", "mmcls")]
 finally:

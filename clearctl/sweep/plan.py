@@ -78,7 +78,7 @@ def make_plan(
             except ConfigError as error:
                 faults.update(dict.fromkeys(str(error).splitlines()))
                 continue
-            opened.append((label, str(file), config))
+            opened.append((label, config.file, config))
     if faults:
         raise ConfigError("\n".join(faults))
     keeps_split = "scenario.seed" in (grid or {})

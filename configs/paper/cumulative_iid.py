@@ -1,3 +1,4 @@
+# Each bucket together with all earlier ones: CLEAR-10, features moco_b0, iid protocol.
 _base_ = ["cumulative.py"]
 
 name = "Cumulative (iid)"

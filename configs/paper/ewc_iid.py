@@ -1,3 +1,4 @@
+# Online EWC: CLEAR-10, features moco_b0, iid protocol.
 _base_ = ["ewc.py"]
 
 name = "EWC (iid)"

@@ -1,3 +1,4 @@
+# Reservoir: CLEAR-10, features moco_b0, iid protocol.
 _base_ = ["reservoir.py"]
 
 name = "Reservoir (iid)"

@@ -1,3 +1,4 @@
+# Synaptic intelligence: CLEAR-10, features moco_b0, streaming protocol.
 # Source: the papers' code and the predecessor.
 _base_ = ["../_base_/feature_grid.py", "../_base_/synaptic_intelligence.py"]
 

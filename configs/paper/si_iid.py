@@ -1,3 +1,4 @@
+# Synaptic intelligence: CLEAR-10, features moco_b0, iid protocol.
 _base_ = ["si.py"]
 
 name = "SI (iid)"

@@ -1,4 +1,4 @@
-"""`clearctl config check` and `config show`, and `train --dry-run`."""
+"""`clearctl config check`, `show`, `list` and `copy`, and `train --dry-run`."""
 
 import json
 import shlex
@@ -60,3 +60,33 @@ def test_dry_run(prepared, tiny_config):
     assert "3 buckets: 0, 1, 2" in result.stdout
     answer = json.loads(clearctl("train", tiny_config, "--dataset-root", prepared, "--dry-run", "--json").stdout)
     assert answer["buckets"] == ["0", "1", "2"]
+
+
+def test_shipped_configs_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = clearctl("config", "check", "demo", "paper/ewc", "--dataset-root", "nowhere")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 2)
+    assert result.stdout.startswith("demo: right")
+    result = clearctl("config", "check", "demoo")
+    assert result.exit_code == 3
+    assert "demoo: no config file there; did you mean 'demo'?" in result.stderr
+    for command in (["train"], ["sweep"], ["config", "show"]):
+        result = clearctl(*command, "demoo")
+        assert (result.exit_code, "did you mean 'demo'?" in result.stderr) == (3, True), command
+    assert clearctl("config", "show", "demo", "--json").exit_code == 0
+    result = clearctl("extract-features", "--config", "demoo")
+    assert "did you mean 'demo'?" in result.stderr
+
+
+def test_list_and_copy(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = clearctl("config", "list").stdout.splitlines()
+    rows = json.loads(clearctl("config", "list", "--json").stdout)["configs"]
+    assert [line.split()[0] for line in lines] == [row["name"] for row in rows]
+    assert all(Path(row["file"]).is_file() and row["what"] in line for row, line in zip(rows, lines, strict=True))
+    result = clearctl("config", "copy", "paper/ewc")
+    assert result.stdout.splitlines()[0] == "configs/paper/ewc.py"
+    answer = json.loads(clearctl("config", "copy", "paper/ewc", "mine", "--json").stdout)
+    assert answer["config"] == "mine/paper/ewc.py"
+    assert all(Path(file).is_file() for file in [answer["config"], *answer["bases"]])
+    assert clearctl("config", "copy", "ewk").exit_code == 3

@@ -208,7 +208,8 @@ def test_json_base(write) -> None:
 
 
 def test_missing_file(write, tmp_path: Path) -> None:
-    assert fault("none.py") == "none.py: no config file there\nexpected a Python file such as configs/quickstart.py"
+    expected = "expected a Python file, or the name of a shipped config: `clearctl config list` lists them"
+    assert fault("none.py") == f"none.py: no config file there\n{expected}"
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def train(
     Under torchrun every process calls it, and all share the run, which is written by the first.
     """
     opened = open_config(config, overrides=tuple(overrides), seed=seed, work_dir=work_dir, dataset_root=dataset_root)
-    return start(opened, str(config), device=device, listener=listener)
+    return start(opened, opened.file, device=device, listener=listener)
 
 
 def earlier_run() -> Path | None:

@@ -1,3 +1,4 @@
+# A-GEM, one reservoir: CLEAR-10, features byol_imagenet, iid protocol.
 _base_ = ["agem_reservoir.py"]
 
 scenario = dict(evaluation_protocol="iid", seed=0)

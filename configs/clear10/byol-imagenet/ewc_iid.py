@@ -1,3 +1,4 @@
+# Online EWC: CLEAR-10, features byol_imagenet, iid protocol.
 _base_ = ["ewc.py"]
 
 scenario = dict(evaluation_protocol="iid", seed=0)

@@ -1,3 +1,4 @@
+# Replay: CLEAR-10, features byol_imagenet, iid protocol.
 _base_ = ["replay.py"]
 
 scenario = dict(evaluation_protocol="iid", seed=0)

@@ -1,3 +1,4 @@
+# Reservoir: CLEAR-10, features byol_imagenet, iid protocol.
 _base_ = ["reservoir.py"]
 
 scenario = dict(evaluation_protocol="iid", seed=0)

@@ -1,3 +1,4 @@
+# Synaptic intelligence: CLEAR-10, images with ResNet-18, streaming protocol.
 _base_ = ["../../_base_/clear10.py", "../../_base_/metrics.py", "../../_base_/synaptic_intelligence.py"]
 
 model = dict(

@@ -1,3 +1,4 @@
+# A-GEM, a memory of each bucket: CLEAR-10, features imagenet, iid protocol.
 _base_ = ["agem.py"]
 
 scenario = dict(evaluation_protocol="iid", seed=0)

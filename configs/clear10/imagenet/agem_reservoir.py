@@ -1,3 +1,4 @@
+# A-GEM, one reservoir: CLEAR-10, features imagenet, streaming protocol.
 _base_ = ["../../_base_/clear10.py", "../../_base_/metrics.py", "../../_base_/agem_reservoir.py"]
 
 scenario = dict(feature_type="imagenet")

@@ -1,3 +1,4 @@
+# Fine-tuning: CLEAR-10, features imagenet, iid protocol.
 _base_ = ["naive.py"]
 
 scenario = dict(evaluation_protocol="iid", seed=0)

@@ -1,3 +1,4 @@
+# Learning without forgetting, cosine head: CLEAR-10, features moco_b0, streaming protocol.
 _base_ = ["lwf.py"]
 
 model = dict(head=dict(type="CosineDistanceHead"))

@@ -1,3 +1,4 @@
+# Learning without forgetting: CLEAR-10, features moco_b0, iid protocol.
 _base_ = ["lwf.py"]
 
 scenario = dict(evaluation_protocol="iid", seed=0)

@@ -1,3 +1,4 @@
+# Replay: CLEAR-10, features moco_b0, streaming protocol.
 _base_ = ["../../_base_/clear10.py", "../../_base_/metrics.py", "../../_base_/replay.py"]
 
 scenario = dict(feature_type="moco_b0")

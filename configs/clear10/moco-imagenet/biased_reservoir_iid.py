@@ -1,3 +1,4 @@
+# Biased reservoir: CLEAR-10, features moco_imagenet, iid protocol.
 _base_ = ["biased_reservoir.py"]
 
 scenario = dict(evaluation_protocol="iid", seed=0)

@@ -1,3 +1,4 @@
+# Online EWC: CLEAR-10, features moco_imagenet, streaming protocol.
 _base_ = ["../../_base_/clear10.py", "../../_base_/metrics.py", "../../_base_/ewc_online.py"]
 
 scenario = dict(feature_type="moco_imagenet")

@@ -1,3 +1,4 @@
+# A-GEM, a memory of each bucket: CLEAR-100, images with ResNet-18, iid protocol.
 _base_ = ["agem.py"]
 
 scenario = dict(evaluation_protocol="iid", seed=0)

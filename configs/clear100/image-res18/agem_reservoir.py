@@ -1,3 +1,4 @@
+# A-GEM, one reservoir: CLEAR-100, images with ResNet-18, streaming protocol.
 _base_ = ["../../clear10/image-res18/agem_reservoir.py"]
 
 scenario = dict(data_name="clear100_cvpr2022")

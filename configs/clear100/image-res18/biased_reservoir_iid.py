@@ -1,3 +1,4 @@
+# Biased reservoir: CLEAR-100, images with ResNet-18, iid protocol.
 _base_ = ["biased_reservoir.py"]
 
 scenario = dict(evaluation_protocol="iid", seed=0)

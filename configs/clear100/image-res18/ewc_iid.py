@@ -1,3 +1,4 @@
+# Online EWC: CLEAR-100, images with ResNet-18, iid protocol.
 _base_ = ["ewc.py"]
 
 scenario = dict(evaluation_protocol="iid", seed=0)

@@ -1,3 +1,4 @@
+# Learning without forgetting: CLEAR-100, images with ResNet-18, streaming protocol.
 _base_ = ["../../clear10/image-res18/lwf.py"]
 
 scenario = dict(data_name="clear100_cvpr2022")

@@ -1,3 +1,4 @@
+# Fine-tuning: CLEAR-100, images with ResNet-18, iid protocol.
 _base_ = ["naive.py"]
 
 scenario = dict(evaluation_protocol="iid", seed=0)

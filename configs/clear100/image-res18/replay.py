@@ -1,3 +1,4 @@
+# Replay: CLEAR-100, images with ResNet-18, streaming protocol.
 _base_ = ["../../clear10/image-res18/replay.py"]
 
 scenario = dict(data_name="clear100_cvpr2022")

@@ -1,3 +1,4 @@
+# Replay: CLEAR-100, images with ResNet-18, iid protocol.
 _base_ = ["replay.py"]
 
 scenario = dict(evaluation_protocol="iid", seed=0)

@@ -1,3 +1,4 @@
+# Synaptic intelligence: CLEAR-100, images with ResNet-18, iid protocol.
 _base_ = ["si.py"]
 
 scenario = dict(evaluation_protocol="iid", seed=0)

@@ -1,3 +1,4 @@
+# A-GEM, a memory of each bucket: CLEAR-100, features moco_b0, streaming protocol.
 _base_ = ["../../clear10/moco-b0/agem.py"]
 
 scenario = dict(data_name="clear100_cvpr2022")

@@ -1,3 +1,4 @@
+# Biased reservoir: CLEAR-100, features moco_b0, streaming protocol.
 _base_ = ["../../clear10/moco-b0/biased_reservoir.py"]
 
 scenario = dict(data_name="clear100_cvpr2022")

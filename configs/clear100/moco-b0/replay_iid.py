@@ -1,3 +1,4 @@
+# Replay: CLEAR-100, features moco_b0, iid protocol.
 _base_ = ["replay.py"]
 
 scenario = dict(evaluation_protocol="iid", seed=0)

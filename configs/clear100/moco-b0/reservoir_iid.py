@@ -1,3 +1,4 @@
+# Reservoir: CLEAR-100, features moco_b0, iid protocol.
 _base_ = ["reservoir.py"]
 
 scenario = dict(evaluation_protocol="iid", seed=0)

@@ -1,3 +1,4 @@
+# Synaptic intelligence: CLEAR-100, features moco_b0, iid protocol.
 _base_ = ["si.py"]
 
 scenario = dict(evaluation_protocol="iid", seed=0)

@@ -1,3 +1,4 @@
+# Fine-tuning of a linear head: CLEAR-10, features moco_b0, iid protocol, 1 shot.
 _base_ = ["../../_base_/clear10.py", "../../_base_/metrics.py", "../../_base_/finetune.py"]
 
 scenario = dict(feature_type="moco_b0", evaluation_protocol="iid", shot=1, seed=0)

@@ -1,3 +1,4 @@
+# Class means over all buckets so far, cosine head: CLEAR-10, features moco_b0, iid protocol, 5 shot.
 _base_ = ["../../_base_/clear10.py", "../../_base_/metrics.py", "../../_base_/prototype.py"]
 
 scenario = dict(feature_type="moco_b0", evaluation_protocol="iid", shot=5, seed=0)

@@ -1,3 +1,4 @@
+# Learning without forgetting, cosine head: CLEAR-100, features moco_b0, iid protocol, 1 shot.
 _base_ = ["../clear10-1shot/cosine_lwf.py"]
 
 scenario = dict(data_name="clear100_cvpr2022")

@@ -1,3 +1,4 @@
+# Class means: CLEAR-100, features moco_b0, iid protocol, 1 shot.
 _base_ = ["../clear10-1shot/prototype.py"]
 
 scenario = dict(data_name="clear100_cvpr2022")

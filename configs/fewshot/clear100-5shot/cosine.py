@@ -1,3 +1,4 @@
+# Fine-tuning of a cosine head: CLEAR-100, features moco_b0, iid protocol, 5 shot.
 _base_ = ["../clear10-5shot/cosine.py"]
 
 scenario = dict(data_name="clear100_cvpr2022")

@@ -1,3 +1,4 @@
+# Learning without forgetting: CLEAR-100, features moco_b0, iid protocol, 5 shot.
 _base_ = ["../clear10-5shot/lwf.py"]
 
 scenario = dict(data_name="clear100_cvpr2022")

@@ -1,0 +1,56 @@
+"""The configs that come with clearctl, found by name: `paper/ewc` is configs/paper/ewc.py."""
+
+import ast
+import difflib
+from pathlib import Path
+
+from clearctl.errors import ConfigError
+from clearctl.nearby import nearby_file
+from clearctl.regular import read_text
+from clearctl.wording import any_of
+
+# In a checkout a link to its folder configs.
+FOLDER = Path(__file__).parents[1] / "configs"
+_BASES = "_base_"  # the folder of what configs are made of: nobody runs these
+_MOST_ALIKE = 3
+
+
+def find(named: Path | str) -> Path:
+    """The config file that `named` is the path of; where there is none, the shipped config of that name.
+
+    Raises ConfigError with the closest names if it is neither.
+    """
+    path = Path(named)
+    if path.is_file():
+        return path
+    known = names()
+    if path.as_posix() in known:
+        return FOLDER / f"{path.as_posix()}.py"
+    hint = nearby_file(path) if path.suffix else ""
+    raise ConfigError(
+        f"{path}: no config file there{hint or _alike(path, known)}\n"
+        "expected a Python file, or the name of a shipped config: `clearctl config list` lists them"
+    )
+
+
+def names() -> list[str]:
+    """The names of all shipped configs, those at the top first."""
+    files = [file.relative_to(FOLDER).with_suffix("") for file in FOLDER.rglob("*.py")]
+    runnable = [file for file in files if _BASES not in file.parts]
+    return [file.as_posix() for file in sorted(runnable, key=lambda file: (len(file.parts) > 1, file))]
+
+
+def describe(name: str) -> str:
+    """The first line of what a shipped config says about itself: of its docstring, or of its first comment."""
+    text = read_text(FOLDER / f"{name}.py")
+    docstring = ast.get_docstring(ast.parse(text))
+    first, *_ = (docstring or text.lstrip("# ")).splitlines() or [""]
+    return first.strip()
+
+
+def _alike(path: Path, known: list[str]) -> str:
+    """`; did you mean 'a' or 'b'?` of the shipped configs with the most similar names, or an empty string."""
+    meant = path.as_posix().removeprefix("configs/").removesuffix(".py")
+    found = [name for name in known if name == meant or name.rpartition("/")[2] == meant]
+    found = found or difflib.get_close_matches(meant, known, n=_MOST_ALIKE, cutoff=0.6)
+    return f"; did you mean {any_of([repr(name) for name in found[:_MOST_ALIKE]])}?" if found else ""
