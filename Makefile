@@ -43,7 +43,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		echo "TORCH=$(TORCH): expected TORCH=cpu with TORCH_INDEX=URL, an index that has CPU wheels of torch and torchvision" >&2; \
 		exit 1; }
 	@test -n "$(PYTHON)" || { \
-		echo "clearctl needs Python 3.10 to 3.14, and none is on the PATH: make PYTHON=/path/to/python3 install" >&2; exit 1; }
+		echo "no Python 3.10 to 3.14 is on the PATH: make PYTHON=/path/to/python3 install" >&2; exit 1; }
 	@$(PYTHON) -c '$(IS_SUPPORTED)' || { echo "$(PYTHON): expected Python 3.10 to 3.14" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) has no venv module: install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }

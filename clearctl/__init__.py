@@ -1,8 +1,9 @@
 """clearctl: prepare, train, evaluate and report on the CLEAR continual-learning benchmark.
 
 Every command is also a function here, with plain arguments: `download`, `prepare_avalanche`, `make_fewshot`,
-`rebuild_by_metadata`, `extract_features`, `verify`, `train`, `resume`, `evaluate`, `make_report`; `sweep` is two,
-`plan_sweep` and `run_sweep`. They are imported when first used, so that `import clearctl` stays quick.
+`rebuild_by_metadata`, `extract_features`, `verify`, `train`, `resume`, `evaluate`, `make_report`; `doctor` is
+`diagnose`, and `sweep` is two, `plan_sweep` and `run_sweep`. They are imported when first used, so that
+`import clearctl` stays quick.
 """
 
 import importlib
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from clearctl.dataset.prepare import prepare_avalanche
     from clearctl.dataset.rebuild import rebuild_by_metadata
     from clearctl.dataset.verify import verify
+    from clearctl.doctor.diagnose import diagnose
     from clearctl.engine.extract.extract import extract_features
     from clearctl.engine.run.evaluate import evaluate
     from clearctl.engine.run.resume import resume
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "diagnose",
     "download",
     "evaluate",
     "extract_features",
@@ -40,6 +43,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "diagnose": "clearctl.doctor.diagnose",
     "download": "clearctl.dataset.download",
     "evaluate": "clearctl.engine.run.evaluate",
     "extract_features": "clearctl.engine.extract.extract",

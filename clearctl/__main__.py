@@ -1,5 +1,6 @@
 """The console script, and `python -m clearctl`."""
 
+import os
 import signal
 import sys
 import time
@@ -14,7 +15,7 @@ def main() -> None:
         # Until a command can report it. Other processes than the first never do: they end at once, also where they
         # wait for each other in torch's C++, which no exception reaches.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from clearctl.cli import app
+    from clearctl.cli import app, completion
     from clearctl.cli.console import is_full_output, report_full_output, silence_output, write_any_character
     from clearctl.distributed import world
 
@@ -22,6 +23,8 @@ def main() -> None:
     if not world.is_first():
         silence_output()
     try:
+        if completion.VARIABLE in os.environ:
+            completion.answer(app)
         app()
     except OSError as error:
         if not is_full_output(error):

@@ -22,7 +22,7 @@ from clearctl.config.keys import Key, Keys
 from clearctl.config.ranges import FINITE, OF_CLASS, RANGES
 from clearctl.config.registry import Factory, Parameter, Registry, parameters
 from clearctl.engine.build.catalogue import CATALOGUE
-from clearctl.strategies.recipes import Filled, WithPlugin
+from clearctl.engine.build.listing import meaning
 
 PAGE = Path(__file__).with_name("config.md")
 OF_EVERY_HEAD = ("loss", "topk", "cal_acc", "init_cfg")
@@ -55,27 +55,6 @@ buckets included. RWalkPlugin needs `delta_t` steps in the first bucket. Plugins
 or the learning rate of a step need a strategy with an optimizer, other than MER, which takes its steps by itself.
 One plugin or strategy alone can replace the loader (Replay, RAR, BiC), and one plugin alone decide which weights a
 bucket ends with."""
-
-# What Avalanche's own docstrings do not say.
-MEANINGS = {
-    "MER": "Meta-experience replay (Riemer et al., ICLR 2019)",
-    "accuracy_matrix_metrics": "Avalanche's own matrix of accuracies",
-    "accuracy_metrics": "Top-1 accuracy",
-    "amca_metrics": "Average mean class accuracy",
-    "bwt_metrics": "Accuracy now less that right after the bucket was learned",
-    "class_accuracy_metrics": "Accuracy of each class",
-    "confusion_matrix_metrics": "Counts of each class taken for each",
-    "cpu_usage_metrics": "Processor use",
-    "disk_usage_metrics": "Disk use",
-    "forgetting_metrics": "Accuracy right after a bucket was learned less that now",
-    "forward_transfer_metrics": "Accuracy on a bucket right before it is learned less that before any training",
-    "gpu_usage_metrics": "GPU use",
-    "loss_metrics": "Mean loss",
-    "MAC_metrics": "Multiply-accumulate operations of a forward pass",
-    "ram_usage_metrics": "Memory use",
-    "timing_metrics": "Seconds",
-    "topk_acc_metrics": "Top-k accuracy",
-}
 
 
 def page() -> str:
@@ -206,7 +185,7 @@ def _classes(
             if _can_be_given(parameter)
         ]
         mark = "\\*" if known is None else "+" if _is_ours(factory) else ""
-        rows.append((f"`{name}`{mark}", ", ".join([*shown, *remarks(factory)]), MEANINGS.get(name) or summary(factory)))
+        rows.append((f"`{name}`{mark}", ", ".join([*shown, *remarks(factory)]), _text(meaning(name, factory))))
     return _table((what, "arguments", "what it is"), rows)
 
 
@@ -267,18 +246,6 @@ def _can_be_given(parameter: Parameter) -> bool:
     return not re.search(r"Buffer|Callable|Strategy|Module|Logger|Plugin|Sampler|IO\[", str(parameter.annotation))
 
 
-def summary(factory: Factory) -> str:
-    """The first sentence of a class's docstring, or of that of the class that a recipe makes."""
-    if isinstance(factory, WithPlugin):
-        factory = factory.make_plugin
-    elif isinstance(factory, Filled):
-        factory = factory.strategy
-    text = " ".join(inspect.cleandoc(factory.__doc__ or "").split("\n\n")[0].split())
-    text = re.sub(r":class:`~?([^`]*)`", r"`\1`", text).replace("``", "`")
-    sentence = re.split(r"(?<=[a-z0-9)`])\.(?: |$)", text)[0]
-    return sentence.rstrip(".: ").replace("|", "\\|")
-
-
 def _names(what: str, registry: Registry) -> str:
     return textwrap.fill(f"{what}: {', '.join(sorted(registry.classes, key=str.lower))}.", 120, break_long_words=False)
 
@@ -290,6 +257,11 @@ def _refused(registry: Registry) -> str:
         reasons.setdefault(reason, []).append(name)
     lines = [f"- {_code(names)}: {reason}" for reason, names in reasons.items()]
     return "Refused, with the reason:\n\n" + "\n".join(lines)
+
+
+def _text(text: str) -> str:
+    """`text` in a cell of a table."""
+    return text.replace("|", "\\|")
 
 
 def _code(names: Iterable[str]) -> str:

@@ -17,7 +17,14 @@ from clearctl.regular import open_regular, read_bytes, read_text
 PACKAGE = Path(clearctl.__file__).parent
 
 # Files that are no user's: of the kernel, or of the process that reads them.
-OWN = {"data/cache/memory.py", "dataset/remote/delivery.py", "atomic.py", "sweep/worker_pool.py", "demo/steps.py"}
+OWN = {
+    "cgroups.py",
+    "data/cache/memory.py",
+    "dataset/remote/delivery.py",
+    "atomic.py",
+    "sweep/worker_pool.py",
+    "demo/steps.py",
+}
 
 
 def _socket(path: Path) -> None:

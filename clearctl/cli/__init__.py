@@ -3,18 +3,23 @@
 No command module imports torch, mmcv or Avalanche at its top, so that `--help` answers at once.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
 
+from clearctl.cli import completion
+from clearctl.cli.commands import Commands
 from clearctl.cli.config import config
-from clearctl.cli.console import output, reporting_errors, silence_libraries
+from clearctl.cli.console import Quiet, Verbose, ending_by_errors, output, set_output
 from clearctl.cli.demo import demo
+from clearctl.cli.doctor import doctor
 from clearctl.cli.download import download
 from clearctl.cli.evaluate import evaluate
 from clearctl.cli.extract import extract_features
 from clearctl.cli.fewshot import make_fewshot
 from clearctl.cli.launch import refuse_if_shared
+from clearctl.cli.list import list_
 from clearctl.cli.prepare import prepare_avalanche
 from clearctl.cli.rebuild import rebuild_by_metadata
 from clearctl.cli.report import report
@@ -24,14 +29,7 @@ from clearctl.cli.train import train
 from clearctl.cli.verify import verify
 from clearctl.version import __version__
 
-app = typer.Typer(
-    name="clearctl",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-)
+app = Commands(name="clearctl", add_completion=False, pretty_exceptions_enable=False)
 
 
 def _print_version(wanted: bool) -> None:
@@ -48,15 +46,33 @@ def _print_help(context: typer.Context, wanted: bool) -> None:
 
 # Typer's own --help of the group has no default, which costs an import of pydantic before any command's help.
 @app.callback(add_help_option=False)
-@reporting_errors
+@ending_by_errors
 def main(
     context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only results, warnings and errors.")] = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+    install_completion: Annotated[
+        bool,
+        typer.Option(
+            "--install-completion",
+            callback=ending_by_errors(completion.install),
+            is_eager=True,
+            help="Let your shell complete commands, options, configs and run folders.",
+        ),
+    ] = False,
+    show_completion: Annotated[
+        bool,
+        typer.Option(
+            "--show-completion",
+            callback=ending_by_errors(completion.show),
+            is_eager=True,
+            help="Print the script that does so, and exit.",
+        ),
+    ] = False,
     help_: Annotated[
         bool, typer.Option("-h", "--help", callback=_print_help, is_eager=True, help="Show this message and exit.")
     ] = False,
@@ -65,22 +81,26 @@ def main(
 
     Start with `clearctl demo`.
     """
-    output.verbose, output.quiet = verbose, quiet
-    if not verbose:
-        silence_libraries()
+    output.verbose = output.quiet = False
+    set_output(verbose, quiet)
     refuse_if_shared(context.invoked_subcommand)
 
 
-app.command("demo")(demo)
-app.command("download")(download)
-app.command("prepare-avalanche")(prepare_avalanche)
-app.command("make-fewshot")(make_fewshot)
-app.command("rebuild-by-metadata")(rebuild_by_metadata)
-app.command("extract-features")(extract_features)
-app.command("verify")(verify)
-app.command("train")(train)
-app.command("resume")(resume)
-app.command("eval")(evaluate)
-app.command("report")(report)
-app.command("sweep")(sweep)
-app.add_typer(config)
+# In the groups of the help page, and in the order of its lines.
+PANELS: Mapping[str, Mapping[str, Callable[..., None]]] = {
+    "Start here": {"demo": demo, "doctor": doctor},
+    "Dataset": {
+        "download": download,
+        "prepare-avalanche": prepare_avalanche,
+        "make-fewshot": make_fewshot,
+        "rebuild-by-metadata": rebuild_by_metadata,
+        "extract-features": extract_features,
+        "verify": verify,
+    },
+    "Experiments": {"train": train, "resume": resume, "eval": evaluate, "report": report, "sweep": sweep},
+    "Configs": {"list": list_},
+}
+for panel, commands in PANELS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=panel)(command)
+app.add_typer(config, rich_help_panel="Configs")

@@ -4,17 +4,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
+from clearctl.cli.commands import Commands
+from clearctl.cli.completion import config_names, shipped_names
 from clearctl.cli.console import importing, output, reporting_errors
+from clearctl.cli.lines import print_line
 from clearctl.cli.options import DatasetRoot, Json, Set
 from clearctl.errors import ConfigError
 
-config = typer.Typer(
-    name="config",
-    help="Check configs, show what they come to, list and copy those that come with clearctl.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+config = Commands(
+    name="config", help="Check configs, show what they come to, list and copy those that come with clearctl."
 )
 
 
@@ -22,7 +22,10 @@ config = typer.Typer(
 @reporting_errors
 def check(
     configs: Annotated[
-        list[Path], typer.Argument(metavar="CONFIG...", help="Config files, or names of shipped configs.")
+        list[Path],
+        typer.Argument(
+            metavar="CONFIG...", autocompletion=config_names, help="Config files, or names of shipped configs."
+        ),
     ],
     dataset_root: DatasetRoot = None,
     set_: Set = None,
@@ -63,7 +66,12 @@ def check(
 @config.command("show")
 @reporting_errors
 def show(
-    file: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config file, or the name of a shipped one.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG", autocompletion=config_names, help="A config file, or the name of a shipped one."
+        ),
+    ],
     set_: Set = None,
     json: Json = False,
 ) -> None:
@@ -100,13 +108,18 @@ def list_configs(json: Json = False) -> None:
         return
     width = max(map(len, found))
     for name, what in found.items():
-        output.stdout.print(f"{name:{width}}  {what}")
+        print_line([Text(f"{name:{width}}  ", style="bold")], Text(what))
 
 
 @config.command("copy")
 @reporting_errors
 def copy(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a shipped config, such as paper/ewc.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", autocompletion=shipped_names, help="The name of a shipped config, such as paper/ewc."
+        ),
+    ],
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the copy is made.")] = Path("configs"),
     json: Json = False,
 ) -> None:

@@ -4,6 +4,7 @@ import atexit
 import errno
 import functools
 import gc
+import inspect
 import io
 import logging
 import os
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, NoReturn, TextIO, TypeVar
+from typing import Annotated, Any, NoReturn, TextIO, TypeVar
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -122,6 +123,17 @@ class Output:
 
 output = Output()
 
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only results, warnings and errors.")]
+
+
+def set_output(verbose: bool, quiet: bool) -> None:
+    """Print more or less, as one of the two places of -v and -q says: before the command, and after it."""
+    output.verbose |= verbose
+    output.quiet |= quiet
+    if not output.verbose:
+        silence_libraries()
+
 
 def write_any_character() -> None:
     """Write characters that stdout or stderr cannot encode, in a plain C locale say, as Python writes them."""
@@ -192,6 +204,25 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def reporting_errors(command: Command) -> Command:
+    """Let `command` take -v and -q, and end with the exit code and the message of whatever it raises."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, verbose: bool = False, quiet: bool = False, **options: Any) -> None:
+        set_output(verbose, quiet)
+        ending_by_errors(command)(*arguments, **options)
+
+    signature = inspect.signature(command, eval_str=True)
+    added = {"verbose": Verbose, "quiet": Quiet}
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
+        for name, annotation in added.items()
+    ]
+    vars(run)["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), *parameters])
+    run.__annotations__ = {**command.__annotations__, **added}
+    return run  # type: ignore[return-value]
+
+
+def ending_by_errors(command: Command) -> Command:
     """Let `command` end with the exit code and the message of whatever it raises; a traceback only if verbose."""
 
     @functools.wraps(command)

@@ -12,7 +12,7 @@ from clearctl.cli.options import Device, Json
 @reporting_errors
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where everything is put.")] = Path("clearctl-demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the training run.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seed of the training run.")] = 0,
     device: Device = "auto",
     json: Json = False,
 ) -> None:

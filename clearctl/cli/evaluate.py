@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from clearctl.cli.completion import run_folders
 from clearctl.cli.console import importing, output, reporting_errors
 from clearctl.cli.launch import share_among
 from clearctl.cli.options import DatasetRoot, Device, Json, Nproc, Precision, Set, with_precision
@@ -12,7 +13,10 @@ from clearctl.cli.options import DatasetRoot, Device, Json, Nproc, Precision, Se
 
 @reporting_errors
 def evaluate(
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="A run folder, or a config with weights.")],
+    target: Annotated[
+        Path,
+        typer.Argument(metavar="TARGET", autocompletion=run_folders, help="A run folder, or a config with weights."),
+    ],
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", metavar="FILE", help="The weights to test.")
     ] = None,

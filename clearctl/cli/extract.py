@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from clearctl import layout
+from clearctl.cli.completion import config_names
 from clearctl.cli.console import importing, output, reporting_errors
 from clearctl.cli.launch import share_among
 from clearctl.cli.options import Buckets, DatasetRoot, Device, Json, Nproc, parse_buckets, parse_pairs
@@ -25,7 +26,12 @@ def extract_features(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="Take model.backbone and scenario.eval_transform from a config."),
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            autocompletion=config_names,
+            help="Take model.backbone and scenario.eval_transform from a config.",
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="What the features are called. Default: the architecture.")] = None,
     checkpoint: Annotated[

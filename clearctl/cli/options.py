@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from clearctl.cli.completion import completer, set_values
 from clearctl.errors import UsageError
 from clearctl.wording import any_of
 
@@ -26,10 +27,20 @@ Buckets = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that differ.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written, write nothing.")]
-Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        autocompletion=completer(("auto", "cpu", "cuda")),
+        help="auto, cpu, cuda or cuda:N.",
+    ),
+]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the config; may be repeated."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", autocompletion=set_values, help="Change a value of the config; may be repeated."
+    ),
 ]
 
 Nproc = Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clearctl.cli.completion import run_folders
 from clearctl.cli.console import output, reporting_errors
 from clearctl.cli.options import Json
 from clearctl.errors import UsageError
@@ -25,6 +26,7 @@ def report(
         list[Path],
         typer.Argument(
             metavar="RUN_DIR",
+            autocompletion=run_folders,
             help="Run folders, or folders that have some below them; accuracy matrices as .csv files.",
         ),
     ],

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from clearctl.cli.completion import unfinished_runs
 from clearctl.cli.console import importing, output, reporting_errors
 from clearctl.cli.launch import share_among
 from clearctl.cli.options import Json, Nproc
@@ -13,7 +14,12 @@ from clearctl.cli.train import print_result
 
 @reporting_errors
 def resume(
-    run: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of a run that was killed or stopped.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN_DIR", autocompletion=unfinished_runs, help="The folder of a run that was killed or stopped."
+        ),
+    ],
     device: Annotated[
         str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N. Default: the run's.")
     ] = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from clearctl.cli.completion import config_names, set_values
 from clearctl.cli.console import REPORT, importing, output, reporting_errors
 from clearctl.cli.options import DatasetRoot, Device, Json, parse_numbers
 from clearctl.errors import Stopped, UsageError
@@ -26,13 +27,18 @@ MOST_NAMED = 3  # runs that failed alike
 
 @reporting_errors
 def sweep(
-    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG", help="Config files.")],
+    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG", autocompletion=config_names, help="Config files.")],
     seeds: Annotated[
         str | None, typer.Option("--seeds", metavar="SEEDS", help="Such as 0-4. Default: each config's own seed.")
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=V1,V2", help="Values that a key takes in turn; may be repeated."),
+        typer.Option(
+            "--set",
+            autocompletion=set_values,
+            metavar="KEY=V1,V2",
+            help="Values that a key takes in turn; may be repeated.",
+        ),
     ] = None,
     jobs: Annotated[
         int | None,

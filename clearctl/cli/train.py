@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clearctl.cli.completion import config_names
 from clearctl.cli.console import importing, output, reporting_errors
 from clearctl.cli.launch import share_among
 from clearctl.cli.options import DatasetRoot, Deterministic, Device, Json, Nproc, Precision, Set, with_precision
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 @reporting_errors
 def train(
     config: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="A config file, or the name of a shipped one, such as demo.")
+        Path,
+        typer.Argument(
+            metavar="CONFIG",
+            autocompletion=config_names,
+            help="A config file, or the name of a shipped one, such as demo.",
+        ),
     ],
     device: Device = "auto",
     dataset_root: DatasetRoot = None,
@@ -28,7 +34,14 @@ def train(
         Path | None, typer.Option("--work-dir", metavar="DIR", help="Where the run folder is made.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=2**63 - 1, help="Seed of everything random. Default: the config's, else 0.")
+        int | None,
+        typer.Option(
+            "--seed",
+            min=0,
+            max=2**63 - 1,
+            metavar="N",
+            help="Seed of everything random. Default: the config's, else 0.",
+        ),
     ] = None,
     precision: Precision = None,
     deterministic: Deterministic = False,

@@ -4,11 +4,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from clearctl import layout
 from clearctl.cli.console import output, reporting_errors
+from clearctl.cli.lines import print_line
 from clearctl.cli.options import DatasetRoot, Json
 from clearctl.errors import DatasetError, UsageError
 from clearctl.wording import counted
@@ -86,16 +86,8 @@ def _print(result: "VerifyResult") -> None:
 
 
 def _print_finding(finding: "Finding") -> None:
-    """On a terminal with its further lines indented, off one as one line, which can be searched."""
     severity = Text(f"  {finding.severity}  ", style="red" if finding.severity == "fault" else "yellow")
-    if not output.stdout.is_terminal:
-        output.stdout.print(Text.assemble(severity, finding.text))
-        return
-    line = Table.grid()
-    line.add_column(no_wrap=True)
-    line.add_column(overflow="fold")
-    line.add_row(severity, Text(finding.text))
-    output.stdout.print(line)
+    print_line([severity], Text(finding.text))
 
 
 def _verdict(result: "VerifyResult") -> Text:

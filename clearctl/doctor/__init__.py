@@ -1,4 +1,6 @@
-"""What clearctl needs of a machine: checks, and the one package that pip cannot install by itself.
+"""`clearctl doctor`: whether this machine can do what clearctl does, and the command for each thing that it lacks.
 
-Imports nothing, so that `python -m clearctl.doctor.mmcv_wheel` runs before anything is installed.
+One module a kind of check; `diagnose` runs them all, with any library missing: libraries are imported in a process of
+their own (`imports`, `probe`). Imports nothing, so that `python -m clearctl.doctor.mmcv_wheel` runs before anything is
+installed.
 """

@@ -21,7 +21,7 @@ def describe_gpu(device: torch.device) -> dict[str, Any] | None:
     if device.type != "cuda":
         return None
     properties = torch.cuda.get_device_properties(device)
-    driver, driver_cuda = _driver()
+    driver, driver_cuda = driver_versions()
     return {
         "driver": driver,
         "driver_cuda": driver_cuda,
@@ -32,15 +32,7 @@ def describe_gpu(device: torch.device) -> dict[str, Any] | None:
     }
 
 
-def changes_of_gpu(before: dict[str, Any] | None, now: dict[str, Any] | None) -> Iterator[str]:
-    """What a run is computed with otherwise than before, of what both descriptions of a GPU know."""
-    for key, name in _COMPUTES.items():
-        earlier, later = (before or {}).get(key), (now or {}).get(key)
-        if None not in (earlier, later) and earlier != later:
-            yield f"{name} was {earlier} and is {later}"
-
-
-def _driver() -> tuple[str | None, str | None]:
+def driver_versions() -> tuple[str | None, str | None]:
     """(version of NVIDIA's driver, version of CUDA that it is for), by NVML; None for what it does not say."""
     driver = newest = None
     with suppress(OSError, AttributeError):  # no such library, or no such function in it
@@ -55,6 +47,14 @@ def _driver() -> tuple[str | None, str | None]:
             finally:
                 nvml.nvmlShutdown()
     return driver, newest
+
+
+def changes_of_gpu(before: dict[str, Any] | None, now: dict[str, Any] | None) -> Iterator[str]:
+    """What a run is computed with otherwise than before, of what both descriptions of a GPU know."""
+    for key, name in _COMPUTES.items():
+        earlier, later = (before or {}).get(key), (now or {}).get(key)
+        if None not in (earlier, later) and earlier != later:
+            yield f"{name} was {earlier} and is {later}"
 
 
 def _cudnn() -> str | None:

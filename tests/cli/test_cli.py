@@ -13,6 +13,7 @@ from clearctl.cli import app
 
 COMMANDS = (
     "demo",
+    "doctor",
     "download",
     "prepare-avalanche",
     "make-fewshot",
@@ -24,6 +25,7 @@ COMMANDS = (
     "eval",
     "report",
     "sweep",
+    "list",
 )
 ROOT = Path(__file__).parents[2]
 

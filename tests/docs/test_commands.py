@@ -63,7 +63,8 @@ def test_shipped_configs_that_pages_name_are_there():
     from clearctl.config.shipped import names
 
     lines = [words for page in PAGES for words in command_lines(page)]
-    named = {word for words in lines if words[0] == "train" for word in words[1:2] if re.fullmatch(r"[a-z][a-z0-9_/]+", word)}
+    trained = {words[1] for words in lines if words[0] == "train" and len(words) > 1}
+    named = {word for word in trained if re.fullmatch("[a-z][a-z0-9_/]+", word)}
     named |= {words[2] for words in lines if words[:2] == ["config", "copy"] and len(words) > 2}
     assert {"demo_feature", "paper/ewc"} <= named <= set(names())
 

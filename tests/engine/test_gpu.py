@@ -36,14 +36,14 @@ def test_versions_that_nvml_says(
         [str(COMPILER), "-x", "c", "-shared", "-fPIC", *sizes, "-o", str(library), str(tmp_path / "nvml.c")], check=True
     )
     monkeypatch.setattr(gpu, "NVML", str(library))
-    assert gpu._driver() == expected
+    assert gpu.driver_versions() == expected
 
 
 def test_a_library_without_the_functions_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "NVML", "libc.so.6")
-    assert gpu._driver() == (None, None)
+    assert gpu.driver_versions() == (None, None)
     monkeypatch.setattr(gpu, "NVML", "libnot-there.so.1")
-    assert gpu._driver() == (None, None)
+    assert gpu.driver_versions() == (None, None)
 
 
 @pytest.mark.parametrize(("number", "expected"), [(92600, "9.26.0"), (91002, "9.10.2"), (8907, "8.9.7"), (None, None)])

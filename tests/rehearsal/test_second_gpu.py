@@ -102,7 +102,7 @@ def test_a_run_stays_on_its_gpu_and_moves_when_it_is_told(
     environment |= {"device": "cuda", "gpu": {**environment["gpu"], "driver": "1.0", "cudnn": "1.2.3"}}
     atomic.write_json(rundir.environment_file(run), environment)
     with RehearsalGpu() as gpu:
-        monkeypatch.setattr("clearctl.engine.gpu._driver", lambda: ("2.0", "13.0"))
+        monkeypatch.setattr("clearctl.engine.gpu.driver_versions", lambda: ("2.0", "13.0"))
         resume(run, device="cuda", listener=said.append)
     assert gpu.touched == {0}
     warnings = [one.text for one in said if isinstance(one, Message) and one.warning]

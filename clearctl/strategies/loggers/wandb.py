@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from clearctl.metrics import Matrix
 from clearctl.strategies.loggers.run_logger import RunLogger
+from clearctl.strategies.loggers.wandb_login import logged_in
 from clearctl.strategies.strategy import Strategy
 
 
@@ -50,7 +51,7 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
             params["id"] = run_id
         params.setdefault("id", os.environ.get("WANDB_RUN_ID") or run_id or uuid.uuid4().hex[:8])
         self.offline_reason: str | None = None
-        if "mode" not in params and not os.environ.get("WANDB_MODE") and not _logged_in():
+        if "mode" not in params and not os.environ.get("WANDB_MODE") and not logged_in():
             params["mode"] = "offline"
             self.offline_reason = "W&B has no login here, so this run is kept offline; `wandb sync` uploads it later"
         super().__init__(
@@ -104,19 +105,3 @@ def _settings() -> "wandb.Settings":  # in quotes: naming it would load the modu
     """Nothing on the terminal; and what is logged is soon in the .wandb file, where no killed process loses it."""
     flush = "x_transaction_log_flush_interval"  # 15 s, where wandb has it
     return wandb.Settings(silent=True, console="off", **({flush: 1.0} if flush in wandb.Settings.model_fields else {}))
-
-
-def _logged_in() -> bool:
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    return bool(wandb.Settings().api_key) or _in_netrc()
-
-
-def _in_netrc() -> bool:
-    import netrc
-
-    try:
-        hosts = netrc.netrc().hosts
-    except (OSError, netrc.NetrcParseError):
-        return False
-    return any("wandb" in host for host in hosts)

@@ -7,8 +7,8 @@ from collections import namedtuple
 import pytest
 from torchvision import transforms as T
 
+from clearctl import cgroups
 from clearctl.data.cache import choose as choose_module
-from clearctl.data.cache import memory
 from clearctl.data.cache.build import fill
 from clearctl.data.cache.choose import choose, estimate
 from clearctl.data.cache.files import ImageFiles
@@ -116,7 +116,7 @@ def test_memory_is_what_the_system_says_at_most():
 
 
 @pytest.mark.parametrize(
-    ("cgroups", "names"),
+    ("listed", "names"),
     [
         ("1:cpu:/\n0::/job/task\n", ("job", "memory.max", "memory.current", "inactive_file")),
         (
@@ -125,17 +125,17 @@ def test_memory_is_what_the_system_says_at_most():
         ),
     ],
 )
-def test_memory_is_what_the_control_group_leaves(tmp_path, monkeypatch, cgroups, names):
+def test_memory_is_what_the_control_group_leaves(tmp_path, monkeypatch, listed, names):
     """Version 2, then version 1: a limit of the group above counts, and what files take can be dropped."""
     folder, limit, used, droppable = names
     group = tmp_path / folder
     (group / "task").mkdir(parents=True)
-    (tmp_path / "own").write_text(cgroups)
+    (tmp_path / "own").write_text(listed)
     (group / limit).write_text("1000000\n")
     (group / used).write_text("700000\n")
     (group / "memory.stat").write_text(f"anon 5\n{droppable} 200000\n")
-    monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
-    monkeypatch.setattr(memory, "_OWN", tmp_path / "own")
+    monkeypatch.setattr(cgroups, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(cgroups, "_OWN", tmp_path / "own")
     assert available_bytes() == 500_000
     (group / limit).write_text("9223372036854771712\n")  # how version 1 says that there is none
     assert available_bytes() > 1_000_000

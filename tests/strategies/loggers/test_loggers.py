@@ -154,15 +154,15 @@ def test_mode_that_the_user_chose_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.usefixtures("no_login")
 @pytest.mark.parametrize("where", ["variable", "netrc"])
 def test_a_login_is_found(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from clearctl.strategies.loggers.wandb import _logged_in
+    from clearctl.strategies.loggers.wandb_login import logged_in
 
-    assert not _logged_in()
+    assert not logged_in()
     if where == "variable":
         monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
     else:
         (tmp_path / "home/.netrc").write_text("machine api.wandb.ai login user password " + "a" * 40 + "\n")
         (tmp_path / "home/.netrc").chmod(0o600)
-    assert _logged_in()
+    assert logged_in()
 
 
 def test_interactive_logger_writes_to_stderr_only(

@@ -1,0 +1,24 @@
+"""Lines of columns, of which the last is a text of any length."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from clearctl.cli.console import output
+
+
+def print_line(first: Sequence[Text], last: Text, *, off_terminal: Text | None = None) -> None:
+    """On a terminal `last` is folded within its column; off one the line stays one line, which can be searched.
+
+    There `off_terminal` stands for `last`, which may have several lines.
+    """
+    if not output.stdout.is_terminal:
+        output.stdout.print(Text.assemble(*first, last if off_terminal is None else off_terminal))
+        return
+    line = Table.grid()
+    for _ in first:
+        line.add_column(no_wrap=True)
+    line.add_column(overflow="fold")
+    line.add_row(*first, last)
+    output.stdout.print(line)

@@ -1,0 +1,47 @@
+"""What only some commands, networks or the tests need. None of it is missed where it is not used."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from clearctl.doctor.checks import Check, ok
+from clearctl.doctor.libraries import installer, range_of
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # in this order the tests look for them
+
+
+def check_packages() -> Iterator[Check]:
+    """Ray, timm and Playwright; not imported, since that takes seconds."""
+    yield _package("ray", "`clearctl sweep --engine ray`")
+    yield _package("timm", "backbones of timm")
+    yield _package("playwright", "the tests of HTML reports")
+
+
+def check_programs() -> Iterator[Check]:
+    """Chromium and TeX."""
+    browser = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if browser:
+        yield ok("Chromium", browser)
+    else:
+        own = _browsers_of_playwright()
+        note = f"; Playwright's own in {own} is not used" if own else ""
+        yield ok("Chromium", f"not on the PATH{note} (for the tests of HTML reports)", "apt install chromium")
+    tex = shutil.which("pdflatex")
+    if tex:
+        yield ok("TeX", tex)
+    else:
+        yield ok("TeX", "no pdflatex (to compile a LaTeX report)", "apt install texlive-latex-recommended")
+
+
+def _package(name: str, use: str) -> Check:
+    try:
+        return ok(name, version(name))
+    except PackageNotFoundError:
+        return ok(name, f"not installed (for {use})", f"{installer()} install '{name}{range_of(name)}'")
+
+
+def _browsers_of_playwright() -> Path | None:
+    folder = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache" / "ms-playwright")
+    return folder if folder.is_dir() and any(folder.glob("chromium*")) else None

@@ -1,0 +1,119 @@
+"""What all commands share: the groups of the help page, -v and -q on either side, the closest for a wrong name."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from clearctl.cli import app
+from clearctl.cli.commands import closest_commands
+
+PANELS = {
+    "Start here": ["demo", "doctor"],
+    "Dataset": [
+        "download",
+        "prepare-avalanche",
+        "make-fewshot",
+        "rebuild-by-metadata",
+        "extract-features",
+        "verify",
+    ],
+    "Experiments": ["train", "resume", "eval", "report", "sweep"],
+    "Configs": ["list", "config"],
+}
+
+
+def clearctl(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def all_commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """(its words, the command) for each that does something, of all groups."""
+    group = group or typer.main.get_command(app)
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from all_commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+ALL = dict(all_commands())
+
+
+def test_help_is_in_groups() -> None:
+    found: dict[str, list[str]] = {}
+    for line in clearctl("--help").stdout.splitlines():
+        if title := re.match(r"╭─ ([\w ]+) ─", line):
+            panel = found.setdefault(title[1], [])
+        elif name := re.match(r"│ ([a-z][a-z-]+) ", line):
+            panel.append(name[1])
+    assert {title: names for title, names in found.items() if title != "Options"} == PANELS
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_every_command_takes_v_and_q_and_its_help_names_no_type_of_a_flag(words: tuple[str, ...]) -> None:
+    options = {option for parameter in ALL[words].params for option in parameter.opts}
+    assert {"-v", "--verbose", "-q", "--quiet"} <= options
+    for page in (clearctl(*words, "--help"), clearctl(*words[:-1], "--help")):
+        assert page.exit_code == 0
+        assert "--help" in page.stdout
+        assert "<bool>" not in page.stdout
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_verbose_on_either_side(place: int) -> None:
+    words = ["config", "show", "nowhere.py"]
+    plain = clearctl(*words)
+    assert plain.exit_code == 3
+    assert "Traceback" not in plain.stderr
+    words.insert(place, "-v")
+    verbose = clearctl(*words)
+    assert verbose.exit_code == 3
+    assert "Traceback" in verbose.stderr
+    assert "Traceback" not in clearctl("config", "show", "nowhere.py").stderr  # it is of that command alone
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_quiet_on_either_side(place: int, clear_folder: Callable[..., Path], tmp_path: Path) -> None:
+    root = str(clear_folder())
+    words = ["rebuild-by-metadata", "--dataset-root", root, "--sort-by", "date_taken", "--num-buckets", "2"]
+    assert clearctl(*words, "--output", str(tmp_path / "a")).stderr == "date_taken is read as dates\n"
+    words.insert(place, "-q")
+    answer = clearctl(*words, "--output", str(tmp_path / "b"))
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    assert "2 buckets" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("trian", "'train'"),
+        ("prepare", "'prepare-avalanche'"),
+        ("features", "'extract-features'"),
+        ("evaluate", "'eval'"),
+        ("Check", "'config check'"),
+    ],
+)
+def test_the_closest_command_is_named(wrong: str, meant: str) -> None:
+    answer = clearctl(wrong)
+    assert answer.exit_code == 2
+    assert f"No such command '{wrong}'. Did you mean {meant}?" in answer.stderr
+    assert answer.stdout == ""
+
+
+def test_no_command_is_close() -> None:
+    answer = clearctl("xyzzy")
+    assert answer.exit_code == 2
+    assert "No such command 'xyzzy'. `clearctl -h` lists them." in answer.stderr
+    assert "No such command 'shw'. Did you mean 'show'?" in clearctl("config", "shw").stderr
+
+
+def test_a_word_comes_before_what_only_looks_alike() -> None:
+    assert closest_commands("prepare", ["report", "prepare-avalanche"]) == ["prepare-avalanche"]
+    assert closest_commands("reprt", ["report", "prepare-avalanche"]) == ["report"]
+    assert closest_commands("featurs", ["report", "extract-features"]) == ["extract-features"]
+    assert closest_commands("q", ["report"]) == []
