@@ -1,7 +1,7 @@
 # `make demo` and `make test` do all the set-up themselves, into .venv. They need Python 3.10–3.14, make and a network;
 # docs/install.md has the ways without one, and without make.
 .DEFAULT_GOAL := help
-.PHONY: help install demo paper-table test fuzz lint types imports check bench bench-quick gpu-check check-python wheelhouse docs clean
+.PHONY: help install demo paper-table test fuzz lint types imports check bench bench-quick gpu-check check-python wheelhouse dist docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,11 +43,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		echo "TORCH=$(TORCH): expected TORCH=cpu with TORCH_INDEX=URL, an index that has CPU wheels of torch and torchvision" >&2; \
 		exit 1; }
 	@test -n "$(PYTHON)" || { \
-		echo "clearctl needs Python 3.10 to 3.14, and none is on the PATH: make PYTHON=/path/to/python3 install" >&2; exit 1; }
+		echo "no Python 3.10 to 3.14 is on the PATH: make PYTHON=/path/to/python3 install" >&2; exit 1; }
 	@$(PYTHON) -c '$(IS_SUPPORTED)' || { echo "$(PYTHON): expected Python 3.10 to 3.14" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) has no venv module: install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
-	@echo "Installing clearctl and what it needs into $(VENV), once: torch alone is gigabytes, so this takes minutes."
+	@echo "Installing clearctl and what it needs into $(VENV), once: 3 GB to download, 6 GB on disk, minutes."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -z "$(TORCH)" || $(PIP) install -q -c constraints.txt --index-url "$(TORCH_INDEX)" torch torchvision
 	@wheel="$(MMCV_WHEEL)" && $(PIP) install -q -c constraints.txt "$$wheel" -e '.[dev]'
@@ -101,9 +101,14 @@ wheelhouse: install ## all wheels for a machine without a network, as docs/insta
 	@wheel="$(MMCV_WHEEL)" && $(PIP) wheel -q -c constraints.txt -w "$(WHEELHOUSE)" \
 		"$$wheel" . pip 'setuptools<81' wheel
 
+dist: ## the source archive and the wheel, in dist
+	$(PYTHON) -m venv build/venv
+	build/venv/bin/python -m pip --disable-pip-version-check install -q build
+	build/venv/bin/python -m build --outdir dist .
+
 docs: install ## make docs/config.md anew, from the code
 	$(BIN)/python -W ignore docs/make_config.py
 
 clean: ## remove what was made here, the environment too
-	rm -rf $(VENV) $(CHECK_VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache clearctl-demo gpu-check
+	rm -rf $(VENV) $(CHECK_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache clearctl-demo gpu-check
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def command_lines(page: Path) -> list[list[str]]:
+def command_lines(page: Path, program: str = "clearctl") -> list[list[str]]:
     """The words of each `clearctl ...` in the page, in its blocks and in its sentences."""
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
@@ -19,7 +19,7 @@ def command_lines(page: Path) -> list[list[str]]:
     prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
     lines += [" ".join(span.split()) for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", prose)]
     found = [re.sub(r"^[A-Z_]+=\S+ ", "", line).partition("  #")[0] for line in lines]
-    return [shlex.split(line)[1:] for line in found if line.startswith("clearctl ") and "COMMAND" not in line]
+    return [shlex.split(line)[1:] for line in found if line.startswith(f"{program} ") and "COMMAND" not in line]
 
 
 def options(words: list[str]) -> list[str]:
@@ -50,6 +50,23 @@ def test_command_lines(page, commands):
         for word in rest:
             if re.fullmatch(r"configs/[\w./-]+\.py", word):
                 assert (ROOT / word).is_file(), f"{page.name} names {word}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_make_targets(page):
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {word for words in command_lines(page, "make") for word in words if re.fullmatch("[a-z-]+", word)}
+    assert named <= targets
+
+
+def test_shipped_configs_that_pages_name_are_there():
+    from clearctl.config.shipped import names
+
+    lines = [words for page in PAGES for words in command_lines(page)]
+    trained = {words[1] for words in lines if words[0] == "train" and len(words) > 1}
+    named = {word for word in trained if re.fullmatch("[a-z][a-z0-9_/]+", word)}
+    named |= {words[2] for words in lines if words[:2] == ["config", "copy"] and len(words) > 2}
+    assert {"demo_feature", "paper/ewc"} <= named <= set(names())
 
 
 def test_there_are_command_lines_to_look_at():
