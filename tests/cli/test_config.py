@@ -66,7 +66,7 @@ def test_shipped_configs_by_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = clearctl("config", "check", "demo", "paper/ewc", "--dataset-root", "nowhere")
     assert (result.exit_code, len(result.stdout.splitlines())) == (0, 2)
-    assert result.stdout.startswith("demo: right")
+    assert result.stdout.startswith("demo: no fault found")
     result = clearctl("config", "check", "demoo")
     assert result.exit_code == 3
     assert "demoo: no config file there; did you mean 'demo'?" in result.stderr
