@@ -167,7 +167,13 @@ def _make_environment(python: Path, environment: Path, what: str) -> None:
 
 
 def _has_venv(python: Path) -> bool:
-    return not subprocess.run([python, "-c", "import ensurepip, venv"], capture_output=True).returncode
+    try:
+        done = subprocess.run([python, "-c", "import ensurepip, venv"], capture_output=True)
+    except OSError as error:
+        raise CapabilityError(
+            f"{python}: cannot be run: {error.strerror}\nname the python of an environment"
+        ) from error
+    return not done.returncode
 
 
 def _run(command: Sequence[str], what: str, variables: dict[str, str] | None = None) -> None:

@@ -121,6 +121,11 @@ def test_without_the_venv_module(tmp_path, monkeypatch):
         build_wheel(python, tmp_path / "cache")
 
 
+def test_without_a_python(tmp_path):
+    with pytest.raises(CapabilityError, match=r"no-python: cannot be run: No such file"):
+        build_wheel(tmp_path / "no-python", tmp_path / "cache")
+
+
 def test_a_cache_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CapabilityError, match=r"file: .*\nset XDG_CACHE_HOME to a folder"):
