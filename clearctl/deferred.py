@@ -49,7 +49,7 @@ def _run(module: ModuleType) -> None:
     assert spec is not None
     assert spec.loader is not None
     _waiting.remove(spec.name)
-    if _is_package(module):
+    if spec.submodule_search_locations is not None:
         module.__path__ = spec.submodule_search_locations
     try:
         spec.loader.exec_module(module)
