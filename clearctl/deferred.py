@@ -11,7 +11,7 @@ import sys
 import threading
 from functools import partial
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 _lock = threading.RLock()  # a thread that asks while another runs the code waits for its end
@@ -85,8 +85,9 @@ def defer(name: str, **known: object) -> None:
 def defer_compiler() -> None:
     """Defer what only torch.compile needs, a third of a short run's time. Call it before torchvision is imported."""
     # torchvision's roi_align imports the second for one function; each step of an optimizer imports the first, to say
-    # where a compiler is not to look.
-    defer("torch._dynamo", graph_break=_graph_break, disable=_disable)
+    # where a compiler is not to look, and a process group, to have it forget what it knows.
+    rules = SimpleNamespace(clear_lru_cache=_clear_lru_cache)
+    defer("torch._dynamo", graph_break=_graph_break, disable=_disable, trace_rules=rules)
     defer("torch._dynamo.utils", is_compile_supported=_is_compile_supported)
 
 
@@ -119,6 +120,10 @@ def _graph_break(msg: str = "") -> None:
 def _disable(fn: Any = None, recursive: bool = True, **options: object) -> Any:
     """What torch._dynamo's comes to where nothing is being compiled: `fn` itself."""
     return fn if fn is not None else partial(_disable, recursive=recursive, **options)
+
+
+def _clear_lru_cache() -> None:
+    """What torch._dynamo.trace_rules' does where it has not been loaded."""
 
 
 def _is_compile_supported(device_type: str) -> bool:
