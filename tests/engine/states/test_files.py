@@ -123,7 +123,7 @@ def test_the_end_of_a_run_leaves_nothing_and_takes_the_newest_first(
     folder = tmp_path / "state"
     for key in (StateKey(0), StateKey(0, 1), StateKey(1), StateKey(1, 1), StateKey(1, 2)):
         state_files.write(folder, key, STATE)
-    (folder / ".bucket_0001.state.abc.tmp").touch()
+    (folder / ".bucket_0001.state.abcdefg0.tmp").touch()
     taken: list[str] = []
     unlink = Path.unlink
 
