@@ -11,11 +11,12 @@ import sys
 import threading
 from functools import partial
 from importlib.machinery import ModuleSpec
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 _lock = threading.RLock()  # a thread that asks while another runs the code waits for its end
 _waiting: set[str] = set()
+_known: dict[str, dict[str, object]] = {}
 
 
 class _Deferred(ModuleType):
@@ -51,12 +52,17 @@ def _run(module: ModuleType) -> None:
     _waiting.remove(spec.name)
     if spec.submodule_search_locations is not None:
         module.__path__ = spec.submodule_search_locations
+    known = _known[spec.name]
+    for name in known:
+        vars(module).pop(name, None)  # its own code would take one for a submodule that is imported
     try:
         spec.loader.exec_module(module)
     except BaseException:
         _waiting.add(spec.name)
+        vars(module).update(known)
         sys.modules.pop(spec.name, None)
         raise
+    vars(module).update({name: value for name, value in known.items() if name not in vars(module)})
     module.__class__ = ModuleType
 
 
@@ -74,6 +80,7 @@ def defer(name: str, **known: object) -> None:
     module = importlib.util.module_from_spec(spec)
     module.__dict__.pop("__path__", None)  # so that an import of a submodule runs the package's code first
     vars(module).update(known)
+    _known[name] = known
     module.__class__ = _Deferred
     _waiting.add(name)
     sys.modules[name] = module
@@ -86,8 +93,7 @@ def defer_compiler() -> None:
     """Defer what only torch.compile needs, a third of a short run's time. Call it before torchvision is imported."""
     # torchvision's roi_align imports the second for one function; each step of an optimizer imports the first, to say
     # where a compiler is not to look, and a process group, to have it forget what it knows.
-    rules = SimpleNamespace(clear_lru_cache=_clear_lru_cache)
-    defer("torch._dynamo", graph_break=_graph_break, disable=_disable, trace_rules=rules)
+    defer("torch._dynamo", graph_break=_graph_break, disable=_disable, trace_rules=_TraceRules())
     defer("torch._dynamo.utils", is_compile_supported=_is_compile_supported)
 
 
@@ -122,8 +128,14 @@ def _disable(fn: Any = None, recursive: bool = True, **options: object) -> Any:
     return fn if fn is not None else partial(_disable, recursive=recursive, **options)
 
 
-def _clear_lru_cache() -> None:
-    """What torch._dynamo.trace_rules' does where it has not been loaded."""
+class _TraceRules:
+    """torch._dynamo.trace_rules, which has nothing to forget as long as it has not been loaded."""
+
+    def clear_lru_cache(self) -> None:
+        """Nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module("torch._dynamo.trace_rules"), name)
 
 
 def _is_compile_supported(device_type: str) -> bool:

@@ -110,6 +110,17 @@ def test_known_names_are_no_need_and_stay(package: Path, capsys: pytest.CaptureF
     assert (seldom.answer, seldom.lost) == (42, 7)
 
 
+def test_a_known_name_is_not_taken_for_a_submodule_that_is_imported(package: Path) -> None:
+    (package / "__init__.py").write_text("from seldom import part\nanswer = part.value\n")
+    (package / "part.py").write_text("value = 42\n")
+    defer("seldom", part=None)
+    import seldom
+
+    assert seldom.part is None
+    assert seldom.answer == 42
+    assert seldom.part.value == 42
+
+
 def test_code_that_raises_does_so_at_the_first_use_and_again_at_the_next_import(package: Path) -> None:
     (package / "__init__.py").write_text("raise OSError('no library')\n")
     defer("seldom")

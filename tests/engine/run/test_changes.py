@@ -255,7 +255,7 @@ def test_other_parts_are_refused(part: str, write_config: Callable[..., Path], t
 
 def test_other_buckets_are_refused_and_the_states_stay(write_config: Callable[..., Path], tmp_path: Path) -> None:
     run = stopped(write_config("naive"), tmp_path / "killed")
-    (run / "checkpoints" / ".exp_1.pth.abc.tmp").touch()  # what a kill may leave
+    (run / "checkpoints" / ".exp_1.pth.abcdefg0.tmp").touch()  # what a kill may leave
     before = sorted(path.name for path in (run / "state").iterdir())
     text = (run / "config.py").read_text()
     edit(run, "'feature_type': 'blobs'", "'feature_type': 'blobs', 'buckets': ['0', '1']")
