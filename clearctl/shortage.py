@@ -7,13 +7,15 @@ from traceback import walk_tb
 from clearctl.errors import CapabilityError
 
 _FEWER_WORKERS = "use fewer worker processes (data.workers, --workers; 0 needs none)"
+_GPU_MEMORY = r"CUDA out of memory|HIP out of memory|CU(DNN|BLAS)_STATUS_ALLOC_FAILED|OutOfMemoryError"
+_MEMORY = r"MemoryError|DefaultCPUAllocator|[Cc]annot allocate memory|can't allocate memory|not enough memory"
 _SMALLER_BATCHES = "use smaller batches (cl_strategy.train_mb_size and eval_mb_size, --batch-size)"
 
 # (what the exception says, what ran out, what to do); the first that fits counts. A loader's worker process hands its
 # exception on as text alone, so the texts are looked for and not the classes.
 _KINDS = (
     (
-        r"CUDA out of memory|HIP out of memory|CU(DNN|BLAS)_STATUS_ALLOC_FAILED|OutOfMemoryError",
+        _GPU_MEMORY,
         "the memory of the GPU is full",
         f"{_SMALLER_BATCHES}, precision='bf16', or a GPU that no other process uses",
     ),
@@ -29,8 +31,7 @@ _KINDS = (
         f"memory may be full: {_FEWER_WORKERS}",
     ),
     (
-        r"MemoryError|DefaultCPUAllocator|[Cc]annot allocate memory|can't allocate memory|not enough memory"
-        r"|failed to map segment",
+        f"{_MEMORY}|failed to map segment",
         "memory is full",
         f"{_SMALLER_BATCHES} or data.cache='disk', or end other processes",
     ),
@@ -69,6 +70,13 @@ def shortage(error: BaseException) -> CapabilityError | None:
         if re.search(pattern, text):
             return CapabilityError(f"{what}: {_detail(error)}\n{remedy}")
     return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the memory of the CPU or of a GPU did not suffice for a computation; a smaller one may fit."""
+    # On a CPU torch raises a plain RuntimeError of its allocator.
+    text = f"{type(error).__name__}: {error}"
+    return isinstance(error, RuntimeError | MemoryError) and re.search(f"{_GPU_MEMORY}|{_MEMORY}", text) is not None
 
 
 def _raised_in_semaphore(error: BaseException) -> bool:

@@ -1,4 +1,4 @@
-"""What a machine ran out of is told from a fault in clearctl, and named with what to do."""
+"""What a machine ran out of is distinguished from a fault in clearctl, and named with what to do."""
 
 import errno
 import multiprocessing.synchronize
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from clearctl.shortage import shortage
+from clearctl.shortage import is_out_of_memory, shortage
 
 GPU = (
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.05 GiB is free."
@@ -104,6 +104,11 @@ def test_what_ran_out_in_a_worker_process_is_named_in_two_lines(kind):
     assert len(text.splitlines()) == 2
     assert "Traceback" not in text
     assert remedy in text
+
+
+@pytest.mark.parametrize("kind", WORKS)
+def test_a_smaller_computation_may_fit_only_where_memory_did_not_suffice(kind):
+    assert is_out_of_memory(raised(WORKS[kind][0])) == (kind in ("memory", "python", "gpu"))
 
 
 def test_semaphores_need_shared_memory(monkeypatch):

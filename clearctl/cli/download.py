@@ -41,9 +41,7 @@ def download(
     keep_archive: Annotated[bool, typer.Option("--keep-archive", help="Do not delete the archives.")] = False,
     max_hours: Annotated[
         float,
-        typer.Option(
-            "--max-hours", metavar="HOURS", min=0.0, help="Stop after so long; what came stays for the next run."
-        ),
+        typer.Option("--max-hours", metavar="HOURS", help="Stop after so long; what came stays for the next run."),
     ] = 72.0,
     json: Json = False,
 ) -> None:
@@ -58,6 +56,8 @@ def download(
     from clearctl.dataset.remote.patience import Patience
 
     wanted = _parse_md5(md5 or [])
+    if not max_hours >= 0:  # nan too
+        raise UsageError(f"--max-hours {max_hours}: expected a number of hours ≥ 0")
     try:
         with Display(output) as display:
             result = run(

@@ -14,6 +14,7 @@ from clearctl.errors import CapabilityError
 from clearctl.models.compiling import compile_fault
 from clearctl.models.precision import DTYPES
 from clearctl.progress import Listener, Message
+from clearctl.shortage import is_out_of_memory
 
 # torch.compile counts what it compiled for one forward method, be it for one network or for many in the same process.
 _MOST_COMPILED = 256
@@ -64,7 +65,7 @@ class Forward:
                 self._wait_for_earlier()
                 return features
             except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 self._halve(len(parts[0]) if self._compiled is None else self.most or 1)
 
@@ -94,7 +95,7 @@ class Forward:
             with generating.patch(freezing=True), tracing.patch(recompile_limit=_MOST_COMPILED):
                 self._through(network, _padded(pixels, size))
         except Exception as error:
-            if _is_out_of_memory(error):
+            if is_out_of_memory(error):
                 raise
             raise CapabilityError(
                 f"this network cannot be compiled: {compile_fault(error)}\nleave --compile out"
@@ -135,11 +136,3 @@ def _exact_convolutions(device: torch.device) -> AbstractContextManager[None]:
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     )
     return context
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    # On a CPU torch raises a plain RuntimeError of its allocator.
-    text = str(error)
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        "DefaultCPUAllocator" in text and ("can't allocate memory" in text or "not enough memory" in text)
-    )

@@ -135,6 +135,8 @@ def test_an_archive_of_something_else(mirror, root):
         (["clear10", "--md5", "a=1", "--md5", "a=2"], 2, "expected FILE=HEX, once for each file"),
         (["clear10", "--md5", "1", "--md5", "a=2"], 2, "expected FILE=HEX, once for each file"),
         (["clear10", "--release", "full", "--md5", "0" * 32], 2, "of which file?"),
+        (["clear10", "--max-hours", "-1"], 2, "--max-hours -1.0: expected a number of hours"),
+        (["clear10", "--max-hours", "nan"], 2, "--max-hours nan: expected a number of hours"),
         (["clear10", "--url", "http://127.0.0.1:9/clear"], 6, "http://127.0.0.1:9/clear/clear10-public.zip cannot be"),
     ],
 )
@@ -146,6 +148,16 @@ def test_wrong_arguments(arguments, code, reported, tmp_path, monkeypatch):
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_longest_time_is_kept_to_and_what_came_stays(mirror, root):
+    command = ("download", "clear10", "--dataset-root", root, "--url", mirror.url)
+    result = clearctl(*command, "--max-hours", 0)
+    assert result.exit_code == 6
+    assert "it is not complete after 0 hours" in result.stderr
+    assert (root / f".download/{PUBLIC}.part").stat().st_size > 0
+    assert clearctl(*command).exit_code == 0
+    assert mirror.log[-1].range is not None
 
 
 def test_a_bad_archive(mirror, root):

@@ -325,19 +325,22 @@ def test_a_download_has_a_longest_time(mirror, part):
 
 
 def test_headers_that_do_not_end_are_not_waited_for(part):
+    given_up = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def drip() -> None:
-            with suppress(OSError):
-                connection, _ = server.accept()
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
                 connection.sendall(b"HTTP/1.1 200 OK\r\nX-A: ")
-                while True:
+                while not given_up.wait(0.02):
                     connection.sendall(b"a")
-                    time.sleep(0.02)
 
-        threading.Thread(target=drip, daemon=True).start()
+        dripping = threading.Thread(target=drip, daemon=True)
+        dripping.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/f.zip"
         refused(None, part, "no answer in time", patience=replace(QUICK, answer_timeout_s=0.3), url=url)
+        given_up.set()
+        dripping.join()
 
 
 def test_a_redirect_in_a_circle_is_refused(mirror, part):
