@@ -6,7 +6,7 @@ import pytest
 
 from clearctl.config.copying import copy_config
 from clearctl.config.load import load
-from clearctl.errors import ConfigError
+from clearctl.errors import ConfigError, UsageError
 
 
 @pytest.mark.parametrize("name", ["quickstart", "paper/agem_iid", "fewshot/clear100-5shot/cosine_lwf"])
@@ -49,3 +49,20 @@ def test_a_name_there_is_not(name, tmp_path):
     with pytest.raises(ConfigError, match="no config file there"):
         copy_config(name, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["file", "file/below", "/proc/clearctl"])
+def test_a_folder_that_cannot_be_written(tmp_path, where):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be read or written: .*\nname another folder"):
+        copy_config("demo", tmp_path / where)
+
+
+def test_a_folder_in_place_of_a_file_and_bytes_that_are_no_text(tmp_path):
+    (tmp_path / "demo.py").mkdir()
+    with pytest.raises(UsageError, match="demo.py cannot be read or written"):
+        copy_config("demo", tmp_path)
+    (tmp_path / "demo.py").rmdir()
+    (tmp_path / "demo.py").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="demo.py is there and differs"):
+        copy_config("demo", tmp_path)
