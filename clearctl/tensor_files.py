@@ -1,4 +1,4 @@
-"""Files that torch.save wrote, read back: no damaged one is accepted, and no pickled code is run.
+"""Files of torch.save and of safetensors, read back: no damaged one is accepted, and no pickled code is run.
 
 torch.load does not compare the CRC-32 of the entries in its zip archives: a flipped bit becomes another weight.
 """
@@ -13,6 +13,7 @@ import torch
 from clearctl.digest import file_sha256
 from clearctl.regular import open_regular
 
+SAFETENSORS = ".safetensors"
 _ZIP_START = b"PK\x03\x04"  # by which torch.load recognises its zip archives among the pickles of torch < 1.6
 # What zipfile raises for an archive that is damaged.
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError)
@@ -22,13 +23,18 @@ class DamagedFileError(Exception):
     """A file whose bytes are not those that were written; the message says how that shows."""
 
 
+class UnreadableFormatError(Exception):
+    """A file of a format that needs a package which is not installed; the message says which."""
+
+
 def load(file: Path, *, sha256: str | None = None, mmap: bool = False) -> Any:
-    """What torch.load(weights_only=True) reads from `file`, with tensors on the CPU.
+    """What torch.load(weights_only=True) reads from `file`, with tensors on the CPU; of .safetensors its tensors.
 
     The bytes are checked first: against `sha256` where it is known, else against the CRC-32s in the zip archive. A file
     of torch < 1.6 is no archive and has none. With `mmap` tensors are mapped from an archive, not read.
 
-    Raises DamagedFileError, OSError, and whatever torch.load raises for a file that it does not read.
+    Raises DamagedFileError, UnreadableFormatError, OSError, and whatever torch.load raises for a file that it does not
+    read.
     """
     with open_regular(file) as stream:
         is_zip = stream.read(len(_ZIP_START)) == _ZIP_START
@@ -38,7 +44,21 @@ def load(file: Path, *, sha256: str | None = None, mmap: bool = False) -> Any:
             raise DamagedFileError(f"its sha256 is {found[:12]}..., expected {sha256[:12]}...")
     elif is_zip:
         _check_crcs(file)
+    if file.suffix == SAFETENSORS:
+        return _load_safetensors(file)
     return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap and is_zip)
+
+
+def _load_safetensors(file: Path) -> Any:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError:
+        raise UnreadableFormatError('it needs the package safetensors: pip install "clearctl[timm]"') from None
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise DamagedFileError(str(error)) from None
 
 
 def not_plain(value: torch.Tensor) -> str | None:

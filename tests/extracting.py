@@ -184,6 +184,7 @@ def with_little_memory(folder: Path, listener: Any) -> list[int]:
             device=torch.device("cpu"),
             precision="fp32",
             compile=False,
+            channels_last=True,
             batch_size=BATCH,
             workers=0,
             force=False,

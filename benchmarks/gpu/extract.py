@@ -11,7 +11,7 @@ from benchmarks.gpu.check import Check
 from benchmarks.gpu.findings import Findings
 from clearctl import extract_features
 from clearctl.features.forward import Forward
-from clearctl.models.extractor import build_extractor
+from clearctl.models.zoo.build import build_extractor
 from clearctl.progress import ignore
 
 PRECISIONS = ("fp32", "bf16", "fp16")

@@ -18,7 +18,11 @@ from clearctl.units import duration
 def extract_features(
     arch: Annotated[
         str | None,
-        typer.Option("--arch", metavar="ARCH", help="A model of torchvision.models, or mmcls:TYPE. Default: resnet50."),
+        typer.Option(
+            "--arch",
+            metavar="ARCH",
+            help="A model of torchvision, timm:NAME, open_clip:NAME/PRETRAINED or mmcls:TYPE. Default: resnet50.",
+        ),
     ] = None,
     arch_arg: Annotated[
         list[str] | None,
@@ -36,17 +40,29 @@ def extract_features(
     name: Annotated[str | None, typer.Option(help="What the features are called. Default: the architecture.")] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option("--checkpoint", metavar="FILE", help="Weights: of torchvision, mmcls, MoCo, BYOL, DINO or a run."),
+        typer.Option(
+            "--checkpoint",
+            metavar="FILE",
+            help="Weights: of torchvision, timm, mmcls, MoCo, BYOL, DINO or a run; .safetensors too.",
+        ),
     ] = None,
     weights: Annotated[
         str | None,
         typer.Option(
-            "--weights", metavar="default|none", help="Without --checkpoint: torchvision's weights, or random ones."
+            "--weights", metavar="default|none", help="Without --checkpoint: the library's weights, or random ones."
         ),
     ] = None,
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Continue where the checkpoint leaves weights random.")
     ] = False,
+    transform: Annotated[
+        str | None,
+        typer.Option(
+            "--transform",
+            metavar="published|model|FILE",
+            help="CLEAR's (default: torchvision, mmcls), the weights' own (default: timm, open_clip), or a config's.",
+        ),
+    ] = None,
     dataset_root: DatasetRoot = None,
     device: Device = "auto",
     precision: Annotated[
@@ -96,6 +112,7 @@ def extract_features(
             checkpoint=checkpoint,
             weights=weights,
             allow_partial=allow_partial,
+            transform=transform,
             device=device,
             precision=precision,
             compile=compile_,

@@ -32,6 +32,9 @@ def check_model(found: Findings, key: str, section: Mapping[str, Any], catalogue
     head = section.get("head")
     if isinstance(head, dict) and head.get("loss") is not None:
         found.call(f"{key}.head.loss", head["loss"], catalogue.losses)
+    backbone = section.get("backbone")
+    if isinstance(backbone, dict) and isinstance(backbone.get("pretrained"), str):
+        _checkpoint(found, f"{key}.backbone.pretrained", backbone["pretrained"])
     if section.get("pretrained") is not None:
         _checkpoint(found, f"{key}.pretrained", section["pretrained"])
         if section.get("torchmodel"):

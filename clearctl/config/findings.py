@@ -142,6 +142,9 @@ class Findings:
         for argument, parameter in accepted.items():
             if parameter.required and argument not in given:
                 self.add(key, f"{name} needs the argument {argument!r}")
+        asked = getattr(registry[name], "arguments_fault", None)
+        if asked is not None and not self.config.of_run and (found := asked(given)):
+            self.add(f"{key}.{found[0]}" if found[0] else key, found[1])
 
     def _left_over(self, key: str, name: str, argument: str) -> str:
         """What to do about an argument that a base has given with another type."""

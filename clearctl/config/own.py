@@ -16,6 +16,8 @@ from clearctl.digest import file_sha256
 from clearctl.wording import in_one_line
 
 SEPARATOR = ":"
+# What begins so names a model of a library, which no module of a user's own can be called like.
+LIBRARY_PREFIXES = ("timm:",)
 
 # The modules that configs of this process have named: the objects of their classes, and of nobody else's, may be
 # restored from a state.
@@ -28,7 +30,7 @@ class OwnCodeError(Exception):
 
 def is_own(name: object) -> bool:
     """Whether a `type` names a class of the user's own, `module:Class`."""
-    return isinstance(name, str) and SEPARATOR in name
+    return isinstance(name, str) and SEPARATOR in name and not name.startswith(LIBRARY_PREFIXES)
 
 
 def look_beside(folder: Path) -> None:

@@ -3,14 +3,24 @@
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from clearctl.config import own
 from clearctl.config.documented import documented_types
 
 Factory = Callable[..., Any]
+
+
+class Library(Protocol):
+    """Models that a library looks up by their names, too many to list."""
+
+    def fault(self, name: str) -> str | None:
+        """Why it has no model called `name` (without the prefix), or None if it has one."""
+
+    def __getitem__(self, name: str) -> Factory:
+        """What builds the model called `name` (without the prefix)."""
 
 
 @dataclass
@@ -20,7 +30,7 @@ class Registry:
     `load` returns {name: class} and is called at the first look-up only, since it imports the library that has
     them. `refused` gives, for names that exist but cannot work here, the reason. `base` is what a class of a user's own
     (`module:Class`) has to be a subclass of, and `registered` gives the classes that a user's module has added to the
-    registries of a library.
+    registries of a library. `libraries` look up the names that begin with their prefix, `{"timm:": ...}`.
     """
 
     kind: str
@@ -28,6 +38,7 @@ class Registry:
     refused: Mapping[str, str] | None = None
     base: Callable[[], type] | None = None
     registered: Callable[[], Mapping[str, Factory]] | None = None
+    libraries: Mapping[str, Library] = field(default_factory=dict)
 
     @cached_property
     def classes(self) -> Mapping[str, Factory]:
@@ -38,6 +49,8 @@ class Registry:
         """Why `name` cannot be used, or None if it can."""
         if not isinstance(name, str):
             return f"type is {name!r}: expected the name of {article(self.kind)}"
+        if library := self._library(name):
+            return library[0].fault(library[1])
         if own.is_own(name):
             return self._own_fault(name)
         if self.refused and name in self.refused:
@@ -48,6 +61,8 @@ class Registry:
 
     def __getitem__(self, name: str) -> Factory:
         """The class called `name`, or that `module:Class` names; KeyError if there is none."""
+        if library := self._library(name):
+            return library[0][library[1]]
         if own.is_own(name):
             try:
                 found: Factory = own.find(name)
@@ -55,6 +70,17 @@ class Registry:
                 raise KeyError(str(error)) from error
             return found
         return self.classes[name] if name in self.classes else self._added()[name]
+
+    def _library(self, name: str) -> tuple[Library, str] | None:
+        """The library that looks `name` up, and the name without its prefix."""
+        return next(
+            (
+                (library, name.removeprefix(prefix))
+                for prefix, library in self.libraries.items()
+                if name.startswith(prefix)
+            ),
+            None,
+        )
 
     def _own_fault(self, name: str) -> str | None:
         try:

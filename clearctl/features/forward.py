@@ -23,7 +23,8 @@ _MOST_COMPILED = 256
 class Forward:
     """Maps pixels as the loader gives them to features `[B, D] float32` on the device.
 
-    `prepare` is done to the batch on the device first. A batch that does not fit into memory is halved, this one and
+    `prepare` is done to the batch on the device first, and with `channels_last` network and batch are in that memory
+    format. A batch that does not fit into memory is halved, this one and
     all that follow.
 
     With `compile_for`, a batch size, the network is compiled for batches of that size, its weights as constants: they
@@ -38,10 +39,14 @@ class Forward:
         device: torch.device,
         precision: str,
         listener: Listener,
+        *,
         compile_for: int | None = None,
+        channels_last: bool = True,
     ) -> None:
         self.dtype = DTYPES[precision]
-        self.network = network.to(device).to(memory_format=torch.channels_last).eval()
+        self.channels_last = channels_last
+        network = network.to(device).eval()
+        self.network = network.to(memory_format=torch.channels_last) if channels_last else network
         self.prepare = prepare
         self.device = device
         self.listener = listener
@@ -78,7 +83,8 @@ class Forward:
 
     def _through(self, network: Callable[..., torch.Tensor], pixels: torch.Tensor) -> torch.Tensor:
         x = self.prepare(without_waiting(pixels, self.device))
-        x = x.contiguous(memory_format=torch.channels_last)
+        if self.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             features = network(x)
         return features.float()

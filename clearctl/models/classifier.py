@@ -13,6 +13,8 @@ from torch import nn
 from clearctl.config.registry import Registry
 from clearctl.models.pretrained import is_pretrained, load_init_cfg
 from clearctl.models.registry import BACKBONES, HEADS, NECKS, TORCH_MODELS
+from clearctl.models.zoo.backbone import TimmBackbone
+from clearctl.progress import Listener, ignore
 
 PartConfig = Mapping[str, Any]
 
@@ -153,20 +155,22 @@ def build_classifier(
     pretrained: str | None = None,
     freeze: Sequence[str] = (),
     on_left: Callable[[str, list[str]], None] = lambda key, names: None,
+    listener: Listener = ignore,
 ) -> nn.Module:
     """The network that the model section of a config describes, its weights initialised as `init_cfg` says.
 
     Each part is dict(type=..., **arguments) as mmcls takes it, and a neck may be a list of them; `torchmodel` is a
     module of torch.nn that stands alone. The parts named in `freeze` are not trained. `pretrained` is a checkpoint
     for the whole network, the same as `init_cfg=dict(type='Pretrained', checkpoint=...)`. `on_left` is called with the
-    key of the model section and the names of the weights that a checkpoint lacks. Raises ValueError for a checkpoint
+    key of the model section and the names of the weights that a checkpoint lacks, and `listener` when weights are
+    fetched, which timm's backbones do with `pretrained=True`. Raises ValueError for a checkpoint
     that is a network address or that nothing of fits.
     """
     if torchmodel is not None:
         return cast(nn.Module, _build(TORCH_MODELS, torchmodel))
     assert head is not None
     network = Classifier(
-        _build(BACKBONES, backbone) if backbone else None,
+        _build_backbone(backbone, listener) if backbone else None,
         _build_neck(neck) if neck else None,
         _build(HEADS, {**head, "topk": tuple(head["topk"])} if isinstance(head.get("topk"), list) else head),
     )
@@ -181,6 +185,13 @@ def build_classifier(
 def _build(registry: Registry, part: PartConfig) -> Any:
     arguments = {name: copy.deepcopy(value) for name, value in part.items() if name != "type"}
     return registry[part["type"]](**arguments)
+
+
+def _build_backbone(backbone: PartConfig, listener: Listener) -> nn.Module:
+    factory = BACKBONES[backbone["type"]]
+    if isinstance(factory, TimmBackbone):
+        return factory.build({name: value for name, value in backbone.items() if name != "type"}, listener)
+    return cast(nn.Module, _build(BACKBONES, backbone))
 
 
 def _build_neck(neck: PartConfig | Sequence[PartConfig]) -> nn.Module:
@@ -211,7 +222,7 @@ def _initialise(
     from clearctl.models.openmmlab import initialize, quiet
 
     for name, part in network.named_children():
-        if hasattr(part, "init_weights"):
+        if hasattr(part, "init_weights") and not type(part).__module__.startswith("timm."):  # it has done it already
             entries = _entries(getattr(part, "init_cfg", None))
             from_files = [entry for entry in entries if is_pretrained(entry)]
             if from_files:

@@ -4,6 +4,8 @@ import inspect
 from typing import Any
 
 from clearctl.config.registry import Factory, Registry
+from clearctl.models.zoo.backbone import TimmModels
+from clearctl.models.zoo.names import TIMM
 
 _MULTI_LABEL = "it predicts several labels an image, and CLEAR has one"
 
@@ -55,7 +57,7 @@ def registered_optimizers() -> dict[str, Factory]:
 
 _OWN: dict[str, Any] = {"base": _module, "registered": _registered}
 
-BACKBONES = Registry("backbone", lambda: _mmcls("backbones"), **_OWN)
+BACKBONES = Registry("backbone", lambda: _mmcls("backbones"), libraries={TIMM: TimmModels()}, **_OWN)
 NECKS = Registry("neck", lambda: _mmcls("necks"), **_OWN)
 HEADS = Registry(
     "head",

@@ -3,25 +3,26 @@
 import argparse
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from clearctl import checksums, tensor_files
-from clearctl.errors import RunError
+from clearctl.errors import CapabilityError, RunError
 from clearctl.nearby import nearby_file
 from clearctl.wording import few, first_line
 
 Weights = Mapping[str, torch.Tensor]
 
 
-def read_weights(file: Path) -> dict[str, torch.Tensor]:
+def read_weights(file: Path, wrappers: Sequence[str] = ()) -> dict[str, torch.Tensor]:
     """The state dict in `file`: plain, or in a wrapper; `module.` is cut off.
 
-    The wrapper is the key `state_dict`, `model` or `teacher` (of DINO's two nets the one to evaluate), else the first
-    key that holds a state dict. Command-line arguments beside the weights do no harm and are read over.
+    The wrapper is one of the keys `wrappers`, or `state_dict`, `model` or `teacher` (of DINO's two nets the one to
+    evaluate), else the first key that holds a state dict. Command-line arguments beside the weights do no harm and are
+    read over. A file called .safetensors is read as such.
 
     Where SHA256SUMS beside the file has a line for it, as in a run's folder, the file must have that sha256.
 
@@ -40,6 +41,8 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
             remedy = f"restore it from a copy; if it was changed on purpose, remove its line from {checksums.NAME}"
         where = f" by {checksums.NAME}" if summed is not None else ""
         raise RunError(f"{file} is damaged: {error}{where}\n{remedy}") from None
+    except tensor_files.UnreadableFormatError as error:
+        raise CapabilityError(f"{file} cannot be read: {error}") from None
     except pickle.UnpicklingError as error:
         needed = re.search(r"GLOBAL (\S+)", str(error))
         if needed is None:
@@ -48,7 +51,7 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
     except Exception as error:
         reason = first_line(error, "it is empty")
         raise RunError(f"{file} is not a checkpoint, or damaged: {reason}") from None
-    weights = _unwrapped(content)
+    weights = _unwrapped(content, wrappers)
     if not _is_state_dict(weights):
         raise RunError(f"{file} holds no weights: expected a state dict {{name: tensor}}")
     tensors = {name.removeprefix("module."): v for name, v in weights.items() if isinstance(v, torch.Tensor)}
@@ -70,8 +73,8 @@ def _recorded_sha256(file: Path) -> str | None:
         raise RunError(f"{checksums.sums_file(file.parent)} cannot be read: {error.strerror}") from None
 
 
-def _unwrapped(content: Any) -> Any:
-    for key in ("state_dict", "model", "teacher"):
+def _unwrapped(content: Any, wrappers: Sequence[str]) -> Any:
+    for key in (*wrappers, "state_dict", "model", "teacher"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if isinstance(content, dict) and not _is_state_dict(content):

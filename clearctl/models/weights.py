@@ -10,7 +10,8 @@ from clearctl.errors import RunError
 from clearctl.models.extractor import FeatureExtractor
 from clearctl.models.fitting import LoadReport, differences, of_deeper_parts, require_usable, reshaped
 from clearctl.models.names import find_module, that_matter
-from clearctl.models.state_dict import read_weights
+from clearctl.models.state_dict import Weights, read_weights
+from clearctl.wording import in_one_line
 
 
 def load_checkpoint(extractor: FeatureExtractor, file: Path, *, allow_partial: bool = False) -> LoadReport:
@@ -27,9 +28,11 @@ def load_checkpoint(extractor: FeatureExtractor, file: Path, *, allow_partial: b
     Raises RunError, and leaves `extractor` as it is, if the file does not fit or cannot be read, and, naming the key,
     for a weight that is not finite or not floating-point.
     """
-    weights = that_matter(read_weights(file))
+    weights = that_matter(read_weights(file, extractor.wrappers))
     backbone = extractor.backbone.state_dict()
     own = that_matter(backbone)
+    if extractor.convert is not None:
+        weights = _converted(extractor, own, weights, file)
     prefix, names = find_module(own, weights)
     given = {name: weights[in_file] for name, in_file in names.items() if not _in_classifier(extractor, name)}
     too_many = of_deeper_parts(own, given)
@@ -48,8 +51,20 @@ def load_checkpoint(extractor: FeatureExtractor, file: Path, *, allow_partial: b
     return LoadReport(prefix, missing)
 
 
+def _converted(extractor: FeatureExtractor, own: Weights, weights: Weights, file: Path) -> Weights:
+    """`weights` as the library converts them; it is given those that have the backbone's names without a prefix."""
+    assert extractor.convert is not None
+    _, names = find_module(own, weights)
+    if 2 * len(own.keys() & names.keys()) > len(own):
+        weights = {name: weights[in_file] for name, in_file in names.items()}
+    try:
+        return that_matter(extractor.convert(dict(weights), extractor.backbone))
+    except Exception as error:
+        raise RunError(f"{file} does not fit {extractor.arch}: {in_one_line(error)}") from None
+
+
 def _in_classifier(extractor: FeatureExtractor, name: str) -> bool:
-    return extractor.classifier is not None and f"{name}.".startswith(f"{extractor.classifier}.")
+    return any(f"{name}.".startswith(f"{layer}.") for layer in extractor.classifier)
 
 
 def weights_digest(extractor: FeatureExtractor) -> str:

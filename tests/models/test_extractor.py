@@ -12,10 +12,11 @@ from mmcls.models import build_classifier as build_with_mmcls
 from torch import nn
 from torchvision import models
 
-from clearctl.errors import CapabilityError, UsageError
-from clearctl.models.extractor import FeatureExtractor, build_extractor, feature_dimension
+from clearctl.errors import UsageError
+from clearctl.models.extractor import FeatureExtractor, feature_dimension
 from clearctl.models.folding import folded
 from clearctl.models.registry import BACKBONES
+from clearctl.models.zoo.build import build_extractor
 
 
 def images(side_px: int, count: int = 2) -> torch.Tensor:
@@ -69,7 +70,7 @@ def test_features_are_what_torchvision_classifies(
 ) -> None:
     extractor = build_extractor(name, arguments)
     with_moved_norms(extractor)
-    assert extractor.classifier == classifier
+    assert extractor.classifier == (classifier,)
     x = images(side_px)
     features = extractor(x)
     assert (features.shape, features.dtype) == ((2, dimension), torch.float32)
@@ -304,7 +305,7 @@ def test_arguments_reach_the_constructor() -> None:
         ("resnet5", {}, "no classification model of torchvision is called 'resnet5'; did you mean 'resnet50', "),
         ("ResNet18", {}, "did you mean 'resnet18', "),
         ("fcn_resnet50", {}, "no classification model of torchvision is called 'fcn_resnet50'"),
-        ("VisionTransformer", {}, "backbones of mmcls are called mmcls:TYPE"),
+        ("VisionTransformer", {}, "timm:NAME, open_clip:NAME/PRETRAINED and mmcls:TYPE"),
         ("mmcls:Resnet", {}, "no backbone of mmcls is called 'Resnet'; did you mean 'ResNet', "),
         ("mmcls:LinearClsHead", {}, "no backbone of mmcls is called 'LinearClsHead'"),
         ("mmcls:", {}, "no backbone of mmcls is called ''"),
@@ -347,34 +348,6 @@ def test_images_that_do_not_fit_are_refused(arch: str, arguments: dict[str, Any]
     with pytest.raises(UsageError) as caught:
         feature_dimension(build_extractor(arch, arguments), images(side_px))
     assert message in str(caught.value)
-
-
-def test_backbones_of_timm_need_timm() -> None:
-    try:
-        import timm  # noqa: F401
-    except ImportError:
-        with pytest.raises(CapabilityError, match="needs the package timm, which is not installed\ninstall it"):
-            build_extractor("mmcls:TIMMBackbone", {"model_name": "resnet18"})
-    else:
-        extractor = build_extractor("mmcls:TIMMBackbone", {"model_name": "resnet18"})
-        assert feature_dimension(extractor, images(32)) == 512
-
-
-class Tokens(nn.Module):
-    """A transformer of timm as mmcls wraps it: tokens [B, N, D] where mmcls's own have [B, D, N]."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.timm_model = nn.Conv2d(3, 8, 4, stride=4)
-        self.timm_model.num_features = 8
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
-        return (self.timm_model(x).flatten(2).transpose(1, 2),)
-
-
-def test_tokens_of_timm_are_not_averaged_the_wrong_way() -> None:
-    with pytest.raises(UsageError, match="the network has 8 features, but its output is no map of them"):
-        feature_dimension(FeatureExtractor("mmcls:TIMMBackbone", {}, Tokens()), images(16))
 
 
 def test_building_reports_nothing(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:

@@ -20,11 +20,11 @@ from torch import nn
 from torchvision import models
 
 from clearctl.errors import CapabilityError, RunError, UsageError
-from clearctl.models.default_weights import load_default_weights
-from clearctl.models.extractor import FeatureExtractor, build_extractor
+from clearctl.models.extractor import FeatureExtractor
 from clearctl.models.fitting import differences
 from clearctl.models.state_dict import read_weights
 from clearctl.models.weights import load_checkpoint, weights_digest
+from clearctl.models.zoo.build import build_extractor, load_default_weights
 from clearctl.progress import Message
 
 Shapes = dict[str, torch.Size]

@@ -69,9 +69,10 @@ def _complete(config: Config, root: Path, seed: int | None, work_dir: Path | str
         ("", values, "work_dir"),
         ("", values, "load_from"),
         ("model.", model, "pretrained"),
+        ("model.backbone.", model.get("backbone") or {}, "pretrained"),
         ("data.", data, "cache_dir"),
     ):
-        if section.get(name):
+        if section.get(name) and section[name] is not True:
             try:
                 section[name] = str(Path(section[name]).expanduser().resolve())
             except RuntimeError:

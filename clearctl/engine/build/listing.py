@@ -100,7 +100,7 @@ _BACKBONES = {
     "SwinTransformer": "Swin Transformer (Liu et al., ICCV 2021)",
     "SwinTransformerV2": "Swin Transformer V2 (Liu et al., CVPR 2022)",
     "T2T_ViT": "Tokens-to-Token ViT (Yuan et al., ICCV 2021)",
-    "TIMMBackbone": "Any model of timm, which has to be installed",
+    "TIMMBackbone": "mmcls's wrapper of a model of timm: `timm:NAME` gives timm's own features",
     "TNT": "Transformer in Transformer (Han et al., NeurIPS 2021)",
     "VAN": "Visual Attention Network (Guo et al., 2022)",
     "VGG": "VGG (Simonyan and Zisserman, ICLR 2015)",

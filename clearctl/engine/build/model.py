@@ -18,13 +18,15 @@ from clearctl.engine.build.transforms import build_transforms
 from clearctl.models.classifier import build_classifier
 from clearctl.models.fit import find_mismatch
 from clearctl.models.pretrained import load_network
+from clearctl.models.zoo.names import TIMM
 from clearctl.progress import Listener, Message
 
 
-def build_model(settings: Settings, stream: Stream, listener: Listener) -> nn.Module:
+def build_model(settings: Settings, stream: Stream, listener: Listener, *, first_weights: bool = True) -> nn.Module:
     """The network, with the weights of `pretrained` and then `load_from` if there are any.
 
-    Raises ConfigError if it does not fit the stream.
+    Without `first_weights` those of `load_from` and of timm are left out: all weights are about to be replaced. Raises
+    ConfigError if the network does not fit the stream.
     """
     _require_classes(settings, len(stream.class_names), listener)
 
@@ -33,10 +35,14 @@ def build_model(settings: Settings, stream: Stream, listener: Listener) -> nn.Mo
             listener(Message(f"{key} has no fitting {', '.join(left)}: left as initialised", warning=True))
 
     with building("the network", partial(settings.error, "model")):
-        model = build_classifier(**_parts(settings.model), on_left=lambda key, left: say(f"model.{key}", left))
+        model = build_classifier(
+            **_parts(settings.model, first_weights),
+            on_left=lambda key, left: say(f"model.{key}", left),
+            listener=listener,
+        )
     require_fit(settings, stream, model)
     file = settings.load_from
-    if file:
+    if file and first_weights:
         report = load_network(model, Path(file))
         if report.prefix:
             listener(Message(f"load_from: the weights under {report.prefix!r} of {file}"))
@@ -44,15 +50,18 @@ def build_model(settings: Settings, stream: Stream, listener: Listener) -> nn.Mo
     return model
 
 
-def _parts(model: ModelSettings) -> dict[str, Any]:
+def _parts(model: ModelSettings, first_weights: bool) -> dict[str, Any]:
     """The arguments of `build_classifier`."""
 
     def entry(call: Call | None) -> dict[str, Any] | None:
         return None if call is None else call.entry
 
     neck = [call.entry for call in model.neck] if isinstance(model.neck, tuple) else entry(model.neck)
+    backbone = entry(model.backbone)
+    if backbone is not None and backbone["type"].startswith(TIMM) and not first_weights:
+        backbone = {**backbone, "pretrained": False}
     return {
-        "backbone": entry(model.backbone),
+        "backbone": backbone,
         "neck": neck,
         "head": entry(model.head),
         "torchmodel": entry(model.torchmodel),

@@ -11,17 +11,15 @@ import torch
 
 from clearctl import atomic, layout, lock
 from clearctl.cores import usable_cores
-from clearctl.data.cache.existing import ExistingImages
-from clearctl.data.cache.files import list_files
 from clearctl.data.cache.stores import cache_folders
-from clearctl.data.samples import ImageSamples
-from clearctl.data.transforms import TransformStages, split_steps
+from clearctl.data.transforms import split_steps
 from clearctl.dataset.arguments import choose_buckets
 from clearctl.distributed import world
 from clearctl.distributed.world import PeerLostError, broadcast, detect_lost_peers, gather_to_first, process_group
 from clearctl.engine.build.accelerate import require_compiler, warn_of_slow_precision
 from clearctl.engine.extract.arguments import check_arguments, check_name
-from clearctl.engine.extract.recipe import build_recipe
+from clearctl.engine.extract.network import choose_transform, fill, probe_images
+from clearctl.engine.extract.recipe import build_recipe, built
 from clearctl.engine.gpu import describe_gpu
 from clearctl.engine.machine import (
     current_device,
@@ -30,21 +28,19 @@ from clearctl.engine.machine import (
     require_worker_processes,
     resolve_device,
 )
-from clearctl.errors import CapabilityError, DatasetError, UsageError
+from clearctl.errors import DatasetError, UsageError
 from clearctl.features.extract import extract
 from clearctl.features.official import write_official
 from clearctl.features.record import THREADS, ExtractionRecord
-from clearctl.models.default_weights import load_default_weights
-from clearctl.models.extractor import FeatureExtractor, build_extractor, feature_dimension
+from clearctl.models.extractor import feature_dimension
 from clearctl.models.folding import folded
-from clearctl.models.weights import load_checkpoint, weights_digest
+from clearctl.models.weights import weights_digest
+from clearctl.models.zoo.build import build_extractor
 from clearctl.progress import Listener, Message, ignore
 from clearctl.version import __version__
-from clearctl.wording import few, in_one_line
 
 BATCH_SIZE = {"cpu": 32, "cuda": 256}
 MOST_WORKERS = 16
-PROBE_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +79,7 @@ def extract_features(
     checkpoint: Path | str | None = None,
     weights: str | None = None,
     allow_partial: bool = False,
+    transform: Path | str | None = None,
     device: str = "auto",
     precision: str = "fp32",
     compile: bool = False,
@@ -99,14 +96,19 @@ def extract_features(
 
     Args:
         root: the dataset folder.
-        arch: a classification model of torchvision.models (resnet50 when None), or `mmcls:TYPE`, a backbone of mmcls.
+        arch: a classification model of torchvision.models (resnet50 when None); `timm:NAME`, a model of timm;
+            `open_clip:NAME/PRETRAINED`, an image tower of open_clip; or `mmcls:TYPE`, a backbone of mmcls.
         arguments: what the constructor of `arch` is given.
         config: a config file whose `model.backbone` takes the place of `arch` and `arguments`, and whose
-            `scenario.eval_transform` that of the published transform (Resize 224, CenterCrop 224, ToTensor, Normalize).
+            `scenario.eval_transform` that of the default transform.
         name: what the features are called, and their folder; by default after the architecture or the config.
-        checkpoint: weights to fill the network with; a classifier in the file is ignored.
-        weights: without a checkpoint, `default` (torchvision's, when None) or `none`: random ones.
+        checkpoint: weights to fill the network with, in a file or in a folder as on Hugging Face's hub; a classifier in
+            the file is ignored.
+        weights: without a checkpoint, `default` (the library's, when None) or `none`: random ones.
         allow_partial: continue where the checkpoint does not fill every weight; what it leaves is random, and reported.
+        transform: `published` (Resize 224, CenterCrop 224, ToTensor, Normalize), the default for torchvision and mmcls;
+            `model`, what the library states for the weights, the default for timm and open_clip; or a file: a config
+            with a `scenario.eval_transform`, or the extraction.json of other features.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         precision: `fp32`, or `bf16` or `fp16` for speed; the features are stored as float32 in any case.
         compile: have torch.compile make code of the network first, which took 7 to 20 s for ResNet-50 and pays from
@@ -134,24 +136,25 @@ def extract_features(
     check_arguments(precision, batch_size, workers, checkpoint, weights, cache, cache_dir)
     target = resolve_device(device)
     # Before the processes talk: the check imports Avalanche, which makes a logger then, and refuses to in the others.
-    recipe = build_recipe(arch, arguments, config)
+    recipe = build_recipe(arch, arguments, config, transform)
     with _shared_work(target):
         chosen = choose_buckets(root, layout.read_bucket_indices(root), buckets)
         warn_of_slow_precision(target, precision, listener)
         if compile:
             require_compiler(target)
-        network = build_extractor(recipe.arch, recipe.arguments)
         called = check_name(name or recipe.name)
-        stages = split_steps(recipe.steps)
+        network = build_extractor(recipe.arch, recipe.arguments)
         # Weights that must be fetched are fetched by one process of each machine, and then found by the others.
         if world.local_rank() > 0:
             gather_to_first(None)
-        source = _fill(network, checkpoint, weights, allow_partial, listener)
+        source = fill(network, checkpoint, weights, allow_partial, listener)
         if world.local_rank() == 0:
             gather_to_first(None)
-        probe = _probe(root, chosen[0], stages)
+        steps = choose_transform(recipe, network, source, listener)
+        stages = split_steps(built(steps))
+        probe = probe_images(root, chosen[0], stages)
         dimension = feature_dimension(network, probe)
-        listener(Message(f"features {called!r}: {recipe.arch}, {source['from']}, {dimension} numbers an image"))
+        listener(Message(f"features {called!r}: {recipe.arch}, {source.name}, {dimension} numbers an image"))
         record = ExtractionRecord(
             root,
             called,
@@ -160,28 +163,30 @@ def extract_features(
                     "arch": recipe.arch,
                     "arguments": recipe.arguments,
                     "weights_sha256": weights_digest(network),
-                    "transform": recipe.transform,
+                    "transform": steps,
                     "precision": precision,
                     "compile": compile,
                     "device": target.type,
                 }
             ),
-            _about(source, target),
+            _about(source.record, target),
             dimension,
         )
         loaders = _default_workers(target) if workers is None else workers
         require_worker_processes(loaders)
         folder = layout.features_folder(root, called)
+        exact = network.is_exact and not compile
         with _features_lock(root, called):
             done = extract(
                 record,
                 chosen,
-                folded(network, probe),
+                network if exact else folded(network, probe),
                 stages,
                 caches=() if cache == "off" else cache_folders(root, cache_dir),
                 device=target,
                 precision=precision,
                 compile=compile,
+                channels_last=not exact,
                 batch_size=batch_size or BATCH_SIZE[target.type],
                 workers=loaders,
                 force=force,
@@ -193,7 +198,7 @@ def extract_features(
                 called,
                 folder,
                 dimension,
-                str(source["from"]),
+                source.name,
                 str(target),
                 chosen,
                 done.written,
@@ -263,42 +268,6 @@ def _as_json(settings: dict[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise UsageError(f"--arch-arg: extraction.json cannot hold it: {error}") from None
     return value
-
-
-def _fill(
-    network: FeatureExtractor,
-    checkpoint: Path | str | None,
-    weights: str | None,
-    allow_partial: bool,
-    listener: Listener,
-) -> dict[str, Any]:
-    """Fill the network with weights; returns where they came from, for the record."""
-    if checkpoint is not None:
-        report = load_checkpoint(network, Path(checkpoint), allow_partial=allow_partial)
-        if report.left_random:
-            listener(Message(f"{checkpoint} leaves random: {few(report.left_random)}", warning=True))
-        return {"from": Path(checkpoint).name, "prefix": report.prefix, "left_random": list(report.left_random)}
-    if weights == "none":
-        listener(
-            Message("--weights none: the network is RANDOM, its features are of no use but to try things", warning=True)
-        )
-        return {"from": "RANDOM WEIGHTS (--weights none): nothing was learned"}
-    return {"from": load_default_weights(network, listener)}
-
-
-def _probe(root: Path, bucket: str, stages: TransformStages) -> torch.Tensor:
-    """Two random images `[2, 3, H, W]` of the size that the transform gives the first image of the bucket."""
-    classes = len(layout.read_class_names(root))
-    first = ImageSamples(root, bucket, layout.read_bucket_filelist(root, bucket, classes)[:1])
-    try:
-        shape = ExistingImages(list_files([first]), stages).pixels(0).shape
-    except (DatasetError, CapabilityError):
-        raise
-    except Exception as error:
-        raise UsageError(f"the transform refuses {first.paths[0]}: {in_one_line(error)}") from None
-    generator = torch.Generator().manual_seed(PROBE_SEED)
-    noise = torch.randint(0, 256, (2, *shape), generator=generator, dtype=torch.uint8)
-    return stages.finish(noise).float()
 
 
 def _default_workers(device: torch.device) -> int:

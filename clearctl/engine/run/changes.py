@@ -14,6 +14,7 @@ from clearctl.data.stream import Stream
 from clearctl.engine.build.experiment import Experiment, build_experiment
 from clearctl.engine.build.model import build_model
 from clearctl.engine.machine import packages
+from clearctl.engine.run.inputs import FIRST_WEIGHTS
 from clearctl.engine.run.loop import SavedStates
 from clearctl.engine.states.results import RunResults
 from clearctl.engine.states.state import RunState, without_loggers
@@ -35,7 +36,7 @@ def other_values(before: dict[str, Any], now: Config) -> Iterator[str]:
 
 def _only_affects_start(key: str) -> bool:
     """Whether a value of the config only says what the first weights and random numbers are."""
-    return key in ("seed", "load_from", "model.pretrained") or "init_cfg" in key.split(".")
+    return key in ("seed", *FIRST_WEIGHTS) or "init_cfg" in key.split(".")
 
 
 def other_versions(environment: dict[str, Any]) -> Iterator[str]:

@@ -146,7 +146,7 @@ def _rows(
     stream = build_stream(settings.scenario)
     if one_each:
         require_one_each(files, stream.bucket_names)
-    model = build_model(settings, stream, listener)
+    model = build_model(settings, stream, listener, first_weights=False)
     samples = build_samples(settings, stream, torch_device, listener, training=False)
     experiment = build_experiment(settings, stream, model, torch_device, run=None, listener=listener, samples=samples)
     loading = loader_arguments(settings.data, stream)

@@ -12,13 +12,16 @@ from clearctl.digest import file_sha256
 from clearctl.engine.build.stream import build_stream
 from clearctl.errors import ClearctlError
 
+# Keys whose value may be a file of weights that a run begins with, beside the checkpoints of `init_cfg`.
+FIRST_WEIGHTS = ("load_from", "model.pretrained", "model.backbone.pretrained")
+
 
 def weight_files(values: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
     """(dotted key, file) for each file that a config takes first weights from."""
     for key, value in flatten(dict(values)):
         parts = key.split(".")
         of_init = parts[-1] == "checkpoint" and "init_cfg" in parts
-        if isinstance(value, str) and value and (key in ("load_from", "model.pretrained") or of_init):
+        if isinstance(value, str) and value and (key in FIRST_WEIGHTS or of_init):
             yield key, Path(value).expanduser()
 
 

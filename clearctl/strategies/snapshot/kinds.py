@@ -37,7 +37,7 @@ Node: TypeAlias = None | bool | int | float | str | tuple[Any, ...]
 Nodes: TypeAlias = list[tuple[Node, Node]]  # of (name or key, value)
 
 # Where the classes come from whose objects a state may hold: nothing else is made when one is read.
-ROOTS = frozenset({"avalanche", "clearctl", "collections", "mmcls", "mmcv", "torch", "torchvision"})
+ROOTS = frozenset({"avalanche", "clearctl", "collections", "mmcls", "mmcv", "timm", "torch", "torchvision"})
 
 # Structure: a strategy that is built again has these, in the same places.
 _LEFT_ALONE = (

@@ -550,7 +550,7 @@ def test_allow_partial_says_what_it_left_random(root, config, tmp_path):
 
 
 def _weights_of(config: Path, place: Path) -> Path:
-    from clearctl.models.extractor import build_extractor
+    from clearctl.models.zoo.build import build_extractor
 
     extractor = build_extractor("mmcls:ResNet", {"depth": 18, "stem_channels": 8, "base_channels": 8})
     torch.save(extractor.backbone.state_dict(), place / "weights.pth")
