@@ -1,5 +1,6 @@
 """`clearctl list`."""
 
+from fnmatch import fnmatchcase
 from typing import Annotated
 
 import typer
@@ -13,12 +14,17 @@ from clearctl.errors import UsageError
 from clearctl.wording import any_of
 
 CONFIGS = "configs"
+TIMM = "timm:"
 KINDS = ("strategies", "plugins", "backbones", "metrics", "transforms", CONFIGS)
 
 
 @reporting_errors
 def list_(
     kind: Annotated[str, typer.Argument(metavar="KIND", autocompletion=completer(KINDS), help=f"{any_of(KINDS)}.")],
+    pattern: Annotated[
+        str | None,
+        typer.Argument(metavar="[PATTERN]", help="Only names that match, such as 'timm:*clip*': timm's are many."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """List what a config may name, or the configs that come with clearctl, each with a line that says what it is.
@@ -31,11 +37,15 @@ def list_(
         from clearctl.config.registry import closest
 
         raise UsageError(f"list {kind}: expected {any_of(KINDS)}{closest(kind, list(KINDS))}")
-    named = _configs() if kind == CONFIGS else _classes(kind)
+    named = _configs() if kind == CONFIGS else _classes(kind, pattern)
+    if pattern is not None:
+        named = {name: what for name, what in named.items() if fnmatchcase(name.lower(), pattern.lower())}
     if json:
         output.json({"kind": kind, "names": [{"name": name, "what": what} for name, what in named.items()]})
         return
     width = max(map(len, named), default=0)
+    if not named:
+        raise UsageError(f"list {kind}: no name matches {pattern!r}\n`clearctl list {kind}` lists all")
     for name, what in named.items():
         print_line([Text(f"{name:{width}}  ", style="bold")], Text(what))
 
@@ -46,8 +56,12 @@ def _configs() -> dict[str, str]:
     return {name: shipped.describe(name) for name in shipped.names()}
 
 
-def _classes(kind: str) -> dict[str, str]:
+def _classes(kind: str, pattern: str | None) -> dict[str, str]:
     with importing():
-        from clearctl.engine.build.listing import list_names
+        from clearctl.engine.build.listing import list_names, list_timm
 
-    return list_names(kind)
+    if kind != "backbones":
+        return list_names(kind)
+    if pattern is not None and pattern.startswith(TIMM):
+        return list_timm()
+    return {**list_names(kind), f"{TIMM}NAME": f"any model of timm: clearctl list {kind} '{TIMM}*'"}

@@ -12,6 +12,8 @@ from clearctl.data_names import DATA_NAMES
 
 PROTOCOLS = ("streaming", "iid")
 TASK_LABELS = ("single", "bucket")
+# What model.head.in_channels may be instead of a number: the dimension of scenario.feature_type.
+FEATURES = "features"
 PARTS = ("backbone", "neck", "head")
 UNITS = ("epoch", "step", "bucket")
 PRECISIONS = ("fp32", "bf16", "fp16")

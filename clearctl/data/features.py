@@ -73,6 +73,22 @@ def _require_current(root: Path, name: str, bucket: str, recorded: Any) -> None:
         )
 
 
+def feature_dimension(root: Path, name: str) -> int | None:
+    """D of the features `name`, of extraction.json or else the first bucket's file; None where there is neither."""
+    try:
+        record = layout.read_json(layout.extraction_file(root, name))
+        dimension = record.get("dimension") if isinstance(record, dict) else None
+        if isinstance(dimension, int):
+            return dimension
+    except DatasetError:
+        pass
+    try:
+        file = next(iter(sorted(layout.features_folder(root, name).glob("*/all.pth"))), None)
+        return None if file is None else int(load_features(file)[0].shape[1])
+    except DatasetError:
+        return None
+
+
 _REMEDY = "copy or download it again, or make it again with the command that made it"
 
 

@@ -36,3 +36,19 @@ def test_a_kind_there_is_not() -> None:
     assert answer.exit_code == 2
     assert "list strategy: expected strategies, plugins," in answer.stderr
     assert "did you mean 'strategies'?" in answer.stderr
+
+
+def test_timms_models_are_listed_by_a_pattern() -> None:
+    pytest.importorskip("timm")
+    assert any(line.startswith("timm:NAME ") for line in clearctl("list", "backbones").stdout.splitlines())
+    (line,) = clearctl("list", "backbones", "timm:RESNET1?").stdout.splitlines()
+    assert line.split()[:2] == ["timm:resnet18", "weights"]
+    assert "a1_in1k" in line
+    answer = json.loads(clearctl("list", "backbones", "res2*", "--json").stdout)
+    assert [named["name"] for named in answer["names"]] == ["Res2Net"]
+
+
+def test_a_pattern_that_nothing_matches() -> None:
+    answer = clearctl("list", "strategies", "nave")
+    assert answer.exit_code == 2
+    assert "list strategies: no name matches 'nave'" in answer.stderr

@@ -1,17 +1,20 @@
 """A config file, checked and complete."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from clearctl import rundir
 from clearctl.config.check import own_folders, require
 from clearctl.config.dialect import notices, translated, write_out_defaults
-from clearctl.config.keys import TOP
+from clearctl.config.keys import FEATURES, TOP
 from clearctl.config.load import Config, load, of_run
 from clearctl.config.own import folders_with, named_modules
 from clearctl.config.plugins import plugin_notices
 from clearctl.config.published import dataset_root as find_dataset_root
 from clearctl.config.published import misnamed, published_faults
+from clearctl.data.features import feature_dimension
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.errors import ConfigError
 
@@ -79,8 +82,23 @@ def _complete(config: Config, root: Path, seed: int | None, work_dir: Path | str
                 key = place + name
                 text = f"{section[name]}: there is no such home folder"
                 raise ConfigError(f"{config.origin(key)}: {key}: {text}") from None
+    _set_width(values, root)
     values["seed"] = seed if seed is not None else values.get("seed") or TOP["seed"].default
     return config
+
+
+def with_width(config: Config, root: Path) -> Config:
+    """`config` with the dimension of its features for a head that takes as many numbers as they have."""
+    values = copy.deepcopy(config.values)
+    _set_width(values, root)
+    return replace(config, values=values)
+
+
+def _set_width(values: dict[str, Any], root: Path) -> None:
+    head = (values.get("model") or {}).get("head") or {}
+    if head.get("in_channels") == FEATURES:
+        # Where there are no features of that name the stream says so.
+        head["in_channels"] = feature_dimension(root, values["scenario"]["feature_type"]) or 1
 
 
 def _of_its_dataset(config: Config, root: Path) -> Config:

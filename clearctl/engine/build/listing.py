@@ -6,11 +6,14 @@ refused is in no registry's `classes`, and so not here.
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from clearctl.config.registry import Factory, Registry
 from clearctl.engine.build.catalogue import CATALOGUE
+from clearctl.models.zoo import timm
+from clearctl.models.zoo.names import TIMM
 from clearctl.strategies.recipes import Filled, WithPlugin
+from clearctl.wording import few
 
 KINDS: Mapping[str, Registry] = {
     "strategies": CATALOGUE.strategies,
@@ -119,6 +122,15 @@ def list_names(kind: str) -> dict[str, str]:
     """{name: what it is}, of what there is of a kind, sorted by name. Raises KeyError for a kind not in KINDS."""
     classes = KINDS[kind].classes
     return {name: meaning(name, classes[name]) for name in sorted(classes, key=str.lower)}
+
+
+def list_timm() -> dict[str, str]:
+    """{`timm:NAME`: what weights timm has for it}, of every architecture of timm; none where it is not installed."""
+    return {f"{TIMM}{name}": _weights(tags) for name, tags in timm.weights_by_name().items()}
+
+
+def _weights(tags: Sequence[str]) -> str:
+    return f"weights {few(tags)}" if tags else "no weights"
 
 
 def meaning(name: str, factory: Factory) -> str:

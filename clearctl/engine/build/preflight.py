@@ -16,6 +16,7 @@ from clearctl.config.settings import ScenarioSettings, Settings, fill
 from clearctl.data.stream import iid_split_command, iid_split_folder, read_train_labels
 from clearctl.distributed.randomness import preserve_random_states
 from clearctl.engine.build.catalogue import CATALOGUE
+from clearctl.engine.build.config import with_width
 from clearctl.engine.build.experiment import require_buildable
 from clearctl.engine.build.model import build_head
 from clearctl.errors import ConfigError, DatasetError
@@ -64,7 +65,7 @@ def check_config(
     noted = (*noted, name) if name else noted
     if found and not faults:
         config.values["scenario"]["dataset_root"] = str(root)
-        settings = fill(config)
+        settings = fill(with_width(config, root))
         faults = [str(fault) for fault in dataset_faults(settings)]
         if not faults and asks_for_samples(settings.strategy):
             of_samples, unused = _sample_faults(settings)

@@ -44,13 +44,18 @@ def name_fault(name: str) -> str | None:
     return None
 
 
-def model_names() -> list[str]:
-    """The architectures that timm has, without tags; none where it is not installed."""
+def weights_by_name() -> dict[str, list[str]]:
+    """{architecture: the tags of weights that timm has for it}; none where timm is not installed."""
     try:
-        names: list[str] = _library().list_models()
+        library = _library()
     except CapabilityError:
-        return []
-    return names
+        return {}
+    found: dict[str, list[str]] = {name: [] for name in library.list_models()}
+    for name in library.list_pretrained():
+        architecture, _, tag = name.partition(".")
+        if tag:
+            found[architecture].append(tag)
+    return found
 
 
 def build(arch: str, arguments: dict[str, Any]) -> FeatureExtractor:
