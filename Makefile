@@ -1,7 +1,7 @@
 # `make demo` and `make test` do all the set-up themselves, into .venv. They need Python 3.10–3.14, make and a network;
 # docs/install.md has the ways without one, and without make.
 .DEFAULT_GOAL := help
-.PHONY: help install demo paper-table test fuzz lint types imports check bench bench-quick gpu-check check-python wheelhouse dist docs clean
+.PHONY: help install demo paper-table foundation-table test fuzz lint types imports check bench bench-quick gpu-check check-python wheelhouse dist docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,6 +23,9 @@ DATASET ?= dataset/CLEAR-10-PUBLIC
 FEATURES ?= moco_b0
 SEEDS ?= 0-4
 PAPER ?= work_dirs/paper/$(FEATURES)
+# Of `make foundation-table`, whose FEATURES are names of timm's models.
+FOUNDATION ?= work_dirs/foundation
+EXTRACT ?=
 # Of `make gpu-check`. GPU_PYTHON is a Python that has the packages, for a machine where none can be installed.
 GPU_PYTHON ?=
 DEVICE ?= cuda
@@ -62,6 +65,20 @@ paper-table: install ## the CLEAR-10 feature grid as a table: DATASET=DIR [FEATU
 	$(BIN)/clearctl report "$(PAPER)" --output "$(PAPER)/table.tex"
 	$(BIN)/clearctl report "$(PAPER)" --output "$(PAPER)/report.html"
 	$(BIN)/clearctl report "$(PAPER)"
+
+foundation-table: FEATURES = vit_base_patch16_clip_224.openai vit_small_patch14_dinov2.lvd142m resnet50.a1_in1k
+foundation-table: install ## heads on features of foundation models as a table: DATASET=DIR [FEATURES="timm names"] [SEEDS=0-4]
+	$(BIN)/clearctl make-fewshot --shot 1 --seed 0 --dataset-root "$(DATASET)"
+	$(BIN)/clearctl make-fewshot --shot 5 --seed 0 --dataset-root "$(DATASET)"
+	set -e; for name in $(FEATURES); do \
+		test -d "$(DATASET)/training_folder/features/$$name" || \
+			$(BIN)/clearctl extract-features --arch "timm:$$name" --dataset-root "$(DATASET)" $(EXTRACT); \
+		$(BIN)/clearctl sweep configs/foundation/*/*.py --seeds $(SEEDS) --dataset-root "$(DATASET)" \
+			--set scenario.feature_type=$$name --work-dir "$(FOUNDATION)/$$name" $(SWEEP); \
+	done
+	$(BIN)/clearctl report "$(FOUNDATION)" --output "$(FOUNDATION)/table.tex"
+	$(BIN)/clearctl report "$(FOUNDATION)" --output "$(FOUNDATION)/report.html"
+	$(BIN)/clearctl report "$(FOUNDATION)"
 
 test: install ## run all tests
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal

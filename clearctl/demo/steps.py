@@ -5,6 +5,7 @@ from pathlib import Path
 
 from clearctl.config.shipped import FOLDER
 from clearctl.dataset.prepare import prepare_avalanche
+from clearctl.demo import lite0
 from clearctl.demo.digits import make_dataset
 from clearctl.engine.extract.extract import ExtractResult, extract_features
 from clearctl.engine.run.evaluate import EvalResult, evaluate
@@ -14,6 +15,7 @@ from clearctl.rundir import checkpoint_file
 
 CONFIG = FOLDER / "quickstart.py"
 FEATURE_CONFIG = FOLDER / "quickstart_feature.py"
+LITE0_CONFIG = FOLDER / "quickstart_lite0.py"
 FEATURES = "bucket1"
 
 
@@ -21,7 +23,8 @@ FEATURES = "bucket1"
 class DemoResult:
     """Where the dataset lies, what training found, what testing its checkpoints again found, and the same on features.
 
-    `extracted` are the features of the network as it was after bucket 1, `on_features` a linear head trained on them.
+    `extracted` are the features of the network as it was after bucket 1, `on_features` a linear head trained on them;
+    `on_lite0` is an exact head on features of ImageNet, where they were asked for.
     """
 
     dataset_root: Path
@@ -29,13 +32,19 @@ class DemoResult:
     tested: EvalResult
     extracted: ExtractResult
     on_features: TrainResult
+    on_lite0: TrainResult | None = None
 
 
-def run_demo(folder: Path, *, seed: int = 0, device: str = "auto", listener: Listener = ignore) -> DemoResult:
+def run_demo(
+    folder: Path, *, seed: int = 0, device: str = "auto", features: str = FEATURES, listener: Listener = ignore
+) -> DemoResult:
     """Make the dataset in `folder`/dataset, prepare it, train into `folder`/runs and test the checkpoints.
 
-    What is there already and right is kept. Raises what the steps raise.
+    With `features` "lite0" an exact head on features of ImageNet follows (`demo.lite0`). What is there already and
+    whole is kept. Raises what the steps raise.
     """
+    if features == lite0.NAME:
+        lite0.require_package()
     root = folder / "dataset"
     _report(listener, f"1. a CLEAR-shaped dataset of handwritten digits: {root}")
     make_dataset(root)
@@ -59,7 +68,35 @@ def run_demo(folder: Path, *, seed: int = 0, device: str = "auto", listener: Lis
     on_features = train(
         FEATURE_CONFIG, device=device, work_dir=folder / "runs", seed=seed, dataset_root=root, listener=listener
     )
-    return DemoResult(root, trained, tested, extracted, on_features)
+    transferred = None
+    if features == lite0.NAME:
+        extract_lite0(folder, root, device=device, listener=listener)
+        _report(listener, f"8. clearctl train quickstart_lite0 {shared}")
+        transferred = train(
+            LITE0_CONFIG, device=device, work_dir=folder / "runs", seed=seed, dataset_root=root, listener=listener
+        )
+    return DemoResult(root, trained, tested, extracted, on_features, transferred)
+
+
+def extract_lite0(
+    folder: Path, root: Path, *, device: str, listener: Listener, buckets: tuple[str, ...] | None = None
+) -> ExtractResult:
+    """Extract ImageNet's features of the dataset `root`, with weights written to `folder`; of all `buckets` if None."""
+    weights = folder / "lite0.pth"
+    if not weights.is_file():
+        lite0.write_checkpoint(weights)
+    command = f"clearctl extract-features --arch {lite0.ARCH} --checkpoint {weights} --name {lite0.NAME}"
+    _report(listener, f"7. {command} --dataset-root {root}")
+    return extract_features(
+        root,
+        arch=lite0.ARCH,
+        checkpoint=weights,
+        name=lite0.NAME,
+        device=device,
+        buckets=buckets,
+        force=True,
+        listener=listener,
+    )
 
 
 def _report(listener: Listener, text: str) -> None:

@@ -97,6 +97,18 @@ def create(name: str, **arguments: Any) -> nn.Module:
     return model
 
 
+def create_classifier(name: str) -> nn.Module:
+    """timm's model with its classifier, its weights random; raises what timm does."""
+    with quiet("timm"):
+        model: nn.Module = _library().create_model(name)
+    return model
+
+
+def require_installed() -> None:
+    """Raise CapabilityError where timm is not installed."""
+    _library()
+
+
 def default_weights(extractor: FeatureExtractor, listener: Listener) -> tuple[Path, str]:
     """(file, name) of the weights that the model's tag names, from the cache of Hugging Face's hub or of torch.hub.
 

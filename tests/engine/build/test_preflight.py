@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from clearctl import prepare_avalanche
+from clearctl import layout, prepare_avalanche
+from clearctl.data.features import feature_dimension
+from clearctl.engine.build.config import open_config
 from clearctl.engine.build.preflight import check_config
 
 FAULTY = sorted((Path(__file__).parent / "faulty").glob("*.py"))
@@ -46,3 +48,30 @@ def test_a_folder_that_is_not_prepared_is_a_fault(clear_folder):
     (fault,) = check_config(file, dataset_root=clear_folder()).faults
     assert "is not prepared" in fault
     assert "prepare-avalanche" in fault
+
+
+WIDTH = "model.head.in_channels='features'"
+
+
+def test_a_head_takes_its_width_from_the_features(features_config, prepared):
+    assert check_config(features_config, dataset_root=prepared, overrides=[WIDTH]).faults == []
+    opened = open_config(features_config, overrides=(WIDTH,), dataset_root=prepared)
+    assert opened.values["model"]["head"]["in_channels"] == 5
+    missing = check_config(features_config, dataset_root=prepared, overrides=[WIDTH, "scenario.feature_type='other'"])
+    (fault,) = missing.faults
+    assert "scenario.feature_type: no features 'other'" in fault
+
+
+def test_the_width_of_extracted_features_is_that_of_their_record(features_config, prepared, tmp_path):
+    folder = layout.features_folder(tmp_path, "made")
+    folder.mkdir(parents=True)
+    assert feature_dimension(tmp_path, "made") is None
+    layout.extraction_file(tmp_path, "made").write_text('{"dimension": 7}')
+    assert feature_dimension(tmp_path, "made") == 7
+    assert feature_dimension(prepared, "tiny") == 5
+
+
+def test_images_have_no_width_of_features():
+    file = Path(__file__).parents[2] / "configs" / "tiny.py"
+    (fault,) = check_config(file, dataset_root="nowhere", overrides=[WIDTH]).faults
+    assert "model.head.in_channels: found 'features', the dimension of scenario.feature_type, and that is not" in fault

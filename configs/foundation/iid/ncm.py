@@ -1,0 +1,6 @@
+# Nearest class mean: CLEAR-10, features of a foundation model, iid protocol.
+_base_ = ["../streaming/ncm.py"]
+
+name = "NCM (iid)"
+scenario = dict(evaluation_protocol="iid", seed=0)
+work_dir = "./work_dirs/foundation/iid_ncm"

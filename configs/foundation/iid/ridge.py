@@ -1,0 +1,6 @@
+# Ridge regression: CLEAR-10, features of a foundation model, iid protocol.
+_base_ = ["../streaming/ridge.py"]
+
+name = "Ridge (iid)"
+scenario = dict(evaluation_protocol="iid", seed=0)
+work_dir = "./work_dirs/foundation/iid_ridge"

@@ -1,0 +1,6 @@
+# RanPAC: CLEAR-10, features of a foundation model, 1 image a class to train on.
+_base_ = ["../streaming/ranpac.py"]
+
+name = "RanPAC (1 shot)"
+scenario = dict(evaluation_protocol="iid", shot=1, seed=0)
+work_dir = "./work_dirs/foundation/shot1_ranpac"

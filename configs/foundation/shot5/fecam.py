@@ -1,0 +1,6 @@
+# FeCAM: CLEAR-10, features of a foundation model, 5 images a class to train on.
+_base_ = ["../streaming/fecam.py"]
+
+name = "FeCAM (5 shot)"
+scenario = dict(evaluation_protocol="iid", shot=5, seed=0)
+work_dir = "./work_dirs/foundation/shot5_fecam"
