@@ -18,6 +18,9 @@ def check_strategy(found: Findings, key: str, section: dict[str, Any], catalogue
     """Add to `found` what is wrong with the section at `key`."""
     own = tuple(STRATEGY)
     arguments = {name: value for name, value in section.items() if name not in own}
+    if "train_epochs" in arguments and found.traits_of(section.get("type")).sees_samples_once:
+        found.add(f"{key}.train_epochs", f"{section['type']} sees each sample once: leave it out")
+        del arguments["train_epochs"]
     found.call(key, arguments, catalogue.strategies, filled=FILLED_STRATEGY, also=own)
     for name in EVERY_STRATEGY:
         if name in RANGES["strategy"]:

@@ -97,6 +97,10 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "num_classes": COUNT,
         "input_size": COUNT,
         "shrinkage_param": SHARE,
+        "ridge_lambda": FROM_0,
+        "lambdas": FROM_0,
+        "validation_share": Range(0, 1, open_least=True, open_most=True),
+        "validation_seed": WHOLE_FROM_0,
     },
     "plugin": {
         **_OF_METHODS,

@@ -44,6 +44,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "er_ace": {"mem_size": 12, "batch_size_mem": 4},
     "streaming_lda": {},
     "prototype": {},
+    "ncm": {},
+    "ridge": {"lambdas": [0.01, 0.1, 1.0, 10.0]},
+    "batch_slda": {},
 }
 
 # Strategies that have no base config, by name, and those with other loaders.

@@ -43,7 +43,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "mas": {},
     "der": {"mem_size": 13, "batch_size_mem": 5},
     "er_ace": {"mem_size": 13, "batch_size_mem": 5},
+    "ncm": {},
+    "ridge": {"ridge_lambda": 1.0, "accumulate": "float64"},
+    "batch_slda": {"shrinkage_param": 0.1, "accumulate": "float64"},
 }
+ONE_PASS = ("ncm", "ridge", "batch_slda")  # without epochs and an optimizer
 
 
 # Plugins that no strategy above is made of.
@@ -86,7 +90,8 @@ def write(uneven: Path, tmp_path: Path) -> Callable[..., Path]:
             "scenario": dict(dataset_root=str(uneven), feature_type="uneven"),
             "model": model,
             "cl_strategy": {
-                **dict(train_mb_size=10, eval_mb_size=16, train_epochs=2, optimizer=dict(lr=0.1)),
+                **dict(train_mb_size=10, eval_mb_size=16),
+                **({} if base in ONE_PASS else dict(train_epochs=2, optimizer=dict(lr=0.1))),
                 **SMALL[base],
                 **strategy,
             },
