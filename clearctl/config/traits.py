@@ -57,6 +57,9 @@ class Traits:
     least_steps: str | None = None
     steps_to_rise: str | None = None
 
+    # The `type` of model.head that it writes, where that is no linear layer alone.
+    head: str | None = None
+
     # Its arguments. `choices`: the words that one may be; `number_or`: those that one may be beside a number.
     # `buffer`: that of a plugin which takes a buffer, an object, and the strategy that takes cl_strategy.buffer for it.
     # `decays`: mode='online' needs a decay_factor. `trained_layer`: that which names the one layer that goes on

@@ -112,6 +112,9 @@ EXPECTED = {
     "ncm": (13, 0, 3, 0),
     "ridge": (13, 0, 3, 0),
     "batch_slda": (13, 0, 3, 0),
+    "ranpac": (21, 0, 5, 0),
+    "klda": (17, 0, 6, 0),
+    "fecam": (37, 2, 23, 0),  # the labels of a batch, and the rows of each class
     "MIR": (14, 0, 3, 0),
     "FeatureReplay": (48, 0, 20, 0),
     "RAR": (20, 0, 4, 0),

@@ -26,7 +26,16 @@ from clearctl.progress import ignore
 BASES = Path(__file__).parents[2] / "configs/_base_"
 BUCKETS, CLASSES, PER_CLASS, DIM = 3, 3, 8, 8
 PER_BUCKET = CLASSES * PER_CLASS
-ONE_PASS = ("prototype", "streaming_lda", "ncm", "ridge", "batch_slda")  # base configs without train_epochs
+ONE_PASS = (
+    "prototype",
+    "streaming_lda",
+    "ncm",
+    "ridge",
+    "batch_slda",
+    "ranpac",
+    "klda",
+    "fecam",
+)  # base configs without train_epochs
 MODEL = dict(head=dict(type="LinearClsHead", num_classes=CLASSES, in_channels=DIM))
 
 

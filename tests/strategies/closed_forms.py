@@ -39,3 +39,9 @@ def scores(built: Built, x: np.ndarray) -> np.ndarray:
     """The network's class scores [N, C]."""
     with torch.no_grad():
         return built.strategy.model.eval()(torch.from_numpy(x).float()).double().numpy()
+
+
+def hidden(built: Built, x: np.ndarray) -> np.ndarray:
+    """What the head's last layer takes [N, D]."""
+    with torch.no_grad():
+        return built.strategy.embedding(torch.from_numpy(x).float()).double().numpy()

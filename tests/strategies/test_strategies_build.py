@@ -22,7 +22,7 @@ pytest_plugins = ("blobs",)
 
 REFUSED_STRATEGIES = traits.refusals(traits.STRATEGIES)
 
-OWN = {"Prototype", "NCM", "Ridge", "BatchSLDA"}  # clearctl's, which Avalanche lacks
+OWN = {"Prototype", "NCM", "Ridge", "BatchSLDA", "RanPAC", "KLDA", "FeCAM"}  # clearctl's, which Avalanche lacks
 SGD = dict(type="SGD", lr=0.1)
 
 

@@ -36,7 +36,7 @@ class BatchSLDA(ClosedForm):
         means = self.moments.means  # [C, D]
         covariance = self.moments.within().div_(self.moments.counts.sum())
         covariance.mul_(1 - self.shrinkage_param).diagonal().add_(self.shrinkage_param)
-        weight = solve_positive(covariance, means.T)  # [D, C]
+        weight = self.solve(covariance, means)
         if weight is None:
             raise ConfigError(
                 f"cl_strategy.shrinkage_param: found {self.shrinkage_param:g}, with which the covariance of"
@@ -45,3 +45,7 @@ class BatchSLDA(ClosedForm):
             )
         self.layer.weight.copy_(weight.T)
         self.layer.bias.copy_(-0.5 * (means.T * weight).sum(dim=0))
+
+    def solve(self, covariance: torch.Tensor, means: torch.Tensor) -> torch.Tensor | None:
+        """`w_c` of all classes [D, C], of the shrunk covariance [D, D] and means [C, D]; None if it is singular."""
+        return solve_positive(covariance, means.T)

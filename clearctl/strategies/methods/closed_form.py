@@ -116,3 +116,10 @@ def require_linear(model: nn.Module) -> None:
     layer = last_layer(model)[1]
     if getattr(layer, "bias", None) is None or normalises_weights(layer):
         raise ValueError("it needs a head that ends in a plain linear layer with a bias")
+
+
+def require_head(model: nn.Module, kind: type[nn.Module]) -> None:
+    """Raise ValueError unless the model ends in a head of the `kind` that the strategy writes."""
+    head = getattr(model, "head", model)
+    if not isinstance(head, kind):
+        raise ValueError(f"it needs a head of the type {kind.__name__}, found {type(head).__name__}")

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from clearctl.data.pixels import without_waiting
 from clearctl.errors import ConfigError
 from clearctl.strategies.methods.closed_form import ClosedForm, require_linear
 from clearctl.strategies.methods.held_out import held_out
@@ -48,7 +49,7 @@ class Ridge(ClosedForm):
         self.solved_lambda = self.ridge_lambda  # of the latest solution; None before the first choice
         self.accumulate = accumulate
         self.moments = self.no_samples(accumulate)
-        # Of a bucket that chooses: which samples are held out [N] bool, those so far, and sums of the others.
+        # Of a bucket that chooses: which samples are held out [N] bool (CPU), those so far, and sums of the others.
         self.held_out: torch.Tensor | None = None
         self.validation: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.others: Moments | None = None
@@ -67,7 +68,6 @@ class Ridge(ClosedForm):
                 f"cl_strategy.ridge_lambda: found 'validation', but bucket {self.experience.current_experience + 1} has"
                 f" no class with two samples, of which one could be held out\ngive a number, such as 1.0"
             )
-        self.held_out = self.held_out.to(self.device)
         self.others = self.no_samples(self.accumulate)
 
     def add(self, features: torch.Tensor, y: torch.Tensor) -> None:
@@ -78,8 +78,10 @@ class Ridge(ClosedForm):
         assert self.held_out is not None
         out = self.held_out[self.taken : self.taken + len(y)]
         self.taken += len(y)
+        # Row numbers from the CPU, where they are known: a mask on a GPU would be waited for.
+        out, others = (without_waiting(rows.nonzero().flatten(), y.device) for rows in (out, ~out))
         self.validation.append((features[out], y[out]))
-        self.others.add(features[~out], y[~out])
+        self.others.add(features[others], y[others])
 
     def write_head(self) -> None:
         """Choose the lambda, if this bucket is to, then solve. Raises ConfigError where there is no solution."""
