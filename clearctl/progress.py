@@ -49,7 +49,10 @@ class TrainStep:
 
 @dataclass(frozen=True)
 class EpochDone:
-    """An epoch ended; `loss` and `accuracy` are its means, `seconds` its length."""
+    """An epoch ended; `loss` and `accuracy` are its means, `seconds` its length.
+
+    `ridge_lambda` is what a regression was solved with, by a strategy that does.
+    """
 
     bucket: str
     bucket_number: int
@@ -60,6 +63,7 @@ class EpochDone:
     seconds: float
     loss: float
     accuracy: float
+    ridge_lambda: float | None = None
 
 
 @dataclass(frozen=True)

@@ -136,8 +136,9 @@ def _strategy() -> Iterator[str]:
     yield _names("Losses, of mmcls", CATALOGUE.losses)
     yield "### What does not go together"
     yield "\n".join(
-        f"- `{key}={value!r}` with {_code(reasons)}: {next(iter(reasons.values()))}."
+        f"- `{key}={value!r}` with {_code(name for name in reasons if reasons[name] == reason)}: {reason}."
         for (key, value), reasons in CATALOGUE.refused_with.items()
+        for reason in dict.fromkeys(reasons.values())
     )
 
 

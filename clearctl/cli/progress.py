@@ -131,7 +131,9 @@ def _place(event: TrainStep | EpochDone) -> str:
 
 def _learning(event: TrainStep | EpochDone) -> str:
     rate = event.num_samples / max(event.seconds, 1e-9)
-    return f"loss {short(event.loss)}  accuracy {event.accuracy:.3f}  {rate:,.0f} samples/s"
+    solved = event.ridge_lambda if isinstance(event, EpochDone) else None
+    chosen = "" if solved is None else f"  ridge_lambda {solved:g}"
+    return f"loss {short(event.loss)}  accuracy {event.accuracy:.3f}  {rate:,.0f} samples/s{chosen}"
 
 
 def short(loss: float) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from clearctl.config.catalogue import Catalogue
 from clearctl.config.findings import Findings
 from clearctl.config.keys import EVERY_STRATEGY, SCHEDULER, STRATEGY, UNITS
+from clearctl.config.own import is_own
 from clearctl.config.plugins import UNIT_NAMES, check_plugins
 from clearctl.config.ranges import RANGES
 from clearctl.config.registry import Parameter, parameters
@@ -18,6 +19,9 @@ def check_strategy(found: Findings, key: str, section: dict[str, Any], catalogue
     """Add to `found` what is wrong with the section at `key`."""
     own = tuple(STRATEGY)
     arguments = {name: value for name, value in section.items() if name not in own}
+    if "train_epochs" in arguments and found.traits_of(section.get("type")).sees_samples_once:
+        found.add(f"{key}.train_epochs", f"{section['type']} sees each sample once: leave it out")
+        del arguments["train_epochs"]
     found.call(key, arguments, catalogue.strategies, filled=FILLED_STRATEGY, also=own)
     for name in EVERY_STRATEGY:
         if name in RANGES["strategy"]:
@@ -45,6 +49,9 @@ def _takes(
     """Optimizer, scheduler and loss are there where the strategy has a use for them, and nowhere else."""
     if "optimizer" in accepted and section.get("optimizer") is None:
         found.add(f"{key}.optimizer", "missing, such as optimizer=dict(type='SGD', lr=0.01)")
+    needed, head = found.traits_of(section["type"]).head, _head_type(found.config.values)
+    if needed is not None and head != needed and not is_own(head):
+        found.add("model.head.type", f"found {head!r}, but {section['type']} writes a head of its own: give {needed!r}")
     for part, argument, reason in (
         ("optimizer", "optimizer", "learns without one"),
         ("scheduler", "optimizer", "learns without an optimizer"),
@@ -55,6 +62,13 @@ def _takes(
     metrics = found.config.values.get("metrics")
     metrics = metrics if isinstance(metrics, list) else []
     check_plugins(found, key, section, accepted, metrics, catalogue.test_metrics)
+
+
+def _head_type(values: Mapping[str, Any]) -> object:
+    """The type of the config's head; None where there is none."""
+    model = values.get("model")
+    head = model.get("head") if isinstance(model, dict) else None
+    return head.get("type") if isinstance(head, dict) else None
 
 
 def _scheduler(found: Findings, key: str, section: Any, catalogue: Catalogue, nested: bool = False) -> None:

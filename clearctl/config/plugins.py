@@ -6,6 +6,7 @@ from typing import Any, TypeGuard
 
 from clearctl.config.findings import Findings
 from clearctl.config.keys import EVERY_STRATEGY, SCHEDULER
+from clearctl.config.traits import Traits
 
 # {names of metrics that tests give numbers for} of a config's list of metrics.
 TestMetrics = Callable[[Sequence[Any]], Collection[str]]
@@ -38,6 +39,9 @@ def check_plugins(
         elif acts == "within" and found.traits_of(strategy).takes_own_steps:
             text = f"{strategy} takes its steps by itself, and no plugin acts on their loss or gradients"
             found.add(f"{key}.plugins.{index}", f"{text}: leave {name} out")
+        if found.traits_of(section["type"]).sees_samples_once and _shows_samples_again(found.traits_of(name)):
+            text = f"{section['type']} adds up each sample once, and {name} would show it some again: leave it out"
+            found.add(f"{key}.plugins.{index}", text)
     deciding = [name for name in types if found.traits_of(name).decides_weights]
     _only_one(found, f"{key}.plugins", entries, deciding, "decide which weights a bucket ends with")
     for place, entry in ((key, section), *((f"{key}.plugins.{index}", entry) for index, entry in entries)):
@@ -55,6 +59,11 @@ def check_plugins(
     for index, entry in entries:
         if found.traits_of(entry.get("type")).watches_tests:
             _early_stopping(found, f"{key}.plugins.{index}", entry, section, metrics, test_metrics)
+
+
+def _shows_samples_again(traits: Traits) -> bool:
+    """Whether a plugin has samples of earlier buckets learned from, or some of a bucket not at all."""
+    return traits.replaces_loader or traits.splits_buckets or traits.learns != "bucket"
 
 
 def plugin_entries(section: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
@@ -80,6 +89,10 @@ def _arguments(found: Findings, key: str, entry: Mapping[str, Any], *, of_plugin
     for argument, choices in traits.choices.items():
         if argument in entry:
             found.one_of(f"{key}.{argument}", entry[argument], choices)
+    for argument, choices in traits.number_or.items():
+        value = entry.get(argument)
+        if isinstance(value, str) and value not in choices:
+            found.add(f"{key}.{argument}", f"found {value!r}, expected a number or {' or '.join(map(repr, choices))}")
     buffer, strategy = traits.buffer if traits.buffer is not None and of_plugin else ("", None)
     if entry.get(buffer) is not None:
         instead = f"use the strategy {strategy} with cl_strategy.buffer" if strategy else "leave it out"

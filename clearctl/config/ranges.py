@@ -97,6 +97,12 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "num_classes": COUNT,
         "input_size": COUNT,
         "shrinkage_param": SHARE,
+        "shrink1": FROM_0,
+        "shrink2": FROM_0,
+        "ridge_lambda": FROM_0,
+        "lambdas": FROM_0,
+        "validation_share": Range(0, 1, open_least=True, open_most=True),
+        "validation_seed": WHOLE_FROM_0,
     },
     "plugin": {
         **_OF_METHODS,
@@ -193,6 +199,9 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "mid_channels": COUNT,
         "temperature": ABOVE_0,
         "hidden_dim": COUNT,
+        "projection_dim": COUNT,
+        "gamma": ABOVE_0,
+        "tukey": ABOVE_0,
         "dropout_rate": DECAY,
     },
     "neck": {

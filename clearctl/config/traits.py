@@ -28,6 +28,9 @@ class Traits:
     splits_buckets: bool = False
     one_for_each_bucket: str | None = None
 
+    # `sees_samples_once`: it adds up what it learns from, each sample once, so that no plugin may show it one again.
+    sees_samples_once: bool = False
+
     # What its batches are of. `balances_batches`: each batch that it learns has samples of every task label;
     # `balances_memory`: each batch of its memory has, with task_balanced_dataloader=True. `samples_every_bucket`:
     # its `sample_size` is made up of the same number of each bucket, unless it has a reservoir.
@@ -54,11 +57,15 @@ class Traits:
     least_steps: str | None = None
     steps_to_rise: str | None = None
 
-    # Its arguments. `choices`: the words that one may be. `buffer`: that of a plugin which takes a buffer, an object,
-    # and the strategy that takes cl_strategy.buffer for it. `decays`: mode='online' needs a decay_factor.
-    # `trained_layer`: that which names the one layer that goes on learning, `feature_layer` the layer whose output it
-    # reads.
+    # The `type` of model.head that it writes, where that is no linear layer alone.
+    head: str | None = None
+
+    # Its arguments. `choices`: the words that one may be; `number_or`: those that one may be beside a number.
+    # `buffer`: that of a plugin which takes a buffer, an object, and the strategy that takes cl_strategy.buffer for it.
+    # `decays`: mode='online' needs a decay_factor. `trained_layer`: that which names the one layer that goes on
+    # learning, `feature_layer` the layer whose output it reads.
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    number_or: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     buffer: tuple[str, str | None] | None = None
     decays: bool = False
     trained_layer: str | None = None

@@ -101,6 +101,12 @@ def split_of(sizes: tuple[int, ...], device: torch.device) -> BatchSplit:
     return _split(sizes, device, world.rank(), world.size())
 
 
+def whole_batch(rows: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """All processes' `rows` [N, ...] that came of a batch `x`, whole or the Shard of it: no gradients flow back."""
+    sizes = x.sizes if isinstance(x, Shard) else (len(x),)
+    return split_of(sizes, rows.device).gathered(rows.detach(), lambda: None)
+
+
 @lru_cache(maxsize=64)
 def _split(sizes: tuple[int, ...], device: torch.device, rank: int, processes: int) -> BatchSplit:
     cut = [is_cut(size, processes) for size in sizes]

@@ -19,9 +19,10 @@ def _mmcls(package: str) -> dict[str, Factory]:
 
 
 def _heads() -> dict[str, Factory]:
-    from clearctl.models.heads import CosineDistanceHead
+    from clearctl.models.heads import CosineDistanceHead, FeCAMHead, RandomFourierHead, RandomProjectionHead
 
-    return {**_mmcls("heads"), "CosineDistanceHead": CosineDistanceHead}
+    own = (CosineDistanceHead, FeCAMHead, RandomFourierHead, RandomProjectionHead)
+    return {**_mmcls("heads"), **{head.__name__: head for head in own}}
 
 
 def _augments() -> dict[str, Factory]:

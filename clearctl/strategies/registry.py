@@ -12,17 +12,24 @@ def _strategies() -> dict[str, Factory]:
     from avalanche.training import supervised
     from avalanche.training.templates import BaseSGDTemplate
 
+    from clearctl.strategies.methods.batch_slda import BatchSLDA
     from clearctl.strategies.methods.der import DER
     from clearctl.strategies.methods.er_ace import ER_ACE
+    from clearctl.strategies.methods.fecam import FeCAM
     from clearctl.strategies.methods.icarl import ICaRL
+    from clearctl.strategies.methods.klda import KLDA
+    from clearctl.strategies.methods.ncm import NCM
     from clearctl.strategies.methods.prototype import Prototype
+    from clearctl.strategies.methods.ranpac import RanPAC
+    from clearctl.strategies.methods.ridge import Ridge
     from clearctl.strategies.methods.streaming_lda import StreamingLDA
     from clearctl.strategies.recipes import RECIPES
 
     found = {name: value for name, value in vars(supervised).items() if inspect.isclass(value)}
     avalanche = {name: cls for name, cls in found.items() if issubclass(cls, BaseSGDTemplate)}
-    own = {cls.__name__: cls for cls in (DER, ER_ACE, ICaRL, Prototype, StreamingLDA)}
-    return {**avalanche, **RECIPES, **own}
+    repaired = (DER, ER_ACE, ICaRL, StreamingLDA)
+    own = (Prototype, NCM, Ridge, BatchSLDA, RanPAC, KLDA, FeCAM)
+    return {**avalanche, **RECIPES, **{cls.__name__: cls for cls in (*repaired, *own)}}
 
 
 def _plugins() -> dict[str, Factory]:

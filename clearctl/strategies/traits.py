@@ -13,14 +13,17 @@ from clearctl.config.traits import UNKNOWN, Traits
 BATCH_SIZES = ("train_mb_size", "eval_mb_size", "batch_size_mem", "batch_size")
 
 _UNSCALED = "it differentiates a loss that is not scaled, and float16 loses its small gradients: use bf16"
+_INVERTED = "the inverse of its covariance makes the rounding of half precision large: use fp32"
 _FLAT = "it flattens gradients as views, which tensors in this memory format have none of"
+
+DTYPES = ("float32", "float64")  # to add up in
 
 _GENERATOR = "it learns with a generator, a second model that no config can describe"
 _OWN_MODEL = "it builds a model of its own, so the config's `model` section would be ignored"
 _DETECTION = "it is for object detection; CLEAR is classification"
 _NCM = Traits(
-    refused="it needs a model that ends in Avalanche's nearest-mean or FeCAM classifier; see the strategies Prototype,"
-    " ICaRL"
+    refused="it needs a model that ends in Avalanche's nearest-mean or FeCAM classifier; see the strategies NCM,"
+    " FeCAM, ICaRL"
 )
 
 STRATEGIES: Mapping[str, Traits] = {
@@ -77,6 +80,29 @@ STRATEGIES: Mapping[str, Traits] = {
     "ICaRL": Traits(balances_batches=True),
     "Prototype": Traits(),
     "StreamingLDA": Traits(),
+    "NCM": Traits(shareable=True, sees_samples_once=True),
+    "Ridge": Traits(
+        shareable=True,
+        sees_samples_once=True,
+        choices={"accumulate": DTYPES},
+        number_or={"ridge_lambda": ("validation",)},
+    ),
+    "BatchSLDA": Traits(shareable=True, sees_samples_once=True, choices={"accumulate": DTYPES}),
+    "RanPAC": Traits(
+        shareable=True,
+        sees_samples_once=True,
+        head="RandomProjectionHead",
+        choices={"accumulate": DTYPES},
+        number_or={"ridge_lambda": ("validation",)},
+    ),
+    "KLDA": Traits(
+        refused_with={("precision", "bf16"): _INVERTED, ("precision", "fp16"): _INVERTED},
+        shareable=True,
+        sees_samples_once=True,
+        head="RandomFourierHead",
+        choices={"accumulate": DTYPES},
+    ),
+    "FeCAM": Traits(shareable=True, sees_samples_once=True, head="FeCAMHead", choices={"accumulate": DTYPES}),
     "AETraining": Traits(refused="it trains an autoencoder, not a classifier"),
     "VAETraining": Traits(refused="it trains a variational autoencoder, not a classifier"),
     "GenerativeReplay": Traits(refused=_GENERATOR),

@@ -8,6 +8,7 @@ import pytest
 from clearctl.config.check import check
 from clearctl.config.load import Config, load
 from clearctl.config.plugins import plugin_notices, strategy_notes
+from clearctl.config.registry import parameters
 from clearctl.engine.build.catalogue import CATALOGUE
 
 EARLY = dict(type="EarlyStoppingPlugin", patience=1, val_stream_name="test_stream")
@@ -26,7 +27,7 @@ def config(file: Path, plugins: list[dict[str, Any]] | None = None, **sections: 
     """The config of `file` with `plugins`, and with what `sections` add to it."""
     loaded = load(file)
     loaded.values["cl_strategy"] |= {"plugins": plugins or []} | sections.pop("cl_strategy", {})
-    if loaded.values["cl_strategy"]["type"] in ("Prototype", "StreamingLDA"):
+    if "optimizer" not in parameters(CATALOGUE.strategies[loaded.values["cl_strategy"]["type"]])[0]:
         del loaded.values["cl_strategy"]["optimizer"]
         del loaded.values["cl_strategy"]["train_epochs"]
     loaded.values.update(sections)

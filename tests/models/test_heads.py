@@ -1,4 +1,4 @@
-"""The cosine head."""
+"""The heads of clearctl's own."""
 
 import copy
 
@@ -60,3 +60,55 @@ def test_last_stage_probabilities_and_copies() -> None:
 def test_senseless_numbers_are_refused(arguments: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be positive"):
         build_classifier(head={"type": "CosineDistanceHead", "num_classes": 3, "in_channels": 4, **arguments})
+
+
+OWN = {
+    "RandomProjectionHead": dict(projection_dim=6),
+    "RandomFourierHead": dict(projection_dim=6, gamma=0.5),
+    "FeCAMHead": dict(tukey=1.0),
+}
+
+
+def own(kind: str, **arguments: object) -> torch.nn.Module:
+    return build_classifier(head=dict(dict(type=kind, num_classes=3, in_channels=4), **{**OWN[kind], **arguments}))
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_all_that_a_head_scores_with_is_in_its_state(kind: str) -> None:
+    torch.manual_seed(0)
+    one, x = own(kind).eval(), torch.randn(5, 4)
+    for value in one.state_dict().values():
+        value.copy_(torch.rand(value.shape) + 0.5)
+    torch.manual_seed(1)
+    other = own(kind).eval()
+    other.load_state_dict(one.state_dict())
+    with torch.no_grad():
+        assert torch.equal(other((torch.zeros(5, 4), x)), one(x))  # of several stages the last
+
+
+def test_projections_are_drawn_when_the_network_is_built_and_are_not_trained() -> None:
+    torch.manual_seed(0)
+    first, second = own("RandomProjectionHead"), own("RandomProjectionHead")
+    torch.manual_seed(0)
+    assert torch.equal(own("RandomProjectionHead").head.projection, first.head.projection)
+    assert not torch.equal(second.head.projection, first.head.projection)
+    assert {name for name, _ in first.named_parameters()} == {"head.fc.weight", "head.fc.bias"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        ("RandomProjectionHead", dict(projection_dim=0)),
+        ("RandomFourierHead", dict(projection_dim=0)),
+        ("RandomFourierHead", dict(gamma=0.0)),
+        ("FeCAMHead", dict(tukey=0.0)),
+        ("FeCAMHead", dict(num_classes=0)),
+    ],
+)
+def test_senseless_numbers_of_them_are_refused(kind: str, arguments: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="must be positive"):
+        own(kind, **arguments)
+
+
+def test_before_it_is_filled_every_class_is_as_far() -> None:
+    assert len(set(own("FeCAMHead")(torch.rand(2, 4)).flatten().tolist())) == 1

@@ -49,7 +49,7 @@ def test_a_strategy_has_the_matrix_of_the_cpu(
     assert rundir.read_environment(found.run)["device_name"] == gpu.device_name
 
 
-@pytest.mark.parametrize("base", ["naive", "streaming_lda", "prototype", "icarl"])
+@pytest.mark.parametrize("base", ["naive", "streaming_lda", "prototype", "icarl", "ridge"])
 def test_a_deterministic_run_is_so_before_its_first_product(base: str, write_config: Callable[..., Path]) -> None:
     with RehearsalGpu() as gpu:
         train(write_config(base, **SMALL[base]), device="cuda", overrides=["deterministic=True"])

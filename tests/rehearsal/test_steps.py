@@ -109,6 +109,12 @@ EXPECTED = {
     "er_ace": (58, 1, 4, 0),
     "streaming_lda": (171, 0, 3, 0),  # sample after sample
     "prototype": (10, 0, 3, 0),
+    "ncm": (13, 0, 3, 0),
+    "ridge": (13, 0, 3, 0),
+    "batch_slda": (13, 0, 3, 0),
+    "ranpac": (21, 0, 5, 0),
+    "klda": (17, 0, 6, 0),
+    "fecam": (37, 2, 23, 0),  # the labels of a batch, and the rows of each class
     "MIR": (14, 0, 3, 0),
     "FeatureReplay": (48, 0, 20, 0),
     "RAR": (20, 0, 4, 0),

@@ -26,6 +26,16 @@ from clearctl.progress import ignore
 BASES = Path(__file__).parents[2] / "configs/_base_"
 BUCKETS, CLASSES, PER_CLASS, DIM = 3, 3, 8, 8
 PER_BUCKET = CLASSES * PER_CLASS
+ONE_PASS = (
+    "prototype",
+    "streaming_lda",
+    "ncm",
+    "ridge",
+    "batch_slda",
+    "ranpac",
+    "klda",
+    "fecam",
+)  # base configs without train_epochs
 MODEL = dict(head=dict(type="LinearClsHead", num_classes=CLASSES, in_channels=DIM))
 
 
@@ -116,7 +126,7 @@ def write_config(features_root: Path, tmp_path: Path) -> Callable[..., Path]:
     def write(base: str | None, model: dict[str, Any] = MODEL, **strategy: Any) -> Path:
         file = tmp_path / f"{base}.py"
         small = dict(train_mb_size=8, eval_mb_size=16)
-        if base not in ("prototype", "streaming_lda"):
+        if base not in ONE_PASS:
             small["train_epochs"] = 2
         scenario = dict(dataset_root=str(features_root), feature_type="blobs")
         bases = [str(BASES / f"{base}.py")] if base else []

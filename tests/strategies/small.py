@@ -5,9 +5,15 @@
 
 from typing import Any
 
-from blobs import BASES
+from blobs import BASES, CLASSES, DIM
 
 from clearctl.config.load import load
+
+
+def head(kind: str, **arguments: Any) -> dict[str, Any]:
+    """The section `model` with a head of another kind, for the features of `blobs`."""
+    return dict(head=dict(type=kind, num_classes=CLASSES, in_channels=DIM, **arguments))
+
 
 # {name of a base config that names a strategy: that strategy}
 TYPES: dict[str, str] = {
@@ -44,6 +50,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "er_ace": {"mem_size": 12, "batch_size_mem": 4},
     "streaming_lda": {},
     "prototype": {},
+    "ncm": {},
+    "ridge": {"lambdas": [0.01, 0.1, 1.0, 10.0]},
+    "batch_slda": {},
+    "ranpac": {"model": head("RandomProjectionHead", projection_dim=40)},
+    "klda": {"model": head("RandomFourierHead", projection_dim=40, gamma=0.1)},
+    "fecam": {"model": head("FeCAMHead", tukey=1.0)},
 }
 
 # Strategies that have no base config, by name, and those with other loaders.

@@ -74,7 +74,8 @@ def test_the_protocol_knows_the_same_strategies_of_the_whole_stream() -> None:
 def test_what_cannot_go_with_a_setting_is_named_with_its_plugin() -> None:
     found = refused_with()
     assert list(found["channels_last", True]) == ["AGEM", "AGEMPlugin"]
-    assert list(found["precision", "fp16"]) == ["MER", "MIR"]
+    assert list(found["precision", "fp16"]) == ["MER", "MIR", "KLDA"]
+    assert list(found["precision", "bf16"]) == ["KLDA"]
 
 
 def test_shareable_plugins_are_those_of_shareable_strategies_and_a_few_others() -> None:

@@ -205,7 +205,8 @@ def report_unwritable(run: Path) -> Iterator[None]:
 def record_epoch(run: Path, done: EpochDone, lr: float) -> None:
     """Add an epoch to metrics.jsonl."""
     if world.is_first():
-        rundir.append_metrics(run, {"event": "epoch", **asdict(done), "lr": lr})
+        record = {name: value for name, value in asdict(done).items() if name != "ridge_lambda" or value is not None}
+        rundir.append_metrics(run, {"event": "epoch", **record, "lr": lr})
 
 
 def run_to_end(

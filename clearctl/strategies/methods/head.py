@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from clearctl.distributed.split import whole_batch
+
 
 def last_layer(network: nn.Module) -> tuple[str, Any]:
     """(dotted name, module) of the last layer with a weight matrix `[num_classes, D]`. Raises ValueError without one.
@@ -49,8 +51,9 @@ class Embedding(nn.Module):
             watch.remove()
         if len(taken) != 1 or taken[0].ndim != 2:
             raise ValueError(f"the layer {self.layer_name!r} does not take one vector for each sample")
+        features = whole_batch(taken[0], x) if len(taken[0]) < len(scores) else taken[0]
         # Under autocast the layer takes half precision; those who take its features compute in float32.
-        return scores, taken[0].to(scores.dtype)
+        return scores, features.to(scores.dtype)
 
 
 def layer_features(network: nn.Module, x: torch.Tensor, layer: str | None) -> torch.Tensor:

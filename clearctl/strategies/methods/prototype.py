@@ -1,19 +1,15 @@
 """Class means as the head's weights: a checkpoint holds what was learned, and any tool can test it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from avalanche.core import BasePlugin
 from avalanche.training.templates import SupervisedTemplate
 from torch import nn
 
+from clearctl.strategies.methods.closed_form import forward_passes, idle_optimizer
 from clearctl.strategies.methods.head import Embedding, last_layer, normalises_weights
 from clearctl.strategies.strategy import MetricValues
-
-
-def idle_optimizer(model: nn.Module) -> torch.optim.Optimizer:
-    """An optimizer that never steps, at lr 0: whatever watches a strategy reads its learning rate."""
-    return torch.optim.SGD(model.parameters(), lr=0.0)
 
 
 class Prototype(SupervisedTemplate):
@@ -66,7 +62,7 @@ class Prototype(SupervisedTemplate):
         if not self.cumulate:
             self.sums.zero_()
             self.counts.zero_()
-        for features in _forward_passes(self, **kwargs):
+        for features in forward_passes(self, self.embedding, **kwargs):
             self.sums.index_add_(0, self.mb_y, features.to(self.sums.dtype))
             # Not bincount, which reads the largest label from the device.
             self.counts.index_add_(0, self.mb_y, torch.ones_like(self.mb_y))
@@ -82,18 +78,3 @@ class Prototype(SupervisedTemplate):
         layer.weight[seen] = means
         if getattr(layer, "bias", None) is not None:
             layer.bias[seen] = -means.square().sum(dim=1) / 2
-
-
-def _forward_passes(strategy: Prototype, **kwargs: object) -> Iterator[torch.Tensor]:
-    """One pass over the data with all callbacks but those of the backward step; yields each batch's features."""
-    for batch in strategy.dataloader:
-        strategy.mbatch = batch
-        strategy._unpack_minibatch()
-        strategy._before_training_iteration(**kwargs)
-        strategy.loss = strategy._make_empty_loss()
-        strategy._before_forward(**kwargs)
-        strategy.mb_output, features = strategy.embedding.scores(strategy.mb_x)
-        strategy._after_forward(**kwargs)
-        strategy.loss += strategy.criterion()
-        yield features
-        strategy._after_training_iteration(**kwargs)

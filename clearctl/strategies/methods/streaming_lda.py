@@ -7,8 +7,8 @@ from avalanche.core import BasePlugin
 from avalanche.training.supervised import StreamingLDA as AvalancheStreamingLDA
 from torch import nn
 
-from clearctl.strategies.methods.head import Embedding, last_layer, normalises_weights
-from clearctl.strategies.methods.prototype import idle_optimizer
+from clearctl.strategies.methods.closed_form import idle_optimizer, require_linear
+from clearctl.strategies.methods.head import Embedding, last_layer
 from clearctl.strategies.strategy import MetricValues
 
 
@@ -41,8 +41,7 @@ class StreamingLDA(AvalancheStreamingLDA):
         shape = tuple(layer.weight.shape)
         if (num_classes or shape[0], input_size or shape[1]) != shape:
             raise ValueError(f"the head has num_classes={shape[0]} and input_size={shape[1]}: leave both out")
-        if getattr(layer, "bias", None) is None or normalises_weights(layer):
-            raise ValueError("it needs a head that ends in a plain linear layer with a bias")
+        require_linear(model)
         super().__init__(
             slda_model=model,
             criterion=criterion,

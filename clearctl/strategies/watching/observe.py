@@ -60,7 +60,8 @@ class ProgressReporter(SupervisedPlugin):
 
     def after_training_epoch(self, strategy: Strategy, **kwargs: object) -> None:
         """Send the epoch's means."""
-        done = EpochDone(**self._place(strategy), **self._means())
+        solved = getattr(strategy, "solved_lambda", None)
+        done = EpochDone(**self._place(strategy), **self._means(), ridge_lambda=solved)
         if self.on_epoch is not None:
             self.on_epoch(done, self._lr)
         self.listener(done)

@@ -54,13 +54,16 @@ def run(tiny_config: Path, dataset: Path, tmp_path: Path) -> Run:
         file = tmp_path / "config.py"
         base = BASE_OF[strategy]
         section = {**load(BASES / f"{base}.py").values["cl_strategy"], "train_mb_size": 8, "eval_mb_size": 8}
-        for name, value in SMALL[base].items():
+        small = {**SMALL[base]}
+        head = small.pop("model", {}).get("head", {})
+        for name, value in small.items():
             section[name] = {**section[name], **value} if isinstance(value, dict) else value
         if "optimizer" in section:
             section |= {"train_epochs": 2, "optimizer": dict(type="SGD", lr=0.05), "scheduler": None, "loss": None}
         file.write_text(
             f"_base_ = [{str(tiny_config)!r}]\ncl_strategy = { {'_delete_': True, **section}!r}\ndata = {data!r}\n"
             f"scenario = dict(train_transform={RANDOM!r})\n"
+            f"model = dict(head={ {**head, 'num_classes': 3, 'in_channels': 4} if head else {}!r})\n"
         )
         return train(file, device="cpu", work_dir=tmp_path / "runs", dataset_root=dataset, listener=listener)
 

@@ -43,6 +43,18 @@ SMALL: dict[str, dict[str, Any]] = {
     "mas": {},
     "der": {"mem_size": 13, "batch_size_mem": 5},
     "er_ace": {"mem_size": 13, "batch_size_mem": 5},
+    "ncm": {},
+    "ridge": {"ridge_lambda": 1.0, "accumulate": "float64"},
+    "batch_slda": {"shrinkage_param": 0.1, "accumulate": "float64"},
+    "ranpac": {"ridge_lambda": 1.0, "accumulate": "float64"},
+    "klda": {"shrinkage_param": 0.01},
+    "fecam": {},
+}
+ONE_PASS = ("ncm", "ridge", "batch_slda", "ranpac", "klda", "fecam")  # without epochs and an optimizer
+HEADS = {
+    "ranpac": dict(type="RandomProjectionHead", projection_dim=16),
+    "klda": dict(type="RandomFourierHead", projection_dim=10, gamma=0.1),
+    "fecam": dict(type="FeCAMHead", tukey=1.0),
 }
 
 
@@ -81,12 +93,15 @@ def write(uneven: Path, tmp_path: Path) -> Callable[..., Path]:
     """`write(base, other={...}, **cl_strategy)`: a config on `uneven` that extends `_base_/<base>.py`."""
 
     def make(base: str, other: dict[str, Any] | None = None, model: dict[str, Any] = MODEL, **strategy: Any) -> Path:
+        if base in HEADS:
+            model = dict(head=dict(HEADS[base], num_classes=CLASSES, in_channels=DIM))
         values: dict[str, Any] = {
             "_base_": [str(BASES / f"{base}.py")],
             "scenario": dict(dataset_root=str(uneven), feature_type="uneven"),
             "model": model,
             "cl_strategy": {
-                **dict(train_mb_size=10, eval_mb_size=16, train_epochs=2, optimizer=dict(lr=0.1)),
+                **dict(train_mb_size=10, eval_mb_size=16),
+                **({} if base in ONE_PASS else dict(train_epochs=2, optimizer=dict(lr=0.1))),
                 **SMALL[base],
                 **strategy,
             },

@@ -109,7 +109,7 @@ def test_other_targets_than_the_batchs_get_the_plain_loss() -> None:
     assert not torch.equal(loss(scores, hard), plain)
 
 
-@pytest.mark.parametrize("base", ["der", "er_ace", "prototype", "streaming_lda", "icarl"])
+@pytest.mark.parametrize("base", ["der", "er_ace", "prototype", "streaming_lda", "icarl", "ridge"])
 def test_strategies_with_a_step_of_their_own_refuse(base: str, build: Callable[..., Any]) -> None:
     with pytest.raises(ConfigError, match=r"train_cfg.augments: \w+ cannot train on mixed samples"):
         build(base, model=model(MIXUP))

@@ -22,7 +22,7 @@ def nothing() -> None:
     pass
 
 
-@pytest.mark.parametrize("base", ["naive", "replay", "joint_training", "prototype"])
+@pytest.mark.parametrize("base", ["naive", "replay", "joint_training", "prototype", "ridge"])
 def test_it_learns_what_avalanches_loop_learns(base: str, build: Callable[..., Built]) -> None:
     found = []
     for own in (True, False):

@@ -1,0 +1,18 @@
+"""Which samples of a bucket are set aside to choose a setting by. Test samples are never looked at."""
+
+import torch
+
+
+def held_out(y: torch.Tensor, share: float, seed: int) -> torch.Tensor:
+    """[N] bool: `share` of the samples of each class of `y [N]`, drawn by `seed` alone.
+
+    Of a class with two samples or more it is one at least, and not all; of one with a single sample it is none.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.zeros(len(y), dtype=torch.bool)
+    for target in sorted(set(y.tolist())):
+        rows = torch.nonzero(y == target).flatten()
+        drawn = torch.randperm(len(rows), generator=generator)
+        count = min(max(round(len(rows) * share), 1), len(rows) - 1)
+        chosen[rows[drawn[:count]]] = True
+    return chosen
