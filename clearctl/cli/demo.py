@@ -32,8 +32,8 @@ def demo(
 
     Makes a CLEAR-shaped stream from scikit-learn's handwritten digits, prepares it, trains a small network on bucket
     after bucket, tests it on every bucket, and shows the accuracy matrix and CLEAR's metrics. Then it extracts features
-    with the network as it was after bucket 1, and trains a linear head on them. With --features lite0 a minute more
-    extracts features that were learned on ImageNet, and solves for a head on them.
+    with the network as it was after bucket 1, and trains a linear head on them. With --features lite0 some minutes more
+    extract features that were learned on ImageNet, and solve for a head on them.
 
     Example: `clearctl demo`
     """

@@ -68,6 +68,13 @@ def extract_features(
     precision: Annotated[
         str, typer.Option("--precision", metavar="fp32|bf16|fp16", help="Arithmetic of the network.")
     ] = "fp32",
+    fast: Annotated[
+        bool | None,
+        typer.Option(
+            "--fast/--exact",
+            help="Rewrite the network for speed, or compute as its library does. Default: exact for timm, open_clip.",
+        ),
+    ] = None,
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile the network first: pays from thousands of images on.")
     ] = False,
@@ -115,6 +122,7 @@ def extract_features(
             transform=transform,
             device=device,
             precision=precision,
+            fast=fast,
             compile=compile_,
             batch_size=batch_size,
             workers=workers,

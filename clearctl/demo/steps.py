@@ -85,7 +85,7 @@ def extract_lite0(
     weights = folder / "lite0.pth"
     if not weights.is_file():
         lite0.write_checkpoint(weights)
-    command = f"clearctl extract-features --arch {lite0.ARCH} --checkpoint {weights} --name {lite0.NAME}"
+    command = f"clearctl extract-features --arch {lite0.ARCH} --checkpoint {weights} --name {lite0.NAME} --fast"
     _report(listener, f"7. {command} --dataset-root {root}")
     return extract_features(
         root,
@@ -94,6 +94,7 @@ def extract_lite0(
         name=lite0.NAME,
         device=device,
         buckets=buckets,
+        fast=True,
         force=True,
         listener=listener,
     )

@@ -1,7 +1,7 @@
 """extraction.json: how features were made, and which buckets are done, so that an extraction is never mixed.
 
 training_folder/features/<name>/extraction.json
-    settings   what the numbers follow from: arch, arguments, weights, transform, precision, compile, device
+    settings   what the numbers follow from: arch, arguments, weights, transform, precision, exact, compile, device
     about      what is worth knowing besides: where the weights came from, library versions, the device's name and its
                GPU's driver, and on a CPU torch's threads, since the last bits depend on their number
     dimension  D
@@ -20,7 +20,7 @@ from clearctl.errors import DatasetError
 
 THREADS = "torch_threads"
 # What settings mean that files from before there was a choice do not name.
-_UNNAMED = {"compile": False}
+_UNNAMED = {"compile": False, "exact": False}
 
 
 @dataclass

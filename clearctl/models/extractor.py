@@ -23,10 +23,10 @@ class FeatureExtractor(nn.Module):
 
     forward: `x [B, 3, H, W] float32` → `[B, D]`: `pool` of the backbone's output.
 
-    `backbone` is the library's own module, so the names in `backbone.state_dict()` are the library's. Where
-    `is_exact`, features have to be bit-identical to what the library computes: the network is not rewritten, and
-    batches keep their memory format. `convert` maps a file's weights to the names and shapes of a backbone, as the
-    library does, and `wrappers` are the keys of a checkpoint under which the library looks for weights first.
+    `backbone` is the library's own module, so the names in `backbone.state_dict()` are the library's. Where `is_exact`,
+    features are bit-identical to what the library computes unless speed is asked for. `convert` maps a file's weights
+    to the names and shapes of a backbone, as the library does, and `wrappers` are the keys of a checkpoint under which
+    the library looks for weights first.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
-# What the grid on features of foundation models has in common: CLEAR-10, streaming protocol, a linear head as wide as the
-# features. `make foundation-table DATASET=DIR FEATURES=NAME` extracts the features, runs the grid and makes the table.
+# What the grid on features of foundation models has in common: CLEAR-10, streaming protocol, a linear head as wide as
+# the features. `make foundation-table DATASET=DIR FEATURES=NAME` extracts them, runs the grid and makes the table.
 # The papers have no such experiments: these settings are clearctl's own.
 _base_ = ["metrics.py"]
 

@@ -82,6 +82,7 @@ def extract_features(
     transform: Path | str | None = None,
     device: str = "auto",
     precision: str = "fp32",
+    fast: bool | None = None,
     compile: bool = False,
     batch_size: int | None = None,
     workers: int | None = None,
@@ -111,6 +112,9 @@ def extract_features(
             with a `scenario.eval_transform`, or the extraction.json of other features.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         precision: `fp32`, or `bf16` or `fp16` for speed; the features are stored as float32 in any case.
+        fast: rewrite the network and the layout of batches for speed (batch norms folded, channels last), which
+            changes the last bits of features; the default for torchvision and mmcls. False leaves both as the library
+            has them, the default for timm and open_clip: features are bit-identical to the library's.
         compile: have torch.compile make code of the network first, which took 7 to 20 s for ResNet-50 and pays from
             some thousands of images on. Features differ in the last bits; it needs a compiler on the machine.
         batch_size: images at once; by default as fits the device.
@@ -155,6 +159,7 @@ def extract_features(
         probe = probe_images(root, chosen[0], stages)
         dimension = feature_dimension(network, probe)
         listener(Message(f"features {called!r}: {recipe.arch}, {source.name}, {dimension} numbers an image"))
+        exact = not (compile or (fast if fast is not None else not network.is_exact))
         record = ExtractionRecord(
             root,
             called,
@@ -165,6 +170,7 @@ def extract_features(
                     "weights_sha256": weights_digest(network),
                     "transform": steps,
                     "precision": precision,
+                    "exact": exact,
                     "compile": compile,
                     "device": target.type,
                 }
@@ -175,7 +181,6 @@ def extract_features(
         loaders = _default_workers(target) if workers is None else workers
         require_worker_processes(loaders)
         folder = layout.features_folder(root, called)
-        exact = network.is_exact and not compile
         with _features_lock(root, called):
             done = extract(
                 record,

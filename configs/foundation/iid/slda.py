@@ -1,4 +1,4 @@
-# Linear discriminant analysis, exact and in whole batches: CLEAR-10, features of a foundation model, iid protocol.
+# Linear discriminant analysis in whole batches: CLEAR-10, features of a foundation model, iid protocol.
 _base_ = ["../streaming/slda.py"]
 
 name = "SLDA (iid)"

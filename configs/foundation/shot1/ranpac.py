@@ -3,4 +3,5 @@ _base_ = ["../streaming/ranpac.py"]
 
 name = "RanPAC (1 shot)"
 scenario = dict(evaluation_protocol="iid", shot=1, seed=0)
+cl_strategy = dict(ridge_lambda=1.0)  # of one image a class none can be held out to choose it
 work_dir = "./work_dirs/foundation/shot1_ranpac"

@@ -10,11 +10,13 @@ import pytest
 import torch
 from conftest import make_clear_folder
 from PIL import Image
+from torchvision import models
 
 from clearctl import extract_features, layout, prepare_avalanche
 from clearctl.data.features import load_features
-from clearctl.engine.extract.recipe import PUBLISHED_TRANSFORM, build_recipe
-from clearctl.errors import ConfigError, UsageError
+from clearctl.data.transforms import compose
+from clearctl.engine.extract.recipe import PUBLISHED_TRANSFORM, build_recipe, built
+from clearctl.errors import ConfigError, DatasetError, UsageError
 from clearctl.progress import Message
 
 timm = pytest.importorskip("timm")
@@ -32,6 +34,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def record(root: Path, name: str) -> Any:
     return json.loads(layout.extraction_file(root, name).read_text())["settings"]
+
+
+def images(root: Path, bucket: str) -> list[Image.Image]:
+    lines = layout.filelist_file(root, bucket).read_text().split("\n")
+    return [Image.open(root / line.rpartition(" ")[0]).convert("RGB") for line in lines]
 
 
 def messages(root: Path, **arguments: Any) -> list[str]:
@@ -53,13 +60,32 @@ def test_timms_features_are_timms_on_timms_transform(root: Path) -> None:
     torch.manual_seed(0)
     model = timm.create_model("resnet18", num_classes=0).eval()
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
-    lines = layout.filelist_file(root, "1").read_text().split("\n")
-    x = torch.stack([transform(Image.open(root / line.rpartition(" ")[0]).convert("RGB")) for line in lines])
+    x = torch.stack([transform(image) for image in images(root, "1")])
     with torch.inference_mode():
         expected = torch.cat([model(batch) for batch in x.split(4)])
     found, _ = load_features(layout.features_file(root, "resnet18", "1"))
     assert torch.equal(found, expected)
     assert record(root, "resnet18")["transform"][0] == {"type": "Resize", "size": 235, "interpolation": "bicubic"}
+
+
+def test_features_are_exact_or_fast(root: Path) -> None:
+    common = {"arch": "timm:test_resnet", "weights": "none", "buckets": ["1"]}
+    messages(root, name="exact", **common)
+    messages(root, name="fast", fast=True, **common)
+    assert (record(root, "exact")["exact"], record(root, "fast")["exact"]) == (True, False)
+    exact, fast = (load_features(layout.features_file(root, name, "1"))[0] for name in ("exact", "fast"))
+    assert not torch.equal(exact, fast)
+    assert torch.allclose(exact, fast, rtol=0, atol=1e-4 * exact.std().item())
+    with pytest.raises(DatasetError, match="made otherwise: exact was True, is False"):
+        messages(root, name="exact", fast=True, **common)
+    messages(root, name="own", arch="resnet18", weights="none", buckets=["1"], fast=False)
+    torch.manual_seed(0)
+    model = models.resnet18()
+    model.fc = torch.nn.Identity()
+    transform = compose(built(list(PUBLISHED_TRANSFORM)))
+    with torch.inference_mode():
+        expected = model.eval()(torch.stack([transform(image) for image in images(root, "1")]))
+    assert torch.equal(load_features(layout.features_file(root, "own", "1"))[0], expected)
 
 
 def test_the_default_is_published_for_torchvision_and_the_models_own_for_timm() -> None:
