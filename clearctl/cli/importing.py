@@ -27,9 +27,9 @@ def import_(
         str | None,
         typer.Option(
             "--bucket-by",
-            metavar="year|quarter|month|N",
+            metavar="UNIT|N",
             autocompletion=completer(("year", "quarter", "month")),
-            help="Cut by date: by calendar, or into N. Default: SOURCE's own buckets, else year.",
+            help="Cut by date: year, quarter, month, or into N. Default: SOURCE's own buckets, else year.",
         ),
     ] = None,
     equal: Annotated[
@@ -67,7 +67,7 @@ def import_(
     columns: Annotated[
         str | None,
         typer.Option(
-            "--columns", metavar="ROLE=NAME,...", help="A table's columns, such as path=file,label=tag,date=when."
+            "--columns", metavar="ROLE=NAME", help="A table's columns, such as path=file,label=tag,date=when."
         ),
     ] = None,
     image_root: Annotated[
@@ -86,9 +86,9 @@ def import_(
             help="Of files with the same bytes keep all, or the first in time.",
         ),
     ] = "keep",
-    decode: Annotated[
-        bool, typer.Option("--decode/--no-decode", help="Decode every image, and leave out what cannot be.")
-    ] = True,
+    no_decode: Annotated[
+        bool, typer.Option("--no-decode", help="Read the beginning of each image alone: damaged ones are not found.")
+    ] = False,
     images: Annotated[
         str,
         typer.Option(
@@ -106,10 +106,11 @@ def import_(
 ) -> None:
     """Make a CLEAR folder of your own images, cut into buckets by year, month, quarter or number.
 
-    SOURCE is a folder of bucket/class/image (2004/cat/a.jpg) or class/image, with train/ and test/ around them if you
-    have a split; or a CSV, JSON, JSON lines or parquet table with columns path, label, date and, if you like, split or
-    bucket; or a Hugging Face imagefolder with metadata. Dates are the table's, those in file names (--date-pattern), or
-    EXIF's. Look at the table of --dry-run first.
+    SOURCE is a folder of bucket/class/image (2004/cat/a.jpg) or of class/image,
+    with train/ and test/ around them if it has a split; or a table (CSV, JSON,
+    JSON lines, parquet) with columns path, label, date and, if you like, split
+    or bucket; or a Hugging Face imagefolder with metadata. Dates are the table's,
+    those in file names (--date-pattern), or EXIF's. Try --dry-run first.
 
     Example: `clearctl import photos --output dataset/own --bucket-by year --dry-run`
     """
@@ -131,7 +132,7 @@ def import_(
                 order=_read_order(order),
                 min_per_class=min_per_class,
                 duplicates=duplicates,
-                decode=decode,
+                decode=not no_decode,
                 images=images,
                 force=force,
                 dry_run=dry_run,
