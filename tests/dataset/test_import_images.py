@@ -466,6 +466,8 @@ def test_rows_without_an_image(tmp_path: Path, table: Callable[..., Path], heard
     result = import_images(file, tmp_path / "own", listener=heard)
     assert len(result.buckets) == 5
     assert "warning: left out: 1 file that is not there: images/2.jpg" in heard
+    with pytest.raises(UsageError, match="--layout is for folders"):
+        import_images(file, tmp_path / "other", layout="class")
     (tmp_path / "in/images").rename(tmp_path / "moved")
     with pytest.raises(
         DatasetError, match=r"none of its 6 images is there: .* and 3 more\npaths are taken relative to"
@@ -695,6 +697,53 @@ def test_own_buckets_may_be_cut_again(tmp_path: Path, heard: Heard) -> None:
     result = import_images(tmp_path / "in", tmp_path / "own", bucket_by="year", listener=heard)
     assert buckets(result) == [("2004", 2), ("2005", 2)]
     assert any("are not used: they are cut again by year" in text for text in heard)
+
+
+def test_the_dates_of_named_buckets_may_be_cut_by(tmp_path: Path) -> None:
+    for year in range(2004, 2010):
+        photo(tmp_path / f"in/{year}/cat/{year}.jpg")
+    result = import_images(tmp_path / "in", tmp_path / "own", bucket_by=3)
+    assert buckets(result) == [
+        ("2004-01-01 to 2005-01-01", 2),
+        ("2006-01-01 to 2007-01-01", 2),
+        ("2008-01-01 to 2009-01-01", 2),
+    ]
+
+
+def test_one_bucket_is_worth_a_warning(tmp_path: Path, heard: Heard) -> None:
+    import_images(dated_photos(tmp_path / "in", years=1), tmp_path / "own", listener=heard)
+    assert any(text.startswith("warning: there is one bucket alone, 2004:") for text in heard)
+
+
+def test_cells_that_are_no_single_value(tmp_path: Path) -> None:
+    """Several labels of an image, or the image itself, as tables of Hugging Face may have them."""
+    photo(tmp_path / "a.jpg")
+    for row, message in (
+        ({"path": "a.jpg", "label": ["cat", "dog"]}, r"row 1: expected one label, found \['cat', 'dog'\]"),
+        ({"image": {"bytes": "x" * 1000}, "label": "cat"}, r"row 1: expected a path in 'image', found .{60}$"),
+    ):
+        (tmp_path / "t.jsonl").write_text(json.dumps(row))
+        with pytest.raises(DatasetError, match=message):
+            import_images(tmp_path / "t.jsonl", tmp_path / "own")
+
+
+def test_a_table_in_one_split_alone(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        photo(tmp_path / f"in/{part}/cat/a.jpg", datetime(2004, 1, 1))
+    write_csv(tmp_path / "in/train/metadata.csv", [("file_name", "label"), ("cat/a.jpg", "cat")])
+    with pytest.raises(DatasetError, match=r"train has a table, metadata.csv or the like, and test/ has none\n"):
+        import_images(tmp_path / "in", tmp_path / "own")
+    assert import_images(tmp_path / "in", tmp_path / "own", layout="split/class").written == 2
+
+
+def test_files_that_a_table_names_whatever_they_are_called(tmp_path: Path) -> None:
+    rows = [("path", "label", "date")]
+    for number, name in enumerate(("noext", "strange.j g?", ".hidden", "line\nend.jpg")):
+        photo(tmp_path / "x.jpg", content=name).rename(tmp_path / name)
+        rows.append((name, "cat", 2004 + number))
+    import_images(write_csv(tmp_path / "t.csv", rows), tmp_path / "own")
+    assert verify(tmp_path / "own", images=True).sound
+    assert len(prepare_avalanche(tmp_path / "own", test_ratio=0).buckets) == 4
 
 
 def test_names_that_are_no_utf8(tmp_path: Path) -> None:

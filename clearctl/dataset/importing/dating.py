@@ -96,7 +96,4 @@ def date_in_buckets(
             f"{counted(len(outside), 'date')} not in the time that the bucket is called by, such as that of "
             f"{outside[0]}: the bucket's is taken"
         )
-    without = sum(image.date is None for image in dated)
-    if without:
-        notes.append(f"{counted(without, 'image')} without a date: they have no DATE_TAKEN to cut by again")
     return dated, notes

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from clearctl.errors import DatasetError
 from clearctl.progress import Listener, Message
 from clearctl.wording import counted, few, plural
 
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
 RARE = 10  # a class with fewer images is worth a line
 
 
@@ -65,6 +67,7 @@ class PlannedImage:
     def path(self) -> str:
         """Where it lies, relative to the labelled folder."""
         suffix = PurePosixPath(self.image.name).suffix.lower()
+        suffix = suffix if _SUFFIX.fullmatch(suffix) else ""  # a table may name a file whatever it is called
         return f"labeled_images/{self.bucket}/{self.class_name}/{self.id}{suffix}"
 
 
@@ -105,14 +108,11 @@ def make_plan(found: Found, options: CutOptions, now: datetime, listener: Listen
     left_out = found.left_out
     images, contents = _usable(found, options.decode, listener)
     of_file = {image.name: each for image, each in zip(images, contents, strict=True)}
-    dating = Dating(options.pattern, now)
+    images, notes = _dated(images, contents, options, Dating(options.pattern, now), left_out)
+    ranks: dict[str, int] = {}
     if options.bucket_by is None:
-        images, notes = date_in_buckets(images, contents, dating)
-        ranks = {
-            name: rank for rank, name in enumerate(own_buckets((image.bucket or "" for image in images), options.order))
-        }
-    else:
-        images, notes, ranks = date_all(images, contents, dating, options.undated, left_out), [], {}
+        ordered = own_buckets((image.bucket or "" for image in images), options.order)
+        ranks = {name: rank for rank, name in enumerate(ordered)}
     images.sort(key=lambda image: _time_key(image, ranks))  # stable: by path where the time is the same
     duplicates = _duplicates(images, of_file, listener)
     if options.duplicates == "first":
@@ -135,6 +135,25 @@ def _usable(found: Found, decode: bool, listener: Listener) -> tuple[list[Source
         raise DatasetError(f"none of {counted(len(pairs), 'image')} can be used: {faulty[0][0].name} {faulty[0][1]}")
     kept = [(image, each) for image, each in pairs if each.error is None]
     return [image for image, _ in kept], [each for _, each in kept]
+
+
+def _dated(
+    images: list[SourceImage],
+    contents: Sequence[FileContents],
+    options: CutOptions,
+    dating: Dating,
+    left_out: LeftOut,
+) -> tuple[list[SourceImage], list[str]]:
+    """The images with their dates, which each needs unless the source's buckets are kept, and what was noticed."""
+    notes: list[str] = []
+    if all(image.bucket is not None for image in images):
+        images, notes = date_in_buckets(images, contents, dating)
+    if options.bucket_by is not None:
+        return date_all(images, contents, dating, options.undated, left_out), notes
+    without = sum(image.date is None for image in images)
+    if without:
+        notes.append(f"{counted(without, 'image')} without a date: they have no DATE_TAKEN to cut by again")
+    return images, notes
 
 
 def _time_key(image: SourceImage, ranks: Mapping[str, int]) -> tuple[int, datetime, bool]:
@@ -239,6 +258,9 @@ def _report(plan: ImportPlan, options: CutOptions, listener: Listener) -> None:
         text = f"{classes} with fewer than {RARE} images: {few(rare)}; --min-per-class leaves such out"
         listener(Message(text, warning=True))
     _report_duplicates(plan, options.duplicates, listener)
+    if len(plan.buckets) == 1:
+        text = f"there is one bucket alone, {plan.buckets[0].name}: nothing to learn one after another"
+        listener(Message(f"{text}; --bucket-by month, or a number, may make more", warning=True))
     there = {(image.bucket, image.part) for image in plan.images}
     for bucket in plan.buckets:
         missing = [part for part in plan.parts if (bucket.number, part) not in there]

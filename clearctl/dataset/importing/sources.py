@@ -30,8 +30,8 @@ def find_images(
     Raises UsageError for options that are for another kind of source, DatasetError for a source that is none.
     """
     listener = rate_limited(listener)
-    tables = _tables(source)
-    if tables and layout is None:
+    tables = _tables(source, by_folders=layout is not None)
+    if tables:
         root = source if source.is_dir() else source.parent
         found = find_in_tables(root, tables, columns, pattern, listener, image_root)
     else:
@@ -39,8 +39,6 @@ def find_images(
         wrong = [option for option, value in given.items() if value]
         if wrong:
             raise UsageError(f"{wrong[0]} is for tables: {source} is read by its folders")
-        if not source.is_dir():
-            raise UsageError(f"--layout is for folders: {source} is a table")
         found = find_in_folders(source, layout, listener)
     found.images.sort(key=lambda image: natural_key(image.name))
     _settle_splits(source, found)
@@ -52,8 +50,11 @@ def scanned_folder(source: Path) -> Path | None:
     return source if source.is_dir() else None
 
 
-def _tables(source: Path) -> list[tuple[Path, str | None]]:
-    """The tables to be read, with the split that each is of. Raises DatasetError for what is no source."""
+def _tables(source: Path, *, by_folders: bool) -> list[tuple[Path, str | None]]:
+    """The tables to be read, with the split that each is of; none where the folders say what the images are.
+
+    Raises DatasetError for what is no source, UsageError for a table that is to be read `by_folders`.
+    """
     if source.is_dir():
         if clear_layout.is_labeled(source) or any(
             clear_layout.is_labeled(source / name) for name in clear_layout.TRAIN_FOLDERS
@@ -62,13 +63,15 @@ def _tables(source: Path) -> list[tuple[Path, str | None]]:
                 f"{source} is a CLEAR folder already\nrun `clearctl prepare-avalanche --dataset-root {source}`"
             )
         try:
-            return metadata_tables(source)
+            return [] if by_folders else metadata_tables(source)
         except OSError as error:
             raise DatasetError(f"{source} cannot be listed: {error.strerror}") from None
     if not os.path.lexists(source):
         raise DatasetError(f"{source} is not there: expected a folder of images, or a table of them")
     if source.suffix.lower() not in table.SUFFIXES:
         raise DatasetError(f"{source} is neither a folder nor a table ({', '.join(table.SUFFIXES)})")
+    if by_folders:
+        raise UsageError(f"--layout is for folders: {source} is a table")
     return [(source, None)]
 
 
