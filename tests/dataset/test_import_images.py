@@ -14,6 +14,7 @@ import pytest
 from sources import dated_photos, photo
 
 from clearctl import import_images, layout, prepare_avalanche, rebuild_by_metadata, verify
+from clearctl.dataset.files import dataset_lock
 from clearctl.dataset.import_images import ImportResult
 from clearctl.errors import CapabilityError, DatasetError, UsageError
 from clearctl.progress import Event, Message
@@ -708,6 +709,26 @@ def test_the_dates_of_named_buckets_may_be_cut_by(tmp_path: Path) -> None:
         ("2006-01-01 to 2007-01-01", 2),
         ("2008-01-01 to 2009-01-01", 2),
     ]
+
+
+def test_photographs_that_are_stored_turned(tmp_path: Path, heard: Heard) -> None:
+    source = dated_photos(tmp_path / "in")
+    for number, orientation in enumerate((1, 6, 8)):
+        photo(source / f"cat/turned{number}.jpg", datetime(2004, 1, 1), orientation=orientation)
+    import_images(source, tmp_path / "own", listener=heard)
+    assert any(
+        text.startswith("2 images stored turned (EXIF Orientation): training takes the pixels") for text in heard
+    )
+
+
+def test_a_folder_that_another_command_is_changing_is_not_replaced(tmp_path: Path) -> None:
+    source = dated_photos(tmp_path / "in")
+    import_images(source, tmp_path / "own")
+    before = snapshot(tmp_path / "own")
+    with dataset_lock(tmp_path / "own"), pytest.raises(DatasetError, match="own is being changed by process"):
+        import_images(source, tmp_path / "own", bucket_by="month", force=True)
+    assert snapshot(tmp_path / "own") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "own"]
 
 
 def test_one_bucket_is_worth_a_warning(tmp_path: Path, heard: Heard) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clearctl.dataset.checks.images import CHUNK, default_jobs
-from clearctl.dataset.importing.dates import exif_text
+from clearctl.dataset.importing.dates import ExifTags, exif_tags
 from clearctl.digest import file_sha256
 from clearctl.errors import DatasetError
 from clearctl.images import open_image
@@ -25,11 +25,11 @@ _DRAFT_PX = (32, 32)
 
 @dataclass(frozen=True)
 class FileContents:
-    """What was found in an image file: `error` is why it cannot be used, `exif_date` is EXIF's text."""
+    """What was found in an image file; `error` is why it cannot be used."""
 
     size_bytes: int
     modified_ns: int
-    exif_date: str | None
+    exif: ExifTags
     error: str | None
 
 
@@ -81,12 +81,12 @@ def _read(path: Path, decode: bool) -> FileContents:
             status = os.fstat(file.fileno())
             size, modified = status.st_size, status.st_mtime_ns
             with open_image(file) as image:
-                exif_date = exif_text(image)
+                exif = exif_tags(image)
                 if decode:
                     image.draft("RGB", _DRAFT_PX)
                     image.convert("RGB")
     except OSError as error:
-        return FileContents(0, 0, None, f"cannot be read: {error.strerror or in_one_line(error)}")
+        return FileContents(0, 0, ExifTags(), f"cannot be read: {error.strerror or in_one_line(error)}")
     except Exception as error:  # Pillow raises many kinds: SyntaxError, ValueError, struct.error
-        return FileContents(0, 0, None, f"cannot be decoded: {in_one_line(error)}")
-    return FileContents(size, modified, exif_date, None)
+        return FileContents(0, 0, ExifTags(), f"cannot be decoded: {in_one_line(error)}")
+    return FileContents(size, modified, exif, None)

@@ -7,13 +7,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
 from clearctl.dataset.recut.fields import is_missing, parse_date
 from clearctl.errors import UsageError
 
+_ORIENTATION, _TURNED = 0x0112, range(2, 9)
 _EXIF_IFD = 0x8769
 _DATE_TIME_ORIGINAL = 0x9003
 # Cameras and editors write other separators than the standard's colons, and leave the time out.
@@ -88,16 +89,25 @@ class DatePattern:
 _FIRST = {"m": 1, "d": 1, "H": 0, "M": 0, "S": 0}
 
 
-def exif_text(image: Image.Image) -> str | None:
-    """EXIF's DateTimeOriginal as it is written; None where an image has none, or EXIF that cannot be read."""
+class ExifTags(NamedTuple):
+    """What EXIF says: DateTimeOriginal as it is written, and whether the pixels are to be turned or mirrored."""
+
+    date: str | None = None
+    is_turned: bool = False
+
+
+def exif_tags(image: Image.Image) -> ExifTags:
+    """What an image's EXIF says; nothing where it has none, or one that cannot be read."""
     try:
-        value = image.getexif().get_ifd(_EXIF_IFD).get(_DATE_TIME_ORIGINAL)
+        tags = image.getexif()
+        is_turned = tags.get(_ORIENTATION) in _TURNED
+        value = tags.get_ifd(_EXIF_IFD).get(_DATE_TIME_ORIGINAL)
     except Exception:  # Pillow raises many kinds for damaged EXIF: struct.error, SyntaxError, KeyError, ...
-        return None
+        return ExifTags()
     if isinstance(value, bytes):
         value = value.decode("ascii", "replace")
     text = value.strip("\0 ") if isinstance(value, str) else ""
-    return text or None
+    return ExifTags(text or None, is_turned)
 
 
 def read_exif(text: str) -> datetime | None:

@@ -33,12 +33,12 @@ class Dating:
             return image.date
         found = self._of_name(image.name)
         if found is None:
-            if contents.exif_date is None:
+            if contents.exif.date is None:
                 also = "" if self.pattern is None else f", and no {self.pattern.text} in its name"
                 return Undated(f"without EXIF DateTimeOriginal{also}", image.name)
-            moment = read_exif(contents.exif_date)
+            moment = read_exif(contents.exif.date)
             if moment is None:
-                return Undated("with an EXIF date that is none", f"{image.name} ({contents.exif_date[:30]!r})")
+                return Undated("with an EXIF date that is none", f"{image.name} ({contents.exif.date[:30]!r})")
             found = DateTaken(moment, "exif")
         fault = implausible(found.moment, self.now)
         return Undated(f"with a date {fault}", f"{image.name} ({found.moment:%Y-%m-%d})") if fault else found

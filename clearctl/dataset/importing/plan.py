@@ -21,6 +21,7 @@ from clearctl.progress import Listener, Message
 from clearctl.wording import counted, few, plural
 
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
+_AS_STORED = "training takes the pixels as they are stored, as torchvision's ImageFolder does"
 RARE = 10  # a class with fewer images is worth a line
 
 
@@ -122,6 +123,9 @@ def make_plan(found: Found, options: CutOptions, now: datetime, listener: Listen
     for note in (*notes, *cut.notes):
         listener(Message(note))
     plan = _named(images, cut, of_file, left_out, duplicates)
+    turned = sum(of_file[each.image.name].exif.is_turned for each in plan.images)
+    if turned:
+        listener(Message(f"{counted(turned, 'image')} stored turned (EXIF Orientation): {_AS_STORED}"))
     _report(plan, options, listener)
     return plan
 

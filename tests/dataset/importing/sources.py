@@ -7,10 +7,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-_MAKE, _EXIF_IFD, _DATE_TIME_ORIGINAL = 0x010F, 0x8769, 0x9003
+_MAKE, _ORIENTATION, _EXIF_IFD, _DATE_TIME_ORIGINAL = 0x010F, 0x0112, 0x8769, 0x9003
 
 
-def photo(file: Path, taken: datetime | str | None = None, *, content: str | None = None, size_px: int = 16) -> Path:
+def photo(
+    file: Path,
+    taken: datetime | str | None = None,
+    *,
+    content: str | None = None,
+    size_px: int = 16,
+    orientation: int | None = None,
+) -> Path:
     """A JPEG (or what the suffix says) whose pixels follow from `content`, by default its path; EXIF has its date."""
     generator = np.random.default_rng(zlib.crc32((content or str(file)).encode(errors="surrogatepass")))
     image = Image.fromarray(generator.integers(0, 256, (size_px, size_px, 3), dtype=np.uint8))
@@ -20,6 +27,8 @@ def photo(file: Path, taken: datetime | str | None = None, *, content: str | Non
         exif[_MAKE] = "a camera"  # without a tag of the first directory some formats of Pillow's write none
         text = taken if isinstance(taken, str) else taken.strftime("%Y:%m:%d %H:%M:%S")
         exif.get_ifd(_EXIF_IFD)[_DATE_TIME_ORIGINAL] = text
+    if orientation is not None:
+        exif[_ORIENTATION] = orientation
     image.save(file, exif=exif)
     return file
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sources import photo
 
-from clearctl.dataset.importing.dates import DatePattern, exif_text, implausible, period_of, read_cell, read_exif
+from clearctl.dataset.importing.dates import DatePattern, exif_tags, implausible, period_of, read_cell, read_exif
 from clearctl.errors import UsageError
 
 MOMENT = datetime(2004, 5, 31, 12, 30, 59)
@@ -34,9 +34,9 @@ def test_exif_dates(text: str, moment: datetime | None) -> None:
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
 def test_exif_of_files(tmp_path: Path, suffix: str) -> None:
     with Image.open(photo(tmp_path / f"a{suffix}", MOMENT)) as image:
-        assert exif_text(image) == "2004:05:31 12:30:59"
+        assert exif_tags(image) == ("2004:05:31 12:30:59", False)
     with Image.open(photo(tmp_path / f"b{suffix}")) as image:
-        assert exif_text(image) is None
+        assert exif_tags(image) == (None, False)
 
 
 def test_damaged_exif_is_none(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_damaged_exif_is_none(tmp_path: Path) -> None:
     for length in range(4, 40, 3):
         file.write_bytes(data[:place] + b"\xff" * length + data[place + length :])
         with Image.open(file) as image:
-            assert exif_text(image) is None or len(exif_text(image)) < 40
+            assert len(exif_tags(image).date or "") < 40
 
 
 @pytest.mark.parametrize(
