@@ -748,6 +748,20 @@ def test_cells_that_are_no_single_value(tmp_path: Path) -> None:
             import_images(tmp_path / "t.jsonl", tmp_path / "own")
 
 
+def test_columns_that_are_overlooked(tmp_path: Path, heard: Heard) -> None:
+    for year in (2004, 2005):
+        photo(tmp_path / f"images/{year}.jpg", datetime(year, 1, 1))
+    rows = [("path", "tag", "when"), ("images/2004.jpg", "cat", 1999), ("images/2005.jpg", "dog", 2001)]
+    import_images(write_csv(tmp_path / "t.csv", rows), tmp_path / "own", listener=heard)
+    assert heard[:2] == [
+        f"warning: {tmp_path}/t.csv has no column of labels (found path, tag, when): the folders that images are in "
+        "are their labels; --columns label=COLUMN names one",
+        f"{tmp_path}/t.csv has no column of dates (found path, tag, when): EXIF's are taken, or those in names; "
+        "--columns date=COLUMN names one",
+    ]
+    assert "warning: there is one class alone, images: nothing to tell apart" in heard
+
+
 def test_a_table_in_one_split_alone(tmp_path: Path) -> None:
     for part in ("train", "test"):
         photo(tmp_path / f"in/{part}/cat/a.jpg", datetime(2004, 1, 1))

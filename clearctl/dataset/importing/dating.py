@@ -41,7 +41,7 @@ class Dating:
                 return Undated("with an EXIF date that is none", f"{image.name} ({contents.exif.date[:30]!r})")
             found = DateTaken(moment, "exif")
         fault = implausible(found.moment, self.now)
-        return Undated(f"with a date {fault}", f"{image.name} ({found.moment:%Y-%m-%d})") if fault else found
+        return Undated(f"with a date {fault}", f"{image.name} ({found.moment.date()})") if fault else found
 
     def _of_name(self, name: str) -> DateTaken | None:
         if self.pattern is None:
@@ -87,7 +87,7 @@ def date_in_buckets(
         period = period_of(image.bucket or "")
         if period and (date is None or not period[0] <= date.moment < period[1]):
             if date is not None:
-                outside.append(f"{image.name} ({date.moment:%Y-%m-%d})")
+                outside.append(f"{image.name} ({date.moment.date()})")
             date = DateTaken(period[0], "bucket")
         dated.append(replace(image, date=date))
     notes = []

@@ -262,6 +262,8 @@ def _report(plan: ImportPlan, options: CutOptions, listener: Listener) -> None:
         text = f"{classes} with fewer than {RARE} images: {few(rare)}; --min-per-class leaves such out"
         listener(Message(text, warning=True))
     _report_duplicates(plan, options.duplicates, listener)
+    if len(plan.labels) == 1:
+        listener(Message(f"there is one class alone, {next(iter(plan.labels))}: nothing to tell apart", warning=True))
     if len(plan.buckets) == 1:
         text = f"there is one bucket alone, {plan.buckets[0].name}: nothing to learn one after another"
         listener(Message(f"{text}; --bucket-by month, or a number, may make more", warning=True))

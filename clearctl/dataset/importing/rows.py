@@ -12,7 +12,7 @@ from clearctl.dataset.importing.images import Found, SourceImage
 from clearctl.dataset.importing.table import METADATA, Row, Table, read_table
 from clearctl.dataset.recut.fields import shortened
 from clearctl.errors import DatasetError
-from clearctl.progress import Counted, Listener
+from clearctl.progress import Counted, Listener, Message
 from clearctl.wording import counted, few
 
 
@@ -50,7 +50,9 @@ def find_in_tables(
     """
     found = Found([], "table")
     for file, split in tables:
-        _Reader(read_table(file, columns), split, root, image_root or file.parent, pattern).read(found, listener)
+        table = read_table(file, columns)
+        _report_columns(table, listener)
+        _Reader(table, split, root, image_root or file.parent, pattern).read(found, listener)
     _check_missing(found, tables[0][0], image_root)
     _check_repeats(found, tables[0][0])
     return found
@@ -118,6 +120,17 @@ class _Reader:
 
 
 MISSING = "that is not there"
+
+
+def _report_columns(table: Table, listener: Listener) -> None:
+    """Say where labels and dates are from that no column gives: a column of another name is easily overlooked."""
+    found = ", ".join(table.names)
+    if "label" not in table.columns:
+        text = f"{table.file} has no column of labels (found {found}): the folders that images are in are their labels"
+        listener(Message(f"{text}; --columns label=COLUMN names one", warning=True))
+    if not {"date", "bucket"} & set(table.columns):
+        text = f"{table.file} has no column of dates (found {found}): EXIF's are taken, or those in names"
+        listener(Message(f"{text}; --columns date=COLUMN names one"))
 
 
 def _check_missing(found: Found, table: Path, image_root: Path | None) -> None:
