@@ -6,7 +6,7 @@ and test/ as the later release where the source comes split, and has a dataset.j
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -119,8 +119,11 @@ def import_images(
     _check_nesting(source, found, output)
     earlier = earlier_import(output)
     options = _with_bucket_by(source, found, options, bucket_by, listener)
+    asked = _asked(source, found, options, images)
+    if earlier is not None and not force:
+        _refuse_other_options(output, earlier, asked)  # before all images are read
     plan = make_plan(found, options, datetime.now(), listener)
-    note = _note(source, output, found, options, plan, images)
+    note = _note(asked, plan)
     written = 0
     if _is_new(output, earlier, note, force, listener) and not dry_run:
         written = write_folder(plan, note, output, images, listener)
@@ -186,7 +189,7 @@ def _with_bucket_by(
         raise DatasetError(f"{source}: {len(without):,} images have no bucket, such as {without[0]}: name one for each")
     if options.order is not None:
         raise UsageError(f"--order is for buckets, and {source} has none: they are cut by date")
-    return CutOptions(**{**vars(options), "bucket_by": DEFAULT_BUCKET_BY})
+    return replace(options, bucket_by=DEFAULT_BUCKET_BY)
 
 
 def _check_nesting(source: Path, found: Found, output: Path) -> None:
@@ -201,13 +204,9 @@ def _check_nesting(source: Path, found: Found, output: Path) -> None:
         raise UsageError(f"--output {output} holds images of {source}, which is only read: name a folder of its own")
 
 
-def _note(
-    source: Path, output: Path, found: Found, options: CutOptions, plan: ImportPlan, images: str
-) -> dict[str, Any]:
-    """What dataset.json says."""
+def _asked(source: Path, found: Found, options: CutOptions, images: str) -> dict[str, Any]:
+    """What dataset.json says of the source and the options."""
     return {
-        "made_by": "clearctl import",
-        "clearctl": version("clearctl"),
         "source": printable(os.path.realpath(source)),
         "layout": found.layout,
         "bucket_by": options.bucket_by,
@@ -218,6 +217,15 @@ def _note(
         "min_per_class": options.min_per_class,
         "duplicates": options.duplicates,
         "images": images,
+    }
+
+
+def _note(asked: dict[str, Any], plan: ImportPlan) -> dict[str, Any]:
+    """What dataset.json says."""
+    return {
+        "made_by": "clearctl import",
+        "clearctl": version("clearctl"),
+        **asked,
         "buckets": {
             bucket.number: {
                 "name": bucket.name,
@@ -230,25 +238,35 @@ def _note(
         "images_per_bucket_and_class": plan.counts(),
         "left_out": {why: [printable(name) for name in names] for why, names in plan.left_out.files.items()},
         "same_bytes": [[printable(name) for name in names] for names in plan.duplicates],
-        "sha256": plan.sha256(with_times=images == "copy"),
+        "sha256": plan.sha256(with_times=asked["images"] == "copy"),
     }
 
 
-_DECIDES = ("source", "images", "sha256")
-_OPTIONS = ("source", "layout", "bucket_by", "equal", "order", "date_pattern", "images")
+# What makes two imports of the same images different ones.
+_DECIDES = ("source", "layout", "bucket_by", "equal", "order", "date_pattern", "images")
+
+
+def _refuse_other_options(output: Path, earlier: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Raise DatasetError where `output` was imported in another way."""
+    key = next((key for key in _DECIDES if earlier.get(key) != asked[key]), None)
+    if key is not None:
+        raise DatasetError(
+            f"{output} is an import with {key} {earlier.get(key)!r}, not {asked[key]!r}\n{_NAME_ANOTHER_FOLDER}"
+        )
+
+
+_NAME_ANOTHER_FOLDER = "name another folder, or use --force to replace this one"
 
 
 def _is_new(
     output: Path, earlier: dict[str, Any] | None, note: dict[str, Any], force: bool, listener: Listener
 ) -> bool:
-    """Whether there is anything to write. Raises DatasetError where another import is at `output`, unless `force`."""
+    """Whether there is anything to write. Raises DatasetError where other images are at `output`, unless `force`."""
     if earlier is None:
         return True
-    if all(earlier.get(key) == note[key] for key in _DECIDES):
+    if all(earlier.get(key) == note[key] for key in ("source", "images", "sha256")):
         return False
     if not force:
-        key = next((key for key in _OPTIONS if earlier.get(key) != note[key]), None)
-        how = f"with {key} {earlier.get(key)!r}, not {note[key]!r}" if key else "of other images"
-        raise DatasetError(f"{output} is an import {how}\nname another folder, or use --force to replace this one")
+        raise DatasetError(f"{output} is an import of other images\n{_NAME_ANOTHER_FOLDER}")
     listener(Message(f"{output} is replaced, with all that was prepared in it", warning=True))
     return True

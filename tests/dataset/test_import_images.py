@@ -346,6 +346,21 @@ def test_val_beside_test_is_left_out(tmp_path: Path) -> None:
     assert result.left_out == {"of the split val, beside which there is a test": ["validation/2004/cat/validation.jpg"]}
 
 
+def test_a_split_of_which_one_side_cannot_be_used(tmp_path: Path) -> None:
+    photo(tmp_path / "in/train/2004/cat/a.jpg")
+    photo(tmp_path / "in/test/2004/cat/b.jpg").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"no test image is left: 1 file that cannot be used: test/2004/cat/b.jpg"):
+        import_images(tmp_path / "in", tmp_path / "own")
+
+
+def test_an_order_names_a_bucket_that_has_no_sound_image(tmp_path: Path) -> None:
+    photo(tmp_path / "in/old/cat/a.jpg").write_bytes(b"")
+    for name in ("mid", "new"):
+        photo(tmp_path / f"in/{name}/cat/{name}.jpg")
+    result = import_images(tmp_path / "in", tmp_path / "own", order=["old", "mid", "new"])
+    assert [(bucket.number, bucket.name) for bucket in result.buckets] == [("1", "mid"), ("2", "new")]
+
+
 def test_a_test_image_that_is_trained_on_too(tmp_path: Path, heard: Heard) -> None:
     for part in ("train", "test"):
         photo(tmp_path / f"in/{part}/2004/cat/same.jpg", content="same")

@@ -112,7 +112,7 @@ def make_plan(found: Found, options: CutOptions, now: datetime, listener: Listen
     images, notes = _dated(images, contents, options, Dating(options.pattern, now), left_out)
     ranks: dict[str, int] = {}
     if options.bucket_by is None:
-        ordered = own_buckets((image.bucket or "" for image in images), options.order)
+        ordered = own_buckets((image.bucket or "" for image in found.images), options.order)
         ranks = {name: rank for rank, name in enumerate(ordered)}
     images.sort(key=lambda image: _time_key(image, ranks))  # stable: by path where the time is the same
     duplicates = _duplicates(images, of_file, listener)
@@ -236,6 +236,9 @@ def _named(
         dates = [each.image.date.moment for each in of_bucket if each.image.date]
         buckets.append(ImportedBucket(str(number), bucket.name, min(dates, default=None), max(dates, default=None)))
     parts = tuple(part for part in ("", "train", "test") if any(each.part == part for each in planned))
+    if len(parts) == 1 and parts[0]:
+        other = "train" if parts[0] == "test" else "test"
+        raise DatasetError(f"no {other} image is left: {'; '.join(left_out.lines())}")
     groups = tuple(tuple(image.name for image in group) for group in duplicates)
     return ImportPlan(
         tuple(planned), tuple(buckets), {name: tuple(of) for name, of in labels.items()}, parts, left_out, groups
