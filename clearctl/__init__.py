@@ -1,8 +1,8 @@
 """clearctl: prepare, train, evaluate and report on the CLEAR continual-learning benchmark.
 
-Every command is also a function here, with plain arguments: `download`, `prepare_avalanche`, `make_fewshot`,
-`rebuild_by_metadata`, `extract_features`, `verify`, `train`, `resume`, `evaluate`, `make_report`; `doctor` is
-`diagnose`, and `sweep` is two, `plan_sweep` and `run_sweep`. They are imported when first used, so that
+Every command is also a function here, with plain arguments: `download`, `import_images`, `prepare_avalanche`,
+`make_fewshot`, `rebuild_by_metadata`, `extract_features`, `verify`, `train`, `resume`, `evaluate`, `make_report`;
+`doctor` is `diagnose`, and `sweep` is two, `plan_sweep` and `run_sweep`. They are imported when first used, so that
 `import clearctl` stays quick.
 """
 
@@ -14,6 +14,7 @@ from clearctl.version import __version__
 if TYPE_CHECKING:
     from clearctl.dataset.download import download
     from clearctl.dataset.fewshot import make_fewshot
+    from clearctl.dataset.import_images import import_images
     from clearctl.dataset.prepare import prepare_avalanche
     from clearctl.dataset.rebuild import rebuild_by_metadata
     from clearctl.dataset.verify import verify
@@ -31,6 +32,7 @@ __all__ = [
     "download",
     "evaluate",
     "extract_features",
+    "import_images",
     "make_fewshot",
     "make_report",
     "plan_sweep",
@@ -47,6 +49,7 @@ _HOMES = {
     "download": "clearctl.dataset.download",
     "evaluate": "clearctl.engine.run.evaluate",
     "extract_features": "clearctl.engine.extract.extract",
+    "import_images": "clearctl.dataset.import_images",
     "make_fewshot": "clearctl.dataset.fewshot",
     "make_report": "clearctl.report.report",
     "plan_sweep": "clearctl.sweep.sweep",

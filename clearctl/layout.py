@@ -273,7 +273,8 @@ def require_clear(root: Path) -> None:
     raise DatasetError(
         f"{root} is not a CLEAR folder: it has no {missing}\n"
         "expected class_names.txt, labeled_metadata.json, labeled_metadata/ and labeled_images/ there, "
-        "or labeled_images/<bucket>/<class>/ alone, or the same in train/ and in test/"
+        "or labeled_images/<bucket>/<class>/ alone, or the same in train/ and in test/; `clearctl import` makes one of "
+        "images of your own"
     )
 
 

@@ -19,6 +19,7 @@ from clearctl.config.check import FILLED_LOGGER
 from clearctl.config.check_strategy import FILLED_STRATEGY
 from clearctl.config.findings import expected_types, type_names
 from clearctl.config.keys import Key, Keys
+from clearctl.config.published import OF_DATASET
 from clearctl.config.ranges import FINITE, OF_CLASS, RANGES
 from clearctl.config.registry import Factory, Parameter, Registry, parameters
 from clearctl.engine.build.catalogue import CATALOGUE
@@ -78,6 +79,10 @@ def _sections() -> Iterator[str]:
     yield "## model"
     yield _table_of_keys(keys.MODEL)
     yield "Either a `head`, alone on features or after a `backbone` on images, or a `torchmodel`, which stands alone."
+    yield (
+        "A number of classes (`num_classes` of a head, `out_features` of a `torchmodel`, and wherever else one is\n"
+        f"named) may be `{OF_DATASET!r}`: that of the dataset folder, which the run's `config.py` then has as a number."
+    )
     yield f"Heads; each takes {_code(OF_EVERY_HEAD)} of mmcls's ClsHead besides:"
     yield _classes("head", CATALOGUE.heads, library("mmcls.models.heads"), OF_EVERY_HEAD)
     for what, registry in (

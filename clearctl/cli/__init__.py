@@ -18,6 +18,7 @@ from clearctl.cli.download import download
 from clearctl.cli.evaluate import evaluate
 from clearctl.cli.extract import extract_features
 from clearctl.cli.fewshot import make_fewshot
+from clearctl.cli.importing import import_
 from clearctl.cli.launch import refuse_if_shared
 from clearctl.cli.list import list_
 from clearctl.cli.prepare import prepare_avalanche
@@ -91,6 +92,7 @@ PANELS: Mapping[str, Mapping[str, Callable[..., None]]] = {
     "Start here": {"demo": demo, "doctor": doctor},
     "Dataset": {
         "download": download,
+        "import": import_,
         "prepare-avalanche": prepare_avalanche,
         "make-fewshot": make_fewshot,
         "rebuild-by-metadata": rebuild_by_metadata,

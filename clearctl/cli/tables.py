@@ -30,6 +30,7 @@ from clearctl.report.tables import (
 from clearctl.wording import counted
 
 if TYPE_CHECKING:
+    from clearctl.dataset.importing.plan import ImportedBucket
     from clearctl.engine.run.step_speed import StepSpeed
 
 _PLAIN: dict[str, Any] = {"box": None, "title_justify": "left"}
@@ -205,6 +206,20 @@ def counts_table(images: Mapping[str, Mapping[str, int]]) -> Table:
     for name in class_names:
         table.add_row(name, *(str(counts[name] or "-") for counts in images.values()))
     table.add_row("all", *(str(sum(counts.values())) for counts in images.values()), style="bold")
+    return table
+
+
+def imported_table(buckets: Sequence["ImportedBucket"], images: Mapping[str, Mapping[str, int]]) -> Table:
+    """A line for each new bucket: what it is called in the source, the dates of its images, and their number."""
+    table = Table(title="\nbuckets", box=None, padding=(0, 2, 0, 0), title_justify="left", header_style="dim")
+    table.add_column("bucket", justify="right", no_wrap=True)
+    table.add_column("name", overflow="fold")
+    for name in ("first", "last"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("images", justify="right", no_wrap=True)
+    for bucket in buckets:
+        dates = [f"{date:%Y-%m-%d}" if date else "-" for date in (bucket.first, bucket.last)]
+        table.add_row(bucket.number, Text(bucket.name), *dates, f"{sum(images[bucket.number].values()):,}")
     return table
 
 

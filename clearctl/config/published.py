@@ -11,9 +11,46 @@ from clearctl.config.registry import closest, is_slip
 from clearctl.data_names import DATA_NAMES, Published
 from clearctl.errors import ConfigError, DatasetError
 
+# In place of a number of classes: that of the dataset folder.
+OF_DATASET = "dataset"
+# What stands for it where there is no folder yet: more than any argument that may not be above it.
+_CLASSES_UNKNOWN = 1000
+
 
 def class_counts(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     """(dotted key, number of classes) for each place of a config that names one."""
+    for key, section, name in _class_count_places(values):
+        count = section.get(name)
+        if isinstance(count, int) and not isinstance(count, bool):
+            yield f"{key}.{name}", count
+
+
+def fill_class_counts(config: Config, root: Path | str | None) -> None:
+    """Write the number of classes of the dataset folder wherever the config has OF_DATASET for one.
+
+    `root` is the folder if one is named, else it is the config's (`dataset_root`). Raises DatasetError where the folder
+    is not there or not prepared, after it has written a number that lets the rest be checked; ConfigError as
+    `dataset_root` does.
+    """
+    asking = [
+        (section, name) for _, section, name in _class_count_places(config.values) if section.get(name) == OF_DATASET
+    ]
+    if not asking:
+        return
+    data_name = _section(config.values, "scenario").get("data_name")
+    known = DATA_NAMES.get(data_name) if isinstance(data_name, str) else None
+    classes = known.num_classes if known else _CLASSES_UNKNOWN
+    try:
+        folder = dataset_root(config, root)
+        layout.read_bucket_indices(folder)
+        classes = len(layout.read_class_names(folder))
+    finally:
+        for section, name in asking:
+            section[name] = classes
+
+
+def _class_count_places(values: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """(dotted key of a section, the section, name of a number of classes in it) for each that may have one."""
     model, strategy = _section(values, "model"), _section(values, "cl_strategy")
     places: list[tuple[str, Any, str]] = [
         ("model.head", model.get("head"), "num_classes"),
@@ -33,10 +70,7 @@ def class_counts(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
         (f"metrics.{index}", entry, "num_classes")
         for index, entry in enumerate(metrics if isinstance(metrics, list) else [])
     ]
-    for key, section, name in places:
-        count = section.get(name) if isinstance(section, dict) else None
-        if isinstance(count, int) and not isinstance(count, bool):
-            yield f"{key}.{name}", count
+    yield from ((key, section, name) for key, section, name in places if isinstance(section, dict))
 
 
 def published_faults(config: Config, root: Path | None) -> list[Fault]:
@@ -110,7 +144,7 @@ def class_count_faults(values: Mapping[str, Any], classes: int) -> Iterator[tupl
     """(dotted key, what is wrong) where a config contradicts the number of classes that its dataset folder has."""
     for key, count in class_counts(values):
         if count != classes:
-            yield key, f"found {count}, but the dataset has {classes} classes"
+            yield key, f"found {count}, but the dataset has {classes} classes: set it to {classes} or {OF_DATASET!r}"
 
 
 def dataset_root(config: Config, named: Path | str | None = None) -> Path:

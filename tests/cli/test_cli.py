@@ -15,6 +15,7 @@ COMMANDS = (
     "demo",
     "doctor",
     "download",
+    "import",
     "prepare-avalanche",
     "make-fewshot",
     "rebuild-by-metadata",

@@ -16,6 +16,7 @@ PANELS = {
     "Start here": ["demo", "doctor"],
     "Dataset": [
         "download",
+        "import",
         "prepare-avalanche",
         "make-fewshot",
         "rebuild-by-metadata",

@@ -72,7 +72,7 @@ def test_configs_that_are_shipped_and_files(asked: Asked, tmp_path: Path, monkey
 
 
 def test_values_of_set(asked: Asked) -> None:
-    assert asked("train", "demo", "--set", "cl_strategy.type=N") == ["cl_strategy.type=Naive"]
+    assert asked("train", "demo", "--set", "cl_strategy.type=Na") == ["cl_strategy.type=Naive"]
     assert asked("train", "demo", "--set", "precision=") == ["precision=fp32", "precision=bf16", "precision=fp16"]
     assert "cl_strategy.train_epochs=" in asked("train", "demo", "--set", "cl_strategy.train_")
     assert asked("sweep", "demo", "--set", "cl_strategy.plugins.0.type=EW") == ["cl_strategy.plugins.0.type=EWCPlugin"]
@@ -155,7 +155,7 @@ def test_bash_itself(tmp_path: Path) -> None:
     ended = subprocess.run(
         [bash, "--norc", "script.sh"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
-    assert ended.stdout.splitlines() == ["Naive", "quickstart quickstart_feature"], ended.stderr
+    assert ended.stdout.splitlines() == ["Naive", "quickstart quickstart_feature quickstart_lite0"], ended.stderr
     loaded = set((tmp_path / "modules").read_text().split())
     assert "clearctl" in loaded
     assert not loaded & {

@@ -8,9 +8,16 @@ import pytest
 
 from clearctl import prepare_avalanche
 from clearctl.config.load import Config
-from clearctl.config.published import class_count_faults, class_counts, dataset_root, misnamed, published_faults
+from clearctl.config.published import (
+    class_count_faults,
+    class_counts,
+    dataset_root,
+    fill_class_counts,
+    misnamed,
+    published_faults,
+)
 from clearctl.data_names import DATA_NAMES
-from clearctl.errors import ConfigError
+from clearctl.errors import ConfigError, DatasetError
 
 COUNTS: dict[str, dict[str, Any]] = {
     "model.head.num_classes": {"model": {"head": {"num_classes": 5}}},
@@ -36,10 +43,30 @@ def lines(found: Config, root: Path | None = None) -> list[str]:
 @pytest.mark.parametrize("key", COUNTS)
 def test_every_place_that_names_a_number_of_classes_is_checked(key: str) -> None:
     assert list(class_counts(COUNTS[key])) == [(key, 5)]
-    assert list(class_count_faults(COUNTS[key], 3)) == [(key, "found 5, but the dataset has 3 classes")]
+    assert list(class_count_faults(COUNTS[key], 3)) == [
+        (key, "found 5, but the dataset has 3 classes: set it to 3 or 'dataset'")
+    ]
     assert list(class_count_faults(COUNTS[key], 5)) == []
     (line,) = lines(config(scenario={"data_name": "clear100"}, **COUNTS[key]))
     assert line.startswith(f"a.py: {key}: found 5, but data_name 'clear100' has 100 classes; for another dataset ")
+
+
+@pytest.mark.parametrize("key", COUNTS)
+def test_a_number_of_classes_may_be_the_datasets(key: str, prepared: Path, tmp_path: Path) -> None:
+    def asking() -> dict[str, Any]:
+        return eval(repr(COUNTS[key]).replace(": 5", ": 'dataset'"))
+
+    values = asking()
+    fill_class_counts(config(**values), prepared)
+    assert list(class_counts(values)) == [(key, 3)]
+    values = asking()
+    fill_class_counts(config(scenario={"dataset_root": str(prepared)}, **values), None)
+    assert list(class_counts(values)) == [(key, 3)]
+    for data_name, classes in (("clear100", 100), ("mine", 1000)):
+        values = asking()
+        with pytest.raises(DatasetError, match="no dataset folder at"):
+            fill_class_counts(config(scenario={"data_name": data_name}, **values), tmp_path / "nowhere")
+        assert list(class_counts(values)) == [(key, classes)]
 
 
 @pytest.mark.parametrize("values", [{}, {"model": 3}, {"model": {"head": "x"}}, {"metrics": 3, "cl_strategy": []}])

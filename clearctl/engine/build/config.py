@@ -13,7 +13,7 @@ from clearctl.config.load import Config, load, of_run
 from clearctl.config.own import folders_with, named_modules
 from clearctl.config.plugins import plugin_notices
 from clearctl.config.published import dataset_root as find_dataset_root
-from clearctl.config.published import misnamed, published_faults
+from clearctl.config.published import fill_class_counts, misnamed, published_faults
 from clearctl.data.features import feature_dimension
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.errors import ConfigError
@@ -29,10 +29,12 @@ def open_config(
 ) -> Config:
     """The checked config of `file`, complete: paths absolute, seed and folders filled in.
 
-    `dataset_root` wins over the config's, which wins over $CLEARCTL_DATASET_ROOT. Raises ConfigError with all faults.
+    `dataset_root` wins over the config's, which wins over $CLEARCTL_DATASET_ROOT. Raises ConfigError with all faults,
+    and DatasetError where the config takes its number of classes from a folder that is not prepared.
     """
     read = load(file, overrides)
     config = translated(read)
+    fill_class_counts(config, dataset_root)
     require(config, CATALOGUE)
     root = find_dataset_root(config, dataset_root)
     noted = (*notices(read), *plugin_notices(config.values))

@@ -1,6 +1,7 @@
 """Everything that can be known to be wrong with a config before it runs, the dataset folder's part included."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from clearctl.config.dialect import notices, translated
 from clearctl.config.findings import Fault
 from clearctl.config.load import load
 from clearctl.config.plugins import plugin_notices, strategy_notes
-from clearctl.config.published import class_count_faults, misnamed, published_faults
+from clearctl.config.published import class_count_faults, fill_class_counts, misnamed, published_faults
 from clearctl.config.published import dataset_root as find_dataset_root
 from clearctl.config.settings import ScenarioSettings, Settings, fill
 from clearctl.data.stream import iid_split_command, iid_split_folder, read_train_labels
@@ -53,6 +54,8 @@ def check_config(
     except ConfigError as error:
         return Preflight([str(error)], None, False)
     config = translated(read)
+    with suppress(ConfigError, DatasetError):  # they are found below, where the folder is looked at
+        fill_class_counts(config, dataset_root)
     noted, notes = (*notices(read), *plugin_notices(config.values)), tuple(strategy_notes(config.values))
     faults = [str(fault) for fault in check(config, CATALOGUE)]
     try:

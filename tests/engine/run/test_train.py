@@ -383,7 +383,10 @@ def test_faults_found_while_building_leave_no_run_folder(
     def attempt(config: Path, *overrides: str) -> None:
         train(config, device="cpu", work_dir=tmp_path, dataset_root=prepared, overrides=overrides)
 
-    with pytest.raises(ConfigError, match=r"^--set: model.head.num_classes: found 2, but the dataset has 3 classes$"):
+    with pytest.raises(
+        ConfigError,
+        match=r"^--set: model.head.num_classes: found 2, but the dataset has 3 classes: set it to 3 or 'dataset'$",
+    ):
         attempt(features_config, "model.head.num_classes=2")
     with pytest.raises(ConfigError, match=r"^--set: scenario.train_transform: images need .*ToTensor"):
         attempt(tiny_config, "scenario.train_transform=[]")
