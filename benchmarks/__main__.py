@@ -22,6 +22,7 @@ from benchmarks.evaluation import evaluation
 from benchmarks.extraction import extraction
 from benchmarks.features import features
 from benchmarks.grid import grid
+from benchmarks.heads import heads
 from benchmarks.images import images
 from benchmarks.machine import describe
 from benchmarks.memory import memory
@@ -39,6 +40,7 @@ PARTS: dict[str, Callable[[Settings], list[Row]]] = {
     "features": features,
     "evaluation": evaluation,
     "whole-run": whole_run,
+    "heads": heads,
     "grid": grid,
     "report": report,
     "state": state,

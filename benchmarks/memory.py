@@ -35,11 +35,12 @@ def _growth_mb(side: str, tiny: Path, folder: Path) -> float:
     """
     learn = {"clearctl": ours.learn, "Avalanche": plain.learn}[side]
     learn(tiny, "Replay", 1, "cpu")
-    before = _peak_bytes()
+    before = peak_bytes()
     learn(folder, "Replay", 2, "cpu")
-    return (_peak_bytes() - before) / 1e6
+    return (peak_bytes() - before) / 1e6
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
+    """The most memory that this process has held."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -6,24 +6,32 @@ from typing import Any
 from benchmarks.sides.stopwatch import take_times
 from benchmarks.sides.task import BATCH, LR, MOMENTUM, STRATEGIES, Times
 
+SOLVING_BATCH = 1024
 METRICS = Path(__file__).parents[2] / "configs" / "_base_" / "metrics.py"
 
 
 def write_config(folder: Path, strategy: str, epochs: int) -> Path:
     """The config for the feature folder `folder`, beside it."""
-    from benchmarks.folders import CLASSES, DIMENSION
-
     arguments = {"type": strategy, **STRATEGIES[strategy], "train_mb_size": BATCH, "eval_mb_size": BATCH}
     optimizer = {"type": "SGD", "lr": LR, "momentum": MOMENTUM}
+    return _written(folder, f"{strategy}-{epochs}", arguments | {"train_epochs": epochs, "optimizer": optimizer})
+
+
+def _written(folder: Path, name: str, strategy: dict[str, Any]) -> Path:
+    import torch
+
+    from benchmarks.folders import CLASSES
+
+    x, _ = torch.load(next(folder.glob("training_folder/features/random/*/all.pth")), mmap=True)
     lines = (
         f"_base_ = [{str(METRICS)!r}]",
         f"scenario = dict(dataset_root={str(folder)!r}, feature_type='random')",
-        f"model = dict(head=dict(type='LinearClsHead', num_classes={CLASSES}, in_channels={DIMENSION}))",
-        f"cl_strategy = {arguments | {'train_epochs': epochs, 'optimizer': optimizer}!r}",
+        f"model = dict(head=dict(type='LinearClsHead', num_classes={CLASSES}, in_channels={x.shape[1]}))",
+        f"cl_strategy = {strategy!r}",
         "loggers = [dict(type='TextLogger')]",
         f"work_dir = {str(folder.parent / 'runs')!r}",
     )
-    file = folder.parent / f"{folder.name}-{strategy}-{epochs}.py"
+    file = folder.parent / f"{folder.name}-{name}.py"
     file.write_text("\n".join(lines) + "\n")
     return file
 
@@ -32,6 +40,14 @@ def learn(folder: Path, strategy: str, epochs: int, device: str) -> Times:
     """Run `clearctl train` in this process, all metrics and the TextLogger of the demo config."""
     times = take_times()
     train("--device", device, write_config(folder, strategy, epochs))
+    return times
+
+
+def solve(folder: Path, strategy: str, arguments: dict[str, Any]) -> Times:
+    """The same on the CPU with a strategy that has no epochs and no optimizer."""
+    times = take_times()
+    sizes = {"train_mb_size": SOLVING_BATCH, "eval_mb_size": SOLVING_BATCH}
+    train("--device", "cpu", _written(folder, strategy, {"type": strategy, **sizes, **arguments}))
     return times
 
 

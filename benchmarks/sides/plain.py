@@ -21,18 +21,48 @@ def learn(folder: Path, strategy: str, epochs: int, device: str) -> Times:
 def read(folder: Path, strategy: str, epochs: int, device: str) -> tuple[Any, Any]:
     """(strategy, benchmark) for a feature folder."""
     import torch
-    from avalanche.benchmarks.scenarios.deprecated import generic_benchmark_creation as creation
 
     from benchmarks.folders import CLASSES, DIMENSION
+
+    benchmark = _benchmark(folder)
+    model = torch.nn.Linear(DIMENSION, CLASSES)
+    file = open(folder.parent / "plain.log", "a")  # noqa: SIM115 the strategy's logger writes into it
+    return build(strategy, model, epochs, device, file=file), benchmark
+
+
+def learn_streaming_lda(folder: Path) -> Times:
+    """StreamingLDA on the CPU and without metrics: each bucket of a feature folder, and a test of all after each."""
+    import torch
+    from avalanche.training.plugins import EvaluationPlugin
+    from avalanche.training.supervised import StreamingLDA
+
+    from benchmarks.folders import CLASSES
+
+    times, benchmark = take_times(), _benchmark(folder)
+    learner = StreamingLDA(
+        slda_model=torch.nn.Identity(),
+        criterion=torch.nn.CrossEntropyLoss(),
+        input_size=benchmark.train_stream[0].dataset[0][0].shape[0],
+        num_classes=CLASSES,
+        train_mb_size=BATCH,
+        eval_mb_size=BATCH,
+        evaluator=EvaluationPlugin(loggers=[]),
+    )
+    for experience in benchmark.train_stream:
+        learner.train(experience, eval_streams=[])
+        learner.eval(benchmark.test_stream)
+    return times
+
+
+def _benchmark(folder: Path) -> Any:
+    import torch
+    from avalanche.benchmarks.scenarios.deprecated import generic_benchmark_creation as creation
 
     torch.manual_seed(0)
     files = sorted(folder.glob("training_folder/features/random/*/all.pth"), key=lambda file: int(file.parent.name))
     buckets = [(x, torch.tensor(y)) for x, y in map(torch.load, files)]
     # As avalanche.benchmarks.CLEAR makes it, but with one task label, as clearctl's runs have by default.
-    benchmark = creation.create_generic_benchmark_from_tensor_lists(buckets, buckets, task_labels=[0] * len(buckets))
-    model = torch.nn.Linear(DIMENSION, CLASSES)
-    file = open(folder.parent / "plain.log", "a")  # noqa: SIM115 the strategy's logger writes into it
-    return build(strategy, model, epochs, device, file=file), benchmark
+    return creation.create_generic_benchmark_from_tensor_lists(buckets, buckets, task_labels=[0] * len(buckets))
 
 
 def build(strategy: str, model: Any, epochs: int, device: str, *, file: Any = None, batch: int = BATCH) -> Any:

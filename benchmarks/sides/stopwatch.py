@@ -36,6 +36,7 @@ def take_times() -> Times:
         def mark() -> None:
             marks[name] = _now()
             marks.setdefault("first", marks[name])
+            marks.setdefault("first_cpu", time.process_time())
 
         return mark
 
@@ -44,6 +45,7 @@ def take_times() -> Times:
             now = _now()
             seconds.append(now - marks[name])
             times.whole = now - marks["first"]
+            times.whole_cpu = time.process_time() - marks["first_cpu"]
             times.first_epoch_at = times.first_epoch_at or now
 
         return note

@@ -35,12 +35,14 @@ GRID: dict[str, tuple[str, dict[str, Any]]] = {
 class Times:
     """Seconds of every epoch in order, of every evaluation of the stream, and from the first start to the last end.
 
-    `first_epoch_at` is when the first epoch ended, on the clock of time.perf_counter.
+    `whole_cpu` is what the threads of the process have computed in `whole`. `first_epoch_at` is when the first epoch
+    ended, on the clock of time.perf_counter.
     """
 
     epochs: list[float] = field(default_factory=list)
     evaluations: list[float] = field(default_factory=list)
     whole: float = 0.0
+    whole_cpu: float = 0.0
     first_epoch_at: float = 0.0
 
     def epoch(self) -> float:

@@ -47,5 +47,8 @@ class BatchSLDA(ClosedForm):
         self.layer.bias.copy_(-0.5 * (means.T * weight).sum(dim=0))
 
     def solve(self, covariance: torch.Tensor, means: torch.Tensor) -> torch.Tensor | None:
-        """`w_c` of all classes [D, C], of the shrunk covariance [D, D] and means [C, D]; None if it is singular."""
+        """`w_c` of all classes [D, C], of means [C, D] and the upper triangle of the shrunk covariance [D, D].
+
+        None if that is singular.
+        """
         return solve_positive(covariance, means.T)

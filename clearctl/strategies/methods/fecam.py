@@ -20,7 +20,7 @@ class FeCAM(ClosedForm):
     defaults are Avalanche's FeCAMClassifier's, which follows the authors' code (github.com/dipamgoswami/FeCAM) but for
     the means, which there are taken before the power. For classes that come again the authors average the shrunk
     covariances of the buckets, and Avalanche halves means and covariances with the latest; here both are those of all
-    samples so far.
+    samples so far. A class counts from its second sample on.
     """
 
     def __init__(
@@ -51,19 +51,20 @@ class FeCAM(ClosedForm):
         layer, moments = self.layer, self.moments
         assert moments.products is not None
         means = moments.means
-        for target in torch.nonzero(moments.seen).flatten().tolist():
-            count = int(moments.counts[target])
-            if count < 2:
-                raise ConfigError(
-                    f"cl_strategy.type: FeCAM has one sample of class {target}, and a covariance needs two\n"
-                    "use NCM or BatchSLDA"
-                )
+        varied = moments.counts >= 2
+        if not varied.any():
+            raise ConfigError(
+                "cl_strategy.type: FeCAM has no class with two samples so far, which a covariance needs\n"
+                "use NCM or BatchSLDA"
+            )
+        for target in torch.nonzero(varied).flatten().tolist():
+            count = float(moments.counts[target])
             mean = means[target].to(moments.dtype)
             scatter = symmetric(moments.products[target]).addr_(mean, mean, alpha=-count)
             precision = self._inverse(scatter.div_(count - 1))
             layer.precision[target] = precision
             layer.weight[target] = nn.functional.normalize(mean, dim=0)
-        layer.seen.copy_(moments.seen)
+        layer.seen.copy_(varied)
 
     def _require_transformable(self) -> None:
         if self.layer.tukey != 1 and self.least < 0:

@@ -7,6 +7,7 @@ import torch
 from clearctl.models.heads import RandomFourierHead
 from clearctl.strategies.methods.batch_slda import BatchSLDA
 from clearctl.strategies.methods.closed_form import require_head
+from clearctl.strategies.methods.moments import symmetric
 
 
 class KLDA(BatchSLDA):
@@ -26,4 +27,4 @@ class KLDA(BatchSLDA):
         """`w_c` of all classes [D, C]."""
         if self.shrinkage_param > 0:
             return super().solve(covariance, means)
-        return torch.linalg.pinv(covariance, hermitian=True) @ means.T.to(covariance.dtype)
+        return torch.linalg.pinv(symmetric(covariance), hermitian=True) @ means.T.to(covariance.dtype)

@@ -69,12 +69,15 @@ class Moments:
         return self.sums / self.counts.clamp(min=1)[:, None]
 
     def gram(self) -> torch.Tensor:
-        """G, the sum of `x xᵀ` over all samples: [D, D]."""
+        """G, the sum of `x xᵀ` over all samples: [D, D], of which the upper triangle is filled."""
         assert self.products is not None
-        return symmetric(self.products)
+        return self.products.clone()
 
     def within(self) -> torch.Tensor:
-        """The scatter within the classes, the sum of `(x - mean)(x - mean)ᵀ` with the mean of x's class: [D, D]."""
+        """The scatter within the classes, the sum of `(x - mean)(x - mean)ᵀ` with the mean of x's class: [D, D].
+
+        Its upper triangle is filled.
+        """
         scaled = (self.means * self.counts.sqrt()[:, None]).to(self.dtype)
         return torch.addmm(self.gram(), scaled.T, scaled, alpha=-1)
 
@@ -93,12 +96,14 @@ def symmetric(upper: torch.Tensor) -> torch.Tensor:
     return full
 
 
-def solve_positive(matrix: torch.Tensor, right: torch.Tensor) -> torch.Tensor | None:
-    """The solution [D, C] of `matrix @ solution = right`, by Cholesky; None if `matrix` is not positive definite.
+def solve_positive(upper: torch.Tensor, right: torch.Tensor) -> torch.Tensor | None:
+    """The solution [D, C] of `matrix @ solution = right`, by Cholesky; None if the matrix is not positive definite.
 
-    It is worked out in the dtype of `matrix`, and once more in float64 where rounding alone keeps it from being that.
+    The matrix is given by its `upper` triangle [D, D]: LAPACK reads the lower one alone, of the transpose, which has
+    its order of numbers too. It is worked out in that dtype, and once more in float64 where rounding alone keeps the
+    matrix from being positive definite.
     """
-    factor, info = torch.linalg.cholesky_ex(matrix)
+    factor, info = torch.linalg.cholesky_ex(upper.T)
     if not info:
-        return torch.cholesky_solve(right.to(matrix.dtype), factor)
-    return solve_positive(matrix.double(), right) if matrix.dtype != torch.float64 else None
+        return torch.cholesky_solve(right.to(upper.dtype), factor)
+    return solve_positive(upper.double(), right) if upper.dtype != torch.float64 else None

@@ -84,10 +84,10 @@ def test_the_order_of_the_buckets_does_not_matter(solved: Callable[..., Built]) 
     assert np.allclose(scores(one, test), scores(other, test), rtol=1e-3, atol=1e-4)
 
 
-def test_a_class_without_samples_is_never_the_nearest(solved: Callable[..., Built]) -> None:
+def test_a_class_with_fewer_than_two_samples_is_never_the_nearest(solved: Callable[..., Built]) -> None:
     built = solved("fecam", ())
     bucket = built.buckets[0]
-    bucket.dataset = bucket.dataset.subset(list(range(2 * PER_CLASS)))
+    bucket.dataset = bucket.dataset.subset(list(range(2 * PER_CLASS + 1)))  # of the third one sample
     built.strategy.train(bucket)
     test, _ = arrays(built, [2])
     found = scores(built, test)
@@ -104,6 +104,6 @@ def test_what_cannot_be_worked_out_is_named(solved: Callable[..., Built]) -> Non
         solved("fecam", (0,), shrink1=0.0, shrink2=0.0)
     built = solved("fecam", ())
     bucket = built.buckets[0]
-    bucket.dataset = bucket.dataset.subset([*range(PER_CLASS), PER_CLASS])
-    with pytest.raises(ConfigError, match="FeCAM has one sample of class 1, and a covariance needs two"):
+    bucket.dataset = bucket.dataset.subset([0, PER_CLASS, 2 * PER_CLASS])
+    with pytest.raises(ConfigError, match="FeCAM has no class with two samples so far, which a covariance needs"):
         built.strategy.train(bucket)
