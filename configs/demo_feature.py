@@ -1,7 +1,7 @@
 # A linear head on features that `clearctl extract-features --arch resnet50` made, on CLEAR-10, bucket after bucket.
 # The settings are those of the predecessor's demo_feature.py.
 #   clearctl train configs/demo_feature.py
-# Other features: --set scenario.feature_type=NAME --set model.torchmodel.in_features=D
+# Other features: --set scenario.feature_type=NAME --set model.torchmodel.in_features=features
 _base_ = ["_base_/clear10.py", "_base_/metrics.py", "_base_/finetune.py"]
 
 scenario = dict(feature_type="resnet50")

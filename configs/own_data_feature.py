@@ -4,15 +4,15 @@ For most collections the better start: a network that learned ImageNet, and only
 docs/own-data.md.
     clearctl extract-features --dataset-root dataset/own --arch resnet18
     clearctl train own_data_feature --dataset-root dataset/own
-Other features: --set scenario.feature_type=NAME --set model.head.in_channels=D
+Other features: --set scenario.feature_type=NAME
 """
 
 dialect = "clearctl"
 name = "own_data_feature"
 
 scenario = dict(dataset_type="CLEAR", evaluation_protocol="iid", seed=0, feature_type="resnet18")
-# The number of classes that the dataset folder has.
-model = dict(head=dict(type="LinearClsHead", num_classes="dataset", in_channels=512))
+# The number of classes that the dataset folder has, and the dimension of the features.
+model = dict(head=dict(type="LinearClsHead", num_classes="dataset", in_channels="features"))
 
 cl_strategy = dict(
     type="Naive",

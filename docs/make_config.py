@@ -91,7 +91,11 @@ def _sections() -> Iterator[str]:
         ("Batch augmentations, of mmcls", CATALOGUE.augments),
     ):
         yield _names(what, registry)
-    yield "`torchmodel` is any class of torch.nn, such as `dict(type='Linear', in_features=2048, out_features=11)`."
+    yield (
+        "`torchmodel` is any class of torch.nn, such as `dict(type='Linear', in_features=2048, out_features=11)`. Its\n"
+        "`in_features`, and a head's `in_channels`, may be `'features'`: the dimension of `scenario.feature_type`.\n"
+        "A `backbone` may be `dict(type='timm:NAME', pretrained=True)`, any model of timm ([features.md](features.md))."
+    )
     yield from _strategy()
     yield "## metrics"
     yield "A list of calls. [formats.md](formats.md) says under which names their values are written."

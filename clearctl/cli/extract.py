@@ -1,5 +1,6 @@
 """`clearctl extract-features`."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -109,9 +110,10 @@ def extract_features(
     with importing():
         from clearctl.engine.extract.extract import extract_features as extract
 
+    root = dataset_root or layout.default_root()
     with Display(output) as display:
         result = extract(
-            dataset_root or layout.default_root(),
+            root,
             arch=arch,
             arguments=parse_pairs(arch_arg or [], "--arch-arg"),
             config=config,
@@ -167,9 +169,13 @@ def extract_features(
         f"{waiting:.0%} of the time waiting for images{_advice(waiting, result.workers)}"
         + (f", {duration(result.compiling_s)} of it compiling" if compile_ else "")
     )
+    named = f" --dataset-root {shlex.quote(str(dataset_root))}" if dataset_root is not None else ""
+    config, width = "own_data_feature", ""
+    if len(layout.read_class_names(root)) == 11:  # demo_feature is for CLEAR-10
+        config, width = "demo_feature", " --set model.torchmodel.in_features=features"
     output.stdout.print(
-        f"train on them: clearctl train demo_feature --set scenario.feature_type={result.name} "
-        f"--set model.head.in_channels={result.dimension}"
+        f"train on them: clearctl train {config}{named} --set scenario.feature_type={result.name}{width}",
+        soft_wrap=True,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from clearctl.config.catalogue import Catalogue
 from clearctl.config.findings import Findings
-from clearctl.config.keys import FEATURES, MODEL, PARTS
+from clearctl.config.keys import FEATURES, MODEL, PARTS, WIDTHS
 
 
 def check_model(found: Findings, key: str, section: Mapping[str, Any], catalogue: Catalogue) -> None:
@@ -28,11 +28,8 @@ def check_model(found: Findings, key: str, section: Mapping[str, Any], catalogue
         if part == "neck" and isinstance(section.get(part), list):
             found.calls(f"{key}.{part}", section[part], registry)
         elif section.get(part) is not None:
-            found.call(f"{key}.{part}", _of_known_width(section[part]), registry)
+            found.call(f"{key}.{part}", _of_known_width(found, f"{key}.{part}", section[part], part), registry)
     head = section.get("head")
-    if isinstance(head, dict) and head.get("in_channels") == FEATURES and not _are_trained_on(found.config.values):
-        text = f"found {FEATURES!r}, the dimension of scenario.feature_type, and that is not given: give the number"
-        found.add(f"{key}.head.in_channels", text)
     if isinstance(head, dict) and head.get("loss") is not None:
         found.call(f"{key}.head.loss", head["loss"], catalogue.losses)
     backbone = section.get("backbone")
@@ -53,9 +50,15 @@ def check_model(found: Findings, key: str, section: Mapping[str, Any], catalogue
             found.one_of(f"{key}.freeze", part, parts)
 
 
-def _of_known_width(part: Any) -> Any:
-    """`part` with a number for an `in_channels` that is the dimension of the features, whatever that is."""
-    return {**part, "in_channels": 1} if isinstance(part, dict) and part.get("in_channels") == FEATURES else part
+def _of_known_width(found: Findings, key: str, section: Any, part: str) -> Any:
+    """`section` with a number for a width that is the dimension of the features, whatever that is."""
+    width = WIDTHS.get(part)
+    if width is None or not isinstance(section, dict) or section.get(width) != FEATURES:
+        return section
+    if not _are_trained_on(found.config.values):
+        text = f"found {FEATURES!r}, the dimension of scenario.feature_type, and that is not given: give the number"
+        found.add(f"{key}.{width}", text)
+    return {**section, width: 1}
 
 
 def _are_trained_on(values: Mapping[str, Any]) -> bool:

@@ -12,8 +12,9 @@ from clearctl.data_names import DATA_NAMES
 
 PROTOCOLS = ("streaming", "iid")
 TASK_LABELS = ("single", "bucket")
-# What model.head.in_channels may be instead of a number: the dimension of scenario.feature_type.
+# What these arguments of these parts of the model may be instead of a number: the dimension of scenario.feature_type.
 FEATURES = "features"
+WIDTHS = {"head": "in_channels", "torchmodel": "in_features"}
 PARTS = ("backbone", "neck", "head")
 UNITS = ("epoch", "step", "bucket")
 PRECISIONS = ("fp32", "bf16", "fp16")

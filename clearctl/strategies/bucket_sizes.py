@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from clearctl.config.findings import Fault
@@ -16,6 +16,8 @@ def asks_for_samples(strategy: StrategySettings) -> bool:
     """Whether anything here depends on how many samples there are."""
     found = [traits_of(call.type) for call in strategy.calls]
     if strategy.scheduler is not None and any(_cycles(strategy.scheduler.call)):
+        return True
+    if any(traits.number_or for traits in found):
         return True
     return any(traits.splits_buckets or traits.least_steps or traits.steps_to_rise for traits in found)
 
@@ -60,6 +62,7 @@ def check_against_samples(
                 " divide by a score of 0, and the weights become NaN"
             )
             faults.append(call.fault(text, traits.least_steps))
+        faults += _nothing_to_choose_on(call, traits.number_or, labels, names)
         if traits.splits_buckets:
             faults += _held_out(call, memory_of(call, strategy), labels, names)
     if strategy.scheduler is not None:
@@ -82,6 +85,22 @@ def sample_notices(strategy: StrategySettings, labels: Sequence[Sequence[int]], 
                 f"{call.key}.{name}: {call.type} rises for {wanted} steps, but {where} has {most}: the learning rate"
                 " never reaches its value"
             )
+
+
+def _nothing_to_choose_on(
+    call: Call, chosen: Iterable[str], labels: Sequence[Sequence[int]], names: Sequence[str]
+) -> Iterator[Fault]:
+    """A number that is chosen on samples held out of each class needs a class with two of them."""
+    by_validation = [name for name in chosen if argument(call, name) == "validation"]
+    every = by_validation and argument(call, "validate_every_bucket")
+    for name in by_validation:
+        for part, bucket in zip(labels if every else labels[:1], names, strict=False):
+            if max(Counter(part).values(), default=0) < 2:
+                text = (
+                    f"'validation', but bucket {bucket} has no class with two samples, of which one could be held out"
+                )
+                yield call.fault(f"{text}: give a number, such as 1.0", name)
+                break
 
 
 def _too_short(scheduler: SchedulerSettings, epochs: int, steps: Sequence[int]) -> Iterator[Fault]:

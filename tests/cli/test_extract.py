@@ -49,7 +49,12 @@ def test_torchvisions_default_weights_are_taken_from_where_torch_keeps_them(root
     assert f"{root}/training_folder/features/squeezenet1_1: 512 numbers an image in 2 buckets" in given.stdout
     assert "images/s" in given.stdout
     assert "of the time waiting for images" in given.stdout
-    assert "--set scenario.feature_type=squeezenet1_1 --set model.head.in_channels=512" in given.stdout
+    suggested = "train own_data_feature --set scenario.feature_type=squeezenet1_1"
+    assert f"train on them: clearctl {suggested}\n" in given.stdout
+    prepare_avalanche(root, seeds=[0])  # with a part to test on, as the suggested config asks
+    checked = clearctl("config", "check", *suggested.split()[1:])
+    assert checked.exit_code == 0, checked.stdout + checked.stderr
+    assert "checked against" in checked.stdout
 
 
 def test_it_speaks_json_and_a_second_run_has_nothing_to_do(root):

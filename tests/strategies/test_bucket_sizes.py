@@ -13,7 +13,7 @@ from clearctl.engine.build.preflight import check_config
 from clearctl.engine.run.dry_run import dry_run
 from clearctl.errors import ConfigError
 from clearctl.progress import Event, Message
-from clearctl.strategies.bucket_sizes import asks_for_samples, training_steps
+from clearctl.strategies.bucket_sizes import asks_for_samples, check_against_samples, training_steps
 
 pytest_plugins = ("blobs",)
 BATCH, EPOCHS = 8, 2  # of write_config
@@ -166,3 +166,19 @@ def test_a_cycle_that_is_long_enough(scheduler: dict[str, Any], write_config: Ca
     config = write_config("naive", scheduler=scheduler)
     assert check_config(config).faults == []
     train(config, device="cpu")
+
+
+@pytest.mark.parametrize("strategy", [dict(type="Ridge"), dict(type="RanPAC", validate_every_bucket=True)])
+def test_what_is_chosen_on_held_out_samples_needs_two_of_a_class(strategy: dict[str, Any]) -> None:
+    settings = strategy_settings(dict(train_mb_size=BATCH) | strategy | dict(ridge_lambda="validation"))
+    assert asks_for_samples(settings)
+    assert check_against_samples(settings, [[0, 0, 1], [1, 1]], ["a", "b"]) == []
+    (fault,) = check_against_samples(settings, [[0, 1], [1, 2]], ["a", "b"])
+    assert str(fault).endswith(
+        "ridge_lambda: 'validation', but bucket a has no class with two samples, of which one could be held out:"
+        " give a number, such as 1.0"
+    )
+    later = check_against_samples(settings, [[0, 0], [1, 2]], ["a", "b"])
+    assert len(later) == (1 if strategy.get("validate_every_bucket") else 0)
+    number = strategy_settings(dict(train_mb_size=BATCH) | strategy | dict(ridge_lambda=1.0))
+    assert check_against_samples(number, [[0, 1]], ["a"]) == []

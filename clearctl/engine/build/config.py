@@ -8,7 +8,7 @@ from typing import Any
 from clearctl import rundir
 from clearctl.config.check import own_folders, require
 from clearctl.config.dialect import notices, translated, write_out_defaults
-from clearctl.config.keys import FEATURES, TOP
+from clearctl.config.keys import FEATURES, TOP, WIDTHS
 from clearctl.config.load import Config, load, of_run
 from clearctl.config.own import folders_with, named_modules
 from clearctl.config.plugins import plugin_notices
@@ -97,10 +97,11 @@ def with_width(config: Config, root: Path) -> Config:
 
 
 def _set_width(values: dict[str, Any], root: Path) -> None:
-    head = (values.get("model") or {}).get("head") or {}
-    if head.get("in_channels") == FEATURES:
-        # Where there are no features of that name the stream says so.
-        head["in_channels"] = feature_dimension(root, values["scenario"]["feature_type"]) or 1
+    for part, width in WIDTHS.items():
+        section = (values.get("model") or {}).get(part) or {}
+        if section.get(width) == FEATURES:
+            # Where there are no features of that name the stream says so.
+            section[width] = feature_dimension(root, values["scenario"]["feature_type"]) or 1
 
 
 def _of_its_dataset(config: Config, root: Path) -> Config:
