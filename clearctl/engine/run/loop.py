@@ -46,7 +46,7 @@ from clearctl.engine.states.files import StateKey
 from clearctl.engine.states.results import RunResults
 from clearctl.engine.states.saver import Saver
 from clearctl.engine.states.state import RunState
-from clearctl.errors import RunError, Stopped
+from clearctl.errors import ConfigError, RunError, Stopped
 from clearctl.progress import BucketDone, Listener
 from clearctl.strategies.build import trains_on_whole_stream
 from clearctl.strategies.stepping.epochs import BucketProgress, Epochs, ResumePoint
@@ -103,6 +103,8 @@ class TrainingLoop:
                 if self.results.rows and world.is_first():
                     self.results.write(self.run)  # which says that it has diverged
                 raise DivergedError(f"{error}\nwhat it learned before is in {self.run}") from None
+            except ConfigError as error:  # a head that has no solution names the key alone
+                raise ConfigError(f"{self.settings.config.file}: {error}") from None
             except RuntimeError as error:
                 if "without overflow" in str(error):  # torch, of a number such as 1e39
                     text = f"{self.run}: a learning rate is too large for the weights: {error}"

@@ -43,11 +43,20 @@ HEAD = "scenario = dict(evaluation_protocol='iid', seed=0, feature_type='tiny')\
 )
 
 
+# In place of the linear head.
+OWN_HEADS = {
+    "ranpac": "type='RandomProjectionHead', projection_dim=40",
+    "klda": "type='RandomFourierHead', projection_dim=40",
+    "fecam": "type='FeCAMHead', tukey=1.0",
+}
+
+
 @pytest.mark.parametrize("base", TYPES)
 def test_every_strategy_has_a_dry_run(base, prepared, tmp_path):
     config = tmp_path / "config.py"
     small = "cl_strategy = dict(mem_size=20)\n" if base == "bic" else ""
-    config.write_text(f"_base_ = [{str(BASES / f'{base}.py')!r}]\n{HEAD}{small}")
+    head = HEAD.replace("type='LinearClsHead'", OWN_HEADS.get(base, "type='LinearClsHead'"))
+    config.write_text(f"_base_ = [{str(BASES / f'{base}.py')!r}]\n{head}{small}")
     result = dry_run(config, dataset_root=prepared, device="cpu")
     assert result.train_batch_s > 0
     assert result.test_batch_s > 0

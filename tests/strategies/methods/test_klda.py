@@ -44,6 +44,11 @@ def test_directions_in_which_nothing_varies_do_not_count(solved: Callable[..., B
     assert np.isfinite(weight).all()
 
 
+def test_the_order_of_the_buckets_does_not_matter(solved: Callable[..., Built]) -> None:
+    one, other = layer(learned(solved, 10, buckets=(0, 1, 2))), layer(learned(solved, 10, buckets=(2, 0, 1)))
+    assert all(np.allclose(a, b, rtol=1e-5, atol=1e-4) for a, b in zip(one, other, strict=True))
+
+
 def test_shrinkage_is_that_of_batch_slda(solved: Callable[..., Built]) -> None:
     built = learned(solved, 10, shrinkage_param=0.1)
     means, covariance = parts(built)

@@ -101,7 +101,8 @@ def test_a_singular_equation_names_lambda(write_config: Callable[..., Path], tmp
         x, labels = torch.load(file, weights_only=True)
         x[:, 0] = 0.0  # as units of a network that are never active
         torch.save((x, labels), file)
-    message = rf"ridge_lambda: found 0, with which G \+ lambda I of {PER_BUCKET} samples of 8 numbers is singular\ngive"
+    place = r"ridge.py: cl_strategy.ridge_lambda: found 0"
+    message = rf"{place}, with which G \+ lambda I of {PER_BUCKET} samples of 8 numbers is singular\ngive"
     with pytest.raises(ConfigError, match=message):
         train(config, device="cpu", work_dir=tmp_path / "runs", dataset_root=root)
 
