@@ -170,11 +170,11 @@ def extract_features(
         + (f", {duration(result.compiling_s)} of it compiling" if compile_ else "")
     )
     named = f" --dataset-root {shlex.quote(str(dataset_root))}" if dataset_root is not None else ""
-    config, width = "own_data_feature", ""
+    suggested, width = "own_data_feature", ""
     if len(layout.read_class_names(root)) == 11:  # demo_feature is for CLEAR-10
-        config, width = "demo_feature", " --set model.torchmodel.in_features=features"
+        suggested, width = "demo_feature", " --set model.torchmodel.in_features=features"
     output.stdout.print(
-        f"train on them: clearctl train {config}{named} --set scenario.feature_type={result.name}{width}",
+        f"train on them: clearctl train {suggested}{named} --set scenario.feature_type={result.name}{width}",
         soft_wrap=True,
     )
 

@@ -40,13 +40,19 @@ class Range:
         what = "a whole number" if self.whole else "a number"
         if self.least is None and self.most is None and not self.whole:
             what = "a finite number"
-        low = "" if self.least is None else f" {'above' if self.open_least else 'from'} {self.least:g}"
+        low = "" if self.least is None else f" {'above' if self.open_least else 'from'} {_text(self.least)}"
         high = ""
         if self.most is not None:
             to = "to" if low else "up to"
-            high = f"{' and' if low else ''} below {self.most:g}" if self.open_most else f" {to} {self.most:g}"
+            high = (
+                f"{' and' if low else ''} below {_text(self.most)}" if self.open_most else f" {to} {_text(self.most)}"
+            )
         others = [*(f"{value:g}" for value in self.also), *(["infinity"] if self.infinite else [])]
         return " or ".join([f"{what}{low}{high}", *others])
+
+
+def _text(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 FINITE = Range()

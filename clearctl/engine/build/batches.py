@@ -48,8 +48,8 @@ def require_no_batch_of_one(settings: Settings, stream: Stream, model: nn.Module
     """Raise ConfigError where the last batch of a bucket is one sample, and a batch norm of `model` needs two.
 
     `x [B, ...]` are samples as they are learned. A strategy that learns from a memory too has larger batches once it
-    has one, and one that learns from nothing else has none of these. One that sees each
-    sample once does so in eval mode.
+    has one, and one that learns from nothing else has none of these. One that sees each sample once does so in eval
+    mode.
     """
     size, traits = settings.strategy.train_mb_size, [traits_of(call.type) for call in settings.strategy.calls]
     if any(each.learns != "bucket" or each.sees_samples_once for each in traits):
