@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from halting import Halt, lines_until
+from warm import is_plain, run_warm
 
 ROOT = Path(__file__).parents[1]
 NEEDS_CLEAR = (
@@ -39,6 +40,8 @@ def environment() -> dict[str, str]:
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    if is_plain(command):
+        return run_warm(command, folder, environment())
     return subprocess.run(
         command, shell=True, cwd=folder, env=environment(), capture_output=True, text=True, check=False
     )
