@@ -1,6 +1,6 @@
 """`clearctl COMMAND` in a process of its own that has imported the libraries already: forked, as `killing` forks runs.
 
-Only what a command does and prints is the same as in a new interpreter, and not what it imports, nor how fast it starts.
+What it does and prints is the same as in a new interpreter; what it imports, and how fast it starts, is not.
 """
 
 import gc
@@ -19,15 +19,22 @@ _OF_A_SHELL = set("|&;<>()`")
 
 
 def is_plain(command: str) -> bool:
-    """Whether a command line is `clearctl` and its words, with nothing that only a shell can do but patterns of files."""
+    """Whether a command line is `clearctl` and its words, which may be patterns of files, and needs no shell else."""
     return command.startswith("clearctl ") and not _OF_A_SHELL & set(command)
 
 
 def run_warm(command: str, folder: Path, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """What the command line, for which `is_plain`, does and prints in `folder`."""
-    words = subprocess.run(
-        f"printf '%s\\0' {command}", shell=True, cwd=folder, env=dict(environ), capture_output=True, text=True, check=True
-    ).stdout.split("\0")[1:-1]
+    printed = subprocess.run(
+        f"printf '%s\\0' {command}",
+        shell=True,
+        cwd=folder,
+        env=dict(environ),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    words = printed.split("\0")[1:-1]
     output, errors = (folder.with_name(f"{folder.name}.{name}") for name in ("stdout", "stderr"))
     process = CONTEXT.Process(target=_run, args=(words, folder, dict(environ), output, errors))
     process.start()
@@ -50,7 +57,7 @@ def _run(words: Sequence[str], folder: Path, environ: dict[str, str], output: Pa
         opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(opened, number)
         os.close(opened)
-    sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
     sys.argv = ["clearctl", *words]
     from clearctl.__main__ import main
 

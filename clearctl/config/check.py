@@ -31,6 +31,7 @@ from clearctl.config.registry import closest, is_slip
 from clearctl.config.settings import INNER, inner_transforms
 from clearctl.config.speed import check_speed
 from clearctl.errors import ConfigError
+from clearctl.selection import bucket_names
 
 SECTIONS = tuple(TOP)
 REQUIRED = tuple(name for name, key in TOP.items() if key.required)
@@ -173,13 +174,34 @@ class _Sections(Findings):
         ratio = section.get("test_ratio", SCENARIO["test_ratio"].default)
         if not isinstance(ratio, float) or not 0 < ratio < 1:
             self.add(f"{key}.test_ratio", f"found {ratio!r}, expected a fraction such as 0.3")
-        buckets = section.get("buckets")
-        if buckets is not None and not (isinstance(buckets, list) and buckets):
-            self.add(f"{key}.buckets", f"found {buckets!r}, expected a list of bucket names")
-        elif buckets is not None:
-            self._no_repeats(f"{key}.buckets", [str(bucket) for bucket in buckets])
+        self._selection(key, section)
         for name in ("train_transform", "eval_transform"):
             self._transforms(f"{key}.{name}", section.get(name) or [])
+
+    def _selection(self, key: str, section: dict[str, Any]) -> None:
+        """Buckets and classes that the stream is to have. Whether the dataset has them is seen where that is there."""
+        buckets = section.get("buckets")
+        try:
+            named = bucket_names(buckets) if isinstance(buckets, list | str) and buckets else None
+        except ValueError:
+            named = None
+        if buckets is not None and named is None:
+            self.add(f"{key}.buckets", f"found {buckets!r}, expected a list of bucket names, or text such as '1-5'")
+        elif named is not None:
+            self._no_repeats(f"{key}.buckets", named)
+        for name in ("classes", "drop_classes"):
+            given = section.get(name)
+            if given is None or (name == "drop_classes" and given == []):
+                continue
+            if not (isinstance(given, list) and given and all(isinstance(each, str) for each in given)):
+                self.add(f"{key}.{name}", f"found {given!r}, expected a list of class names")
+            else:
+                self._no_repeats(f"{key}.{name}", given)
+        if section.get("classes") and section.get("drop_classes"):
+            self.add(f"{key}.drop_classes", "says what scenario.classes leaves out already: give one of them")
+        self.count(f"{key}.max_per_class", section.get("max_per_class"), COUNT)
+        if section.get("max_per_class") is not None and section.get("shot") is not None:
+            self.add(f"{key}.max_per_class", "the few-shot split says how many images a class has: leave shot out")
 
     def metrics(self, key: str, value: Any) -> None:
         """The metrics; Avalanche's forward transfer is measured by evaluations during training."""

@@ -73,7 +73,24 @@ SCENARIO: Keys = {
     "train_transform": Key("list of calls", [], "what is done to an image that is learned; plays no part for features"),
     "eval_transform": Key("list of calls", [], "what is done to an image that is tested; plays no part for features"),
     "buckets": Key(
-        "list of names", None, "the buckets of the stream, in this order; by default all that are prepared", own=True
+        "list of names, or text such as `'1-5'` or `'1,3-5'`",
+        None,
+        "the buckets of the stream, in this order; by default all that are prepared",
+        own=True,
+    ),
+    "classes": Key(
+        "list of names",
+        None,
+        "the classes of the stream; by default all. Class indices follow: 0, 1, ... in the order of class_names.txt",
+        own=True,
+    ),
+    "drop_classes": Key("list of names", [], "classes that the stream is to be without, such as BACKGROUND", own=True),
+    "max_per_class": Key(
+        "int from 1",
+        None,
+        "train on so many images of each class of a bucket at most, drawn by `seed` (0 where there is none); what is"
+        " tested on stays",
+        own=True,
     ),
     "task_labels": Key(
         _choice(TASK_LABELS),

@@ -10,6 +10,7 @@ from clearctl.config.load import Config
 from clearctl.config.registry import closest, is_slip
 from clearctl.data_names import DATA_NAMES, Published
 from clearctl.errors import ConfigError, DatasetError
+from clearctl.selection import bucket_names
 
 # In place of a number of classes: that of the dataset folder.
 OF_DATASET = "dataset"
@@ -39,14 +40,23 @@ def fill_class_counts(config: Config, root: Path | str | None) -> None:
         return
     data_name = _section(config.values, "scenario").get("data_name")
     known = DATA_NAMES.get(data_name) if isinstance(data_name, str) else None
-    classes = known.num_classes if known else _CLASSES_UNKNOWN
+    classes = selected_count(config.values, known.num_classes if known else _CLASSES_UNKNOWN)
     try:
         folder = dataset_root(config, root)
         layout.read_bucket_indices(folder)
-        classes = len(layout.read_class_names(folder))
+        classes = selected_count(config.values, len(layout.read_class_names(folder)))
     finally:
         for section, name in asking:
             section[name] = classes
+
+
+def selected_count(values: Mapping[str, Any], classes: int) -> int:
+    """How many of so many `classes` of a dataset a config's stream has, if the dataset has all that it names."""
+    scenario = _section(values, "scenario")
+    chosen, dropped = scenario.get("classes"), scenario.get("drop_classes")
+    if isinstance(chosen, list):
+        return len(chosen)
+    return classes - len(dropped) if isinstance(dropped, list) else classes
 
 
 def _class_count_places(values: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
@@ -93,11 +103,16 @@ def published_faults(config: Config, root: Path | None) -> list[Fault]:
             add("scenario.data_name", f"found {name!r}, expected one of {', '.join(DATA_NAMES)}{hint}")
         return faults
     other = "for another dataset leave data_name out or give it a name of its own"
-    known, classes, buckets = DATA_NAMES[name], _classes_there(root), _buckets_there(root)
-    of_another = classes in {published.num_classes for published in DATA_NAMES.values()}
+    known, there, buckets = DATA_NAMES[name], _classes_there(root), _buckets_there(root)
+    of_another = there in {published.num_classes for published in DATA_NAMES.values()}
+    expected = selected_count(config.values, known.num_classes)
+    found = None if there is None else selected_count(config.values, there)
     for key, count in class_counts(config.values):
-        if count != known.num_classes and (count != classes or of_another):
-            add(key, f"found {count}, but data_name {name!r} has {known.num_classes} classes; {other}")
+        if count != expected and (count != found or of_another):
+            what = f"data_name {name!r} has {known.num_classes} classes"
+            if expected != known.num_classes:
+                what += f", of which the stream has {expected}"
+            add(key, f"found {count}, but {what}; {other}")
     wrong = [each for each in _unknown_buckets(config.values, known) if each not in buckets]
     if wrong:
         add(
@@ -122,8 +137,12 @@ def misnamed(config: Config, root: Path) -> str | None:
 
 def _unknown_buckets(values: Mapping[str, Any], known: Published) -> list[str]:
     """The buckets that a config names and that no archive of the dataset has."""
-    named = _section(values, "scenario").get("buckets")
-    return [str(each) for each in named if str(each) not in known.bucket_names] if isinstance(named, list) else []
+    given = _section(values, "scenario").get("buckets")
+    try:
+        named = bucket_names(given) if isinstance(given, list | str) else []
+    except ValueError:
+        named = []
+    return [name for name in named if name not in known.bucket_names]
 
 
 def _classes_there(root: Path | None) -> int | None:

@@ -14,6 +14,7 @@ from clearctl.config.findings import Fault
 from clearctl.config.keys import Keys
 from clearctl.config.load import Config
 from clearctl.errors import ConfigError
+from clearctl.selection import Selection, bucket_names
 
 INNER = "transforms"  # the argument of a transform that takes others
 HOLDING_TRANSFORMS = ("RandomApply", "RandomChoice", "RandomOrder")
@@ -55,7 +56,7 @@ class Call:
 
 @dataclass(frozen=True)
 class ScenarioSettings:
-    """The stream of buckets. `buckets` is None for all that are prepared.
+    """The stream of buckets. `buckets` and `selection.classes` are None for all that are prepared.
 
     The argument `transforms` of a transform that holds others, such as RandomApply, is a list of Calls.
     """
@@ -67,6 +68,7 @@ class ScenarioSettings:
     test_ratio: float
     feature_type: str | None
     buckets: Sequence[str] | None
+    selection: Selection
     task_labels: str
     train_transform: tuple[Call, ...]
     eval_transform: tuple[Call, ...]
@@ -250,10 +252,18 @@ class _Section:
 
 
 def _scenario(section: _Section) -> ScenarioSettings:
-    named = ("evaluation_protocol", "seed", "shot", "test_ratio", "feature_type", "buckets", "task_labels")
+    named = ("evaluation_protocol", "seed", "shot", "test_ratio", "feature_type", "task_labels")
+    classes = section["classes"]
     return ScenarioSettings(
         dataset_root=Path(section["dataset_root"]),
         **{name: section[name] for name in named},
+        buckets=None if section["buckets"] is None else bucket_names(section["buckets"]),
+        selection=Selection(
+            None if classes is None else tuple(classes),
+            tuple(section["drop_classes"]),
+            section["max_per_class"],
+            section["seed"] or 0,
+        ),
         train_transform=_transforms(section.config, section.place("train_transform"), section["train_transform"]),
         eval_transform=_transforms(section.config, section.place("eval_transform"), section["eval_transform"]),
     )

@@ -1,10 +1,11 @@
 """Read the stream of buckets that a run trains and tests on from a prepared dataset folder."""
 
+import difflib
 import hashlib
 import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ import torch
 from clearctl import filelists, layout
 from clearctl.data.features import read_features
 from clearctl.data.samples import FeatureSamples, ImageSamples
-from clearctl.errors import DatasetError, UsageError
+from clearctl.errors import ConfigError, DatasetError, UsageError
+from clearctl.selection import Selection
+from clearctl.wording import few
 
 Samples = ImageSamples | FeatureSamples
+ALL = Selection()
 
 
 @dataclass(frozen=True)
@@ -104,33 +108,39 @@ def read_stream(
     test_ratio: float = 0.3,
     feature_type: str | None = None,
     buckets: Sequence[str | int] | None = None,
+    selection: Selection = ALL,
 ) -> Stream:
     """The stream of a prepared folder.
 
     `streaming`: train and test are all of each bucket. `iid`: the split of `seed`, at `test_ratio` or, with `shot`, the
     few-shot one; where the release comes split, that split, whatever `seed` and `test_ratio` say. With `feature_type`
-    the samples are rows of those features instead of images.
-    Raises DatasetError for a folder that is not as it should be, and UsageError for a bucket it does not have.
+    the samples are rows of those features instead of images. `selection` says which classes the stream has, whose
+    indices then count from 0, and how many images of each are trained on.
+    Raises DatasetError for a folder that is not as it should be, UsageError for a bucket that it does not have, and
+    ConfigError for a class.
     """
     names = _selected(layout.read_bucket_indices(root), buckets)
-    class_names = tuple(layout.read_class_names(root))
+    class_names = _require_classes(root, selection)
+    index_of = selection.indices(class_names)
     split = None
     if protocol == "iid":
         assert seed is not None
         split = _require_split(root, names, test_ratio, shot, seed)
     listed = {name: layout.read_bucket_filelist(root, name, len(class_names)) for name in names}
-    parts = {name: _parts(listed[name], split and split / name) for name in names}
+    parts = {name: _parts(name, listed[name], split and split / name, selection, class_names) for name in names}
+    in_stream = tuple(selection.names(class_names))
     if feature_type is None:
+        images = {}
         for name in names:
             require_images(root, name, [path for path, _ in listed[name]])
-        images = {
-            name: [ImageSamples(root, name, [listed[name][i] for i in part]) for part in parts[name]] for name in names
-        }
-        return Stream(tuple(Bucket(name, *images[name]) for name in names), class_names)
+            lines = [(path, index_of[label]) for path, label in listed[name]]
+            images[name] = [ImageSamples(root, name, [lines[i] for i in part]) for part in parts[name]]
+        return Stream(tuple(Bucket(name, *images[name]) for name in names), in_stream)
     x, y, first_row = _read_all_features(root, feature_type, listed)
+    y = torch.tensor(index_of)[y]
     rows = {name: [first_row[name] + torch.tensor(part, dtype=torch.int64) for part in parts[name]] for name in names}
     buckets_read = (Bucket(name, *(FeatureSamples(x, y, part) for part in rows[name])) for name in names)
-    return Stream(tuple(buckets_read), class_names, int(x.shape[1]))
+    return Stream(tuple(buckets_read), in_stream, int(x.shape[1]))
 
 
 def read_train_labels(
@@ -141,28 +151,68 @@ def read_train_labels(
     shot: int | None = None,
     test_ratio: float = 0.3,
     buckets: Sequence[str | int] | None = None,
+    selection: Selection = ALL,
 ) -> dict[str, list[int]]:
     """{bucket: the class indices of what is trained on}, from the file lists alone. Raises as `read_stream` does."""
     names = _selected(layout.read_bucket_indices(root), buckets)
-    classes = len(layout.read_class_names(root))
+    class_names = _require_classes(root, selection)
+    index_of = selection.indices(class_names)
     split = None
     if protocol == "iid":
         assert seed is not None
         split = _require_split(root, names, test_ratio, shot, seed)
     labels = {}
     for name in names:
-        listed = layout.read_bucket_filelist(root, name, classes)
-        train, _ = _parts(listed, split and split / name)
-        labels[name] = [listed[line][1] for line in train]
+        listed = layout.read_bucket_filelist(root, name, len(class_names))
+        train, _ = _parts(name, listed, split and split / name, selection, class_names)
+        labels[name] = [index_of[listed[line][1]] for line in train]
     return labels
 
 
-def _parts(listed: list[tuple[str, int]], split: Path | None) -> tuple[list[int], list[int]]:
-    """(train, test) line numbers of a bucket's file list: those of the folder `split`, or all of them twice."""
-    if split is not None:
-        return filelists.read_split(split, listed)
+def class_faults(present: Sequence[str], selection: Selection) -> Iterator[tuple[str, str]]:
+    """(key of the scenario, what is wrong) where a selection and the classes that are `present` do not go together."""
+    for key, given in (("classes", selection.classes or ()), ("drop_classes", selection.drop_classes)):
+        for name in given:
+            if name not in present:
+                near = difflib.get_close_matches(name, present, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else f": it has {few(present)}"
+                yield key, f"the dataset has no class {name!r}{hint}"
+    left = len(selection.names(present))
+    if left < 2 and not selection.has_all_classes:
+        key = "classes" if selection.classes is not None else "drop_classes"
+        yield key, f"leaves {left} of {len(present)} classes: a stream has two or more"
+
+
+def _require_classes(root: Path, selection: Selection) -> tuple[str, ...]:
+    """The class names of the dataset. Raises ConfigError where the selection does not go with them."""
+    present = tuple(layout.read_class_names(root))
+    for key, text in class_faults(present, selection):
+        raise ConfigError(f"scenario.{key}: {text}")
+    return present
+
+
+def _parts(
+    bucket: str,
+    listed: list[tuple[str, int]],
+    split: Path | None,
+    selection: Selection,
+    class_names: Sequence[str],
+) -> tuple[list[int], list[int]]:
+    """(train, test) line numbers of a bucket's file list: those of the folder `split`, or all of them twice.
+
+    Of both those that are selected. Raises DatasetError where nothing is left.
+    """
     everything = list(range(len(listed)))
-    return everything, everything
+    train, test = (everything, everything) if split is None else filelists.read_split(split, listed)
+    if selection.has_all:
+        return train, test
+    labels = [label for _, label in listed]
+    train = selection.trained(bucket, train, labels, class_names)
+    test = selection.tested(test, labels, class_names)
+    for what, lines in (("train", train), ("test", test)):
+        if not lines:
+            raise DatasetError(f"bucket {bucket} has no image to {what} on of {few(selection.names(class_names))}")
+    return train, test
 
 
 def _read_all_features(

@@ -42,10 +42,11 @@ def _samples(run: Run, most_bytes: int) -> SampleImages | None:
     root = Path(run.values.get("scenario", {}).get("dataset_root") or run.environment["dataset"].get("root") or "")
     try:
         class_names = layout.read_class_names(root)
-        expected = run.environment["dataset"].get("class_names")
-        if expected is not None and expected != class_names:
+        learned = run.environment["dataset"].get("class_names") or class_names
+        if learned != [name for name in class_names if name in learned]:
             return None  # another dataset lies there now
-        chosen = _spread_out(len(class_names), min(MOST_CLASSES, max(1, MOST_IMAGES // len(run.bucket_names))))
+        most = min(MOST_CLASSES, max(1, MOST_IMAGES // len(run.bucket_names)))
+        chosen = [class_names.index(learned[number]) for number in _spread_out(len(learned), most)]
         listed = {bucket: layout.read_bucket_filelist(root, bucket, len(class_names)) for bucket in run.bucket_names}
     except DatasetError:
         return None

@@ -113,7 +113,15 @@ def test_configs_of_the_tests_have_no_faults(tiny_config: Path, features_config:
         ("scenario.dataset_root=5", "scenario.dataset_root: found 5, expected a str"),
         ("scenario.shot=0", "scenario.shot: found 0, expected a whole number from 1"),
         ("scenario.test_ratio=30", "scenario.test_ratio: found 30, expected a fraction such as 0.3"),
-        ("scenario.buckets=3", "scenario.buckets: found 3, expected a list of bucket names"),
+        ("scenario.buckets=3", "scenario.buckets: found 3, expected a list of bucket names, or text such as '1-5'"),
+        (
+            "scenario.buckets=2-1",
+            "scenario.buckets: found '2-1', expected a list of bucket names, or text such as '1-5'",
+        ),
+        ("scenario.classes=camera", "scenario.classes: found 'camera', expected a list of class names"),
+        ("scenario.drop_classes=[3]", "scenario.drop_classes: found [3], expected a list of class names"),
+        ("scenario.classes=['a', 'a']", "scenario.classes: found 'a' more than once: each counts once"),
+        ("scenario.max_per_class=0", "scenario.max_per_class: found 0, expected a whole number from 1"),
         (
             "scenario.train_transform={'type': 'ToTensor'}",
             "scenario.train_transform: found {'type': 'ToTensor'}, expected a list",

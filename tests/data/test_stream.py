@@ -5,6 +5,7 @@ import json
 import os
 import re
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from torch.utils.data import DataLoader
 
 from clearctl import layout, prepare_avalanche
 from clearctl.data.samples import FeatureSamples, ImageSamples, original_error
-from clearctl.data.stream import read_stream
-from clearctl.errors import DatasetError, UsageError
+from clearctl.data.stream import read_stream, read_train_labels
+from clearctl.errors import ConfigError, DatasetError, UsageError
+from clearctl.selection import Selection
 
 Folder = Callable[..., Path]
 
@@ -383,3 +385,64 @@ def test_a_path_that_no_file_can_have(root: Path) -> None:
     file = layout.filelist_file(root, "0")
     file.write_text(file.read_text().replace("labeled_images/", "a\0b/", 1))
     assert "is listed but not there" in fault(root)
+
+
+# Parts of a dataset
+
+
+def test_a_stream_of_some_classes_counts_them_from_0(root: Path) -> None:
+    whole, part = read_stream(root), read_stream(root, selection=Selection(drop_classes=("BACKGROUND",)))
+    assert part.class_names == ("camera", "cup of tea")
+    for before, after in zip(whole.buckets, part.buckets, strict=True):
+        kept = [
+            (path, label - 1) for path, label in zip(before.train.paths, before.train.targets, strict=True) if label
+        ]
+        assert list(zip(after.train.paths, after.train.targets, strict=True)) == kept
+        assert after.test.targets == after.train.targets
+    assert part.fingerprint() != whole.fingerprint()
+
+
+def test_features_of_some_classes_are_rows_of_the_same_matrix(root: Path) -> None:
+    chosen = Selection(classes=("cup of tea", "BACKGROUND"), max_per_class=2)
+    images = read_stream(root, protocol="iid", seed=0, selection=chosen)
+    stream = read_stream(root, protocol="iid", seed=0, feature_type="tiny", selection=chosen)
+    whole = read_stream(root, protocol="iid", seed=0, feature_type="tiny")
+    assert stream.class_names == ("BACKGROUND", "cup of tea")
+    for bucket, of_images, all_of_it in zip(stream.buckets, images.buckets, whole.buckets, strict=True):
+        assert bucket.train.targets == of_images.train.targets
+        assert bucket.test.targets == of_images.test.targets
+        assert max(Counter(bucket.train.targets).values()) <= 2
+        assert set(bucket.train.targets + bucket.test.targets) == {0, 1}
+        assert bucket.train.x is stream.buckets[0].train.x
+        assert set(bucket.train.rows.tolist()) <= set(all_of_it.train.rows.tolist())
+        assert torch.equal(bucket.train.x, all_of_it.train.x)
+    assert read_train_labels(root, protocol="iid", seed=0, selection=chosen) == {
+        bucket.name: bucket.train.targets for bucket in stream.buckets
+    }
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        (
+            Selection(classes=("camera", "cup of te")),
+            "scenario.classes: the dataset has no class 'cup of te'; did you mean",
+        ),
+        (
+            Selection(drop_classes=("x",)),
+            "scenario.drop_classes: the dataset has no class 'x': it has BACKGROUND, camera",
+        ),
+        (Selection(classes=("camera",)), "scenario.classes: leaves 1 of 3 classes: a stream has two or more"),
+        (Selection(drop_classes=("camera", "BACKGROUND")), "scenario.drop_classes: leaves 1 of 3 classes"),
+    ],
+)
+def test_classes_that_are_not_there_are_a_fault_of_the_config(root: Path, chosen: Selection, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"scenario.{message}")):
+        read_stream(root, selection=chosen)
+
+
+def test_a_bucket_without_an_image_of_the_classes_is_a_fault(clear_folder: Folder) -> None:
+    root = clear_folder(images={("1", "camera"): 0, ("1", "BACKGROUND"): 0}, buckets=("0", "1"))
+    prepare_avalanche(root, seeds=[0])
+    message = fault(root, selection=Selection(drop_classes=("cup of tea",)))
+    assert message == "bucket 1 has no image to train on of BACKGROUND, camera"

@@ -14,7 +14,7 @@ from clearctl.config.plugins import plugin_notices, strategy_notes
 from clearctl.config.published import class_count_faults, fill_class_counts, misnamed, published_faults
 from clearctl.config.published import dataset_root as find_dataset_root
 from clearctl.config.settings import ScenarioSettings, Settings, fill
-from clearctl.data.stream import iid_split_command, iid_split_folder, read_train_labels
+from clearctl.data.stream import class_faults, iid_split_command, iid_split_folder, read_train_labels
 from clearctl.distributed.randomness import preserve_random_states
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.engine.build.config import with_width
@@ -88,7 +88,7 @@ def dataset_faults(settings: Settings) -> list[Fault]:
     scenario, root = settings.scenario, settings.scenario.dataset_root
     try:
         present = layout.read_bucket_indices(root)
-        classes = len(layout.read_class_names(root))
+        class_names = layout.read_class_names(root)
     except DatasetError as error:
         add("scenario.dataset_root", str(error).replace("\n", "; "))
         return faults
@@ -106,8 +106,13 @@ def dataset_faults(settings: Settings) -> list[Fault]:
         add(
             "scenario.feature_type", f"no features {feature_type!r} in {folder}: there are {', '.join(names) or 'none'}"
         )
-    for key, message in class_count_faults(settings.config.values, classes):
-        add(key, message)
+    selection = scenario.selection
+    unknown = list(class_faults(class_names, selection))
+    for key, message in unknown:
+        add(f"scenario.{key}", message)
+    if not unknown:
+        for key, message in class_count_faults(settings.config.values, len(selection.names(class_names))):
+            add(key, message)
     return [*faults, *check_against_stream(settings.strategy, len(buckets), scenario.task_labels)]
 
 
@@ -138,6 +143,7 @@ def _sample_faults(settings: Settings) -> tuple[list[Fault], list[str]]:
             shot=scenario.shot,
             test_ratio=scenario.test_ratio,
             buckets=scenario.buckets,
+            selection=scenario.selection,
         )
     except DatasetError as error:
         return [settings.fault("scenario.dataset_root", str(error).replace("\n", "; "))], []

@@ -24,6 +24,7 @@ def build_stream(scenario: ScenarioSettings, listener: Listener = ignore) -> Str
         test_ratio=scenario.test_ratio,
         feature_type=scenario.feature_type,
         buckets=scenario.buckets,
+        selection=scenario.selection,
     )
 
 

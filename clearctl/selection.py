@@ -1,0 +1,82 @@
+"""Which buckets and classes of a dataset a stream is made of, and how many images of a class it trains on."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+MOST_BUCKETS = 10_000  # in one range
+
+
+def bucket_names(given: str | Sequence[str | int]) -> list[str]:
+    """The names of a list, or of text such as `1-5` or `1,3-5`. Raises ValueError for text that is none of these."""
+    return list(_numbers(given)) if isinstance(given, str) else [str(name) for name in given]
+
+
+def _numbers(text: str) -> Iterator[str]:
+    for part in text.split(","):
+        first, dash, last = (word.strip() for word in part.partition("-"))
+        if not (first.isdecimal() and (last.isdecimal() if dash else True)):
+            raise ValueError(text)
+        run = range(int(first), int(last or first) + 1)
+        if not 0 < len(run) <= MOST_BUCKETS:
+            raise ValueError(text)
+        yield from map(str, run)
+
+
+def class_names(present: Sequence[str], classes: Sequence[str] | None, drop_classes: Sequence[str]) -> list[str]:
+    """The names of `present` that are among `classes`, if those are given, and not to be dropped, in their order."""
+    return [name for name in present if (classes is None or name in classes) and name not in drop_classes]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a stream has of a dataset's classes, None for all, and of the images of a class that a bucket trains on.
+
+    `max_per_class` of these are drawn by `seed`, the name of the bucket and that of the class alone, so that other
+    classes and buckets change nothing. What a bucket is tested on is all of its images of the classes.
+    """
+
+    classes: tuple[str, ...] | None = None
+    drop_classes: tuple[str, ...] = ()
+    max_per_class: int | None = None
+    seed: int = 0
+
+    @property
+    def has_all_classes(self) -> bool:
+        """Whether no class is left out."""
+        return self.classes is None and not self.drop_classes
+
+    @property
+    def has_all(self) -> bool:
+        """Whether nothing is left out."""
+        return self.has_all_classes and self.max_per_class is None
+
+    def names(self, present: Sequence[str]) -> list[str]:
+        """The class names of the stream, in the order of those that are `present` in the dataset."""
+        return class_names(present, self.classes, self.drop_classes)
+
+    def indices(self, present: Sequence[str]) -> list[int]:
+        """The index in the stream of each class that is `present` in the dataset, -1 where it is left out."""
+        number = {name: index for index, name in enumerate(self.names(present))}
+        return [number.get(name, -1) for name in present]
+
+    def tested(self, lines: Sequence[int], labels: Sequence[int], present: Sequence[str]) -> list[int]:
+        """Those of the line numbers `lines` whose image is of a class of the stream; `labels` are of all lines."""
+        kept = self.indices(present)
+        return [line for line in lines if kept[labels[line]] >= 0]
+
+    def trained(self, bucket: str, lines: Sequence[int], labels: Sequence[int], present: Sequence[str]) -> list[int]:
+        """As `tested`, with at most `max_per_class` lines of each class, in the order of `lines`."""
+        lines = self.tested(lines, labels, present)
+        if self.max_per_class is None:
+            return list(lines)
+        of_class: dict[int, list[int]] = {}
+        for line in lines:
+            of_class.setdefault(labels[line], []).append(line)
+        drawn: set[int] = set()
+        for label, candidates in of_class.items():
+            if len(candidates) > self.max_per_class:
+                generator = random.Random(f"{self.seed} {bucket} {present[label]}")
+                candidates = generator.sample(candidates, self.max_per_class)
+            drawn.update(candidates)
+        return [line for line in lines if line in drawn]
