@@ -31,6 +31,12 @@ SIZES: dict[str, Any] = {
     "batch_size_mem": 16,
     "stage_2_epochs": 3,
 }
+# Strategies that write a head of their own, and what it takes besides its width; the others write a linear one.
+HEADS: dict[str, dict[str, Any]] = {
+    "ranpac": {"type": "RandomProjectionHead", "projection_dim": 32},
+    "klda": {"type": "RandomFourierHead", "projection_dim": 32},
+    "fecam": {"type": "FeCAMHead", "tukey": 1.0},
+}
 SMALL = ("naive", "replay", "synaptic_intelligence", "streaming_lda")  # one of each way to learn
 
 
@@ -50,11 +56,11 @@ def write_config(check: Check, name: str) -> Path:
     if "train_epochs" in section:
         strategy |= {"train_epochs": 2, "optimizer": {"lr": 0.05}, "scheduler": {"step_size": 1}}
     scenario = {"dataset_root": str(check.narrow), "feature_type": "random"}
-    head = f"dict(type='LinearClsHead', num_classes={CLASSES}, in_channels={NARROW[2]})"
+    head = HEADS.get(name, {"type": "LinearClsHead"}) | {"num_classes": CLASSES, "in_channels": NARROW[2]}
     file = check.folder / "configs" / f"{name}.py"
     file.parent.mkdir(exist_ok=True)
     file.write_text(
-        f"_base_ = {[str(base), str(metrics)]!r}\nscenario = {scenario!r}\nmodel = dict(head={head})\n"
+        f"_base_ = {[str(base), str(metrics)]!r}\nscenario = {scenario!r}\nmodel = dict(head={head!r})\n"
         f"cl_strategy = {strategy!r}\nloggers = [dict(type='TextLogger')]\n"
     )
     return file

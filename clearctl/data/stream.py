@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -169,18 +169,20 @@ def read_train_labels(
     return labels
 
 
-def class_faults(present: Sequence[str], selection: Selection) -> Iterator[tuple[str, str]]:
+def class_faults(present: Sequence[str], selection: Selection) -> list[tuple[str, str]]:
     """(key of the scenario, what is wrong) where a selection and the classes that are `present` do not go together."""
+    faults = []
     for key, given in (("classes", selection.classes or ()), ("drop_classes", selection.drop_classes)):
         for name in given:
             if name not in present:
                 near = difflib.get_close_matches(name, present, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else f": it has {few(present)}"
-                yield key, f"the dataset has no class {name!r}{hint}"
+                faults.append((key, f"the dataset has no class {name!r}{hint}"))
     left = len(selection.names(present))
-    if left < 2 and not selection.has_all_classes:
+    if left < 2 and not faults and not selection.has_all_classes:
         key = "classes" if selection.classes is not None else "drop_classes"
-        yield key, f"leaves {left} of {len(present)} classes: a stream has two or more"
+        faults.append((key, f"leaves {left} of {len(present)} classes: a stream has two or more"))
+    return faults
 
 
 def _require_classes(root: Path, selection: Selection) -> tuple[str, ...]:

@@ -107,7 +107,7 @@ def dataset_faults(settings: Settings) -> list[Fault]:
             "scenario.feature_type", f"no features {feature_type!r} in {folder}: there are {', '.join(names) or 'none'}"
         )
     selection = scenario.selection
-    unknown = list(class_faults(class_names, selection))
+    unknown = class_faults(class_names, selection)
     for key, message in unknown:
         add(f"scenario.{key}", message)
     if not unknown:
