@@ -2,7 +2,6 @@
 # features, so that a learning rate of 1 would not come to rest.
 dialect = "clearctl"
 cl_strategy = dict(
-    type="Naive",
     train_mb_size=256,
     eval_mb_size=256,
     train_epochs=100,

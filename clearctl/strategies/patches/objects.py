@@ -153,7 +153,7 @@ OBJECTS: tuple[Patch, ...] = (
     ),
     Patch(
         "the last layer of torchvision's models",
-        "models.extractor.build_extractor",
+        "models.zoo.torchvision.build",
         "features are what it takes: an Identity stands in its place",
         TORCHVISION,
         "tests/models/test_extractor.py::test_features_are_what_torchvision_classifies",

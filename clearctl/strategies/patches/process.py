@@ -1,6 +1,6 @@
 """What all code of the process sees: undone by the end of the call that changed it, unless the row says why not."""
 
-from clearctl.strategies.patches.row import AVALANCHE, MATPLOTLIB, MMCV, PYTHON, RAY, TORCH, Patch
+from clearctl.strategies.patches.row import AVALANCHE, MATPLOTLIB, MMCV, PYTHON, RAY, TIMM, TORCH, Patch
 
 _UNDONE = "tests/strategies/test_patches.py::test_a_run_leaves_the_process_as_it_was"
 
@@ -208,10 +208,26 @@ PROCESS: tuple[Patch, ...] = (
     ),
     Patch(
         "socket.setdefaulttimeout",
-        "models.default_weights.load_default_weights",
+        "models.zoo.fetch.timeout",
         "torch.hub waits for ever",
         TORCH,
         "tests/models/test_weights.py::test_weights_that_cannot_be_fetched",
+        "process",
+    ),
+    Patch(
+        "timm.models._builder.load_pretrained",
+        "models.zoo.timm.extractor_of",
+        "timm hands its conversion of other codes' weights to its own loading alone: that is asked, and loads nothing",
+        TIMM,
+        "tests/models/zoo/test_timm.py::test_names_of_another_code_are_converted_as_timm_does",
+        "process",
+    ),
+    Patch(
+        "levels of the loggers of timm, open_clip and Hugging Face's hub",
+        "models.zoo.quiet.quiet",
+        "they report every step of building a model, and every try to reach a network that is not there",
+        TIMM,
+        "tests/models/zoo/test_timm.py::test_building_reports_nothing",
         "process",
     ),
     Patch(

@@ -351,3 +351,9 @@ def test_building_leaves_the_generators() -> None:
     before = torch.get_rng_state()
     build_extractor("timm:test_resnet")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_building_reports_nothing(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    build_extractor("timm:vit_base_patch16_clip_224.openai", {**ARGUMENTS})
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
