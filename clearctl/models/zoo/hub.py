@@ -11,6 +11,7 @@ from clearctl.errors import RunError
 from clearctl.models.zoo.fetch import TIMEOUT_S, fetching
 from clearctl.models.zoo.quiet import quiet
 from clearctl.progress import Listener, Message
+from clearctl.regular import read_text
 
 # The files that weights are in, the first that there is.
 _FILES = ("model.safetensors", "pytorch_model.bin")
@@ -62,7 +63,7 @@ def weights_in(path: Path) -> Path:
 def config_beside(file: Path) -> dict[str, Any]:
     """What config.json beside a `file` of weights says of them; {} where there is none that can be read."""
     try:
-        content = json.loads((file.parent / "config.json").read_text(encoding="utf-8"))
+        content = json.loads(read_text(file.parent / "config.json"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
