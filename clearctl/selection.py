@@ -32,14 +32,13 @@ def class_names(present: Sequence[str], classes: Sequence[str] | None, drop_clas
 class Selection:
     """What a stream has of a dataset's classes, None for all, and of the images of a class that a bucket trains on.
 
-    `max_per_class` of these are drawn by `seed`, the name of the bucket and that of the class alone, so that other
+    `max_per_class` of these are drawn by a seed, the name of the bucket and that of the class alone, so that other
     classes and buckets change nothing. What a bucket is tested on is all of its images of the classes.
     """
 
     classes: tuple[str, ...] | None = None
     drop_classes: tuple[str, ...] = ()
     max_per_class: int | None = None
-    seed: int = 0
 
     @property
     def has_all_classes(self) -> bool:
@@ -65,7 +64,9 @@ class Selection:
         kept = self.indices(present)
         return [line for line in lines if kept[labels[line]] >= 0]
 
-    def trained(self, bucket: str, lines: Sequence[int], labels: Sequence[int], present: Sequence[str]) -> list[int]:
+    def trained(
+        self, bucket: str, lines: Sequence[int], labels: Sequence[int], present: Sequence[str], seed: int
+    ) -> list[int]:
         """As `tested`, with at most `max_per_class` lines of each class, in the order of `lines`."""
         lines = self.tested(lines, labels, present)
         if self.max_per_class is None:
@@ -76,7 +77,7 @@ class Selection:
         drawn: set[int] = set()
         for label, candidates in of_class.items():
             if len(candidates) > self.max_per_class:
-                generator = random.Random(f"{self.seed} {bucket} {present[label]}")
+                generator = random.Random(f"{seed} {bucket} {present[label]}")
                 candidates = generator.sample(candidates, self.max_per_class)
             drawn.update(candidates)
         return [line for line in lines if line in drawn]

@@ -44,21 +44,21 @@ def test_so_many_of_each_class_are_drawn_and_the_same_ones_whatever_else_there_i
     labels: list[int], most: int, seed: int
 ) -> None:
     lines = list(range(len(labels)))
-    chosen = Selection(max_per_class=most, seed=seed)
-    drawn = chosen.trained("1", lines, labels, NAMES)
+    chosen = Selection(max_per_class=most)
+    drawn = chosen.trained("1", lines, labels, NAMES, seed)
     assert drawn == sorted(drawn)
     for label in range(len(NAMES)):
         of_class = [line for line in lines if labels[line] == label]
         assert sum(labels[line] == label for line in drawn) == min(most, len(of_class))
-        alone = Selection(classes=(NAMES[label],), max_per_class=most, seed=seed)
-        assert alone.trained("1", lines, labels, NAMES) == [line for line in drawn if labels[line] == label]
+        alone = Selection(classes=(NAMES[label],), max_per_class=most)
+        assert alone.trained("1", lines, labels, NAMES, seed) == [line for line in drawn if labels[line] == label]
     assert chosen.tested(lines, labels, NAMES) == lines
 
 
 def test_another_seed_or_bucket_draws_others() -> None:
     labels = [0] * 50
     draws = {
-        tuple(Selection(max_per_class=5, seed=seed).trained(bucket, range(50), labels, NAMES))
+        tuple(Selection(max_per_class=5).trained(bucket, range(50), labels, NAMES, seed))
         for seed in (0, 1)
         for bucket in ("1", "2")
     }

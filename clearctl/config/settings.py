@@ -262,7 +262,6 @@ def _scenario(section: _Section) -> ScenarioSettings:
             None if classes is None else tuple(classes),
             tuple(section["drop_classes"]),
             section["max_per_class"],
-            section["seed"] or 0,
         ),
         train_transform=_transforms(section.config, section.place("train_transform"), section["train_transform"]),
         eval_transform=_transforms(section.config, section.place("eval_transform"), section["eval_transform"]),

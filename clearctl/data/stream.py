@@ -127,7 +127,7 @@ def read_stream(
         assert seed is not None
         split = _require_split(root, names, test_ratio, shot, seed)
     listed = {name: layout.read_bucket_filelist(root, name, len(class_names)) for name in names}
-    parts = {name: _parts(name, listed[name], split and split / name, selection, class_names) for name in names}
+    parts = {name: _parts(name, listed[name], split and split / name, selection, class_names, seed) for name in names}
     in_stream = tuple(selection.names(class_names))
     if feature_type is None:
         images = {}
@@ -164,7 +164,7 @@ def read_train_labels(
     labels = {}
     for name in names:
         listed = layout.read_bucket_filelist(root, name, len(class_names))
-        train, _ = _parts(name, listed, split and split / name, selection, class_names)
+        train, _ = _parts(name, listed, split and split / name, selection, class_names, seed)
         labels[name] = [index_of[listed[line][1]] for line in train]
     return labels
 
@@ -199,6 +199,7 @@ def _parts(
     split: Path | None,
     selection: Selection,
     class_names: Sequence[str],
+    seed: int | None,
 ) -> tuple[list[int], list[int]]:
     """(train, test) line numbers of a bucket's file list: those of the folder `split`, or all of them twice.
 
@@ -209,7 +210,7 @@ def _parts(
     if selection.has_all:
         return train, test
     labels = [label for _, label in listed]
-    train = selection.trained(bucket, train, labels, class_names)
+    train = selection.trained(bucket, train, labels, class_names, seed or 0)
     test = selection.tested(test, labels, class_names)
     for what, lines in (("train", train), ("test", test)):
         if not lines:

@@ -11,6 +11,7 @@ from clearctl.config.load import Config
 from clearctl.config.settings import Call, CheckpointSettings, DataSettings, Settings, fill
 from clearctl.engine.build.config import open_config
 from clearctl.errors import ConfigError
+from clearctl.selection import Selection
 
 LEAST: dict[str, Any] = {
     "scenario": {"dataset_root": "/data"},
@@ -34,8 +35,15 @@ def filled(**sections: Any) -> Settings:
 def test_what_a_config_leaves_out_has_the_documented_default(section: str, known: keys.Keys) -> None:
     found = getattr(filled(), section)
     for field in dataclasses.fields(found):
-        if field.name not in ("dataset_root", "train_transform", "eval_transform"):
+        if field.name not in ("dataset_root", "train_transform", "eval_transform", "selection"):
             assert getattr(found, field.name) == known[field.name].default, field.name
+
+
+def test_a_config_that_says_nothing_of_classes_has_all() -> None:
+    assert filled().scenario.selection.has_all
+    assert (keys.SCENARIO["classes"].default, keys.SCENARIO["drop_classes"].default) == (None, [])
+    some = filled(scenario=dict(buckets="1-2", classes=["a", "b"], max_per_class=3)).scenario
+    assert (some.buckets, some.selection) == (["1", "2"], Selection(("a", "b"), (), 3))
 
 
 def test_none_is_the_default_too() -> None:
