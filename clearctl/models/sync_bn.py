@@ -8,6 +8,8 @@ import torch
 from torch import distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from clearctl.errors import ConfigError
+
 _synchronises = False  # no ContextVar, which torch.compile does not read
 
 
@@ -75,7 +77,19 @@ class _Sum(torch.autograd.Function):
 
 
 def synchronised(network: nn.Module) -> nn.Module:
-    """`network` with its batch norms over the rows of all processes; names and values of the weights stay."""
+    """`network` with its batch norms over the rows of all processes; names and values of the weights stay.
+
+    Raises ConfigError for batch norms that do more than normalise, as timm's BatchNormAct2d has an activation in it:
+    torch's conversion would leave that out.
+    """
+    plain = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, SyncBatchNorm)
+    for name, module in network.named_modules():
+        if isinstance(module, _BatchNorm) and type(module) not in plain:
+            kind = type(module).__name__
+            raise ConfigError(
+                f"sync_bn: {name} is a {kind}, which does more than a batch norm, and would do only that\n"
+                "leave sync_bn out, or take a network with torch's own batch norms"
+            )
     made: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     for module in made.modules():
         if type(module) is nn.SyncBatchNorm:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from clearctl.distributed import world
 from clearctl.distributed.split import Shard, own_rows
+from clearctl.errors import ConfigError
 from clearctl.models.parallel import share_passes
 from clearctl.models.sync_bn import SyncBatchNorm, synchronised
 
@@ -198,3 +199,12 @@ def test_a_network_that_is_a_batch_norm_and_weights_that_are_given() -> None:
     assert made.running_mean is norm.running_mean
     plain = nn.Linear(2, 2)
     assert synchronised(plain) is plain
+
+
+def test_batch_norms_with_an_activation_in_them_are_refused() -> None:
+    timm = pytest.importorskip("timm")
+    network = timm.create_model("mobilenetv3_small_050", num_classes=0)
+    with pytest.raises(ConfigError, match=r"sync_bn: bn1 is a BatchNormAct2d, which does more than a batch norm"):
+        synchronised(network)
+    resnet = timm.create_model("resnet18", num_classes=0)
+    assert type(synchronised(resnet).bn1) is SyncBatchNorm
