@@ -22,7 +22,7 @@ class Ridge(ClosedForm):
     With `G = Σ x xᵀ` and `Q = Σ x yᵀ` over all samples, the weights are `(G + ridge_lambda I)⁻¹ Q` and the bias is 0.
     `ridge_lambda='validation'` chooses the number of `lambdas` whose solution, from the other samples of the bucket,
     has the least mean squared error on `validation_share` of each class of the bucket's training samples, drawn by
-    `validation_seed`; then all samples count. It is chosen in the first bucket or, with `validate_every_bucket`, anew
+    `validation_seed`; then all samples count. It is chosen in the first bucket or, with `validate_every_bucket`, again
     in each. `accumulate` is the dtype in which products are added up and the equation is solved.
     """
 

@@ -54,7 +54,7 @@ def test_lambda_is_that_of_the_least_error_on_the_samples_held_out(solved: Calla
     assert np.allclose(layer(built)[0], ridge(*arrays(built), best), rtol=1e-6, atol=1e-6)  # from all samples
 
 
-def test_every_bucket_may_choose_anew(solved: Callable[..., Built]) -> None:
+def test_every_bucket_may_choose_again(solved: Callable[..., Built]) -> None:
     built = solved("ridge", (0,), lambdas=GRID, validate_every_bucket=True, accumulate="float64")
     strategy = built.strategy
     first = strategy.solved_lambda
