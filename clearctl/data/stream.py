@@ -2,19 +2,17 @@
 
 import difflib
 import hashlib
-import itertools
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
 
 import torch
 
 from clearctl import filelists, layout
-from clearctl.data.features import read_features
+from clearctl.data.feature_matrix import read_matrix
 from clearctl.data.samples import FeatureSamples, ImageSamples
 from clearctl.errors import ConfigError, DatasetError, UsageError
 from clearctl.selection import Selection
@@ -136,7 +134,7 @@ def read_stream(
             lines = [(path, index_of[label]) for path, label in listed[name]]
             images[name] = [ImageSamples(root, name, [lines[i] for i in part]) for part in parts[name]]
         return Stream(tuple(Bucket(name, *images[name]) for name in names), in_stream)
-    x, y, first_row = _read_all_features(root, feature_type, listed)
+    x, y, first_row = read_matrix(root, feature_type, listed)
     y = torch.tensor(index_of)[y]
     rows = {name: [first_row[name] + torch.tensor(part, dtype=torch.int64) for part in parts[name]] for name in names}
     buckets_read = (Bucket(name, *(FeatureSamples(x, y, part) for part in rows[name])) for name in names)
@@ -216,54 +214,6 @@ def _parts(
         if not lines:
             raise DatasetError(f"bucket {bucket} has no image to {what} on of {few(selection.names(class_names))}")
     return train, test
-
-
-def _read_all_features(
-    root: Path, name: str, listed: dict[str, list[tuple[str, int]]]
-) -> tuple[torch.Tensor, torch.Tensor, dict[str, int]]:
-    """(x [M, D] float32, y [M], {bucket: number of its first row}) of all buckets, in one matrix.
-
-    Each bucket is mapped from its file and copied once, so that the matrix is all that memory has to hold. A matrix of
-    the same files that is in memory still, as it is for runs that a sweep forks, is not read again.
-    """
-    counts = [len(lines) for lines in listed.values()]
-    first_row = dict(zip(listed, itertools.accumulate([0, *counts]), strict=False))
-    y = torch.tensor([label for lines in listed.values() for _, label in lines], dtype=torch.int64)
-    key = _state_of_files(root, name, list(listed))
-    matrix = _matrices.get(key)
-    if matrix is not None:
-        return matrix, y, first_row
-    for bucket, lines in listed.items():
-        x, _ = read_features(root, name, bucket, lines)
-        if matrix is None:
-            matrix = torch.empty(len(y), x.shape[1])
-        if x.shape[1] != matrix.shape[1]:
-            dimensions = sorted((int(x.shape[1]), int(matrix.shape[1])))
-            raise DatasetError(f"{layout.features_folder(root, name)}: dimensions differ: {dimensions}")
-        matrix[first_row[bucket] : first_row[bucket] + len(lines)] = x
-    assert matrix is not None
-    _matrices[key] = matrix
-    return matrix, y, first_row
-
-
-# Of all features that something in this process holds; nothing ever writes into one.
-_matrices: WeakValueDictionary[tuple[Any, ...], torch.Tensor] = WeakValueDictionary()
-
-
-def _state_of_files(root: Path, name: str, buckets: list[str]) -> tuple[Any, ...]:
-    """What changes whenever one of the files that features are read from, or checked against, is written again."""
-    files = [layout.extraction_file(root, name)]
-    for bucket in buckets:
-        files += [layout.features_file(root, name, bucket), layout.filelist_file(root, bucket)]
-    return tuple((os.path.abspath(file), _identity(file)) for file in files)
-
-
-def _identity(file: Path) -> tuple[int, int, int] | None:
-    try:
-        status = file.stat()
-    except OSError:  # which whoever reads the file will report
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def iid_split_folder(root: Path, test_ratio: float, shot: int | None, seed: int) -> Path:

@@ -1,5 +1,6 @@
 """Configs against what is published of the dataset that their data_name stands for."""
 
+import ast
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ def test_every_place_that_names_a_number_of_classes_is_checked(key: str) -> None
 @pytest.mark.parametrize("key", COUNTS)
 def test_a_number_of_classes_may_be_the_datasets(key: str, prepared: Path, tmp_path: Path) -> None:
     def asking() -> dict[str, Any]:
-        return eval(repr(COUNTS[key]).replace(": 5", ": 'dataset'"))
+        found: dict[str, Any] = ast.literal_eval(repr(COUNTS[key]).replace(": 5", ": 'dataset'"))
+        return found
 
     values = asking()
     fill_class_counts(config(**values), prepared)

@@ -8,6 +8,7 @@ from typing import Any
 from clearctl import layout
 from clearctl.config.check import check
 from clearctl.config.load import Config, load
+from clearctl.config.registry import closest
 from clearctl.config.settings import calls_of
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.engine.build.transforms import build_steps
@@ -113,7 +114,9 @@ def _listed(opened: Config) -> Steps | None:
 def _of_file(file: Path) -> Steps:
     """The `scenario.eval_transform` of a config, or the transform of an extraction.json or of a list in JSON."""
     if file.suffix not in (".py", ".json"):
-        raise UsageError(f"--transform {file}: expected {PUBLISHED}, {OF_MODEL}, a config (.py) or an extraction.json")
+        hint = closest(str(file), [PUBLISHED, OF_MODEL])
+        expected = f"{PUBLISHED}, {OF_MODEL}, a config (.py) or an extraction.json"
+        raise UsageError(f"--transform {file}: expected {expected}{hint}")
     opened = load(file) if file.suffix == ".py" else Config({"scenario": {"eval_transform": _in_json(file)}}, str(file))
     _require_sound(opened, _KEY)
     steps = _listed(opened)

@@ -166,6 +166,11 @@ def test_files_without_a_transform_are_refused(content: str, error: type, messag
         build_recipe("resnet18", None, None, tmp_path / name)
 
 
+def test_a_slip_in_the_name_of_a_transform_gets_the_closest() -> None:
+    with pytest.raises(UsageError, match=r"--transform modle: .* or an extraction.json; did you mean 'model'\?"):
+        build_recipe("resnet18", None, None, "modle")
+
+
 def test_mmcls_states_no_transform(root: Path) -> None:
     with pytest.raises(UsageError, match="--transform model: no transform is stated for mmcls:ResNet"):
         extract_features(
