@@ -25,18 +25,20 @@ def read_split(folder: Path, listed: list[tuple[str, int]]) -> tuple[list[int], 
 
     `listed` is the bucket's file list, with which the files must agree.
     """
-    parts = []
-    for part in ("train", "test"):
-        file = folder / f"{part}_indices.json"
-        indices = layout.read_json(file)
-        valid = isinstance(indices, list) and all(isinstance(i, int) and 0 <= i < len(listed) for i in indices)
-        if not valid or not indices:
-            raise DatasetError(f"{file}: expected a list of line numbers, 0 to {len(listed) - 1}, of the file list")
-        if layout.read_filelist(folder / f"{part}.txt") != [listed[i] for i in indices]:
-            command = "make-fewshot" if folder.parent.parent.name.endswith("_shot") else "prepare-avalanche"
-            raise DatasetError(
-                f"{folder / f'{part}.txt'} and {file.name} disagree with the file list\n"
-                f"they were made for another one: run `clearctl {command} --force`"
-            )
-        parts.append(indices)
-    return parts[0], parts[1]
+    return read_split_part(folder, "train", listed), read_split_part(folder, "test", listed)
+
+
+def read_split_part(folder: Path, part: str, listed: list[tuple[str, int]]) -> list[int]:
+    """The line numbers of one `part` of `read_split`, "train" or "test", whose two files alone are read."""
+    file = folder / f"{part}_indices.json"
+    indices = layout.read_json(file)
+    valid = isinstance(indices, list) and all(isinstance(i, int) and 0 <= i < len(listed) for i in indices)
+    if not valid or not indices:
+        raise DatasetError(f"{file}: expected a list of line numbers, 0 to {len(listed) - 1}, of the file list")
+    if layout.read_filelist(folder / f"{part}.txt") != [listed[i] for i in indices]:
+        command = "make-fewshot" if folder.parent.parent.name.endswith("_shot") else "prepare-avalanche"
+        raise DatasetError(
+            f"{folder / f'{part}.txt'} and {file.name} disagree with the file list\n"
+            f"they were made for another one: run `clearctl {command} --force`"
+        )
+    return indices

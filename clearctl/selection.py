@@ -1,4 +1,5 @@
-"""Which buckets and classes of a dataset a stream is made of, and how many images of a class it trains on."""
+"""Which buckets and classes of a dataset a stream is made of, how many images of a class it trains on, which it holds
+out for validation."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -32,13 +33,15 @@ def class_names(present: Sequence[str], classes: Sequence[str] | None, drop_clas
 class Selection:
     """What a stream has of a dataset's classes, None for all, and of the images of a class that a bucket trains on.
 
-    `max_per_class` of these are drawn by a seed, the name of the bucket and that of the class alone, so that other
-    classes and buckets change nothing. What a bucket is tested on is all of its images of the classes.
+    `validation` is the part of the images of each class of a bucket's training part that is held out, None for none.
+    Which these are, and which `max_per_class` of the others are trained on, is drawn by a seed, the name of the bucket
+    and that of the class alone, so that other classes and buckets change nothing.
     """
 
     classes: tuple[str, ...] | None = None
     drop_classes: tuple[str, ...] = ()
     max_per_class: int | None = None
+    validation: float | None = None
 
     @property
     def has_all_classes(self) -> bool:
@@ -48,7 +51,7 @@ class Selection:
     @property
     def has_all(self) -> bool:
         """Whether nothing is left out."""
-        return self.has_all_classes and self.max_per_class is None
+        return self.has_all_classes and self.max_per_class is None and self.validation is None
 
     def names(self, present: Sequence[str]) -> list[str]:
         """The class names of the stream, in the order of those that are `present` in the dataset."""
@@ -71,13 +74,44 @@ class Selection:
         lines = self.tested(lines, labels, present)
         if self.max_per_class is None:
             return list(lines)
-        of_class: dict[int, list[int]] = {}
-        for line in lines:
-            of_class.setdefault(labels[line], []).append(line)
         drawn: set[int] = set()
-        for label, candidates in of_class.items():
+        for label, candidates in by_class(lines, labels).items():
             if len(candidates) > self.max_per_class:
                 generator = random.Random(f"{seed} {bucket} {present[label]}")
                 candidates = generator.sample(candidates, self.max_per_class)
             drawn.update(candidates)
         return [line for line in lines if line in drawn]
+
+    def held_out(
+        self, bucket: str, lines: Sequence[int], labels: Sequence[int], present: Sequence[str], seed: int
+    ) -> list[int]:
+        """Those of the lines of a bucket's training part that are held out, in the order of `lines`.
+
+        Of n images of a class n · `validation`, rounded, and at least one: `too_few` tells whether that leaves any.
+        """
+        if self.validation is None:
+            return []
+        drawn: set[int] = set()
+        for label, candidates in by_class(self.tested(lines, labels, present), labels).items():
+            generator = random.Random(f"validation {seed} {bucket} {present[label]}")
+            drawn.update(generator.sample(candidates, min(self.num_held_out(len(candidates)), len(candidates))))
+        return [line for line in lines if line in drawn]
+
+    def num_held_out(self, count: int) -> int:
+        """How many of the `count` training images of a class are held out."""
+        return max(1, int(count * (self.validation or 0.0) + 0.5))
+
+    def too_few(self, lines: Sequence[int], labels: Sequence[int], present: Sequence[str]) -> dict[int, int]:
+        """{class index in the dataset: its number of images} of the classes whose validation part would leave none."""
+        if self.validation is None:
+            return {}
+        counts = {label: len(of) for label, of in by_class(self.tested(lines, labels, present), labels).items()}
+        return {label: count for label, count in counts.items() if self.num_held_out(count) >= count}
+
+
+def by_class(lines: Sequence[int], labels: Sequence[int]) -> dict[int, list[int]]:
+    """{class index: its lines, in the order of `lines`}; `labels` are of all lines."""
+    of_class: dict[int, list[int]] = {}
+    for line in lines:
+        of_class.setdefault(labels[line], []).append(line)
+    return of_class

@@ -19,6 +19,7 @@ from clearctl.config.foreign import RUNTIME, runtime_keys
 from clearctl.config.keys import (
     CHECKPOINTS,
     CUSTOM_IMPORTS,
+    EVALUATE_ON,
     EVERY_STRATEGY,
     PROTOCOLS,
     SCENARIO,
@@ -174,6 +175,13 @@ class _Sections(Findings):
         ratio = section.get("test_ratio", SCENARIO["test_ratio"].default)
         if not isinstance(ratio, float) or not 0 < ratio < 1:
             self.add(f"{key}.test_ratio", f"found {ratio!r}, expected a fraction such as 0.3")
+        held_out = section.get("validation")
+        if held_out is not None and not (isinstance(held_out, float) and 0 < held_out < 1):
+            self.add(f"{key}.validation", f"found {held_out!r}, expected a fraction such as 0.1")
+        evaluate_on = section.get("evaluate_on", SCENARIO["evaluate_on"].default)
+        self.one_of(f"{key}.evaluate_on", evaluate_on, EVALUATE_ON)
+        if evaluate_on == "validation" and held_out is None:
+            self.add(f"{key}.evaluate_on", "nothing is held out to test on: give scenario.validation=0.1, say")
         self._selection(key, section)
         for name in ("train_transform", "eval_transform"):
             self._transforms(f"{key}.{name}", section.get(name) or [])

@@ -12,6 +12,7 @@ from clearctl.data_names import DATA_NAMES
 
 PROTOCOLS = ("streaming", "iid")
 TASK_LABELS = ("single", "bucket")
+EVALUATE_ON = ("test", "validation")
 # What these arguments of these parts of the model may be instead of a number: the dimension of scenario.feature_type.
 FEATURES = "features"
 WIDTHS = {"head": "in_channels", "torchmodel": "in_features"}
@@ -90,6 +91,20 @@ SCENARIO: Keys = {
         None,
         "train on so many images of each class of a bucket at most, drawn by `seed` (0 where there is none); what is"
         " tested on stays",
+        own=True,
+    ),
+    "validation": Key(
+        "float between 0 and 1",
+        None,
+        "hold so much of each class of a bucket's training part out, drawn by `seed`, as a third part that is tested"
+        " beside the test part and that plugins can watch ([validation.md](validation.md)); it is neither trained on"
+        " nor, with `streaming`, tested on",
+        own=True,
+    ),
+    "evaluate_on": Key(
+        _choice(EVALUATE_ON),
+        "test",
+        "`validation` tests on what `validation` holds out instead, and reads no test image: to choose settings by",
         own=True,
     ),
     "task_labels": Key(

@@ -15,6 +15,11 @@ def protocol_of(values: Mapping[str, Any]) -> str:
     return str(values["scenario"].get("evaluation_protocol") or STREAMING)
 
 
+def on_validation_images(values: Mapping[str, Any]) -> bool:
+    """Whether a run is tested on images held out of its training part instead of the test part."""
+    return values["scenario"].get("evaluate_on") == "validation"
+
+
 def sees_all_first(values: Mapping[str, Any]) -> bool:
     """Whether the strategy sees every bucket before the first test."""
     return values["cl_strategy"]["type"] in WHOLE_STREAM
@@ -26,7 +31,7 @@ def on_training_images(values: Mapping[str, Any]) -> frozenset[str]:
     Under the streaming protocol a bucket is tested on the images that it is trained on, so that the diagonal of the
     matrix and all below it are such; of joint training, which sees the whole stream first, all of it is.
     """
-    if protocol_of(values) != STREAMING:
+    if protocol_of(values) != STREAMING or on_validation_images(values):
         return frozenset()
     everything = sees_all_first(values)
     measured = {name: number for name, number in NUMBERS.items() if number.compute is not None}

@@ -69,6 +69,7 @@ class ScenarioSettings:
     feature_type: str | None
     buckets: Sequence[str] | None
     selection: Selection
+    evaluate_on: str
     task_labels: str
     train_transform: tuple[Call, ...]
     eval_transform: tuple[Call, ...]
@@ -252,7 +253,7 @@ class _Section:
 
 
 def _scenario(section: _Section) -> ScenarioSettings:
-    named = ("evaluation_protocol", "seed", "shot", "test_ratio", "feature_type", "task_labels")
+    named = ("evaluation_protocol", "seed", "shot", "test_ratio", "feature_type", "evaluate_on", "task_labels")
     classes = section["classes"]
     return ScenarioSettings(
         dataset_root=Path(section["dataset_root"]),
@@ -262,6 +263,7 @@ def _scenario(section: _Section) -> ScenarioSettings:
             None if classes is None else tuple(classes),
             tuple(section["drop_classes"]),
             section["max_per_class"],
+            section["validation"],
         ),
         train_transform=_transforms(section.config, section.place("train_transform"), section["train_transform"]),
         eval_transform=_transforms(section.config, section.place("eval_transform"), section["eval_transform"]),

@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 
 from clearctl import filelists, layout
 from clearctl.data.feature_matrix import read_matrix
+from clearctl.data.parts import parts_of_buckets, require_split
 from clearctl.data.samples import FeatureSamples, ImageSamples
 from clearctl.errors import ConfigError, DatasetError, UsageError
 from clearctl.selection import Selection
@@ -24,11 +25,21 @@ ALL = Selection()
 
 @dataclass(frozen=True)
 class Bucket:
-    """One bucket of the stream: what is trained on and what is tested on."""
+    """One bucket of the stream: what is trained on, what is tested on, and what is held out of both, if anything is."""
 
     name: str
     train: Samples
     test: Samples
+    validation: Samples | None = None
+
+    @property
+    def parts(self) -> tuple[Samples, ...]:
+        """All of its parts."""
+        return (self.train, self.test) if self.validation is None else (self.train, self.test, self.validation)
+
+    def map(self, change: Callable[[Samples], Samples]) -> "Bucket":
+        """The same with each of its parts changed."""
+        return Bucket(self.name, *map(change, self.parts))
 
 
 @dataclass(frozen=True)
@@ -44,12 +55,17 @@ class Stream:
         """The names of the buckets, in order."""
         return [bucket.name for bucket in self.buckets]
 
+    @property
+    def has_validation(self) -> bool:
+        """Whether the buckets have a part that is held out for validation."""
+        return all(bucket.validation is not None for bucket in self.buckets)
+
     def fingerprint(self) -> str:
         """A digest of class names, bucket names, which samples are where, and the features themselves."""
         digest = hashlib.sha256(json.dumps(self.class_names).encode())
         hashed = None
         for bucket in self.buckets:
-            for part in (bucket.train, bucket.test):
+            for part in bucket.parts:
                 digest.update(json.dumps([bucket.name, part.targets]).encode())
                 if not isinstance(part, FeatureSamples):
                     digest.update(json.dumps(part.paths).encode())
@@ -92,9 +108,7 @@ class Stream:
                 moved[id(part.x)] = part.x.to(device)
             return FeatureSamples(moved[id(part.x)], part.y, part.rows)
 
-        return replace(
-            self, buckets=tuple(Bucket(bucket.name, move(bucket.train), move(bucket.test)) for bucket in self.buckets)
-        )
+        return replace(self, buckets=tuple(bucket.map(move) for bucket in self.buckets))
 
 
 def read_stream(
@@ -107,15 +121,18 @@ def read_stream(
     feature_type: str | None = None,
     buckets: Sequence[str | int] | None = None,
     selection: Selection = ALL,
+    evaluate_on: str = "test",
 ) -> Stream:
     """The stream of a prepared folder.
 
     `streaming`: train and test are all of each bucket. `iid`: the split of `seed`, at `test_ratio` or, with `shot`, the
     few-shot one; where the release comes split, that split, whatever `seed` and `test_ratio` say. With `feature_type`
     the samples are rows of those features instead of images. `selection` says which classes the stream has, whose
-    indices then count from 0, and how many images of each are trained on.
+    indices then count from 0, how many images of each are trained on, and how many of the training part are held out:
+    these are neither trained on nor, with `streaming`, tested on. With `evaluate_on` "validation" they take the place
+    of the test part, of which nothing is read but the features of a bucket, whose file has them all.
     Raises DatasetError for a folder that is not as it should be, UsageError for a bucket that it does not have, and
-    ConfigError for a class.
+    ConfigError for a class, or for classes with too few images to hold some out.
     """
     names = _selected(layout.read_bucket_indices(root), buckets)
     class_names = _require_classes(root, selection)
@@ -123,14 +140,15 @@ def read_stream(
     split = None
     if protocol == "iid":
         assert seed is not None
-        split = _require_split(root, names, test_ratio, shot, seed)
+        split = require_split(root, names, test_ratio, shot, seed)
     listed = {name: layout.read_bucket_filelist(root, name, len(class_names)) for name in names}
-    parts = {name: _parts(name, listed[name], split and split / name, selection, class_names, seed) for name in names}
+    parts = parts_of_buckets(listed, split, selection, class_names, seed, evaluate_on)
     in_stream = tuple(selection.names(class_names))
     if feature_type is None:
         images = {}
         for name in names:
-            require_images(root, name, [path for path, _ in listed[name]])
+            used = sorted({line for part in parts[name] for line in part})
+            require_images(root, name, [listed[name][line][0] for line in used])
             lines = [(path, index_of[label]) for path, label in listed[name]]
             images[name] = [ImageSamples(root, name, [lines[i] for i in part]) for part in parts[name]]
         return Stream(tuple(Bucket(name, *images[name]) for name in names), in_stream)
@@ -150,6 +168,7 @@ def read_train_labels(
     test_ratio: float = 0.3,
     buckets: Sequence[str | int] | None = None,
     selection: Selection = ALL,
+    evaluate_on: str = "test",
 ) -> dict[str, list[int]]:
     """{bucket: the class indices of what is trained on}, from the file lists alone. Raises as `read_stream` does."""
     names = _selected(layout.read_bucket_indices(root), buckets)
@@ -158,13 +177,10 @@ def read_train_labels(
     split = None
     if protocol == "iid":
         assert seed is not None
-        split = _require_split(root, names, test_ratio, shot, seed)
-    labels = {}
-    for name in names:
-        listed = layout.read_bucket_filelist(root, name, len(class_names))
-        train, _ = _parts(name, listed, split and split / name, selection, class_names, seed)
-        labels[name] = [index_of[listed[line][1]] for line in train]
-    return labels
+        split = require_split(root, names, test_ratio, shot, seed)
+    listed = {name: layout.read_bucket_filelist(root, name, len(class_names)) for name in names}
+    parts = parts_of_buckets(listed, split, selection, class_names, seed, evaluate_on)
+    return {name: [index_of[listed[name][line][1]] for line in parts[name][0]] for name in names}
 
 
 def class_faults(present: Sequence[str], selection: Selection) -> list[tuple[str, str]]:
@@ -191,50 +207,6 @@ def _require_classes(root: Path, selection: Selection) -> tuple[str, ...]:
     return present
 
 
-def _parts(
-    bucket: str,
-    listed: list[tuple[str, int]],
-    split: Path | None,
-    selection: Selection,
-    class_names: Sequence[str],
-    seed: int | None,
-) -> tuple[list[int], list[int]]:
-    """(train, test) line numbers of a bucket's file list: those of the folder `split`, or all of them twice.
-
-    Of both those that are selected. Raises DatasetError where nothing is left.
-    """
-    everything = list(range(len(listed)))
-    train, test = (everything, everything) if split is None else filelists.read_split(split, listed)
-    if selection.has_all:
-        return train, test
-    labels = [label for _, label in listed]
-    train = selection.trained(bucket, train, labels, class_names, seed or 0)
-    test = selection.tested(test, labels, class_names)
-    for what, lines in (("train", train), ("test", test)):
-        if not lines:
-            raise DatasetError(f"bucket {bucket} has no image to {what} on of {few(selection.names(class_names))}")
-    return train, test
-
-
-def iid_split_folder(root: Path, test_ratio: float, shot: int | None, seed: int) -> Path:
-    """Where the split lies that the iid protocol trains and tests on, there or not."""
-    if shot is not None:
-        return layout.shot_split_folder(root, shot, seed)
-    if layout.has_published_split(root):
-        return layout.published_split_folder(root)
-    return layout.ratio_split_folder(root, test_ratio, seed)
-
-
-def iid_split_command(root: Path, test_ratio: float, shot: int | None, seed: int) -> str:
-    """The command that makes the split at `iid_split_folder`."""
-    if shot is not None:
-        return f"clearctl make-fewshot --dataset-root {root} --shot {shot} --seed {seed}"
-    command = f"clearctl prepare-avalanche --dataset-root {root}"
-    if layout.has_published_split(root):
-        return command
-    return f"{command} --test-ratio {test_ratio} --seeds {seed}"
-
-
 def _selected(present: list[str], wanted: Sequence[str | int] | None) -> list[str]:
     if wanted is None:
         return present
@@ -243,16 +215,6 @@ def _selected(present: list[str], wanted: Sequence[str | int] | None) -> list[st
         if name not in present:
             raise UsageError(f"the dataset has no bucket {name!r}: it has {', '.join(present)}")
     return names
-
-
-def _require_split(root: Path, names: list[str], test_ratio: float, shot: int | None, seed: int) -> Path:
-    """The folder of the split, which has all of the buckets. Raises DatasetError."""
-    split = iid_split_folder(root, test_ratio, shot, seed)
-    for name in names:
-        if not (split / name).is_dir():
-            command = iid_split_command(root, test_ratio, shot, seed)
-            raise DatasetError(f"the split {split / name} is not on disk\nmake it with `{command}`")
-    return split
 
 
 def require_images(root: Path, bucket: str, paths: list[str]) -> None:

@@ -14,7 +14,8 @@ from clearctl.config.plugins import plugin_notices, strategy_notes
 from clearctl.config.published import class_count_faults, fill_class_counts, misnamed, published_faults
 from clearctl.config.published import dataset_root as find_dataset_root
 from clearctl.config.settings import ScenarioSettings, Settings, fill
-from clearctl.data.stream import class_faults, iid_split_command, iid_split_folder, read_train_labels
+from clearctl.data.parts import iid_split_command, iid_split_folder
+from clearctl.data.stream import class_faults, read_train_labels
 from clearctl.distributed.randomness import preserve_random_states
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.engine.build.config import with_width
@@ -70,7 +71,8 @@ def check_config(
         config.values["scenario"]["dataset_root"] = str(root)
         settings = fill(with_width(config, root))
         faults = [str(fault) for fault in dataset_faults(settings)]
-        if not faults and asks_for_samples(settings.strategy):
+        holds_out = settings.scenario.selection.validation is not None
+        if not faults and (holds_out or asks_for_samples(settings.strategy)):
             of_samples, unused = _sample_faults(settings)
             faults, noted = [str(fault) for fault in of_samples], (*noted, *unused)
         if not faults:
@@ -144,9 +146,13 @@ def _sample_faults(settings: Settings) -> tuple[list[Fault], list[str]]:
             test_ratio=scenario.test_ratio,
             buckets=scenario.buckets,
             selection=scenario.selection,
+            evaluate_on=scenario.evaluate_on,
         )
     except DatasetError as error:
         return [settings.fault("scenario.dataset_root", str(error).replace("\n", "; "))], []
+    except ConfigError as error:  # of classes with too few images to hold some out
+        key, _, text = str(error).partition(": ")
+        return [settings.fault(key, text)], []
     arguments = (settings.strategy, list(labels.values()), list(labels))
     return check_against_samples(*arguments), list(sample_notices(*arguments))
 

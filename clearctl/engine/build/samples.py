@@ -10,7 +10,7 @@ from clearctl.data.cache.files import CachedImages, list_files
 from clearctl.data.cache.stores import open_stores
 from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.samples import ImageSamples
-from clearctl.data.stream import Bucket, Stream
+from clearctl.data.stream import Samples, Stream
 from clearctl.data.transforms import split_steps
 from clearctl.distributed import world
 from clearctl.engine.build.transforms import build_steps, build_transforms
@@ -64,7 +64,8 @@ def build_samples(
             text = "each process reads every image of a batch: it reads only its part with data.cache"
             listener(Message(text, warning=True))
         return BuiltSamples(stream, *build_transforms(settings), gathered=False)
-    learned, tested = ([_images(bucket, name) for bucket in stream.buckets] for name in ("train", "test"))
+    learned = [_images(bucket.train) for bucket in stream.buckets]
+    tested = [_images(part) for bucket in stream.buckets for part in bucket.parts[1:]]
     files = list_files([*learned, *tested])
     number = files.numbers()
     calls = dict(zip(NAMES, (settings.scenario.train_transform, settings.scenario.eval_transform), strict=True))
@@ -80,10 +81,7 @@ def build_samples(
         cache_dir=data.cache_dir,
         listener=listener,
     )
-    buckets = [
-        Bucket(bucket.name, CachedImages.of(train, number), CachedImages.of(test, number))
-        for bucket, train, test in zip(stream.buckets, learned, tested, strict=True)
-    ]
+    buckets = [bucket.map(lambda part: CachedImages.of(_images(part), number)) for bucket in stream.buckets]
     shared = {name: world.size() > 1 for name in NAMES}
     if settings.model.augments:
         shared["train_transform"] = False  # samples are mixed with any others of their batch
@@ -91,7 +89,6 @@ def build_samples(
     return BuiltSamples(replace(stream, buckets=tuple(buckets)), train_transform, eval_transform, gathered=True)
 
 
-def _images(bucket: Bucket, part: str) -> ImageSamples:
-    samples = getattr(bucket, part)
+def _images(samples: Samples) -> ImageSamples:
     assert isinstance(samples, ImageSamples)
     return samples

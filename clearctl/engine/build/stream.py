@@ -16,6 +16,13 @@ def build_stream(scenario: ScenarioSettings, listener: Listener = ignore) -> Str
         listener(
             Message("train and test are the release's own split: scenario.seed and scenario.test_ratio play no part")
         )
+    if scenario.evaluate_on == "validation":
+        listener(
+            Message("tests are on images held out of the training part (scenario.validation): no test image is read")
+        )
+    elif scenario.selection.validation is not None and scenario.evaluation_protocol == "streaming":
+        text = "what scenario.validation holds out is not tested on either: the test parts are smaller than others' are"
+        listener(Message(text))
     return read_stream(
         root,
         protocol=scenario.evaluation_protocol,
@@ -25,6 +32,7 @@ def build_stream(scenario: ScenarioSettings, listener: Listener = ignore) -> Str
         feature_type=scenario.feature_type,
         buckets=scenario.buckets,
         selection=scenario.selection,
+        evaluate_on=scenario.evaluate_on,
     )
 
 

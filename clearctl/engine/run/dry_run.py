@@ -93,7 +93,7 @@ def _measured(settings: Settings, stream: Stream, target: torch.device, listener
     with tempfile.TemporaryDirectory() as folder:
         first = _one_batch(settings, stream, model, target, Path(folder))
     train_batches = sum(-(-len(bucket.train) // first.train_size) for bucket in stream.buckets)
-    test_batches = sum(-(-len(bucket.test) // first.test_size) for bucket in stream.buckets)
+    test_batches = sum(-(-len(part) // first.test_size) for bucket in stream.buckets for part in bucket.parts[1:])
     seconds = train_batches * epochs * first.train_s + (len(stream.buckets) + 1) * test_batches * first.test_s
     return DryRunResult(
         buckets=stream.bucket_names,
@@ -167,7 +167,7 @@ def _without_output(logger: Call) -> Call:
 
 def _shortened(bucket: Bucket, train_size: int | None, test_size: int) -> Bucket:
     train = bucket.train if train_size is None else evenly_spaced(bucket.train, train_size)
-    return Bucket(bucket.name, train, evenly_spaced(bucket.test, test_size))
+    return Bucket(bucket.name, train, *(evenly_spaced(part, test_size) for part in bucket.parts[1:]))
 
 
 def _peak_memory(device: torch.device) -> int:

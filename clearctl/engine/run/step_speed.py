@@ -97,8 +97,8 @@ def _images_per_s(settings: Settings, stream: Stream, samples: BuiltSamples, dev
 
 def _shortened(buckets: Sequence[Bucket], batch_size: int) -> tuple[Bucket, ...]:
     """The first two with `STEPS` batches of the images of one, the others, which are not learned, with one image."""
-    first = [Bucket(bucket.name, _repeated(bucket.train, batch_size), bucket.test) for bucket in buckets[:2]]
-    rest = [Bucket(bucket.name, evenly_spaced(bucket.train, 1), bucket.test) for bucket in buckets[2:]]
+    first = [replace(bucket, train=_repeated(bucket.train, batch_size)) for bucket in buckets[:2]]
+    rest = [replace(bucket, train=evenly_spaced(bucket.train, 1)) for bucket in buckets[2:]]
     return tuple(replace(bucket, test=evenly_spaced(bucket.test, 1)) for bucket in (*first, *rest))
 
 

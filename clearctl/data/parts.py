@@ -1,0 +1,95 @@
+"""Which lines of a bucket's file list are trained on, tested on and held out: of a protocol, its split, a selection."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from clearctl import filelists, layout
+from clearctl.errors import ConfigError, DatasetError
+from clearctl.selection import Selection
+from clearctl.wording import few
+
+Listed = list[tuple[str, int]]  # (path, class index) of each line of a bucket's file list
+
+
+def parts_of_buckets(
+    listed: Mapping[str, Listed],
+    split: Path | None,
+    selection: Selection,
+    class_names: Sequence[str],
+    seed: int | None,
+    evaluate_on: str = "test",
+) -> dict[str, list[list[int]]]:
+    """{bucket: the line numbers to train on, to test on and, if any are held out beside these, to validate on}.
+
+    The train and test part are those of `split`, of which no other files are read, or without one the whole bucket.
+    What `selection` holds out of the train part is neither trained nor tested on, but for `evaluate_on` "validation":
+    then it is the test part.
+    Raises DatasetError where nothing is left of a part, and ConfigError for classes with too few images to hold some
+    out.
+    """
+    parts: dict[str, list[list[int]]] = {}
+    too_few: list[str] = []
+    for name, lines in listed.items():
+        labels = [label for _, label in lines]
+        everything = list(range(len(lines)))
+        train = everything if split is None else filelists.read_split_part(split / name, "train", lines)
+        held_out = selection.held_out(name, train, labels, class_names, seed or 0)
+        short = selection.too_few(train, labels, class_names)
+        too_few += [f"{class_names[label]!r} in bucket {name} has {count}" for label, count in short.items()]
+        if evaluate_on == "validation":
+            test = held_out
+        else:
+            test = everything if split is None else filelists.read_split_part(split / name, "test", lines)
+        if selection.has_all:
+            parts[name] = [train, test]
+            continue
+        parts[name] = [
+            selection.trained(name, _without(train, held_out), labels, class_names, seed or 0),
+            test if test is held_out else selection.tested(_without(test, held_out), labels, class_names),
+        ]
+        if selection.validation is not None and test is not held_out:
+            parts[name].append(held_out)
+    if too_few:
+        text = (
+            f"{selection.validation:g} of each class is held out, which leaves {len(too_few):,} with none to train on"
+        )
+        raise ConfigError(f"scenario.validation: {text}: {few(too_few)}")
+    for name, of_bucket in parts.items():
+        for what, left in zip(("train", "test"), of_bucket, strict=False):
+            if not left:
+                raise DatasetError(f"bucket {name} has no image to {what} on of {few(selection.names(class_names))}")
+    return parts
+
+
+def _without(lines: Sequence[int], others: Sequence[int]) -> list[int]:
+    left_out = set(others)
+    return [line for line in lines if line not in left_out]
+
+
+def iid_split_folder(root: Path, test_ratio: float, shot: int | None, seed: int) -> Path:
+    """Where the split lies that the iid protocol trains and tests on, there or not."""
+    if shot is not None:
+        return layout.shot_split_folder(root, shot, seed)
+    if layout.has_published_split(root):
+        return layout.published_split_folder(root)
+    return layout.ratio_split_folder(root, test_ratio, seed)
+
+
+def iid_split_command(root: Path, test_ratio: float, shot: int | None, seed: int) -> str:
+    """The command that makes the split at `iid_split_folder`."""
+    if shot is not None:
+        return f"clearctl make-fewshot --dataset-root {root} --shot {shot} --seed {seed}"
+    command = f"clearctl prepare-avalanche --dataset-root {root}"
+    if layout.has_published_split(root):
+        return command
+    return f"{command} --test-ratio {test_ratio} --seeds {seed}"
+
+
+def require_split(root: Path, names: list[str], test_ratio: float, shot: int | None, seed: int) -> Path:
+    """The folder of the split, which has all of the buckets. Raises DatasetError."""
+    split = iid_split_folder(root, test_ratio, shot, seed)
+    for name in names:
+        if not (split / name).is_dir():
+            command = iid_split_command(root, test_ratio, shot, seed)
+            raise DatasetError(f"the split {split / name} is not on disk\nmake it with `{command}`")
+    return split
