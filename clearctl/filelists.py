@@ -31,7 +31,7 @@ def read_split(folder: Path, listed: list[tuple[str, int]]) -> tuple[list[int], 
 def read_split_part(folder: Path, part: str, listed: list[tuple[str, int]]) -> list[int]:
     """The line numbers of one `part` of `read_split`, "train" or "test", whose two files alone are read."""
     file = folder / f"{part}_indices.json"
-    indices = layout.read_json(file)
+    indices: list[int] = layout.read_json(file)
     valid = isinstance(indices, list) and all(isinstance(i, int) and 0 <= i < len(listed) for i in indices)
     if not valid or not indices:
         raise DatasetError(f"{file}: expected a list of line numbers, 0 to {len(listed) - 1}, of the file list")

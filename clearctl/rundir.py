@@ -72,6 +72,12 @@ EVALUATION: Schema = {
     "gem_metrics?": {ANY: (*NUMBER, None)},
     "untrained?": [NUMBER],
     "diverged?": {"bucket": (str, int), "epoch": (int, None), "reason": str},
+    "validation?": {
+        "accuracy_matrix": [[NUMBER]],
+        "test": {ANY: dict},
+        "clear_metrics": {ANY: (*NUMBER, None)},
+        "gem_metrics": {ANY: (*NUMBER, None)},
+    },
 }
 EPOCH: Schema = {
     "bucket": str,

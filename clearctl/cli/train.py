@@ -106,14 +106,19 @@ def print_result(result: "TrainResult", json: bool) -> None:
                 "seconds": round(result.seconds, 3),
                 "on_training_images": sorted(result.on_training_images),
                 "diverged": result.diverged,
+                **({"validation": to_json(result.validation_numbers)} if result.validation_numbers else {}),
             }
         )
         return
-    from clearctl.cli.tables import matrix_table, numbers_tables
+    from clearctl.cli.tables import matrix_table, numbers_table, numbers_tables
+    from clearctl.metrics import by_owner
 
     output.stdout.print(matrix_table(result.matrix.tolist(), result.bucket_names, result.bucket_names))
     for table in numbers_tables(result.numbers, result.on_training_images):
         output.stdout.print(table)
+    if result.validation_numbers:
+        of_clear = by_owner(result.validation_numbers)["CLEAR"]
+        output.stdout.print(numbers_table("CLEAR's metrics on the validation parts", of_clear))
     output.message(f"everything is in {result.run}")
     if result.diverged is not None:
         from clearctl.engine.divergence import place

@@ -5,7 +5,7 @@ from typing import Any
 
 from clearctl.config.catalogue import Catalogue
 from clearctl.config.findings import Findings
-from clearctl.config.keys import EVERY_STRATEGY, SCHEDULER, STRATEGY, UNITS
+from clearctl.config.keys import EVERY_STRATEGY, SCHEDULER, STRATEGY, UNITS, WATCHED
 from clearctl.config.own import is_own
 from clearctl.config.plugins import UNIT_NAMES, check_plugins
 from clearctl.config.ranges import RANGES
@@ -72,7 +72,7 @@ def _head_type(values: Mapping[str, Any]) -> object:
 
 
 def _scheduler(found: Findings, key: str, section: Any, catalogue: Catalogue, nested: bool = False) -> None:
-    """A scheduler, with the keys `by` and `reset` of clearctl's own, and the schedulers inside it."""
+    """A scheduler, with the keys of clearctl's own, and the schedulers inside it."""
     own = () if nested else tuple(SCHEDULER)
     arguments = section
     if isinstance(section, dict):
@@ -84,12 +84,26 @@ def _scheduler(found: Findings, key: str, section: Any, catalogue: Catalogue, ne
         if nested:
             found.add(key, "ReduceLROnPlateau is given a loss at each step, which no scheduler around it hands on")
         if section.get("mode", "min") != "min":
-            found.add(f"{key}.mode", "ReduceLROnPlateau is given the mean training loss: the lower the better, 'min'")
+            found.add(f"{key}.mode", "ReduceLROnPlateau is given a mean loss: the lower the better, 'min'")
     if section.get("schedulers") is not None and found.is_a(f"{key}.schedulers", section["schedulers"], list):
         for index, inner in enumerate(section["schedulers"]):
             _scheduler(found, f"{key}.schedulers.{index}", inner, catalogue, nested=True)
     if not nested:
         found.one_of(f"{key}.by", section.get("by", SCHEDULER["by"].default), UNITS)
+        _watched(found, key, section)
         reset = section.get("reset")
         if reset is not None and found.is_a(f"{key}.reset", reset, bool) and reset and section.get("by") == "bucket":
             found.add(f"{key}.reset", "by='bucket' with reset=True would undo every step")
+
+
+def _watched(found: Findings, key: str, section: Mapping[str, Any]) -> None:
+    """What ReduceLROnPlateau looks at."""
+    watch = section.get("watch", SCHEDULER["watch"].default)
+    found.one_of(f"{key}.watch", watch, WATCHED)
+    if watch != "validation_loss" or found.config.of_run:
+        return
+    if section.get("type") != "ReduceLROnPlateau":
+        found.add(f"{key}.watch", f"{section.get('type')} looks at no loss: it is for ReduceLROnPlateau")
+    elif section.get("by") == "step":
+        found.add(f"{key}.by", "the validation part is tested after an epoch or a bucket, not after each step")
+    found.needs_validation(f"{key}.watch", watch)

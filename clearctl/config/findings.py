@@ -84,6 +84,12 @@ class Findings:
         if above and not self._is_faulty(key) and not self.config.of_run:
             self.add(key, f"found {value!r}, but model.head has {classes} classes")
 
+    def needs_validation(self, key: str, value: object) -> None:
+        """Add a fault where `value` asks for a validation part that the config does not hold out."""
+        scenario = self.config.values.get("scenario")
+        if not (isinstance(scenario, dict) and scenario.get("validation") is not None):
+            self.add(key, f"found {value!r}, but nothing is held out to validate on: give scenario.validation=0.1, say")
+
     def _is_faulty(self, key: str) -> bool:
         """Whether a fault was found at the key already, such as a wrong type."""
         return any(fault.key == key for fault in self.faults)

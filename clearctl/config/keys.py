@@ -18,6 +18,7 @@ FEATURES = "features"
 WIDTHS = {"head": "in_channels", "torchmodel": "in_features"}
 PARTS = ("backbone", "neck", "head")
 UNITS = ("epoch", "step", "bucket")
+WATCHED = ("train_loss", "validation_loss")
 PRECISIONS = ("fp32", "bf16", "fp16")
 LOADERS = ("auto", "resident", "workers")
 CACHES = ("auto", "off", "ram", "disk")
@@ -162,6 +163,12 @@ SCHEDULER: Keys = {
         "bool",
         None,
         "whether each bucket begins with the first learning rate; True by default, but for `by='bucket'`",
+        own=True,
+    ),
+    "watch": Key(
+        _choice(WATCHED),
+        "train_loss",
+        "what ReduceLROnPlateau looks at; `validation_loss` needs `scenario.validation`",
         own=True,
     ),
 }

@@ -57,6 +57,8 @@ def check_plugins(
     else:
         _only_one(found, f"{key}.plugins", entries, replacing, "replace the loader that is learned from")
     for index, entry in entries:
+        if str(entry.get("metric")).startswith("validation_"):
+            found.needs_validation(f"{key}.plugins.{index}.metric", entry["metric"])
         if found.traits_of(entry.get("type")).watches_tests:
             _early_stopping(found, f"{key}.plugins.{index}", entry, section, metrics, test_metrics)
 
@@ -136,10 +138,14 @@ def _early_stopping(
         if name == "Top1_Acc_Stream":
             text += ", such as dict(type='accuracy_metrics', stream=True)"
         found.add(f"{key}.metric_name", text)
-    place = re.fullmatch(r"test_stream(/Task\d{3}(/Exp\d{3})?)?", stream) if isinstance(stream, str) else None
+    known = r"(?:test|valid)_stream(/Task\d{3}(/Exp\d{3})?)?"
+    place = re.fullmatch(known, stream) if isinstance(stream, str) else None
     if isinstance(stream, str) and not place:
-        found.add(f"{key}.val_stream_name", f"found {stream!r}, but tests are of 'test_stream'")
-    elif place and place.group(2) and "Exp" not in str(name):
+        text = "but tests are of 'test_stream' and, with scenario.validation, of 'valid_stream'"
+        found.add(f"{key}.val_stream_name", f"found {stream!r}, {text}")
+    elif isinstance(stream, str) and stream.startswith("valid_"):
+        found.needs_validation(f"{key}.val_stream_name", stream)
+    if place and place.group(2) and "Exp" not in str(name):
         found.add(
             f"{key}.val_stream_name", f"{name} is of the whole stream, not of a bucket: leave {place.group(2)!r} out"
         )
@@ -175,10 +181,12 @@ def plugin_notices(values: Mapping[str, Any]) -> Iterator[str]:
     for index, entry in plugin_entries(section):
         key, name = f"cl_strategy.plugins.{index}", entry.get("type")
         if name == "EarlyStoppingPlugin":
-            yield (
-                f"{key}: EarlyStoppingPlugin chooses the epoch by test data, those of later buckets included:"
-                " the accuracies are too high for a comparison; RestoreBestEpoch chooses by training data"
-            )
+            if not str(entry.get("val_stream_name")).startswith("valid_"):
+                yield (
+                    f"{key}: EarlyStoppingPlugin chooses the epoch by test data, those of later buckets included:"
+                    " the accuracies are too high for a comparison; with scenario.validation it can watch"
+                    " val_stream_name='valid_stream', and RestoreBestEpoch chooses by training or validation data"
+                )
             patience = entry.get("patience")
             by_epoch = entry.get("peval_mode", "epoch") == "epoch"
             if by_epoch and _is_count(patience) and _is_count(epochs) and patience >= epochs:

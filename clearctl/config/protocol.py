@@ -17,7 +17,7 @@ def protocol_of(values: Mapping[str, Any]) -> str:
 
 def on_validation_images(values: Mapping[str, Any]) -> bool:
     """Whether a run is tested on images held out of its training part instead of the test part."""
-    return values["scenario"].get("evaluate_on") == "validation"
+    return bool(values["scenario"].get("evaluate_on") == "validation")
 
 
 def sees_all_first(values: Mapping[str, Any]) -> bool:

@@ -74,6 +74,11 @@ class ScenarioSettings:
     train_transform: tuple[Call, ...]
     eval_transform: tuple[Call, ...]
 
+    @property
+    def has_validation(self) -> bool:
+        """Whether a part of the training images is held out."""
+        return self.selection.validation is not None
+
 
 @dataclass(frozen=True)
 class ModelSettings:
@@ -104,6 +109,7 @@ class SchedulerSettings:
     call: Call
     by: str
     reset: bool | None
+    watch: str
 
 
 @dataclass(frozen=True)
@@ -337,4 +343,4 @@ def _scheduler(section: _Section) -> SchedulerSettings:
         return found.having(schedulers=[call(f"{key}.schedulers.{index}", child) for index, child in enumerate(inner)])
 
     entry = {name: value for name, value in section.values.items() if name not in keys.SCHEDULER}
-    return SchedulerSettings(call(section.key, entry), section["by"], section["reset"])
+    return SchedulerSettings(call(section.key, entry), section["by"], section["reset"], section["watch"])

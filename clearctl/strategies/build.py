@@ -42,10 +42,12 @@ def build_strategy(
     plugins: Sequence[BasePlugin],
     record: BatchRecord,
     device: torch.device,
+    validation_metrics: Sequence[PluginMetric] = (),
 ) -> Strategy:
     """The strategy called `name`, with `arguments` its own ones (`train_mb_size`, `ewc_lambda`, `buffer`, ...).
 
-    `record` comes first of the plugins, so that those that watch the batches can read it. Without a `loss` it is
+    `record` comes first of the plugins, so that those that watch the batches can read it. `validation_metrics` are the
+    metrics once more, for the tests on the validation parts, where the stream has any. Without a `loss` it is
     torch's cross-entropy, where the strategy takes one at all. Raises ValueError for an optimizer or a loss that the
     strategy has no use for, or an optimizer that is missing.
     """
@@ -66,7 +68,7 @@ def build_strategy(
         model=model,
         device=device,
         plugins=[record, *plugins, *([scheduler] if scheduler is not None else []), KnownPosition()],
-        evaluator=Evaluator(record, metrics, loggers),
+        evaluator=Evaluator(record, metrics, loggers, validation_metrics),
         **given,
     )
     skip_idle_callbacks(strategy)

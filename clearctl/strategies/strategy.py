@@ -51,11 +51,14 @@ class Experience(Protocol):
 
     current_experience: int  # its number in the stream, from 0
     dataset: ClassificationDataset
+    origin_stream: Any  # Avalanche's stream, which has a `name` and its `benchmark`
 
     def logging(self) -> "Experience":
         """The same, where metrics may see all of it."""
 
 
+VALIDATION = "valid"  # Avalanche's name of the stream of validation parts
+VALIDATION_STREAM = f"{VALIDATION}_stream"  # the same as the benchmark and metrics have it
 Streams: TypeAlias = Sequence[Sequence[Experience]]
 
 
@@ -64,6 +67,11 @@ class Benchmark(Protocol):
 
     train_stream: Sequence[Experience]
     test_stream: Sequence[Experience]
+
+
+def validation_stream(benchmark: Benchmark) -> list[Experience]:
+    """The validation part of each bucket; empty where the stream has none."""
+    return list(getattr(benchmark, VALIDATION_STREAM, ()))
 
 
 class Loader(Protocol):
@@ -189,3 +197,8 @@ class Strategy(Protocol):
     def _load_train_state(self, prev_state: dict[str, Any]) -> None: ...
     def _train_cleanup(self) -> None: ...
     def _eval_cleanup(self) -> None: ...
+
+
+def tests_validation(strategy: Strategy) -> bool:
+    """Whether what `strategy` tests at the moment, or has tested last, are validation parts."""
+    return bool(strategy.current_eval_stream[0].origin_stream.name == VALIDATION)

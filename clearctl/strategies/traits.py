@@ -148,7 +148,7 @@ PLUGINS: Mapping[str, Traits] = {
         shareable=True,
         stackable_plugin=True,
         decides_weights=True,
-        choices={"metric": ("train_loss", "train_accuracy")},
+        choices={"metric": ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")},
     ),
     "WarmUp": Traits(shareable=True, acts_on_steps="within", steps_to_rise="steps"),
     "EarlyStoppingPlugin": Traits(

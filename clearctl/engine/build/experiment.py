@@ -1,5 +1,6 @@
 """A strategy and all that it needs, built. Below this module nobody receives a config."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,8 @@ def build_experiment(
     writes = run is not None and world.is_first()
     loggers = build_loggers(settings, run, resumed=resumed, wandb_id=wandb_id) if run and writes else []
     metrics = build_metrics(settings) if run else []
-    strategy = _build_strategy(settings, parts, model, device, metrics, loggers, watching, record)
+    again = build_metrics(settings) if run and settings.scenario.has_validation else []
+    strategy = _build_strategy(settings, parts, model, device, metrics, loggers, watching, record, again)
     if settings.compute.precision == "fp16":
         scale_loss(strategy)
     return Experiment(strategy, benchmark, accuracy, loggers, divergence)
@@ -117,6 +119,7 @@ def _build_strategy(
     loggers: list[Any],
     watching: list[Any],
     record: BatchRecord,
+    validation_metrics: Sequence[Any] = (),
 ) -> Strategy:
     call = settings.strategy.call
     with building(call.type, call.error):
@@ -132,6 +135,7 @@ def _build_strategy(
             plugins=[*parts.plugins, *watching],
             record=record,
             device=device,
+            validation_metrics=validation_metrics,
         )
     refusal = mixing_fault(strategy) if settings.model.augments else None
     if refusal:

@@ -105,4 +105,4 @@ def build_schedule(scheduler: SchedulerSettings, optimizer: torch.optim.Optimize
         return build(call, CATALOGUE.schedulers, optimizer=optimizer)
 
     with building(scheduler.call.type, scheduler.call.error):
-        return SchedulerPlugin(built(scheduler.call), scheduler.by, scheduler.reset)
+        return SchedulerPlugin(built(scheduler.call), scheduler.by, scheduler.reset, scheduler.watch)

@@ -71,8 +71,7 @@ def check_config(
         config.values["scenario"]["dataset_root"] = str(root)
         settings = fill(with_width(config, root))
         faults = [str(fault) for fault in dataset_faults(settings)]
-        holds_out = settings.scenario.selection.validation is not None
-        if not faults and (holds_out or asks_for_samples(settings.strategy)):
+        if not faults and (settings.scenario.has_validation or asks_for_samples(settings.strategy)):
             of_samples, unused = _sample_faults(settings)
             faults, noted = [str(fault) for fault in of_samples], (*noted, *unused)
         if not faults:

@@ -28,6 +28,7 @@ def build_loggers(settings: Settings, run: Path, *, resumed: bool = False, wandb
         elif call.type == "CSVLogger":
             filled["log_folder"] = given.get("log_folder") or str(rundir.csv_folder(run))
             filled["resumed"] = resumed
+            filled["validation"] = settings.scenario.has_validation
         elif call.type == "TensorboardLogger":
             filled["tb_log_dir"] = given.get("tb_log_dir") or str(rundir.tensorboard_folder(run))
             filled["resumed"] = resumed and not given.get("tb_log_dir")  # the last file there may be another run's

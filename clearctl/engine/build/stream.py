@@ -20,7 +20,7 @@ def build_stream(scenario: ScenarioSettings, listener: Listener = ignore) -> Str
         listener(
             Message("tests are on images held out of the training part (scenario.validation): no test image is read")
         )
-    elif scenario.selection.validation is not None and scenario.evaluation_protocol == "streaming":
+    elif scenario.has_validation and scenario.evaluation_protocol == "streaming":
         text = "what scenario.validation holds out is not tested on either: the test parts are smaller than others' are"
         listener(Message(text))
     return read_stream(
@@ -38,4 +38,9 @@ def build_stream(scenario: ScenarioSettings, listener: Listener = ignore) -> Str
 
 def benchmark_of(scenario: ScenarioSettings, samples: BuiltSamples) -> Benchmark:
     """The benchmark of `samples`, with the task labels that the scenario asks for."""
-    return build_benchmark(samples.stream, samples.train_transform, samples.eval_transform, scenario.task_labels)
+    held_out = None
+    if scenario.has_validation:
+        held_out = "test" if scenario.evaluate_on == "validation" else "validation"
+    return build_benchmark(
+        samples.stream, samples.train_transform, samples.eval_transform, scenario.task_labels, held_out
+    )

@@ -34,6 +34,7 @@ from clearctl.config.protocol import on_training_images
 from clearctl.config.settings import Settings
 from clearctl.data.stream import Stream
 from clearctl.distributed import world
+from clearctl.distributed.randomness import preserve_random_states
 from clearctl.distributed.world import Agreement
 from clearctl.engine.build.experiment import Experiment
 from clearctl.engine.build.samples import loader_arguments
@@ -50,7 +51,7 @@ from clearctl.errors import ConfigError, RunError, Stopped
 from clearctl.progress import BucketDone, Listener
 from clearctl.strategies.build import trains_on_whole_stream
 from clearctl.strategies.stepping.epochs import BucketProgress, Epochs, ResumePoint
-from clearctl.strategies.strategy import Experience
+from clearctl.strategies.strategy import Experience, validation_stream
 
 
 @dataclass(frozen=True)
@@ -151,15 +152,25 @@ class TrainingLoop:
         strategy, benchmark = self.experiment.strategy, self.experiment.benchmark
         at_once = trains_on_whole_stream(strategy)  # joint training: one model, so every row of the matrix is the same
         if at_once and self._bucket > 0:
-            self.results.add(list(self.results.rows[0]), self.results.train[0], self.results.test[0])
+            self.results.repeat()
             return
+        held_out = validation_stream(benchmark)
         # eval_streams is what the strategy tests on during training, if the config's eval_every asks for it
         learned = benchmark.train_stream if at_once else experience
-        trained = strategy.train(learned, eval_streams=[test_stream], **self.loading)
+        streams = [test_stream, held_out] if held_out else [test_stream]
+        trained = strategy.train(learned, eval_streams=streams, **self.loading)
         self.experiment.divergence.bucket_done(self.stream.bucket_names[self._bucket])
         tested = strategy.eval(test_stream, **self.loading)
-        accuracies = self.experiment.accuracy.accuracies
-        self.results.add([accuracies[column] for column in range(len(self.stream.buckets))], trained, tested)
+        self.results.add(self._accuracies(), trained, tested)
+        if self.stream.has_validation:
+            with preserve_random_states(own=True):
+                validated = strategy.eval(held_out, **self.loading)
+            self.results.add_validation(self._accuracies(), validated)
+
+    def _accuracies(self) -> list[float]:
+        """Those of the latest test, in the order of the buckets."""
+        found = self.experiment.accuracy.accuracies
+        return [found[column] for column in range(len(self.stream.buckets))]
 
     def _end_bucket(self, seconds: float) -> None:
         if world.is_first():
@@ -230,6 +241,9 @@ def write_bucket(run: Path, results: RunResults, model: nn.Module, interval: int
     names, number, row = results.bucket_names, len(results.rows) - 1, results.rows[-1]
     for bucket, accuracy in zip(names, row, strict=True):
         record = {"event": "test", "trained_to": names[number], "bucket": bucket, "accuracy": accuracy}
+        rundir.append_metrics(run, record)
+    for bucket, accuracy in zip(names, results.validation_rows[-1] if results.validation_rows else (), strict=False):
+        record = {"event": "validation", "trained_to": names[number], "bucket": bucket, "accuracy": accuracy}
         rundir.append_metrics(run, record)
     results.write(run)
     if (number + 1) % interval == 0 or number == len(names) - 1:

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,8 @@ class TrainResult(Summary):
 
     `seconds` is the time that this call took: of a run that was resumed, since then. `diverged` is where the run did
     (see `Divergence`), as {"bucket", "epoch", "reason"}; None where it did not. `on_training_images` are the names
-    of the summary numbers that have accuracies on images that were trained on.
+    of the summary numbers that have accuracies on images that were trained on. `validation_numbers` are the summary
+    numbers of the validation parts, if the run has any.
     """
 
     run: Path
@@ -63,6 +64,7 @@ class TrainResult(Summary):
     seconds: float
     diverged: dict[str, Any] | None = None
     on_training_images: frozenset[str] = frozenset()
+    validation_numbers: dict[str, float] = field(default_factory=dict)
 
 
 def train(
@@ -255,6 +257,7 @@ def run_to_end(
         time.perf_counter() - started,
         results.diverged,
         on_training_images(settings.config.values),
+        results.validation_numbers(),
     )
 
 

@@ -53,10 +53,7 @@ def _reasons(settings: Settings) -> Iterator[str]:
     strategy = settings.strategy
     if not settings.scenario.feature_type:
         yield "it learns from images: only heads on features are stacked"
-    if settings.data.loader == "workers":
-        yield "data.loader='workers' reads sample by sample"
-    if settings.compute.precision != "fp32":
-        yield f"precision={settings.compute.precision!r}: a stack computes in fp32"
+    yield from _of_samples(settings)
     yield from _of_model(settings.model)
     if not traits_of(strategy.call.type).stackable:
         stacked = ", ".join(name for name, traits in STRATEGIES.items() if traits.stackable)
@@ -66,6 +63,8 @@ def _reasons(settings: Settings) -> Iterator[str]:
     others = [plugin.type for plugin in strategy.plugins if not traits_of(plugin.type).stackable_plugin]
     if others:
         yield f"cl_strategy.plugins: {others[0]} acts between the steps of a run"
+    if any(str(plugin.arguments.get("metric")).startswith("validation") for plugin in strategy.plugins):
+        yield "cl_strategy.plugins: RestoreBestEpoch tests on the validation part after each epoch"
     if strategy.eval_every != -1:
         yield "cl_strategy.eval_every tests in the middle of a bucket"
     yield from _of_loss("cl_strategy.loss", None if strategy.loss is None else strategy.loss.entry)
@@ -82,6 +81,15 @@ def _reasons(settings: Settings) -> Iterator[str]:
                 yield f"{key}: {call.type} is not among those that a stack keeps: {', '.join(known)}"
             if call.arguments.get("trained_experience"):
                 yield "metrics: trained_experience is worked out at each step"
+
+
+def _of_samples(settings: Settings) -> Iterator[str]:
+    if settings.scenario.has_validation and settings.scenario.evaluate_on == "test":
+        yield "scenario.validation is tested beside the test parts"
+    if settings.data.loader == "workers":
+        yield "data.loader='workers' reads sample by sample"
+    if settings.compute.precision != "fp32":
+        yield f"precision={settings.compute.precision!r}: a stack computes in fp32"
 
 
 def _of_model(model: ModelSettings) -> Iterator[str]:

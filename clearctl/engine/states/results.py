@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from clearctl import atomic, rundir
 from clearctl.engine.divergence import Divergence
 from clearctl.metrics import Matrix, compute_numbers, to_json
+from clearctl.strategies.strategy import VALIDATION_STREAM
 
 TESTED = "test_stream"
 
@@ -19,8 +21,8 @@ TESTED = "test_stream"
 class RunResults:
     """The accuracy matrix, row after row, and Avalanche's metrics of each training and evaluation.
 
-    `untrained` is the accuracy of the model before any training on each bucket, in stream order. `divergence` is
-    what watches the run.
+    `untrained` is the accuracy of the model before any training on each bucket, in stream order. `validation_rows` and
+    `validation` are what `rows` and `test` are, of the validation parts. `divergence` is what watches the run.
     """
 
     bucket_names: list[str]
@@ -28,6 +30,8 @@ class RunResults:
     rows: list[list[float]] = field(default_factory=list)
     train: dict[int, dict[str, Any]] = field(default_factory=dict)
     test: dict[int, dict[str, Any]] = field(default_factory=dict)
+    validation_rows: list[list[float]] = field(default_factory=list)
+    validation: dict[int, dict[str, Any]] = field(default_factory=dict)
     divergence: Divergence | None = None
 
     @property
@@ -49,20 +53,40 @@ class RunResults:
         """{name: value} of the summary numbers; empty until the matrix is complete."""
         return compute_numbers(self.matrix, np.array(self.untrained), added=False) if self.complete else {}
 
+    def validation_numbers(self) -> dict[str, float]:
+        """The summary numbers of the validation parts; empty until they are complete, and without any such part."""
+        complete = len(self.validation_rows) == len(self.bucket_names)
+        return compute_numbers(np.array(self.validation_rows), added=False) if complete else {}
+
     def add(self, row: list[float], train: dict[str, Any], test: dict[str, Any]) -> None:
         """Add a bucket: its row of the matrix, and the metrics of the training on it and of the test after it.
 
         Avalanche returns the latest value of every metric so far: of each phase only its own are kept. Not every
         metric of a test names its phase (AMCA), but each names the stream that was tested.
         """
-        learned = {name: value for name, value in train.items() if not {"eval_phase", TESTED} & set(name.split("/"))}
+        of_tests = {"eval_phase", TESTED, VALIDATION_STREAM}
+        learned = {name: value for name, value in train.items() if not of_tests & set(name.split("/"))}
         self.train[len(self.rows)] = _jsonable(learned)
-        self.test[len(self.rows)] = _jsonable({name: v for name, v in test.items() if "train_phase" not in name})
+        self.test[len(self.rows)] = _jsonable(_of_test(test, without=VALIDATION_STREAM))
         self.rows.append(row)
+
+    def add_validation(self, row: list[float], tested: dict[str, Any]) -> None:
+        """Add the test on the validation parts after a bucket, as `add` does those on the test parts."""
+        self.validation[len(self.validation_rows)] = _jsonable(_of_test(tested, without=TESTED))
+        self.validation_rows.append(row)
+
+    def repeat(self) -> None:
+        """Add a bucket with the results of the first, for a model that learns all of them at once."""
+        self.train[len(self.rows)], self.test[len(self.rows)] = self.train[0], self.test[0]
+        self.rows.append(list(self.rows[0]))
+        if self.validation_rows:
+            self.validation[len(self.validation_rows)] = self.validation[0]
+            self.validation_rows.append(list(self.validation_rows[0]))
 
     def state(self) -> dict[str, Any]:
         """All of it as plain values, which stay as they are when buckets are added."""
-        kept = {name: copy.copy(getattr(self, name)) for name in ("untrained", "rows", "train", "test")}
+        names = ("untrained", "rows", "train", "test", "validation_rows", "validation")
+        kept = {name: copy.copy(getattr(self, name)) for name in names}
         return {**kept, "diverged": self.diverged}
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -85,8 +109,21 @@ class RunResults:
                 **_jsonable(to_json(self.numbers())),
                 "untrained": self.untrained,
                 "diverged": self.diverged,
+                **({"validation": self._of_validation()} if self.validation_rows else {}),
             },
         )
+
+    def _of_validation(self) -> dict[str, Any]:
+        return {
+            "accuracy_matrix": self.validation_rows,
+            "test": {str(number): values for number, values in self.validation.items()},
+            **_jsonable(to_json(self.validation_numbers())),
+        }
+
+
+def _of_test(metrics: Mapping[str, Any], without: str) -> dict[str, Any]:
+    """Those of a test, but not on the stream `without`."""
+    return {name: v for name, v in metrics.items() if not {"train_phase", without} & set(name.split("/"))}
 
 
 def _jsonable(value: object) -> Any:

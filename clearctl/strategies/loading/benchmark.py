@@ -7,7 +7,7 @@ from avalanche.benchmarks.utils.classification_dataset import _make_taskaware_cl
 
 from clearctl.data.samples import Transform
 from clearctl.data.stream import Samples, Stream
-from clearctl.strategies.strategy import Benchmark, ClassificationDataset
+from clearctl.strategies.strategy import VALIDATION, Benchmark, ClassificationDataset
 
 
 def build_benchmark(
@@ -15,19 +15,28 @@ def build_benchmark(
     train_transform: Transform | None,
     eval_transform: Transform | None,
     task_labels: str = "single",
+    held_out: str | None = None,
 ) -> Benchmark:
     """A domain-incremental benchmark: experience k is bucket k of the stream.
 
     `train_transform` is applied to images that are learned from (replayed ones too), `eval_transform` to those that
     are tested on; for features both must be None. With `task_labels` 'bucket' the samples of experience k have the
-    task label k, as in Avalanche's CLEAR; with 'single' all have 0.
+    task label k, as in Avalanche's CLEAR; with 'single' all have 0. `held_out` is the part of the buckets
+    that is the stream `valid_stream` too: "validation", or "test" where tests are on the validation part.
     """
     labels = [number if task_labels == "bucket" else 0 for number in range(len(stream.buckets))]
+
+    def datasets(part: str) -> list[ClassificationDataset]:
+        return [_dataset(getattr(bucket, part), label) for bucket, label in zip(stream.buckets, labels, strict=True)]
+
+    others = {} if held_out is None else {VALIDATION: datasets(held_out)}
     return create_multi_dataset_generic_benchmark(
-        [_dataset(bucket.train, label) for bucket, label in zip(stream.buckets, labels, strict=True)],
-        [_dataset(bucket.test, label) for bucket, label in zip(stream.buckets, labels, strict=True)],
+        datasets("train"),
+        datasets("test"),
         train_transform=train_transform,
         eval_transform=eval_transform,
+        other_streams_datasets=others,
+        other_streams_transforms=dict.fromkeys(others, (eval_transform, None)),
     )
 
 

@@ -9,7 +9,7 @@ from avalanche.logging import BaseLogger
 from avalanche.logging import CSVLogger as AvalancheCSVLogger
 
 from clearctl.strategies.loggers.run_logger import RunLogger
-from clearctl.strategies.strategy import Strategy
+from clearctl.strategies.strategy import Strategy, tests_validation
 
 _TRAINING_COLUMNS = "training_exp,epoch,training_accuracy,val_accuracy,training_loss,val_loss"
 
@@ -22,7 +22,8 @@ class CSVLogger(AvalancheCSVLogger, RunLogger):
 
     The validation columns of an epoch are of the test at its end (of the last bucket that was tested, as Avalanche has
     it), and empty without one. Avalanche's are of the test before, and 0 before the first: an epoch is tested after
-    its row is written. Here the test writes the row again.
+    its row is written. Here the test writes the row again. Where the stream has validation parts (`validation`) the
+    columns are of these, and the rows of their tests after a bucket are in validation_results.csv.
     """
 
     row: tuple[int, int, float, float] | None = (
@@ -30,12 +31,16 @@ class CSVLogger(AvalancheCSVLogger, RunLogger):
     )
     row_at: int = 0
 
-    def __init__(self, log_folder: str | None = None, resumed: bool = False) -> None:
+    validation_file: TextIO | None = None
+
+    def __init__(self, log_folder: str | None = None, resumed: bool = False, validation: bool = False) -> None:
         BaseLogger.__init__(self)  # Avalanche's own would open its files with "w"
         folder = Path(log_folder or "csvlogs").absolute()
         folder.mkdir(parents=True, exist_ok=True)
         self.training_file = _table(folder / "training_results.csv", _TRAINING_COLUMNS, resumed)
         self.eval_file = _table(folder / "eval_results.csv", _EVAL_COLUMNS, resumed)
+        if validation:
+            self.validation_file = _table(folder / "validation_results.csv", _EVAL_COLUMNS, resumed)
         self.training_exp_id: int | None = None
         self.in_train_phase: bool | None = None
         self.val_acc: float | str = ""
@@ -68,7 +73,14 @@ class CSVLogger(AvalancheCSVLogger, RunLogger):
 
     def after_eval_exp(self, strategy: Strategy, metric_values: list[MetricValue], **kwargs: object) -> None:
         """Write the row of the epoch that was tested again, with what the test gave."""
+        held_out = tests_validation(strategy)
+        if self.in_train_phase and self.validation_file is not None and not held_out:
+            return
+        tested = self.eval_file
+        if held_out and self.validation_file is not None:
+            self.eval_file = self.validation_file
         super().after_eval_exp(strategy, metric_values, **kwargs)
+        self.eval_file = tested
         if self.in_train_phase and self.row is not None:
             training_exp, epoch, accuracy, loss = self.row
             self.training_file.flush()
@@ -76,13 +88,21 @@ class CSVLogger(AvalancheCSVLogger, RunLogger):
             super().print_train_metrics(training_exp, epoch, accuracy, self.val_acc, loss, self.val_loss)
 
     def files(self) -> list[Path]:
-        """The two tables."""
-        return [Path(self.training_file.name), Path(self.eval_file.name)]
+        """The tables."""
+        return [Path(file.name) for file in self._tables()]
 
     def flush(self) -> None:
         """Bring all that was logged into the files."""
-        self.training_file.flush()
-        self.eval_file.flush()
+        for file in self._tables():
+            file.flush()
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._tables():
+            file.close()
+
+    def _tables(self) -> list[TextIO]:
+        return [file for file in (self.training_file, self.eval_file, self.validation_file) if file is not None]
 
 
 def _table(path: Path, columns: str, resumed: bool) -> TextIO:

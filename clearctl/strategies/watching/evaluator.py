@@ -21,7 +21,7 @@ from avalanche.training.plugins import EvaluationPlugin
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from clearctl.strategies.strategy import Strategy
+from clearctl.strategies.strategy import Strategy, tests_validation
 from clearctl.strategies.watching.batch import BatchRecord, BatchResult, BatchResults
 from clearctl.strategies.watching.hooks import EVENTS, STEP_EVENTS, acts
 
@@ -39,6 +39,7 @@ _LOSSES = _named("MinibatchLoss", "EpochLoss", "RunningEpochLoss", "ExperienceLo
 _FORGETTING = _named("ExperienceForgetting", "StreamForgetting", "ExperienceBWT", "StreamBWT")
 
 # Where metrics must be up to date: the batches are over, or those of an epoch are interrupted by a test.
+_OF_TESTS = frozenset(event for event in EVENTS if "_eval" in event)
 _BEGINNINGS = ("before_training_epoch", "before_eval_exp")
 _ENDS = ("after_training_epoch", "after_eval_exp", "before_eval")
 
@@ -59,6 +60,8 @@ class Evaluator(EvaluationPlugin):
     """An EvaluationPlugin whose accuracies and losses follow `record` instead of each step.
 
     Like Avalanche's it answers to the callbacks of a plugin, but only to those at which something is to be done.
+    `of_validation` are the metrics again, for tests on the stream of validation parts: those that compare a test with
+    earlier ones, such as forgetting, know buckets by their numbers alone, and would take one stream for the other.
     """
 
     metrics: list[PluginMetric]
@@ -68,7 +71,13 @@ class Evaluator(EvaluationPlugin):
     # Avalanche's catches every callback here, again for each access of an attribute.
     __getattribute__ = object.__getattribute__
 
-    def __init__(self, record: BatchRecord, metrics: Sequence[PluginMetric], loggers: Sequence[BaseLogger]) -> None:
+    def __init__(
+        self,
+        record: BatchRecord,
+        metrics: Sequence[PluginMetric],
+        loggers: Sequence[BaseLogger],
+        of_validation: Sequence[PluginMetric | Sequence[PluginMetric]] = (),
+    ) -> None:
         super().__init__(*metrics, loggers=list(loggers))
         self._record = record
         self._caught_up_at = 0.0
@@ -76,13 +85,24 @@ class Evaluator(EvaluationPlugin):
         later = [] if listens else [m for m in self.metrics if type(m) in (*_ACCURACIES, *_LOSSES, *_FORGETTING)]
         self._learning = _Phase([metric for metric in later if _mode(metric) == "train"])
         self._testing = _Phase([metric for metric in later if _mode(metric) == "eval"])
+        self._phases = [self._learning, self._testing]
+        again: list[PluginMetric] = []
+        if of_validation:
+            again = [m for m in EvaluationPlugin(*of_validation, loggers=[]).metrics if _mode(m) == "eval"]
+            later += [] if listens else [m for m in again if type(m) in (*_ACCURACIES, *_LOSSES, *_FORGETTING)]
+            self._validating = _Phase([metric for metric in later if metric in again])
+            self._phases.append(self._validating)
+            self.of_validation = again
         for event in EVENTS:
-            called = [m for m in self.metrics if _metric_acts(m, event) and not (m in later and event in STEP_EVENTS)]
+            called, of_validation_called = (
+                [m for m in kind if _metric_acts(m, event) and not (m in later and event in STEP_EVENTS)]
+                for kind in (self.metrics, again)
+            )
             listened = any(acts(logger, event) for logger in self.loggers)
             if event in _BEGINNINGS:
-                setattr(self, event, partial(self._begin, called, event))
-            elif called or listened or event in _ENDS:
-                setattr(self, event, partial(self._call, called, event))
+                setattr(self, event, partial(self._begin, called, of_validation_called, event))
+            elif called or of_validation_called or listened or event in _ENDS:
+                setattr(self, event, partial(self._call, called, of_validation_called, event))
         record.watchers.append(self._follow)
 
     def publish_metric_value(self, mval: MetricValue) -> None:
@@ -111,10 +131,19 @@ class Evaluator(EvaluationPlugin):
         """Hand to the loggers what the steps so far gave; for a run that ends in the middle of one."""
         self._catch_up()
 
-    def _begin(self, metrics: list[PluginMetric], event: str, strategy: Strategy, **kwargs: object) -> None:
+    def _begin(
+        self,
+        metrics: list[PluginMetric],
+        of_validation: list[PluginMetric],
+        event: str,
+        strategy: Strategy,
+        **kwargs: object,
+    ) -> None:
         """The batches of an epoch or of a bucket begin; the record, which comes first, has begun with them."""
         if strategy.is_training:
             phase, phase.batches = self._learning, self._record.learned
+        elif tests_validation(strategy):
+            phase, phase.batches = self._validating, self._record.tested
         else:
             phase, phase.batches = self._testing, self._record.tested
         phase.done, phase.x = 0, strategy.clock.train_iterations
@@ -126,9 +155,16 @@ class Evaluator(EvaluationPlugin):
             phase.names = {metric: get_metric_name(metric, strategy) for metric in emitting}
         finally:
             strategy.experience = original
-        self._call(metrics, event, strategy)
+        self._call(metrics, of_validation, event, strategy)
 
-    def _call(self, metrics: list[PluginMetric], event: str, strategy: Strategy, **kwargs: object) -> None:
+    def _call(
+        self,
+        metrics: list[PluginMetric],
+        of_validation: list[PluginMetric],
+        event: str,
+        strategy: Strategy,
+        **kwargs: object,
+    ) -> None:
         """Call those metrics that act at an event, and the loggers, as Avalanche does.
 
         What metrics give in a step waits for those that come later, so that no logger sees x fall.
@@ -136,6 +172,10 @@ class Evaluator(EvaluationPlugin):
         waits = event in STEP_EVENTS and bool(self._learning.metrics or self._testing.metrics)
         if event not in STEP_EVENTS:
             self._catch_up()
+        if event in _OF_TESTS and tests_validation(strategy):
+            metrics = of_validation
+        elif event not in _OF_TESTS and of_validation:
+            self._tell(of_validation, event, strategy)
         everything, self.metrics = self.metrics, metrics
         loggers, values = self.loggers, self._metric_values
         if waits:
@@ -147,6 +187,17 @@ class Evaluator(EvaluationPlugin):
             if waits:
                 self._metric_values = values
 
+    def _tell(self, metrics: list[PluginMetric], event: str, strategy: Strategy) -> None:
+        """Let metrics of tests see what happens in training; what they give there, the others have given already."""
+        original = strategy.experience
+        if original is not None:
+            strategy.experience = original.logging()
+        try:
+            for metric in metrics:
+                getattr(metric, event)(strategy)
+        finally:
+            strategy.experience = original
+
     def _follow(self, strategy: Strategy) -> None:
         """In the middle of an epoch or a bucket."""
         if time.monotonic() - self._caught_up_at > PERIOD_S:
@@ -155,7 +206,7 @@ class Evaluator(EvaluationPlugin):
     def _catch_up(self) -> None:
         """Bring the metrics up to date with the batches so far, and hand their values to the loggers."""
         self._caught_up_at = time.monotonic()
-        for phase in (self._learning, self._testing):
+        for phase in self._phases:
             if len(phase.batches) == phase.done or not phase.metrics:
                 continue
             batches = phase.batches.read()
@@ -187,7 +238,8 @@ class Evaluator(EvaluationPlugin):
 
 
 def _mode(metric: PluginMetric) -> str:
-    return "eval" if type(metric) in _FORGETTING else metric._mode
+    """Whether a metric is of training or of tests; only the generic ones say so, all others are of tests."""
+    return str(getattr(metric, "_mode", "eval"))
 
 
 def _metric_acts(metric: PluginMetric, event: str) -> bool:
