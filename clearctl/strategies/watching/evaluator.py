@@ -67,6 +67,7 @@ class Evaluator(EvaluationPlugin):
     metrics: list[PluginMetric]
     loggers: list[BaseLogger]
     _metric_values: list[MetricValue]
+    _validating: _Phase | None = None  # set where there are validation parts: the states of other runs lack it
 
     # Avalanche's catches every callback here, again for each access of an attribute.
     __getattribute__ = object.__getattribute__
@@ -85,13 +86,11 @@ class Evaluator(EvaluationPlugin):
         later = [] if listens else [m for m in self.metrics if type(m) in (*_ACCURACIES, *_LOSSES, *_FORGETTING)]
         self._learning = _Phase([metric for metric in later if _mode(metric) == "train"])
         self._testing = _Phase([metric for metric in later if _mode(metric) == "eval"])
-        self._phases = [self._learning, self._testing]
         again: list[PluginMetric] = []
         if of_validation:
             again = [m for m in EvaluationPlugin(*of_validation, loggers=[]).metrics if _mode(m) == "eval"]
             later += [] if listens else [m for m in again if type(m) in (*_ACCURACIES, *_LOSSES, *_FORGETTING)]
             self._validating = _Phase([metric for metric in later if metric in again])
-            self._phases.append(self._validating)
             self.of_validation = again
         for event in EVENTS:
             called, of_validation_called = (
@@ -142,7 +141,7 @@ class Evaluator(EvaluationPlugin):
         """The batches of an epoch or of a bucket begin; the record, which comes first, has begun with them."""
         if strategy.is_training:
             phase, phase.batches = self._learning, self._record.learned
-        elif tests_validation(strategy):
+        elif self._validating is not None and tests_validation(strategy):
             phase, phase.batches = self._validating, self._record.tested
         else:
             phase, phase.batches = self._testing, self._record.tested
@@ -206,8 +205,8 @@ class Evaluator(EvaluationPlugin):
     def _catch_up(self) -> None:
         """Bring the metrics up to date with the batches so far, and hand their values to the loggers."""
         self._caught_up_at = time.monotonic()
-        for phase in self._phases:
-            if len(phase.batches) == phase.done or not phase.metrics:
+        for phase in (self._learning, self._testing, self._validating):
+            if phase is None or len(phase.batches) == phase.done or not phase.metrics:
                 continue
             batches = phase.batches.read()
             for number in range(phase.done, len(batches)):
