@@ -141,10 +141,11 @@ def _dry_run(
     if json:
         output.json(asdict(result))
         return
+    held_out = f", {result.validation_samples:,} held out" if result.validation_samples else ""
     lines = (
         ("model", f"{result.parameters:,} parameters, {result.trained_parameters:,} of them trained"),
         ("stream", f"{len(result.buckets)} buckets: {', '.join(result.buckets)}"),
-        ("samples", f"{result.train_samples:,} to train on, {result.test_samples:,} to test on"),
+        ("samples", f"{result.train_samples:,} to train on, {result.test_samples:,} to test on{held_out}"),
         ("a batch", f"{1e3 * result.train_batch_s:.0f} ms to train on, {1e3 * result.test_batch_s:.0f} ms to test on"),
         ("estimate", f"{duration(result.seconds)}, and what the strategy does between buckets"),
         ("memory", f"{byte_size(result.memory_bytes)} at most so far"),

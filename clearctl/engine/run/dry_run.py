@@ -50,6 +50,7 @@ class DryRunResult:
     seconds: float
     memory_bytes: int
     speeds: tuple[StepSpeed, ...] = ()
+    validation_samples: int = 0
 
 
 def dry_run(
@@ -105,6 +106,7 @@ def _measured(settings: Settings, stream: Stream, target: torch.device, listener
         test_batch_s=first.test_s,
         seconds=seconds,
         memory_bytes=_peak_memory(target),
+        validation_samples=sum(len(bucket.validation) for bucket in stream.buckets if bucket.validation is not None),
     )
 
 
