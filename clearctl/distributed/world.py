@@ -145,11 +145,12 @@ class Agreement:
     """
 
     def __init__(self) -> None:
+        self._alone = size() == 1
         self._under_way: tuple[Any, torch.Tensor] | None = None
 
     def reached(self, mine: int) -> int:
         """The largest number that a process gave at its call before this one, or alone: `mine`."""
-        if size() == 1:
+        if self._alone:
             return mine
         import torch
         from torch import distributed

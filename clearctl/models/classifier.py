@@ -98,8 +98,11 @@ class Classifier(nn.Module):
         """
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        with self._precision(x), self._compilation(x):
+        if self.autocast is None and not self.compiled:
             scores = self._scores(self.features(x))
+        else:
+            with self._precision(x), self._compilation(x):
+                scores = self._scores(self.features(x))
         if isinstance(scores, torch.Tensor):
             return self._widened(scores)
         return sum_of_outputs(tuple(self._widened(output) for output in scores))

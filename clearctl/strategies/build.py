@@ -21,6 +21,7 @@ from clearctl.strategies.registry import STRATEGIES, argument
 from clearctl.strategies.stepping.empty_loss import skip_zeros
 from clearctl.strategies.stepping.schedule import SchedulerPlugin
 from clearctl.strategies.stepping.stateful_loss import learn_in_steps_alone
+from clearctl.strategies.stepping.steps import skip_idle_steps
 from clearctl.strategies.strategy import Strategy
 from clearctl.strategies.traits import traits_of
 from clearctl.strategies.watching.batch import BatchRecord
@@ -74,6 +75,7 @@ def build_strategy(
     skip_idle_callbacks(strategy)
     skip_zeros(strategy)
     learn_in_steps_alone(strategy)
+    skip_idle_steps(strategy)
     preserve_generators_in_tests(strategy)
     return strategy
 

@@ -146,12 +146,14 @@ class Strategy(Protocol):
     loss: torch.Tensor  # of the batch, penalties of plugins included
     _stop_training: bool  # a plugin asks to end the bucket with this epoch
 
-    # What clearctl replaces on one object (`watching.hooks`, `stepping`: epochs, precision, empty_loss) or adds to it.
+    # What clearctl replaces on one object (`watching.hooks`; `stepping`: epochs, steps, precision, empty_loss) or adds.
     forward: Callable[..., torch.Tensor]  # scores [B, C] of the batch
     backward: Callable[[], None]
     optimizer_step: Callable[[], None]
     _train_exp: Callable[..., None]  # the epochs of one experience
     _make_empty_loss: Callable[[], Any]  # what a step adds its loss to
+    training_epoch: Callable[..., None]  # learns all batches of `dataloader`
+    _after_training_iteration: Callable[..., None]  # what acts after a step
     scaler: torch.amp.GradScaler  # with float16 alone
 
     @property
@@ -161,6 +163,9 @@ class Strategy(Protocol):
     @property
     def mb_y(self) -> torch.Tensor:
         """The class indices of the batch `[B]`."""
+
+    def _unpack_minibatch(self) -> None:
+        """Make the batch a list of tensors on the device."""
 
     def train(
         self,
@@ -173,9 +178,6 @@ class Strategy(Protocol):
 
     def eval(self, exp_list: Sequence[Experience], **loading: object) -> dict[str, Any]:
         """Test on experiences; the latest metrics."""
-
-    def training_epoch(self, **loading: object) -> None:
-        """Learn all batches of `dataloader`."""
 
     def criterion(self) -> torch.Tensor:
         """The loss of the batch, from `mb_output` and `mb_y`."""

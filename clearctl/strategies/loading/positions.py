@@ -108,6 +108,11 @@ class SideBySide:
         return self
 
     def __next__(self) -> Columns:
+        if self.passes == [self.last]:
+            batch = self.passes[0].take()
+            if batch is None:
+                raise StopIteration
+            return batch
         taken: dict[Pass, Columns] = {}
         for one in self.turns:
             batch = one.take()

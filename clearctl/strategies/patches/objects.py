@@ -46,6 +46,14 @@ OBJECTS: tuple[Patch, ...] = (
         "object",
     ),
     Patch(
+        "strategy.training_epoch",
+        "strategies.stepping.steps.skip_idle_steps",
+        "Avalanche calls at each step what does nothing there",
+        AVALANCHE,
+        "tests/strategies/stepping/test_steps.py::test_a_plugin_that_acts_within_a_step_has_avalanches_loop",
+        "object",
+    ),
+    Patch(
         "strategy.criterion, _inner_updates",
         "strategies.stepping.stateful_loss.learn_in_steps_alone",
         "Avalanche calls the loss in tests too, and one with buffers would learn there",

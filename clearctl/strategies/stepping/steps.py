@@ -1,0 +1,58 @@
+"""The steps of an epoch without what nobody acts at: Avalanche's loop, in its order and with its arithmetic."""
+
+from functools import partial
+
+import torch
+from avalanche.training.templates import BaseSGDTemplate
+from avalanche.training.templates.problem_type.supervised_problem import SupervisedProblem
+from avalanche.training.templates.update_type.sgd_update import SGDUpdate
+
+from clearctl.strategies.loading.gather import GatheringLoader
+from clearctl.strategies.stepping.empty_loss import EmptyLoss
+from clearctl.strategies.strategy import Strategy
+from clearctl.strategies.watching.hooks import is_idle
+
+# Where a plugin may look at the loss, or add to it: what the criterion gives is then not the strategy's own.
+_AROUND_LOSS = ("before_forward", "after_forward", "before_backward", "after_backward")
+_OTHERS = ("before_training_iteration", "before_update", "after_update")
+# (method, the class whose it is) that a step calls, or does without.
+_OF_AVALANCHE = (
+    ("training_epoch", SGDUpdate),
+    ("_make_empty_loss", BaseSGDTemplate),
+    ("_unpack_minibatch", SupervisedProblem),
+    ("criterion", SupervisedProblem),
+    ("optimizer_step", BaseSGDTemplate),
+)
+
+
+def skip_idle_steps(strategy: Strategy) -> None:
+    """Let `strategy` learn its epochs by the loop below, where its class has Avalanche's own."""
+    kind = type(strategy)
+    if all(getattr(kind, name) is getattr(base, name) for name, base in _OF_AVALANCHE):
+        strategy.training_epoch = partial(_training_epoch, strategy)
+
+
+def _training_epoch(strategy: Strategy, **kwargs: object) -> None:
+    """An epoch, step by step as Avalanche's `training_epoch`; plugins that are added within it act in the next."""
+    if not all(is_idle(strategy, event) for event in (*_AROUND_LOSS, *_OTHERS)):
+        type(strategy).training_epoch(strategy, **kwargs)
+        return
+    # These are lists already, and what Avalanche moves to a CPU lies there.
+    counted = getattr(strategy.dataloader, "loader", None)  # see `Epochs`
+    unpacked = strategy.device.type == "cpu" and isinstance(counted, GatheringLoader)
+    for batch in strategy.dataloader:
+        strategy.mbatch = batch
+        if strategy._stop_training:
+            break
+        if not unpacked:
+            strategy._unpack_minibatch()
+        strategy.optimizer.zero_grad()
+        strategy.mb_output = strategy.forward()
+        loss = strategy.criterion()
+        if loss.ndim or loss.dtype is not torch.float32:
+            loss = EmptyLoss(strategy.device).__iadd__(loss)
+        strategy.loss = loss
+        strategy.backward()
+        strategy.loss = loss.detach().reshape(1) + 0.0  # as Avalanche has it, who adds it to zeros
+        strategy.optimizer_step()
+        strategy._after_training_iteration(**kwargs)
