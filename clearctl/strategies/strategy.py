@@ -153,6 +153,7 @@ class Strategy(Protocol):
     _train_exp: Callable[..., None]  # the epochs of one experience
     _make_empty_loss: Callable[[], Any]  # what a step adds its loss to
     training_epoch: Callable[..., None]  # learns all batches of `dataloader`
+    _before_backward: Callable[..., None]  # what acts between the loss and its gradients
     _after_training_iteration: Callable[..., None]  # what acts after a step
     scaler: torch.amp.GradScaler  # with float16 alone
 

@@ -12,9 +12,15 @@ from clearctl.strategies.stepping.empty_loss import EmptyLoss
 from clearctl.strategies.strategy import Strategy
 from clearctl.strategies.watching.hooks import is_idle
 
-# Where a plugin may look at the loss, or add to it: what the criterion gives is then not the strategy's own.
-_AROUND_LOSS = ("before_forward", "after_forward", "before_backward", "after_backward")
-_OTHERS = ("before_training_iteration", "before_update", "after_update")
+# Where nothing may act in the loop below. At "before_backward" the penalties of LwF and EWC are added, which it calls.
+_IDLE = (
+    "before_training_iteration",
+    "before_forward",
+    "after_forward",
+    "after_backward",
+    "before_update",
+    "after_update",
+)
 # (method, the class whose it is) that a step calls, or does without.
 _OF_AVALANCHE = (
     ("training_epoch", SGDUpdate),
@@ -34,9 +40,10 @@ def skip_idle_steps(strategy: Strategy) -> None:
 
 def _training_epoch(strategy: Strategy, **kwargs: object) -> None:
     """An epoch, step by step as Avalanche's `training_epoch`; plugins that are added within it act in the next."""
-    if not all(is_idle(strategy, event) for event in (*_AROUND_LOSS, *_OTHERS)):
+    if not all(is_idle(strategy, event) for event in _IDLE):
         type(strategy).training_epoch(strategy, **kwargs)
         return
+    has_penalties = not is_idle(strategy, "before_backward")
     # These are lists already, and what Avalanche moves to a CPU lies there.
     counted = getattr(strategy.dataloader, "loader", None)  # see `Epochs`
     unpacked = strategy.device.type == "cpu" and isinstance(counted, GatheringLoader)
@@ -49,10 +56,12 @@ def _training_epoch(strategy: Strategy, **kwargs: object) -> None:
         strategy.optimizer.zero_grad()
         strategy.mb_output = strategy.forward()
         loss = strategy.criterion()
-        if loss.ndim or loss.dtype is not torch.float32:
-            loss = EmptyLoss(strategy.device).__iadd__(loss)
-        strategy.loss = loss
+        as_it_is = loss.ndim == 0 and loss.dtype is torch.float32 and not has_penalties
+        strategy.loss = loss if as_it_is else EmptyLoss(strategy.device).__iadd__(loss)
+        if has_penalties:
+            strategy._before_backward(**kwargs)
         strategy.backward()
-        strategy.loss = loss.detach().reshape(1) + 0.0  # as Avalanche has it, who adds it to zeros
+        if as_it_is:
+            strategy.loss = loss.detach().reshape(1) + 0.0  # as Avalanche has it, who adds it to zeros
         strategy.optimizer_step()
         strategy._after_training_iteration(**kwargs)

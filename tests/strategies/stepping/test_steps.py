@@ -32,6 +32,13 @@ class Penalty(SupervisedPlugin):
         strategy.loss += 0.5
 
 
+class SeesGradients(SupervisedPlugin):
+    """Acts within a step."""
+
+    def after_backward(self, strategy: Any, **kwargs: Any) -> None:
+        assert strategy.loss.grad_fn is not None
+
+
 @pytest.fixture
 def loops(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The strategies that Avalanche's own loop is called for."""
@@ -46,7 +53,10 @@ def loops(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return called
 
 
-@pytest.mark.parametrize(("base", "strategy"), [("naive", {}), ("replay", {"mem_size": 20}), ("icarl", {})])
+@pytest.mark.parametrize(
+    ("base", "strategy"),
+    [("naive", {}), ("replay", {"mem_size": 20}), ("lwf", {}), ("ewc", {}), ("agem", {"patterns_per_exp": 4})],
+)
 @pytest.mark.parametrize("steps", [None, 3])
 def test_losses_and_weights_are_avalanches(
     base: str, strategy: dict[str, Any], steps: int | None, build: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
@@ -66,11 +76,11 @@ def test_losses_and_weights_are_avalanches(
 
 
 def test_a_plugin_that_acts_within_a_step_has_avalanches_loop(build: Callable[..., Any], loops: list[str]) -> None:
-    found = {}
-    for watching in ((Losses(),), (Losses(), Penalty())):
+    found = []
+    for watching in ((Losses(),), (Losses(), Penalty()), (Losses(), SeesGradients())):
         built = build("naive", watching=watching)
         built.strategy.train(built.buckets[0], eval_streams=[])
-        found[len(loops)] = watching[0].kept[0]
-    no_loops, some_loops = found
-    assert (no_loops, some_loops) == (0, built.strategy.train_epochs)
-    assert torch.equal(found[some_loops], 0.5 + found[no_loops])
+        found.append((watching[0].kept[0], len(loops)))
+    assert [calls for _, calls in found] == [0, 0, built.strategy.train_epochs]
+    assert torch.equal(found[1][0], 0.5 + found[0][0])
+    assert torch.equal(found[2][0], found[0][0])
