@@ -63,6 +63,10 @@ def report(
         tuple[str, str] | None,
         typer.Option("--compare", metavar="A B", help="Add the difference of two groups, paired by seed."),
     ] = None,
+    long: Annotated[
+        bool,
+        typer.Option("--long", help="CSV for pandas and R: a row per run, bucket trained on and bucket tested on."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Mean ± std over the runs that differ in their seeds alone: matrices, CLEAR's and GEM's numbers, training time.
@@ -93,10 +97,11 @@ def report(
             include_diverged=include_diverged,
             ci=ci,
             compare=compare,
+            long=long,
             listener=display.show,
         )
     if json or (to is None and shown not in ("html", TERMINAL)):
-        sys.stdout.write(render(groups, shown, added, ci=ci, compare=compare))
+        sys.stdout.write(render(groups, shown, added, ci=ci, compare=compare, long=long and not json))
         sys.stdout.flush()
     elif shown == TERMINAL:
         _print(groups, added, ci, compare)
