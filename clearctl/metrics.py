@@ -5,6 +5,7 @@ row of the table: it is then in eval.json, in what `train`, `eval` and `sweep` p
 or with `added` in reports that ask for it.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float64]
 # (R [N, N], the accuracies [N] before any training if they are known) → the number; None where that is not enough.
 Compute = Callable[[Matrix, "Matrix | None"], float | None]
+
+# Metrics of the tests of a bucket from which there are summary numbers too, by the name in eval.json.
+_OF_BUCKETS = re.compile(r"(ECE|NLL)_Exp/eval_phase/test_stream/Task\d+/Exp(\d+)")
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,9 @@ class Number:
         short: the same in two lines, for a terminal, and `narrow` in one, for a page.
         explanation: what it is, in a few words.
         compute: its value; NaN where it has no entry to average. None of a number that is not of the matrix.
-        unit: fractions are shown in percent, seconds as they are.
+        measured: what it is computed from in place of the accuracies, of a run that has it (`measured_matrices`);
+            another run has no such number.
+        unit: fractions are shown in percent, seconds and nats as they are.
         lower_is_better: whether a small value is the better one.
         on_or_below_diagonal: whether it has entries there, which the streaming protocol measures on training images.
         added: whether a report has it only where it is asked for.
@@ -39,7 +45,8 @@ class Number:
     explanation: str
     compute: Compute | None = None
     narrow: str = ""
-    unit: Literal["fraction", "s"] = "fraction"
+    measured: str | None = None
+    unit: Literal["fraction", "s", "nats"] = "fraction"
     lower_is_better: bool = False
     on_or_below_diagonal: bool = False
     added: bool = False
@@ -84,6 +91,31 @@ def _gem_fwt(matrix: Matrix, untrained: Matrix | None) -> float | None:
     return None if untrained is None else _mean(np.diagonal(matrix, offset=1) - untrained[1:])
 
 
+def _last_row(matrix: Matrix, untrained: Matrix | None) -> float:
+    return _mean(matrix[-1])
+
+
+def _diagonal(matrix: Matrix, untrained: Matrix | None) -> float:
+    return _mean(np.diagonal(matrix))
+
+
+def _of_probabilities(name: str, words: str, over: str, compute: Compute) -> Number:
+    """The mean of a metric of probabilities, which the tests of each bucket have measured."""
+    at_end = compute is _last_row
+    return Number(
+        "",
+        name if at_end else f"{name} in-domain",
+        f"{name}\nlast" if at_end else f"{name} in-\ndomain",
+        f"{words} {over}",
+        compute,
+        narrow=name if at_end else f"{name} in-dom.",
+        measured=name,
+        unit="fraction" if name == "ECE" else "nats",
+        lower_is_better=True,
+        on_or_below_diagonal=True,
+    )
+
+
 # In the order of tables. CLEAR's are those of Lin et al., NeurIPS 2021, section 5; GEM's of Lopez-Paz and Ranzato,
 # NeurIPS 2017, not to be mixed with CLEAR's transfers, which are plain means of accuracies; the challenge is that of
 # CVPR'22.
@@ -93,7 +125,7 @@ NUMBERS: dict[str, Number] = {
         "in-domain",
         "in-\ndomain",
         "mean of the diagonal",
-        lambda matrix, untrained: _mean(np.diagonal(matrix)),
+        _diagonal,
         on_or_below_diagonal=True,
     ),
     "next_domain": Number(
@@ -157,6 +189,12 @@ NUMBERS: dict[str, Number] = {
     "gem_fwt": Number(
         "GEM", "FWT", "GEM\nFWT", "next bucket before training on it, over the untrained model", _gem_fwt
     ),
+    "ece": _of_probabilities("ECE", "expected calibration error", "of the last model, over all buckets", _last_row),
+    "ece_in_domain": _of_probabilities("ECE", "expected calibration error", "over the diagonal", _diagonal),
+    "nll": _of_probabilities(
+        "NLL", "negative log-likelihood in nats", "of the last model, over all buckets", _last_row
+    ),
+    "nll_in_domain": _of_probabilities("NLL", "negative log-likelihood in nats", "over the diagonal", _diagonal),
     "training_s": Number(
         "",
         "training (s)",
@@ -171,22 +209,51 @@ HEADLINE = "accuracy"  # the number that stands for a run where there is room fo
 
 
 def compute_numbers(
-    matrix: Matrix, untrained: Matrix | None = None, *, of: str | None = None, added: bool | None = None
+    matrix: Matrix,
+    untrained: Matrix | None = None,
+    *,
+    of: str | None = None,
+    added: bool | None = None,
+    measured: Mapping[str, Matrix] | None = None,
 ) -> dict[str, float]:
     """{name: value} of a square matrix R [N, N]: all numbers, or those `of` somebody, or only those `added` or not.
 
     `untrained` [N] is the accuracy of the model before any training on each bucket; without it GEM's FWT is left out.
+    `measured` are further matrices [N, N] (`measured_matrices`); the numbers of those that are missing are left out.
     A number that has no entry to average, as every one off the diagonal for N = 1, is NaN.
     Raises ValueError for a matrix that is not square.
     """
     square(matrix)
     found = {}
     for name, number in NUMBERS.items():
-        if of in (None, number.of) and added in (None, number.added) and number.compute is not None:
-            value = number.compute(matrix, untrained)
+        given = matrix if number.measured is None else (measured or {}).get(number.measured)
+        if (
+            of in (None, number.of)
+            and added in (None, number.added)
+            and number.compute is not None
+            and given is not None
+        ):
+            value = number.compute(given, untrained)
             if value is not None:
                 found[name] = value
     return found
+
+
+def measured_matrices(test: Mapping[Any, Mapping[str, Any]], buckets: int) -> dict[str, Matrix]:
+    """{"ECE": R [rows, N], "NLL": ...} of what the tests after each bucket measured of each of N `buckets`.
+
+    `test` is what eval.json holds, {number of the bucket: {name: value}}; null is NaN. Only what every test measured.
+    """
+    rows: list[dict[str, dict[int, float]]] = []
+    for values in test.values():
+        row: dict[str, dict[int, float]] = {}
+        for name, value in values.items():
+            if match := _OF_BUCKETS.fullmatch(name):
+                row.setdefault(match[1], {})[int(match[2])] = float("nan") if value is None else float(value)
+        rows.append(row)
+    whole = set(range(buckets))
+    names = [name for name in (rows[0] if rows else ()) if all(row.get(name, {}).keys() == whole for row in rows)]
+    return {name: np.array([[row[name][number] for number in range(buckets)] for row in rows]) for name in names}
 
 
 class Summary:
@@ -206,10 +273,13 @@ class Summary:
 
 
 def by_owner(numbers: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """{"CLEAR": {name: value}, "GEM": ..., "": ...}: `numbers` by whose they are; also who has none among them."""
-    measured = {name: number.of for name, number in NUMBERS.items() if number.compute is not None and not number.added}
-    owners = dict.fromkeys(measured.values())
-    return {of: {name: numbers[name] for name in measured if measured[name] == of and name in numbers} for of in owners}
+    """{"CLEAR": {name: value}, "GEM": ..., "": ...}: `numbers` by whose they are.
+
+    Also who has none among them, unless all of theirs are of what a run may measure besides.
+    """
+    known = {name: number for name, number in NUMBERS.items() if number.compute is not None and not number.added}
+    owners = dict.fromkeys(number.of for name, number in known.items() if number.measured is None or name in numbers)
+    return {of: {name: numbers[name] for name in known if known[name].of == of and name in numbers} for of in owners}
 
 
 def to_json(numbers: Mapping[str, float]) -> dict[str, dict[str, float]]:
@@ -219,7 +289,7 @@ def to_json(numbers: Mapping[str, float]) -> dict[str, dict[str, float]]:
 
 def from_json(content: Mapping[str, Any]) -> dict[str, float]:
     """The numbers in what eval.json holds; null is NaN."""
-    parts = (content.get(_key(of)) or {} for of in by_owner({}))
+    parts = (content.get(_key(of)) or {} for of in dict.fromkeys(number.of for number in NUMBERS.values()))
     return {name: float("nan") if value is None else value for part in parts for name, value in part.items()}
 
 

@@ -6,6 +6,8 @@ from typing import Any
 from clearctl.config.keys import SCENARIO
 from clearctl.metrics import NUMBERS
 
+_MEASURED_BY = {"ECE": "calibration_metrics", "NLL": "calibration_metrics"}
+
 STREAMING: str = SCENARIO["evaluation_protocol"].default
 WHOLE_STREAM = ("JointTraining",)  # strategies that see every bucket before the first test
 
@@ -29,5 +31,14 @@ def on_training_images(values: Mapping[str, Any]) -> frozenset[str]:
     if protocol_of(values) != STREAMING:
         return frozenset()
     everything = sees_all_first(values)
-    measured = {name: number for name, number in NUMBERS.items() if number.compute is not None}
-    return frozenset(name for name, number in measured.items() if everything or number.on_or_below_diagonal)
+    there = {
+        name: number
+        for name, number in NUMBERS.items()
+        if number.compute is not None and (number.measured is None or _measures(values, number.measured))
+    }
+    return frozenset(name for name, number in there.items() if everything or number.on_or_below_diagonal)
+
+
+def _measures(values: Mapping[str, Any], what: str) -> bool:
+    """Whether a run of the config measures what a summary number is computed from in place of the accuracies."""
+    return any(entry.get("type") == _MEASURED_BY[what] for entry in values.get("metrics") or [])

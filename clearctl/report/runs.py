@@ -16,7 +16,7 @@ import numpy as np
 from clearctl import rundir
 from clearctl.config.protocol import on_training_images, protocol_of
 from clearctl.errors import RunError
-from clearctl.metrics import Matrix, compute_numbers
+from clearctl.metrics import Matrix, compute_numbers, measured_matrices
 from clearctl.progress import Listener, Message, ignore
 from clearctl.report.foreign import read_foreign
 from clearctl.wording import first_line
@@ -63,6 +63,8 @@ class Run:
     def numbers(self) -> dict[str, float]:
         """CLEAR's numbers and those added to them, GEM's BWT and FWT, and `training_s`, if it was not made elsewhere.
 
+        Those of calibration are there where its config measured them.
+
         But for the last they are there only where every bucket is done.
 
         `training_s` is the time of all epochs in seconds, without tests and what a strategy does between buckets; of a
@@ -70,7 +72,9 @@ class Run:
         """
         found: dict[str, float] = {}
         if len(self.matrix) == len(self.bucket_names):
-            found |= compute_numbers(self.matrix, np.array(self.untrained) if self.untrained else None)
+            measured = measured_matrices(self.evaluation.get("test") or {}, len(self.bucket_names))
+            untrained = np.array(self.untrained) if self.untrained else None
+            found |= compute_numbers(self.matrix, untrained, measured=measured)
         if self.foreign:
             return found
         together = self.environment.get("stacked") or 1

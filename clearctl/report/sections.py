@@ -106,7 +106,7 @@ def _headline(group: Group) -> str:
     if HEADLINE not in group.numbers:
         return ""
     cell = summary([group], {HEADLINE: number})[0][0].text()
-    return f"{number.title} {cell}{'' if number.unit == 's' else ' %'}"
+    return f"{number.title} {cell}{' %' if number.unit == 'fraction' else ''}"
 
 
 def sorted_by(group: Group, number: str) -> float | None:

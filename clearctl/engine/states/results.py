@@ -10,7 +10,7 @@ import numpy as np
 
 from clearctl import atomic, rundir
 from clearctl.engine.divergence import Divergence
-from clearctl.metrics import Matrix, compute_numbers, to_json
+from clearctl.metrics import Matrix, compute_numbers, measured_matrices, to_json
 
 TESTED = "test_stream"
 
@@ -47,7 +47,10 @@ class RunResults:
 
     def numbers(self) -> dict[str, float]:
         """{name: value} of the summary numbers; empty until the matrix is complete."""
-        return compute_numbers(self.matrix, np.array(self.untrained), added=False) if self.complete else {}
+        if not self.complete:
+            return {}
+        measured = measured_matrices(self.test, len(self.bucket_names))
+        return compute_numbers(self.matrix, np.array(self.untrained), added=False, measured=measured)
 
     def add(self, row: list[float], train: dict[str, Any], test: dict[str, Any]) -> None:
         """Add a bucket: its row of the matrix, and the metrics of the training on it and of the test after it.
