@@ -5,7 +5,6 @@ row of the table: it is then in eval.json, in what `train`, `eval` and `sweep` p
 or with `added` in reports that ask for it.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,9 +15,6 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float64]
 # (R [N, N], the accuracies [N] before any training if they are known) → the number; None where that is not enough.
 Compute = Callable[[Matrix, "Matrix | None"], float | None]
-
-# Metrics of the tests of a bucket from which there are summary numbers too, by the name in eval.json.
-_OF_BUCKETS = re.compile(r"(ECE|NLL)_Exp/eval_phase/test_stream/Task\d+/Exp(\d+)")
 
 
 @dataclass(frozen=True)
@@ -31,8 +27,7 @@ class Number:
         short: the same in two lines, for a terminal, and `narrow` in one, for a page.
         explanation: what it is, in a few words.
         compute: its value; NaN where it has no entry to average. None of a number that is not of the matrix.
-        measured: what it is computed from in place of the accuracies, of a run that has it (`measured_matrices`);
-            another run has no such number.
+        measured: what it is computed from in place of R, if a run has that (`measured.measured_matrices`).
         unit: fractions are shown in percent, seconds and nats as they are.
         lower_is_better: whether a small value is the better one.
         on_or_below_diagonal: whether it has entries there, which the streaming protocol measures on training images.
@@ -99,6 +94,12 @@ def _diagonal(matrix: Matrix, untrained: Matrix | None) -> float:
     return _mean(np.diagonal(matrix))
 
 
+def _area(curve: Matrix, untrained: Matrix | None) -> float:
+    """The area under accuracy over samples: each test counts for the samples since the test before it."""
+    samples, accuracies = curve.T
+    return float(np.average(accuracies, weights=np.diff(samples, prepend=0)))
+
+
 def _of_probabilities(name: str, words: str, over: str, compute: Compute) -> Number:
     """The mean of a metric of probabilities, which the tests of each bucket have measured."""
     at_end = compute is _last_row
@@ -108,7 +109,6 @@ def _of_probabilities(name: str, words: str, over: str, compute: Compute) -> Num
         f"{name}\nlast" if at_end else f"{name} in-\ndomain",
         f"{words} {over}",
         compute,
-        narrow=name if at_end else f"{name} in-dom.",
         measured=name,
         unit="fraction" if name == "ECE" else "nats",
         lower_is_better=True,
@@ -189,6 +189,16 @@ NUMBERS: dict[str, Number] = {
     "gem_fwt": Number(
         "GEM", "FWT", "GEM\nFWT", "next bucket before training on it, over the untrained model", _gem_fwt
     ),
+    # Koh et al., ICLR 2022, whose code (github.com/naver-ai/i-Blurry) takes the mean of tests every so many samples.
+    "anytime_accuracy": Number(
+        "",
+        "anytime accuracy",
+        "any-\ntime",
+        "area under accuracy over samples seen, on the buckets so far",
+        _area,
+        measured="anytime",
+        on_or_below_diagonal=True,
+    ),
     "ece": _of_probabilities("ECE", "expected calibration error", "of the last model, over all buckets", _last_row),
     "ece_in_domain": _of_probabilities("ECE", "expected calibration error", "over the diagonal", _diagonal),
     "nll": _of_probabilities(
@@ -219,7 +229,7 @@ def compute_numbers(
     """{name: value} of a square matrix R [N, N]: all numbers, or those `of` somebody, or only those `added` or not.
 
     `untrained` [N] is the accuracy of the model before any training on each bucket; without it GEM's FWT is left out.
-    `measured` are further matrices [N, N] (`measured_matrices`); the numbers of those that are missing are left out.
+    `measured` are other matrices (`measured.measured_matrices`); numbers of one that is missing are left out.
     A number that has no entry to average, as every one off the diagonal for N = 1, is NaN.
     Raises ValueError for a matrix that is not square.
     """
@@ -237,23 +247,6 @@ def compute_numbers(
             if value is not None:
                 found[name] = value
     return found
-
-
-def measured_matrices(test: Mapping[Any, Mapping[str, Any]], buckets: int) -> dict[str, Matrix]:
-    """{"ECE": R [rows, N], "NLL": ...} of what the tests after each bucket measured of each of N `buckets`.
-
-    `test` is what eval.json holds, {number of the bucket: {name: value}}; null is NaN. Only what every test measured.
-    """
-    rows: list[dict[str, dict[int, float]]] = []
-    for values in test.values():
-        row: dict[str, dict[int, float]] = {}
-        for name, value in values.items():
-            if match := _OF_BUCKETS.fullmatch(name):
-                row.setdefault(match[1], {})[int(match[2])] = float("nan") if value is None else float(value)
-        rows.append(row)
-    whole = set(range(buckets))
-    names = [name for name in (rows[0] if rows else ()) if all(row.get(name, {}).keys() == whole for row in rows)]
-    return {name: np.array([[row[name][number] for number in range(buckets)] for row in rows]) for name in names}
 
 
 class Summary:

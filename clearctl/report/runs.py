@@ -16,7 +16,8 @@ import numpy as np
 from clearctl import rundir
 from clearctl.config.protocol import on_training_images, protocol_of
 from clearctl.errors import RunError
-from clearctl.metrics import Matrix, compute_numbers, measured_matrices
+from clearctl.measured import measured_matrices
+from clearctl.metrics import Matrix, compute_numbers
 from clearctl.progress import Listener, Message, ignore
 from clearctl.report.foreign import read_foreign
 from clearctl.wording import first_line
@@ -63,7 +64,7 @@ class Run:
     def numbers(self) -> dict[str, float]:
         """CLEAR's numbers and those added to them, GEM's BWT and FWT, and `training_s`, if it was not made elsewhere.
 
-        Those of calibration are there where its config measured them.
+        Those of calibration, and the anytime accuracy, are there where its config measured them.
 
         But for the last they are there only where every bucket is done.
 
@@ -72,13 +73,18 @@ class Run:
         """
         found: dict[str, float] = {}
         if len(self.matrix) == len(self.bucket_names):
-            measured = measured_matrices(self.evaluation.get("test") or {}, len(self.bucket_names))
             untrained = np.array(self.untrained) if self.untrained else None
-            found |= compute_numbers(self.matrix, untrained, measured=measured)
+            found |= compute_numbers(self.matrix, untrained, measured=self.measured)
         if self.foreign:
             return found
         together = self.environment.get("stacked") or 1
         return {**found, "training_s": sum(epoch["seconds"] for epoch in self.epochs) / together}
+
+    @cached_property
+    def measured(self) -> dict[str, Matrix]:
+        """What it has measured besides its accuracies (`measured.measured_matrices`)."""
+        test, points = self.evaluation.get("test") or {}, self.evaluation.get("anytime") or []
+        return measured_matrices(test, len(self.bucket_names), points)
 
     @property
     def diverged(self) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from clearctl.config.settings import Call, ModelSettings, Settings
+from clearctl.config.settings import Call, ModelSettings, Settings, StrategySettings
 from clearctl.strategies.traits import STRATEGIES, traits_of
 
 HEADS = ("LinearClsHead", "CosineDistanceHead")
@@ -66,8 +66,7 @@ def _reasons(settings: Settings) -> Iterator[str]:
     others = [plugin.type for plugin in strategy.plugins if not traits_of(plugin.type).stackable_plugin]
     if others:
         yield f"cl_strategy.plugins: {others[0]} acts between the steps of a run"
-    if strategy.eval_every != -1:
-        yield "cl_strategy.eval_every tests in the middle of a bucket"
+    yield from _of_tests(strategy)
     yield from _of_loss("cl_strategy.loss", None if strategy.loss is None else strategy.loss.entry)
     yield from _of_optimizer(strategy.optimizer)
     if strategy.scheduler is not None:
@@ -82,6 +81,12 @@ def _reasons(settings: Settings) -> Iterator[str]:
                 yield f"{key}: {call.type} is not among those that a stack keeps: {', '.join(known)}"
             if call.arguments.get("trained_experience"):
                 yield "metrics: trained_experience is worked out at each step"
+
+
+def _of_tests(strategy: StrategySettings) -> Iterator[str]:
+    for name, never in (("eval_every", -1), ("eval_every_steps", None)):
+        if getattr(strategy, name) != never:
+            yield f"cl_strategy.{name} tests in the middle of a bucket"
 
 
 def _of_model(model: ModelSettings) -> Iterator[str]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from clearctl import atomic, rundir
 from clearctl.engine.divergence import Divergence
-from clearctl.metrics import Matrix, compute_numbers, measured_matrices, to_json
+from clearctl.measured import measured_matrices
+from clearctl.metrics import Matrix, compute_numbers, to_json
 
 TESTED = "test_stream"
 
@@ -19,8 +20,8 @@ TESTED = "test_stream"
 class RunResults:
     """The accuracy matrix, row after row, and Avalanche's metrics of each training and evaluation.
 
-    `untrained` is the accuracy of the model before any training on each bucket, in stream order. `divergence` is
-    what watches the run.
+    `untrained` is the accuracy of the model before any training on each bucket, in stream order. `anytime` are the
+    points of the anytime accuracy, where it is measured. `divergence` is what watches the run.
     """
 
     bucket_names: list[str]
@@ -28,6 +29,7 @@ class RunResults:
     rows: list[list[float]] = field(default_factory=list)
     train: dict[int, dict[str, Any]] = field(default_factory=dict)
     test: dict[int, dict[str, Any]] = field(default_factory=dict)
+    anytime: list[dict[str, Any]] = field(default_factory=list)
     divergence: Divergence | None = None
 
     @property
@@ -49,7 +51,7 @@ class RunResults:
         """{name: value} of the summary numbers; empty until the matrix is complete."""
         if not self.complete:
             return {}
-        measured = measured_matrices(self.test, len(self.bucket_names))
+        measured = measured_matrices(self.test, len(self.bucket_names), self.anytime)
         return compute_numbers(self.matrix, np.array(self.untrained), added=False, measured=measured)
 
     def add(self, row: list[float], train: dict[str, Any], test: dict[str, Any]) -> None:
@@ -65,7 +67,7 @@ class RunResults:
 
     def state(self) -> dict[str, Any]:
         """All of it as plain values, which stay as they are when buckets are added."""
-        kept = {name: copy.copy(getattr(self, name)) for name in ("untrained", "rows", "train", "test")}
+        kept = {name: copy.copy(getattr(self, name)) for name in ("untrained", "rows", "train", "test", "anytime")}
         return {**kept, "diverged": self.diverged}
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -88,6 +90,7 @@ class RunResults:
                 **_jsonable(to_json(self.numbers())),
                 "untrained": self.untrained,
                 "diverged": self.diverged,
+                **({"anytime": self.anytime} if self.anytime else {}),
             },
         )
 

@@ -167,6 +167,18 @@ def test_calibration_is_of_the_samples_of_all_processes(write: Callable[..., Pat
         assert ours[number] == pytest.approx(values, rel=1e-4)
 
 
+def test_the_anytime_accuracy_is_that_of_one_process(write: Callable[..., Path], tmp_path: Path) -> None:
+    config = write("replay", eval_every_steps=3, train_epochs=1)
+    alone, shared = (
+        run_by_processes(count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count))).require()
+        for count in (1, 2)
+    )
+    ours, expected = (json.loads((ended.run / "eval.json").read_text())["anytime"] for ended in (shared, alone))
+    assert ours == expected
+    assert [point["samples_seen"] for point in ours] == [23, 23 + 30, 23 + 31 + 20]
+    assert len([line for line in rundir.read_metrics(shared.run) if line["event"] == "anytime"]) == 3
+
+
 @pytest.mark.parametrize("name", PLUGINS)
 def test_a_plugin_ends_as_with_one_process(name: str, write: Callable[..., Path], tmp_path: Path) -> None:
     config = write("naive", plugins=[dict(type=name, **PLUGINS[name])])
