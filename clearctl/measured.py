@@ -24,7 +24,8 @@ def measured_matrices(
     for values in test.values():
         row: dict[str, dict[int, float]] = {}
         for name, value in values.items():
-            if match := _OF_BUCKETS.fullmatch(name):
+            match = _OF_BUCKETS.fullmatch(name)
+            if match and (value is None or isinstance(value, int | float)):
                 row.setdefault(match[1], {})[int(match[2])] = float("nan") if value is None else float(value)
         rows.append(row)
     whole = set(range(buckets))
@@ -38,3 +39,14 @@ def measured_matrices(
 def accuracy_so_far(point: Mapping[str, Any]) -> float:
     """The mean accuracy on the buckets up to the one under way, of a point of the anytime accuracy."""
     return float(np.mean(point["accuracies"][: point["bucket"] + 1]))
+
+
+def is_curve(points: Sequence[Mapping[str, Any]], buckets: int) -> bool:
+    """Whether points, as eval.json has them, are such as a run over so many `buckets` measures."""
+    samples = [point["samples_seen"] for point in points]
+    return sorted(samples) == samples and all(
+        point["samples_seen"] > 0
+        and 0 <= point["bucket"] < buckets == len(point["accuracies"])
+        and all(0 <= accuracy <= 1 for accuracy in point["accuracies"])
+        for point in points
+    )

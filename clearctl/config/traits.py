@@ -57,7 +57,7 @@ class Traits:
     least_steps: str | None = None
     steps_to_rise: str | None = None
 
-    # What the model's scores are after it, where they are no logits: softmax makes no probabilities of those.
+    # What its network's scores are, where their softmax is no probability.
     scores: str | None = None
 
     # The `type` of model.head that it writes, where that is no linear layer alone.

@@ -16,7 +16,7 @@ import numpy as np
 from clearctl import rundir
 from clearctl.config.protocol import on_training_images, protocol_of
 from clearctl.errors import RunError
-from clearctl.measured import measured_matrices
+from clearctl.measured import is_curve, measured_matrices
 from clearctl.metrics import Matrix, compute_numbers
 from clearctl.progress import Listener, Message, ignore
 from clearctl.report.foreign import read_foreign
@@ -206,6 +206,7 @@ def read_run(folder: Path) -> Run:
     for file, what, sound in (
         (rundir.matrix_file, "accuracies from 0 to 1", bool(((matrix >= 0) & (matrix <= 1)).all())),
         (rundir.eval_file, "'untrained' of every bucket", len(untrained) in (0, len(bucket_names))),
+        (rundir.eval_file, "'anytime' in order", is_curve(evaluation.get("anytime") or [], len(bucket_names))),
     ):
         if not sound:
             raise RunError(f"{file(folder)} is not as a run writes it: it lacks {what}")

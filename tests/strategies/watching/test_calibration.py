@@ -157,9 +157,9 @@ def test_a_run_that_does_not_measure_it_has_no_such_number(trained: Any) -> None
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"cl_strategy": {"type": "NCM"}}, "those of NCM are distances"),
-        ({"cl_strategy": {"type": "FeCAM"}}, "those of FeCAM are distances"),
-        ({"cl_strategy": {"type": "RanPAC"}}, "those of RanPAC are a least-squares fit"),
+        ({"cl_strategy": {"type": "NCM"}}, "those of NCM are nearness"),
+        ({"cl_strategy": {"type": "FeCAM"}}, "those of FeCAM are nearness"),
+        ({"cl_strategy": {"type": "RanPAC"}}, "those of RanPAC are regressions"),
         ({"cl_strategy": {"type": "Naive", "loss": {"type": "FocalLoss"}}}, "FocalLoss here trains a sigmoid"),
         (
             {"model": {"head": {"type": "LinearClsHead", "loss": {"type": "CrossEntropyLoss", "use_sigmoid": True}}}},
