@@ -167,11 +167,10 @@ def anytime_charts(group: Group) -> list[tuple[str, Markup]]:
         for number, (seed, curve) in enumerate(curves)
     ]
     title = "Accuracy on the buckets so far, while the stream is learned"
-    ticks = [(tick, f"{tick:,.0f}") for tick in nice_ticks(0, max(line.x[-1] for line in lines))]
-    chart = line_chart(
-        lines, title=title, x_label="samples seen", y_label="accuracy (%)", x_ticks=ticks[:-1], at_most=100
-    )
-    return [(title, chart)]
+    first, last = min(line.x[0] for line in lines), max(line.x[-1] for line in lines)
+    ticks = [(tick, f"{tick:,.0f}") for tick in nice_ticks(first, last) if first <= tick <= last]
+    x_label, y_label = "samples seen", "accuracy (%)"
+    return [(title, line_chart(lines, title=title, x_label=x_label, y_label=y_label, x_ticks=ticks, at_most=100))]
 
 
 def _with_percent(cell: Cell) -> str:

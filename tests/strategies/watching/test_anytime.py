@@ -1,6 +1,7 @@
 """Anytime accuracy: a test every so many steps that changes nothing, its curve, and which strategies have one."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,11 @@ def test_nothing_else_changes(config: Callable[..., Path], tmp_path: Path) -> No
 def test_killed_and_resumed_the_curve_is_the_same(
     at: tuple[Any, ...], config: Callable[..., Path], tmp_path: Path
 ) -> None:
-    overrides = [ONLINE[0], "cl_strategy.eval_every_steps=2"]
+    overrides = [
+        "cl_strategy.eval_every_steps=2",
+        "metrics=[{'type': 'accuracy_metrics', 'epoch': True, 'experience': True, 'stream': True}]",
+        "loggers=[{'type': 'TextLogger'}, {'type': 'CSVLogger'}]",
+    ]
     whole = straight(config("replay"), tmp_path / "straight", overrides=overrides)
     arguments = {"device": "cpu", "work_dir": tmp_path / "killed", "overrides": overrides}
     assert run_process(config("replay"), arguments=arguments, at=at, saving="steps").exit_code == KILLED
@@ -103,7 +108,12 @@ def test_in_the_report(config: Callable[..., Path], tmp_path: Path) -> None:
             text = render(groups, format)
             assert "anytime" in text
             assert f"{100 * value:.1f}" in text or repr(value) in text
-    assert "Accuracy on the buckets so far" in render(groups, "html")
+    page = render(groups, "html")
+    assert f"seed 0, 34 samples: {100 * read_run(run).measured['anytime'][0, 1]:.1f} %" in page
+    left, right = (
+        float(x) for x in re.findall(r'class="x" x="([\d.]+)"', page[page.index("buckets so far, while") :])[:2]
+    )
+    assert 46 <= left < right <= 420  # in the chart
     assert "anytime" not in render(group_runs(find_runs([trained(config(), tmp_path / "plain")])), "html")
 
 
