@@ -27,7 +27,8 @@ class Number:
         short: the same in two lines, for a terminal, and `narrow` in one, for a page.
         explanation: what it is, in a few words.
         compute: its value; NaN where it has no entry to average. None of a number that is not of the matrix.
-        unit: fractions are shown in percent, seconds as they are.
+        measured: what it is computed from in place of R, if a run has that (`measured.measured_matrices`).
+        unit: fractions are shown in percent, seconds and nats as they are.
         lower_is_better: whether a small value is the better one.
         on_or_below_diagonal: whether it has entries there, which the streaming protocol measures on training images.
         added: whether a report has it only where it is asked for.
@@ -39,7 +40,8 @@ class Number:
     explanation: str
     compute: Compute | None = None
     narrow: str = ""
-    unit: Literal["fraction", "s"] = "fraction"
+    measured: str | None = None
+    unit: Literal["fraction", "s", "nats"] = "fraction"
     lower_is_better: bool = False
     on_or_below_diagonal: bool = False
     added: bool = False
@@ -84,6 +86,36 @@ def _gem_fwt(matrix: Matrix, untrained: Matrix | None) -> float | None:
     return None if untrained is None else _mean(np.diagonal(matrix, offset=1) - untrained[1:])
 
 
+def _last_row(matrix: Matrix, untrained: Matrix | None) -> float:
+    return _mean(matrix[-1])
+
+
+def _diagonal(matrix: Matrix, untrained: Matrix | None) -> float:
+    return _mean(np.diagonal(matrix))
+
+
+def _area(curve: Matrix, untrained: Matrix | None) -> float:
+    """The area under accuracy over samples: each test counts for the samples since the test before it."""
+    samples, accuracies = curve.T
+    return float(np.average(accuracies, weights=np.diff(samples, prepend=0)))
+
+
+def _of_probabilities(name: str, words: str, over: str, compute: Compute) -> Number:
+    """The mean of a metric of probabilities, which the tests of each bucket have measured."""
+    at_end = compute is _last_row
+    return Number(
+        "",
+        name if at_end else f"{name} in-domain",
+        f"{name}\nlast" if at_end else f"{name} in-\ndomain",
+        f"{words} {over}",
+        compute,
+        measured=name,
+        unit="fraction" if name == "ECE" else "nats",
+        lower_is_better=True,
+        on_or_below_diagonal=True,
+    )
+
+
 # In the order of tables. CLEAR's are those of Lin et al., NeurIPS 2021, section 5; GEM's of Lopez-Paz and Ranzato,
 # NeurIPS 2017, not to be mixed with CLEAR's transfers, which are plain means of accuracies; the challenge is that of
 # CVPR'22.
@@ -93,7 +125,7 @@ NUMBERS: dict[str, Number] = {
         "in-domain",
         "in-\ndomain",
         "mean of the diagonal",
-        lambda matrix, untrained: _mean(np.diagonal(matrix)),
+        _diagonal,
         on_or_below_diagonal=True,
     ),
     "next_domain": Number(
@@ -157,6 +189,22 @@ NUMBERS: dict[str, Number] = {
     "gem_fwt": Number(
         "GEM", "FWT", "GEM\nFWT", "next bucket before training on it, over the untrained model", _gem_fwt
     ),
+    # Koh et al., ICLR 2022, whose code (github.com/naver-ai/i-Blurry) takes the mean of tests every so many samples.
+    "anytime_accuracy": Number(
+        "",
+        "anytime accuracy",
+        "any-\ntime",
+        "area under accuracy over samples seen, on the buckets so far",
+        _area,
+        measured="anytime",
+        on_or_below_diagonal=True,
+    ),
+    "ece": _of_probabilities("ECE", "expected calibration error", "of the last model, over all buckets", _last_row),
+    "ece_in_domain": _of_probabilities("ECE", "expected calibration error", "over the diagonal", _diagonal),
+    "nll": _of_probabilities(
+        "NLL", "negative log-likelihood in nats", "of the last model, over all buckets", _last_row
+    ),
+    "nll_in_domain": _of_probabilities("NLL", "negative log-likelihood in nats", "over the diagonal", _diagonal),
     "training_s": Number(
         "",
         "training (s)",
@@ -171,19 +219,31 @@ HEADLINE = "accuracy"  # the number that stands for a run where there is room fo
 
 
 def compute_numbers(
-    matrix: Matrix, untrained: Matrix | None = None, *, of: str | None = None, added: bool | None = None
+    matrix: Matrix,
+    untrained: Matrix | None = None,
+    *,
+    of: str | None = None,
+    added: bool | None = None,
+    measured: Mapping[str, Matrix] | None = None,
 ) -> dict[str, float]:
     """{name: value} of a square matrix R [N, N]: all numbers, or those `of` somebody, or only those `added` or not.
 
     `untrained` [N] is the accuracy of the model before any training on each bucket; without it GEM's FWT is left out.
+    `measured` are other matrices (`measured.measured_matrices`); numbers of one that is missing are left out.
     A number that has no entry to average, as every one off the diagonal for N = 1, is NaN.
     Raises ValueError for a matrix that is not square.
     """
     square(matrix)
     found = {}
     for name, number in NUMBERS.items():
-        if of in (None, number.of) and added in (None, number.added) and number.compute is not None:
-            value = number.compute(matrix, untrained)
+        given = matrix if number.measured is None else (measured or {}).get(number.measured)
+        if (
+            of in (None, number.of)
+            and added in (None, number.added)
+            and number.compute is not None
+            and given is not None
+        ):
+            value = number.compute(given, untrained)
             if value is not None:
                 found[name] = value
     return found
@@ -206,10 +266,13 @@ class Summary:
 
 
 def by_owner(numbers: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """{"CLEAR": {name: value}, "GEM": ..., "": ...}: `numbers` by whose they are; also who has none among them."""
-    measured = {name: number.of for name, number in NUMBERS.items() if number.compute is not None and not number.added}
-    owners = dict.fromkeys(measured.values())
-    return {of: {name: numbers[name] for name in measured if measured[name] == of and name in numbers} for of in owners}
+    """{"CLEAR": {name: value}, "GEM": ..., "": ...}: `numbers` by whose they are.
+
+    Also who has none among them, unless all of theirs are of what a run may measure besides.
+    """
+    known = {name: number for name, number in NUMBERS.items() if number.compute is not None and not number.added}
+    owners = dict.fromkeys(number.of for name, number in known.items() if number.measured is None or name in numbers)
+    return {of: {name: numbers[name] for name in known if known[name].of == of and name in numbers} for of in owners}
 
 
 def to_json(numbers: Mapping[str, float]) -> dict[str, dict[str, float]]:
@@ -219,7 +282,7 @@ def to_json(numbers: Mapping[str, float]) -> dict[str, dict[str, float]]:
 
 def from_json(content: Mapping[str, Any]) -> dict[str, float]:
     """The numbers in what eval.json holds; null is NaN."""
-    parts = (content.get(_key(of)) or {} for of in by_owner({}))
+    parts = (content.get(_key(of)) or {} for of in dict.fromkeys(number.of for number in NUMBERS.values()))
     return {name: float("nan") if value is None else value for part in parts for name, value in part.items()}
 
 

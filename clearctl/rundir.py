@@ -4,7 +4,8 @@ config.py             the resolved config, runnable by itself
 environment.json      versions, device, git, the dataset's fingerprint, the config file it came from
 log.txt               what the TextLogger wrote
 metrics.jsonl         one JSON object a line: each epoch, each tested bucket
-eval.json             {"train", "test", "clear_metrics", "gem_metrics", "untrained", "diverged"}
+eval.json             {"train", "test", "clear_metrics", "gem_metrics", "untrained", "diverged"}, with eval_every_steps
+                      "anytime"
 accuracy_matrix.csv   R[i, j]: accuracy on bucket j after training on bucket i
 checkpoints/exp_<k>.pth   model weights after k buckets
 checkpoints/SHA256SUMS    the sha256 of each of them (`checksums`)
@@ -78,6 +79,7 @@ EVALUATION: Schema = {
         "clear_metrics": {ANY: (*NUMBER, None)},
         "gem_metrics": {ANY: (*NUMBER, None)},
     },
+    "anytime?": [{"bucket": int, "step": int, "samples_seen": int, "accuracies": [NUMBER]}],
 }
 EPOCH: Schema = {
     "bucket": str,

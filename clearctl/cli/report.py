@@ -63,6 +63,10 @@ def report(
         tuple[str, str] | None,
         typer.Option("--compare", metavar="A B", help="Add the difference of two groups, paired by seed."),
     ] = None,
+    long: Annotated[
+        bool,
+        typer.Option("--long", help="CSV for pandas and R: a row per run, bucket trained on and bucket tested on."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Mean ± std over the runs that differ in their seeds alone: matrices, CLEAR's and GEM's numbers, training time.
@@ -93,10 +97,11 @@ def report(
             include_diverged=include_diverged,
             ci=ci,
             compare=compare,
+            long=long,
             listener=display.show,
         )
     if json or (to is None and shown not in ("html", TERMINAL)):
-        sys.stdout.write(render(groups, shown, added, ci=ci, compare=compare))
+        sys.stdout.write(render(groups, shown, added, ci=ci, compare=compare, long=long and not json))
         sys.stdout.flush()
     elif shown == TERMINAL:
         _print(groups, added, ci, compare)
@@ -107,20 +112,23 @@ def _print(groups: Sequence["Group"], added: Sequence[str], ci: bool, compare: t
     from clearctl.cli import tables
     from clearctl.report.numbers import ADDED, NUMBERS
     from clearctl.report.remarks import remarks
-    from clearctl.report.tables import extra_tables, in_order
+    from clearctl.report.tables import extra_tables, in_order, measured_by
     from clearctl.report.uncertainty import compare as compared
 
     show = output.stdout.print
     if len(groups) <= MOST_MATRICES:
         for group in groups:
             show(tables.spread_table(group, output.stdout.width))
-    show(tables.summary_table(groups))
-    if added:  # in a table of their own: beside the others they would not fit
-        show(tables.summary_table(groups, {name: ADDED[name] for name in ADDED if name in added}))
-    numbers = in_order(groups, {**NUMBERS, **{name: ADDED[name] for name in ADDED if name in added}})
+    always = {name: number for name, number in NUMBERS.items() if number.measured is None}
+    asked_for = {name: ADDED[name] for name in ADDED if name in added}
+    measured = {name: number for name, number in measured_by(groups, NUMBERS).items() if number.measured is not None}
+    for numbers in (always, asked_for, measured):  # in tables of their own: beside each other they would not fit
+        if numbers:
+            show(tables.summary_table(groups, numbers))
     comparison = compared(groups, *compare) if compare is not None else None
-    for extra in extra_tables(groups, numbers, ci=ci, comparison=comparison):
-        show(tables.extra_table(extra, groups, numbers))
+    for columns in (in_order(groups, {**always, **asked_for}), in_order(groups, measured)):
+        for extra in extra_tables(groups, columns, ci=ci, comparison=comparison) if columns else ():
+            show(tables.extra_table(extra, groups, columns))
     if any(group.settings for group in groups):
         show(tables.settings_table(groups))
     for remark in remarks(groups):

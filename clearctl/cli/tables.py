@@ -21,6 +21,7 @@ from clearctl.report.tables import (
     Extra,
     heading,
     in_order,
+    in_units,
     is_marked,
     matrix_cells,
     setting,
@@ -116,8 +117,10 @@ def spread_table(group: Group, width: int) -> Table:
 def summary_table(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> Table:
     """A row for each group: the runs that count, and each number in percent with its standard deviation below it."""
     best = f"; {IN_BOLD}" if len(groups) > 1 else ""
-    title = "added" if numbers.keys() <= ADDED.keys() else heading(groups)
     numbers = in_order(groups, numbers)
+    title = "added" if numbers.keys() <= ADDED.keys() else heading(groups)
+    if all(number.measured is not None for number in numbers.values()):
+        title = f"measured besides, in percent{in_units(numbers)}"
     table = Table(title=_title(f"{title}{best}"), **_PLAIN, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("\ngroup", overflow="fold", min_width=12)
     table.add_column("\nn", justify="right", no_wrap=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from clearctl.config import own
 from clearctl.config.catalogue import Catalogue
+from clearctl.config.check_metrics import check_metrics
 from clearctl.config.check_model import check_model
 from clearctl.config.check_strategy import check_strategy
 from clearctl.config.dialect import DIALECTS
@@ -20,7 +21,6 @@ from clearctl.config.keys import (
     CHECKPOINTS,
     CUSTOM_IMPORTS,
     EVALUATE_ON,
-    EVERY_STRATEGY,
     PROTOCOLS,
     SCENARIO,
     TASK_LABELS,
@@ -90,7 +90,7 @@ class _Sections(Findings):
                 with self.relying_on_faulty_parts():
                     check_section(name, section)
         with self.relying_on_faulty_parts():
-            self.metrics("metrics", self.values.get("metrics", []))
+            check_metrics(self, "metrics", self.values.get("metrics", []), self.catalogue)
             self.loggers("loggers", self.values.get("loggers", []))
         for name in ("work_dir", "load_from"):
             if self.values.get(name) is not None:
@@ -210,24 +210,6 @@ class _Sections(Findings):
         self.count(f"{key}.max_per_class", section.get("max_per_class"), COUNT)
         if section.get("max_per_class") is not None and section.get("shot") is not None:
             self.add(f"{key}.max_per_class", "the few-shot split says how many images a class has: leave shot out")
-
-    def metrics(self, key: str, value: Any) -> None:
-        """The metrics; Avalanche's forward transfer is measured by evaluations during training."""
-        self.calls(key, value, self.catalogue.metrics)
-        strategy, scenario = self.values.get("cl_strategy"), self.values.get("scenario")
-        by_bucket = isinstance(scenario, dict) and scenario.get("task_labels") == "bucket"
-        never = (None, EVERY_STRATEGY["eval_every"].default)
-        every = strategy.get("eval_every") if isinstance(strategy, dict) else None
-        for index, entry in enumerate(value if isinstance(value, list) else []):
-            if isinstance(entry, dict) and entry.get("type") == "forward_transfer_metrics" and every in never:
-                self.add(f"{key}.{index}", "forward_transfer_metrics needs cl_strategy.eval_every=0 or more")
-            if isinstance(entry, dict) and entry.get("type") == "topk_acc_metrics":
-                self.at_most_classes(f"{key}.{index}.top_k", entry.get("top_k"))
-            if by_bucket and isinstance(entry, dict) and isinstance(entry.get("classes"), list):
-                text = (
-                    "a list is of task label 0, with scenario.task_labels='bucket' the first bucket alone: leave it out"
-                )
-                self.add(f"{key}.{index}.classes", text)
 
     def loggers(self, key: str, value: Any) -> None:
         """The loggers, of which no two write the same file."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clearctl.config.catalogue import Catalogue
+from clearctl.config.check_online import check_online
 from clearctl.config.findings import Findings
 from clearctl.config.keys import EVERY_STRATEGY, SCHEDULER, STRATEGY, UNITS, WATCHED
 from clearctl.config.own import is_own
@@ -62,6 +63,7 @@ def _takes(
     metrics = found.config.values.get("metrics")
     metrics = metrics if isinstance(metrics, list) else []
     check_plugins(found, key, section, accepted, metrics, catalogue.test_metrics)
+    check_online(found, key, section, accepted)
 
 
 def _head_type(values: Mapping[str, Any]) -> object:

@@ -139,6 +139,13 @@ STRATEGY: Keys = {
         "by default that of `model.head`, if the config gives one, else the strategy's own, mostly cross-entropy",
     ),
     "plugins": Key("list of calls", [], "what else acts on training, in this order"),
+    "eval_every_steps": Key(
+        "int from 1",
+        None,
+        "also tests every bucket after every so many steps, counted over the whole run, for the anytime accuracy of"
+        " online learning ([online.md](online.md)); it needs `train_epochs=1`",
+        own=True,
+    ),
 }
 
 # Arguments of Avalanche's that every strategy takes, unless its own row says otherwise.

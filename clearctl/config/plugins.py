@@ -149,7 +149,8 @@ def _early_stopping(
         found.add(
             f"{key}.val_stream_name", f"{name} is of the whole stream, not of a bucket: leave {place.group(2)!r} out"
         )
-    if isinstance(name, str) and "Loss" in name and entry.get("mode", "max") == "max":
+    lower_is_better = isinstance(name, str) and any(part in name for part in ("Loss", "ECE_", "NLL_"))
+    if lower_is_better and entry.get("mode", "max") == "max":
         found.add(f"{key}.mode", f"found 'max', but the lower {name} the better: give 'min'")
 
 

@@ -25,14 +25,27 @@ def sees_all_first(values: Mapping[str, Any]) -> bool:
     return values["cl_strategy"]["type"] in WHOLE_STREAM
 
 
-def on_training_images(values: Mapping[str, Any]) -> frozenset[str]:
+def on_training_images(values: Mapping[str, Any], *, of_matrix: bool = False) -> frozenset[str]:
     """The names of the summary numbers that have accuracies on images that were trained on before the test.
 
     Under the streaming protocol a bucket is tested on the images that it is trained on, so that the diagonal of the
-    matrix and all below it are such; of joint training, which sees the whole stream first, all of it is.
+    matrix and all below it are such; of joint training, which sees the whole stream first, all of it is. Only those of
+    the accuracy matrix, with `of_matrix`.
     """
     if protocol_of(values) != STREAMING or on_validation_images(values):
         return frozenset()
     everything = sees_all_first(values)
-    measured = {name: number for name, number in NUMBERS.items() if number.compute is not None}
-    return frozenset(name for name, number in measured.items() if everything or number.on_or_below_diagonal)
+    there = {
+        name: number
+        for name, number in NUMBERS.items()
+        if number.compute is not None
+        and (number.measured is None or (not of_matrix and _measures(values, number.measured)))
+    }
+    return frozenset(name for name, number in there.items() if everything or number.on_or_below_diagonal)
+
+
+def _measures(values: Mapping[str, Any], what: str) -> bool:
+    """Whether a run of the config measures what a summary number is computed from in place of the accuracies."""
+    if what == "anytime":
+        return values["cl_strategy"].get("eval_every_steps") is not None
+    return any(entry.get("type") == "calibration_metrics" for entry in values.get("metrics") or [])

@@ -257,7 +257,14 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "mean": FINITE,
         "std": ABOVE_0,
     },
-    "metric": {"every": ABOVE_0, "n_rows": COUNT, "n_cols": COUNT, "top_k": COUNT, "gpu_id": WHOLE_FROM_0},
+    "metric": {
+        "every": ABOVE_0,
+        "n_bins": COUNT,
+        "n_rows": COUNT,
+        "n_cols": COUNT,
+        "top_k": COUNT,
+        "gpu_id": WHOLE_FROM_0,
+    },
 }
 
 # Where a class means something else by the name.

@@ -129,6 +129,7 @@ class StrategySettings:
     train_epochs: int
     eval_mb_size: int | None
     eval_every: int
+    eval_every_steps: int | None
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -325,6 +326,7 @@ def _strategy(section: _Section) -> StrategySettings:
         train_epochs=section["train_epochs"],
         eval_mb_size=section["eval_mb_size"],
         eval_every=section["eval_every"],
+        eval_every_steps=section["eval_every_steps"],
     )
 
 

@@ -27,6 +27,7 @@ MODULES = {**TRAINING, "scikit-learn": "sklearn"}  # of the others it has the di
 USES = {
     "wandb": "the logger WandBLogger",
     "scikit-learn": "`clearctl demo`",
+    "torchmetrics": "the metrics of calibration",
     "scipy": "some of Avalanche's metrics",
     "quadprog": "the strategy GEM",
     "requests": "`clearctl download`",

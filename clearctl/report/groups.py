@@ -182,10 +182,14 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def shown(number: str, value: float | None) -> str:
-    """`value` of a summary number as tables have it: percent or seconds with one decimal, "-" for none and for NaN."""
+    """`value` of a summary number as tables have it: percent or seconds with one decimal, nats with three.
+
+    "-" for none and for NaN.
+    """
     if value is None or math.isnan(value):
         return NONE
-    text = f"{value if NUMBERS[number].unit == 's' else 100 * value:.1f}"
+    unit = NUMBERS[number].unit
+    text = f"{value:.3f}" if unit == "nats" else f"{value if unit == 's' else 100 * value:.1f}"
     return text.removeprefix("-") if float(text) == 0 else text
 
 

@@ -13,7 +13,7 @@ from clearctl.report.tables import (
     families,
     heading,
     in_order,
-    in_seconds,
+    in_units,
     is_marked,
     setting,
     summary,
@@ -57,7 +57,7 @@ def render_latex(
         *(remark.text for remark in found if remark.of_folders),
     ]
     in_bold = f"; {IN_BOLD}" if len(groups) > 1 else ""
-    footnotes = [f"{heading(groups)}{in_bold}{in_seconds(numbers)}", *(r.text for r in found if not r.of_folders)]
+    footnotes = [f"{heading(groups)}{in_bold}{in_units(numbers)}", *(r.text for r in found if not r.of_folders)]
     lines = [
         *(f"% {comment}" for comment in comments),
         rf"\begin{{tabular}}{{lr{'r' * len(numbers)}}}",

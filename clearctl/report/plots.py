@@ -26,7 +26,7 @@ from clearctl.progress import Counted, Listener, ignore
 from clearctl.report.colours import Rgb, Scale, scale_of, text_colour
 from clearctl.report.groups import Group
 from clearctl.report.numbers import NUMBERS, Numbers
-from clearctl.report.tables import Cell, matrix_cells
+from clearctl.report.tables import Cell, matrix_cells, measured_by
 
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -119,6 +119,7 @@ def accuracy_figure(group: Group) -> Figure:
 def numbers_figure(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> Figure:
     """Every summary number of every group beside each other, with error bars of one standard deviation."""
     columns = 4
+    numbers = measured_by(groups, numbers)
     rows = -(-len(numbers) // columns)
     labels = [_plain(_cut(group.label)) for group in groups]
     width = 8.5 + 0.07 * min(max(map(len, labels)), _MOST_LETTERS)
@@ -128,12 +129,13 @@ def numbers_figure(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> Figur
     for axes in places_of_axes[len(numbers) :]:
         axes.remove()
     for axes, (name, number) in zip(places_of_axes, numbers.items(), strict=False):
-        scale = 1 if number.unit == "s" else 100
+        scale = 100 if number.unit == "fraction" else 1
         found = [group.numbers.get(name) for group in groups]
         means = [math.nan if one is None else scale * one.mean for one in found]
         stds = [math.nan if one is None or one.std is None else scale * one.std for one in found]
         axes.errorbar(means, places, xerr=stds, fmt="o", markersize=4, capsize=3, color=_POINT)
-        axes.set(title=number.title if number.unit == "s" else f"{number.title} (%)", ylim=(len(groups) - 0.5, -0.5))
+        unit = {"fraction": " (%)", "nats": " (nats)"}.get(number.unit, "")  # seconds are in the title
+        axes.set(title=f"{number.title}{unit}", ylim=(len(groups) - 0.5, -0.5))
         axes.set_yticks(places, labels)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", alpha=0.3)

@@ -74,6 +74,37 @@ def render_csv(
     return text.getvalue()
 
 
+def render_long_csv(groups: Sequence[Group]) -> str:
+    """A row for each run, bucket trained on and bucket tested on, as data frames want it (tidy data).
+
+    Buckets have their name and their number from 1. The rows of `trained_to_number` 0 are of the untrained model, and
+    have no `trained_to`; they lack where a run did not keep them. `counted` says whether the group's means are of the
+    run too. A matrix from a file has no seed and no strategy.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    tested = ("trained_to", "trained_to_number", "bucket", "bucket_number", "accuracy")
+    writer.writerow(["group", "run", "seed", "strategy", "protocol", *tested, "counted", "diverged"])
+    for group in groups:
+        for run in group.runs:
+            strategy = "" if run.foreign else run.values["cl_strategy"]["type"]
+            before = [group.label, str(run.folder), run.seed, strategy, run.protocol]
+            after = [_boolean(any(run is other for other in group.counted)), _boolean(run.diverged is not None)]
+            rows = [("", 0, run.untrained)] if run.untrained else []
+            for number, row in enumerate(run.matrix.tolist(), 1):
+                rows.append((run.bucket_names[number - 1], number, row))
+            for name, number, row in rows:
+                for place, (bucket, accuracy) in enumerate(zip(run.bucket_names, row, strict=True), 1):
+                    cells = [*before, name, number, bucket, place, repr(float(accuracy)), *after]
+                    writer.writerow(map(without_formula, cells))
+    return text.getvalue()
+
+
+def _boolean(value: bool) -> str:
+    """As pandas and R both read it."""
+    return "TRUE" if value else "FALSE"
+
+
 def without_formula(cell: Any) -> Any:
     """A cell that no spreadsheet takes for a formula: a name such as `=1+1` gets an apostrophe in front of it."""
     if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):

@@ -10,10 +10,10 @@ from clearctl.report.groups import Group, group_runs
 from clearctl.report.latex import render_latex
 from clearctl.report.markdown import render_markdown
 from clearctl.report.numbers import choose_numbers
-from clearctl.report.records import render_csv, render_json
+from clearctl.report.records import render_csv, render_json, render_long_csv
 from clearctl.report.runs import find_runs, require_one_dataset
 from clearctl.report.uncertainty import compare as compared
-from clearctl.wording import any_of
+from clearctl.wording import all_of, any_of
 
 TERMINAL = "terminal"
 SUFFIXES = {".html": "html", ".tex": "latex", ".md": "markdown", ".csv": "csv", ".json": "json"}
@@ -46,6 +46,7 @@ def make_report(
     include_diverged: bool = False,
     ci: bool = False,
     compare: tuple[str, str] | None = None,
+    long: bool = False,
     listener: Listener = ignore,
 ) -> list[Group]:
     """The runs at and below `folders`, grouped; `output` and `plots` are written if they are given.
@@ -64,15 +65,18 @@ def make_report(
         include_diverged: let runs count that diverged.
         ci: add the 95 % confidence interval of each mean, by bootstrap over the runs.
         compare: add the difference of two groups, paired by seed; named by their labels.
+        long: write a CSV file of accuracies: a row for each run, bucket trained on and bucket tested on.
         listener: notified of what is left out, and of what was written.
 
-    Raises UsageError for a format there is none of, or that disagrees with `output`, and for an unknown number;
-    RunError where no run is left, for runs of different datasets, for a file that is no accuracy matrix, and where
-    something cannot be written.
+    Raises UsageError for a format there is none of, or that disagrees with `output`, for an unknown number, and for
+    `long` with another format than CSV or with what it has no place for; RunError where no run is left, for runs of
+    different datasets, for a file that is no accuracy matrix, and where something cannot be written.
     """
     named = [Path(folders)] if isinstance(folders, Path | str) else list(map(Path, folders))
     wanted = choose_format(output, format)
     numbers = choose_numbers(add)
+    if long:
+        _require_fits_long(wanted, add, ci=ci, compare=compare)
     runs = find_runs(named, listener)
     if not force:
         require_one_dataset(runs)
@@ -83,7 +87,7 @@ def make_report(
     if file is None and wanted == "html":
         file = rundir.report_file(named[0]) if len(named) == 1 and rundir.is_run(named[0]) else Path("report.html")
     if file is not None:
-        _write(file, render(groups, wanted, add, ci=ci, compare=compare))
+        _write(file, render(groups, wanted, add, ci=ci, compare=compare, long=long))
         listener(Message(f"report written to {file}"))
     if plots is not None:
         from clearctl.report.plots import write_plots
@@ -103,13 +107,17 @@ def render(
     *,
     ci: bool = False,
     compare: tuple[str, str] | None = None,
+    long: bool = False,
 ) -> str:
     """The groups in one of FORMATS but "terminal", as text, with the numbers of ADDED that `add` names.
 
-    `ci` and `compare` are those of `make_report`. Raises UsageError for another format, an unknown number, and groups
-    that cannot be compared.
+    `ci`, `compare` and `long` are those of `make_report`. Raises UsageError for another format, an unknown number,
+    groups that cannot be compared, and what has no place in the `long` form.
     """
     numbers = choose_numbers(add)
+    if long:
+        _require_fits_long(format, add, ci=ci, compare=compare)
+        return render_long_csv(groups)
     comparison = compared(groups, *compare) if compare is not None else None
     if format == "html":
         from clearctl.report.page import render_page  # with jinja2 and Pillow, for which the others need not wait
@@ -137,6 +145,16 @@ def choose_format(output: Path | str | None, format: str | None) -> str:
     if rundir.is_run(path.parent) and path.name in {file(path.parent).name for file in _RUN_FILES}:
         raise UsageError(f"--output {path} is the run's own file: choose another name")
     return by_suffix or str(format)
+
+
+def _require_fits_long(format: str, add: Sequence[str], *, ci: bool, compare: tuple[str, str] | None) -> None:
+    """Raise UsageError for a format that has no long form, and for what has no row in it."""
+    if format != "csv":
+        raise UsageError(f"--long is a form of csv, not of {format}: write --format csv --long, or leave --long out")
+    given = {"--add": bool(add), "--ci": ci, "--compare": compare is not None}
+    unfit = [option for option, is_given in given.items() if is_given]
+    if unfit:
+        raise UsageError(f"--long has accuracies alone: leave {all_of(unfit)} out, or --long")
 
 
 def _write(file: Path, text: str) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from clearctl import rundir
 from clearctl.config.protocol import on_training_images, protocol_of
 from clearctl.errors import RunError
+from clearctl.measured import is_curve, measured_matrices
 from clearctl.metrics import Matrix, compute_numbers
 from clearctl.progress import Listener, Message, ignore
 from clearctl.report.foreign import read_foreign
@@ -63,6 +64,8 @@ class Run:
     def numbers(self) -> dict[str, float]:
         """CLEAR's numbers and those added to them, GEM's BWT and FWT, and `training_s`, if it was not made elsewhere.
 
+        Those of calibration, and the anytime accuracy, are there where its config measured them.
+
         But for the last they are there only where every bucket is done.
 
         `training_s` is the time of all epochs in seconds, without tests and what a strategy does between buckets; of a
@@ -70,11 +73,18 @@ class Run:
         """
         found: dict[str, float] = {}
         if len(self.matrix) == len(self.bucket_names):
-            found |= compute_numbers(self.matrix, np.array(self.untrained) if self.untrained else None)
+            untrained = np.array(self.untrained) if self.untrained else None
+            found |= compute_numbers(self.matrix, untrained, measured=self.measured)
         if self.foreign:
             return found
         together = self.environment.get("stacked") or 1
         return {**found, "training_s": sum(epoch["seconds"] for epoch in self.epochs) / together}
+
+    @cached_property
+    def measured(self) -> dict[str, Matrix]:
+        """What it has measured besides its accuracies (`measured.measured_matrices`)."""
+        test, points = self.evaluation.get("test") or {}, self.evaluation.get("anytime") or []
+        return measured_matrices(test, len(self.bucket_names), points)
 
     @property
     def diverged(self) -> dict[str, Any] | None:
@@ -196,6 +206,7 @@ def read_run(folder: Path) -> Run:
     for file, what, sound in (
         (rundir.matrix_file, "accuracies from 0 to 1", bool(((matrix >= 0) & (matrix <= 1)).all())),
         (rundir.eval_file, "'untrained' of every bucket", len(untrained) in (0, len(bucket_names))),
+        (rundir.eval_file, "'anytime' in order", is_curve(evaluation.get("anytime") or [], len(bucket_names))),
     ):
         if not sound:
             raise RunError(f"{file(folder)} is not as a run writes it: it lacks {what}")

@@ -11,7 +11,7 @@ from clearctl.config.load import flatten
 from clearctl.config.protocol import STREAMING
 from clearctl.metrics import HEADLINE, Matrix
 from clearctl.metrics import NUMBERS as METRICS
-from clearctl.report.charts import ChartLine, line_chart
+from clearctl.report.charts import ChartLine, line_chart, nice_ticks
 from clearctl.report.classes import ClassAccuracies
 from clearctl.report.colours import Scale, line_step
 from clearctl.report.curves import training_charts, training_curves
@@ -91,7 +91,7 @@ def group_section(
         headline=_headline(group),
         matrix=_matrix(group, scale),
         swatches=[(line_step(i, count), name) for i, name in enumerate(group.bucket_names)],
-        charts=accuracy_charts(group) if count > 1 else [],
+        charts=[*(accuracy_charts(group) if count > 1 else []), *anytime_charts(group)],
         curves=[] if curves is None else training_charts(curves),
         classes=[] if classes is None else _class_tables(group, classes, class_scale),
         config=_config(group),
@@ -106,7 +106,7 @@ def _headline(group: Group) -> str:
     if HEADLINE not in group.numbers:
         return ""
     cell = summary([group], {HEADLINE: number})[0][0].text()
-    return f"{number.title} {cell}{'' if number.unit == 's' else ' %'}"
+    return f"{number.title} {cell}{' %' if number.unit == 'fraction' else ''}"
 
 
 def sorted_by(group: Group, number: str) -> float | None:
@@ -149,6 +149,28 @@ def accuracy_charts(group: Group) -> list[tuple[str, Markup]]:
             ("Accuracy of each model over the test buckets", "tested on bucket", of_models),
         )
     ]
+
+
+def anytime_charts(group: Group) -> list[tuple[str, Markup]]:
+    """(title, chart) of the anytime accuracy of each run that counts and has measured it; none where none has."""
+    curves = [(run.seed, run.measured["anytime"]) for run in group.counted if "anytime" in run.measured]
+    if not curves:
+        return []
+    lines = [
+        ChartLine(
+            curve[:, 0].tolist(),
+            (100 * curve[:, 1]).tolist(),
+            f"c{line_step(number, len(curves))}",
+            f"seed {seed}",
+            [f"seed {seed}, {samples:,.0f} samples: {100 * accuracy:.1f} %" for samples, accuracy in curve.tolist()],
+        )
+        for number, (seed, curve) in enumerate(curves)
+    ]
+    title = "Accuracy on the buckets so far, while the stream is learned"
+    first, last = min(line.x[0] for line in lines), max(line.x[-1] for line in lines)
+    ticks = [(tick, f"{tick:,.0f}") for tick in nice_ticks(first, last) if first <= tick <= last]
+    x_label, y_label = "samples seen", "accuracy (%)"
+    return [(title, line_chart(lines, title=title, x_label=x_label, y_label=y_label, x_ticks=ticks, at_most=100))]
 
 
 def _with_percent(cell: Cell) -> str:

@@ -94,6 +94,7 @@ def in_order(groups: Sequence[Group], numbers: Numbers) -> Numbers:
 
     Under the streaming protocol those on unseen images lead.
     """
+    numbers = measured_by(groups, numbers)
     families = list(dict.fromkeys(number.of for number in numbers.values()))
     streaming = any(group.protocol == STREAMING for group in groups)
 
@@ -103,14 +104,22 @@ def in_order(groups: Sequence[Group], numbers: Numbers) -> Numbers:
     return {name: numbers[name] for name in sorted(numbers, key=place)}
 
 
+def measured_by(groups: Sequence[Group], numbers: Numbers) -> Numbers:
+    """`numbers` without those of what none of the groups has measured."""
+    there = {name for group in groups for name in group.numbers}
+    return {name: number for name, number in numbers.items() if number.measured is None or name in there}
+
+
 def families(numbers: Numbers) -> list[tuple[str, int]]:
     """(whose they are, how many) of the columns `numbers` of a report that stand beside each other."""
     return [(of, len(list(alike))) for of, alike in groupby(number.of for number in numbers.values())]
 
 
-def in_seconds(numbers: Numbers) -> str:
+def in_units(numbers: Numbers) -> str:
     """ "; training in seconds": what is said of those of `numbers` that are no fractions."""
-    return "".join(f"; {n.heading.removesuffix(' (s)')} in seconds" for n in numbers.values() if n.unit == "s")
+    words = {"s": "seconds", "nats": "nats"}
+    others = [number for number in numbers.values() if number.unit != "fraction"]
+    return "".join(f"; {number.heading.removesuffix(' (s)')} in {words[number.unit]}" for number in others)
 
 
 def is_marked(groups: Sequence[Group], number: str) -> bool:

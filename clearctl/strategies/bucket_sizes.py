@@ -15,6 +15,8 @@ from clearctl.strategies.traits import traits_of
 def asks_for_samples(strategy: StrategySettings) -> bool:
     """Whether anything here depends on how many samples there are."""
     found = [traits_of(call.type) for call in strategy.calls]
+    if strategy.eval_every_steps is not None:
+        return True
     if strategy.scheduler is not None and any(_cycles(strategy.scheduler.call)):
         return True
     if any(traits.number_or for traits in found):
@@ -67,6 +69,9 @@ def check_against_samples(
             faults += _held_out(call, memory_of(call, strategy), labels, names)
     if strategy.scheduler is not None:
         faults += _too_short(strategy.scheduler, strategy.train_epochs, steps)
+    if strategy.eval_every_steps is not None and strategy.eval_every_steps > sum(steps):
+        text = f"found {strategy.eval_every_steps}, but the run has {sum(steps)} steps: no test would come"
+        faults.append(strategy.call.fault(text, "eval_every_steps"))
     return faults
 
 

@@ -27,7 +27,7 @@ from clearctl.strategies.traits import traits_of
 from clearctl.strategies.watching.batch import BatchRecord
 from clearctl.strategies.watching.evaluator import Evaluator
 from clearctl.strategies.watching.hooks import skip_idle_callbacks
-from clearctl.strategies.watching.periodic_tests import preserve_generators_in_tests
+from clearctl.strategies.watching.periodic_tests import keep_training_in_tests
 
 
 def build_strategy(
@@ -76,7 +76,7 @@ def build_strategy(
     skip_zeros(strategy)
     learn_in_steps_alone(strategy)
     skip_idle_steps(strategy)
-    preserve_generators_in_tests(strategy)
+    keep_training_in_tests(strategy)
     return strategy
 
 

@@ -78,7 +78,10 @@ def _buffers() -> dict[str, Factory]:
 def _metrics() -> dict[str, Factory]:
     from avalanche.evaluation import metrics
 
-    return {name: value for name, value in vars(metrics).items() if name.endswith("_metrics") and callable(value)}
+    from clearctl.strategies.watching.calibration import calibration_metrics
+
+    found = {name: value for name, value in vars(metrics).items() if name.endswith("_metrics") and callable(value)}
+    return {**found, "calibration_metrics": calibration_metrics}
 
 
 def _loggers() -> dict[str, Factory]:

@@ -140,6 +140,7 @@ class Strategy(Protocol):
     experience: Experience  # that is learned, or tested
     adapted_dataset: ClassificationDataset  # what is learned of it: plugins add memories
     current_eval_stream: Sequence[Experience]  # all that is tested
+    _eval_streams: Streams  # what is tested during training
     dataloader: Loader
     mbatch: TensorBatch
     mb_output: torch.Tensor  # scores [B, C]

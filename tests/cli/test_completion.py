@@ -155,7 +155,9 @@ def test_bash_itself(tmp_path: Path) -> None:
     ended = subprocess.run(
         [bash, "--norc", "script.sh"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
-    assert ended.stdout.splitlines() == ["Naive", "quickstart quickstart_feature quickstart_lite0"], ended.stderr
+    assert ended.stdout.splitlines() == ["Naive", "quickstart quickstart_feature quickstart_lite0 quickstart_online"], (
+        ended.stderr
+    )
     loaded = set((tmp_path / "modules").read_text().split())
     assert "clearctl" in loaded
     assert not loaded & {

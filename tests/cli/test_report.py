@@ -266,3 +266,30 @@ def test_a_hundred_runs_in_twenty_groups(run: Path, tmp_path: Path) -> None:
         command = [sys.executable, "-m", "clearctl", "report", str(tmp_path / "many"), "--format", format]
         ended = subprocess.run(command, capture_output=True, text=True, check=True)
         assert "lr=1.9" in ended.stdout
+
+
+def test_a_long_csv_of_a_real_run(run: Path, trained, tmp_path: Path) -> None:
+    text = clearctl("report", run, "--format", "csv", "--long").stdout
+    rows = list(csv.DictReader(io.StringIO(text)))
+    found = [float(row["accuracy"]) for row in rows if row["trained_to_number"] != "0"]
+    assert found == trained.matrix.ravel().tolist()
+    beside = clearctl("report", run, "--json", "--long", "--output", tmp_path / "long.csv")
+    assert beside.exit_code == 0, beside.stderr
+    assert (tmp_path / "long.csv").read_text() == text
+    assert json.loads(beside.stdout)["groups"][0]["n"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--long is a form of csv, not of terminal: write --format csv --long"),
+        (["--json"], "--long is a form of csv"),
+        (["--output", "x.html"], "--long is a form of csv, not of html"),
+        (["--format", "csv", "--ci", "--add", "challenge"], "leave --add and --ci out"),
+    ],
+)
+def test_what_a_long_csv_has_no_place_for(few: Path, arguments: list[str], words: str) -> None:
+    result = clearctl("report", few, "--long", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert words in " ".join(result.stderr.split())
+    assert not Path("x.html").exists()

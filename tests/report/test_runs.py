@@ -142,6 +142,11 @@ def test_what_cannot_be_reported_is_named_and_left_out(tmp_path: Path, reported:
         ("eval.json", "{", "cannot be read"),
         ("eval.json", "[]", "found [], expected an object"),
         ("eval.json", '{"untrained": [0.1]}', "'untrained' of every bucket"),
+        (
+            "eval.json",
+            '{"anytime": [{"bucket": 9, "step": 1, "samples_seen": 5, "accuracies": [0.1, 0.2, 0.3]}]}',
+            "'anytime' in order",
+        ),
         ("accuracy_matrix.csv", "", "cannot be read"),
         ("accuracy_matrix.csv", "trained_to,0,1,2\n", "no evaluation yet"),
         ("accuracy_matrix.csv", "trained_to,0,1,2\n0,0.5,0.5\n", "expected 3 accuracies"),

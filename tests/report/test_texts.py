@@ -20,7 +20,7 @@ from clearctl.report import latex, markdown
 from clearctl.report.groups import Group, group_runs
 from clearctl.report.latex import render_latex
 from clearctl.report.markdown import render_markdown
-from clearctl.report.records import render_csv, render_json
+from clearctl.report.records import render_csv, render_json, render_long_csv
 from clearctl.report.runs import find_runs
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -193,3 +193,34 @@ def test_two_datasets_are_noted(tmp_path: Path) -> None:
     make_run(tmp_path / "1")
     make_run(tmp_path / "2", filelists="1" * 64)
     assert "of 2 datasets" in render_markdown(groups_of(tmp_path))
+
+
+def test_a_long_csv_gives_back_every_matrix(tmp_path: Path) -> None:
+    """Of whole, unfinished and diverged runs, of a label that looks like a formula, and of a matrix from a file."""
+    make_few(tmp_path / "runs")
+    make_run(tmp_path / "runs/7", MATRIX, 2, name="=1+1", diverged={"bucket": "1", "epoch": 1, "reason": "NaN"})
+    make_run(tmp_path / "runs/8", MATRIX, 0, name="old")
+    kept = json.loads((tmp_path / "runs/8/eval.json").read_text())
+    (tmp_path / "runs/8/eval.json").write_text(json.dumps({**kept, "untrained": []}))
+    (tmp_path / "joint.csv").write_text("0.1,0.2,0.3\n" * 3)
+    groups = group_runs(find_runs([tmp_path / "runs", tmp_path / "joint.csv"]))
+    rows = list(csv.DictReader(io.StringIO(render_long_csv(groups))))
+    for group in groups:
+        for run in group.runs:
+            mine = [row for row in rows if row["run"] == str(run.folder)]
+            matrix = [[row for row in mine if int(row["trained_to_number"]) == k + 1] for k in range(len(run.matrix))]
+            assert [[float(row["accuracy"]) for row in line] for line in matrix] == run.matrix.tolist()
+            assert [[row["bucket"] for row in line] for line in matrix] == [run.bucket_names] * len(matrix)
+            assert [{row["trained_to"] for row in line} for line in matrix] == [{name} for name in run.bucket_names][
+                : len(matrix)
+            ]
+            before = [row for row in mine if row["trained_to_number"] == "0"]
+            assert [float(row["accuracy"]) for row in before] == run.untrained
+            assert len(mine) == run.matrix.size + len(run.untrained)
+            assert {row["group"].lstrip("'") for row in mine} == {group.label}
+            assert {row["seed"] for row in mine} == {"" if run.foreign else str(run.seed)}
+            assert {row["strategy"] for row in mine} == {"" if run.foreign else run.values["cl_strategy"]["type"]}
+            assert {row["diverged"] for row in mine} == {"FALSE" if run.diverged is None else "TRUE"}
+            assert {row["counted"] for row in mine} == {"TRUE" if run in group.counted else "FALSE"}
+    assert {row["diverged"] for row in rows} == {row["counted"] for row in rows} == {"TRUE", "FALSE"}
+    assert len(rows) == sum(run.matrix.size + len(run.untrained) for group in groups for run in group.runs)

@@ -30,6 +30,7 @@ from clearctl.strategies.loggers.run_logger import RunLogger
 from clearctl.strategies.stepping.augment import mixing_fault
 from clearctl.strategies.stepping.precision import scale_loss
 from clearctl.strategies.strategy import Benchmark, Strategy
+from clearctl.strategies.watching.anytime import AnytimeTests
 from clearctl.strategies.watching.batch import BatchRecord
 from clearctl.strategies.watching.observe import BucketAccuracy, OnEpoch, ProgressReporter
 
@@ -43,6 +44,7 @@ class Experiment:
     accuracy: BucketAccuracy
     loggers: list[Any]
     divergence: Divergence
+    anytime: AnytimeTests | None = None
 
     @property
     def run_loggers(self) -> list[RunLogger]:
@@ -95,7 +97,13 @@ def build_experiment(
     strategy = _build_strategy(settings, parts, model, device, metrics, loggers, watching, record, again)
     if settings.compute.precision == "fp16":
         scale_loss(strategy)
-    return Experiment(strategy, benchmark, accuracy, loggers, divergence)
+    anytime = _anytime_tests(settings, strategy, accuracy) if run else None
+    return Experiment(strategy, benchmark, accuracy, loggers, divergence, anytime)
+
+
+def _anytime_tests(settings: Settings, strategy: Strategy, accuracy: BucketAccuracy) -> AnytimeTests | None:
+    every = settings.strategy.eval_every_steps
+    return None if every is None else AnytimeTests.added_to(strategy, every, accuracy)
 
 
 def require_buildable(settings: Settings, model: nn.Module) -> None:

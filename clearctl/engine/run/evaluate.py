@@ -124,7 +124,7 @@ def evaluate(
         rows,
         matrix,
         compute_numbers(matrix, added=False) if matrix is not None else {},
-        on_training_images(config.values),
+        on_training_images(config.values, of_matrix=True),
     )
 
 

@@ -48,10 +48,12 @@ from clearctl.engine.states.results import RunResults
 from clearctl.engine.states.saver import Saver
 from clearctl.engine.states.state import RunState
 from clearctl.errors import ConfigError, RunError, Stopped
+from clearctl.measured import accuracy_so_far
 from clearctl.progress import BucketDone, Listener
 from clearctl.strategies.build import trains_on_whole_stream
 from clearctl.strategies.stepping.epochs import BucketProgress, Epochs, ResumePoint
 from clearctl.strategies.strategy import Experience, validation_stream
+from clearctl.strategies.watching.anytime import Point
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ class TrainingLoop:
             # Worker processes are forked in the middle of whatever another thread holds.
             in_background=not self.loading["num_workers"],
         )
+        if experiment.anytime is not None:
+            experiment.anytime.on_test = self._anytime_tested
         self._bucket = 0
         self._asked = Agreement()  # to stop, by a signal to any of the processes
 
@@ -161,6 +165,8 @@ class TrainingLoop:
         trained = strategy.train(learned, eval_streams=streams, **self.loading)
         self.experiment.divergence.bucket_done(self.stream.bucket_names[self._bucket])
         tested = strategy.eval(test_stream, **self.loading)
+        if self.experiment.anytime is not None:
+            self.results.anytime = list(self.experiment.anytime.curve)
         self.results.add(self._accuracies(), trained, tested)
         if self.stream.has_validation:
             with preserve_random_states(own=True):
@@ -171,6 +177,10 @@ class TrainingLoop:
         """Those of the latest test, in the order of the buckets."""
         found = self.experiment.accuracy.accuracies
         return [found[column] for column in range(len(self.stream.buckets))]
+
+    def _anytime_tested(self, point: Point) -> None:
+        if world.is_first():
+            rundir.append_metrics(self.run, anytime_record(self.stream.bucket_names, point))
 
     def _end_bucket(self, seconds: float) -> None:
         if world.is_first():
@@ -251,6 +261,18 @@ def write_bucket(run: Path, results: RunResults, model: nn.Module, interval: int
             save_weights(model, rundir.checkpoint_file(run, number + 1))
         except RunError as error:
             raise RunError(f"{error}\n{how_to_resume(run)}") from None
+
+
+def anytime_record(names: list[str], point: Point) -> dict[str, Any]:
+    """The line in metrics.jsonl of a point of the anytime accuracy."""
+    return {
+        "event": "anytime",
+        "bucket": names[point["bucket"]],
+        "step": point["step"],
+        "samples_seen": point["samples_seen"],
+        "accuracy": accuracy_so_far(point),
+        "accuracies": dict(zip(names, point["accuracies"], strict=True)),
+    }
 
 
 def bucket_done(results: RunResults, seconds: float, settings: Settings) -> BucketDone:

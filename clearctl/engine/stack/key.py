@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from clearctl.config.settings import Call, ModelSettings, Settings
+from clearctl.config.settings import Call, ModelSettings, Settings, StrategySettings
 from clearctl.strategies.traits import STRATEGIES, traits_of
 
 HEADS = ("LinearClsHead", "CosineDistanceHead")
@@ -65,8 +65,7 @@ def _reasons(settings: Settings) -> Iterator[str]:
         yield f"cl_strategy.plugins: {others[0]} acts between the steps of a run"
     if any(str(plugin.arguments.get("metric")).startswith("validation") for plugin in strategy.plugins):
         yield "cl_strategy.plugins: RestoreBestEpoch tests on the validation part after each epoch"
-    if strategy.eval_every != -1:
-        yield "cl_strategy.eval_every tests in the middle of a bucket"
+    yield from _of_tests(strategy)
     yield from _of_loss("cl_strategy.loss", None if strategy.loss is None else strategy.loss.entry)
     yield from _of_optimizer(strategy.optimizer)
     if strategy.scheduler is not None:
@@ -90,6 +89,12 @@ def _of_samples(settings: Settings) -> Iterator[str]:
         yield "data.loader='workers' reads sample by sample"
     if settings.compute.precision != "fp32":
         yield f"precision={settings.compute.precision!r}: a stack computes in fp32"
+
+
+def _of_tests(strategy: StrategySettings) -> Iterator[str]:
+    for name, never in (("eval_every", -1), ("eval_every_steps", None)):
+        if getattr(strategy, name) != never:
+            yield f"cl_strategy.{name} tests in the middle of a bucket"
 
 
 def _of_model(model: ModelSettings) -> Iterator[str]:

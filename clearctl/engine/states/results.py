@@ -11,6 +11,7 @@ import numpy as np
 
 from clearctl import atomic, rundir
 from clearctl.engine.divergence import Divergence
+from clearctl.measured import measured_matrices
 from clearctl.metrics import Matrix, compute_numbers, to_json
 from clearctl.strategies.strategy import VALIDATION_STREAM
 
@@ -22,7 +23,8 @@ class RunResults:
     """The accuracy matrix, row after row, and Avalanche's metrics of each training and evaluation.
 
     `untrained` is the accuracy of the model before any training on each bucket, in stream order. `validation_rows` and
-    `validation` are what `rows` and `test` are, of the validation parts. `divergence` is what watches the run.
+    `validation` are what `rows` and `test` are, of the validation parts. `anytime` are the points of the anytime
+    accuracy, where it is measured. `divergence` is what watches the run.
     """
 
     bucket_names: list[str]
@@ -32,6 +34,7 @@ class RunResults:
     test: dict[int, dict[str, Any]] = field(default_factory=dict)
     validation_rows: list[list[float]] = field(default_factory=list)
     validation: dict[int, dict[str, Any]] = field(default_factory=dict)
+    anytime: list[dict[str, Any]] = field(default_factory=list)
     divergence: Divergence | None = None
 
     @property
@@ -51,7 +54,10 @@ class RunResults:
 
     def numbers(self) -> dict[str, float]:
         """{name: value} of the summary numbers; empty until the matrix is complete."""
-        return compute_numbers(self.matrix, np.array(self.untrained), added=False) if self.complete else {}
+        if not self.complete:
+            return {}
+        measured = measured_matrices(self.test, len(self.bucket_names), self.anytime)
+        return compute_numbers(self.matrix, np.array(self.untrained), added=False, measured=measured)
 
     def validation_numbers(self) -> dict[str, float]:
         """The summary numbers of the validation parts; empty until they are complete, and without any such part."""
@@ -85,7 +91,7 @@ class RunResults:
 
     def state(self) -> dict[str, Any]:
         """All of it as plain values, which stay as they are when buckets are added."""
-        names = ("untrained", "rows", "train", "test", "validation_rows", "validation")
+        names = ("untrained", "rows", "train", "test", "validation_rows", "validation", "anytime")
         kept = {name: copy.copy(getattr(self, name)) for name in names}
         return {**kept, "diverged": self.diverged}
 
@@ -110,6 +116,7 @@ class RunResults:
                 "untrained": self.untrained,
                 "diverged": self.diverged,
                 **({"validation": self._of_validation()} if self.validation_rows else {}),
+                **({"anytime": self.anytime} if self.anytime else {}),
             },
         )
 

@@ -63,7 +63,7 @@ OBJECTS: tuple[Patch, ...] = (
     ),
     Patch(
         "PeriodicEval._peval",
-        "strategies.watching.periodic_tests.preserve_generators_in_tests",
+        "strategies.watching.periodic_tests.keep_training_in_tests",
         "a test draws random numbers, so that `eval_every` would change the weights",
         AVALANCHE,
         "tests/strategies/test_upstream.py::test_a_test_of_avalanches_draws_random_numbers",

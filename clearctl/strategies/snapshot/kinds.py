@@ -80,7 +80,7 @@ _PASSING = (
     (BatchRecord, "_due"),
     (ImageStore, "_listener"),  # which may also be the run's, in the process that saves and not in the one that resumes
     (Evaluator, "_caught_up_at all_metric_results"),  # the curves of all metrics, which nothing in a run reads
-    (ProgressReporter, "_started_at"),
+    (ProgressReporter, "_started_at _test_began_at"),
     (nn.Module, " ".join(set(vars(nn.Module())) - {"training", "_parameters", "_buffers", "_modules"})),
 )
 

@@ -46,6 +46,7 @@ class ProgressReporter(SupervisedPlugin):
         self.bucket_names = bucket_names
         self.listener = listener
         self.on_epoch = on_epoch
+        self._started_at = self._test_began_at = time.perf_counter()
         record.watchers.append(self._report)
 
     def before_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
@@ -68,6 +69,7 @@ class ProgressReporter(SupervisedPlugin):
 
     def before_eval(self, strategy: Strategy, **kwargs: object) -> None:
         """Start counting evaluated samples."""
+        self._test_began_at = time.perf_counter()
         self._evaluated = 0
         self._to_evaluate = sum(len(experience.dataset) for experience in strategy.current_eval_stream)
 
@@ -76,6 +78,10 @@ class ProgressReporter(SupervisedPlugin):
         self._evaluated += len(strategy.experience.dataset)
         if self._evaluated == self._to_evaluate:
             self._report_tested(self._evaluated)
+
+    def after_eval(self, strategy: Strategy, **kwargs: object) -> None:
+        """Leave a test within an epoch out of the time of the epoch."""
+        self._started_at += time.perf_counter() - self._test_began_at
 
     def _report(self, strategy: Strategy) -> None:
         """An event in the middle of a bucket."""

@@ -1,22 +1,38 @@
-"""Tests during training (`eval_every`) leave the random generators as they were."""
+"""Tests during training (`eval_every`, `eval_every_steps`) leave the training as it was."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from avalanche.training.templates.base_sgd import PeriodicEval
 
 from clearctl.distributed.randomness import preserve_random_states
 from clearctl.strategies.strategy import Strategy
 
+# What a step of training has at hand, which Avalanche empties at the end of a test.
+_OF_THE_STEP = ("adapted_dataset", "dataloader", "mbatch", "mb_output", "loss")
 
-def preserve_generators_in_tests(strategy: Strategy) -> None:
-    """Put the generators back after each test during training, so that `eval_every` does not change the weights.
+
+@contextmanager
+def training_kept(strategy: Strategy) -> Iterator[None]:
+    """Within, the strategy may be tested: the random generators and the step under way are put back afterwards.
 
     A loader draws a number when it starts; in Avalanche a run that is tested more often learns other batches. What a
     strategy itself does in a test stays: FeatureReplay draws from its memory there.
     """
+    kept = {name: getattr(strategy, name) for name in _OF_THE_STEP}
+    with preserve_random_states(own=True):
+        yield
+    for name, value in kept.items():
+        setattr(strategy, name, value)
+
+
+def keep_training_in_tests(strategy: Strategy) -> None:
+    """Make each test of `eval_every` leave the training as it was, so that it does not change the weights."""
     plugin = next(plugin for plugin in strategy.plugins if isinstance(plugin, PeriodicEval))
     plain = plugin._peval
 
     def peval(strategy: Strategy, **loading: object) -> None:
-        with preserve_random_states(own=True):
+        with training_kept(strategy):
             plain(strategy, **loading)
 
     plugin._peval = peval

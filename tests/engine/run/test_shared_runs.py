@@ -25,6 +25,7 @@ BASES = Path(__file__).parents[3] / "configs/_base_"
 SIZES, DIM, CLASSES = (23, 31, 26), 8, 3  # no batch size divides the buckets, and no number of processes the batches
 # Two layers, no batch norm.
 MODEL = dict(head=dict(type="StackedLinearClsHead", num_classes=CLASSES, in_channels=DIM, mid_channels=[16]))
+CALIBRATION = dict(type="calibration_metrics", stream=True)
 LOGGERS = [dict(type="TextLogger"), dict(type="CSVLogger")]
 SMALL: dict[str, dict[str, Any]] = {
     "naive": {},
@@ -152,6 +153,30 @@ def test_two_and_three_processes_end_as_one(base: str, write: Callable[..., Path
         require_alike(ended, alone)
     reported = {tuple(metrics_of(ended.run)) for ended in (alone, *shared)}
     assert len(reported) == 1  # the same records, written once
+
+
+def test_calibration_is_of_the_samples_of_all_processes(write: Callable[..., Path], tmp_path: Path) -> None:
+    config = write("naive", {"metrics": [CALIBRATION]})
+    alone, shared = (
+        run_by_processes(count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count))).require()
+        for count in (1, 2)
+    )
+    ours, expected = (json.loads((ended.run / "eval.json").read_text())["test"] for ended in (shared, alone))
+    for number, values in expected.items():
+        assert len(values) == 2 * (len(SIZES) + 1)
+        assert ours[number] == pytest.approx(values, rel=1e-4)
+
+
+def test_the_anytime_accuracy_is_that_of_one_process(write: Callable[..., Path], tmp_path: Path) -> None:
+    config = write("replay", eval_every_steps=3, train_epochs=1)
+    alone, shared = (
+        run_by_processes(count, config, arguments=dict(device="cpu", work_dir=tmp_path / str(count))).require()
+        for count in (1, 2)
+    )
+    ours, expected = (json.loads((ended.run / "eval.json").read_text())["anytime"] for ended in (shared, alone))
+    assert ours == expected
+    assert [point["samples_seen"] for point in ours] == [23, 23 + 30, 23 + 31 + 20]
+    assert len([line for line in rundir.read_metrics(shared.run) if line["event"] == "anytime"]) == 3
 
 
 @pytest.mark.parametrize("name", PLUGINS)
@@ -343,7 +368,7 @@ KILLS: list[tuple[str, int, int, tuple[Any, ...]]] = [  # strategy, processes, w
 def test_a_killed_process_ends_the_run_which_continues_bit_for_bit(
     base: str, processes: int, killed: int, at: tuple[Any, ...], write: Callable[..., Path], tmp_path: Path
 ) -> None:
-    config = write(base, {"metrics": METRICS, "loggers": LOGGERS})
+    config = write(base, {"metrics": [*METRICS, CALIBRATION], "loggers": LOGGERS})
     given = dict(device="cpu", work_dir=tmp_path / "straight")
     straight = run_by_processes(processes, config, arguments=given, saving="epochs")
     killed_run = end_by(killed, at, config, processes, tmp_path / "killed")

@@ -82,6 +82,8 @@ def test_what_changes_shapes_or_steps_is_not(features_config: Path, values: dict
             "cl_strategy.plugins: GradientClipping acts between the steps",
         ),
         (dict(cl_strategy__eval_every=1), "cl_strategy.eval_every tests in the middle of a bucket"),
+        (dict(cl_strategy__eval_every_steps=2, cl_strategy__train_epochs=1), "cl_strategy.eval_every_steps tests in"),
+        (dict(metrics=[dict(type="calibration_metrics")]), "metrics: calibration_metrics is not among those"),
         (dict(cl_strategy__loss=dict(type="LabelSmoothLoss", label_smooth_val=0.1)), "LabelSmoothLoss is not Cross"),
         (
             dict(cl_strategy__loss=dict(type="CrossEntropyLoss", class_weight=[1.0, 1.0, 2.0])),

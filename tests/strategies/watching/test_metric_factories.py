@@ -1,4 +1,4 @@
-"""Every metric factory of Avalanche 0.6 that a config may name runs, and its values reach eval.json."""
+"""Every metric factory that a config may name runs, Avalanche 0.6's and clearctl's, and its values reach eval.json."""
 
 import inspect
 import json
@@ -17,6 +17,7 @@ NAMES = {
     "accuracy_metrics": "Top1_Acc_Exp",
     "amca_metrics": "Top1_AMCA",
     "bwt_metrics": "StreamBWT",
+    "calibration_metrics": "ECE_Exp",
     "class_accuracy_metrics": "Top1_ClassAcc_Exp",
     "confusion_matrix_metrics": "ConfusionMatrix_Stream",
     "cpu_usage_metrics": "CPUUsage_Exp",

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from avalanche.training.plugins import SupervisedPlugin
 from blobs import CLASSES, DIM
 
 from clearctl import rundir, train
+from clearctl.strategies.watching import observe
 
 pytest_plugins = ("blobs",)
 TIMES = (-1, 0, 1)
@@ -58,3 +60,53 @@ def test_on_augmented_images(loader: str, workers: int, tiny_config: Path, prepa
         weights(tiny_config, tmp_path, *overrides, f"cl_strategy.eval_every={n}", dataset_root=prepared) for n in TIMES
     ]
     require_equal(found)
+
+
+class Lengths(SupervisedPlugin):
+    """How long the loader is that is learned from, as progress is shown by it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[int] = []
+
+    def before_training_iteration(self, strategy: Any, **kwargs: object) -> None:
+        self.seen.append(len(strategy.dataloader))
+
+
+def test_the_step_under_way_is_kept(build: Any) -> None:
+    """Avalanche leaves an empty loader behind a test within an epoch."""
+    lengths = Lengths()
+    built = build("naive", watching=(lengths,), eval_every=1, peval_mode="iteration", train_epochs=1)
+    strategy, benchmark = built.experiment.strategy, built.experiment.benchmark
+    strategy.train(benchmark.train_stream[0], eval_streams=[benchmark.test_stream])
+    assert lengths.seen == [3, 3, 3]
+
+
+class SlowTests(SupervisedPlugin):
+    """Each test of a bucket takes 100 seconds of the clock that progress looks at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def after_eval_exp(self, strategy: Any, **kwargs: object) -> None:
+        self.now += 100.0
+
+    def after_training_iteration(self, strategy: Any, **kwargs: object) -> None:
+        self.now += 1.0
+
+
+def test_tests_within_an_epoch_are_not_in_its_seconds(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SlowTests()
+    monkeypatch.setattr(observe, "time", clock)
+    built = build("naive", watching=(clock,), eval_every=1, peval_mode="iteration", train_epochs=2)
+    strategy, benchmark = built.experiment.strategy, built.experiment.benchmark
+    reporter = next(plugin for plugin in strategy.plugins if isinstance(plugin, observe.ProgressReporter))
+    seconds = []
+    monkeypatch.setattr(reporter, "on_epoch", lambda done, lr: seconds.append(done.seconds))
+    strategy.train(benchmark.train_stream[0], eval_streams=[benchmark.test_stream])
+    assert seconds == [3.0, 3.0]
+    assert clock.now > 2000

@@ -1,0 +1,52 @@
+"""What a run may have measured besides its accuracy matrix, and summary numbers are computed from. Needs numpy only."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from clearctl.metrics import Matrix
+
+# Metrics of the tests of a bucket from which there are summary numbers too, by the name in eval.json.
+_OF_BUCKETS = re.compile(r"(ECE|NLL)_Exp/eval_phase/test_stream/Task\d+/Exp(\d+)")
+
+
+def measured_matrices(
+    test: Mapping[Any, Mapping[str, Any]], buckets: int, anytime: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Matrix]:
+    """{"ECE": R [rows, N], "NLL": ...} of what the tests after each bucket measured of each of N `buckets`.
+
+    `test` is what eval.json holds, {number of the bucket: {name: value}}; null is NaN. Only what every test measured.
+    With points of the anytime accuracy, as in eval.json, there is "anytime" [points, 2] too: samples seen, accuracy.
+    """
+    rows: list[dict[str, dict[int, float]]] = []
+    for values in test.values():
+        row: dict[str, dict[int, float]] = {}
+        for name, value in values.items():
+            match = _OF_BUCKETS.fullmatch(name)
+            if match and (value is None or isinstance(value, int | float)):
+                row.setdefault(match[1], {})[int(match[2])] = float("nan") if value is None else float(value)
+        rows.append(row)
+    whole = set(range(buckets))
+    names = [name for name in (rows[0] if rows else ()) if all(row.get(name, {}).keys() == whole for row in rows)]
+    found = {name: np.array([[row[name][number] for number in range(buckets)] for row in rows]) for name in names}
+    if anytime:
+        found["anytime"] = np.array([[point["samples_seen"], accuracy_so_far(point)] for point in anytime])
+    return found
+
+
+def accuracy_so_far(point: Mapping[str, Any]) -> float:
+    """The mean accuracy on the buckets up to the one under way, of a point of the anytime accuracy."""
+    return float(np.mean(point["accuracies"][: point["bucket"] + 1]))
+
+
+def is_curve(points: Sequence[Mapping[str, Any]], buckets: int) -> bool:
+    """Whether points, as eval.json has them, are such as a run over so many `buckets` measures."""
+    samples = [point["samples_seen"] for point in points]
+    return sorted(samples) == samples and all(
+        point["samples_seen"] > 0
+        and 0 <= point["bucket"] < buckets == len(point["accuracies"])
+        and all(0 <= accuracy <= 1 for accuracy in point["accuracies"])
+        for point in points
+    )
