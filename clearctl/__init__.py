@@ -1,9 +1,9 @@
 """clearctl: prepare, train, evaluate and report on the CLEAR continual-learning benchmark.
 
 Every command is also a function here, with plain arguments: `download`, `import_images`, `prepare_avalanche`,
-`make_fewshot`, `rebuild_by_metadata`, `extract_features`, `verify`, `train`, `resume`, `evaluate`, `make_report`;
-`doctor` is `diagnose`, and `sweep` is two, `plan_sweep` and `run_sweep`. They are imported when first used, so that
-`import clearctl` stays quick.
+`make_fewshot`, `rebuild_by_metadata`, `extract_features`, `verify`, `train`, `resume`, `evaluate`, `predict`,
+`make_report`; `doctor` is `diagnose`, and `sweep` is two, `plan_sweep` and `run_sweep`. They are imported when first
+used, so that `import clearctl` stays quick.
 """
 
 import importlib
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clearctl.dataset.verify import verify
     from clearctl.doctor.diagnose import diagnose
     from clearctl.engine.extract.extract import extract_features
+    from clearctl.engine.predict.predict import predict
     from clearctl.engine.run.evaluate import evaluate
     from clearctl.engine.run.resume import resume
     from clearctl.engine.run.train import train
@@ -36,6 +37,7 @@ __all__ = [
     "make_fewshot",
     "make_report",
     "plan_sweep",
+    "predict",
     "prepare_avalanche",
     "rebuild_by_metadata",
     "resume",
@@ -53,6 +55,7 @@ _HOMES = {
     "make_fewshot": "clearctl.dataset.fewshot",
     "make_report": "clearctl.report.report",
     "plan_sweep": "clearctl.sweep.sweep",
+    "predict": "clearctl.engine.predict.predict",
     "prepare_avalanche": "clearctl.dataset.prepare",
     "rebuild_by_metadata": "clearctl.dataset.rebuild",
     "resume": "clearctl.engine.run.resume",

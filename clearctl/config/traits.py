@@ -57,6 +57,9 @@ class Traits:
     least_steps: str | None = None
     steps_to_rise: str | None = None
 
+    # What its network's scores are, where their softmax is no probability.
+    scores: str | None = None
+
     # The `type` of model.head that it writes, where that is no linear layer alone.
     head: str | None = None
 

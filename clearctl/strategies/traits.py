@@ -16,6 +16,9 @@ _UNSCALED = "it differentiates a loss that is not scaled, and float16 loses its 
 _INVERTED = "the inverse of its covariance makes the rounding of half precision large: use fp32"
 _FLAT = "it flattens gradients as views, which tensors in this memory format have none of"
 
+_NEARNESS = "nearness to class means"
+_REGRESSIONS = "regressions onto one-hot labels"
+
 DTYPES = ("float32", "float64")  # to add up in
 
 _GENERATOR = "it learns with a generator, a second model that no config can describe"
@@ -77,13 +80,14 @@ STRATEGIES: Mapping[str, Traits] = {
     "ER_ACE": Traits(shareable=True, replays_whole_batches=True),
     "FeatureReplay": Traits(replays_whole_batches=True),
     "CWRStar": Traits(trained_layer="cwr_layer_name"),
-    "ICaRL": Traits(balances_batches=True),
-    "Prototype": Traits(),
+    "ICaRL": Traits(balances_batches=True, scores=_NEARNESS),
+    "Prototype": Traits(scores=_NEARNESS),
     "StreamingLDA": Traits(),
-    "NCM": Traits(shareable=True, sees_samples_once=True),
+    "NCM": Traits(shareable=True, sees_samples_once=True, scores=_NEARNESS),
     "Ridge": Traits(
         shareable=True,
         sees_samples_once=True,
+        scores=_REGRESSIONS,
         choices={"accumulate": DTYPES},
         number_or={"ridge_lambda": ("validation",)},
     ),
@@ -91,6 +95,7 @@ STRATEGIES: Mapping[str, Traits] = {
     "RanPAC": Traits(
         shareable=True,
         sees_samples_once=True,
+        scores=_REGRESSIONS,
         head="RandomProjectionHead",
         choices={"accumulate": DTYPES},
         number_or={"ridge_lambda": ("validation",)},
@@ -102,7 +107,9 @@ STRATEGIES: Mapping[str, Traits] = {
         head="RandomFourierHead",
         choices={"accumulate": DTYPES},
     ),
-    "FeCAM": Traits(shareable=True, sees_samples_once=True, head="FeCAMHead", choices={"accumulate": DTYPES}),
+    "FeCAM": Traits(
+        shareable=True, sees_samples_once=True, scores=_NEARNESS, head="FeCAMHead", choices={"accumulate": DTYPES}
+    ),
     "AETraining": Traits(refused="it trains an autoencoder, not a classifier"),
     "VAETraining": Traits(refused="it trains a variational autoencoder, not a classifier"),
     "GenerativeReplay": Traits(refused=_GENERATOR),

@@ -178,7 +178,7 @@ def extract_features(
             _about(source.record, target),
             dimension,
         )
-        loaders = _default_workers(target) if workers is None else workers
+        loaders = default_workers(target) if workers is None else workers
         require_worker_processes(loaders)
         folder = layout.features_folder(root, called)
         with _features_lock(root, called):
@@ -275,8 +275,8 @@ def _as_json(settings: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def _default_workers(device: torch.device) -> int:
-    """On a GPU, one process for each core; on a CPU none: they would take the cores that the network needs.
+def default_workers(device: torch.device) -> int:
+    """How many processes decode: one for each core where the network has a GPU, else none, which leaves it the cores.
 
     The processes that a run has on this machine share its cores.
     """
