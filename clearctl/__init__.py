@@ -2,8 +2,8 @@
 
 Every command is also a function here, with plain arguments: `download`, `import_images`, `prepare_avalanche`,
 `make_fewshot`, `rebuild_by_metadata`, `extract_features`, `verify`, `train`, `resume`, `evaluate`, `predict`,
-`make_report`; `doctor` is `diagnose`, and `sweep` is two, `plan_sweep` and `run_sweep`. They are imported when first
-used, so that `import clearctl` stays quick.
+`export_model`, `make_report`; `doctor` is `diagnose`, and `sweep` is two, `plan_sweep` and `run_sweep`. They are
+imported when first used, so that `import clearctl` stays quick.
 """
 
 import importlib
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clearctl.dataset.verify import verify
     from clearctl.doctor.diagnose import diagnose
     from clearctl.engine.extract.extract import extract_features
+    from clearctl.engine.predict.export import export_model
     from clearctl.engine.predict.predict import predict
     from clearctl.engine.run.evaluate import evaluate
     from clearctl.engine.run.resume import resume
@@ -32,6 +33,7 @@ __all__ = [
     "diagnose",
     "download",
     "evaluate",
+    "export_model",
     "extract_features",
     "import_images",
     "make_fewshot",
@@ -50,6 +52,7 @@ _HOMES = {
     "diagnose": "clearctl.doctor.diagnose",
     "download": "clearctl.dataset.download",
     "evaluate": "clearctl.engine.run.evaluate",
+    "export_model": "clearctl.engine.predict.export",
     "extract_features": "clearctl.engine.extract.extract",
     "import_images": "clearctl.dataset.import_images",
     "make_fewshot": "clearctl.dataset.fewshot",

@@ -16,6 +16,7 @@ from clearctl.cli.demo import demo
 from clearctl.cli.doctor import doctor
 from clearctl.cli.download import download
 from clearctl.cli.evaluate import evaluate
+from clearctl.cli.export import export
 from clearctl.cli.extract import extract_features
 from clearctl.cli.fewshot import make_fewshot
 from clearctl.cli.importing import import_
@@ -105,6 +106,7 @@ PANELS: Mapping[str, Mapping[str, Callable[..., None]]] = {
         "resume": resume,
         "eval": evaluate,
         "predict": predict,
+        "export": export,
         "report": report,
         "sweep": sweep,
     },

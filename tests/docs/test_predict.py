@@ -34,7 +34,7 @@ def folder(trained, prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_pages_commands(folder, monkeypatch) -> None:
     monkeypatch.chdir(folder)
     lines = [line for block in blocks("sh") for line in block.splitlines()]
-    assert len(lines) >= 8
+    assert len(lines) >= 11
     for line in lines:
         words = []
         for word in line.split()[1:]:  # as a shell takes them: what is in quotes is left to clearctl
@@ -47,9 +47,18 @@ def test_the_pages_commands(folder, monkeypatch) -> None:
     assert (folder / "predictions.csv").read_text().startswith("image,bucket,rank,label,class_index,probability\n")
 
 
-def test_the_pages_python(folder, monkeypatch) -> None:
+def test_the_pages_python(folder, monkeypatch, capsys) -> None:
     monkeypatch.chdir(folder)
-    (code,) = blocks("python")
+    alone, code = blocks("python")
+    assert (
+        CliRunner()
+        .invoke(app, ["export", str(next(Path("work_dirs/own_data").iterdir())), "--output", "net.pt"])
+        .exit_code
+        == 0
+    )
+    shutil.copy(next(Path("photos").iterdir()), "photo.jpg")
+    exec(alone, {})  # noqa: S102
+    assert capsys.readouterr().out.strip() in ("BACKGROUND", "camera", "cup of tea")
     names = {"run": next(Path("work_dirs/own_data").iterdir())}
     exec(code, names)  # noqa: S102
     assert len(names["result"].labels) == len(names["result"].images) == 12

@@ -72,13 +72,20 @@ class Batch:
     pixels: torch.Tensor
 
 
+def transformed(stages: TransformStages, image: Any) -> torch.Tensor:
+    """What the transforms make of an RGB image before `finish`."""
+    for step in (*stages.leading, *stages.per_sample):
+        image = step(image)
+    pixels: torch.Tensor = PILToTensor()(image) if isinstance(stages.finish, ToFloat) else image
+    return pixels
+
+
 class _Images(Dataset[tuple[int, torch.Tensor | str]]):
     """Item `i` is `(i, what the transforms make of image i before finish)`, or `(i, why there is nothing)`."""
 
     def __init__(self, files: Sequence[Path], stages: TransformStages) -> None:
         self.files = files
-        self.steps = (*stages.leading, *stages.per_sample)
-        self.gives_bytes = isinstance(stages.finish, ToFloat)
+        self.stages = stages
 
     def __len__(self) -> int:
         return len(self.files)
@@ -86,15 +93,13 @@ class _Images(Dataset[tuple[int, torch.Tensor | str]]):
     def __getitem__(self, number: int) -> tuple[int, torch.Tensor | str]:
         try:
             with open_image(self.files[number]) as image:
-                sample: Any = image.convert("RGB")
+                sample = image.convert("RGB")
         except FileNotFoundError:
             return number, "there is no such file"
         except Exception as error:  # Pillow raises many kinds
             return number, f"it cannot be decoded: {getattr(error, 'strerror', None) or in_one_line(error)}"
         try:
-            for step in self.steps:
-                sample = step(sample)
-            return number, PILToTensor()(sample) if self.gives_bytes else sample
+            return number, transformed(self.stages, sample)
         except Exception as error:
             return number, f"it cannot be transformed: {in_one_line(error)}"
 
