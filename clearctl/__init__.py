@@ -3,7 +3,7 @@
 Every command is also a function here, with plain arguments: `download`, `import_images`, `prepare_avalanche`,
 `make_fewshot`, `rebuild_by_metadata`, `extract_features`, `verify`, `train`, `resume`, `evaluate`, `predict`,
 `export_model`, `make_report`; `doctor` is `diagnose`, and `sweep` is two, `plan_sweep` and `run_sweep`. They are
-imported when first used, so that `import clearctl` stays quick.
+imported when first used, so that `import clearctl` stays quick. `progress_bar` makes a `listener` for any of them.
 """
 
 import importlib
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from clearctl.version import __version__
 
 if TYPE_CHECKING:
+    from clearctl.cli.notebook import progress_bar
     from clearctl.dataset.download import download
     from clearctl.dataset.fewshot import make_fewshot
     from clearctl.dataset.import_images import import_images
@@ -41,6 +42,7 @@ __all__ = [
     "plan_sweep",
     "predict",
     "prepare_avalanche",
+    "progress_bar",
     "rebuild_by_metadata",
     "resume",
     "run_sweep",
@@ -60,6 +62,7 @@ _HOMES = {
     "plan_sweep": "clearctl.sweep.sweep",
     "predict": "clearctl.engine.predict.predict",
     "prepare_avalanche": "clearctl.dataset.prepare",
+    "progress_bar": "clearctl.cli.notebook",
     "rebuild_by_metadata": "clearctl.dataset.rebuild",
     "resume": "clearctl.engine.run.resume",
     "run_sweep": "clearctl.sweep.sweep",
@@ -72,3 +75,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'clearctl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -1,5 +1,6 @@
 """A strategy and all that it needs, built. Below this module nobody receives a config."""
 
+import warnings
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +140,8 @@ def _build_strategy(
     record: BatchRecord,
 ) -> Strategy:
     call = settings.strategy.call
-    with building(call.type, call.error):
+    with building(call.type, call.error), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No loggers specified")  # Avalanche's; a run may have none
         strategy = build_strategy(
             call.type,
             parts.arguments,

@@ -37,14 +37,15 @@ from clearctl.models.folding import folded
 from clearctl.models.weights import weights_digest
 from clearctl.models.zoo.build import build_extractor
 from clearctl.progress import Listener, Message, ignore
+from clearctl.shortrepr import ShortRepr
 from clearctl.version import __version__
 
 BATCH_SIZE = {"cpu": 32, "cuda": 256}
 MOST_WORKERS = 16
 
 
-@dataclass(frozen=True)
-class ExtractResult:
+@dataclass(frozen=True, repr=False)
+class ExtractResult(ShortRepr):
     """What `extract_features` did: where the features lie, their dimension, and how fast they came.
 
     `buckets` are those that are there now, `written` those of this call; `images` were read in `seconds`, `cached` of

@@ -24,6 +24,7 @@ from clearctl.engine.predict.target import Target, find_target
 from clearctl.engine.states.checkpoint import load_exactly
 from clearctl.errors import DatasetError, RunError, UsageError
 from clearctl.progress import Listener, Message, ignore
+from clearctl.shortrepr import ShortRepr
 from clearctl.strategies.answers import why_no_probabilities
 from clearctl.strategies.patches import applied
 from clearctl.version import __version__
@@ -37,17 +38,14 @@ _EXAMPLES_PX = ((256, 256), (400, 256))  # of which a transform makes one size, 
 _TOLERANCE = 1e-6
 
 
-@dataclass(frozen=True)
-class ExportResult:
+@dataclass(frozen=True, repr=False)
+class ExportResult(ShortRepr):
     """The file that was written, and what is in it beside the weights (`describe`)."""
 
     file: Path
     format: str
     checkpoint: Path
     metadata: dict[str, Any]
-
-    def __repr__(self) -> str:
-        return f"ExportResult({str(self.file)!r}, {self.format}, {len(self.metadata['class_names'])} classes)"
 
 
 @applied()

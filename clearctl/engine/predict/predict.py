@@ -22,6 +22,7 @@ from clearctl.engine.predict.target import Target, find_target
 from clearctl.engine.states.checkpoint import read_exactly
 from clearctl.errors import DatasetError, UsageError
 from clearctl.progress import Counted, Listener, Message, ignore, rate_limited
+from clearctl.shortrepr import ShortRepr
 from clearctl.strategies.answers import why_no_probabilities
 from clearctl.strategies.patches import applied
 
@@ -30,7 +31,7 @@ WORK = "predict"
 
 
 @dataclass(frozen=True, repr=False)
-class PredictResult:
+class PredictResult(ShortRepr):
     """What a network says of N images, for C classes.
 
     Args:

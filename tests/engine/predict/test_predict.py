@@ -328,3 +328,8 @@ def test_the_weights_that_a_run_began_with_are_not_needed(trained, prepared, tin
     expected = predict(run, image, device="cpu").scores
     first.unlink()
     assert np.array_equal(predict(run, image, device="cpu").scores, expected)
+
+
+def test_python_users_are_warned_of_nothing(moved, tmp_path, recwarn) -> None:
+    predict(moved, photos(tmp_path)[0], device="cpu")
+    assert [str(warning.message) for warning in recwarn if "logger" in str(warning.message)] == []
