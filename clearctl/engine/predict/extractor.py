@@ -13,7 +13,7 @@ from clearctl.engine.extract.network import RANDOM, probe_like
 from clearctl.engine.extract.recipe import built_of_record
 from clearctl.engine.predict.target import Target
 from clearctl.engine.run.inputs import RunInputs
-from clearctl.errors import DatasetError, RunError
+from clearctl.errors import CapabilityError, DatasetError, RunError, UsageError
 from clearctl.features.forward import Forward
 from clearctl.features.record import NETWORK, read_extraction
 from clearctl.models.extractor import FeatureExtractor
@@ -78,7 +78,7 @@ def fill(network: FeatureExtractor, record: Record, weights: Path | None, listen
     elif source == RANDOM:
         name = "random weights"
     else:
-        name = load_default_weights(network, listener)
+        name = _library_weights(network, listener)
     expected, found = record["settings"]["weights_sha256"], weights_digest(network)
     if found != expected:
         raise DatasetError(
@@ -86,6 +86,14 @@ def fill(network: FeatureExtractor, record: Record, weights: Path | None, listen
             " that the features were made with\nname their file with --extractor-weights FILE"
         )
     listener(Message(f"features by {network.arch}, {name}"))
+
+
+def _library_weights(network: FeatureExtractor, listener: Listener) -> str:
+    """Fill the network with its library's weights; errors name the option of `predict`."""
+    try:
+        return load_default_weights(network, listener)
+    except (CapabilityError, UsageError) as error:
+        raise type(error)(str(error).replace("--checkpoint", "--extractor-weights")) from None
 
 
 class Extractor:

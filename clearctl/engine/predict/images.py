@@ -133,4 +133,4 @@ def refusal(unreadable: dict[Path, str], total: int) -> str:
     """What is said of the images that could not be read: how many, and three of them with the reason."""
     examples = "; ".join(f"{file}: {why}" for file, why in list(unreadable.items())[:3])
     more = f" and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
-    return f"{len(unreadable)} of {total} {plural('image', total)} cannot be read: {examples}{more}"
+    return f"{len(unreadable):,} of {counted(total, 'image')} cannot be read: {examples}{more}"

@@ -130,10 +130,7 @@ def predict(
     read, of which it names the number and three, and where the features' network cannot be had again; RunError for a
     folder or file that has no such weights, and for a strategy whose answers do not follow from them.
     """
-    if batch_size is not None and batch_size < 1:
-        raise UsageError(f"--batch-size {batch_size} is not a number of images ≥ 1")
-    if workers is not None and workers < 0:
-        raise UsageError(f"--workers {workers} is not a number of processes ≥ 0")
+    _check_arguments(batch_size, workers)
     where = resolve_device(device)
     asked = find_target(
         Path(target),
@@ -165,6 +162,13 @@ def predict(
         list(asked.without_weights),
         unreadable,
     )
+
+
+def _check_arguments(batch_size: int | None, workers: int | None) -> None:
+    if batch_size is not None and batch_size < 1:
+        raise UsageError(f"--batch-size {batch_size} is not a number of images ≥ 1")
+    if workers is not None and workers < 0:
+        raise UsageError(f"--workers {workers} is not a number of processes ≥ 0")
 
 
 def _ask(

@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 from predicting import BUCKETS, OnFeatures, accuracy, make_on_features, matrix, test_images
+from rehearsal.gpu import RehearsalGpu
 
 from clearctl import predict, rundir, train
-from clearctl.errors import DatasetError, RunError, UsageError
+from clearctl.errors import ClearctlError, DatasetError, RunError, UsageError
 from clearctl.progress import Counted, Message
 
 test_images.__test__ = False
@@ -333,3 +334,43 @@ def test_the_weights_that_a_run_began_with_are_not_needed(trained, prepared, tin
 def test_python_users_are_warned_of_nothing(moved, tmp_path, recwarn) -> None:
     predict(moved, photos(tmp_path)[0], device="cpu")
     assert [str(warning.message) for warning in recwarn if "logger" in str(warning.message)] == []
+
+
+# On a GPU, rehearsed
+
+
+@pytest.mark.parametrize("kind", ["images", "features"])
+def test_everything_that_meets_lies_on_the_gpu(kind, trained, prepared, on_features) -> None:
+    run, root = (trained.run, prepared) if kind == "images" else (on_features.trained.run, on_features.root)
+    images = [file for file, _ in test_images(root, "1")]
+    with RehearsalGpu() as gpu:
+        result = predict(run, images, all_buckets=True, device="cuda", workers=0, batch_size=4)
+    expected = predict(run, images, all_buckets=True, device="cpu", batch_size=4)
+    for bucket in BUCKETS:
+        assert np.array_equal(result.history[bucket], expected.history[bucket])
+    assert gpu.touched == {0}
+    assert not gpu.unpinned
+
+
+def test_a_checkpoint_whose_name_alone_was_noted(apart, on_features, tmp_path) -> None:
+    """Earlier versions noted no path."""
+    environment = json.loads(rundir.environment_file(apart).read_text())
+    del environment["extraction"]["about"]["weights"]["file"]
+    rundir.environment_file(apart).write_text(json.dumps(environment))
+    with pytest.raises(DatasetError, match=r"the weights of a file called weights.pth\nname the file with"):
+        predict(apart, an_image(on_features), device="cpu")
+    assert predict(apart, an_image(on_features), extractor_weights=tmp_path / "weights.pth", device="cpu").images
+
+
+def test_a_note_that_no_run_writes(apart, on_features) -> None:
+    environment = json.loads(rundir.environment_file(apart).read_text())
+    whole = environment["extraction"]["settings"]
+    for settings, text in (
+        ({**whole, "weights_sha256": 5}, "extraction: settings.weights_sha256: found 5, expected str"),
+        ({**whole, "transform": [{"type": "no_such_module:Class"}]}, "module 'no_such_module' cannot be imported"),
+        ({**whole, "arch": "nothing"}, "nothing"),
+    ):
+        environment["extraction"]["settings"] = settings
+        rundir.environment_file(apart).write_text(json.dumps(environment))
+        with pytest.raises(ClearctlError, match=text):
+            predict(apart, an_image(on_features), device="cpu")
