@@ -1,7 +1,6 @@
 """What the scores of a trained network are, and whether its weights alone give the answers of the run's tests."""
 
 from avalanche.core import BaseSGDPlugin
-from avalanche.training.templates import SupervisedTemplate
 
 from clearctl.config.settings import Settings
 from clearctl.strategies.strategy import Strategy
@@ -10,17 +9,16 @@ from clearctl.strategies.traits import traits_of
 # Losses by which a network learns that the softmax of its scores are probabilities; None is the strategies' own.
 _SOFTMAX = (None, "CrossEntropyLoss", "LabelSmoothLoss", "SeesawLoss")
 _IN_TESTS = ("before_eval_forward", "after_eval_forward")
-# Their answers in a test are those of the network: `StreamingLDA` overrides for training alone.
-_FORWARDS = ("avalanche.", "clearctl.")
+# Whose strategies answer in a test as the network does: what StreamingLDA overrides is for training alone.
+_LIBRARIES = ("avalanche.", "clearctl.")
 
 
 def changes_answers(strategy: Strategy) -> str | None:
     """The strategy or plugin that makes other answers of the network's in a test; None where there is none."""
-    own = type(strategy)
-    if not own.__module__.startswith(_FORWARDS):
-        for name in ("forward", "eval_epoch"):
-            if getattr(own, name, None) is not getattr(SupervisedTemplate, name):
-                return own.__name__
+    for name in ("forward", "eval_epoch"):
+        giver = next(each for each in type(strategy).__mro__ if name in vars(each))
+        if not giver.__module__.startswith(_LIBRARIES):
+            return type(strategy).__name__
     for plugin in strategy.plugins:
         if any(getattr(type(plugin), name, None) not in (None, getattr(BaseSGDPlugin, name)) for name in _IN_TESTS):
             return type(plugin).__name__

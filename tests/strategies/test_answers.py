@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from clearctl.config.load import load
 from clearctl.config.settings import fill
-from clearctl.strategies.answers import why_no_probabilities
+from clearctl.strategies.answers import changes_answers, why_no_probabilities
+from clearctl.strategies.methods.streaming_lda import StreamingLDA
 from clearctl.strategies.traits import STRATEGIES, traits_of
 
 
@@ -36,3 +38,19 @@ def test_what_every_closed_form_gives_is_known() -> None:
     """Of those that solve for a head a discriminant alone gives probabilities."""
     once = {name for name, row in STRATEGIES.items() if row.sees_samples_once}
     assert {name for name in once if traits_of(name).scores is None} == {"BatchSLDA", "KLDA"}
+
+
+class Renamed(StreamingLDA):
+    """Of a user's own, with the forward that it inherits."""
+
+
+class Halved(Renamed):
+    def forward(self, return_features: bool = False) -> torch.Tensor:
+        return self.model(self.mb_x) / 2
+
+
+def test_a_strategy_of_a_users_own_by_what_it_overrides() -> None:
+    for kind, expected in ((Renamed, None), (Halved, "Halved")):
+        strategy = object.__new__(kind)
+        strategy.plugins = []
+        assert changes_answers(strategy) == expected
