@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from clearctl.shortrepr import ShortRepr
+
 Matrix = NDArray[np.float64]
 # (R [N, N], the accuracies [N] before any training if they are known) → the number; None where that is not enough.
 Compute = Callable[[Matrix, "Matrix | None"], float | None]
@@ -249,7 +251,7 @@ def compute_numbers(
     return found
 
 
-class Summary:
+class Summary(ShortRepr):
     """What has summary numbers: `numbers` {name: value}, all but those that are `added`; none before they are known."""
 
     numbers: dict[str, float]

@@ -61,6 +61,7 @@ ENVIRONMENT: Schema = {
     "graph?": bool,
     "config?": str,
     "weights?": {ANY: str},
+    "extraction?": dict,
     "code?": {ANY: str},
     "stacked?": int,
     "wandb_run?": str,

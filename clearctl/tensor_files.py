@@ -23,17 +23,13 @@ class DamagedFileError(Exception):
     """A file whose bytes are not those that were written; the message says how that shows."""
 
 
-class UnreadableFormatError(Exception):
-    """A file of a format that needs a package which is not installed; the message says which."""
-
-
 def load(file: Path, *, sha256: str | None = None, mmap: bool = False) -> Any:
     """What torch.load(weights_only=True) reads from `file`, with tensors on the CPU; of .safetensors its tensors.
 
     The bytes are checked first: against `sha256` where it is known, else against the CRC-32s in the zip archive. A file
     of torch < 1.6 is no archive and has none. With `mmap` tensors are mapped from an archive, not read.
 
-    Raises DamagedFileError, UnreadableFormatError, OSError, and whatever torch.load raises for a file that it does not
+    Raises DamagedFileError, OSError, and whatever torch.load raises for a file that it does not
     read.
     """
     with open_regular(file) as stream:
@@ -50,11 +46,9 @@ def load(file: Path, *, sha256: str | None = None, mmap: bool = False) -> Any:
 
 
 def _load_safetensors(file: Path) -> Any:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ImportError:
-        raise UnreadableFormatError('it needs the package safetensors: pip install "clearctl[timm]"') from None
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         return load_file(file)
     except SafetensorError as error:

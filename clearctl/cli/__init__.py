@@ -16,11 +16,13 @@ from clearctl.cli.demo import demo
 from clearctl.cli.doctor import doctor
 from clearctl.cli.download import download
 from clearctl.cli.evaluate import evaluate
+from clearctl.cli.export import export
 from clearctl.cli.extract import extract_features
 from clearctl.cli.fewshot import make_fewshot
 from clearctl.cli.importing import import_
 from clearctl.cli.launch import refuse_if_shared
 from clearctl.cli.list import list_
+from clearctl.cli.predict import predict
 from clearctl.cli.prepare import prepare_avalanche
 from clearctl.cli.rebuild import rebuild_by_metadata
 from clearctl.cli.report import report
@@ -99,7 +101,15 @@ PANELS: Mapping[str, Mapping[str, Callable[..., None]]] = {
         "extract-features": extract_features,
         "verify": verify,
     },
-    "Experiments": {"train": train, "resume": resume, "eval": evaluate, "report": report, "sweep": sweep},
+    "Experiments": {
+        "train": train,
+        "resume": resume,
+        "eval": evaluate,
+        "predict": predict,
+        "export": export,
+        "report": report,
+        "sweep": sweep,
+    },
     "Configs": {"list": list_},
 }
 for panel, commands in PANELS.items():

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -32,6 +32,7 @@ from clearctl.wording import counted
 
 if TYPE_CHECKING:
     from clearctl.dataset.importing.plan import ImportedBucket
+    from clearctl.engine.predict.records import Answer
     from clearctl.engine.run.step_speed import StepSpeed
 
 _PLAIN: dict[str, Any] = {"box": None, "title_justify": "left"}
@@ -223,6 +224,26 @@ def imported_table(buckets: Sequence["ImportedBucket"], images: Mapping[str, Map
     for bucket in buckets:
         dates = [f"{date:%Y-%m-%d}" if date else "-" for date in (bucket.first, bucket.last)]
         table.add_row(bucket.number, Text(bucket.name), *dates, f"{sum(images[bucket.number].values()):,}")
+    return table
+
+
+def predictions_table(answers: Iterable["Answer"], value: str, several: bool) -> Table:
+    """The answers for each image: a line for each rank, or, of `several` models, for each bucket.
+
+    `value` is what the numbers are. An image is named in its first line alone.
+    """
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("image", overflow="fold")
+    if several:
+        table.add_column("trained to", justify="right", no_wrap=True)
+    table.add_column("label", overflow="fold")
+    table.add_column(value, justify="right", no_wrap=True)
+    named = None
+    for each in answers:
+        image = "" if each.image == named else str(each.image)
+        named = each.image
+        number = f"{each.value:.3f}" if value == "probability" else f"{each.value:.4g}"
+        table.add_row(Text(image), *([each.bucket] if several else []), Text(each.label), number)
     return table
 
 

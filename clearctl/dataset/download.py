@@ -22,11 +22,12 @@ from clearctl.dataset.remote.origin import read_origin, remove_origin
 from clearctl.dataset.remote.patience import PATIENCE, Patience
 from clearctl.errors import CapabilityError, DatasetError, UsageError
 from clearctl.progress import Listener, ignore
+from clearctl.shortrepr import ShortRepr
 from clearctl.units import megabytes
 
 
-@dataclass(frozen=True)
-class DownloadResult:
+@dataclass(frozen=True, repr=False)
+class DownloadResult(ShortRepr):
     """What `download` did.
 
     `archives` are in the order of the release, with those that were here before; `new` are the files of those that

@@ -18,13 +18,14 @@ from clearctl.dataset.files import WantedFile, dataset_lock, wanted_bytes, write
 from clearctl.dataset.splits import Split, few_shot_split, lines_by_class, split_files
 from clearctl.errors import DatasetError, UsageError
 from clearctl.progress import Listener, ignore
+from clearctl.shortrepr import ShortRepr
 
 DEFAULT_SHOT = 5
 DEFAULT_SEEDS = (0,)
 
 
-@dataclass(frozen=True)
-class FewshotResult:
+@dataclass(frozen=True, repr=False)
+class FewshotResult(ShortRepr):
     """What `make_fewshot` did, or would do in a dry run.
 
     `written` and `unchanged` count files: those made or replaced, and those that were there with the same bytes.

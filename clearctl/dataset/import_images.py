@@ -21,6 +21,7 @@ from clearctl.dataset.importing.write import earlier_import, printable, write_fo
 from clearctl.dataset.recut.images import IMAGE_MODES
 from clearctl.errors import DatasetError, UsageError
 from clearctl.progress import Listener, Message, ignore
+from clearctl.shortrepr import ShortRepr
 from clearctl.wording import any_of
 
 DEFAULT_BUCKET_BY = "year"
@@ -28,8 +29,8 @@ UNDATED = ("error", "skip")
 DUPLICATES = ("keep", "first")
 
 
-@dataclass(frozen=True)
-class ImportResult:
+@dataclass(frozen=True, repr=False)
+class ImportResult(ShortRepr):
     """What `import_images` did, or would do in a dry run.
 
     `layout` is how the source was read: "class", "split/bucket/class", "table". `buckets` are numbered from "1" in time

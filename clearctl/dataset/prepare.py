@@ -28,13 +28,14 @@ from clearctl.dataset.splits import Split, filelist_lines, lines_by_class, rando
 from clearctl.dataset.transfer import ReleasedFeatures, find_released_features, wanted_features
 from clearctl.errors import DatasetError, UsageError
 from clearctl.progress import Listener, Message, ignore
+from clearctl.shortrepr import ShortRepr
 
 DEFAULT_TEST_RATIO = 0.3
 DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 
 
-@dataclass(frozen=True)
-class PrepareResult:
+@dataclass(frozen=True, repr=False)
+class PrepareResult(ShortRepr):
     """What `prepare_avalanche` did, or would do in a dry run.
 
     `written` and `unchanged` count files: those made or replaced, and those that were there with the same

@@ -31,12 +31,13 @@ from clearctl.dataset.release import Release, read_release
 from clearctl.errors import DatasetError, UsageError
 from clearctl.jsontext import json_text
 from clearctl.progress import Listener, Message, ignore
+from clearctl.shortrepr import ShortRepr
 
 DEFAULT_NUM_BUCKETS = 10
 
 
-@dataclass(frozen=True)
-class RebuildResult:
+@dataclass(frozen=True, repr=False)
+class RebuildResult(ShortRepr):
     """What `rebuild_by_metadata` did, or would do in a dry run.
 
     `images_per_bucket_and_class` is {new bucket: {class: number of images}}, `left_over` {class: number of images that

@@ -28,10 +28,11 @@ from clearctl.dataset.checks.places import check_contents, check_overlaps, check
 from clearctl.dataset.checks.splits import check_splits
 from clearctl.errors import DatasetError, UsageError
 from clearctl.progress import Listener, ignore
+from clearctl.shortrepr import ShortRepr
 
 
-@dataclass(frozen=True)
-class VerifyResult:
+@dataclass(frozen=True, repr=False)
+class VerifyResult(ShortRepr):
     """What `verify` found.
 
     `parts` are the labelled folders, relative to `root`: "." in the public layout, "train" and "test" in the later one.

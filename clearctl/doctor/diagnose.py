@@ -8,10 +8,11 @@ from clearctl.doctor import data, device, libraries, machine, mmcv_wheel, option
 from clearctl.doctor.checks import Check, Section, section
 from clearctl.doctor.imports import LONGEST_S, import_all
 from clearctl.progress import Listener, ignore
+from clearctl.shortrepr import ShortRepr
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+@dataclass(frozen=True, repr=False)
+class Diagnosis(ShortRepr):
     """What the doctor found."""
 
     sections: tuple[Section, ...]

@@ -32,6 +32,7 @@ USES = {
     "quadprog": "the strategy GEM",
     "requests": "`clearctl download`",
     "urllib3": "`clearctl download`",
+    "safetensors": "`clearctl export`, and weights in .safetensors files",
     "jinja2": "reports as HTML",
     "matplotlib": "figures of reports",
 }

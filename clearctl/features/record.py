@@ -17,8 +17,23 @@ from clearctl import layout
 from clearctl.atomic import write_json
 from clearctl.digest import file_sha256
 from clearctl.errors import DatasetError
+from clearctl.schema import Schema, misfit
 
 THREADS = "torch_threads"
+# What a network can be built from again, and its weights compared with.
+NETWORK: Schema = {
+    "settings": {
+        "arch": str,
+        "arguments": dict,
+        "weights_sha256": str,
+        "transform": [dict],
+        "precision": str,
+        "exact?": bool,
+        "compile?": bool,
+    },
+    "about?": {"weights?": {"from?": str, "file?": str, "prefix?": str, "left_random?": [str]}},
+    "dimension": int,
+}
 # What settings mean that files from before there was a choice do not name.
 _UNNAMED = {"compile": False, "exact": False}
 
@@ -140,3 +155,18 @@ def sha256(file: Path) -> str | None:
         return None
     except OSError as error:
         raise DatasetError(f"{file} cannot be read: {error.strerror}") from None
+
+
+def read_extraction(root: Path, name: str) -> dict[str, Any] | None:
+    """What extraction.json says of how the features `name` were made: {"settings", "about": {"weights"}, "dimension"}.
+
+    None where there is no such file, as of features that a release brings, or it does not say it.
+    """
+    try:
+        record = layout.read_json(layout.extraction_file(root, name))
+    except DatasetError:
+        return None
+    if misfit(record, NETWORK) is not None:
+        return None
+    weights = (record.get("about") or {}).get("weights")
+    return {"settings": record["settings"], "about": {"weights": weights}, "dimension": record["dimension"]}

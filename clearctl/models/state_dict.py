@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from clearctl import checksums, tensor_files
-from clearctl.errors import CapabilityError, RunError
+from clearctl.errors import RunError
 from clearctl.nearby import nearby_file
 from clearctl.wording import few, first_line
 
@@ -41,8 +41,6 @@ def read_weights(file: Path, wrappers: Sequence[str] = ()) -> dict[str, torch.Te
             remedy = f"restore it from a copy; if it was changed on purpose, remove its line from {checksums.NAME}"
         where = f" by {checksums.NAME}" if summed is not None else ""
         raise RunError(f"{file} is damaged: {error}{where}\n{remedy}") from None
-    except tensor_files.UnreadableFormatError as error:
-        raise CapabilityError(f"{file} cannot be read: {error}") from None
     except pickle.UnpicklingError as error:
         needed = re.search(r"GLOBAL (\S+)", str(error))
         if needed is None:

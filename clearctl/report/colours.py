@@ -70,6 +70,12 @@ def style() -> str:
     )
 
 
+def heat(step: int) -> tuple[str, str]:
+    """(background, text) of a cell of a heatmap on a light page, as CSS has colours."""
+    colour = _ramp(_HEAT_LIGHT, HEAT_STEPS)[step]
+    return _hex(colour), text_colour(colour)
+
+
 def text_colour(background: Rgb) -> str:
     """Black or white, whichever is read better; one of them always has a contrast of 4.5 or more."""
     luminance = _luminance(background)

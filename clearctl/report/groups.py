@@ -12,6 +12,7 @@ import numpy as np
 from clearctl.config.check import SECTIONS
 from clearctl.metrics import NUMBERS, Matrix
 from clearctl.report.runs import Run, by_dataset
+from clearctl.shortrepr import ShortRepr
 
 # What may differ within a group: the seeds, and where things lie.
 _APART = ("seed", "scenario.seed", "scenario.dataset_root", "work_dir", "data.cache_dir")
@@ -30,8 +31,8 @@ class Spread:
     n: int
 
 
-@dataclass(frozen=True)
-class Group:
+@dataclass(frozen=True, repr=False)
+class Group(ShortRepr):
     """Runs that differ in nothing but their seeds, in the order of these.
 
     `label` distinguishes the groups of a report. `settings` {dotted key: value} has the values in which not all groups

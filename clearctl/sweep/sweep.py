@@ -17,6 +17,7 @@ from clearctl.engine.run.dry_run import dry_run_config
 from clearctl.engine.run.stopping import catch_stop_signals
 from clearctl.errors import ConfigError, RunError, Stopped, UsageError
 from clearctl.metrics import from_json
+from clearctl.shortrepr import ShortRepr
 from clearctl.sweep.cluster.engine import Cluster, import_ray, run_on_ray
 from clearctl.sweep.local import Assignment, LocalEngine, local_engine, threads_each
 from clearctl.sweep.outcome import RunEnded, RunOutcome, SweepEvent, SweepListener, ignore
@@ -26,8 +27,8 @@ from clearctl.sweep.work import failed
 from clearctl.threads import torch_threads
 
 
-@dataclass(frozen=True)
-class SweepPlan:
+@dataclass(frozen=True, repr=False)
+class SweepPlan(ShortRepr):
     """What a sweep would do: its runs, and how many of them (or stacks of them) at a time on which device.
 
     Or on a `cluster`, which has its own devices and room.
@@ -72,8 +73,8 @@ class SweepPlan:
         return total / min(self.jobs, max(1, len(self.left)))
 
 
-@dataclass(frozen=True)
-class SweepResult:
+@dataclass(frozen=True, repr=False)
+class SweepResult(ShortRepr):
     """The runs of a sweep and how each ended; of those that were finished before, what is in their folders."""
 
     runs: list[PlannedRun]

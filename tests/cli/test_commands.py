@@ -23,7 +23,7 @@ PANELS = {
         "extract-features",
         "verify",
     ],
-    "Experiments": ["train", "resume", "eval", "report", "sweep"],
+    "Experiments": ["train", "resume", "eval", "predict", "export", "report", "sweep"],
     "Configs": ["list", "config"],
 }
 

@@ -52,7 +52,7 @@ def _apart(word: str) -> list[str]:
 
 
 def test_commands_and_options(asked: Asked) -> None:
-    assert asked("ex") == ["extract-features"]
+    assert asked("ex") == ["extract-features", "export"]
     assert asked("train", "--prec") == ["--precision"]
     assert asked("list", "st") == ["strategies"]
     assert asked("train", "--device", "cu") == ["cuda"]

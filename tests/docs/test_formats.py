@@ -14,7 +14,7 @@ from clearctl.features import record
 
 PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
 # Of what not every run has.
-NOT_ALWAYS = {"resumed", "stacked", "graph"}
+NOT_ALWAYS = {"extraction", "resumed", "stacked", "graph"}
 
 
 def section(heading: str) -> str:

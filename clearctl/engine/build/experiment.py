@@ -1,5 +1,6 @@
 """A strategy and all that it needs, built. Below this module nobody receives a config."""
 
+import warnings
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -21,9 +22,11 @@ from clearctl.engine.build.samples import BuiltSamples, build_samples
 from clearctl.engine.build.strategy_fit import require_fits_stream
 from clearctl.engine.build.stream import benchmark_of
 from clearctl.engine.divergence import Divergence
+from clearctl.errors import RunError
 from clearctl.models.parallel import share_passes
 from clearctl.models.sync_bn import synchronised
 from clearctl.progress import EpochDone, Listener, Message, ignore
+from clearctl.strategies.answers import changes_answers
 from clearctl.strategies.build import build_strategy
 from clearctl.strategies.loading.gather import GatherBatches
 from clearctl.strategies.loggers.run_logger import RunLogger
@@ -118,6 +121,24 @@ def require_buildable(settings: Settings, model: nn.Module) -> None:
         _build_strategy(settings, parts, model, device, build_metrics(settings), [], [], BatchRecord())
 
 
+def build_tested_model(settings: Settings, model: nn.Module, device: torch.device, listener: Listener) -> nn.Module:
+    """`model` on the device as the strategy tests it, in eval mode: what the weights that a run saves are of.
+
+    It answers what the run's tests answer once it has such weights. Raises RunError where a strategy or plugin changes
+    the answers of a test by something that is not in them.
+    """
+    model = _placed(model, settings.compute, device, listener)
+    parts = build_parts(settings, model, device)
+    strategy = _build_strategy(settings, parts, model, device, [], [], [], BatchRecord())
+    changing = changes_answers(strategy)
+    if changing is not None:
+        raise RunError(
+            f"{changing} changes the network's answers in a test by what is not in its weights\n"
+            "weights alone do not answer as the run did: train with another strategy"
+        )
+    return strategy.model.eval()
+
+
 def _build_strategy(
     settings: Settings,
     parts: StrategyParts,
@@ -130,7 +151,8 @@ def _build_strategy(
     validation_metrics: Sequence[Any] = (),
 ) -> Strategy:
     call = settings.strategy.call
-    with building(call.type, call.error):
+    with building(call.type, call.error), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No loggers specified")  # Avalanche's; a run may have none
         strategy = build_strategy(
             call.type,
             parts.arguments,

@@ -17,7 +17,7 @@ from clearctl.engine.build.calls import building
 from clearctl.engine.build.transforms import build_transforms
 from clearctl.models.classifier import build_classifier
 from clearctl.models.fit import find_mismatch
-from clearctl.models.pretrained import load_network
+from clearctl.models.pretrained import is_pretrained, load_network
 from clearctl.models.zoo.names import TIMM
 from clearctl.progress import Listener, Message
 
@@ -25,50 +25,63 @@ from clearctl.progress import Listener, Message
 def build_model(settings: Settings, stream: Stream, listener: Listener, *, first_weights: bool = True) -> nn.Module:
     """The network, with the weights of `pretrained` and then `load_from` if there are any.
 
-    Without `first_weights` those of `load_from` and of timm are left out: all weights are about to be replaced. Raises
-    ConfigError if the network does not fit the stream.
+    Without `first_weights` no file of weights is read: all weights are about to be replaced. Raises ConfigError if the
+    network does not fit the stream.
     """
-    _require_classes(settings, len(stream.class_names), listener)
-
-    def say(key: str, left: Sequence[str]) -> None:
-        if left:
-            listener(Message(f"{key} has no fitting {', '.join(left)}: left as initialised", warning=True))
-
-    with building("the network", partial(settings.error, "model")):
-        model = build_classifier(
-            **_parts(settings.model, first_weights),
-            on_left=lambda key, left: say(f"model.{key}", left),
-            listener=listener,
-        )
+    model = build_network(settings, len(stream.class_names), listener, first_weights=first_weights)
     require_fit(settings, stream, model)
     file = settings.load_from
     if file and first_weights:
         report = load_network(model, Path(file))
         if report.prefix:
             listener(Message(f"load_from: the weights under {report.prefix!r} of {file}"))
-        say("load_from", report.left_random)
+        _say_what_is_left("load_from", report.left_random, listener)
     return model
+
+
+def build_network(settings: Settings, num_classes: int, listener: Listener, *, first_weights: bool = True) -> nn.Module:
+    """The network that the model section describes, for so many classes; `load_from` is not read.
+
+    No dataset is needed. Without `first_weights` no file of weights is read. Raises ConfigError.
+    """
+    _require_classes(settings, num_classes, listener)
+    with building("the network", partial(settings.error, "model")):
+        return build_classifier(
+            **_parts(settings.model, first_weights),
+            on_left=lambda key, left: _say_what_is_left(f"model.{key}", left, listener),
+            listener=listener,
+        )
+
+
+def _say_what_is_left(key: str, left: Sequence[str], listener: Listener) -> None:
+    if left:
+        listener(Message(f"{key} has no fitting {', '.join(left)}: left as initialised", warning=True))
 
 
 def _parts(model: ModelSettings, first_weights: bool) -> dict[str, Any]:
     """The arguments of `build_classifier`."""
 
     def entry(call: Call | None) -> dict[str, Any] | None:
-        return None if call is None else call.entry
+        if call is None or first_weights:
+            return None if call is None else call.entry
+        found = {**call.entry, "pretrained": False} if call.type.startswith(TIMM) else call.entry
+        return {**found, "init_cfg": _without_files(found["init_cfg"])} if found.get("init_cfg") else found
 
-    neck = [call.entry for call in model.neck] if isinstance(model.neck, tuple) else entry(model.neck)
-    backbone = entry(model.backbone)
-    if backbone is not None and backbone["type"].startswith(TIMM) and not first_weights:
-        backbone = {**backbone, "pretrained": False}
     return {
-        "backbone": backbone,
-        "neck": neck,
+        "backbone": entry(model.backbone),
+        "neck": [entry(call) for call in model.neck] if isinstance(model.neck, tuple) else entry(model.neck),
         "head": entry(model.head),
         "torchmodel": entry(model.torchmodel),
-        "init_cfg": model.init_cfg,
-        "pretrained": model.pretrained,
+        "init_cfg": model.init_cfg if first_weights else _without_files(model.init_cfg),
+        "pretrained": model.pretrained if first_weights else None,
         "freeze": model.freeze,
     }
+
+
+def _without_files(init_cfg: Any) -> Any:
+    """An `init_cfg` without the entries that read weights from a file."""
+    entries = init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg]
+    return [entry for entry in entries if entry and not is_pretrained(entry)] or None
 
 
 def build_head(settings: Settings) -> nn.Module:

@@ -37,14 +37,15 @@ from clearctl.models.folding import folded
 from clearctl.models.weights import weights_digest
 from clearctl.models.zoo.build import build_extractor
 from clearctl.progress import Listener, Message, ignore
+from clearctl.shortrepr import ShortRepr
 from clearctl.version import __version__
 
 BATCH_SIZE = {"cpu": 32, "cuda": 256}
 MOST_WORKERS = 16
 
 
-@dataclass(frozen=True)
-class ExtractResult:
+@dataclass(frozen=True, repr=False)
+class ExtractResult(ShortRepr):
     """What `extract_features` did: where the features lie, their dimension, and how fast they came.
 
     `buckets` are those that are there now, `written` those of this call; `images` were read in `seconds`, `cached` of
@@ -178,7 +179,7 @@ def extract_features(
             _about(source.record, target),
             dimension,
         )
-        loaders = _default_workers(target) if workers is None else workers
+        loaders = default_workers(target) if workers is None else workers
         require_worker_processes(loaders)
         folder = layout.features_folder(root, called)
         with _features_lock(root, called):
@@ -275,8 +276,8 @@ def _as_json(settings: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def _default_workers(device: torch.device) -> int:
-    """On a GPU, one process for each core; on a CPU none: they would take the cores that the network needs.
+def default_workers(device: torch.device) -> int:
+    """How many processes decode: one for each core where the network has a GPU, else none, which leaves it the cores.
 
     The processes that a run has on this machine share its cores.
     """

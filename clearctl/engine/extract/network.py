@@ -21,6 +21,7 @@ from clearctl.progress import Listener, Message
 from clearctl.wording import few, in_one_line
 
 PROBE_SEED = 0
+RANDOM = "RANDOM WEIGHTS (--weights none): nothing was learned"  # the name of weights that are none
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,19 @@ def fill(
         if report.left_random:
             listener(Message(f"{checkpoint} leaves random: {few(report.left_random)}", warning=True))
         name = Path(checkpoint).name
-        record = {"from": name, "prefix": report.prefix, "left_random": list(report.left_random)}
+        record = {
+            "from": name,
+            "file": str(Path(checkpoint).resolve()),
+            "prefix": report.prefix,
+            "left_random": list(report.left_random),
+        }
         # torchvision states it of its own weights only, and a file may hold any.
         return Source(name, record, network.arch.startswith((TIMM, OPEN_CLIP)))
     if weights == "none":
         listener(
             Message("--weights none: the network is RANDOM, its features are of no use but to try things", warning=True)
         )
-        name = "RANDOM WEIGHTS (--weights none): nothing was learned"
-        return Source(name, {"from": name}, False)
+        return Source(RANDOM, {"from": RANDOM}, False)
     name = load_default_weights(network, listener)
     return Source(name, {"from": name}, not network.arch.startswith(MMCLS))
 
@@ -83,6 +88,11 @@ def probe_images(root: Path, bucket: str, stages: TransformStages) -> torch.Tens
         raise
     except Exception as error:
         raise UsageError(f"the transform refuses {first.paths[0]}: {in_one_line(error)}") from None
+    return probe_like(shape, stages)
+
+
+def probe_like(shape: torch.Size, stages: TransformStages) -> torch.Tensor:
+    """Two random images of the `shape` [3, H, W] that images have before `finish`, after it."""
     generator = torch.Generator().manual_seed(PROBE_SEED)
     noise = torch.randint(0, 256, (2, *shape), generator=generator, dtype=torch.uint8)
     return stages.finish(noise).float()

@@ -7,7 +7,7 @@ from typing import Any
 
 from clearctl import layout
 from clearctl.config.check import check
-from clearctl.config.load import Config, load
+from clearctl.config.load import Config, load, of_run
 from clearctl.config.registry import closest
 from clearctl.config.settings import calls_of
 from clearctl.engine.build.catalogue import CATALOGUE
@@ -83,6 +83,16 @@ def model_transform(network: FeatureExtractor) -> Steps:
 def built(steps: Steps) -> list[Any]:
     """The transforms of a list as a config has it. Raises ConfigError."""
     return build_steps(calls_of(Config({}, "the transform of extract-features"), _KEY, steps))
+
+
+def built_of_record(steps: Steps, file: Path) -> list[Any]:
+    """The transforms that a run folder or an extraction.json, `file`, notes. No code of its folder is run.
+
+    Raises ConfigError.
+    """
+    opened = of_run({"scenario": {"eval_transform": steps}}, file)
+    _require_sound(opened, _KEY)
+    return build_steps(calls_of(opened, _KEY, steps))
 
 
 def _backbone(opened: Config) -> tuple[str, dict[str, Any]]:

@@ -35,7 +35,7 @@ from clearctl.strategies.strategy import Experience
 from clearctl.wording import few
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EvalResult(Summary):
     """Accuracies: one row [N] for each checkpoint, in the order of `checkpoints`.
 
@@ -49,6 +49,13 @@ class EvalResult(Summary):
     matrix: Matrix | None
     numbers: dict[str, float]
     on_training_images: frozenset[str] = frozenset()
+
+    def _repr_html_(self) -> str:
+        from clearctl.report.notebook import matrix_html
+
+        is_whole = self.matrix is not None
+        names = self.bucket_names if is_whole else [file.stem for file in self.checkpoints]
+        return matrix_html(np.array(self.rows), names, self.bucket_names, self.numbers, self.on_training_images)
 
 
 @applied()

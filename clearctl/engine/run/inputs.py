@@ -11,6 +11,7 @@ from clearctl.config.settings import fill
 from clearctl.digest import file_sha256
 from clearctl.engine.build.stream import build_stream
 from clearctl.errors import ClearctlError
+from clearctl.features.record import read_extraction
 
 # Keys whose value may be a file of weights that a run begins with, beside the checkpoints of `init_cfg`.
 FIRST_WEIGHTS = ("load_from", "model.pretrained", "model.backbone.pretrained")
@@ -31,8 +32,15 @@ def weight_digests(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def named_contents(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What environment.json has of what a config only names: its files of weights and, if it has any, own modules."""
+    """What environment.json has of what a config only names.
+
+    That is its files of weights and, if it has any, own modules, and how the features were made that it learns from.
+    """
     found: dict[str, Any] = {"weights": weight_digests(values)}
+    scenario = values["scenario"]
+    if scenario.get("feature_type"):
+        extraction = read_extraction(Path(scenario["dataset_root"]), scenario["feature_type"])
+        found |= {"extraction": extraction} if extraction is not None else {}
     if values.get("custom_imports"):
         found["code"] = code_digests(values)
     return found

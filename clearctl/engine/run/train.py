@@ -47,7 +47,7 @@ RUN = "run"  # the name under which a run's folder is kept for processes that to
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainResult(Summary):
     """A finished run: its folder, the accuracy matrix R [N, N], and the summary numbers of it.
 
@@ -65,6 +65,11 @@ class TrainResult(Summary):
     diverged: dict[str, Any] | None = None
     on_training_images: frozenset[str] = frozenset()
     validation_numbers: dict[str, float] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        from clearctl.report.notebook import matrix_html
+
+        return matrix_html(self.matrix, self.bucket_names, self.bucket_names, self.numbers, self.on_training_images)
 
 
 def train(

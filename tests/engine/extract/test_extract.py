@@ -578,13 +578,13 @@ def test_a_full_disk_leaves_no_half_bucket(root, config):
 def test_the_processes_of_a_machine_share_its_cores(monkeypatch, cores, processes, workers):
     from sharing import environment
 
-    from clearctl.engine.extract.extract import _default_workers
+    from clearctl.engine.extract.extract import default_workers
 
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
     for name, value in environment(0, processes, 0).items():
         monkeypatch.setenv(name, value)
-    assert _default_workers(torch.device("cuda")) == workers
-    assert _default_workers(torch.device("cpu")) == 0
+    assert default_workers(torch.device("cuda")) == workers
+    assert default_workers(torch.device("cpu")) == 0
 
 
 @pytest.mark.gpu
