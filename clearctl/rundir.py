@@ -11,6 +11,7 @@ checkpoints/exp_<k>.pth   model weights after k buckets
 checkpoints/SHA256SUMS    the sha256 of each of them (`checksums`)
 state/                what an exact resume needs, while the run is not finished
 report.html           the run as a page, once it is finished
+selection.json        how its setting was chosen, where `sweep --select` chose it
 """
 
 import ast
@@ -81,6 +82,13 @@ EVALUATION: Schema = {
         "gem_metrics": {ANY: (*NUMBER, None)},
     },
     "anytime?": [{"bucket": int, "step": int, "samples_seen": int, "accuracies": [NUMBER]}],
+}
+SELECTION: Schema = {
+    "metric": str,
+    "first": (int, None),
+    "chosen": str,
+    "tried": int,
+    "seeds": int,
 }
 EPOCH: Schema = {
     "bucket": str,
@@ -184,6 +192,11 @@ def report_file(run: Path) -> Path:
     return run / "report.html"
 
 
+def selection_file(folder: Path) -> Path:
+    """How settings were chosen: that of a run folder, or all of a sweep in its work directory."""
+    return folder / "selection.json"
+
+
 def lock_file(run: Path) -> Path:
     """Held by the process that works on the run."""
     return run / ".lock"
@@ -222,6 +235,11 @@ def read_matrix(run: Path) -> tuple[Matrix, list[str]]:
 def read_eval(run: Path) -> dict[str, Any]:
     """What eval.json holds. Raises RunError if it cannot be read."""
     return _read_object(eval_file(run), EVALUATION)
+
+
+def read_selection(run: Path) -> dict[str, Any] | None:
+    """What selection.json holds; None where there is none. Raises RunError if it cannot be read."""
+    return _read_object(selection_file(run), SELECTION) if selection_file(run).is_file() else None
 
 
 def has_state(run: Path) -> bool:

@@ -21,16 +21,20 @@ from clearctl.sweep.plan import PlannedRun
 from clearctl.units import duration
 
 _STYLES = {"finished": "green", "failed": "bold red", "stopped": "yellow", "waiting": "dim", DIVERGED: "bold red"}
-_OTHER_COLUMNS = 58  # how wide all but the first are
+_OTHER_COLUMNS = 50  # how wide all but the first and the headline number are
 _OTHER_LINES = 5  # of the screen: the heading, the overall state, what is left out, and room for a prompt
 _REDRAWS_PER_S = 4
 
 
 class SweepDisplay:
-    """A listener. Use it as a context manager and hand its `show` to the library call."""
+    """A listener. Use it as a context manager and hand its `show` to the library call.
 
-    def __init__(self, output: Output, runs: Sequence[PlannedRun]) -> None:
+    `measured_on` says of what images the accuracies are, where they are not those of tests.
+    """
+
+    def __init__(self, output: Output, runs: Sequence[PlannedRun], measured_on: str = "") -> None:
         self.output = output
+        self._heading = f"{measured_on} {NUMBERS[HEADLINE].title}".strip()
         self.rows = [Row(run) for run in runs]
         self._said_at = self._began = time.monotonic()
         self._warned: set[str] = set()
@@ -82,7 +86,7 @@ class SweepDisplay:
         elif isinstance(event, RunEnded):
             outcome = event.outcome
             if outcome.status == "finished":
-                text = f"{NUMBERS[HEADLINE].title} {row.headline:.3f}" if row.headline is not None else ""
+                text = f"{self._heading} {row.headline:.3f}" if row.headline is not None else ""
                 if outcome.diverged is not None:
                     text = f"diverged, in {place(outcome.diverged)}"
             else:
@@ -105,7 +109,7 @@ class SweepDisplay:
     def _render(self) -> RenderableType:
         console = self.output.stderr
         rows = _chosen(self.rows, max(1, console.height - _OTHER_LINES))
-        lines: list[RenderableType] = [_table(rows, console.width)]
+        lines: list[RenderableType] = [_table(rows, console.width, self._heading)]
         if len(rows) < len(self.rows):
             shown = {id(row) for row in rows}
             count = Counter(row.status for row in self.rows if id(row) not in shown)
@@ -126,12 +130,12 @@ def _chosen(rows: Sequence[Row], most: int) -> list[Row]:
     return [row for row in rows if id(row) in shown]
 
 
-def _table(rows: Sequence[Row], width: int) -> Table:
+def _table(rows: Sequence[Row], width: int, headline: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("run", no_wrap=True)
-    for heading in ("seed", "state", "bucket", "epoch", NUMBERS[HEADLINE].title, "time", "left"):
+    for heading in ("seed", "state", "bucket", "epoch", headline, "time", "left"):
         table.add_column(heading, no_wrap=True, justify="left" if heading == "state" else "right", overflow="ellipsis")
-    room = max(12, width - _OTHER_COLUMNS)
+    room = max(12, width - _OTHER_COLUMNS - len(headline))
     for row in rows:
         cells = (row.bucket, row.epoch, "" if row.headline is None else f"{row.headline:.3f}")
         spent, left = row.spent_s(), row.left_s()

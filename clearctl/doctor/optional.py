@@ -13,8 +13,9 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # in this order th
 
 
 def check_packages() -> Iterator[Check]:
-    """Ray, timm, open_clip and Playwright; not imported, since that takes seconds."""
+    """Ray, Optuna, timm, open_clip and Playwright; not imported, since that takes seconds."""
     yield _package("ray", "`clearctl sweep --engine ray`")
+    yield _package("optuna", "`clearctl sweep --engine optuna`")
     yield _package("timm", "backbones of timm")
     yield _package("open_clip_torch", "image towers of open_clip")
     yield _package("playwright", "the tests of HTML reports")

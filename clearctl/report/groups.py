@@ -144,7 +144,7 @@ def group_runs(runs: Sequence[Run], *, include_diverged: bool = False) -> list[G
     # A matrix from a file has no settings, which is no difference in each of them.
     differing = _differing([flat[key] for key, members in together.items() if not members[0].foreign])
     settings = {key: {name: flat[key][name] for name in differing if name in flat[key]} for key in flat}
-    labels = _labels([(together[key][0].name, settings[key]) for key in together])
+    labels = _labels([(_name(together[key][0]), settings[key]) for key in together])
     return [
         Group(
             label,
@@ -154,6 +154,11 @@ def group_runs(runs: Sequence[Run], *, include_diverged: bool = False) -> list[G
         )
         for label, (key, members) in zip(labels, together.items(), strict=True)
     ]
+
+
+def _name(run: Run) -> str:
+    """The run's name; of one tested on validation images it says so wherever the label is shown."""
+    return f"{run.name} (validation)" if run.on_validation_images else run.name
 
 
 def settings_of(run: Run) -> dict[str, Any]:
@@ -220,7 +225,7 @@ def best(groups: Sequence[Group], number: str) -> set[int]:
 def _comparable(groups: Sequence[Group], number: str) -> bool:
     """Whether a number of the groups is of one dataset and, of seconds, of one kind of machine."""
     runs = [run for group in groups for run in group.counted]
-    if len(by_dataset(runs)) > 1:
+    if len(by_dataset(runs)) > 1 or len({run.on_validation_images for run in runs}) > 1:
         return False
     return NUMBERS[number].unit != "s" or len({repr(machine(run)) for run in runs}) == 1
 

@@ -1,11 +1,11 @@
 """What a reader of a report's numbers has to know: what does not count and why, and what differs within a group."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from clearctl.config.load import flatten
-from clearctl.config.protocol import STREAMING
+from clearctl.metrics import NUMBERS
 from clearctl.report.groups import NONE, Group, one_line
 from clearctl.report.runs import Run, by_dataset
 from clearctl.wording import counted, plural
@@ -56,6 +56,7 @@ def remarks(groups: Sequence[Group]) -> list[Remark]:
     found = list(_of_all(groups))
     for index, group in enumerate(groups):
         for make in (
+            _of_selection,
             _of_diverged,
             _of_unfinished,
             _of_seeds_twice,
@@ -72,13 +73,37 @@ def _of_all(groups: Sequence[Group]) -> Iterator[Remark]:
     datasets = by_dataset([run for group in groups for run in group.runs])
     if len(datasets) > 1:
         yield Remark(f"the runs are of {len(datasets)} datasets or choices of buckets: do not compare their numbers")
-    if any(group.protocol == STREAMING for group in groups):
+    held_out = [group.label for group in groups if group.runs[0].on_validation_images]
+    if held_out:
+        what = "on validation images, held out of the training part (scenario.validation), not on the test part"
+        yield Remark(f"numbers {what}, to choose a setting by: {', '.join(held_out)}")
+    if any(group.on_training_images for group in groups):
         yield Remark(ON_TRAINING_IMAGES, of_mark=True)
     whole = [group.label for group in groups if "next_domain" in group.on_training_images]
     if whole:
         verb = "have" if len(whole) > 1 else "has"
         text = f"{DAGGER} {', '.join(whole)} {verb} seen all images before the first test, so that all numbers are such"
         yield Remark(text, of_mark=True)
+
+
+def _of_selection(group: Group) -> Iterator[Remark]:
+    having: dict[str, list[Run]] = {}
+    for run in group.counted:
+        if run.selection is not None:
+            having.setdefault(how_chosen(run.selection), []).append(run)
+    for text, runs in having.items():
+        whose = "" if len(runs) == len(group.counted) else f" ({_seeds(runs)})"
+        yield Remark(f"{group.label}: {text}{whose}")
+
+
+def how_chosen(selection: Mapping[str, Any]) -> str:
+    """`chosen of 6 settings by validation accuracy (mean of 5 seeds)`, of what selection.json holds."""
+    name = selection["metric"].removeprefix("validation.")
+    title = NUMBERS[name].title if name in NUMBERS else name
+    seeds, first = selection["seeds"], selection["first"]
+    mean = f"mean of {counted(seeds, 'seed')}" if seeds > 1 else "one seed"
+    on = "" if first is None else f", on the first {counted(first, 'bucket')}"
+    return f"chosen of {counted(selection['tried'], 'setting')} by validation {title} ({mean}{on})"
 
 
 def _of_diverged(group: Group) -> Iterator[Remark]:

@@ -11,7 +11,7 @@ from clearctl.report.latex import render_latex
 from clearctl.report.markdown import render_markdown
 from clearctl.report.numbers import choose_numbers
 from clearctl.report.records import render_csv, render_json, render_long_csv
-from clearctl.report.runs import find_runs, require_one_dataset
+from clearctl.report.runs import find_runs, require_one_dataset, without_validation
 from clearctl.report.uncertainty import compare as compared
 from clearctl.wording import all_of, any_of
 
@@ -61,7 +61,7 @@ def make_report(
             nothing; `render` gives its text.
         plots: a folder for figures, as PNG and PDF.
         add: further numbers, of `numbers.ADDED`: "challenge", "final_domain".
-        force: take runs of different datasets into one report.
+        force: take runs of different datasets into one report, and runs tested on validation images beside others.
         include_diverged: let runs count that diverged.
         ci: add the 95 % confidence interval of each mean, by bootstrap over the runs.
         compare: add the difference of two groups, paired by seed; named by their labels.
@@ -79,6 +79,7 @@ def make_report(
         _require_fits_long(wanted, add, ci=ci, compare=compare)
     runs = find_runs(named, listener)
     if not force:
+        runs = without_validation(runs, listener)
         require_one_dataset(runs)
     groups = group_runs(runs, include_diverged=include_diverged)
     if compare is not None:

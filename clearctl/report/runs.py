@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from clearctl import rundir
-from clearctl.config.protocol import on_training_images, protocol_of
+from clearctl.config.protocol import on_training_images, on_validation_images, protocol_of
 from clearctl.errors import RunError
 from clearctl.measured import is_curve, measured_matrices
 from clearctl.metrics import Matrix, compute_numbers
 from clearctl.progress import Listener, Message, ignore
 from clearctl.report.foreign import read_foreign
-from clearctl.wording import first_line
+from clearctl.wording import counted, first_line
 
 _FOLDER = re.compile(r"(\d{8}-\d{6})-seed\d+(?:-(\d+))?")
 
@@ -31,7 +31,8 @@ class Run:
 
     `values` are those of config.py, `matrix` is R [buckets trained on, N] with the columns `bucket_names`, `untrained`
     [N] the accuracy before any training, empty where it was not kept. `epochs` are the lines of metrics.jsonl of that
-    kind, `evaluation` is what eval.json holds. It is `finished` where every bucket is done and no state is left.
+    kind, `evaluation` is what eval.json holds, `selection` what selection.json does, if there is one. It is `finished`
+    where every bucket is done and no state is left.
     Of a `foreign` one there is a matrix alone, in a file: it has no seed, config and times.
     """
 
@@ -45,6 +46,7 @@ class Run:
     evaluation: dict[str, Any]
     finished: bool
     foreign: bool = False
+    selection: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -110,6 +112,11 @@ class Run:
     def on_training_images(self) -> frozenset[str]:
         """The names of its summary numbers that have accuracies on images that were trained on before the test."""
         return frozenset() if self.foreign else on_training_images(self.values)
+
+    @property
+    def on_validation_images(self) -> bool:
+        """Whether it was tested on images held out of its training part, not on the test part."""
+        return not self.foreign and on_validation_images(self.values)
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -221,6 +228,7 @@ def read_run(folder: Path) -> Run:
         evaluation=evaluation,
         # Unlike rundir.is_finished it needs no weights: who keeps a table's runs may keep them without.
         finished=len(matrix) == len(bucket_names) and not any(rundir.state_folder(folder).glob("*.state")),
+        selection=rundir.read_selection(folder),
     )
 
 
@@ -233,6 +241,20 @@ def require_one_dataset(runs: Sequence[Run]) -> None:
             f"{first.folder} and {run.folder} are of different {what}, which do not belong in one table\n"
             "report them apart, or together nevertheless with --force"
         )
+
+
+def without_validation(runs: Sequence[Run], listener: Listener) -> list[Run]:
+    """Those of the runs that were tested on the test part, where there are any; what is left out is said.
+
+    Runs that were tested on validation images, such as those that a setting was chosen by, are in a report of their
+    own: nobody is to take their numbers for those of tests.
+    """
+    held_out = [run for run in runs if run.on_validation_images]
+    if not 0 < len(held_out) < len(runs):
+        return list(runs)
+    text = f"{counted(len(held_out), 'run')} tested on validation images, such as {held_out[0].folder}, left out"
+    listener(Message(f"{text}: report them alone, or with --force beside the tests"))
+    return [run for run in runs if not run.on_validation_images]
 
 
 def by_dataset(runs: Sequence[Run]) -> dict[tuple[Any, ...], Run]:

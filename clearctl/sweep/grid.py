@@ -1,8 +1,33 @@
-"""The small language of a sweep's `--set`: a key, and the values that it takes in turn."""
+"""The small language of a sweep's `--set`: a key, and the values that it takes in turn, or the range they are in."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from clearctl.config.load import read_literal
 from clearctl.errors import UsageError
+
+_LOG = ":log"
+_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Range:
+    """All numbers from `low` to `high`, both included: whole ones where both are. `log` draws on a log scale."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def rounded(self, value: float) -> float:
+        """A number of the range with few digits, which make its name short: 4, or a ten thousandth of the range."""
+        digits = _DIGITS - math.floor(math.log10(value if self.log else self.high - self.low)) - 1
+        return min(max(round(value, digits), float(self.low)), float(self.high))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a range of whole numbers."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
 
 
 def read_grid(texts: Sequence[str]) -> dict[str, list[str]]:
@@ -20,6 +45,39 @@ def read_grid(texts: Sequence[str]) -> dict[str, list[str]]:
             raise UsageError(f"--set {text}: {key.strip()} is given twice; put all its values into one --set")
         grid[key.strip()] = parts
     return grid
+
+
+def read_ranges(grid: Mapping[str, Sequence[str]]) -> dict[str, Range]:
+    """{key: range} of the keys of a grid whose value is `LOW..HIGH` or `LOW..HIGH:log`. Raises UsageError."""
+    ranges = {}
+    for key, texts in grid.items():
+        found = [_range(key, text) for text in texts]
+        for range_ in found:
+            if range_ is not None:
+                ranges[key] = range_
+        if key in ranges and len(texts) > 1:
+            raise UsageError(f"--set {key}={','.join(texts)}: expected a range alone, or values alone")
+    return ranges
+
+
+def require_no_ranges(grid: Mapping[str, Sequence[str]]) -> None:
+    """Raise UsageError for a range, which only Optuna draws from."""
+    for key in read_ranges(grid):
+        text = grid[key][0]
+        raise UsageError(f"--set {key}={text}: a range is for --engine optuna; else give values: {key}=V1,V2")
+
+
+def _range(key: str, text: str) -> Range | None:
+    """The range that `text` is; None where it is none, such as the path `../x`."""
+    first, dots, last = text.removesuffix(_LOG).partition("..")
+    low, high = read_literal(first), read_literal(last)
+    if not dots or not all(isinstance(end, int | float) and not isinstance(end, bool) for end in (low, high)):
+        return None
+    if not low < high or math.isinf(low) or math.isinf(high):
+        raise UsageError(f"--set {key}={text}: expected LOW..HIGH with LOW below HIGH, such as 0.001..0.1")
+    if text.endswith(_LOG) and low <= 0:
+        raise UsageError(f"--set {key}={text}: a log scale has no {low}: expected LOW above 0")
+    return Range(low, high, text.endswith(_LOG))
 
 
 def _split_values(text: str) -> list[str]:

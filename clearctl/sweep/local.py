@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from clearctl.sweep.stacks import WorkUnit
 
 _POLL_S = 0.2  # how soon a Ctrl-C is noticed
+CARRIED_OUT = "carried out"  # what the worker pool sends when an assignment is
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,10 @@ class Assignment:
 
 
 class LocalEngine:
-    """The worker pool: a process that the runs are forked from. What it and the libraries print goes to `log`."""
+    """The worker pool: a process that the runs are forked from. What it and the libraries print goes to `log`.
+
+    It carries out one assignment after another, until it is closed.
+    """
 
     def __init__(self, log: IO[str]) -> None:
         self.log = log
@@ -68,18 +72,20 @@ class LocalEngine:
         KeyboardInterrupt they end at once. Raises CapabilityError where the worker pool itself fails.
         """
         self.used = True
+        carried_out = False
         try:
             with suppress(ConnectionError):  # where it has ended, it is said below how
                 self.pipe.send(assignment)
-            self._relay_events(listener, stop_request)
+            carried_out = self._relay_events(listener, stop_request)
         except KeyboardInterrupt:
             with suppress(OSError):
                 self.pipe.send("kill")
             raise
         finally:
-            self.pipe.close()  # else it would wait for its runs, whatever was raised here
-            self.process.wait()
-        if self.process.returncode:
+            if not carried_out:
+                self.pipe.close()  # else it would wait for its runs, whatever was raised here
+                self.process.wait()
+        if not carried_out:
             self.log.seek(0)
             last = (self.log.read().strip().splitlines() or ["it said nothing"])[-1]
             raise CapabilityError(
@@ -87,8 +93,8 @@ class LocalEngine:
                 "run the same command again: finished runs are kept, the others are resumed"
             )
 
-    def _relay_events(self, listener: SweepListener, stop_request: StopRequest) -> None:
-        """Pass on the worker pool's events until it ends, which it does once all runs have."""
+    def _relay_events(self, listener: SweepListener, stop_request: StopRequest) -> bool:
+        """Pass on the worker pool's events until all runs have ended; False where it ends before it says so."""
         passed_on = False
         while True:
             try:
@@ -97,7 +103,9 @@ class LocalEngine:
                     passed_on = True
                 event = self.pipe.recv() if self.pipe.poll(_POLL_S) else None
             except (EOFError, ConnectionError):
-                return
+                return False
+            if event == CARRIED_OUT:
+                return True
             if event is not None:
                 listener(event)
 

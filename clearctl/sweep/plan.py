@@ -2,11 +2,11 @@
 
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from clearctl import rundir
 from clearctl.config.load import Config, flatten, read_literal
@@ -24,7 +24,8 @@ class PlannedRun:
     """One run of a sweep. `label` says how it differs from the others but for its seed.
 
     `state`: `finished` is not run again, `resume` is resumed in the run folder `run`, `new` has none yet. `changed`
-    says why a run that is there does not count: its data are not those of now.
+    says why a run that is there does not count: its data are not those of now. `name` is that of its config among
+    those of the sweep.
     """
 
     label: str
@@ -34,11 +35,15 @@ class PlannedRun:
     state: PlanState
     run: Path | None
     changed: str = ""
+    name: str = ""
 
     @property
     def work_dir(self) -> Path:
         """Where its run folder is, or will be made."""
         return Path(self.config.values["work_dir"])
+
+
+Combination: TypeAlias = Sequence[tuple[str, str]]  # keys, each with the text of a value
 
 
 def make_plan(
@@ -51,45 +56,74 @@ def make_plan(
 ) -> list[PlannedRun]:
     """The runs of a sweep: each config with each combination of the `grid` {key: texts of its values} and each seed.
 
-    A seed is that of everything random, and with the iid protocol of the split too, unless the grid has
-    `scenario.seed`. Without `seeds` each config keeps its own. Run folders lie in the config's own `work_dir`, or in a
-    folder of `work_dir` for each config and combination. A run that is there already is recognised by its config,
-    whichever command made it. Raises ConfigError with the faults of all configs, and UsageError for runs that are
-    planned twice, or none at all.
+    A run that is there already is recognised by its config, whichever command made it. See `list_runs`.
     """
-    if seeds is not None and "seed" in (grid or {}):
-        raise UsageError("seeds are given twice: with --seeds, and as values of seed")
-    names = config_names([Path(file) for file in configs])
-    combinations = list(itertools.product(*([(key, text) for text in texts] for key, texts in (grid or {}).items())))
+    combinations = list_combinations(grid or {})
+    varied = [key for key, texts in (grid or {}).items() if len(texts) > 1]
+    return find_states(list_runs(configs, combinations, varied, seeds, work_dir=work_dir, dataset_root=dataset_root))
+
+
+def list_combinations(grid: Mapping[str, Sequence[str]]) -> list[Combination]:
+    """The product of a grid {key: texts of its values}."""
+    return list(itertools.product(*([(key, text) for text in texts] for key, texts in grid.items())))
+
+
+def list_runs(
+    configs: Sequence[Path | str],
+    combinations: Sequence[Combination] | Mapping[str, Sequence[Combination]],
+    varied: Collection[str],
+    seeds: Sequence[int] | None,
+    *,
+    work_dir: Path | str | None = None,
+    dataset_root: Path | str | None = None,
+) -> list[PlannedRun]:
+    """Each config with each of the combinations of values and each seed, as if no run were there.
+
+    The `combinations` are those of all configs, or of each {name of the config: combinations}. Labels name the keys
+    that are `varied`. A seed is that of everything random, and with the iid protocol of the split too, unless a
+    combination has `scenario.seed`. Without `seeds` each config keeps its own. Run folders lie in the config's own
+    `work_dir`, or in a folder of `work_dir` for each config and combination. Raises ConfigError with the faults of all
+    configs, and UsageError for runs that are planned twice, or none at all.
+    """
     faults: dict[str, None] = {}  # of many combinations mostly the same ones
-    opened: list[tuple[str, str, Config]] = []
-    for file, name in zip(configs, names, strict=True):
-        for combination in combinations:
-            varied = [(key, text) for key, text in combination if len((grid or {})[key]) > 1]
-            label = ",".join([name, *(f"{key.rpartition('.')[2]}={read_literal(text)}" for key, text in varied)])
-            place = None if work_dir is None else Path(work_dir) / _folder_name(label)
+    runs: list[PlannedRun] = []
+    for file, name in zip(configs, config_names([Path(file) for file in configs]), strict=True):
+        for combination in combinations[name] if isinstance(combinations, Mapping) else combinations:
+            keys = [key for key, _ in combination]
+            if seeds is not None and "seed" in keys:
+                raise UsageError("seeds are given twice: with --seeds, and as values of seed")
+            label = run_label(name, combination, varied)
             try:
                 config = open_config(
                     file,
                     overrides=tuple(f"{key}={text}" for key, text in combination),
-                    work_dir=place,
+                    work_dir=None if work_dir is None else Path(work_dir) / _folder_name(label),
                     dataset_root=dataset_root,
                 )
             except ConfigError as error:
                 faults.update(dict.fromkeys(str(error).splitlines()))
                 continue
-            opened.append((label, config.file, config))
+            of_seeds = [_with_seed(config, seed, "scenario.seed" in keys) for seed in seeds or ()]
+            runs += [
+                PlannedRun(label, one.values["seed"], one, config.file, "new", None, name=name)
+                for one in ([config] if seeds is None else of_seeds)
+            ]
     if faults:
         raise ConfigError("\n".join(faults))
-    keeps_split = "scenario.seed" in (grid or {})
-    runs = [
-        _planned(label, source, config if seed is None else _with_seed(config, seed, keeps_split))
-        for label, source, config in opened
-        for seed in (seeds if seeds is not None else [None])
-    ]
     if not runs:
         raise UsageError("the sweep has no runs: expected a config and, where seeds are given, a seed at least")
     _require_different(runs)
+    return runs
+
+
+def run_label(name: str, combination: Combination, varied: Collection[str]) -> str:
+    """`config,lr=0.1`: the name of a config, and its values for the keys that are `varied`."""
+    parts = [f"{key.rpartition('.')[2]}={read_literal(text)}" for key, text in combination if key in varied]
+    return ",".join([name, *parts])
+
+
+def find_states(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """The runs compared with those that are there."""
     there: dict[Path, list[tuple[Path, dict[str, Any]]]] = {}
     inputs = RunInputs()
     return [_found(run, there, inputs) for run in runs]
@@ -123,10 +157,6 @@ def _with_seed(config: Config, seed: int, keeps_split: bool) -> Config:
     if scenario.get("evaluation_protocol") == "iid" and not keeps_split:
         scenario["seed"] = seed
     return replace(config, values={**config.values, "scenario": scenario, "seed": seed})
-
-
-def _planned(label: str, source: str, config: Config) -> PlannedRun:
-    return PlannedRun(label, config.values["seed"], config, source, "new", None)
 
 
 def _values(values: Mapping[str, Any]) -> dict[str, str]:

@@ -108,6 +108,18 @@ def plan_sweep(
     there is not.
     """
     runs = make_plan(configs, seeds=seeds, grid=grid, work_dir=work_dir, dataset_root=dataset_root)
+    return arrange(runs, jobs=jobs, device=device, cluster=cluster, stack=stack)
+
+
+def arrange(
+    runs: list[PlannedRun],
+    *,
+    jobs: int | None = None,
+    device: str = "auto",
+    cluster: Cluster | None = None,
+    stack: bool | None = None,
+) -> SweepPlan:
+    """How runs are carried out, and that their datasets are there: see `plan_sweep`."""
     if cluster is not None:
         import_ray()
         return SweepPlan(runs, 1, cluster.device, cluster)
@@ -117,7 +129,7 @@ def plan_sweep(
         jobs = usable_cores() if target.type == "cpu" and on_features else 1
     if jobs < 1:
         raise UsageError(f"jobs is {jobs}: expected 1 or more")
-    _require_datasets(runs)
+    require_datasets(runs)
     # Not of those that are left: a run would have other threads, and so round elsewhere, after the sweep was stopped.
     stacked = target.type == "cuda" if stack is None else stack
     return SweepPlan(runs, min(jobs, len(runs)), str(target), stack=stacked)
@@ -153,7 +165,7 @@ def run_sweep(plan: SweepPlan, *, listener: SweepListener = ignore, local: Local
     return SweepResult(plan.runs, [outcomes[index] for index in range(len(plan.runs))])
 
 
-def _require_datasets(runs: Sequence[PlannedRun]) -> None:
+def require_datasets(runs: Sequence[PlannedRun]) -> None:
     """Raise, once, what all runs on a dataset folder would end with that is not what their configs ask for."""
     faults: dict[str, None] = {}
     for run in runs:

@@ -31,7 +31,7 @@ from clearctl.engine.build.stream import build_stream
 from clearctl.engine.machine import hide_gpus
 from clearctl.engine.run.stopping import STOPPING
 from clearctl.progress import Event, rate_limited
-from clearctl.sweep.local import Assignment
+from clearctl.sweep.local import CARRIED_OUT, Assignment
 from clearctl.sweep.outcome import RunEnded, RunOutcome, RunProgress, RunStarted
 from clearctl.sweep.stacks import WorkUnit
 from clearctl.sweep.work import execute_run, execute_stack
@@ -237,14 +237,19 @@ def main(descriptor: int) -> None:
     torch.set_num_threads(1)  # a fork inherits no pool of threads, but waits for one that was made before
     import_libraries()
     parent = Connection(descriptor)
-    try:
-        assignment = parent.recv()
-    except EOFError:  # there was nothing to do
-        os._exit(0)
+    with suppress(EOFError, OSError):  # nobody is there any more, or has more to do
+        while True:
+            assignment = parent.recv()
+            if isinstance(assignment, Assignment):  # what else comes was for runs that had just ended
+                _carry_out(assignment, parent)
+                parent.send(CARRIED_OUT)
+    os._exit(0)  # unloading torch would take a second
+
+
+def _carry_out(assignment: Assignment, parent: Connection) -> None:
     with hide_gpus():
         for planned in {planned.label: planned for unit in assignment.units for _, planned in unit}.values():
             check(planned.config, CATALOGUE)  # which imports whatever else the config names
     gc.freeze()  # a collection in a run would write to, and so copy, all that is imported
     with tempfile.TemporaryDirectory(prefix="clearctl-sweep-") as folder:
         WorkerPool(parent, assignment, Path(folder)).work()
-    os._exit(0)  # unloading torch would take a second

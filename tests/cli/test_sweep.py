@@ -42,7 +42,7 @@ def clearctl(*arguments: object) -> Result:
         (["{}", "--seeds", "x"], 2, "--seeds x: expected numbers such as 0-4"),
         (["{}", "--set", "cl_strategy.optimizer.lr"], 2, "expected KEY=VALUE,VALUE"),
         (["{}", "--jobs", "0"], 2, "--jobs"),
-        (["{}", "--engine", "foo"], 2, "--engine foo: expected local or ray"),
+        (["{}", "--engine", "foo"], 2, "--engine foo: expected local, ray or optuna"),
         (["{}", "--jobs", "2", "--engine", "ray"], 2, "--jobs is not for --engine ray: see --cpus-per-run"),
         (["{}", "--engine", "ray", "--device", "cpu"], 2, "--device is not for --engine ray: see --gpus-per-run"),
         (["{}", "--address", "127.0.0.1:9"], 2, "--address is not for --engine local"),

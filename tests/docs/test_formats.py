@@ -62,6 +62,24 @@ def test_eval(run):
     assert like <= documented
 
 
+def test_selection():
+    from clearctl.config.load import Config
+    from clearctl.sweep.outcome import RunOutcome
+    from clearctl.sweep.plan import PlannedRun
+    from clearctl.sweep.select.choice import choose
+    from clearctl.sweep.select.metric import SelectionMetric
+    from clearctl.sweep.select.record import record
+
+    planned = PlannedRun("c", 0, Config({}, "c.py"), "c.py", "new", None, name="c")
+    metric = SelectionMetric("accuracy")
+    [choice] = choose([(planned, RunOutcome("finished", numbers={"accuracy": 0.5}))], metric)
+    found = record(choice, metric, None, "grid")
+    assert first_column(section("selection.json")) == list(found)
+    row = next(line for line in section("selection.json").splitlines() if line.startswith("| `settings`"))
+    named = set(re.findall(r"`([^`]+)`", row)) - {"settings"}
+    assert named == {*found["settings"][0], *found["settings"][0]["runs"][0]}
+
+
 def test_files_of_a_run(run):
     text = section("A run folder")
     patterns = {name.replace("<k>", r"\d+") for name in first_column(text)}

@@ -13,7 +13,15 @@ def test_nothing_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
     monkeypatch.setattr("sys.path", [])
     checks = [*check_packages(), *check_programs()]
-    assert [check.name for check in checks] == ["ray", "timm", "open_clip_torch", "playwright", "Chromium", "TeX"]
+    assert [check.name for check in checks] == [
+        "ray",
+        "optuna",
+        "timm",
+        "open_clip_torch",
+        "playwright",
+        "Chromium",
+        "TeX",
+    ]
     assert {check.state for check in checks} == {"ok"}
     assert all(check.fix for check in checks)
 
