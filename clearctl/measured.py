@@ -9,13 +9,13 @@ import numpy as np
 from clearctl.metrics import Matrix
 
 # Metrics of the tests of a bucket from which there are summary numbers too, by the name in eval.json.
-_OF_BUCKETS = re.compile(r"(ECE|NLL)_Exp/eval_phase/test_stream/Task\d+/Exp(\d+)")
+_OF_BUCKETS = re.compile(r"(ECE|NLL|AUROC)_Exp/eval_phase/test_stream/Task\d+/Exp(\d+)")
 
 
 def measured_matrices(
     test: Mapping[Any, Mapping[str, Any]], buckets: int, anytime: Sequence[Mapping[str, Any]] = ()
 ) -> dict[str, Matrix]:
-    """{"ECE": R [rows, N], "NLL": ...} of what the tests after each bucket measured of each of N `buckets`.
+    """{"ECE": R [rows, N], "NLL": ..., "AUROC": ...}: what the tests after each bucket measured of each of N `buckets`.
 
     `test` is what eval.json holds, {number of the bucket: {name: value}}; null is NaN. Only what every test measured.
     With points of the anytime accuracy, as in eval.json, there is "anytime" [points, 2] too: samples seen, accuracy.

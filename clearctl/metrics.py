@@ -112,8 +112,8 @@ def _of_probabilities(name: str, words: str, over: str, compute: Compute) -> Num
         f"{words} {over}",
         compute,
         measured=name,
-        unit="fraction" if name == "ECE" else "nats",
-        lower_is_better=True,
+        unit="nats" if name == "NLL" else "fraction",
+        lower_is_better=name != "AUROC",
         on_or_below_diagonal=True,
     )
 
@@ -207,6 +207,12 @@ NUMBERS: dict[str, Number] = {
         "NLL", "negative log-likelihood in nats", "of the last model, over all buckets", _last_row
     ),
     "nll_in_domain": _of_probabilities("NLL", "negative log-likelihood in nats", "over the diagonal", _diagonal),
+    "auroc": _of_probabilities(
+        "AUROC", "confidence against classes left out", "of the last model, over all buckets", _last_row
+    ),
+    "auroc_in_domain": _of_probabilities(
+        "AUROC", "confidence against classes left out", "over the diagonal", _diagonal
+    ),
     "training_s": Number(
         "",
         "training (s)",

@@ -5,7 +5,7 @@ from typing import Any
 
 from clearctl.config.catalogue import Catalogue
 from clearctl.config.findings import Findings
-from clearctl.config.keys import EVERY_STRATEGY
+from clearctl.config.keys import EVERY_STRATEGY, OF_LEFT_OUT
 
 CALIBRATION = "calibration_metrics"
 
@@ -25,7 +25,9 @@ def check_metrics(found: Findings, key: str, value: Any, catalogue: Catalogue) -
             found.add(place, "forward_transfer_metrics needs cl_strategy.eval_every=0 or more")
         if kind == "topk_acc_metrics":
             found.at_most_classes(f"{place}.top_k", entry.get("top_k"))
-        if kind == CALIBRATION and (reason := no_probabilities(found, values)):
+        if kind == OF_LEFT_OUT and not (scenario.get("classes") or scenario.get("drop_classes")):
+            found.add(place, "it needs classes that are left out: give scenario.classes or scenario.drop_classes")
+        if kind in (CALIBRATION, OF_LEFT_OUT) and (reason := no_probabilities(found, values)):
             found.add(place, f"it takes softmax of the scores for probabilities, but {reason}: leave it out")
         if scenario.get("task_labels") == "bucket" and isinstance(entry.get("classes"), list):
             text = "a list is of task label 0, with scenario.task_labels='bucket' the first bucket alone: leave it out"

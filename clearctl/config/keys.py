@@ -16,6 +16,7 @@ EVALUATE_ON = ("test", "validation")
 # What these arguments of these parts of the model may be instead of a number: the dimension of scenario.feature_type.
 FEATURES = "features"
 WIDTHS = {"head": "in_channels", "torchmodel": "in_features"}
+OF_LEFT_OUT = "auroc_metrics"  # the metric that needs images of classes that the stream leaves out
 PARTS = ("backbone", "neck", "head")
 UNITS = ("epoch", "step", "bucket")
 WATCHED = ("train_loss", "validation_loss")

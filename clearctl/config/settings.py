@@ -58,6 +58,8 @@ class Call:
 class ScenarioSettings:
     """The stream of buckets. `buckets` and `selection.classes` are None for all that are prepared.
 
+    `left_out` asks for the test images of classes that are left out, which a metric tests on.
+
     The argument `transforms` of a transform that holds others, such as RandomApply, is a list of Calls.
     """
 
@@ -73,6 +75,7 @@ class ScenarioSettings:
     task_labels: str
     train_transform: tuple[Call, ...]
     eval_transform: tuple[Call, ...]
+    left_out: bool = False
 
     @property
     def has_validation(self) -> bool:
@@ -201,12 +204,14 @@ def fill(config: Config) -> Settings:
     """The settings of a config that has passed the check and is complete (`engine.build.config.open_config`)."""
     values = config.values
     top = _Section(config, "", values, keys.TOP)
+    metrics = top.calls("metrics")
+    left_out = any(call.type == keys.OF_LEFT_OUT for call in metrics)
     return Settings(
         config=config,
-        scenario=_scenario(top.section("scenario", keys.SCENARIO)),
+        scenario=replace(_scenario(top.section("scenario", keys.SCENARIO)), left_out=left_out),
         model=_model(top.section("model", keys.MODEL)),
         strategy=_strategy(top.section("cl_strategy", {**keys.EVERY_STRATEGY, **keys.STRATEGY})),
-        metrics=top.calls("metrics"),
+        metrics=metrics,
         loggers=top.calls("loggers"),
         data=DataSettings(**top.section("data", keys.DATA).all()),
         compute=ComputeSettings(**{field.name: top[field.name] for field in fields(ComputeSettings)}),

@@ -18,16 +18,17 @@ def parts_of_buckets(
     class_names: Sequence[str],
     seed: int | None,
     evaluate_on: str = "test",
-) -> dict[str, list[list[int]]]:
-    """{bucket: the line numbers to train on, to test on and, if any are held out beside these, to validate on}.
+    left_out: bool = False,
+) -> dict[str, dict[str, list[int]]]:
+    """{bucket: {part, as a `Bucket` calls it: line numbers}}; "validation" if it is held out beside the test part.
 
     The train and test part are those of `split`, of which no other files are read, or without one the whole bucket.
     What `selection` holds out of the train part is neither trained nor tested on, but for `evaluate_on` "validation":
-    then it is the test part.
+    then it is the test part. `left_out` asks for the lines that `selection` leaves out of the part that is tested.
     Raises DatasetError where nothing is left of a part, and ConfigError for classes with too few images to hold some
     out.
     """
-    parts: dict[str, list[list[int]]] = {}
+    parts: dict[str, dict[str, list[int]]] = {}
     too_few: list[str] = []
     for name, lines in listed.items():
         labels = [label for _, label in lines]
@@ -37,26 +38,27 @@ def parts_of_buckets(
         short = selection.too_few(train, labels, class_names)
         too_few += [f"{class_names[label]!r} in bucket {name} has {count}" for label, count in short.items()]
         if evaluate_on == "validation":
-            test = held_out
+            tested = train
         else:
-            test = everything if split is None else filelists.read_split_part(split / name, "test", lines)
-        if selection.has_all:
-            parts[name] = [train, test]
-            continue
-        parts[name] = [
-            selection.trained(name, _without(train, held_out), labels, class_names, seed or 0),
-            test if test is held_out else selection.tested(_without(test, held_out), labels, class_names),
-        ]
-        if selection.validation is not None and test is not held_out:
-            parts[name].append(held_out)
+            tested = everything if split is None else filelists.read_split_part(split / name, "test", lines)
+        found = parts[name] = {
+            "train": selection.trained(name, _without(train, held_out), labels, class_names, seed or 0),
+            "test": selection.tested(_without(tested, held_out), labels, class_names),
+        }
+        if evaluate_on == "validation":
+            found["test"] = held_out
+        elif selection.validation is not None:
+            found["validation"] = held_out
+        if left_out:
+            found["left_out"] = _without(tested, selection.tested(tested, labels, class_names))
     if too_few:
         text = (
             f"{selection.validation:g} of each class is held out, which leaves {len(too_few):,} with none to train on"
         )
         raise ConfigError(f"scenario.validation: {text}: {few(too_few)}")
-    for name, of_bucket in parts.items():
-        for what, left in zip(("train", "test"), of_bucket, strict=False):
-            if not left:
+    for name, found in parts.items():
+        for what in ("train", "test"):
+            if not found[what]:
                 raise DatasetError(f"bucket {name} has no image to {what} on of {few(selection.names(class_names))}")
     return parts
 

@@ -25,21 +25,30 @@ ALL = Selection()
 
 @dataclass(frozen=True)
 class Bucket:
-    """One bucket of the stream: what is trained on, what is tested on, and what is held out of both, if anything is."""
+    """One bucket of the stream: what is trained on, what is tested on, and what is held out of both, if anything is.
+
+    `left_out` are the images of the test part whose class is none of the stream's, where these are asked for; all have
+    the class index 0, which means nothing.
+    """
 
     name: str
     train: Samples
     test: Samples
     validation: Samples | None = None
+    left_out: Samples | None = None
 
     @property
     def parts(self) -> tuple[Samples, ...]:
         """All of its parts."""
-        return (self.train, self.test) if self.validation is None else (self.train, self.test, self.validation)
+        every = (self.train, self.test, self.validation, self.left_out)
+        return tuple(part for part in every if part is not None)
 
     def map(self, change: Callable[[Samples], Samples]) -> "Bucket":
         """The same with each of its parts changed."""
-        return Bucket(self.name, *map(change, self.parts))
+        changed: dict[str, Any] = {
+            name: change(part) for name, part in vars(self).items() if part is not None and name != "name"
+        }
+        return replace(self, **changed)
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,11 @@ class Stream:
     def has_validation(self) -> bool:
         """Whether the buckets have a part that is held out for validation."""
         return all(bucket.validation is not None for bucket in self.buckets)
+
+    @property
+    def has_left_out(self) -> bool:
+        """Whether the buckets have what their classes leave out of the test part."""
+        return all(bucket.left_out is not None for bucket in self.buckets)
 
     def fingerprint(self) -> str:
         """A digest of class names, bucket names, which samples are where, and the features themselves."""
@@ -122,6 +136,7 @@ def read_stream(
     buckets: Sequence[str | int] | None = None,
     selection: Selection = ALL,
     evaluate_on: str = "test",
+    left_out: bool = False,
 ) -> Stream:
     """The stream of a prepared folder.
 
@@ -130,7 +145,8 @@ def read_stream(
     the samples are rows of those features instead of images. `selection` says which classes the stream has, whose
     indices then count from 0, how many images of each are trained on, and how many of the training part are held out:
     these are neither trained on nor, with `streaming`, tested on. With `evaluate_on` "validation" they take the place
-    of the test part, of which nothing is read but the features of a bucket, whose file has them all.
+    of the test part, of which nothing is read but the features of a bucket, whose file has them all. `left_out` asks
+    for the part of that name too.
     Raises DatasetError for a folder that is not as it should be, UsageError for a bucket that it does not have, and
     ConfigError for a class, or for classes with too few images to hold some out.
     """
@@ -142,20 +158,24 @@ def read_stream(
         assert seed is not None
         split = require_split(root, names, test_ratio, shot, seed)
     listed = {name: layout.read_bucket_filelist(root, name, len(class_names)) for name in names}
-    parts = parts_of_buckets(listed, split, selection, class_names, seed, evaluate_on)
+    parts = parts_of_buckets(listed, split, selection, class_names, seed, evaluate_on, left_out)
     in_stream = tuple(selection.names(class_names))
+    index_of = [max(index, 0) for index in index_of]  # of left out classes too
     if feature_type is None:
-        images = {}
+        images: list[Bucket] = []
         for name in names:
-            used = sorted({line for part in parts[name] for line in part})
+            used = sorted({line for part in parts[name].values() for line in part})
             require_images(root, name, [listed[name][line][0] for line in used])
             lines = [(path, index_of[label]) for path, label in listed[name]]
-            images[name] = [ImageSamples(root, name, [lines[i] for i in part]) for part in parts[name]]
-        return Stream(tuple(Bucket(name, *images[name]) for name in names), in_stream)
+            found = {what: ImageSamples(root, name, [lines[i] for i in part]) for what, part in parts[name].items()}
+            images.append(Bucket(name, **found))
+        return Stream(tuple(images), in_stream)
     x, y, first_row = read_matrix(root, feature_type, listed)
     y = torch.tensor(index_of)[y]
-    rows = {name: [first_row[name] + torch.tensor(part, dtype=torch.int64) for part in parts[name]] for name in names}
-    buckets_read = (Bucket(name, *(FeatureSamples(x, y, part) for part in rows[name])) for name in names)
+    buckets_read = []
+    for name in names:
+        rows = {what: first_row[name] + torch.tensor(part, dtype=torch.int64) for what, part in parts[name].items()}
+        buckets_read.append(Bucket(name, **{what: FeatureSamples(x, y, part) for what, part in rows.items()}))
     return Stream(tuple(buckets_read), in_stream, int(x.shape[1]))
 
 
@@ -180,7 +200,7 @@ def read_train_labels(
         split = require_split(root, names, test_ratio, shot, seed)
     listed = {name: layout.read_bucket_filelist(root, name, len(class_names)) for name in names}
     parts = parts_of_buckets(listed, split, selection, class_names, seed, evaluate_on)
-    return {name: [index_of[listed[name][line][1]] for line in parts[name][0]] for name in names}
+    return {name: [index_of[listed[name][line][1]] for line in parts[name]["train"]] for name in names}
 
 
 def class_faults(present: Sequence[str], selection: Selection) -> list[tuple[str, str]]:

@@ -79,9 +79,10 @@ def _metrics() -> dict[str, Factory]:
     from avalanche.evaluation import metrics
 
     from clearctl.strategies.watching.calibration import calibration_metrics
+    from clearctl.strategies.watching.left_out import auroc_metrics
 
     found = {name: value for name, value in vars(metrics).items() if name.endswith("_metrics") and callable(value)}
-    return {**found, "calibration_metrics": calibration_metrics}
+    return {**found, "calibration_metrics": calibration_metrics, "auroc_metrics": auroc_metrics}
 
 
 def _loggers() -> dict[str, Factory]:

@@ -58,6 +58,7 @@ class Experience(Protocol):
 
 
 VALIDATION = "valid"  # Avalanche's name of the stream of validation parts
+LEFT_OUT = "leftout"  # that of test images of classes that the others leave out
 VALIDATION_STREAM = f"{VALIDATION}_stream"  # the same as the benchmark and metrics have it
 Streams: TypeAlias = Sequence[Sequence[Experience]]
 
@@ -72,6 +73,11 @@ class Benchmark(Protocol):
 def validation_stream(benchmark: Benchmark) -> list[Experience]:
     """The validation part of each bucket; empty where the stream has none."""
     return list(getattr(benchmark, VALIDATION_STREAM, ()))
+
+
+def left_out_stream(benchmark: Benchmark) -> list[Experience]:
+    """The test images of each bucket that are of no class of the stream; empty where these are not asked for."""
+    return list(getattr(benchmark, f"{LEFT_OUT}_stream", ()))
 
 
 class Loader(Protocol):
@@ -154,6 +160,8 @@ class Strategy(Protocol):
     _train_exp: Callable[..., None]  # the epochs of one experience
     _make_empty_loss: Callable[[], Any]  # what a step adds its loss to
     training_epoch: Callable[..., None]  # learns all batches of `dataloader`
+    _before_eval_forward: Callable[..., None]  # what acts before the scores of a test
+    _after_eval_forward: Callable[..., None]  # and after them
     _before_backward: Callable[..., None]  # what acts between the loss and its gradients
     _after_training_iteration: Callable[..., None]  # what acts after a step
     scaler: torch.amp.GradScaler  # with float16 alone

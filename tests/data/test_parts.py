@@ -26,7 +26,7 @@ def parts(labels: list[int], share: float, seed: int, *, split: bool, evaluate_o
         if split:
             write_split(Path(folder) / "3", listed, random_split(len(listed), 0.3, seed))
         found = parts_of_buckets({"3": listed}, Path(folder) if split else None, selection, NAMES, seed, evaluate_on)
-    train, test, *rest = found["3"]
+    train, test, *rest = found["3"].values()
     return train, test, rest[0] if rest else test
 
 
@@ -81,8 +81,10 @@ def test_no_file_of_the_test_part_is_read_where_the_validation_part_is_tested(tm
     (tmp_path / "3" / "test.txt").write_text("garbage")
     (tmp_path / "3" / "test_indices.json").unlink()
     found = parts_of_buckets({"3": listed}, tmp_path, Selection(validation=0.1), NAMES, 0, "validation")["3"]
-    assert [len(part) for part in found] == [13, 1]
-    assert set(found[0]) | set(found[1]) == set(json.loads((tmp_path / "3" / "train_indices.json").read_text()))
+    assert {name: len(part) for name, part in found.items()} == {"train": 13, "test": 1}
+    assert set(found["train"]) | set(found["test"]) == set(
+        json.loads((tmp_path / "3" / "train_indices.json").read_text())
+    )
 
 
 def test_classes_with_too_few_images_are_counted_and_three_are_named() -> None:
@@ -93,3 +95,13 @@ def test_classes_with_too_few_images_are_counted_and_three_are_named() -> None:
         "scenario.validation: 0.1 of each class is held out, which leaves 4 with none to train on:"
         " 'camera' in bucket 0 has 1, 'cup of tea' in bucket 0 has 1, 'camera' in bucket 1 has 1 and 1 more"
     )
+
+
+def test_what_the_classes_leave_out_of_the_tested_part_is_a_part_of_its_own() -> None:
+    labels = [0, 1, 2, 3] * 10
+    listed = {"3": [(f"3/{NAMES[label]}/{number}.jpg", label) for number, label in enumerate(labels)]}
+    chosen = Selection(classes=("camera", "dress"), validation=0.25)
+    found = parts_of_buckets(listed, None, chosen, NAMES, 0, left_out=True)["3"]
+    assert list(found) == ["train", "test", "validation", "left_out"]
+    assert found["left_out"] == [line for line, label in enumerate(labels) if label in (0, 2)]
+    assert {labels[line] for name in ("train", "test", "validation") for line in found[name]} == {1, 3}

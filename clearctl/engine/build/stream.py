@@ -33,6 +33,7 @@ def build_stream(scenario: ScenarioSettings, listener: Listener = ignore) -> Str
         buckets=scenario.buckets,
         selection=scenario.selection,
         evaluate_on=scenario.evaluate_on,
+        left_out=scenario.left_out,
     )
 
 

@@ -169,7 +169,7 @@ def _without_output(logger: Call) -> Call:
 
 def _shortened(bucket: Bucket, train_size: int | None, test_size: int) -> Bucket:
     train = bucket.train if train_size is None else evenly_spaced(bucket.train, train_size)
-    return Bucket(bucket.name, train, *(evenly_spaced(part, test_size) for part in bucket.parts[1:]))
+    return replace(bucket.map(lambda part: evenly_spaced(part, test_size)), train=train)
 
 
 def _peak_memory(device: torch.device) -> int:

@@ -16,7 +16,7 @@ from clearctl.strategies.snapshot.capture import CannotCaptureError, Capturer
 from clearctl.strategies.snapshot.kinds import Node, Nodes, given_objects
 from clearctl.strategies.snapshot.restore import CannotRestoreError, restore
 from clearctl.strategies.stepping.epochs import BucketProgress
-from clearctl.strategies.strategy import validation_stream
+from clearctl.strategies.strategy import left_out_stream, validation_stream
 
 
 class RunState:
@@ -30,12 +30,13 @@ class RunState:
         self.results = results
         self.run = run
         benchmark = experiment.benchmark
-        held_out = validation_stream(benchmark)
+        held_out, left_out = validation_stream(benchmark), left_out_stream(benchmark)
         self._given = given_objects(
             {
                 "train": [experience.dataset for experience in benchmark.train_stream],
                 "test": [experience.dataset for experience in benchmark.test_stream],
                 **({"valid": [experience.dataset for experience in held_out]} if held_out else {}),
+                **({"left_out": [experience.dataset for experience in left_out]} if left_out else {}),
             }
         )
         self._capturer = Capturer(self._given)

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from avalanche.training.plugins import SupervisedPlugin
 
-from clearctl.strategies.stepping.validation import validate
 from clearctl.strategies.strategy import Strategy
 from clearctl.strategies.watching.batch import BatchRecord
+from clearctl.strategies.watching.validation import validate
 from clearctl.wording import any_of
 
 METRICS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")

@@ -8,8 +8,8 @@ from avalanche.training.plugins import SupervisedPlugin
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from clearctl.errors import ConfigError
-from clearctl.strategies.stepping.validation import validate
 from clearctl.strategies.strategy import Strategy
+from clearctl.strategies.watching.validation import validate
 
 UNITS = ("epoch", "step", "bucket")
 WATCHED = ("train_loss", "validation_loss")
