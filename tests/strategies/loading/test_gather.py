@@ -106,10 +106,11 @@ def test_weights_and_matrix_are_those_of_avalanches_own_loop(
     config = write_config(base, **{"train_mb_size": 7, "eval_mb_size": 10, **arguments})  # with odd last batches
     scenario = ["scenario.buckets=['2','0','1']", f"scenario.task_labels={labels!r}"]
     plain_avalanche()
-    monkeypatch.setattr("clearctl.strategies.build.skip_idle_callbacks", lambda strategy: None)
+    for name_of_ours in ("skip_idle_callbacks", "skip_idle_steps", "skip_zeros"):
+        monkeypatch.setattr(f"clearctl.strategies.build.{name_of_ours}", lambda strategy: None)
     monkeypatch.setattr(
         "clearctl.strategies.build.Evaluator",
-        lambda record, metrics, loggers: EvaluationPlugin(*metrics, loggers=loggers),
+        lambda record, metrics, loggers, of_validation: EvaluationPlugin(*metrics, loggers=loggers),
     )
     monkeypatch.setattr(EvaluationPlugin, "flush", lambda self: None, raising=False)
     plain = train(config, device="cpu", overrides=["data.loader=workers", *scenario])
