@@ -12,8 +12,8 @@ from clearctl.sweep.outcome import RunOutcome
 from clearctl.wording import any_of, counted
 
 PREFIX = "validation."
-# The others are of no images, such as the training time.
-NAMES = tuple(name for name, number in NUMBERS.items() if number.compute is not None)
+# Of the others some are of no images, such as the training time, and some not of every run, such as calibration.
+NAMES = tuple(name for name, number in NUMBERS.items() if number.compute is not None and number.measured is None)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from clearctl import atomic, rundir
+from clearctl import atomic, regular, rundir
 from clearctl.errors import RunError
 from clearctl.sweep.outcome import RunOutcome
 from clearctl.sweep.select.choice import Choice
@@ -45,7 +45,7 @@ def write_to_runs(chosen: dict[str, Any], outcomes: Sequence[RunOutcome]) -> Non
 def earlier_choices(folder: Path, records: Sequence[dict[str, Any]]) -> Iterator[str]:
     """A line for each config of which another setting was chosen, and tested, before."""
     try:
-        before = json.loads(rundir.selection_file(folder).read_text())["choices"]
+        before = json.loads(regular.read_text(rundir.selection_file(folder)))["choices"]
         chosen = {one["config"]: (one["chosen"], one["tried"]) for one in before}
     except (OSError, ValueError, KeyError, TypeError):  # there is none, or none that a sweep has written
         return
