@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from clearctl import metrics, rundir
 from clearctl.cli import app, tables
 from clearctl.cli.console import Output
-from clearctl.cli.sweep import _as_json
+from clearctl.cli.sweep_lines import as_json
 from clearctl.cli.train import print_result
 from clearctl.config.protocol import on_training_images
 from clearctl.engine.run.resume import resume
@@ -122,8 +122,8 @@ def test_in_what_a_sweep_gives(of: str, tmp_path: Path) -> None:
     plan: Any = SimpleNamespace(runs=[planned], jobs=1, threads=1, device="cpu", cluster=None)
     outcome = _finished_before(planned)
     assert outcome.numbers == pytest.approx(results.numbers())
-    assert _as_json(plan, [outcome])["runs"][0][OWNERS[of]][NAME] == VALUE
-    assert _as_json(plan, [RunOutcome("failed")])["runs"][0][OWNERS[of]] is None
+    assert as_json(plan, [outcome])["runs"][0][OWNERS[of]][NAME] == VALUE
+    assert as_json(plan, [RunOutcome("failed")])["runs"][0][OWNERS[of]] is None
 
 
 def test_a_finished_run_that_is_resumed_has_it(of: str, trained: TrainResult, tmp_path: Path) -> None:
