@@ -2,7 +2,6 @@
 
 import copy
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,12 +72,16 @@ class RunResults:
         of_tests = {"eval_phase", TESTED, VALIDATION_STREAM}
         learned = {name: value for name, value in train.items() if not of_tests & set(name.split("/"))}
         self.train[len(self.rows)] = _jsonable(learned)
-        self.test[len(self.rows)] = _jsonable(_of_test(test, without=VALIDATION_STREAM))
+        others = {"train_phase", VALIDATION_STREAM}
+        self.test[len(self.rows)] = _jsonable(
+            {name: v for name, v in test.items() if not others & set(name.split("/"))}
+        )
         self.rows.append(row)
 
     def add_validation(self, row: list[float], tested: dict[str, Any]) -> None:
         """Add the test on the validation parts after a bucket, as `add` does those on the test parts."""
-        self.validation[len(self.validation_rows)] = _jsonable(_of_test(tested, without=TESTED))
+        found = {name: value for name, value in tested.items() if VALIDATION_STREAM in name.split("/")}
+        self.validation[len(self.validation_rows)] = _jsonable(found)
         self.validation_rows.append(row)
 
     def repeat(self) -> None:
@@ -126,11 +129,6 @@ class RunResults:
             "test": {str(number): values for number, values in self.validation.items()},
             **_jsonable(to_json(self.validation_numbers())),
         }
-
-
-def _of_test(metrics: Mapping[str, Any], without: str) -> dict[str, Any]:
-    """Those of a test, but not on the stream `without`."""
-    return {name: v for name, v in metrics.items() if not {"train_phase", without} & set(name.split("/"))}
 
 
 def _jsonable(value: object) -> Any:

@@ -16,6 +16,7 @@ from avalanche.evaluation import GenericPluginMetric, PluginMetric
 from avalanche.evaluation import metrics as avalanche_metrics
 from avalanche.evaluation.metric_results import MetricValue
 from avalanche.evaluation.metric_utils import get_metric_name
+from avalanche.evaluation.metrics import AccuracyMatrixPluginMetric
 from avalanche.logging import BaseLogger
 from avalanche.training.plugins import EvaluationPlugin
 from matplotlib import pyplot
@@ -62,6 +63,7 @@ class Evaluator(EvaluationPlugin):
     Like Avalanche's it answers to the callbacks of a plugin, but only to those at which something is to be done.
     `of_validation` are the metrics again, for tests on the stream of validation parts: those that compare a test with
     earlier ones, such as forgetting, know buckets by their numbers alone, and would take one stream for the other.
+    Avalanche's accuracy matrix is of the tests alone: its name names no stream.
     """
 
     metrics: list[PluginMetric]
@@ -88,7 +90,8 @@ class Evaluator(EvaluationPlugin):
         self._testing = _Phase([metric for metric in later if _mode(metric) == "eval"])
         again: list[PluginMetric] = []
         if of_validation:
-            again = [m for m in EvaluationPlugin(*of_validation, loggers=[]).metrics if _mode(m) == "eval"]
+            every = EvaluationPlugin(*of_validation, loggers=[]).metrics
+            again = [m for m in every if _mode(m) == "eval" and type(m) is not AccuracyMatrixPluginMetric]
             later += [] if listens else [m for m in again if type(m) in (*_ACCURACIES, *_LOSSES, *_FORGETTING)]
             self._validating = _Phase([metric for metric in later if metric in again])
             self.of_validation = again

@@ -41,8 +41,8 @@ def entry(name: str) -> dict:
 
 
 def test_every_factory_is_listed():
-    needs_images_or_a_gpu = {"images_samples_metrics", "gpu_usage_metrics"}
-    assert set(METRICS.classes) == set(NAMES) | needs_images_or_a_gpu
+    needs_more = {"images_samples_metrics", "gpu_usage_metrics", "auroc_metrics"}  # images, a GPU, classes left out
+    assert set(METRICS.classes) == set(NAMES) | needs_more
 
 
 @pytest.fixture(scope="module", params=["single", "bucket"])
@@ -52,6 +52,7 @@ def results(request, features_config, prepared, tmp_path_factory):
         "cl_strategy.eval_every=0",
         "cl_strategy.type=Cumulative",
         f"scenario.task_labels={request.param}",
+        "scenario.validation=0.2",
     ]
     run = train(
         features_config,
@@ -89,3 +90,9 @@ def test_gpu_usage(features_config, prepared, tmp_path):
     overrides = ["metrics=[{'type': 'gpu_usage_metrics', 'gpu_id': 0, 'experience': True}]"]
     run = train(features_config, dataset_root=prepared, work_dir=tmp_path, overrides=overrides, device="cuda").run
     assert any("MaxGPU0Usage" in key for key in json.loads(eval_file(run).read_text())["test"]["2"])
+
+
+def test_what_the_tests_give_the_validation_parts_have_too(results):
+    tested = {name.replace("test_stream", "valid_stream") for name in results["test"]["2"] if "test_stream" in name}
+    unnamed = {name for name in tested if name.startswith("Top1_AMCA")}  # it is of the streams that its `streams` names
+    assert set(results["validation"]["test"]["2"]) == tested - unnamed
