@@ -12,7 +12,7 @@ from clearctl.progress import Listener
 def progress_bar() -> Listener:
     """A listener for one call: `clearctl.train(config, listener=clearctl.progress_bar())`.
 
-    In a notebook it draws bars in the cell, and prints what is told below them; elsewhere it prints lines to stderr.
+    In a notebook it draws bars in the cell, and prints messages below them; elsewhere it prints lines to stderr.
     """
     if _is_notebook():
         return NotebookDisplay().show

@@ -57,9 +57,9 @@ def test_the_pages_python(folder, monkeypatch, capsys) -> None:
         == 0
     )
     shutil.copy(next(Path("photos").iterdir()), "photo.jpg")
-    exec(alone, {})  # noqa: S102
+    exec(alone, {})  # noqa: S102 - the code that the page shows
     assert capsys.readouterr().out.strip() in ("BACKGROUND", "camera", "cup of tea")
     names = {"run": next(Path("work_dirs/own_data").iterdir())}
-    exec(code, names)  # noqa: S102
+    exec(code, names)  # noqa: S102 - likewise
     assert len(names["result"].labels) == len(names["result"].images) == 12
     assert names["indices"].shape == names["values"].shape == (12, 3)
