@@ -13,11 +13,12 @@ DISTINCT_IMAGES = 64
 
 
 def feature_folder(
-    root: Path, buckets: int, rows: int = ROWS, dimension: int = DIMENSION, *, apart: float = 0.0
+    root: Path, buckets: int, rows: int = ROWS, dimension: int = DIMENSION, *, apart: float = 0.0, scale: float = 1.0
 ) -> Path:
     """A prepared folder with features "random" [rows, dimension] of each bucket, made unless it is there.
 
-    Each number has a deviation of 1 about the mean of its class, and those means have a deviation of `apart` about 0.
+    Each number has a deviation of 1 about the mean of its class, and those means have a deviation of `apart` about 0;
+    all numbers are times `scale`.
     """
     import torch
 
@@ -32,7 +33,7 @@ def feature_folder(
         (training / "filelists" / name).mkdir(parents=True)
         (training / "filelists" / name / "all.txt").write_text("\n".join(f"{i}.jpg {k}" for i, k in enumerate(y)))
         (training / "features" / "random" / name).mkdir(parents=True)
-        x = torch.randn(rows, dimension, generator=generator) + means[y]
+        x = scale * (torch.randn(rows, dimension, generator=generator) + means[y])
         torch.save((x, y), training / "features" / "random" / name / "all.pth")
     (training / "bucket_indices.json").write_text(json.dumps(names))
     (root / "class_names.txt").write_text("\n".join(map(str, range(CLASSES))))

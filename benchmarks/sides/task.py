@@ -17,14 +17,15 @@ STRATEGIES: dict[str, dict[str, Any]] = {
 }
 
 # The paper's grid: the name of its config, the strategy of Avalanche that does as much in a step and between buckets,
-# and its arguments. Avalanche has no reservoir that is learned from without resetting the model: GDumb is the nearest.
+# and its arguments, whose memories are as large as the configs': a bucket of the streaming protocol. Avalanche has no
+# reservoir that is learned from without resetting the model: GDumb is the nearest.
 GRID: dict[str, tuple[str, dict[str, Any]]] = {
     "naive": ("Naive", {}),
     "cumulative": ("Cumulative", {}),
-    "replay": ("Replay", {"mem_size": 2310}),
-    "reservoir": ("GDumb", {"mem_size": 2310}),
-    "biased_reservoir": ("GDumb", {"mem_size": 2310}),
-    "agem": ("AGEM", {"patterns_per_exp": 256, "sample_size": 256}),
+    "replay": ("Replay", {"mem_size": 3300}),
+    "reservoir": ("GDumb", {"mem_size": 3300}),
+    "biased_reservoir": ("GDumb", {"mem_size": 3300}),
+    "agem": ("AGEM", {"patterns_per_exp": 3300, "sample_size": 3300}),
     "ewc": ("EWC", {"ewc_lambda": 0.4, "mode": "online", "decay_factor": 0.1}),
     "si": ("SynapticIntelligence", {"si_lambda": 1e-4}),
     "lwf": ("LwF", {"alpha": 1.0, "temperature": 2.0}),
