@@ -4,9 +4,9 @@ import itertools
 from collections.abc import Hashable, Sequence
 from typing import TypeAlias
 
-from clearctl import rundir
 from clearctl.config.settings import fill
 from clearctl.engine.stack.key import stack_key
+from clearctl.engine.stack.opening import starting_bucket
 from clearctl.sweep.plan import PlannedRun
 
 WorkUnit: TypeAlias = tuple[tuple[int, PlannedRun], ...]  # runs of one process, each with its number in the plan
@@ -15,20 +15,16 @@ WorkUnit: TypeAlias = tuple[tuple[int, PlannedRun], ...]  # runs of one process,
 def units(runs: Sequence[tuple[int, PlannedRun]], *, stack: bool, jobs: int) -> list[WorkUnit]:
     """`runs` as they are carried out: each alone or, with `stack`, those together that may be, in the order they come.
 
-    A run that is resumed from a state does so alone. Where there are fewer stacks than `jobs`, they are split, so that
-    each job has one.
+    Those of a stack begin with the same bucket; a run whose state only a run alone can resume does so. Where there are
+    fewer stacks than `jobs`, they are split, so that each job has one.
     """
     together: dict[Hashable, list[tuple[int, PlannedRun]]] = {}
     for index, planned in runs:
-        key = stack_key(fill(planned.config)) if stack and starts_fresh(planned) else None
-        together.setdefault(("alone", index) if key is None else ("stacked", key), []).append((index, planned))
+        bucket = starting_bucket(planned.run) if stack else None
+        key = None if bucket is None else stack_key(fill(planned.config))
+        together.setdefault(("alone", index) if key is None else (bucket, key), []).append((index, planned))
     parts = -(-jobs // max(1, len(together)))
     return [tuple(part) for unit in together.values() for part in _split_unit(unit, parts)]
-
-
-def starts_fresh(planned: PlannedRun) -> bool:
-    """Whether the run has nothing to resume from: it is new, or of a stack that was stopped."""
-    return planned.run is None or not rundir.has_state(planned.run)
 
 
 def _split_unit(unit: Sequence[tuple[int, PlannedRun]], parts: int) -> list[Sequence[tuple[int, PlannedRun]]]:

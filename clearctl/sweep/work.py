@@ -16,8 +16,9 @@ from clearctl.engine.build.stream import build_stream
 from clearctl.engine.machine import resolve_device
 from clearctl.engine.run.resume import resume
 from clearctl.engine.run.train import TrainResult, run_lock, start
-from clearctl.engine.stack.train import largest_stack, train_stack
-from clearctl.errors import ClearctlError, Stopped
+from clearctl.engine.stack.opening import NEW, starting_bucket
+from clearctl.engine.stack.train import largest_stack, resume_stack, train_stack
+from clearctl.errors import ClearctlError, RunError, Stopped
 from clearctl.progress import Listener
 from clearctl.shortage import shortage
 from clearctl.sweep.outcome import RunOutcome
@@ -56,53 +57,65 @@ def execute_stack(
         return [failed(error, 0.0)] * len(runs)
     except KeyboardInterrupt as error:
         return [_stopped(error, 0.0)] * len(runs)
-    alone = [[index] for index in range(len(runs)) if index not in together]
-    for part in [*alone, *(together[first : first + most] for first in range(0, len(together), most))]:
+    alone = [[index] for index in range(len(runs)) if not any(index in group for group in together)]
+    stacks = [group[first : first + most] for group in together for first in range(0, len(group), most)]
+    for part in [*alone, *stacks]:
+        planned, told = [runs[index] for index in part], [listeners[index] for index in part]
         if any(outcome.status == "stopped" for outcome in outcomes.values()):
             ended = [RunOutcome("stopped", error="stopped before it began")] * len(part)
         elif part in alone:
-            ended = [execute_run(runs[part[0]], device=device, threads=threads, listener=listeners[part[0]])]
+            ended = [execute_run(planned[0], device=device, threads=threads, listener=told[0])]
         else:
-            ended = _train([runs[index] for index in part], device, [listeners[index] for index in part])
+            ended = _train(planned, device, threads, told)
         outcomes.update(zip(part, ended, strict=True))
     return [outcomes[index] for index in range(len(runs))]
 
 
-def _train(runs: Sequence[PlannedRun], device: str, listeners: Sequence[Listener]) -> list[RunOutcome]:
+def _train(runs: Sequence[PlannedRun], device: str, threads: int, listeners: Sequence[Listener]) -> list[RunOutcome]:
+    """Train runs that begin with the same bucket; where one cannot continue, each alone, so that it says why itself."""
     started = time.perf_counter()
+    folders = [planned.run for planned in runs if planned.run is not None and planned.run.exists()]
     try:
-        results = train_stack(
-            [planned.config for planned in runs],
-            device=device,
-            sources=[planned.source for planned in runs],
-            listeners=listeners,
-        )
+        if folders:
+            results = resume_stack(folders, device=device, listeners=listeners)
+        else:
+            configs, sources = [planned.config for planned in runs], [planned.source for planned in runs]
+            results = train_stack(configs, device=device, sources=sources, listeners=listeners)
         return [finished(result) for result in results]
+    except RunError as error:
+        if not folders:
+            return [failed(error, time.perf_counter() - started)] * len(runs)
+        return [
+            execute_run(planned, device=device, threads=threads, listener=listener)
+            for planned, listener in zip(runs, listeners, strict=True)
+        ]
     except Exception as error:
         return [failed(error, time.perf_counter() - started)] * len(runs)
     except KeyboardInterrupt as error:
         return [_stopped(error, time.perf_counter() - started)] * len(runs)
 
 
-def _ready(runs: Sequence[PlannedRun]) -> list[int]:
-    """The numbers of the runs whose data can be read and that have nothing to resume from; what these left is removed.
+def _ready(runs: Sequence[PlannedRun]) -> list[list[int]]:
+    """The numbers of the runs that may be trained together, by the bucket they begin with, if their data can be read.
 
-    Since the plan was made another sweep may have finished one.
+    Since the plan was made another sweep may have brought one further. What those left that have nothing to resume
+    from is removed.
     """
     streams: dict[str, Stream] = {}  # held, so that features are read once
-    ready = []
+    ready: dict[int, list[int]] = {}
     for index, planned in enumerate(runs):
         scenario = fill(planned.config).scenario
         with suppress(Exception):  # which the run alone will raise, and report
             streams[repr(scenario)] = streams.get(repr(scenario)) or build_stream(scenario)
-            if planned.run is not None and not _remove_leftovers(planned.run):
+            bucket = starting_bucket(planned.run)
+            if bucket is None or (bucket == NEW and planned.run is not None and not _remove_leftovers(planned.run)):
                 continue
-            ready.append(index)
-    return ready
+            ready.setdefault(bucket, []).append(index)
+    return list(ready.values())
 
 
 def _remove_leftovers(run: Path) -> bool:
-    """Remove what a stack left that was stopped; False, and nothing is, where there is more than that."""
+    """Remove what a run left that has no state; False, and nothing is, where there is more than that."""
     with run_lock(run):
         if rundir.is_finished(run) or rundir.has_state(run):
             return False

@@ -1,13 +1,18 @@
 """Runs of a sweep that are trained as one batched model."""
 
 import json
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from clearctl import plan_sweep, run_sweep, rundir
+from clearctl.engine.stack.train import train_stack
+from clearctl.errors import Stopped
+from clearctl.progress import EpochDone, Event, ignore
+from clearctl.sweep.plan import PlannedRun
 from clearctl.sweep.stacks import units
 from clearctl.sweep.sweep import SweepPlan
 
@@ -28,6 +33,19 @@ def plan(features_config: Path, prepared: Path, tmp_path: Path) -> Planner:
 
 def numbers(plan: SweepPlan) -> list[list[int]]:
     return [[index for index, _ in unit] for unit in plan.units]
+
+
+def stopped_in_its_second_bucket(runs: Sequence[PlannedRun], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train the runs as one stack, which is stopped."""
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.default_int_handler)  # as in a terminal
+
+    def stop(event: Event) -> None:
+        if isinstance(event, EpochDone) and event.bucket_number == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    configs, sources = [run.config for run in runs], [run.source for run in runs]
+    with pytest.raises(Stopped):
+        train_stack(configs, device="cpu", sources=sources, listeners=[stop, *[ignore] * (len(runs) - 1)])
 
 
 def test_runs_are_stacked_only_where_that_is_asked_for_on_a_cpu(plan: Planner) -> None:
@@ -68,7 +86,7 @@ def test_a_stacked_sweep_finds_what_runs_alone_find(plan: Planner) -> None:
 @pytest.mark.slow
 def test_a_stack_that_was_killed_is_a_stack_again(plan: Planner) -> None:
     first = run_sweep(plan(device="cpu", jobs=1, stack=True))
-    for outcome in first.outcomes:  # as a kill before the end leaves them: a stack keeps no states
+    for outcome in first.outcomes:  # as a kill in its first bucket's set-up leaves them
         assert outcome.run is not None
         rundir.checkpoint_file(outcome.run, 3).unlink()
     again = plan(device="cpu", jobs=1, stack=True)
@@ -82,6 +100,33 @@ def test_a_stack_that_was_killed_is_a_stack_again(plan: Planner) -> None:
     )
     for one, other in zip(first.outcomes, second.outcomes, strict=True):
         np.testing.assert_array_equal(one.matrix, other.matrix)
+
+
+@pytest.mark.slow
+def test_a_stack_that_was_stopped_continues_as_one(plan: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    straight = run_sweep(plan("straight", device="cpu", jobs=1, stack=True))
+    stopped_in_its_second_bucket(plan(device="cpu").runs, monkeypatch)
+    left = plan(device="cpu", jobs=1, stack=True)
+    assert [run.state for run in left.runs] == ["resume"] * 4
+    assert numbers(left) == [[0, 1, 2, 3]]
+    assert numbers(plan(device="cpu", jobs=1, stack=False)) == [[0], [1], [2], [3]]
+    found = run_sweep(left)
+    for one, other in zip(found.outcomes, straight.outcomes, strict=True):
+        assert one.run is not None
+        assert rundir.read_environment(one.run)["stacked"] == 4
+        np.testing.assert_array_equal(one.matrix, other.matrix)
+
+
+@pytest.mark.slow
+def test_one_of_a_stack_that_cannot_continue_says_so_alone(plan: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped_in_its_second_bucket(plan(device="cpu").runs, monkeypatch)
+    left = plan(device="cpu", jobs=1, stack=True)
+    assert left.runs[2].run is not None
+    for state in rundir.state_folder(left.runs[2].run).iterdir():
+        state.write_bytes(b"damaged")
+    outcomes = run_sweep(left).outcomes
+    assert [outcome.status for outcome in outcomes] == ["finished", "finished", "failed", "finished"]
+    assert "cannot be resumed" in (outcomes[2].error or "")
 
 
 @pytest.mark.slow

@@ -236,14 +236,13 @@ class TrainingLoop:
         if not world.is_first():
             return
 
-        def capture() -> dict[str, Any]:
-            return {
-                "config": self.settings.config.values,
-                "buckets": self.stream.bucket_names,
-                **self.state.capture(progress),
-            }
+        self.saver.save(key, lambda: captured(self.state, self.settings, progress), wait=wait)
 
-        self.saver.save(key, capture, wait=wait)
+
+def captured(state: RunState, settings: Settings, progress: BucketProgress | None = None) -> dict[str, Any]:
+    """What is saved of a run as it is now, within a bucket at `progress`. Raises CannotCaptureError."""
+    names = state.results.bucket_names
+    return {"config": settings.config.values, "buckets": names, **state.capture(progress)}
 
 
 def write_bucket(run: Path, results: RunResults, model: nn.Module, interval: int) -> None:

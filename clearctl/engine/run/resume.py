@@ -1,46 +1,32 @@
 """Resuming a run that was killed or stopped, so that it ends as if it had never been."""
 
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from clearctl import atomic, checksums, rundir
-from clearctl.config.dialect import write_out_defaults
+from clearctl import rundir
 from clearctl.config.protocol import on_training_images
-from clearctl.config.settings import Settings, fill
+from clearctl.config.settings import fill
 from clearctl.distributed import world
-from clearctl.distributed.randomness import seed_everything
-from clearctl.distributed.world import broadcast, detect_lost_peers, process_group
+from clearctl.distributed.world import detect_lost_peers, process_group
 from clearctl.engine.build.config import open_run_config
-from clearctl.engine.build.experiment import build_experiment
-from clearctl.engine.build.model import build_model
-from clearctl.engine.build.samples import build_samples
-from clearctl.engine.build.sharing import require_alike, require_shareable
-from clearctl.engine.build.stream import build_stream
+from clearctl.engine.build.sharing import require_shareable
 from clearctl.engine.gpu import changes_of_gpu, describe_gpu
 from clearctl.engine.machine import (
     current_device,
-    describe,
     deterministic_algorithms,
     device_name,
     resolve_device,
 )
-from clearctl.engine.run.changes import other_values, other_versions, with_changes
-from clearctl.engine.run.inputs import named_contents, other_code
 from clearctl.engine.run.loop import SavedStates
-from clearctl.engine.run.train import TrainResult, record_epoch, report_unwritable, run_lock, run_to_end, write_report
-from clearctl.engine.states import files as state_files
-from clearctl.engine.states.files import DamagedStateError, StateKey
-from clearctl.engine.states.state import truncate_run_files
+from clearctl.engine.run.reopen import reopen
+from clearctl.engine.run.train import TrainResult, run_lock, run_to_end, write_report
 from clearctl.errors import RunError
 from clearctl.metrics import from_json
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.patches import applied
-from clearctl.threads import keep_threads
 
 
 @applied()
@@ -72,69 +58,15 @@ def resume(
                 write_report(run, listener)
             return finished
         environment = rundir.read_environment(run)
-        opened = open_run_config(run, work_dir=run.parent)
-        settings = fill(opened)
+        settings = fill(open_run_config(run, work_dir=run.parent))
         require_shareable(settings.strategy)
         target = _device(device, environment, listener)
         deterministic = deterministic_algorithms(settings.compute.deterministic, target, listener)
         with current_device(target), detect_lost_peers(), process_group(target), deterministic:
-            return _resume_locked(run, settings, environment, target, accept_changes, listener, started)
-
-
-def _resume_locked(
-    run: Path,
-    settings: Settings,
-    environment: dict[str, Any],
-    target: torch.device,
-    accept_changes: bool,
-    listener: Listener,
-    started: float,
-) -> TrainResult:
-    """Resume a run that is held, by all processes."""
-    opened, scenario = settings.config, settings.scenario
-    saved = broadcast(_saved(run, listener) if world.is_first() else None)
-    changed = [] if saved is None else list(other_values(saved.start["config"], opened))
-    differences = [*changed, *other_versions(environment)]
-    seed_everything(settings.seed)
-    stream = build_stream(scenario)
-    dataset = stream.describe(scenario.dataset_root)
-    require_alike(opened, dataset)
-    if environment["dataset"].get("fingerprint") not in (None, dataset["fingerprint"]):
-        differences.append(f"dataset: what is in {scenario.dataset_root} is not what the run began with")
-    if saved is not None and saved.start["buckets"] != stream.bucket_names:
-        raise RunError(
-            f"{run} has learned the buckets {', '.join(saved.start['buckets'])}, and the dataset or config now has"
-            f" {', '.join(stream.bucket_names)}\nundo that, or start a new run"
-        )
-    differences += [f"code: module {name} was changed" for name in other_code(opened.values, environment)]
-    _require_accepted(run, differences, accept_changes, listener)
-    _keep_threads(environment, target, listener)
-    model = build_model(settings, stream, listener).to(target)
-    samples = build_samples(settings, stream, target, listener)
-    with report_unwritable(run):
-        if world.is_first():
-            _truncate_run(run, saved)
-        experiment = build_experiment(
-            settings,
-            stream,
-            model,
-            target,
-            run=run,
-            listener=listener,
-            on_epoch=lambda done, lr: record_epoch(run, done, lr),
-            samples=samples,
-            resumed=saved is not None,
-            wandb_id=environment.get("wandb_run"),
-        )
-        if saved is not None and changed:
-            if world.is_first():
-                saved = with_changes(saved, opened, experiment, stream, target, run)
-                state_files.replace_all(rundir.state_folder(run), StateKey(saved.bucket), saved.start)
-            saved = broadcast(saved)
-        if world.is_first():
-            _note(run, environment, target, saved, differences, dataset, opened.values)
-    listener(Message(f"resuming {run} {_where(saved, stream.bucket_names)}"))
-    return run_to_end(settings, experiment, stream, run, listener, started=started, saved=saved)
+            opened = reopen(run, settings, environment, target, accept_changes=accept_changes, listener=listener)
+            experiment, stream, saved = opened.experiment, opened.stream, opened.saved
+            listener(Message(f"resuming {run} {_where(saved, stream.bucket_names)}"))
+            return run_to_end(settings, experiment, stream, run, listener, started=started, saved=saved)
 
 
 def _finished(run: Path, started: float) -> TrainResult | None:
@@ -146,44 +78,6 @@ def _finished(run: Path, started: float) -> TrainResult | None:
     seconds = time.perf_counter() - started
     marked = on_training_images(rundir.read_config(run))
     return TrainResult(run, names, matrix, from_json(found), seconds, found.get("diverged"), marked)
-
-
-def _saved(run: Path, listener: Listener) -> SavedStates | None:
-    """The latest state that is whole; None where none was ever written. Raises RunError where none is left."""
-    folder = rundir.state_folder(run)
-    for place in (folder, run, rundir.checkpoint_file(run, 0).parent):
-        state_files.clean(place)
-    there = state_files.state_keys(folder)
-    damaged: list[str] = []
-
-    def read(key: StateKey) -> dict[str, Any] | None:
-        try:
-            return state_files.read(folder, key)
-        except DamagedStateError as error:
-            damaged.append(str(error))
-            return None
-
-    starts: dict[int, dict[str, Any] | None] = {}
-    for key in reversed(there):
-        if key.bucket not in starts:
-            starts[key.bucket] = read(key.start)
-        start = starts[key.bucket]
-        within = None if key.is_start or start is None else read(key)
-        if start is None or (within is None and not key.is_start):
-            continue
-        write_out_defaults(start["config"], of_run=True)
-        for text in dict.fromkeys(damaged):
-            listener(Message(f"{text}: the state before it is used", warning=True))
-        return SavedStates(key.bucket, start, within)
-    if not there:
-        return None
-    weights = list(rundir.checkpoints(run).values())
-    rest = (
-        f"its last weights are whole: start a new run with load_from={str(weights[-1])!r}"
-        if weights
-        else "it has no weights yet: start a new run"
-    )
-    raise RunError(f"{run} cannot be resumed: {'; '.join(dict.fromkeys(damaged))}\n{rest}")
 
 
 def _device(name: str | None, environment: dict[str, Any], listener: Listener) -> torch.device:
@@ -216,78 +110,6 @@ def _device(name: str | None, environment: dict[str, Any], listener: Listener) -
             )
         )
     return target
-
-
-def _require_accepted(run: Path, differences: list[str], accept: bool, listener: Listener) -> None:
-    if not differences:
-        return
-    if not accept:
-        lines = "\n".join(differences)
-        raise RunError(f"{run} is not what it was:\n{lines}\nundo that, or resume anyway with --accept-changes")
-    for text in differences:
-        listener(Message(f"accepted: {text}", warning=True))
-
-
-def _keep_threads(environment: dict[str, Any], device: torch.device, listener: Listener) -> None:
-    """Compute with as many threads as before."""
-    threads = environment.get("torch_threads")
-    if environment.get("processes", 1) != world.size():  # it will differ anyway, and they share the processors
-        return
-    if device.type == "cpu" and isinstance(threads, int):
-        keep_threads(threads, "in the run", listener)
-
-
-def _truncate_run(run: Path, saved: SavedStates | None) -> None:
-    """Take from the run's files what came after its state."""
-    folders = (rundir.csv_folder(run), rundir.tensorboard_folder(run))
-    if saved is not None:
-        there = [rundir.metrics_file(run), *(file for folder in folders for file in folder.glob("*"))]
-        truncate_run_files(saved.latest, run, there)
-        return
-    results = (rundir.metrics_file(run), rundir.log_file(run), rundir.eval_file(run), rundir.matrix_file(run))
-    # The sums before the checkpoints: a kill in between leaves no line without its file.
-    sums = checksums.sums_file(rundir.checkpoint_file(run, 0).parent)
-    for file in (*results, sums, *rundir.checkpoints(run).values()):
-        file.unlink(missing_ok=True)
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _note(
-    run: Path,
-    environment: dict[str, Any],
-    device: torch.device,
-    saved: SavedStates | None,
-    differences: list[str],
-    dataset: dict[str, Any],
-    values: dict[str, Any],
-) -> None:
-    """Bring environment.json up to date, and add to it that the run was resumed, and what was other than before."""
-    entry = {
-        "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "bucket": saved.bucket if saved is not None else 0,
-        "device": str(device),
-        "processes": world.size(),
-        "accepted": differences,
-        "moved": list(_moved(environment, device)),
-    }
-    now = describe(device, dataset, environment["seed"])
-    if "code" in environment:
-        now["code"] = named_contents(values)["code"]
-    environment |= {**now, "resumed": [*environment.get("resumed", []), entry]}
-    for key in ("stacked", "graph"):  # a stack leaves no states: the run has started over, and alone
-        environment.pop(key, None)
-    atomic.write_json(rundir.environment_file(run), environment)
-
-
-def _moved(environment: dict[str, Any], device: torch.device) -> Iterator[str]:
-    """What a run is carried out on otherwise than before."""
-    before, now = environment.get("device_name"), device_name(device)
-    if before is not None and (str(device) != environment["device"] or now != before):
-        yield f"from {environment['device']} ({before}) to {device} ({now})"
-    yield from changes_of_gpu(environment.get("gpu"), describe_gpu(device))
-    if environment.get("processes", 1) != world.size():
-        yield f"from {environment.get('processes', 1)} to {world.size()} processes"
 
 
 def _where(saved: SavedStates | None, names: list[str]) -> str:

@@ -22,18 +22,18 @@ class Features:
         self._memory = torch.empty(0)
 
     def batches(self, orders: Sequence[Sequence[torch.Tensor]]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """(rows, y) of each batch, both `[R, B]` and contiguous; `orders[r]` are the row numbers `[B]` of run r's.
+        """(rows, y) of each batch, both `[G, B]` and contiguous; `orders[g]` are the row numbers `[B]` of batches g.
 
         They are copied to the device at once, and their labels gathered at once. It does not wait for the device.
         """
-        parts = [torch.stack(runs) for runs in zip(*orders, strict=True)]
+        parts = [torch.stack(rows) for rows in zip(*orders, strict=True)]
         sizes = [part.numel() for part in parts]
         rows = without_waiting(torch.cat([part.flatten() for part in parts]), self.y.device)
         found = zip(torch.split(rows, sizes), torch.split(self.y[rows], sizes), parts, strict=True)
         return [(some.view(part.shape), y.view(part.shape)) for some, y, part in found]
 
     def take(self, rows: torch.Tensor) -> torch.Tensor:
-        """The x of the `rows` `[R, B]` or `[B]`. On a CPU it lies where that of the batch before lay.
+        """The x `[G, B, D]` of the `rows` `[G, B]`. On a CPU it lies where that of the batch before lay.
 
         On a GPU the allocator takes care of that, and a CUDA graph has memory of its own.
         """

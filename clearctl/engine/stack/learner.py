@@ -6,7 +6,7 @@ import torch
 
 from clearctl.engine.stack.captured import CapturedStep, is_captured
 from clearctl.engine.stack.features import Features
-from clearctl.engine.stack.heads import EWCPenalty, Heads, LwFPenalty, Penalty, losses, numbers, stacked
+from clearctl.engine.stack.heads import EWCPenalty, Heads, LwFPenalty, Penalty, losses, numbers, of_each_run, stacked
 from clearctl.engine.stack.member import Member
 from clearctl.engine.stack.optimize import STEPPERS
 from clearctl.engine.stack.step import Step, counted
@@ -16,11 +16,13 @@ from clearctl.strategies.watching.batch import BatchResult
 class Learner:
     """The `members` of a stack, R of them, between two buckets: weights and optimizers are copies of their own.
 
-    The batches of all members must have the same sizes.
+    The batches of all members must have the same sizes. Each `sharing` of them that lie one after another are expected
+    to learn the very same batches.
     """
 
-    def __init__(self, members: Sequence[Member], features: Features) -> None:
+    def __init__(self, members: Sequence[Member], features: Features, sharing: int = 1) -> None:
         self.members = members
+        self.sharing = sharing
         self.features = features
         self.device = features.x.device
         cosine = members[0].temperature is not None
@@ -44,7 +46,7 @@ class Learner:
         for _ in range(epochs):
             orders = [member.begin_epoch() for member in self.members]
             stepper.set_options([member.optimizer.param_groups[0] for member in self.members])
-            gave = [step(rows, y) for rows, y in self.features.batches(orders)]
+            gave = [step(rows, y) for rows, y in self.features.batches(self._distinct(orders))]
             sizes = [len(batch) for batch in orders[0]]
             for member, batches, finite in zip(self.members, _batches(gave, sizes), self._finite(), strict=True):
                 member.end_epoch(batches, finite)
@@ -71,10 +73,19 @@ class Learner:
         gave = []
         with torch.no_grad():
             for chosen, y in self.features.batches(orders):
-                found = self.heads.scores(self.features.take(chosen[0] if same else chosen))
-                y = y.expand(found.shape[:2])
+                found = self.heads.scores(self.features.take(chosen))
+                y = of_each_run(y, len(found))
                 gave.append(counted(found, y, losses(found, y, self.heads.loss_weights)))
         return _batches(gave, [len(batch) for batch in orders[0]])
+
+    def _distinct(self, orders: Sequence[Sequence[torch.Tensor]]) -> Sequence[Sequence[torch.Tensor]]:
+        """The orders of those that share none, where all share as expected; else all."""
+        together = [orders[first : first + self.sharing] for first in range(0, len(orders), self.sharing)]
+        for first, *others in together:
+            for other in others:
+                if len(other) != len(first) or not all(map(torch.equal, first, other)):
+                    return orders
+        return orders[:: self.sharing]
 
     def _finite(self) -> list[bool]:
         """Whether the weights of each member are finite."""
@@ -97,8 +108,8 @@ class Learner:
             return
         parts = [torch.split(member.bucket_rows(), self.members[0].batch_size) for member in self.members]
         sums = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
-        for rows, y in self.features.batches(parts):
-            _, _, gradients = self.heads.gradients(self.features.take(rows), y)
+        for rows, y in self.features.batches(self._distinct(parts)):
+            _, _, gradients = self.heads.gradients(self.features.take(rows), of_each_run(y, len(self.members)))
             for name, gradient in zip(sums, gradients, strict=True):
                 sums[name] += gradient.square()
         means = {name: (value / len(parts[0])).cpu() for name, value in sums.items()}

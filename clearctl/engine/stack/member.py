@@ -1,21 +1,28 @@
 """One run of a stack: its real experiment, which learns by arithmetic done for all runs at once."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from clearctl import rundir
 from clearctl.config.settings import Settings
 from clearctl.data.stream import Stream
 from clearctl.distributed.randomness import random_states, set_random_states
 from clearctl.engine.build.experiment import Experiment
 from clearctl.engine.build.samples import loader_arguments
+from clearctl.engine.run.loop import SavedStates, captured
 from clearctl.engine.stack.optimize import OptimizerState
+from clearctl.engine.states import files as state_files
+from clearctl.engine.states.files import StateKey
 from clearctl.engine.states.results import RunResults
+from clearctl.engine.states.saver import Saver
+from clearctl.engine.states.state import RunState
 from clearctl.progress import Listener
+from clearctl.strategies.stepping.epochs import Epochs
 from clearctl.strategies.stepping.lockstep import Lockstep, Tensors, rows_in_order
 from clearctl.strategies.strategy import Experience
 from clearctl.strategies.watching.batch import BatchResult
@@ -25,7 +32,8 @@ from clearctl.strategies.watching.batch import BatchResult
 class Member:
     """A run with generators of its own: `states` is where they stand while another run draws.
 
-    The `experiment` is on the CPU, wherever the arithmetic is done.
+    The `experiment` is on the CPU, wherever the arithmetic is done. It is at its beginning, or what is `saved` of it is
+    loaded, which is at the start of a bucket.
     """
 
     settings: Settings
@@ -34,6 +42,7 @@ class Member:
     run: Path
     listener: Listener
     states: dict[str, Any]
+    saved: SavedStates | None = None
     results: RunResults = field(init=False)
     lockstep: Lockstep = field(init=False)
     test_stream: list[Experience] = field(init=False)
@@ -42,6 +51,10 @@ class Member:
     def __post_init__(self) -> None:
         strategy = self.experiment.strategy
         self.results = RunResults(self.stream.bucket_names, divergence=self.experiment.divergence)
+        self.state = RunState(self.experiment, self.results, self.run)
+        # As in a run alone, which may load the states of this one. It is never asked here: `lockstep` has the epochs.
+        Epochs(strategy, _nothing, _nothing)
+        self.saver = Saver(rundir.state_folder(self.run), "bucket", self.listener, in_background=True)
         self.lockstep = Lockstep(
             strategy, self.experiment.accuracy.record, loader_arguments(self.settings.data, self.stream)
         )
@@ -51,6 +64,32 @@ class Member:
         loss = given.arguments if given is not None else self.settings.model.head_loss or {}
         self.loss_weight: float = loss.get("loss_weight", 1.0)
         self.batch_size: int = strategy.train_mb_size
+        if self.saved is not None:
+            with self.own_generators():
+                self.state.load_state(self.saved.start)
+
+    @property
+    def first_bucket(self) -> int | None:
+        """The bucket at whose start it was resumed; None of a new run."""
+        return None if self.saved is None else self.saved.bucket
+
+    def save_state(self, number: int) -> None:
+        """Save what it is at the start of the bucket `number`."""
+        with self.own_generators():
+            self.saver.save(StateKey(number), lambda: captured(self.state, self.settings))
+
+    def remove_states(self) -> None:
+        """Remove the states of the run, which is finished."""
+        self.saver.finish()
+        state_files.remove_all(self.saver.folder)
+
+    def close(self) -> None:
+        """End the loggers and what is being written."""
+        with ExitStack() as ends:  # from the last to the first, also where one fails
+            ends.callback(self.saver.finish)
+            for logger in reversed(self.experiment.run_loggers):
+                ends.callback(logger.close)
+            self.experiment.strategy.evaluator.flush()
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -96,6 +135,10 @@ class Member:
         classes = None if lwf_term is None else lwf_term.classes
         return self.lockstep.sizes(), classes, self.tested_sizes
 
+    def draws(self) -> tuple[bytes, int]:
+        """Equal for members that will draw the same orders of samples, as far as is known before the first is drawn."""
+        return self.states["torch"].numpy().tobytes(), self.batch_size
+
     @property
     def tested_sizes(self) -> tuple[int, ...]:
         """How many samples each bucket is tested on."""
@@ -125,3 +168,7 @@ class Member:
             after = self.lockstep.test(self.test_stream, tested)
         accuracies = self.experiment.accuracy.accuracies
         self.results.add([accuracies[column] for column in range(len(self.test_stream))], trained, after)
+
+
+def _nothing() -> None:
+    pass

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from clearctl.engine.stack.features import Features
-from clearctl.engine.stack.heads import Heads, Penalty
+from clearctl.engine.stack.heads import Heads, Penalty, of_each_run
 from clearctl.engine.stack.optimize import Stepper
 
 
@@ -24,7 +24,8 @@ class Step:
     stepper: Stepper
 
     def __call__(self, rows: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Of a batch's `rows` and labels `y`, both `[R, B]`, what `counted` gives."""
+        """Of the batches' `rows` and labels `y`, both `[G, B]` (see `heads`), what `counted` gives."""
+        y = of_each_run(y, len(self.stepper.weights[0]))
         found, loss, gradients = self.heads.gradients(self.features.take(rows), y, self.penalties)
         with torch.no_grad():
             self.stepper.step(gradients)

@@ -1,47 +1,40 @@
 """Training several runs as one batched model, each with a run folder as if it had run alone."""
 
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
-from clearctl import rundir
 from clearctl.config.load import Config
 from clearctl.config.protocol import on_training_images
-from clearctl.config.settings import ScenarioSettings, Settings, fill
+from clearctl.config.settings import Settings, fill
 from clearctl.data.samples import FeatureSamples
 from clearctl.data.stream import Stream
-from clearctl.distributed.randomness import random_states, seed_everything, set_random_states
 from clearctl.engine.build.accelerate import allow_tf32
-from clearctl.engine.build.model import build_model
-from clearctl.engine.build.samples import BuiltSamples, build_samples
-from clearctl.engine.build.strategy_fit import require_strategy_fit
-from clearctl.engine.build.stream import benchmark_of, build_stream
-from clearctl.engine.machine import current_device, describe, deterministic_algorithms, resolve_device
-from clearctl.engine.run.inputs import named_contents
+from clearctl.engine.build.config import open_run_config
+from clearctl.engine.machine import current_device, deterministic_algorithms, resolve_device
 from clearctl.engine.run.loop import bucket_done, write_bucket
 from clearctl.engine.run.stopping import StopRequest, catch_stop_signals
-from clearctl.engine.run.train import TrainResult, open_run, report_unwritable, run_lock, write_report
+from clearctl.engine.run.train import TrainResult, report_unwritable, write_report
 from clearctl.engine.stack.captured import is_captured
 from clearctl.engine.stack.features import Features
 from clearctl.engine.stack.key import stack_key, why_not
 from clearctl.engine.stack.learner import Learner
 from clearctl.engine.stack.member import Member
+from clearctl.engine.stack.opening import BegunRuns, NewRuns, Runs
 from clearctl.errors import Stopped, UsageError
 from clearctl.progress import Event, Listener, Message
 from clearctl.strategies.patches import applied
 from clearctl.strategies.registry import argument
-from clearctl.strategies.strategy import Benchmark
 from clearctl.strategies.traits import traits_of
 
 CPU_BYTES = 1 << 30  # for what the runs of a stack hold at once, beside the features
 GPU_SHARE = 0.5  # of the memory that is free when a stack begins
-_CPU = torch.device("cpu")  # where everything is but the arithmetic
+_Grouped = TypeVar("_Grouped")  # members, or groups of them
 BATCHES_HELD = 3  # the batch itself, and about as much again for what is worked out from it and for the allocator
 
 
@@ -54,22 +47,43 @@ def train_stack(
     Each has a run folder of its own in its work_dir, with the files of a run that was alone. `sources` are the config
     files that they came from, and listeners[i] is notified of run i. Where they do not all fit into memory at once, as
     many as do are trained together. Accuracies are those of runs alone but for the rounding of floats.
-    There are no states on the way: of runs that are stopped or killed nothing is kept but what is in their folders,
-    and each starts over on `resume`. `seconds` are those of the whole stack.
+    A state is saved at the start of each bucket: runs that are stopped or killed may be continued by `resume_stack`,
+    or each alone by `resume`. `seconds` are those of the whole stack.
     Raises UsageError for runs that cannot be stacked, and what `train` raises.
     """
     runs = [fill(config) for config in configs]
+    _require_alike(runs)
+    return _train_in_parts(NewRuns(runs, sources), device, listeners)
+
+
+@applied()
+def resume_stack(folders: Sequence[Path], *, device: str, listeners: Sequence[Listener]) -> list[TrainResult]:
+    """Carry on, as one, runs whose `starting_bucket` is the same one; see `train_stack`.
+
+    They end as if they had not been stopped, where they are those that were trained together.
+    Raises UsageError for runs that cannot be stacked, RunError where one is no longer at that bucket, and what
+    `resume` raises.
+    """
+    runs = [fill(open_run_config(folder, work_dir=folder.parent)) for folder in folders]
+    _require_alike(runs)
+    return _train_in_parts(BegunRuns(runs, folders), device, listeners)
+
+
+def _require_alike(runs: Sequence[Settings]) -> None:
     for settings in runs:
         if stack_key(settings) is None or stack_key(settings) != stack_key(runs[0]):
             reason = why_not(settings) or "it is not like the others"
             raise UsageError(f"{settings.config.file} cannot be trained in one stack with the others: {reason}")
+
+
+def _train_in_parts(given: Runs, device: str, listeners: Sequence[Listener]) -> list[TrainResult]:
     target = resolve_device(device)
     results = []
     with current_device(target):
-        most = largest_stack(runs[0], target)
-        for start in range(0, len(runs), most):
+        most = largest_stack(given.runs[0], target)
+        for start in range(0, len(given.runs), most):
             part = slice(start, start + most)
-            results += _train(runs[part], target, sources[part], listeners[part])
+            results += _train(given.part(part), target, listeners[part])
     return results
 
 
@@ -92,23 +106,21 @@ def bytes_a_run(settings: Settings) -> int:
     return int(BATCHES_HELD * batch + 32 * weights)  # gradient, momentum, importances of ten buckets, ...
 
 
-def _train(
-    runs: Sequence[Settings], device: torch.device, sources: Sequence[str], listeners: Sequence[Listener]
-) -> list[TrainResult]:
+def _train(given: Runs, device: torch.device, listeners: Sequence[Listener]) -> list[TrainResult]:
     """Train a stack that fits."""
     started = time.perf_counter()
-    compute = runs[0].compute
+    compute, data = given.runs[0].compute, given.runs[0].data
     allow_tf32(compute.tf32, device)
 
     def report_to_all(event: Event) -> None:
         for listener in listeners:
             listener(event)
 
-    if runs[0].data.graph == "auto" and not is_captured(runs[0].data, device):
+    if data.graph == "auto" and not is_captured(data, device):
         report_to_all(Message(f"data.graph='auto' plays no part on the {device.type.upper()}: CUDA graphs need a GPU"))
     with ExitStack() as ends:
         ends.enter_context(deterministic_algorithms(compute.deterministic, device, report_to_all))
-        members = _open_members(runs, device, sources, listeners, ends)
+        members = given.open(device, listeners, ends)
         with (
             _stopped_at_once(),
             catch_stop_signals(report_to_all) as stop_request,
@@ -116,6 +128,7 @@ def _train(
         ):
             _learn_all(members, device, stop_request)
         for member in members:
+            member.remove_states()
             write_report(member.run, member.listener)
     seconds = time.perf_counter() - started
     return [
@@ -132,74 +145,11 @@ def _train(
     ]
 
 
-@dataclass(frozen=True)
-class _Data:
-    """What runs with one scenario share: the stream, as it is read, its benchmark, and what is said of it."""
-
-    stream: Stream
-    samples: BuiltSamples
-    benchmark: Benchmark
-    environment: dict[str, Any]
-
-    @classmethod
-    def read(cls, settings: Settings, device: torch.device, listener: Listener) -> "_Data":
-        stream = build_stream(settings.scenario, listener)
-        samples = build_samples(settings, stream, _CPU, listener)
-        described = stream.describe(settings.scenario.dataset_root)
-        return cls(stream, samples, benchmark_of(settings.scenario, samples), describe(device, described, 0))
-
-
-def _open_members(
-    runs: Sequence[Settings],
-    device: torch.device,
-    sources: Sequence[str],
-    listeners: Sequence[Listener],
-    ends: ExitStack,
-) -> list[Member]:
-    """The runs, opened; `ends` closes what holds their folders and files. Where one fails, no folder is left."""
-    data: list[tuple[ScenarioSettings, _Data]] = []
-    built = []
-    for settings, listener in zip(runs, listeners, strict=True):
-        shared = next((found for scenario, found in data if scenario == settings.scenario), None)
-        if shared is None:
-            shared = _Data.read(settings, device, listener)
-            data.append((settings.scenario, shared))
-        seed_everything(settings.seed)
-        model = build_model(settings, shared.stream, listener)
-        require_strategy_fit(settings, shared.stream, model, listener)
-        built.append((shared, model, random_states()))
-    members: list[Member] = []
-    try:
-        for settings, source, listener, (shared, model, states) in zip(runs, sources, listeners, built, strict=True):
-            environment = {
-                **shared.environment,
-                "seed": settings.seed,
-                "config": source,
-                **named_contents(settings.config.values),
-                "stacked": len(runs),
-                **({"graph": True} if is_captured(settings.data, device) else {}),
-            }
-            run = rundir.create(settings.work_dir, settings.seed)
-            ends.enter_context(run_lock(run))
-            set_random_states(states)
-            experiment = open_run(
-                settings, shared.stream, model, _CPU, run, shared.samples, environment, listener, shared.benchmark
-            )
-            for logger in experiment.run_loggers:
-                ends.callback(logger.close)
-            ends.callback(experiment.strategy.evaluator.flush)
-            members.append(Member(settings, experiment, shared.stream, run, listener, random_states()))
-    except BaseException:
-        for member in members:
-            shutil.rmtree(member.run)
-        raise
-    return members
-
-
 def _learn_all(members: Sequence[Member], device: torch.device, stop_request: StopRequest) -> None:
     """Bucket after bucket, as `TrainingLoop` does for one run."""
     everything = list(_grouped_by_features(members, device))
-    for features, group in everything:
+    first = members[0].first_bucket
+    for features, group in everything if first is None else ():
         for part in _grouped(group, lambda member: member.tested_sizes):
             for member, tested in zip(part, _tested(Learner(part, features), part), strict=True):
                 member.results.untrained = [
@@ -208,15 +158,17 @@ def _learn_all(members: Sequence[Member], device: torch.device, stop_request: St
 
     def stop_if_requested() -> None:
         if stop_request.signum is not None:
-            raise Stopped("stopped, nothing of a stack is saved on the way", stop_request.signum)
+            raise Stopped("stopped, the bucket that it was in will be done again", stop_request.signum)
 
-    for number in range(len(members[0].test_stream)):
+    for number in range(first or 0, len(members[0].test_stream)):
         started = time.perf_counter()
         for member in members:
+            if number != first:
+                member.save_state(number)
             member.begin_bucket(number)
         for features, group in everything:
-            for part in _grouped(group, lambda member: member.shape()):
-                learner = Learner(part, features)
+            for sharing, part in _sharing_batches(group):
+                learner = Learner(part, features, sharing)
                 learner.learn(part[0].experiment.strategy.train_epochs, stop_if_requested)
                 for member, tested in zip(part, _tested(learner, part), strict=True):
                     member.end_bucket(tested)
@@ -233,12 +185,19 @@ def _tested(learner: Learner, members: Sequence[Member]) -> list[list[Any]]:
     return [list(found) for found in zip(*buckets, strict=True)]
 
 
-def _grouped(members: Sequence[Member], key: Callable[[Member], Any]) -> list[list[Member]]:
-    """The members with equal keys together, in their order."""
-    groups: dict[Any, list[Member]] = {}
+def _grouped(members: Sequence[_Grouped], key: Callable[[_Grouped], Any]) -> list[list[_Grouped]]:
+    """Those with equal keys together, in their order."""
+    groups: dict[Any, list[_Grouped]] = {}
     for member in members:
         groups.setdefault(key(member), []).append(member)
     return list(groups.values())
+
+
+def _sharing_batches(members: Sequence[Member]) -> Iterator[tuple[int, list[Member]]]:
+    """Members that learn the bucket they have begun as one, and how many of them, one after another, share batches."""
+    for part in _grouped(members, Member.shape):
+        for groups in _grouped(_grouped(part, Member.draws), len):
+            yield len(groups[0]), [member for group in groups for member in group]
 
 
 def _grouped_by_features(members: Sequence[Member], device: torch.device) -> Iterator[tuple[Features, list[Member]]]:

@@ -94,6 +94,9 @@ class Lockstep:
         """All that `train` does after the last epoch, with the weights that the model now has; the latest metrics."""
         strategy = self.strategy
         strategy._after_training_exp(**self.loading)
+        ewc = self._plugin(EWCPlugin)
+        if ewc is not None:
+            vars(ewc).pop("compute_importances", None)  # that of `give_importances`
         strategy._after_training(**self.loading)
         strategy._train_cleanup()
         return strategy.evaluator.get_last_metrics()

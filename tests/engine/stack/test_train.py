@@ -1,6 +1,5 @@
 """Stacked runs end as they would have alone: the orders and memories exactly, the numbers but for rounding."""
 
-import json
 import re
 import signal
 from pathlib import Path
@@ -22,8 +21,9 @@ from clearctl.engine.run.train import TrainResult, start
 from clearctl.engine.stack import key
 from clearctl.engine.stack import train as stack
 from clearctl.engine.stack.key import stack_key, why_not
-from clearctl.engine.stack.train import train_stack
-from clearctl.errors import ConfigError, Stopped, UsageError
+from clearctl.engine.stack.opening import NEW, starting_bucket
+from clearctl.engine.stack.train import resume_stack, train_stack
+from clearctl.errors import ConfigError, RunError, Stopped, UsageError
 from clearctl.progress import BucketDone, EpochDone, Event, ignore
 from clearctl.strategies.traits import PLUGINS
 
@@ -162,27 +162,83 @@ def test_evaluating_a_stacked_run_gives_its_matrix(opened: Open, tmp_path: Path)
         assert rundir.is_finished(result.run)
 
 
-def test_a_stack_that_is_stopped_continues_run_by_run(
-    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+RESUMED = (
+    "naive",
+    "lwf",
+    "best epoch of one, EWC",
+    "online ewc",
+    "cosine",
+    "adam",
+    "Replay",
+    "GDumb, biased reservoir",
+)
+
+
+def stopped_in_bucket(number: int, configs: list[Config], monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The folders of runs that were stopped together in a bucket."""
     monkeypatch.setattr(signal, "getsignal", lambda number: signal.default_int_handler)  # as in a terminal
 
     def stop(event: Event) -> None:
-        if isinstance(event, EpochDone) and (event.bucket_number, event.epoch) == (2, 1):
+        if isinstance(event, EpochDone) and (event.bucket_number, event.epoch) == (number, 1):
             signal.raise_signal(signal.SIGINT)
 
-    configs = [opened(tmp_path / f"{seed}", seed) for seed in (0, 1)]
-    with pytest.raises(Stopped, match="nothing of a stack is saved"):
-        train_stack(configs, device="cpu", sources=["here.py"] * 2, listeners=[stop, ignore])
-    for seed in (0, 1):
-        (run,) = (tmp_path / f"{seed}").iterdir()
-        assert len(rundir.read_matrix(run)[0]) == 1
+    listeners = [stop, *[ignore] * (len(configs) - 1)]
+    with pytest.raises(Stopped, match="the bucket that it was in will be done again"):
+        train_stack(configs, device="cpu", sources=["here.py"] * len(configs), listeners=listeners)
+    folders = [next(Path(config.values["work_dir"]).iterdir()) for config in configs]
+    assert [starting_bucket(run) for run in folders] == [number - 1] * len(configs)
+    return folders
+
+
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_stack_that_is_stopped_continues_as_if_it_had_not_been(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    straight = together([opened(tmp_path / f"{seed}", seed, value) for seed, value in enumerate(STRATEGIES[name])])
+    configs = [opened(tmp_path / f"stopped {seed}", seed, value) for seed, value in enumerate(STRATEGIES[name])]
+    folders = stopped_in_bucket(2, configs, monkeypatch)
+    found = resume_stack(folders, device="cpu", listeners=[ignore] * len(folders))
+    for one, other in zip(found, straight, strict=True):
+        assert np.array_equal(one.matrix, other.matrix)
+        assert rundir.read_eval(one.run) == rundir.read_eval(other.run)
+        for file in rundir.checkpoints(one.run).values():
+            ours, theirs = (torch.load(run / "checkpoints" / file.name) for run in (one.run, other.run))
+            assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+        assert (one.run / "log.txt").read_text() == (other.run / "log.txt").read_text()
+        environment = rundir.read_environment(one.run)
+        assert (environment["stacked"], len(environment["resumed"])) == (len(folders), 1)
+        assert starting_bucket(one.run) == NEW  # there are no states any more
+
+
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_stack_that_is_stopped_continues_run_by_run(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    configs = [opened(tmp_path / f"{seed}", seed, value) for seed, value in enumerate(STRATEGIES[name])]
+    for seed, run in enumerate(stopped_in_bucket(2, configs, monkeypatch)):
         result = resume(run, device="cpu")
-        expected = alone(opened(tmp_path / "alone", seed))
+        require_alike(result, alone(opened(tmp_path / "alone", seed, STRATEGIES[name][seed])))
+        assert rundir.read_environment(run)["stacked"] == len(configs)  # its first bucket was
+
+
+def test_a_stack_that_is_stopped_in_its_first_bucket_leaves_runs_as_if_alone(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for run in stopped_in_bucket(1, [opened(tmp_path / f"{seed}", seed) for seed in (0, 1)], monkeypatch):
+        result = resume(run, device="cpu")
+        expected = alone(opened(tmp_path / "alone", rundir.read_environment(run)["seed"]))
         assert np.array_equal(result.matrix, expected.matrix)
-        environment = json.loads((run / "environment.json").read_text())
-        assert "stacked" not in environment
-        assert len(environment["resumed"]) == 1
+        assert "stacked" not in rundir.read_environment(run)
+
+
+def test_runs_that_are_not_at_one_bucket_are_not_continued_together(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = stopped_in_bucket(2, [opened(tmp_path / f"{seed}", seed) for seed in (0, 1)], monkeypatch)
+    (rundir.state_folder(folders[1]) / "bucket_0001.state").write_bytes(b"damaged")
+    with pytest.raises(RunError, match="is not where the others of its stack are"):
+        resume_stack(folders, device="cpu", listeners=[ignore] * 2)
+    assert all(run.is_dir() for run in folders)
 
 
 def test_no_folder_is_left_where_a_run_cannot_begin(opened: Open, tmp_path: Path) -> None:

@@ -1,0 +1,158 @@
+"""The runs of a stack, opened: new ones, or such as begin a bucket that is not their first."""
+
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clearctl import rundir
+from clearctl.config.settings import ScenarioSettings, Settings
+from clearctl.distributed.randomness import random_states, seed_everything, set_random_states
+from clearctl.engine.build.model import build_model
+from clearctl.engine.build.samples import build_samples
+from clearctl.engine.build.strategy_fit import require_strategy_fit
+from clearctl.engine.build.stream import benchmark_of, build_stream
+from clearctl.engine.machine import describe
+from clearctl.engine.run.inputs import named_contents
+from clearctl.engine.run.reopen import SharedData, reopen
+from clearctl.engine.run.train import open_run, run_lock
+from clearctl.engine.stack.captured import is_captured
+from clearctl.engine.stack.member import Member
+from clearctl.engine.states import files as state_files
+from clearctl.errors import RunError
+from clearctl.progress import Listener, Message
+
+_CPU = torch.device("cpu")  # where everything is but the arithmetic
+NEW = -1  # the bucket, as it were, that a run begins with which has no state
+
+
+def starting_bucket(run: Path | None) -> int | None:
+    """The bucket from whose start a stack may carry on a run that is unfinished; NEW where it has no state.
+
+    None where it has to continue alone: its latest state lies within a bucket, or no stack has left it.
+    """
+    if run is None or not rundir.has_state(run):
+        return NEW
+    keys = state_files.state_keys(rundir.state_folder(run))
+    if not keys or not keys[-1].is_start or "stacked" not in rundir.read_environment(run):
+        return None
+    return keys[-1].bucket
+
+
+class _Datasets:
+    """What is read of the datasets of several runs: once for all runs with one scenario."""
+
+    def __init__(self) -> None:
+        self._read: list[tuple[ScenarioSettings, SharedData]] = []
+
+    def of(self, settings: Settings, listener: Listener) -> SharedData:
+        for scenario, found in self._read:
+            if scenario == settings.scenario:
+                return found
+        stream = build_stream(settings.scenario, listener)
+        samples = build_samples(settings, stream, _CPU, listener)
+        found = SharedData(stream, samples, benchmark_of(settings.scenario, samples))
+        self._read.append((settings.scenario, found))
+        return found
+
+
+@dataclass(frozen=True)
+class NewRuns:
+    """Runs that begin; `sources` are the config files that they came from."""
+
+    runs: Sequence[Settings]
+    sources: Sequence[str]
+
+    def part(self, part: slice) -> "NewRuns":
+        """Some of them."""
+        return NewRuns(self.runs[part], self.sources[part])
+
+    def open(self, device: torch.device, listeners: Sequence[Listener], ends: ExitStack) -> list[Member]:
+        """Open them; `ends` closes what holds their folders and files. Where one fails, no folder is left."""
+        datasets = _Datasets()
+        built = []
+        for settings, listener in zip(self.runs, listeners, strict=True):
+            shared = datasets.of(settings, listener)
+            seed_everything(settings.seed)
+            model = build_model(settings, shared.stream, listener)
+            require_strategy_fit(settings, shared.stream, model, listener)
+            built.append((shared, model, random_states()))
+        members: list[Member] = []
+        try:
+            for settings, source, listener, (shared, model, states) in zip(
+                self.runs, self.sources, listeners, built, strict=True
+            ):
+                dataset = shared.stream.describe(settings.scenario.dataset_root)
+                environment = {
+                    **describe(device, dataset, settings.seed),
+                    "config": source,
+                    **named_contents(settings.config.values),
+                    **_noted(settings, device, len(self.runs)),
+                }
+                run = rundir.create(settings.work_dir, settings.seed)
+                ends.enter_context(run_lock(run))
+                set_random_states(states)
+                experiment = open_run(
+                    settings, shared.stream, model, _CPU, run, shared.samples, environment, listener, shared.benchmark
+                )
+                member = Member(settings, experiment, shared.stream, run, listener, random_states())
+                ends.callback(member.close)
+                members.append(member)
+        except BaseException:
+            for member in members:
+                shutil.rmtree(member.run)
+            raise
+        return members
+
+
+@dataclass(frozen=True)
+class BegunRuns:
+    """Runs in the folders `folders` that a stack carries on from the start of one bucket."""
+
+    runs: Sequence[Settings]
+    folders: Sequence[Path]
+
+    def part(self, part: slice) -> "BegunRuns":
+        """Some of them."""
+        return BegunRuns(self.runs[part], self.folders[part])
+
+    def open(self, device: torch.device, listeners: Sequence[Listener], ends: ExitStack) -> list[Member]:
+        """Open them; `ends` closes what holds their folders and files.
+
+        Raises RunError where they are no longer at the start of one bucket, and what `resume` raises.
+        """
+        datasets = _Datasets()
+        members: list[Member] = []
+        for settings, run, listener in zip(self.runs, self.folders, listeners, strict=True):
+            ends.enter_context(run_lock(run))
+            noted = _noted(settings, device, len(self.runs))
+            opened = reopen(
+                run,
+                settings,
+                rundir.read_environment(run),
+                device,
+                listener=listener,
+                shared=datasets.of(settings, listener),
+                built_on=_CPU,
+                noted=noted,
+            )
+            saved = opened.saved
+            if saved is None or saved.within is not None or (members and saved.bucket != members[0].first_bucket):
+                raise RunError(f"{run} is not where the others of its stack are")
+            member = Member(settings, opened.experiment, opened.stream, run, listener, random_states(), saved)
+            ends.callback(member.close)
+            members.append(member)
+            listener(Message(f"resuming {run} at the start of bucket {opened.stream.bucket_names[saved.bucket]}"))
+        return members
+
+
+Runs = NewRuns | BegunRuns
+
+
+def _noted(settings: Settings, device: torch.device, runs: int) -> dict[str, Any]:
+    """What environment.json says of a run in a stack of so many."""
+    return {"stacked": runs, **({"graph": True} if is_captured(settings.data, device) else {})}
