@@ -36,13 +36,12 @@ def sweep(
         typer.Option("--jobs", min=1, metavar="N", help="Runs at a time. Default: as many as this machine is best at."),
     ] = None,
     stack: Annotated[
-        bool | None,
+        bool,
         typer.Option(
             "--stack/--no-stack",
-            show_default=False,
-            help="Train runs on features that differ in little as one batched model. Default: on a GPU.",
+            help="Train runs on features that differ in little as one batched model: equal but for the last digits.",
         ),
-    ] = None,
+    ] = True,
     engine: Annotated[
         str,
         typer.Option(
@@ -113,7 +112,7 @@ def sweep(
     grid = read_grid(set_ or [])
     _require_fitting(
         engine,
-        {"--jobs": jobs, "--stack": stack, "--device": None if device == "auto" else device},
+        {"--jobs": jobs, "--device": None if device == "auto" else device},
         {"--address": address, "--cpus-per-run": cpus_per_run, "--gpus-per-run": gpus_per_run},
         {"--trials": trials, "--sampler-seed": sampler_seed},
     )

@@ -32,7 +32,7 @@ def show_plan(plan: "SweepPlan") -> None:
         output.message(text, warning=True)
     output.message(f"{counted(total, 'run')}: {', '.join(parts)}")
     if plan.left and plan.cluster is not None:
-        output.message(f"on Ray, as many at a time as it has room for, each on {plan.device}")
+        output.message(f"on Ray, as many at a time as it has room for, each on {plan.device}{_how_stacked(plan)}")
     elif plan.left:
         threads = counted(plan.threads, "thread")
         output.message(f"{plan.jobs} at a time on {plan.device}, {threads} each{_how_stacked(plan)}")
@@ -44,15 +44,14 @@ def show_plan(plan: "SweepPlan") -> None:
 
 
 def _how_stacked(plan: "SweepPlan") -> str:
-    """What is said of stacks, where any of the runs that are left could be in one."""
-    from clearctl.sweep.stacks import units
-
-    stacks = [len(unit) for unit in units(plan.left, stack=True, jobs=plan.jobs) if len(unit) > 1]
+    """What is said of stacks, where any of the runs that are left are in one."""
+    stacks = [len(unit) for unit in plan.units if len(unit) > 1]
     if not stacks:
         return ""
-    if not plan.stack:
-        return "; bit-identical and resumable: --stack is faster and neither"
-    return f"; {sum(stacks)} of the runs are {counted(len(stacks), 'stack')}, each one batched model"
+    return (
+        f"; {sum(stacks)} of the runs as {counted(len(stacks), 'batched model')}, equal to runs alone but for the last"
+        " digits (--no-stack: bit-identical)"
+    )
 
 
 def show_dry_run(plan: "SweepPlan", json: bool, more: Mapping[str, Any] | None = None) -> None:

@@ -42,7 +42,10 @@ class SweepPlan(ShortRepr):
 
     @property
     def units(self) -> list[WorkUnit]:
-        """What is left as it is carried out: with `stack`, runs that differ in little are one batched model."""
+        """What is left as it is carried out: with `stack`, runs that differ in little are one batched model.
+
+        A cluster may split these further, where it has room.
+        """
         return units(self.left, stack=self.stack, jobs=self.jobs)
 
     @property
@@ -96,14 +99,13 @@ def plan_sweep(
     jobs: int | None = None,
     device: str = "auto",
     cluster: Cluster | None = None,
-    stack: bool | None = None,
+    stack: bool = True,
 ) -> SweepPlan:
     """The plan of a sweep, compared with the runs so far; nothing is written. See `make_plan` for the product.
 
     `jobs` runs go at a time: by default, on a CPU, one for each core where all runs train on features, which one core
-    keeps busy, and else one alone. `stack` has runs that differ in little trained as one batched model, whose results
-    are those of runs alone but for rounding, and which keeps no states to resume from: by default on a GPU, where
-    launching operations one by one is what takes the time. A `cluster` has its own devices and room.
+    keeps busy, and else one alone. With `stack` runs that differ in little are trained as one batched model, whose
+    results are those of runs alone but for rounding. A `cluster` has its own devices and room.
     Raises ConfigError, UsageError, DatasetError for a dataset folder there is not, and CapabilityError for a device
     there is not.
     """
@@ -117,12 +119,12 @@ def arrange(
     jobs: int | None = None,
     device: str = "auto",
     cluster: Cluster | None = None,
-    stack: bool | None = None,
+    stack: bool = True,
 ) -> SweepPlan:
     """How runs are carried out, and that their datasets are there: see `plan_sweep`."""
     if cluster is not None:
         import_ray()
-        return SweepPlan(runs, 1, cluster.device, cluster)
+        return SweepPlan(runs, 1, cluster.device, cluster, stack)
     target = resolve_device(device)
     if jobs is None:
         on_features = all(fill(run.config).scenario.feature_type for run in runs)
@@ -131,8 +133,7 @@ def arrange(
         raise UsageError(f"jobs is {jobs}: expected 1 or more")
     require_datasets(runs)
     # Not of those that are left: a run would have other threads, and so round elsewhere, after the sweep was stopped.
-    stacked = target.type == "cuda" if stack is None else stack
-    return SweepPlan(runs, min(jobs, len(runs)), str(target), stack=stacked)
+    return SweepPlan(runs, min(jobs, len(runs)), str(target), stack=stack)
 
 
 def run_sweep(plan: SweepPlan, *, listener: SweepListener = ignore, local: LocalEngine | None = None) -> SweepResult:
@@ -153,7 +154,7 @@ def run_sweep(plan: SweepPlan, *, listener: SweepListener = ignore, local: Local
     with catch_stop_signals(listener) as stop_request:
         try:
             if plan.left and plan.cluster is not None:
-                run_on_ray(plan.left, plan.cluster, listener=listen, stop_request=stop_request)
+                run_on_ray(plan.left, plan.cluster, stack=plan.stack, listener=listen, stop_request=stop_request)
             elif plan.left:
                 assignment = Assignment(plan.units, plan.jobs, plan.threads, plan.device)
                 with nullcontext(local) if local else local_engine() as engine:

@@ -29,6 +29,7 @@ from clearctl.sweep.plan import PlannedRun, make_plan
 LR = "cl_strategy.optimizer.lr"
 LONG = "cl_strategy.train_epochs=40"
 STOPPING = "stopping at the next step; a second signal ends at once"
+STACKED = "; 4 of the runs as 2 batched models, equal to runs alone but for the last digits (--no-stack: bit-identical)"
 
 
 def clearctl(*arguments: object) -> Result:
@@ -90,13 +91,16 @@ def test_a_dry_run_shows_all_and_leaves_nothing(features_config: Path, prepared:
     assert result.exit_code == 0, result.stderr
     assert result.stderr.splitlines() == [
         "4 runs: 4 new",
-        "2 at a time on cpu, 1 thread each; bit-identical and resumable: --stack is faster and neither",
+        f"2 at a time on cpu, 1 thread each{STACKED}",
         f"run folders in 2 folders of {tmp_path / 'runs'}",
     ]
     rows = [line.split() for line in result.stdout.splitlines()]
     assert rows[0] == ["run", "seeds", "state"]
     assert rows[1:3] == [[f"features,lr={lr}", "0-1", "new"] for lr in (0.1, 0.5)]
-    assert re.fullmatch(r"estimate  .* s, and what strategies do between buckets", result.stdout.splitlines()[-1])
+    last = result.stdout.splitlines()[-1]
+    assert re.fullmatch(r"estimate  .* s at most, since stacks take less, and what strategies do between buckets", last)
+    alone = clearctl("sweep", *arguments, "--no-stack").stdout.splitlines()[-1]
+    assert re.fullmatch(r"estimate  .* s, and what strategies do between buckets", alone)
     answer = json.loads(clearctl("sweep", *arguments, "--json").stdout)
     assert answer["engine"] == "local"
     assert (answer["jobs"], answer["threads"], answer["device"]) == (2, 1, "cpu")
@@ -141,7 +145,7 @@ def test_off_a_terminal_it_says_what_begins_and_ends(features_config: Path, prep
     lines = result.stderr.splitlines()
     assert lines[:3] == [
         "4 runs: 4 new",
-        "2 at a time on cpu, 1 thread each; bit-identical and resumable: --stack is faster and neither",
+        f"2 at a time on cpu, 1 thread each{STACKED}",
         f"run folders in 2 folders of {work_dir}",
     ]
     for run in answer["runs"]:
@@ -178,6 +182,7 @@ class Sweep:
         self.work_dir = work_dir
         self.arguments = ["sweep", config, "--seeds", "0-1", "--set", f"{LR}=0.1,0.5", "--set", LONG]
         self.arguments += ["--dataset-root", prepared, "--work-dir", work_dir, "--device", "cpu", "--jobs", "2"]
+        self.arguments += ["--no-stack"]
 
     def halt(self, *, until_signal: bool) -> Halt:
         """Each run waits when it has learned for a while."""

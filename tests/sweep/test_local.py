@@ -100,7 +100,7 @@ def folder(outcome: RunOutcome) -> Path:
 
 def test_two_at_a_time_are_what_each_is_alone(features_config: Path, prepared: Path, tmp_path: Path) -> None:
     given = {"seeds": [0, 1], "grid": {LR: ["0.1", "0.5"]}, "dataset_root": prepared, "work_dir": tmp_path / "swept"}
-    plan = plan_sweep([features_config], jobs=2, device="cpu", **given)  # type: ignore[arg-type]
+    plan = plan_sweep([features_config], jobs=2, device="cpu", stack=False, **given)  # type: ignore[arg-type]
     assert (plan.jobs, plan.threads, plan.device) == (2, 1, "cpu")
     record = Record()
     result = run_sweep(plan, listener=record)
@@ -163,7 +163,7 @@ def test_one_crashes_and_one_is_killed_and_the_rest_continues(
 
     def plan() -> SweepPlan:
         given: dict[str, Any] = {"dataset_root": root, "work_dir": tmp_path / "swept", "device": "cpu"}
-        return plan_sweep([features_config], seeds=[0, 1, 2, 3], grid={EPOCHS: ["30"]}, jobs=3, **given)
+        return plan_sweep([features_config], seeds=[0, 1, 2, 3], grid={EPOCHS: ["30"]}, jobs=3, stack=False, **given)
 
     def kill(event: SweepEvent) -> None:
         """The third one, as the system does when memory runs out; it waits in its second bucket, after ten epochs."""

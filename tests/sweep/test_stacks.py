@@ -48,9 +48,9 @@ def stopped_in_its_second_bucket(runs: Sequence[PlannedRun], monkeypatch: pytest
         train_stack(configs, device="cpu", sources=sources, listeners=[stop, *[ignore] * (len(runs) - 1)])
 
 
-def test_runs_are_stacked_only_where_that_is_asked_for_on_a_cpu(plan: Planner) -> None:
-    assert numbers(plan(device="cpu")) == [[0], [1], [2], [3]]
-    assert numbers(plan(device="cpu", stack=True, jobs=1)) == [[0, 1, 2, 3]]
+def test_runs_are_stacked_unless_that_is_refused(plan: Planner) -> None:
+    assert numbers(plan(device="cpu", stack=False)) == [[0], [1], [2], [3]]
+    assert numbers(plan(device="cpu", jobs=1)) == [[0, 1, 2, 3]]
 
 
 def test_each_job_has_a_stack_where_there_are_too_few(plan: Planner) -> None:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from clearctl.engine.run.stopping import StopRequest
 from clearctl.errors import CapabilityError, RunError, UsageError
 from clearctl.progress import Event, Message
 from clearctl.sweep.cluster.folders import install_run, pack
-from clearctl.sweep.cluster.remote import RemoteResult, RemoteTask, run_task
+from clearctl.sweep.cluster.remote import RemoteResult, RemoteTask, run_unit
 from clearctl.sweep.outcome import RunEnded, RunOutcome, RunProgress, RunStarted, SweepListener
 from clearctl.sweep.plan import PlannedRun
+from clearctl.sweep.stacks import WorkUnit, units
 from clearctl.wording import first_line
 
 _POLL_S = 0.2
@@ -56,13 +58,19 @@ class Cluster:
 
 
 def run_on_ray(
-    runs: Sequence[tuple[int, PlannedRun]], cluster: Cluster, *, listener: SweepListener, stop_request: StopRequest
+    runs: Sequence[tuple[int, PlannedRun]],
+    cluster: Cluster,
+    *,
+    stack: bool,
+    listener: SweepListener,
+    stop_request: StopRequest,
 ) -> None:
     """Carry out `runs` (each with its number in the plan) on a Ray cluster, as many at a time as it has room for.
 
-    The dataset has to be at the same path on every machine, and clearctl installed. Run folders end up where the plan
-    has them, whether the machines share that folder or not. Raises CapabilityError without Ray, for an address where
-    none is, and where the cluster is lost; RunError for a work_dir that cannot be written.
+    With `stack` those that may be are trained together, in as many stacks as there is room for now. The dataset has to
+    be at the same path on every machine, and clearctl installed. Run folders end up where the plan has them, whether
+    the machines share that folder or not. Raises CapabilityError without Ray, for an address where none is, and where
+    the cluster is lost; RunError for a work_dir that cannot be written.
     """
     ray = import_ray()
     address = cluster.address or os.environ.get("RAY_ADDRESS") or None
@@ -72,12 +80,20 @@ def run_on_ray(
                 raise CapabilityError(f"{text}\nuse a smaller --cpus-per-run or --gpus-per-run, or name a cluster")
             listener(Message(f"{text}: runs wait for one", warning=True))
         event_queue = ray.util.queue.Queue(actor_options={"num_cpus": 0})
-        work = ray.remote(num_cpus=cluster.cpus_per_run, num_gpus=cluster.gpus_per_run, max_retries=0)(_run_task)
-        waiting: dict[Any, tuple[int, PlannedRun]] = {}
-        for index, planned in runs:
-            before = pack(planned.run) if planned.run is not None else None
-            task = RemoteTask(planned, tokens[planned.work_dir], before, cluster.device, cluster.threads)
-            waiting[work.remote(index, task, event_queue)] = (index, planned)
+        work = ray.remote(num_cpus=cluster.cpus_per_run, num_gpus=cluster.gpus_per_run, max_retries=0)(_run_unit)
+        waiting: dict[Any, WorkUnit] = {}
+        for unit in units(runs, stack=stack, jobs=_room(ray, cluster)):
+            tasks = [
+                RemoteTask(
+                    planned,
+                    tokens[planned.work_dir],
+                    pack(planned.run) if planned.run is not None else None,
+                    cluster.device,
+                    cluster.threads,
+                )
+                for _, planned in unit
+            ]
+            waiting[work.remote([index for index, _ in unit], tasks, event_queue)] = unit
         try:
             _relay_events(ray, waiting, event_queue, listener, stop_request)
         except KeyboardInterrupt:
@@ -105,17 +121,17 @@ def import_ray() -> Any:
     return ray
 
 
-def _run_task(index: int, task: RemoteTask, event_queue: Any) -> RemoteResult:
+def _run_unit(indices: Sequence[int], tasks: Sequence[RemoteTask], event_queue: Any) -> list[RemoteResult]:
     """Run by Ray in a process of the cluster."""
-    last_put = [event_queue.actor.put.remote(RunStarted(index))]
+    # Not waited for: a process that waits gives its CPU back, and Ray would begin another run on it.
+    last_put = [event_queue.actor.put.remote(RunStarted(index)) for index in indices]
 
-    def report(event: Event) -> None:
-        # Not waited for: a process that waits gives its CPU back, and Ray would begin another run on it.
+    def report(index: int, event: Event) -> None:
         last_put[0] = event_queue.actor.put.remote(RunProgress(index, event))
 
-    result = run_task(task, report)
-    import_ray().get(last_put[0])  # which comes after those before it
-    return result
+    results = run_unit(tasks, [partial(report, index) for index in indices])
+    import_ray().get(last_put)  # which come after those before them
+    return results
 
 
 @contextmanager
@@ -139,6 +155,13 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
     finally:
         if started_here:
             ray.shutdown()
+
+
+def _room(ray: Any, cluster: Cluster) -> int:
+    """How many runs go at a time on the machines that are there."""
+    there = ray.cluster_resources()
+    asked = {"CPU": cluster.cpus_per_run, "GPU": cluster.gpus_per_run}
+    return max(1, min((int(there.get(name, 0) / amount) for name, amount in asked.items() if amount), default=1))
 
 
 def _missing_resources(ray: Any, cluster: Cluster) -> Iterator[str]:
@@ -195,7 +218,7 @@ def _make(folder: Path, token: Path) -> None:
 
 def _relay_events(
     ray: Any,
-    waiting: dict[Any, tuple[int, PlannedRun]],
+    waiting: dict[Any, WorkUnit],
     event_queue: Any,
     listener: SweepListener,
     stop_request: StopRequest,
@@ -214,21 +237,24 @@ def _relay_events(
                 begun.add(event.index)
             listener(event)
         for reference in ended:
-            index, planned = waiting.pop(reference)
-            outcome = _outcome(ray, reference, planned)
-            if outcome.status != "stopped" or index in begun:  # one that was cancelled before it began has not ended
-                listener(RunEnded(index, outcome))
+            unit = waiting.pop(reference)
+            for (index, _), outcome in zip(unit, _outcomes(ray, reference, unit), strict=True):
+                if outcome.status != "stopped" or index in begun:  # one cancelled before it began has not ended
+                    listener(RunEnded(index, outcome))
 
 
-def _outcome(ray: Any, reference: Any, planned: PlannedRun) -> RunOutcome:
+def _outcomes(ray: Any, reference: Any, unit: WorkUnit) -> list[RunOutcome]:
     try:
-        result: RemoteResult = ray.get(reference)
+        results: list[RemoteResult] = ray.get(reference)
     except ray.exceptions.TaskCancelledError:
-        return RunOutcome("stopped", error="stopped before its state could be saved")
+        return [RunOutcome("stopped", error="stopped before its state could be saved")] * len(unit)
     except ray.exceptions.RayError as error:
-        return RunOutcome(
-            "failed", error=f"it was lost on the cluster: {_last_line(error)}", exit_code=5, traceback=str(error)
-        )
+        text = f"it was lost on the cluster: {_last_line(error)}"
+        return [RunOutcome("failed", error=text, exit_code=5, traceback=str(error))] * len(unit)
+    return [_outcome(result, planned) for result, (_, planned) in zip(results, unit, strict=True)]
+
+
+def _outcome(result: RemoteResult, planned: PlannedRun) -> RunOutcome:
     if result.packed is None:
         return result.outcome
     assert result.outcome.run is not None

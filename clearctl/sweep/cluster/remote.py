@@ -1,8 +1,8 @@
-"""What a process of the cluster does for a sweep: one run after another, with events sent to the planner."""
+"""What a process of the cluster does for a sweep: runs, or stacks of them, with events sent to the planner."""
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +10,11 @@ from pathlib import Path
 from clearctl.config.settings import fill
 from clearctl.data.stream import Stream
 from clearctl.engine.build.stream import build_stream
-from clearctl.progress import Counted, EpochDone, Event, TrainStep
+from clearctl.progress import Counted, EpochDone, Event, Listener, TrainStep
 from clearctl.sweep.cluster.folders import pack, unpack
 from clearctl.sweep.outcome import RunOutcome
 from clearctl.sweep.plan import PlannedRun
-from clearctl.sweep.work import execute_run
+from clearctl.sweep.work import execute_run, execute_stack
 
 _PERIOD_S = 1.0  # between two reports of the steps of a run
 
@@ -43,23 +43,34 @@ class RemoteResult:
     packed: bytes | None = None
 
 
-def run_task(task: RemoteTask, report: Callable[[Event], None]) -> RemoteResult:
-    """Carry out a run: in its place where this machine sees that, else in a temporary folder that is sent back."""
-    _keep_features(task.planned)
-    listener = _rate_limited(report)
-    if task.token.exists():
-        outcome = execute_run(task.planned, device=task.device, threads=task.threads, listener=listener)
-        return RemoteResult(outcome)
+def run_unit(tasks: Sequence[RemoteTask], reports: Sequence[Listener]) -> list[RemoteResult]:
+    """Carry out a run, or several as one stack; reports[i] is notified of tasks[i].
+
+    In their places where this machine sees them all, else in a temporary folder, and they are sent back.
+    """
+    _keep_features(tasks[0].planned)
+    listeners = [_rate_limited(report) for report in reports]
+    if all(task.token.exists() for task in tasks):
+        return [RemoteResult(outcome) for outcome in _execute([task.planned for task in tasks], tasks[0], listeners)]
     with tempfile.TemporaryDirectory(prefix="clearctl-sweep-") as folder:
-        planned = _relocated(task, Path(folder))
-        outcome = execute_run(planned, device=task.device, threads=task.threads, listener=listener)
-        made = [place for place in Path(folder).iterdir() if place.is_dir()]
-        if not made:
-            return RemoteResult(outcome)
-        return RemoteResult(replace(outcome, run=made[0]), pack(made[0]))
+        places = [Path(folder) / str(number) for number in range(len(tasks))]
+        planned = [_relocated(task, place) for task, place in zip(tasks, places, strict=True)]
+        return list(map(_sent_back, _execute(planned, tasks[0], listeners), places))
+
+
+def _execute(planned: Sequence[PlannedRun], task: RemoteTask, listeners: Sequence[Listener]) -> list[RunOutcome]:
+    if len(planned) == 1:
+        return [execute_run(planned[0], device=task.device, threads=task.threads, listener=listeners[0])]
+    return execute_stack(planned, device=task.device, threads=task.threads, listeners=listeners)
+
+
+def _sent_back(outcome: RunOutcome, place: Path) -> RemoteResult:
+    made = list(place.iterdir())
+    return RemoteResult(replace(outcome, run=made[0]), pack(made[0])) if made else RemoteResult(outcome)
 
 
 def _relocated(task: RemoteTask, folder: Path) -> PlannedRun:
+    folder.mkdir()
     config = task.planned.config
     moved = replace(config, values={**config.values, "work_dir": str(folder)})
     run = task.planned.run
@@ -79,7 +90,7 @@ def _keep_features(planned: PlannedRun) -> None:
     _kept_streams[:] = held
 
 
-def _rate_limited(report: Callable[[Event], None]) -> Callable[[Event], None]:
+def _rate_limited(report: Listener) -> Listener:
     """`report`, but of steps, epochs and counts only one in a while: each goes over the network."""
     sent_at = 0.0
 

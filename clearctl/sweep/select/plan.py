@@ -120,7 +120,7 @@ def plan_selection(
     jobs: int | None = None,
     device: str = "auto",
     cluster: Cluster | None = None,
-    stack: bool | None = None,
+    stack: bool = True,
 ) -> SelectionPlan:
     """The plan of a sweep that chooses a setting of each config by `metric` before it tests that one alone.
 

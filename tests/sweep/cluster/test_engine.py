@@ -81,6 +81,7 @@ def halt(folder: Path, runs: Path | str) -> Halt:
 
 def plan(config: Path, prepared: Path, work_dir: Path, epochs: tuple[str, list[str]], **given: object) -> SweepPlan:
     grid = {epochs[0]: epochs[1], "cl_strategy.optimizer.lr": ["0.1", "0.5"]}
+    given = {"stack": False, **given}
     return plan_sweep([config], seeds=[0, 1], grid=grid, work_dir=work_dir, dataset_root=prepared, **given)
 
 
@@ -125,6 +126,19 @@ def test_ray_and_local_leave_the_same_runs(
     ]
     assert sorted(buckets) == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     assert list(tmp_path.glob("*/.sweep-*")) == []
+
+
+def test_ray_and_local_train_the_same_stacks(
+    ray_address: str, prepared: Path, features_config: Path, tmp_path: Path
+) -> None:
+    planned = plan(features_config, prepared, tmp_path / "ray", QUICK, cluster=Cluster(ray_address), stack=True)
+    found = run_sweep(planned)
+    here = plan(features_config, prepared, tmp_path / "here", QUICK, device="cpu", jobs=2, stack=True)
+    for one, other in zip(found.outcomes, run_sweep(here).outcomes, strict=True):
+        assert one.run is not None
+        assert other.run is not None
+        assert rundir.read_environment(one.run)["stacked"] == 2  # the Ray has room for two
+        require_same(one.run, other.run)
 
 
 def test_one_that_is_killed_fails_alone_and_continues(
@@ -250,4 +264,4 @@ def test_where_no_ray_is(
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)  # as Python has it for a module that cannot be imported
     with pytest.raises(CapabilityError, match=r"pip install 'clearctl\[ray\]'"):
-        run_on_ray([], Cluster(), listener=lambda event: None, stop_request=StopRequest())
+        run_on_ray([], Cluster(), stack=True, listener=lambda event: None, stop_request=StopRequest())
