@@ -252,7 +252,7 @@ def test_many_settings_are_a_table_of_their_own(tmp_path: Path) -> None:
     make_run(tmp_path / "2", **{f"cl_strategy.setting_{i}": i for i in range(5)})
     found = page(tmp_path)
     assert found.table("summary")[1][:2] == ["group", "n"]
-    settings = found.table("entries", 0)
+    settings = found.table("entries compared", 0)
     assert [row[0] for row in settings[1:]] == [f"cl_strategy.setting_{i}" for i in range(5)]
     assert [row[1:] for row in settings[1:]] == [["-", str(i)] for i in range(5)]
 
