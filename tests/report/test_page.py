@@ -99,7 +99,7 @@ def by_hand(matrix: tuple[tuple[float, ...], ...]) -> list[float]:
 
 def test_summary_by_hand(tmp_path: Path) -> None:
     summary = page(two_groups(tmp_path)).table("summary")
-    assert summary[0] == ["", "CLEAR", "GEM", ""]
+    assert summary[0] == ["", "CLEAR (%)", "GEM (%)", ""]
     assert summary[1] == [
         "group",
         "lr",
