@@ -188,7 +188,9 @@ def test_on_the_terminal_and_in_the_figure(of: str, few: list[Group], capture: C
     extras = extra_tables(few, numbers, ci=True, comparison=compare(few, few[0].label, few[1].label))
     shown = capture(tables.summary_table(few), *(tables.extra_table(extra, few, numbers) for extra in extras))
     assert shown.count(" median") == 3
-    assert metrics.NUMBERS[NAME].title + " (%)" in [axes.get_title() for axes in numbers_figure(few).axes]
+    assert metrics.NUMBERS[NAME].title + " (%)" in [
+        axes.get_title().replace("\n", " ") for axes in numbers_figure(few).axes
+    ]
     result = CliRunner().invoke(app, ["report", str(few[0].runs[0].folder.parent)])
     assert " median" in result.stdout, result.stderr
 

@@ -45,7 +45,13 @@ def report(
     ] = None,
     plots: Annotated[
         Path | None,
-        typer.Option("--plots", metavar="DIR", help="Draw the figures into this folder, as PNG and as PDF."),
+        typer.Option("--figures", "--plots", metavar="DIR", help="Draw figures into this folder, as PNG, PDF and SVG."),
+    ] = None,
+    draw: Annotated[
+        str | None,
+        typer.Option(
+            "--draw", metavar="NAMES", help="Which figures, such as over-time,forgetting; another name lists all."
+        ),
     ] = None,
     add: Annotated[
         str | None,
@@ -97,7 +103,7 @@ def report(
     named, else in the current one. A .csv file of N rows of N fractions,
     row i after training to bucket i, is a row of its own.
 
-    Example: `clearctl report work_dirs --output report.html --plots plots`
+    Example: `clearctl report work_dirs --output report.html --figures figures`
     """
     from clearctl.cli.progress import Display
     from clearctl.report.report import TERMINAL, choose_format, make_report, render
@@ -114,6 +120,7 @@ def report(
             output=to,
             format=format,
             plots=plots,
+            draw=_names(draw),
             force=force,
             include_diverged=include_diverged,
             long=long,

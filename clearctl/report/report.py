@@ -14,7 +14,7 @@ from clearctl.report.numbers import check_columns, choose_numbers
 from clearctl.report.records import render_csv, render_json, render_long_csv
 from clearctl.report.runs import find_runs, require_one_dataset, without_validation
 from clearctl.report.view import View, make_view, named, ordered
-from clearctl.wording import all_of, any_of
+from clearctl.wording import all_of, any_of, counted
 
 TERMINAL = "terminal"
 SUFFIXES = {".html": "html", ".tex": "latex", ".md": "markdown", ".csv": "csv", ".json": "json"}
@@ -42,6 +42,7 @@ def make_report(
     output: Path | str | None = None,
     format: str | None = None,
     plots: Path | str | None = None,
+    draw: Sequence[str] = (),
     add: Sequence[str] = (),
     force: bool = False,
     include_diverged: bool = False,
@@ -67,6 +68,7 @@ def make_report(
             run folder where `folders` is a single one, else into the current folder. Any other without `output` writes
             nothing; `render` gives its text.
         plots: a folder for figures, as PNG, PDF and SVG.
+        draw: which figures, of `plots.DRAWINGS`; all that there can be where none is named.
         add: further numbers, of `numbers.ADDED`: "challenge", "final_domain".
         force: take runs of different datasets into one report, and runs tested on validation images beside others.
         include_diverged: let runs count that diverged.
@@ -89,6 +91,8 @@ def make_report(
     wanted = choose_format(output, format)
     shown = dict(add=add, ci=ci, compare=compare, columns=columns, title=title, caption=caption, width=width)
     _check(wanted, long, shown)
+    if draw:
+        _check_drawings(draw, plots)
     runs = find_runs(named_folders, listener)
     if not force:
         runs = without_validation(runs, listener)
@@ -105,7 +109,7 @@ def make_report(
         _write(file, _text(groups, wanted, view, long))
         listener(Message(f"report written to {file}"))
     if plots is not None:
-        _draw(groups, Path(plots), view, listener)
+        _draw(groups, Path(plots), view, draw, listener)
     return groups
 
 
@@ -140,6 +144,14 @@ def _check(format: str, long: bool, shown: dict[str, Any]) -> None:
         _require_fits_long(format, shown)
 
 
+def _check_drawings(draw: Sequence[str], plots: Path | str | None) -> None:
+    from clearctl.report.plots import check_drawings
+
+    check_drawings(draw)
+    if plots is None:
+        raise UsageError(f"--draw {','.join(draw)}: add --figures DIR, the folder to draw them into")
+
+
 def _view(groups: Sequence[Group], shown: dict[str, Any]) -> View:
     others = {name: value for name, value in shown.items() if name not in ("add", "compare", "columns")}
     columns = list(dict.fromkeys([*shown["columns"], *shown["add"]])) if shown["columns"] else []
@@ -158,14 +170,14 @@ def _text(groups: Sequence[Group], format: str, view: View, long: bool) -> str:
     return _TEXTS[format](groups, view)
 
 
-def _draw(groups: Sequence[Group], folder: Path, view: View, listener: Listener) -> None:
+def _draw(groups: Sequence[Group], folder: Path, view: View, draw: Sequence[str], listener: Listener) -> None:
     from clearctl.report.plots import write_plots
 
     try:
-        written = write_plots(groups, folder, listener, view.columns(groups))
+        written = write_plots(groups, folder, listener, view, draw)
     except OSError as error:
-        raise RunError(f"the plots cannot be written to {folder}: {error.strerror}") from None
-    listener(Message(f"{len(written)} plots written to {folder}, each as PNG and as PDF"))
+        raise RunError(f"the figures cannot be written to {folder}: {error.strerror}") from None
+    listener(Message(f"{counted(len(written), 'figure')} written to {folder}, each as PNG, PDF and SVG"))
 
 
 def choose_format(output: Path | str | None, format: str | None) -> str:

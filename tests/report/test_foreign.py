@@ -136,7 +136,7 @@ def test_every_format_takes_it_alone_too(write, tmp_path: Path, monkeypatch: pyt
     make_run(tmp_path / "run")
     page = render_page(group_runs(find_runs([tmp_path / "run", tmp_path / "joint.csv"])))
     assert "<dt>from files</dt><dd>joint.csv</dd>" in page
-    assert len(write_plots(groups, tmp_path / "plots")) == 5
+    assert len(write_plots(groups, tmp_path / "plots")) == 9
 
 
 def test_two_of_one_name_are_two_rows(write, tmp_path: Path) -> None:
