@@ -11,9 +11,11 @@ from clearctl.config.protocol import protocol_of
 from clearctl.report import colours
 from clearctl.report.classes import class_accuracies
 from clearctl.report.groups import Group, group_runs
+from clearctl.report.overview import comparison_charts, comparison_keys
 from clearctl.report.remarks import DAGGER
 from clearctl.report.runs import Run, read_run
 from clearctl.report.sections import group_section, sorted_by
+from clearctl.report.series import MOST_LINES
 from clearctl.report.tables import (
     IN_BOLD,
     MOST_COLUMNS,
@@ -52,6 +54,9 @@ def render_page(groups: Sequence[Group], view: View = DEFAULT) -> str:
         .render(
             title=view.title or _title(groups),
             caption=view.caption,
+            charts=comparison_charts(groups),
+            keys=comparison_keys(groups),
+            left_out=max(0, len(groups) - MOST_LINES),
             facts=_facts(groups),
             notes=notes(groups),
             colours=colours.style(),

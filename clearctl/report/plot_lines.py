@@ -24,7 +24,7 @@ from clearctl.report.plot_style import (
     wrapped,
 )
 from clearctl.report.remarks import DAGGER
-from clearctl.report.series import Kind, Series
+from clearctl.report.series import Kind, Series, bucket_names
 
 MOST_PANELS = 16  # classes of more are a heatmap
 _ON_TRAINING_IMAGES = f"{DAGGER} on training images"
@@ -75,10 +75,10 @@ def kind_figure(kind: Kind, groups: Sequence[Group], width: str = "page") -> Fig
         handles.append(_line(axes, np.arange(len(series.mean)), series, index))
     groups = [group for group, _ in drawn]
     axes.set(xlabel=kind.x_label, ylabel=kind.marked_label(groups))
-    if kind.name == "forgetting":
+    if kind.in_points:
         axes.axhline(0, color="#777777", linewidth=0.6, zorder=0)
     longest = max((len(series.mean) for _, series in drawn), default=0)
-    names = _bucket_names(groups)[:longest]
+    names = bucket_names(groups)[:longest]
     name_ticks(axes.xaxis, names, ticks_of(figure, names))
     axes.grid(axis="y")
     if DAGGER in axes.get_ylabel():
@@ -125,7 +125,7 @@ def training_figure(curves: Sequence[tuple[Group, Curves]], width: str = "page")
 def classes_figure(names: Sequence[str], of_groups: Sequence[tuple[Group, Matrix]], width: str = "page") -> Figure:
     """Accuracy of each class over time: a panel for each class, or for each group where there are many classes."""
     groups = [group for group, _ in of_groups]
-    buckets = _bucket_names(groups)
+    buckets = bucket_names(groups)
     if len(names) > MOST_PANELS:
         return classes_heatmap(names, [(group.label, matrix) for group, matrix in of_groups], buckets, width)
     beside = min(len(names), 3 if width == "column" else 6)
@@ -178,13 +178,6 @@ def _shade_buckets(axes: Axes, curves: Curves) -> None:
     for part in curves.parts[1::2]:
         axes.axvspan(part.first - 0.5, part.last + 0.5, color="#f0f0f0", linewidth=0, zorder=0)
     axes.set_xlim(0.5, curves.parts[-1].last + 0.5)
-
-
-def _bucket_names(groups: Sequence[Group]) -> list[str]:
-    """The names of the buckets; their numbers from 1 where the groups have others each."""
-    longest = max((group.bucket_names for group in groups), key=len, default=[])
-    alike = all(longest[: len(group.bucket_names)] == group.bucket_names for group in groups)
-    return longest if alike else [str(number) for number in range(1, len(longest) + 1)]
 
 
 def _labels(groups: Sequence[Group]) -> list[str]:

@@ -38,7 +38,6 @@ STYLE: dict[Any, Any] = {
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#56b4e9", "#e69f00")
 MARKERS = "os^Dv"
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
-MOST_LINES = 12  # of a figure; more cannot be told apart
 MOST_LETTERS = 60  # of a label
 _MOST_TICKS = 20
 _LETTER_PT, _WIDE_LETTER_PT = 3.9, 4.6  # of the legend's type, on average and at most

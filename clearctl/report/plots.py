@@ -23,8 +23,8 @@ from clearctl.report.groups import Group
 from clearctl.report.numbers import NUMBERS, Numbers
 from clearctl.report.plot_heat import difference_figure, matrices_figure, matrix_figure
 from clearctl.report.plot_lines import accuracy_figure, classes_figure, kind_figure, training_figure
-from clearctl.report.plot_style import COLOURS, MOST_LINES, STYLE, WIDTHS_IN, breadth, cut, file_names, plain, wrapped
-from clearctl.report.series import KINDS, Kind
+from clearctl.report.plot_style import COLOURS, STYLE, WIDTHS_IN, breadth, cut, file_names, plain, wrapped
+from clearctl.report.series import KINDS, MOST_LINES, Kind
 from clearctl.report.tables import measured_by, with_unit
 from clearctl.report.view import DEFAULT, View
 from clearctl.wording import all_of

@@ -10,6 +10,8 @@ from clearctl.report.groups import Group
 from clearctl.report.remarks import DAGGER
 from clearctl.report.runs import Run
 
+MOST_LINES = 12  # of a chart, a line for each group; more cannot be told apart
+
 
 @dataclass(frozen=True)
 class Series:
@@ -34,6 +36,11 @@ class Kind:
     y_label: str
     of_run: Callable[[Run], Matrix]
 
+    @property
+    def in_points(self) -> bool:
+        """Whether it is a difference of accuracies."""
+        return self.number == "gem_bwt"
+
     def series(self, group: Group) -> Series | None:
         """The mean over the runs of a group; None where they have no value."""
         values = np.array([self.of_run(run) for run in group.counted])
@@ -45,6 +52,13 @@ class Kind:
         """The label of the y axis, with a dagger where a group's values are on training images."""
         marked = any(self.number in group.on_training_images for group in groups)
         return f"{self.y_label}{DAGGER}" if marked else self.y_label
+
+
+def bucket_names(groups: Sequence[Group]) -> list[str]:
+    """The names of the buckets; their numbers from 1 where the groups have others each."""
+    longest = max((group.bucket_names for group in groups), key=len, default=[])
+    alike = all(longest[: len(group.bucket_names)] == group.bucket_names for group in groups)
+    return longest if alike else [str(number) for number in range(1, len(longest) + 1)]
 
 
 def accuracy_so_far(run: Run) -> Matrix:

@@ -172,7 +172,7 @@ def test_charts_say_the_values_of_the_matrix(tmp_path: Path) -> None:
     assert "<title>bucket 0, trained to 2: 70.0 %</title>" in text
     # The losses of both epochs, 2 and 1, and the accuracies 0.5 and 0.75.
     assert "bucket 1, its last epoch: loss 1.0000, accuracy 75.0 %" in text
-    assert text.count('class="chart"') == 8
+    assert text.count('class="chart"') == 3 + 8
 
 
 def test_config_marks_what_other_groups_have_otherwise_and_names_the_seeds(tmp_path: Path) -> None:

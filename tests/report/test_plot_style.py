@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from clearctl.report.plot_style import (
     COLOURS,
-    MOST_LINES,
     STYLE,
     WIDTHS_IN,
     breadth,
@@ -17,6 +16,7 @@ from clearctl.report.plot_style import (
     legend_above,
     line_style,
 )
+from clearctl.report.series import MOST_LINES
 
 
 def test_lines_differ_without_their_colour() -> None:
