@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from report.folders import MATRIX, UNTRAINED, make_few
+from report.latex_tables import columns
 from typer.testing import CliRunner
 
 from clearctl import metrics, rundir
@@ -161,18 +162,11 @@ def test_in_a_report(of: str, format: str, few: list[Group]) -> None:
 
 
 def _require_whole_latex_table(text: str, of: str) -> None:
-    lines = text.splitlines()
-    columns = len([number for number in choose_numbers([]).values() if number.measured is None]) + 2
-    owners = lines[lines.index(r"\toprule") + 1]
-    spans = [int(cell.split("{")[1].partition("}")[0]) if "multicolumn" in cell else 1 for cell in owners.split("&")]
-    assert sum(spans) == columns
-    headings = next(line for line in lines if "last median" in line).removesuffix(r" \\").split(" & ")
-    assert len(headings) == columns
-    if of:
-        before = sum(spans[: next(i for i, cell in enumerate(owners.split("&")) if of.replace("_", r"\_") in cell)])
-        mine = [cell for cell in owners.split("&") if of.replace("_", r"\_") in cell]
-        assert len(mine) == 1  # all of its numbers stand below one heading
-        assert before <= headings.index("last median") < before + int(mine[0].split("{")[1].partition("}")[0])
+    found = columns(text)
+    assert len(found) == len([number for number in choose_numbers([]).values() if number.measured is None])
+    [(owner, heading)] = [one for one in found if "median" in one[1]]
+    assert heading == ("last median" if of else r"last median (\%)")
+    assert owner == (f"{of} (%)".replace("_", r"\_").replace("%", r"\%") if of else "")
 
 
 def _require_whole_page(text: str, of: str) -> None:
@@ -182,7 +176,7 @@ def _require_whole_page(text: str, of: str) -> None:
     single = families.count("<td") + families.count("<th") - len(spans)
     assert sum(spans) + single == headings.count("<th")
     assert metrics.NUMBERS[NAME].title in headings
-    assert (f">{of}</th>" in families) == bool(of)
+    assert (f">{of} (%)</th>" in families) == bool(of)
     assert "<dd>median of the last row</dd>" in text
     assert f">{100 * VALUE:.1f}" in table
 
@@ -194,7 +188,9 @@ def test_on_the_terminal_and_in_the_figure(of: str, few: list[Group], capture: C
     extras = extra_tables(few, numbers, ci=True, comparison=compare(few, few[0].label, few[1].label))
     shown = capture(tables.summary_table(few), *(tables.extra_table(extra, few, numbers) for extra in extras))
     assert shown.count(" median") == 3
-    assert metrics.NUMBERS[NAME].title + " (%)" in [axes.get_title() for axes in numbers_figure(few).axes]
+    assert metrics.NUMBERS[NAME].title + " (%)" in [
+        axes.get_title().replace("\n", " ") for axes in numbers_figure(few).axes
+    ]
     result = CliRunner().invoke(app, ["report", str(few[0].runs[0].folder.parent)])
     assert " median" in result.stdout, result.stderr
 
@@ -206,8 +202,8 @@ def test_on_request_alone(few: list[Group], monkeypatch: pytest.MonkeyPatch) -> 
     assert NAME not in RunResults(["0"], [0.1], rows=[[0.5]]).numbers()
     for format in FORMATS:
         if format != TERMINAL:
-            assert "median of" not in render(few, format)
-            assert NAME in render(few, format, [NAME]) or "last median" in render(few, format, [NAME])
+            assert "median" not in render(few, format)
+            assert NAME in render(few, format, [NAME]) or "median" in render(few, format, [NAME])
     asked = CliRunner().invoke(app, ["report", str(few[0].runs[0].folder.parent), "--add", "no_such_number"])
     assert NAME in asked.stderr  # which lists them all
 

@@ -4,9 +4,10 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from clearctl.cli.completion import run_folders
 from clearctl.cli.console import output, reporting_errors
@@ -44,7 +45,13 @@ def report(
     ] = None,
     plots: Annotated[
         Path | None,
-        typer.Option("--plots", metavar="DIR", help="Draw the figures into this folder, as PNG and as PDF."),
+        typer.Option("--figures", "--plots", metavar="DIR", help="Draw figures into this folder, as PNG, PDF and SVG."),
+    ] = None,
+    draw: Annotated[
+        str | None,
+        typer.Option(
+            "--draw", metavar="NAMES", help="Which figures, such as over-time,forgetting; another name lists all."
+        ),
     ] = None,
     add: Annotated[
         str | None,
@@ -67,6 +74,25 @@ def report(
         bool,
         typer.Option("--long", help="CSV for pandas and R: a row per run, bucket trained on and bucket tested on."),
     ] = False,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label", metavar="KEY=TEXT", help="Another label for a group, or for a part of labels; may be repeated."
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", metavar="NAMES", help="The numbers to show, in this order: accuracy,gem_bwt."),
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option("--sort", metavar="NAME", help="Sort by a number, best first, by label, or by a setting."),
+    ] = None,
+    title: Annotated[str, typer.Option("--title", metavar="TEXT", help="The report's title.")] = "",
+    caption: Annotated[str, typer.Option("--caption", metavar="TEXT", help="The summary's caption.")] = "",
+    width: Annotated[
+        str, typer.Option("--width", metavar="column|page", help="What LaTeX tables and figures have to fit in.")
+    ] = "page",
     json: Json = False,
 ) -> None:
     """Mean ± std over the runs that differ in their seeds alone: matrices, CLEAR's and GEM's numbers, training time.
@@ -77,7 +103,7 @@ def report(
     named, else in the current one. A .csv file of N rows of N fractions,
     row i after training to bucket i, is a row of its own.
 
-    Example: `clearctl report work_dirs --output report.html --plots plots`
+    Example: `clearctl report work_dirs --output report.html --figures figures`
     """
     from clearctl.cli.progress import Display
     from clearctl.report.report import TERMINAL, choose_format, make_report, render
@@ -85,50 +111,70 @@ def report(
     if json and format not in (None, "json") and not (to or format == "html"):
         raise UsageError(f"--json prints JSON, but --format says {format}: leave one of them out, or name an --output")
     shown = "json" if json else choose_format(to, format)
-    added = [name.strip() for name in (add or "").split(",") if name.strip()]
+    asked: dict[str, Any] = dict(
+        add=_names(add), ci=ci, compare=compare, columns=_names(columns), title=title, caption=caption, width=width
+    )
     with Display(output) as display:
         groups = make_report(
             folders,
             output=to,
             format=format,
             plots=plots,
-            add=added,
+            draw=_names(draw),
             force=force,
             include_diverged=include_diverged,
-            ci=ci,
-            compare=compare,
             long=long,
+            labels=label or [],
+            sort=sort,
             listener=display.show,
+            **asked,
         )
     if json or (to is None and shown not in ("html", TERMINAL)):
-        sys.stdout.write(render(groups, shown, added, ci=ci, compare=compare, long=long and not json))
+        sys.stdout.write(render(groups, shown, long=long and not json, **asked))
         sys.stdout.flush()
     elif shown == TERMINAL:
-        _print(groups, added, ci, compare)
+        _print(groups, **asked)
 
 
-def _print(groups: Sequence["Group"], added: Sequence[str], ci: bool, compare: tuple[str, str] | None) -> None:
-    """The matrices, then the table of all groups, where they differ, and what to know of the runs."""
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _print(
+    groups: Sequence["Group"],
+    *,
+    add: Sequence[str],
+    ci: bool,
+    compare: tuple[str, str] | None,
+    columns: Sequence[str],
+    title: str,
+    caption: str,
+    width: str,
+) -> None:
+    """Title and caption, the matrices, the table of all groups, where they differ, and what to know of the runs."""
     from clearctl.cli import tables
-    from clearctl.report.numbers import ADDED, NUMBERS
+    from clearctl.report.numbers import choose_numbers
     from clearctl.report.remarks import remarks
-    from clearctl.report.tables import extra_tables, in_order, measured_by
-    from clearctl.report.uncertainty import compare as compared
+    from clearctl.report.tables import extra_tables
+    from clearctl.report.view import make_view
 
     show = output.stdout.print
+    numbers = choose_numbers(add)
+    view = make_view(
+        groups, numbers, columns=columns, ci=ci, compared=compare, title=title, caption=caption, width=width
+    )
+    for text in (view.title, view.caption):
+        if text:
+            show(Text("\n" + textwrap.fill(text, 80), style="bold" if text is view.title else ""))
     if len(groups) <= MOST_MATRICES:
         for group in groups:
             show(tables.spread_table(group, output.stdout.width))
-    always = {name: number for name, number in NUMBERS.items() if number.measured is None}
-    asked_for = {name: ADDED[name] for name in ADDED if name in added}
-    measured = {name: number for name, number in measured_by(groups, NUMBERS).items() if number.measured is not None}
-    for numbers in (always, asked_for, measured):  # in tables of their own: beside each other they would not fit
-        if numbers:
-            show(tables.summary_table(groups, numbers))
-    comparison = compared(groups, *compare) if compare is not None else None
-    for columns in (in_order(groups, {**always, **asked_for}), in_order(groups, measured)):
-        for extra in extra_tables(groups, columns, ci=ci, comparison=comparison) if columns else ():
-            show(tables.extra_table(extra, groups, columns))
+    parts = tables.side_by_side(view.columns(groups), chosen=bool(columns))
+    for part in parts:
+        show(tables.summary_table(groups, part))
+    for part in parts:
+        for extra in extra_tables(groups, part, ci=ci, comparison=view.comparison):
+            show(tables.extra_table(extra, groups, part))
     if any(group.settings for group in groups):
         show(tables.settings_table(groups))
     for remark in remarks(groups):

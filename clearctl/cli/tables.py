@@ -10,7 +10,7 @@ from rich.text import Text
 
 from clearctl.dataset.checks.findings import Check
 from clearctl.metrics import NUMBERS as METRICS
-from clearctl.metrics import by_owner
+from clearctl.metrics import Number, by_owner
 from clearctl.report.groups import Group
 from clearctl.report.numbers import ADDED, NUMBERS, Numbers
 from clearctl.report.remarks import DAGGER
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from clearctl.engine.predict.records import Answer
     from clearctl.engine.run.step_speed import StepSpeed
 
+_MOST_NUMBERS = 7  # beside each other
 _PLAIN: dict[str, Any] = {"box": None, "title_justify": "left"}
 
 # More classes or buckets than these make too large a table of images: it then has a line for each bucket.
@@ -115,10 +116,25 @@ def spread_table(group: Group, width: int) -> Table:
     return table
 
 
-def summary_table(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> Table:
+def side_by_side(numbers: Numbers, *, chosen: bool = False) -> list[Numbers]:
+    """The columns in tables that fit 80 letters: those of every report, those that were added, and what was measured.
+
+    Those that were `chosen` are in their own order, in as many tables as they need.
+    """
+    if chosen:
+        names = list(numbers)
+        parts = (names[start : start + _MOST_NUMBERS] for start in range(0, len(names), _MOST_NUMBERS))
+        return [{name: numbers[name] for name in part} for part in parts]
+    kinds: dict[tuple[bool, bool], dict[str, Number]] = {}
+    for name, number in numbers.items():
+        kinds.setdefault((number.measured is not None, number.added), {})[name] = number
+    return [kinds[kind] for kind in sorted(kinds)]
+
+
+def summary_table(groups: Sequence[Group], numbers: Numbers | None = None) -> Table:
     """A row for each group: the runs that count, and each number in percent with its standard deviation below it."""
     best = f"; {IN_BOLD}" if len(groups) > 1 else ""
-    numbers = in_order(groups, numbers)
+    numbers = in_order(groups, NUMBERS) if numbers is None else numbers
     title = "added" if numbers.keys() <= ADDED.keys() else heading(groups)
     if all(number.measured is not None for number in numbers.values()):
         title = f"measured besides, in percent{in_units(numbers)}"

@@ -24,7 +24,7 @@ class ChartLine:
     """A line through the points (x[i], y[i]), broken where y is NaN.
 
     `colour` is the class of its colour, `title` what hovering over it says, `titles` the same for each point: a line
-    that has them has dots. The dot `marked` is larger.
+    that has them has dots. The dot `marked` is larger. A band reaches as far as `spread[i]` to either side.
     """
 
     x: Sequence[float]
@@ -33,6 +33,7 @@ class ChartLine:
     title: str
     titles: Sequence[str] = ()
     marked: int | None = None
+    spread: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def line_chart(
     `x_ticks` are (x, name); with `bands` these are named instead. The y axis reaches over all values, and down
     to 0 if that is wanted; it has no tick above `at_most`, which no value is.
     """
-    ys = [value for line in lines for value in line.y if math.isfinite(value)]
+    ends = (line.y if not line.spread else [*_ends(line, 1), *_ends(line, -1)] for line in lines)
+    ys = [value for values in ends for value in values if math.isfinite(value)]
     xs = [value for line in lines for value in line.x] + [end for band in bands for end in (band.first, band.last)]
     low, high = min(ys, default=0.0), max(ys, default=1.0)
     y_ticks = [tick for tick in nice_ticks(min(low, 0.0) if from_zero else low, high) if tick <= at_most]
@@ -87,6 +89,7 @@ def line_chart(
         *_bands(bands, axes),
         *_y_axis(y_ticks, axes),
         *_x_axis([((band.first + band.last) / 2, band.name) for band in bands] or x_ticks, axes),
+        *(_spread(line, axes) for line in lines if line.spread),
         *(_curve(line, axes) for line in lines),
         *(dot for line in lines if dotted for dot in _dots(line, axes)),
         f'<text class="name" x="{(WIDTH + _LEFT - _RIGHT) / 2:g}" y="{HEIGHT - 5}">{escape(x_label)}</text>',
@@ -134,6 +137,18 @@ def _bands(bands: Sequence[Band], axes: _Axes) -> Iterator[str]:
             f'<rect class="band b{number % 2}" x="{left:.1f}" y="{_TOP}" width="{right - left:.1f}"'
             f' height="{HEIGHT - _TOP - _BOTTOM}"><title>{escape(band.title)}</title></rect>'
         )
+
+
+def _ends(line: ChartLine, sign: int) -> list[float]:
+    return [y + sign * spread for y, spread in zip(line.y, line.spread, strict=True)]
+
+
+def _spread(line: ChartLine, axes: _Axes) -> str:
+    """The band of a line, all of whose values there are."""
+    upper = list(zip(line.x, _ends(line, 1), strict=True))
+    lower = list(zip(line.x, _ends(line, -1), strict=True))
+    corners = " ".join(f"{axes.across(x):.1f},{axes.up(y):.1f}" for x, y in [*upper, *reversed(lower)])
+    return f'<polygon class="spread {line.colour}" points="{corners}"/>'
 
 
 def _curve(line: ChartLine, axes: _Axes) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clearctl.metrics import Matrix
+from clearctl.report.series import MOST_LINES
 
 HEAT_STEPS = 21
 LINE_STEPS = 24
@@ -22,6 +23,10 @@ _HEAT_DARK = ("#1b2330", "#23405f", "#2c6496", "#4a90c6", "#86bbe4", "#cfe6f8")
 # From the first bucket to the last: much like matplotlib's plasma, without what a page of that theme would swallow.
 _LINES_LIGHT = ("#0d0887", "#5601a4", "#900da3", "#bf3984", "#dd5e5a", "#de791d")
 _LINES_DARK = ("#b12a90", "#cc4778", "#e16462", "#f2844b", "#fca636", "#fcce25")
+# Of groups, which have no order: Okabe and Ito's, darker or lighter where they would be faint. Their dashes differ too.
+_GROUPS_LIGHT = ("#0072b2", "#c45500", "#00805e", "#b0568f", "#1c1f23", "#3a8fc0", "#a87000")
+_GROUPS_DARK = ("#56b4e9", "#f2844b", "#3fc79a", "#e0a1c8", "#e4e8ec", "#9fd0f0", "#f0b840")
+_GROUPS_DASHES = ("none", "7 3", "2 2", "9 2 2 2")
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def line_step(index: int, count: int) -> int:
 
 
 def style() -> str:
-    """The style sheet's rules: .h0 and on for cells, with a text that can be read on them, .c0 and on for lines."""
+    """The style sheet's rules: .h0 and on for cells, with a text to be read on them, .c0 for buckets, .g0 groups."""
     heat = zip(_ramp(_HEAT_LIGHT, HEAT_STEPS), _ramp(_HEAT_DARK, HEAT_STEPS), strict=True)
     lines = zip(_ramp(_LINES_LIGHT, LINE_STEPS), _ramp(_LINES_DARK, LINE_STEPS), strict=True)
     return "\n".join(
@@ -66,6 +71,10 @@ def style() -> str:
                 for i, (light, dark) in enumerate(heat)
             ),
             *(f".c{i}{{--c:light-dark({_hex(light)},{_hex(dark)})}}" for i, (light, dark) in enumerate(lines)),
+            *(
+                f".g{i}{{--c:light-dark({_GROUPS_LIGHT[i % 7]},{_GROUPS_DARK[i % 7]});--d:{_GROUPS_DASHES[i % 4]}}}"
+                for i in range(MOST_LINES)
+            ),
         ]
     )
 

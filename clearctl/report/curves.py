@@ -29,11 +29,16 @@ class BucketCurve:
 
 @dataclass(frozen=True)
 class Curves:
-    """Mean `loss` and `accuracy` [epochs] after each epoch of the run, and the buckets that these are of, in order."""
+    """Mean `loss` and `accuracy` [epochs] after each epoch of the run, and the buckets that these are of, in order.
+
+    Of several runs there are sample standard deviations [epochs] too.
+    """
 
     loss: NDArray[np.float64]
     accuracy: NDArray[np.float64]
     parts: tuple[BucketCurve, ...]
+    loss_std: NDArray[np.float64] | None = None
+    accuracy_std: NDArray[np.float64] | None = None
 
 
 def training_curves(runs: Sequence[Run]) -> Curves | None:
@@ -41,10 +46,11 @@ def training_curves(runs: Sequence[Run]) -> Curves | None:
     length = min((len(run.epochs) for run in runs), default=0)
     if not length:
         return None
-    loss, accuracy = (
-        np.mean([[_number(epoch.get(name)) for epoch in run.epochs[:length]] for run in runs], axis=0)
+    values = [
+        np.array([[_number(epoch.get(name)) for epoch in run.epochs[:length]] for run in runs])
         for name in ("loss", "accuracy")
-    )
+    ]
+    loss, accuracy = (one.mean(axis=0) for one in values)
     parts, first = [], 1
     for _, epochs in groupby(runs[0].epochs[:length], key=lambda epoch: epoch["bucket_number"]):
         members = list(epochs)
@@ -53,7 +59,8 @@ def training_curves(runs: Sequence[Run]) -> Curves | None:
             BucketCurve(str(members[0]["bucket"]), first, last, float(loss[last - 1]), float(accuracy[last - 1]))
         )
         first = last + 1
-    return Curves(loss, accuracy, tuple(parts))
+    stds = (one.std(axis=0, ddof=1) if len(runs) > 1 else None for one in values)
+    return Curves(loss, accuracy, tuple(parts), *stds)
 
 
 def training_charts(curves: Curves) -> list[tuple[str, Markup]]:

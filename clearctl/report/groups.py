@@ -11,13 +11,12 @@ import numpy as np
 
 from clearctl.config.check import SECTIONS
 from clearctl.metrics import NUMBERS, Matrix
+from clearctl.report.labels import automatic_labels
 from clearctl.report.runs import Run, by_dataset
 from clearctl.shortrepr import ShortRepr
 
 # What may differ within a group: the seeds, and where things lie.
 _APART = ("seed", "scenario.seed", "scenario.dataset_root", "work_dir", "data.cache_dir")
-# A label has no more settings than this, each of no more letters.
-MOST_IN_LABEL, MOST_LETTERS = 4, 32
 _DIGITS = 8  # of a digest
 NONE = "-"  # what tables show of a number that there is none of
 
@@ -144,7 +143,7 @@ def group_runs(runs: Sequence[Run], *, include_diverged: bool = False) -> list[G
     # A matrix from a file has no settings, which is no difference in each of them.
     differing = _differing([flat[key] for key, members in together.items() if not members[0].foreign])
     settings = {key: {name: flat[key][name] for name in differing if name in flat[key]} for key in flat}
-    labels = _labels([(_name(together[key][0]), settings[key]) for key in together])
+    labels = automatic_labels([(members[0], settings[key]) for key, members in together.items()])
     return [
         Group(
             label,
@@ -154,11 +153,6 @@ def group_runs(runs: Sequence[Run], *, include_diverged: bool = False) -> list[G
         )
         for label, (key, members) in zip(labels, together.items(), strict=True)
     ]
-
-
-def _name(run: Run) -> str:
-    """The run's name; of one tested on validation images it says so wherever the label is shown."""
-    return f"{run.name} (validation)" if run.on_validation_images else run.name
 
 
 def settings_of(run: Run) -> dict[str, Any]:
@@ -255,31 +249,3 @@ def _differing(configs: Sequence[dict[str, Any]]) -> list[str]:
     keys = dict.fromkeys(key for config in configs for key in config)
     missing = object()
     return [key for key in keys if len({repr(config.get(key, missing)) for config in configs}) > 1]
-
-
-def _labels(named: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
-    """The names of the groups; those of one name get the first settings in which they differ."""
-    labels = []
-    for name, settings in named:
-        alike = [other for other_name, other in named if other_name == name]
-        own = {key: settings.get(key, "-") for key in _differing(alike)} if len(alike) > 1 else {}
-        parts = [f"{key.rpartition('.')[2]}={_short(one_line(value))}" for key, value in own.items()]
-        left_out = ["..."] if len(parts) > MOST_IN_LABEL else []
-        labels.append(", ".join([one_line(name), *parts[:MOST_IN_LABEL], *left_out]))
-    return [_numbered(labels, index) for index in range(len(labels))]
-
-
-def one_line(value: Any) -> str:
-    """`value` as text that breaks no line and no table: what cannot be printed is a blank."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in str(value)).split())
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 3]}..."
-
-
-def _numbered(labels: Sequence[str], index: int) -> str:
-    """A label that is there before, as of runs of two datasets, with its number."""
-    label = labels[index]
-    before = labels[:index].count(label)
-    return f"{label} ({before + 1})" if before else label

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from clearctl.report.groups import Group
-from clearctl.report.numbers import NUMBERS, Numbers
+from clearctl.report.numbers import Numbers
 from clearctl.report.remarks import DAGGER
 from clearctl.report.tables import (
     IN_BOLD,
@@ -12,26 +12,29 @@ from clearctl.report.tables import (
     Cell,
     extra_tables,
     heading,
-    in_order,
     is_marked,
     matrix_cells,
     notes,
     setting,
     setting_keys,
     summary,
+    with_unit,
 )
-from clearctl.report.uncertainty import Comparison
+from clearctl.report.view import DEFAULT, View
 
 
-def render_markdown(
-    groups: Sequence[Group], numbers: Numbers = NUMBERS, *, ci: bool = False, comparison: Comparison | None = None
-) -> str:
-    """Summary, settings in which the groups differ, accuracy matrices and notes, as GitHub's Markdown."""
+def render_markdown(groups: Sequence[Group], view: View = DEFAULT) -> str:
+    """Title, caption, summary, settings in which the groups differ, accuracy matrices and notes, for GitHub."""
     in_bold = f"; {IN_BOLD}" if len(groups) > 1 else ""
     text = heading(groups)
-    numbers = in_order(groups, numbers)
-    parts = [f"{text[0].upper()}{text[1:]}{in_bold}.", *_summary(groups, numbers)]
-    for extra in extra_tables(groups, numbers, ci=ci, comparison=comparison):
+    numbers = view.columns(groups)
+    parts = [
+        *([f"# {escaped(view.title)}"] if view.title else []),
+        *([escaped(view.caption)] if view.caption else []),
+        f"{text[0].upper()}{text[1:]}{in_bold}.",
+        *_summary(groups, numbers),
+    ]
+    for extra in extra_tables(groups, numbers, ci=view.ci, comparison=view.comparison):
         rows = [[escaped(label), str(n), *map(escaped, cells)] for label, n, cells in extra.rows]
         parts += [f"## {extra.title[0].upper()}{extra.title[1:]}", _table(_headings(groups, numbers), rows)]
     if setting_keys(groups):
@@ -59,7 +62,7 @@ def _summary(groups: Sequence[Group], numbers: Numbers) -> list[str]:
 
 
 def _headings(groups: Sequence[Group], numbers: Numbers) -> list[str]:
-    titles = ((name, escaped(number.title)) for name, number in numbers.items())
+    titles = ((name, escaped(with_unit(number.title, number))) for name, number in numbers.items())
     return ["group", "n", *(f"{title}{DAGGER}" if is_marked(groups, name) else title for name, title in titles)]
 
 

@@ -39,3 +39,15 @@ def choose_numbers(add: Sequence[str]) -> Numbers:
             hint = closest(name, ADDED)
             raise UsageError(f"--add {name}: there is no such number{hint}\nexpected {' or '.join(ADDED)}")
     return {name: number for name, number in metrics.NUMBERS.items() if not number.added or name in add}
+
+
+def check_columns(columns: Sequence[str]) -> None:
+    """Raise UsageError for a name that is no summary number, and for one that is named twice."""
+    for name in columns:
+        if name not in metrics.NUMBERS:
+            hint = closest(name, metrics.NUMBERS)
+            raise UsageError(
+                f"--columns {name}: there is no such number{hint}\nexpected of {', '.join(metrics.NUMBERS)}"
+            )
+        if columns.count(name) > 1:
+            raise UsageError(f"--columns: {name} is named {columns.count(name)} times")

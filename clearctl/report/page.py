@@ -11,17 +11,18 @@ from clearctl.config.protocol import protocol_of
 from clearctl.report import colours
 from clearctl.report.classes import class_accuracies
 from clearctl.report.groups import Group, group_runs
-from clearctl.report.numbers import NUMBERS, Numbers
+from clearctl.report.overview import comparison_charts, comparison_keys
 from clearctl.report.remarks import DAGGER
 from clearctl.report.runs import Run, read_run
 from clearctl.report.sections import group_section, sorted_by
+from clearctl.report.series import MOST_LINES
 from clearctl.report.tables import (
     IN_BOLD,
     MOST_COLUMNS,
     extra_tables,
     families,
     heading,
-    in_order,
+    headings,
     is_marked,
     notes,
     setting,
@@ -29,16 +30,14 @@ from clearctl.report.tables import (
     summary,
 )
 from clearctl.report.thumbnails import sample_images
-from clearctl.report.uncertainty import Comparison
+from clearctl.report.view import DEFAULT, View
 from clearctl.version import __version__
 from clearctl.wording import counted
 
 MOST_OPEN_GROUPS = 2  # of more, each is folded
 
 
-def render_page(
-    groups: Sequence[Group], numbers: Numbers = NUMBERS, *, ci: bool = False, comparison: Comparison | None = None
-) -> str:
+def render_page(groups: Sequence[Group], view: View = DEFAULT) -> str:
     """The page of `groups`: a summary, and for each its matrix, curves, config, environment and runs.
 
     Where the folder of a dataset is still there, some of its images are in the page.
@@ -48,21 +47,26 @@ def render_page(
     scale = colours.scale_of([group.mean for group in groups])
     class_scale = colours.scale_of([matrix for matrices in of_classes for matrix in matrices])
     keys = setting_keys(groups)
-    numbers = in_order(groups, numbers)
+    numbers = view.columns(groups)
     return (
         _environment()
         .get_template("page.html")
         .render(
-            title=_title(groups),
+            title=view.title or _title(groups),
+            caption=view.caption,
+            charts=comparison_charts(groups),
+            keys=comparison_keys(groups),
+            left_out=max(0, len(groups) - MOST_LINES),
             facts=_facts(groups),
             notes=notes(groups),
             colours=colours.style(),
             numbers=numbers,
             families=families(numbers),
+            titles=headings(numbers),
             heading=heading(groups),
             in_bold=IN_BOLD,
             marks={name: DAGGER if is_marked(groups, name) else "" for name in numbers},
-            extras=extra_tables(groups, numbers, ci=ci, comparison=comparison),
+            extras=extra_tables(groups, numbers, ci=view.ci, comparison=view.comparison),
             setting_columns=keys if len(keys) <= MOST_COLUMNS else [],
             settings_apart=keys if len(keys) > MOST_COLUMNS else [],
             setting=setting,

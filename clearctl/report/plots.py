@@ -1,198 +1,210 @@
-"""The figures of a report as PNG and PDF: each group's matrix and accuracy over time, the groups' numbers side by side.
-
-The colours run evenly in lightness (viridis and Blues), so that they stay in order for the colour-blind and in grey.
-"""
+"""The figures of a report as PNG, PDF and SVG: which there are, and what each is drawn from."""
 
 import math
-import re
-import textwrap
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
 from clearctl import atomic
-from clearctl.metrics import Matrix
-from clearctl.progress import Counted, Listener, ignore
-from clearctl.report.colours import Rgb, Scale, scale_of, text_colour
+from clearctl.config.registry import closest
+from clearctl.errors import UsageError
+from clearctl.progress import Counted, Listener, Message, ignore
+from clearctl.report.classes import class_accuracies
+from clearctl.report.colours import scale_of
+from clearctl.report.curves import training_curves
+from clearctl.report.fonts import families
 from clearctl.report.groups import Group
 from clearctl.report.numbers import NUMBERS, Numbers
-from clearctl.report.tables import Cell, matrix_cells, measured_by
+from clearctl.report.plot_heat import difference_figure, matrices_figure, matrix_figure
+from clearctl.report.plot_lines import accuracy_figure, classes_figure, kind_figure, training_figure
+from clearctl.report.plot_style import COLOURS, STYLE, WIDTHS_IN, breadth, cut, file_names, plain, wrapped
+from clearctl.report.series import KINDS, MOST_LINES, Kind
+from clearctl.report.tables import measured_by, with_unit
+from clearctl.report.view import DEFAULT, View
+from clearctl.wording import all_of
 
-_STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "pdf.fonttype": 42,
+SUFFIXES = ("png", "pdf", "svg")
+_DPI = 300
+
+Job = tuple[str, Callable[[], Figure]]  # the name of a file, and what draws it
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A kind of figure: what it shows, its files for some groups, and what it needs where it has none of them."""
+
+    shows: str
+    jobs: Callable[[Sequence[Group], View], Iterator[Job]]
+    needs: str = ""
+
+
+def _metrics(groups: Sequence[Group], view: View) -> Iterator[Job]:
+    yield "metrics", partial(numbers_figure, groups, view.columns(groups), view.width)
+
+
+def _matrix(groups: Sequence[Group], view: View) -> Iterator[Job]:
+    scale = scale_of([group.mean for group in groups])
+    for name, group in zip(file_names([group.label for group in groups]), groups, strict=True):
+        if group.counted:
+            yield f"matrix-{name}", partial(matrix_figure, group, scale, view.width)
+
+
+def _accuracy(groups: Sequence[Group], view: View) -> Iterator[Job]:
+    for name, group in zip(file_names([group.label for group in groups]), groups, strict=True):
+        if group.counted:
+            yield f"accuracy-{name}", partial(accuracy_figure, group, view.width)
+
+
+def _kind(kind: Kind, groups: Sequence[Group], view: View) -> Iterator[Job]:
+    if any(kind.series(group) is not None for group in groups):
+        yield kind.name, partial(kind_figure, kind, groups[:MOST_LINES], view.width)
+
+
+def _difference(groups: Sequence[Group], view: View) -> Iterator[Job]:
+    pair = groups
+    if view.comparison is not None:
+        by_label = {group.label: group for group in groups}
+        pair = [by_label[label] for label in (view.comparison.first, view.comparison.second)]
+    if len(pair) == 2 and pair[0].bucket_names == pair[1].bucket_names and all(group.counted for group in pair):
+        yield "difference", partial(difference_figure, pair[0], pair[1], view.width)
+
+
+def _matrices(groups: Sequence[Group], view: View) -> Iterator[Job]:
+    counted = [group for group in groups if group.counted]
+    if len(counted) > 1:
+        scale = scale_of([group.mean for group in counted])
+        yield "matrices", partial(matrices_figure, counted[:MOST_LINES], scale, view.width)
+
+
+def _classes(groups: Sequence[Group], view: View) -> Iterator[Job]:
+    found = [(group, class_accuracies(group)) for group in groups[:MOST_LINES]]
+    drawn = [(group, one.names, one.over_time) for group, one in found if one is not None and one.over_time is not None]
+    drawn = [each for each in drawn if each[1] == drawn[0][1]]  # of the same classes
+    if drawn:
+        yield (
+            "classes",
+            partial(classes_figure, drawn[0][1], [(group, matrix) for group, _, matrix in drawn], view.width),
+        )
+
+
+def _training(groups: Sequence[Group], view: View) -> Iterator[Job]:
+    found = [(group, training_curves(group.counted)) for group in groups[:MOST_LINES]]
+    drawn = [(group, curves) for group, curves in found if curves is not None]
+    if drawn:
+        yield "training", partial(training_figure, drawn, view.width)
+
+
+DRAWINGS: dict[str, Drawing] = {
+    "metrics": Drawing("every summary number of every group, with error bars", _metrics),
+    "matrix": Drawing("the accuracy matrix of each group", _matrix, "a run that counts"),
+    "accuracy": Drawing("the accuracy on each bucket over time, for each group", _accuracy, "a run that counts"),
+    "over-time": Drawing(
+        "the accuracy on the buckets so far, a line for each group", partial(_kind, KINDS[0]), "a run"
+    ),
+    "next-domain": Drawing("the accuracy on the next bucket", partial(_kind, KINDS[1]), "two buckets"),
+    "forgetting": Drawing("what was forgotten of each bucket", partial(_kind, KINDS[2]), "a whole run of two buckets"),
+    "difference": Drawing(
+        "the accuracy matrix of one group minus another's", _difference, "--compare A B, or two groups alone"
+    ),
+    "matrices": Drawing("the accuracy matrices of all groups in a grid", _matrices, "two groups"),
+    "classes": Drawing(
+        "the accuracy of each class over time",
+        _classes,
+        "metrics=[dict(type='class_accuracy_metrics', stream=True)] in the config",
+    ),
+    "training": Drawing("training loss and accuracy over the epochs", _training, "a run that trained for an epoch"),
 }
-_DPI = 200
-_MOST_LETTERS = 60  # of a file name, and of a label in a figure
-_MOST_TICKS = 20
-_MOST_IN_CELLS = 24  # buckets; the numbers of more would be too small to read
-_POINT = "#0072b2"
+
+
+def check_drawings(names: Sequence[str]) -> None:
+    """Raise UsageError for a figure that there is none of."""
+    for name in names:
+        if name not in DRAWINGS:
+            raise UsageError(
+                f"--draw {name}: there is no such figure{closest(name, DRAWINGS)}\nexpected of {', '.join(DRAWINGS)}"
+            )
 
 
 def write_plots(
-    groups: Sequence[Group], folder: Path, listener: Listener = ignore, numbers: Numbers = NUMBERS
+    groups: Sequence[Group],
+    folder: Path,
+    listener: Listener = ignore,
+    view: View = DEFAULT,
+    names: Sequence[str] = (),
 ) -> list[Path]:
-    """Draw everything into `folder` and return the names of the figures, without suffix. Raises OSError."""
-    jobs: list[tuple[str, Callable[[], Figure]]] = [("metrics", partial(numbers_figure, groups, numbers))]
-    scale = scale_of([group.mean for group in groups])
-    for name, group in zip(file_names([group.label for group in groups]), groups, strict=True):
-        jobs.append((f"matrix-{name}", partial(matrix_figure, group, scale)))
-        jobs.append((f"accuracy-{name}", partial(accuracy_figure, group)))
+    """Draw the figures `names` of DRAWINGS, or all that there can be, into `folder`; return them without suffix.
+
+    Raises UsageError for a figure that there is none of, or that these groups do not suffice for, and OSError.
+    """
+    check_drawings(names)
+    jobs: list[Job] = []
+    for name in dict.fromkeys(names or DRAWINGS):
+        found = list(DRAWINGS[name].jobs(groups, view))
+        if names and not found:
+            raise UsageError(f"--draw {name}: these runs do not suffice for it; it needs {DRAWINGS[name].needs}")
+        jobs += found
+    if len(groups) > MOST_LINES and {name for name, _ in jobs} & {*DRAWINGS} - {"metrics"}:
+        text = f"figures of several groups have the first {MOST_LINES} of {len(groups)}"
+        listener(Message(f"{text}: name fewer runs, or choose with --sort which come first"))
+    fonts = _fonts(groups, listener)
     for done, (name, draw) in enumerate(jobs, 1):
-        with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph")  # of a label that the font lacks
+        with matplotlib.rc_context({**STYLE, "font.family": fonts}), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph")  # of a label, which has been said
             _save(draw(), folder / name)
         listener(Counted("plots", done, len(jobs), "figures"))
     return [folder / name for name, _ in jobs]
 
 
-def file_names(labels: Sequence[str]) -> list[str]:
-    """A name for each label that every file system takes; no two are equal, even where case is ignored."""
-    names: list[str] = []
-    for label in labels:
-        stem = re.sub(r"[^A-Za-z0-9.=+-]+", "_", _cut(label)).strip("._-") or "group"
-        taken = {name.lower() for name in names}
-        endings = ("", *(f"-{number}" for number in range(2, len(labels) + 2)))
-        names.append(next(stem + ending for ending in endings if (stem + ending).lower() not in taken))
-    return names
-
-
-def matrix_figure(group: Group, scale: Scale) -> Figure:
-    """The mean accuracy matrix as a heatmap, each cell with its mean and standard deviation in percent."""
-    rows, columns = group.mean.shape
-    cell = 0.55 if columns <= _MOST_IN_CELLS else 8 / columns
-    figure = Figure(figsize=(cell * columns + 2.2, cell * rows + 1.2), layout="compressed")
-    axes = figure.add_subplot()
-    image = axes.imshow(100 * group.mean, cmap="Blues", vmin=100 * scale.low, vmax=100 * scale.high)
-    figure.colorbar(image, ax=axes, label="accuracy (%)")
-    axes.spines[:].set_visible(False)
-    axes.set(title=_title(group, figure), xlabel="tested on bucket", ylabel="trained to bucket")
-    _name_ticks(axes.xaxis, group.bucket_names)
-    _name_ticks(axes.yaxis, group.bucket_names[:rows])
-    if columns <= _MOST_IN_CELLS:
-        for i, cells in enumerate(matrix_cells(group)):
-            for j, found in enumerate(cells):
-                _write_in_cell(axes, i, j, found, text_colour(_rgb(image.to_rgba(100 * group.mean[i, j]))))
-    return figure
-
-
-def accuracy_figure(group: Group) -> Figure:
-    """Accuracy over time: on each bucket as training goes on, and of each model over the buckets it is tested on.
-
-    A dot is where a model is tested on the bucket that it was trained on last; a band is one standard deviation.
-    """
-    rows, columns = group.mean.shape
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, columns))
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    over_time, over_buckets = figure.subplots(1, 2, sharey=True)
-    std = np.zeros_like(group.mean) if group.std is None else group.std
-    for bucket in range(columns):
-        _line(over_time, group.mean[:, bucket], std[:, bucket], colours[bucket], bucket if bucket < rows else None)
-    for trained in range(rows):
-        _line(over_buckets, group.mean[trained], std[trained], colours[trained], trained)
-    over_time.set(title="on each bucket, as training goes on", xlabel="trained to bucket", ylabel="accuracy (%)")
-    over_buckets.set(title="of each model, over the test buckets", xlabel="tested on bucket")
-    _name_ticks(over_time.xaxis, group.bucket_names[:rows])
-    _name_ticks(over_buckets.xaxis, group.bucket_names)
-    figure.suptitle(_title(group, figure), fontsize=10)
-    steps = BoundaryNorm(np.arange(columns + 1) - 0.5, columns)
-    bar = figure.colorbar(ScalarMappable(steps, ListedColormap(colours)), ax=[over_time, over_buckets], pad=0.02)
-    bar.set_label("bucket tested on (left), trained to (right)")
-    _name_ticks(bar.ax.yaxis, group.bucket_names)
-    bar.ax.minorticks_off()
-    return figure
-
-
-def numbers_figure(groups: Sequence[Group], numbers: Numbers = NUMBERS) -> Figure:
+def numbers_figure(groups: Sequence[Group], numbers: Numbers = NUMBERS, width: str = "page") -> Figure:
     """Every summary number of every group beside each other, with error bars of one standard deviation."""
-    columns = 4
     numbers = measured_by(groups, numbers)
+    columns = min(len(numbers), 2 if width == "column" else 4)
     rows = -(-len(numbers) // columns)
-    labels = [_plain(_cut(group.label)) for group in groups]
-    width = 8.5 + 0.07 * min(max(map(len, labels)), _MOST_LETTERS)
-    figure = Figure(figsize=(width, rows * (1.1 + 0.24 * len(groups))), layout="constrained")
+    labels = [plain(cut(group.label)) for group in groups]
+    figure = Figure(figsize=(WIDTHS_IN[width], rows * (0.75 + 0.16 * len(groups))), layout="constrained")
     places = np.arange(len(groups))
-    places_of_axes = figure.subplots(rows, columns, sharey=True).flat
-    for axes in places_of_axes[len(numbers) :]:
+    panel_pt = max(45.0, (72 * WIDTHS_IN[width] - 4 * max(map(breadth, labels))) / columns)
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
+    for axes in list(panels)[len(numbers) :]:
         axes.remove()
-    for axes, (name, number) in zip(places_of_axes, numbers.items(), strict=False):
+    for axes, (name, number) in zip(figure.axes, numbers.items(), strict=True):
         scale = 100 if number.unit == "fraction" else 1
         found = [group.numbers.get(name) for group in groups]
         means = [math.nan if one is None else scale * one.mean for one in found]
         stds = [math.nan if one is None or one.std is None else scale * one.std for one in found]
-        axes.errorbar(means, places, xerr=stds, fmt="o", markersize=4, capsize=3, color=_POINT)
-        unit = {"fraction": " (%)", "nats": " (nats)"}.get(number.unit, "")  # seconds are in the title
-        axes.set(title=f"{number.title}{unit}", ylim=(len(groups) - 0.5, -0.5))
+        axes.errorbar(means, places, xerr=stds, fmt="o", markersize=3, capsize=2, color=COLOURS[0])
+        axes.set(title=wrapped(with_unit(number.title, number), panel_pt), ylim=(len(groups) - 0.5, -0.5))
         axes.set_yticks(places, labels)
         axes.tick_params(axis="y", length=0)
-        axes.grid(axis="x", alpha=0.3)
+        axes.grid(axis="x")
         axes.locator_params(axis="x", nbins=4)
     return figure
 
 
+def _fonts(groups: Sequence[Group], listener: Listener) -> list[str]:
+    """The families that have the letters of labels, buckets and classes; a warning names what none has."""
+    texts = [group.label for group in groups] + [name for group in groups for name in group.bucket_names]
+    for group in groups:
+        texts += group.runs[0].environment["dataset"].get("class_names") or []
+    found, lacking = families(texts)
+    if lacking:
+        what = f"no font of this machine has {all_of(list(lacking[:5]))}{' and more' if len(lacking) > 5 else ''}"
+        advice = "install one, such as Debian's fonts-noto-cjk, or use --label"
+        listener(Message(f"{what}: figures have boxes in their place; {advice}", warning=True))
+    return found
+
+
 def _save(figure: Figure, path: Path) -> None:
-    """As PNG and as PDF, which has no date in it, so that the same report gives the same file."""
+    """In every format, without a date, so that the same report gives the same files."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # it is laid out now, and need not be for each file
-    for suffix, metadata in (("png", None), ("pdf", {"CreationDate": None})):
+    for suffix in SUFFIXES:
+        metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(suffix)
         save = partial(figure.savefig, format=suffix, dpi=_DPI, metadata=metadata)
         atomic.write_with(path.with_name(f"{path.name}.{suffix}"), save)
-
-
-def _line(axes: Axes, means: Matrix, stds: Matrix, colour: Any, dot: int | None) -> None:
-    """A line of accuracies [K], its band, and a dot at one place."""
-    places = np.arange(len(means))
-    axes.plot(places, 100 * means, color=colour, linewidth=1.4)
-    axes.fill_between(places, 100 * (means - stds), 100 * (means + stds), color=colour, alpha=0.15, linewidth=0)
-    if dot is not None:
-        axes.plot(dot, 100 * means[dot], "o", color=colour, markersize=4)
-
-
-def _rgb(colour: Any) -> Rgb:
-    red, green, blue, _ = (round(255 * float(part)) for part in colour)
-    return red, green, blue
-
-
-def _write_in_cell(axes: Axes, i: int, j: int, found: Cell, colour: str) -> None:
-    """The mean, on the diagonal in bold, and below it the standard deviation."""
-    place: dict[str, Any] = dict(textcoords="offset points", ha="center", va="center", color=colour)
-    weight = "bold" if i == j else "normal"
-    axes.annotate(found.mean, (j, i), (0, 3 if found.std else 0), weight=weight, size=8, **place)
-    if found.std:
-        axes.annotate(f"±{found.std}", (j, i), (0, -7), size=6, **place)
-
-
-def _name_ticks(axis: Axis, names: Sequence[str]) -> None:
-    """A tick for each bucket, or for every second, third … where there are too many."""
-    step = -(-len(names) // _MOST_TICKS)
-    axis.set_ticks(list(range(0, len(names), step)), list(names[::step]))
-
-
-def _title(group: Group, figure: Figure) -> str:
-    text = f"{group.label}, {group.what}"
-    letters = int(12 * figure.get_figwidth())
-    return "\n".join(textwrap.wrap(_plain(text), letters))
-
-
-def _cut(label: str) -> str:
-    """A long label without its middle: what distinguishes it from others is at its end."""
-    half = _MOST_LETTERS // 2
-    return label if len(label) <= _MOST_LETTERS else f"{label[: half - 3]}...{label[-half:]}"
-
-
-def _plain(text: str) -> str:
-    """A dollar sign would begin a formula."""
-    return text.replace("$", r"\$")

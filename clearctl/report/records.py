@@ -8,23 +8,26 @@ from typing import Any
 
 from clearctl.jsontext import json_text
 from clearctl.report.groups import Group, Spread, best
-from clearctl.report.numbers import NUMBERS, Numbers
+from clearctl.report.numbers import Numbers
 from clearctl.report.remarks import remarks
 from clearctl.report.runs import Run
-from clearctl.report.tables import in_order, notes, setting_keys
-from clearctl.report.uncertainty import Comparison, Interval, intervals
+from clearctl.report.tables import notes, setting_keys
+from clearctl.report.uncertainty import Interval, intervals
+from clearctl.report.view import DEFAULT, View
+
+UNITS = "numbers are fractions, _s seconds, nll nats; std is the sample standard deviation (n - 1) over n runs"
 
 
-def render_json(
-    groups: Sequence[Group], numbers: Numbers = NUMBERS, *, ci: bool = False, comparison: Comparison | None = None
-) -> str:
+def render_json(groups: Sequence[Group], view: View = DEFAULT) -> str:
     """{"groups": [...], "best": {number: [labels]}, "notes": [...]}; a number that there is none of is null.
 
-    With a `comparison` there is "comparison" too, and with `ci` each number has "ci": [low, high].
+    With a comparison there is "comparison" too, with confidence intervals each number has "ci": [low, high], and a
+    title and a caption are there if they were given.
     """
-    numbers = in_order(groups, numbers)
-    value = {
-        "groups": [_group(group, numbers, ci) for group in groups],
+    numbers, comparison = view.columns(groups), view.comparison
+    value: dict[str, Any] = {
+        **{name: text for name, text in (("title", view.title), ("caption", view.caption)) if text},
+        "groups": [_group(group, numbers, view.ci) for group in groups],
         "best": {number: [groups[index].label for index in sorted(best(groups, number))] for number in numbers},
         "notes": notes(groups),
     }
@@ -43,18 +46,18 @@ def render_json(
     return json_text(value)
 
 
-def render_csv(
-    groups: Sequence[Group], numbers: Numbers = NUMBERS, *, ci: bool = False, comparison: Comparison | None = None
-) -> str:
+def render_csv(groups: Sequence[Group], view: View = DEFAULT) -> str:
     """A row for each group: its label, the runs that count, all runs, mean and std of each number, the settings.
 
-    Then how many runs diverged, the protocol, the numbers that are on training images, and the notes. With `ci` each
-    number has the ends of its confidence interval too; a `comparison` is a last row, of n pairs.
+    Then how many runs diverged, the protocol, the numbers that are on training images, and the notes, of which the
+    first says what the numbers are. Each number has the ends of its confidence interval too where the view has these;
+    a comparison is a last row, of n pairs. A title and a caption are lines before the heading that begin with "# ".
     """
-    keys = setting_keys(groups)
-    numbers = in_order(groups, numbers)
+    keys, ci, comparison = setting_keys(groups), view.ci, view.comparison
+    numbers = view.columns(groups)
     parts = ("mean", "std", "ci_low", "ci_high") if ci else ("mean", "std")
     text = io.StringIO()
+    text.writelines(f"# {line}\n" for line in (view.title, view.caption) if line)
     writer = csv.writer(text, lineterminator="\n")
     headings = [f"{number}_{part}" for number in numbers for part in parts]
     writer.writerow(["group", "n", "runs", *headings, *keys, "diverged", "protocol", "on_training_images", "notes"])
@@ -62,14 +65,14 @@ def render_csv(
     for index, group in enumerate(groups):
         values = _values(numbers, group.numbers, intervals(group) if ci else None)
         settings = [group.settings.get(key, "") for key in keys]
-        texts = " | ".join(remark.text for remark in found if remark.group in (None, index))
+        texts = " | ".join([UNITS, *(remark.text for remark in found if remark.group in (None, index))])
         marked = _names(numbers, group.on_training_images)
         after = [len(group.diverged), group.protocol or "", marked, texts]
         row = [group.label, len(group.counted), len(group.runs), *values, *settings, *after]
         writer.writerow(map(without_formula, row))
     if comparison is not None:
         values = _values(numbers, comparison.differences, comparison.intervals if ci else None)
-        after = ["", "", _names(numbers, comparison.on_training_images), "difference, paired by seed"]
+        after = ["", "", _names(numbers, comparison.on_training_images), f"difference, paired by seed | {UNITS}"]
         writer.writerow([comparison.label, comparison.pairs, comparison.pairs, *values, *("" for _ in keys), *after])
     return text.getvalue()
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from clearctl.config.load import flatten
 from clearctl.metrics import NUMBERS
-from clearctl.report.groups import NONE, Group, one_line
+from clearctl.report.groups import NONE, Group
+from clearctl.report.labels import one_line
 from clearctl.report.runs import Run, by_dataset
 from clearctl.wording import counted, plural
 

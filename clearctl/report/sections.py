@@ -15,7 +15,8 @@ from clearctl.report.charts import ChartLine, line_chart, nice_ticks
 from clearctl.report.classes import ClassAccuracies
 from clearctl.report.colours import Scale, line_step
 from clearctl.report.curves import training_charts, training_curves
-from clearctl.report.groups import NONE, Group, one_line, settings_of, shown
+from clearctl.report.groups import NONE, Group, settings_of, shown
+from clearctl.report.labels import one_line
 from clearctl.report.numbers import NUMBERS, Numbers
 from clearctl.report.runs import Run
 from clearctl.report.tables import Cell, matrix_cells, summary

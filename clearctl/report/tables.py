@@ -1,6 +1,6 @@
 """What the tables of a report have in them, whatever they are written in: columns, rows of groups, settings, notes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from clearctl.config.protocol import STREAMING
-from clearctl.report.groups import NONE, Group, Spread, best, one_line, shown
+from clearctl.metrics import Number
+from clearctl.report.groups import NONE, Group, Spread, best, shown
+from clearctl.report.labels import one_line
 from clearctl.report.numbers import NUMBERS, Numbers
 from clearctl.report.remarks import DAGGER, remarks
 from clearctl.report.uncertainty import Comparison, Interval, intervals
@@ -111,8 +113,36 @@ def measured_by(groups: Sequence[Group], numbers: Numbers) -> Numbers:
 
 
 def families(numbers: Numbers) -> list[tuple[str, int]]:
-    """(whose they are, how many) of the columns `numbers` of a report that stand beside each other."""
-    return [(of, len(list(alike))) for of, alike in groupby(number.of for number in numbers.values())]
+    """(whose they are, how many) of the columns `numbers` of a report that stand beside each other.
+
+    Where all of somebody's numbers are fractions, "(%)" is behind whose they are.
+    """
+    names = (f"{number.of} (%)" if _unit_is_above(number, numbers) else number.of for number in numbers.values())
+    return [(name, len(list(alike))) for name, alike in groupby(names)]
+
+
+def headings(numbers: Numbers, texts: Callable[[Number], str] | None = None) -> dict[str, str]:
+    """{number: its heading below `families`}, which has the unit where that is not above; `texts` are the headings."""
+    return {
+        name: (texts or _title)(number)
+        if _unit_is_above(number, numbers)
+        else with_unit((texts or _title)(number), number)
+        for name, number in numbers.items()
+    }
+
+
+def with_unit(text: str, number: Number) -> str:
+    """A heading with the unit of what is below it; that of seconds is in it already."""
+    unit = {"fraction": "%", "nats": "nats"}.get(number.unit)
+    return f"{text} ({unit})" if unit else text
+
+
+def _title(number: Number) -> str:
+    return number.title
+
+
+def _unit_is_above(number: Number, numbers: Numbers) -> bool:
+    return bool(number.of) and all(other.unit == "fraction" for other in numbers.values() if other.of == number.of)
 
 
 def in_units(numbers: Numbers) -> str:

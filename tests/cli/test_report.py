@@ -228,13 +228,36 @@ def test_where_nobody_reads_it_ends_quietly(few: Path, format: str) -> None:
     assert process.returncode == 0
 
 
-def test_plots(few: Path) -> None:
-    result = clearctl("report", few / "1", "--plots", "plots", "--format", "csv")
+def test_figures(few: Path) -> None:
+    result = clearctl("report", few / "1", "--figures", "figures", "--draw", "matrix, over-time", "--width", "column")
     assert result.exit_code == 0, result.stderr
-    assert sorted(path.name for path in Path("plots").iterdir()) == [
-        f"{name}.{suffix}" for name in ("accuracy-naive", "matrix-naive", "metrics") for suffix in ("pdf", "png")
+    assert sorted(path.name for path in Path("figures").iterdir()) == [
+        f"{name}.{suffix}" for name in ("matrix-naive", "over-time") for suffix in ("pdf", "png", "svg")
     ]
-    assert result.stderr.endswith("3 plots written to plots, each as PNG and as PDF\n")
+    assert result.stderr.endswith("2 figures written to figures, each as PNG, PDF and SVG\n")
+    old = clearctl("report", few / "1", "--plots", "plots", "--draw", "metrics", "--format", "csv")
+    assert old.stderr.endswith("1 figure written to plots, each as PNG, PDF and SVG\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--draw", "metrics"], "--draw metrics: add --figures DIR, the folder to draw them into"),
+        (
+            ["--figures", "x", "--draw", "matrixes"],
+            "did you mean 'matrices'? expected of metrics, matrix, accuracy, over-time",
+        ),
+        (
+            ["--figures", "x", "--draw", "classes"],
+            "it needs metrics=[dict(type='class_accuracy_metrics', stream=True)]",
+        ),
+    ],
+)
+def test_figures_that_there_are_none_of(few: Path, arguments: list[str], words: str) -> None:
+    result = clearctl("report", few / "1", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert words in " ".join(result.stderr.split())
+    assert not Path("x").exists()
 
 
 def test_a_report_imports_no_torch_and_draws_only_when_asked(few: Path) -> None:

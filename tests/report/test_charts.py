@@ -22,6 +22,18 @@ def texts(svg: ET.Element, kind: str) -> list[str]:
     return [element.text or "" for element in svg.iter("text") if element.get("class") == kind]
 
 
+def test_a_band_reaches_as_far_as_the_spread_and_the_axis_with_it() -> None:
+    line = ChartLine([0, 1], [10.0, 20.0], "g0", "a", spread=[2.0, 4.0])
+    text = line_chart([line], title="t", x_label="x", y_label="y", x_ticks=[(0, "0"), (1, "1")])
+    [points] = re.findall(r'<polygon class="spread g0" points="(.*?)"/>', text)
+    corners = [tuple(map(float, pair.split(","))) for pair in points.split()]
+    heights = [height for _, height in corners]
+    # From 12 and 24 above back to 16 and 8 below: higher values have smaller heights.
+    assert [height for _, height in sorted(zip([12, 24, 16, 8], heights, strict=True), reverse=True)] == sorted(heights)
+    assert corners[0][0] == corners[3][0] < corners[1][0] == corners[2][0]
+    assert "polygon" not in line_chart([ChartLine([0, 1], [1.0, 2.0], "g0", "a")], title="", x_label="", y_label="")
+
+
 def test_points_lie_where_their_values_are() -> None:
     svg = drawn([ChartLine([0, 5, 10], [0.0, 1.0, 0.5], "c3", "bucket 1")])
     [path] = svg.iter("path")

@@ -136,13 +136,13 @@ def test_every_format_takes_it_alone_too(write, tmp_path: Path, monkeypatch: pyt
     make_run(tmp_path / "run")
     page = render_page(group_runs(find_runs([tmp_path / "run", tmp_path / "joint.csv"])))
     assert "<dt>from files</dt><dd>joint.csv</dd>" in page
-    assert len(write_plots(groups, tmp_path / "plots")) == 5
+    assert len(write_plots(groups, tmp_path / "plots")) == 9
 
 
 def test_two_of_one_name_are_two_rows(write, tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     groups = group_runs(find_runs([write(PLAIN), write(PLAIN, "more/joint.csv"), tmp_path / "joint.csv"]))
-    assert [group.label for group in groups] == ["joint.csv", "joint.csv (2)"]
+    assert [group.label for group in groups] == [f"joint.csv, {tmp_path.name}", "joint.csv, more"]
 
 
 def test_other_buckets_do_not_belong_in_one_table(write, tmp_path: Path) -> None:

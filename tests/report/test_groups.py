@@ -58,7 +58,7 @@ def test_a_setting_that_one_lacks(tmp_path: Path) -> None:
     make_run(tmp_path / "2", **{"cl_strategy.mem_size": 5})
     groups = groups_of(tmp_path)
     assert [group.settings for group in groups] == [{}, {"cl_strategy.mem_size": 5}]
-    assert [group.label for group in groups] == ["naive, mem_size=-", "naive, mem_size=5"]
+    assert [group.label for group in groups] == ["naive", "naive, mem_size=5"]
 
 
 def test_other_datasets_are_other_groups(tmp_path: Path) -> None:
@@ -75,9 +75,9 @@ def test_labels_stay_short_on_one_line_and_apart(tmp_path: Path) -> None:
     assert len(set(labels)) == 3
     for number, label in enumerate(labels):
         assert label.startswith(f"naive, argument_a={number} [1mxxx")
-        assert label.endswith(", ...")
+        assert label.endswith("...")
         assert label.isprintable()
-        assert len(label) < 250
+        assert len(label) < 60
 
 
 def test_mean_and_std_of_matrices(tmp_path: Path) -> None:

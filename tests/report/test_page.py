@@ -99,7 +99,7 @@ def by_hand(matrix: tuple[tuple[float, ...], ...]) -> list[float]:
 
 def test_summary_by_hand(tmp_path: Path) -> None:
     summary = page(two_groups(tmp_path)).table("summary")
-    assert summary[0] == ["", "CLEAR", "GEM", ""]
+    assert summary[0] == ["", "CLEAR (%)", "GEM (%)", ""]
     assert summary[1] == [
         "group",
         "lr",
@@ -172,7 +172,7 @@ def test_charts_say_the_values_of_the_matrix(tmp_path: Path) -> None:
     assert "<title>bucket 0, trained to 2: 70.0 %</title>" in text
     # The losses of both epochs, 2 and 1, and the accuracies 0.5 and 0.75.
     assert "bucket 1, its last epoch: loss 1.0000, accuracy 75.0 %" in text
-    assert text.count('class="chart"') == 8
+    assert text.count('class="chart"') == 3 + 8
 
 
 def test_config_marks_what_other_groups_have_otherwise_and_names_the_seeds(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_many_settings_are_a_table_of_their_own(tmp_path: Path) -> None:
     make_run(tmp_path / "2", **{f"cl_strategy.setting_{i}": i for i in range(5)})
     found = page(tmp_path)
     assert found.table("summary")[1][:2] == ["group", "n"]
-    settings = found.table("entries", 0)
+    settings = found.table("entries compared", 0)
     assert [row[0] for row in settings[1:]] == [f"cl_strategy.setting_{i}" for i in range(5)]
     assert [row[1:] for row in settings[1:]] == [["-", str(i)] for i in range(5)]
 

@@ -12,7 +12,8 @@ from clearctl.report.groups import group_runs
 from clearctl.report.page import render_page
 from clearctl.report.runs import find_runs
 
-WIDTHS = (400, 1600)
+WIDTHS = (400, 1000, 1600)
+THEMES = ("light", "dark")
 # Of each strategy, the matrices of its two seeds. In the order of texts 100.0 comes before 9.5.
 MATRICES = {
     "Naive": [((0.9, 0.6), (0.08, 0.10)), ((0.9, 0.6), (0.10, 0.12))],
@@ -32,6 +33,55 @@ STICKING_OUT = """() => {
     let above = element.parentElement;
     while (above && !scrolls(above)) above = above.parentElement;
     if (!above) found.push(`${element.tagName} ${element.className} ${box.left} to ${box.right}`);
+  }
+  return found;
+}"""
+
+# Boxes that overlap: cells of a table with each other, neighbours in a row of a text, texts of a chart. What is sticky
+# lies over what scrolls below it, and is left out where its table has been scrolled: here none has.
+OVERLAPPING = """() => {
+  const found = [];
+  const compare = (boxes) => {
+    for (let i = 0; i < boxes.length; i++) for (let j = i + 1; j < boxes.length; j++) {
+      const [a, b] = [boxes[i].box, boxes[j].box];
+      const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+      if (across > 0.5 && down > 0.5) found.push(`${boxes[i].name} and ${boxes[j].name}`);
+    }
+  };
+  const named = (element, box) => ({ box, name: `${element.tagName} ${element.textContent.trim().slice(0, 40)}` });
+  const shown = (element) => element.checkVisibility() && element.getClientRects().length > 0;
+  for (const table of document.querySelectorAll("table")) {
+    if (!shown(table)) continue;
+    const rows = [...table.rows];
+    rows.forEach((row, number) => {
+      const near = [...row.cells, ...(rows[number + 1]?.cells ?? [])];
+      compare(near.map((cell) => named(cell, cell.getBoundingClientRect())));
+      for (const cell of row.cells) {  // what is in a cell stays in it
+        const range = document.createRange();
+        range.selectNodeContents(cell);
+        const [inner, outer] = [range.getBoundingClientRect(), cell.getBoundingClientRect()];
+        const cut = ["hidden", "clip"].includes(getComputedStyle(cell).overflowX);
+        if (!cut && inner.width && (inner.right > outer.right + 0.5 || inner.left < outer.left - 0.5)) {
+          found.push(`text out of its cell: ${named(cell, outer).name}`);
+        }
+      }
+    });
+    // Headings stand over their columns.
+    const [heading, body] = [table.tHead?.rows, table.tBodies[0]?.rows];
+    const last = heading?.[heading.length - 1];
+    if (last && body?.length && last.cells.length !== body[0].cells.length) found.push(`columns: ${last.innerText}`);
+    [...(last?.cells ?? [])].forEach((cell, number) => {
+      const [above, below] = [cell.getBoundingClientRect(), body?.[0]?.cells[number]?.getBoundingClientRect()];
+      if (below && Math.abs(above.left - below.left) > 0.5) found.push(`not above its column: ${cell.innerText}`);
+    });
+  }
+  for (const chart of document.querySelectorAll("svg.chart")) {
+    if (!shown(chart)) continue;
+    compare([...chart.querySelectorAll("text")].map((text) => named(text, text.getBoundingClientRect())));
+  }
+  for (const parent of document.querySelectorAll("main, main section, main details, header, dl, figure, div, p, ul")) {
+    compare([...parent.children].filter(shown).map((child) => named(child, child.getBoundingClientRect())));
   }
   return found;
 }"""
@@ -181,15 +231,34 @@ def test_enter_on_a_heading_sorts_too_and_only_one_heading_is_marked(several: Pa
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", ["several", "wide"])
-def test_nothing_sticks_out_of_the_window(
+def test_no_two_boxes_overlap_and_nothing_sticks_out_of_the_window(
     name: str, width: int, request: pytest.FixtureRequest, opened: Opened
 ) -> None:
-    page = opened(request.getfixturevalue(name), width)
-    for fold in (False, True):
-        if fold:
-            unfold(page)
-        assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
-        assert page.evaluate(STICKING_OUT) == []
+    for theme in THEMES:
+        page = opened(request.getfixturevalue(name), width, theme)
+        for fold in (False, True):
+            if fold:
+                unfold(page)
+            assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+            assert page.evaluate(STICKING_OUT) == []
+            assert page.evaluate(OVERLAPPING) == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        ".entries th { display: inline-block; margin-right: 1em; }",  # the headings of all groups in one column
+        ".entries tbody th { max-width: 4rem; white-space: nowrap; }",
+        "#summary td.number { position: relative; left: -2rem; }",
+        ".drawn { margin-right: -8rem; }",
+        ".chart { font-size: 60px; }",
+    ],
+)
+def test_what_overlaps_is_found(broken: str, wide: Path, opened: Opened) -> None:
+    page = opened(wide, 1000)
+    unfold(page)
+    page.add_style_tag(content=broken)
+    assert page.evaluate(OVERLAPPING) != []
 
 
 def test_what_sticks_out_is_found(several: Path, opened: Opened) -> None:
@@ -202,10 +271,10 @@ def test_chart_labels_do_not_overlap(wide: Path, opened: Opened) -> None:
     page = opened(wide, 400)
     unfold(page)
     boxes = page.evaluate(
-        "[...document.querySelectorAll('svg')].map((svg) => [...svg.querySelectorAll('.x')].map((text) => {"
+        "[...document.querySelectorAll('svg.chart')].map((svg) => [...svg.querySelectorAll('.x')].map((text) => {"
         " const box = text.getBoundingClientRect(); return [box.left, box.right]; }))"
     )
-    assert len(boxes) == 8
+    assert len(boxes) == 3 + 8
     for names in boxes:
         assert len(names) >= 6
         assert all(right < left for (_, right), (left, _) in zip(names, names[1:], strict=False))

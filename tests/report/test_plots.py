@@ -1,4 +1,4 @@
-"""The figures: which there are, that they are real images, and that they show the groups' own numbers."""
+"""The figures: which there are, that they are real images, and what is refused."""
 
 import math
 import warnings
@@ -7,40 +7,24 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
-from report.folders import MATRIX, make_few, make_run
+from report.folders import make_few, make_run
 
-from clearctl.progress import Counted, Event
-from clearctl.report.colours import Scale
+from clearctl.errors import UsageError
+from clearctl.progress import Counted, Event, Message
+from clearctl.report import plots
 from clearctl.report.groups import Group, group_runs
-from clearctl.report.plots import accuracy_figure, file_names, matrix_figure, numbers_figure, write_plots
+from clearctl.report.plots import DRAWINGS, SUFFIXES, numbers_figure, write_plots
 from clearctl.report.runs import find_runs
-
-SCALE = Scale(0.0, 1.0)
+from clearctl.report.view import View, make_view
 
 
 def groups_of(folder: Path) -> list[Group]:
     return group_runs(find_runs([folder]))
 
 
-def texts(axes: Axes) -> list[str]:
-    return [text.get_text() for text in axes.texts]
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Group:
-    """Two seeds, the second 10 points better everywhere but 0.9."""
-    better = [[min(value + 0.1, 0.9) for value in row] for row in MATRIX]
-    make_run(tmp_path / "1", MATRIX, 0)
-    make_run(tmp_path / "2", better, 1)
-    return groups_of(tmp_path)[0]
-
-
-def test_every_figure_is_there_as_png_and_pdf_and_the_same_each_time(tmp_path: Path) -> None:
+def test_every_figure_is_there_in_every_format_and_the_same_each_time(tmp_path: Path) -> None:
     make_run(tmp_path / "runs/1", [[0.8, 0.7], [0.75, 0.9]], name="100% of it")
     make_run(tmp_path / "runs/2", [[0.8]], 1, name="b", filelists="1" * 64)
     groups = groups_of(tmp_path / "runs")
@@ -49,63 +33,89 @@ def test_every_figure_is_there_as_png_and_pdf_and_the_same_each_time(tmp_path: P
     written = write_plots(groups, tmp_path / "new/plots", reported.append)
     assert (dict.copy(matplotlib.rcParams), warnings.filters) == (style, filters)
     names = [path.name for path in written]
-    assert names == ["metrics", "matrix-100_of_it", "accuracy-100_of_it", "matrix-b", "accuracy-b"]
+    of_groups = ["matrix-100_of_it", "matrix-b", "accuracy-100_of_it", "accuracy-b"]
+    assert names == ["metrics", *of_groups, "over-time", "next-domain", "forgetting", "matrices", "training"]
     files = sorted((tmp_path / "new/plots").iterdir())
-    assert [file.name for file in files] == sorted(f"{name}.{suffix}" for name in names for suffix in ("png", "pdf"))
+    assert [file.name for file in files] == sorted(f"{name}.{suffix}" for name in names for suffix in SUFFIXES)
     for path in written:
         with Image.open(f"{path}.png") as image:
             assert image.width > 400
             assert len(np.unique(np.asarray(image.convert("L")))) > 10  # something is drawn
         assert Path(f"{path}.pdf").read_bytes().startswith(b"%PDF")
-    assert reported == [Counted("plots", done, 5, "figures") for done in range(1, 6)]
+        assert "<svg" in Path(f"{path}.svg").read_text()
+    assert reported == [Counted("plots", done, 10, "figures") for done in range(1, 11)]
     before = [file.read_bytes() for file in files]
     write_plots(groups, tmp_path / "new/plots")
     assert [file.read_bytes() for file in files] == before
 
 
-def test_the_heatmap_has_every_mean_and_deviation(pair: Group) -> None:
-    axes = matrix_figure(pair, SCALE).axes[0]
-    assert np.asarray(axes.images[0].get_array()) == pytest.approx(100 * pair.mean)
-    one, two = (
-        [
-            [f"{100 * (a + b) / 2:.1f}", f"±{100 * abs(a - b) / math.sqrt(2):.1f}"]
-            for a, b in zip(first, second, strict=True)
-        ]
-        for first, second in ((MATRIX[0], (0.9, 0.7, 0.5)), (MATRIX[1], (0.8, 0.9, 0.6)))
+def test_figures_by_name(tmp_path: Path) -> None:
+    """The difference is of two groups, or of those that are compared."""
+    name = "Top1_ClassAcc_Stream/eval_phase/test_stream/Task000"
+    for number, strategy in enumerate(("Naive", "EWC", "LwF")):
+        measured = {i: {f"{name}/{label}": 0.5 for label in range(3)} for i in range(3)}
+        make_run(tmp_path / f"runs/{number}", measured=measured, name=strategy, **{"cl_strategy.type": strategy})
+    groups = groups_of(tmp_path / "runs")
+    written = write_plots(groups[:2], tmp_path / "a", names=["difference", "classes", "difference"])
+    assert [path.name for path in written] == ["difference", "classes"]
+    with pytest.raises(UsageError, match="--draw difference: these runs do not suffice for it; it needs --compare A B"):
+        write_plots(groups, tmp_path / "b", names=["difference"])
+    assert not (tmp_path / "b").exists()
+    view = make_view(groups, {}, compared=("LwF", "Naive"), width="column")
+    [path] = write_plots(groups, tmp_path / "c", view=view, names=["difference"])
+    with Image.open(f"{path}.png") as image:
+        assert image.width <= 3.3 * 300
+    with pytest.raises(UsageError, match="--draw forgeting: .*did you mean 'forgetting'"):
+        write_plots(groups, tmp_path / "c", names=["forgeting"])
+
+
+@pytest.mark.parametrize("runs", [0, 1])
+def test_what_there_is_nothing_to_draw_of_is_left_out(runs: int, tmp_path: Path) -> None:
+    """A run that diverged in its only bucket, and one of a single bucket and no epoch."""
+    diverged = None if runs else {"bucket": "0", "epoch": 1, "reason": "NaN"}
+    make_run(tmp_path / "runs", [[0.5]], epochs=0, diverged=diverged)
+    written = write_plots(groups_of(tmp_path / "runs"), tmp_path / "plots")
+    assert [path.name for path in written] == [
+        "metrics",
+        *(["matrix-naive", "accuracy-naive", "over-time"] if runs else []),
+    ]
+
+
+def test_of_many_groups_the_first_are_drawn_and_it_is_said(tmp_path: Path) -> None:
+    for number in range(14):
+        make_run(tmp_path / f"runs/{number}", [[0.5, 0.5], [0.5, 0.5]], **{"cl_strategy.k": number})
+    reported: list[Event] = []
+    write_plots(groups_of(tmp_path / "runs"), tmp_path / "plots", reported.append, names=["over-time"])
+    [message] = [event.text for event in reported if isinstance(event, Message)]
+    assert message == (
+        "figures of several groups have the first 12 of 14: name fewer runs, or choose with --sort which come first"
     )
-    assert texts(axes)[:12] == [text for cell in one + two for text in cell]
-    assert axes.get_title() == "naive, mean of 2 runs"
 
 
-def test_a_matrix_of_many_buckets_has_no_numbers_in_it(tmp_path: Path) -> None:
-    make_run(tmp_path / "1", [[0.5] * 30] * 30)
-    [group] = groups_of(tmp_path)
-    figure = matrix_figure(group, SCALE)
-    assert texts(figure.axes[0]) == []
-    assert max(figure.get_size_inches()) < 12
+def test_letters_that_no_font_has_are_named_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(tmp_path / "runs", name="经验回放")
+    monkeypatch.setattr(
+        plots, "families", lambda texts: (["DejaVu Sans"], "".join(sorted(set("".join(texts)) & {*"经验"})))
+    )
+    reported: list[Event] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_plots(groups_of(tmp_path / "runs"), tmp_path / "plots", reported.append, names=["over-time"])
+    [message] = [event for event in reported if isinstance(event, Message)]
+    assert message.warning
+    assert message.text.startswith("no font of this machine has 经 and 验: figures have boxes in their place")
+    assert "\n" not in message.text
 
 
-def test_accuracy_over_time_has_a_line_for_each_bucket_and_each_model(pair: Group) -> None:
-    left, right, *_ = accuracy_figure(pair).axes
-    for axes, matrix in ((left, pair.mean.T), (right, pair.mean)):
-        lines = [line for line in axes.lines if len(line.get_xdata()) > 1]
-        assert np.array([line.get_ydata() for line in lines]) == pytest.approx(100 * matrix)
-        dots = [line for line in axes.lines if len(line.get_xdata()) == 1]
-        assert [float(dot.get_ydata()[0]) for dot in dots] == pytest.approx(list(100 * np.diagonal(pair.mean)))
-
-
-def test_a_run_still_going_has_the_lines_that_it_has(tmp_path: Path) -> None:
-    make_run(tmp_path / "1", MATRIX[:2])
-    [group] = groups_of(tmp_path)
-    left, right, *_ = accuracy_figure(group).axes
-    assert [len(axes.lines) for axes in (left, right)] == [3 + 2, 2 + 2]
-    assert left.lines[-1].get_ydata().tolist() == pytest.approx([40.0, 50.0])
+def test_every_figure_says_what_it_shows() -> None:
+    assert all(drawing.shows for drawing in DRAWINGS.values())
+    assert View().width == "page"
 
 
 def test_groups_side_by_side_with_error_bars(tmp_path: Path) -> None:
     groups = groups_of(make_few(tmp_path))
     figure: Figure = numbers_figure(groups)
-    titles = [axes.get_title() for axes in figure.axes]
+    titles = [axes.get_title().replace("\n", " ") for axes in figure.axes]
     assert titles == [
         "in-domain (%)",
         "next-domain (%)",
@@ -121,13 +131,3 @@ def test_groups_side_by_side_with_error_bars(tmp_path: Path) -> None:
     assert points.get_xdata() == pytest.approx([100 * 5.3 / 6, 100 * 2.6 / 3, 90.0, math.nan], nan_ok=True)
     low, high = spans.get_segments()[0][:, 0]
     assert (high - low) / 2 == pytest.approx(100 * 0.1 / 3 / math.sqrt(2))
-
-
-@given(st.lists(st.text(), max_size=8))
-def test_file_names_are_safe_and_apart(labels: list[str]) -> None:
-    names = file_names(labels)
-    assert len({name.lower() for name in names}) == len(labels)
-    for name in names:
-        assert name[0].isalnum() or name[0] in "=+"
-        assert not set(name) - set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._=+-")
-        assert len(name) <= 64

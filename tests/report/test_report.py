@@ -115,7 +115,7 @@ def test_an_output_that_cannot_be_written(tmp_path: Path, name: str) -> None:
 def test_plots_that_cannot_be_written(tmp_path: Path) -> None:
     make_run(tmp_path / "run")
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="plots cannot be written to .*file"):
+    with pytest.raises(RunError, match="figures cannot be written to .*file"):
         make_report([tmp_path / "run"], plots=tmp_path / "file")
 
 
