@@ -50,8 +50,9 @@ def execute_stack(
     torch.set_num_threads(threads)
     outcomes: dict[int, RunOutcome] = {}
     try:
-        together = _ready(runs)
-        most = largest_stack(fill(runs[0].config), resolve_device(device))
+        target = resolve_device(device)
+        together = _ready(runs, target)
+        most = largest_stack(fill(runs[0].config), target)
     except Exception as error:
         return [failed(error, 0.0)] * len(runs)
     except KeyboardInterrupt as error:
@@ -84,17 +85,22 @@ def _train(runs: Sequence[PlannedRun], device: str, listeners: Sequence[Listener
         return [_stopped(error, time.perf_counter() - started)] * len(runs)
 
 
-def _ready(runs: Sequence[PlannedRun]) -> list[int]:
+def _ready(runs: Sequence[PlannedRun], target: torch.device) -> list[int]:
     """The numbers of the runs whose data can be read and that have nothing to resume from; what these left is removed.
+
+    Features that do not fit in memory are no data for a stack.
 
     Since the plan was made another sweep may have finished one.
     """
     streams: dict[str, Stream] = {}  # held, so that features are read once
     ready = []
     for index, planned in enumerate(runs):
-        scenario = fill(planned.config).scenario
+        settings = fill(planned.config)
         with suppress(Exception):  # which the run alone will raise, and report
-            streams[repr(scenario)] = streams.get(repr(scenario)) or build_stream(scenario)
+            key = repr(settings.scenario)
+            streams[key] = streams.get(key) or build_stream(settings.scenario, settings.data, device=target)
+            if streams[key].is_mapped:
+                continue
             if planned.run is not None and not _remove_leftovers(planned.run):
                 continue
             ready.append(index)

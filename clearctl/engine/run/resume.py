@@ -96,7 +96,7 @@ def _resume_locked(
     changed = [] if saved is None else list(other_values(saved.start["config"], opened))
     differences = [*changed, *other_versions(environment)]
     seed_everything(settings.seed)
-    stream = build_stream(scenario)
+    stream = build_stream(scenario, settings.data, ignore, target)
     dataset = stream.describe(scenario.dataset_root)
     require_alike(opened, dataset)
     if environment["dataset"].get("fingerprint") not in (None, dataset["fingerprint"]):

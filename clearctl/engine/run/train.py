@@ -115,7 +115,7 @@ def start(opened: Config, source: str, *, device: str, listener: Listener) -> Tr
     # The GPU before anything uses one; deterministic from the first product on.
     with current_device(target), detect_lost_peers(), process_group(target), deterministic:
         seed_everything(settings.seed)
-        stream = build_stream(settings.scenario, listener)
+        stream = build_stream(settings.scenario, settings.data, listener, target)
         model = build_model(settings, stream, listener).to(target)
         require_strategy_fit(settings, stream, model, listener)
         require_buildable(settings, model)

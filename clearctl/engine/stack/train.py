@@ -32,7 +32,7 @@ from clearctl.engine.stack.features import Features
 from clearctl.engine.stack.key import stack_key, why_not
 from clearctl.engine.stack.learner import Learner
 from clearctl.engine.stack.member import Member
-from clearctl.errors import Stopped, UsageError
+from clearctl.errors import CapabilityError, Stopped, UsageError
 from clearctl.progress import Event, Listener, Message
 from clearctl.strategies.patches import applied
 from clearctl.strategies.registry import argument
@@ -143,7 +143,12 @@ class _Data:
 
     @classmethod
     def read(cls, settings: Settings, device: torch.device, listener: Listener) -> "_Data":
-        stream = build_stream(settings.scenario, listener)
+        stream = build_stream(settings.scenario, settings.data, listener, device)
+        if stream.is_mapped:
+            raise CapabilityError(
+                "the features do not fit in memory, where a stack holds them\n"
+                "leave out --stack: each run then gathers its batches from the files"
+            )
         samples = build_samples(settings, stream, _CPU, listener)
         described = stream.describe(settings.scenario.dataset_root)
         return cls(stream, samples, benchmark_of(settings.scenario, samples), describe(device, described, 0))

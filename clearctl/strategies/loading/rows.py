@@ -16,18 +16,19 @@ from torch.utils.data import default_collate
 
 from clearctl.data.cache.files import CachedImages
 from clearctl.data.cache.transform import CachedTransform
+from clearctl.data.mapped import FeatureSource
 from clearctl.data.samples import FeatureSamples
 
 Columns = list[torch.Tensor]  # of a batch: its row numbers [B], class indices [B], and what else comes with a sample
-RowSource = torch.Tensor | CachedTransform
+RowSource = FeatureSource | CachedTransform
 
 
 @dataclass(frozen=True)
 class Rows:
     """Samples of one source: sample i is its row `rows[i]`, with class index y[i] and the values extra[k][i].
 
-    The source is a matrix of features `[M, D]`, or the transform that makes images of their numbers. `rows [N] int64`,
-    `y [N]` and each of `extras` `[N, ...]` lie on the device of the features; for images on the CPU.
+    The source is features `[M, D]`, a matrix or mapped, or the transform that makes images of their numbers. `rows [N]
+    int64`, `y [N]` and each of `extras` `[N, ...]` lie on the device of the matrix; else on the CPU.
     """
 
     source: RowSource

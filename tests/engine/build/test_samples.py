@@ -16,7 +16,7 @@ from clearctl.config.settings import fill
 from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.samples import ImageSamples
 from clearctl.engine.build.config import open_config
-from clearctl.engine.build.samples import build_samples, keeps_resident, loader_arguments
+from clearctl.engine.build.samples import build_samples, gathers_features, loader_arguments
 from clearctl.engine.build.stream import build_stream
 from clearctl.engine.run.train import TrainResult
 from clearctl.errors import ConfigError, DatasetError
@@ -171,17 +171,41 @@ def test_paths_of_a_config_are_made_absolute(
 
 def test_features_are_resident_unless_workers_are_asked_for(features_config: Path, prepared: Path) -> None:
     found = {}
-    for loader in ("auto", "resident", "workers"):
+    for loader in ("auto", "resident", "mapped", "workers"):
         overrides = (f"data.loader={loader}", "data.workers=1")
         settings = fill(open_config(features_config, overrides=overrides, dataset_root=prepared))
-        stream = build_stream(settings.scenario)
+        stream = build_stream(settings.scenario, settings.data)
         built = build_samples(settings, stream, torch.device("cpu"), ignore)
         found[loader] = (
-            keeps_resident(settings.data, stream),
+            stream.is_mapped,
+            gathers_features(settings.data, stream),
             built.gathered,
             loader_arguments(settings.data, stream)["num_workers"],
         )
-    assert found == {"auto": (True, True, 0), "resident": (True, True, 0), "workers": (False, False, 1)}
+    assert found == {
+        "auto": (False, True, True, 0),
+        "resident": (False, True, True, 0),
+        "mapped": (True, True, True, 0),
+        "workers": (False, False, False, 1),
+    }
+
+
+def test_features_that_do_not_fit_are_mapped_by_auto_alone(
+    features_config: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_bytes = 3 * 36 * 5 * 4
+    for room_bytes, maps in ((need_bytes, {"auto": True}), (1.2 * need_bytes, {"auto": False})):
+        monkeypatch.setattr("clearctl.engine.build.stream.available_bytes", lambda room_bytes=room_bytes: room_bytes)
+        for loader, is_mapped in {**maps, "resident": False, "workers": False}.items():
+            settings = fill(open_config(features_config, overrides=(f"data.loader={loader}",), dataset_root=prepared))
+            stream = build_stream(settings.scenario, settings.data)
+            assert stream.is_mapped == is_mapped, loader
+            said: list[Event] = []
+            build_samples(settings, stream, torch.device("cpu"), said.append)
+            assert [event.text for event in said if isinstance(event, Message)] == is_mapped * [
+                "the features do not fit in memory: batches are gathered from their files (data.loader='mapped')"
+            ]
+            del stream  # which the next one would find in memory
 
 
 def test_images_cannot_be_resident(tiny_config: Path, prepared: Path) -> None:
@@ -192,7 +216,7 @@ def test_images_cannot_be_resident(tiny_config: Path, prepared: Path) -> None:
 def test_nothing_is_stored_where_it_is_not_wanted(tiny_config: Path, dataset: Path) -> None:
     for override in ("data.cache=off", "data.loader=workers"):
         settings = fill(open_config(tiny_config, overrides=(override,), dataset_root=dataset))
-        built = build_samples(settings, build_stream(settings.scenario), torch.device("cpu"), ignore)
+        built = build_samples(settings, build_stream(settings.scenario, settings.data), torch.device("cpu"), ignore)
         assert isinstance(built.stream.buckets[0].train, ImageSamples)
         assert not isinstance(built.train_transform, CachedTransform)
         assert not (dataset / "training_folder/image_cache").exists()

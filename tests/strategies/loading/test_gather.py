@@ -92,6 +92,7 @@ def test_what_is_listed_here_is_tried() -> None:
         *((name, "workers", "single") for name in DRAWING),
         *((name, "resident", "bucket") for name in LABELLED),
         *((name, "workers", "bucket") for name in LABELLED[:2]),
+        *((name, "mapped", "single") for name in (*DRAWING, "cumulative", "ewc", "gem", "ridge", "bic")),
     ],
 )
 def test_weights_and_matrix_are_those_of_avalanches_own_loop(
@@ -136,7 +137,7 @@ def test_weights_and_matrix_are_those_of_avalanches_own_loop(
             assert theirs[key].isfinite().all()
             assert torch.equal(ours[key], theirs[key]), (bucket, key)
     assert [text for text in said if "sample by sample" in text] == []
-    if name not in SAMPLE_BY_SAMPLE and loader == "resident":
+    if name not in SAMPLE_BY_SAMPLE and loader != "workers":
         assert len(fetched) <= 2  # the probes of whether the model fits
 
 
