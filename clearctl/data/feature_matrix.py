@@ -9,8 +9,8 @@ from weakref import WeakValueDictionary
 import torch
 
 from clearctl import layout
+from clearctl.data.feature_parts import FeatureParts, FeatureSource, copy_stored, map_read_only
 from clearctl.data.features import stored_features
-from clearctl.data.mapped import FeatureSource, MappedFeatures, copy_stored, map_read_only
 from clearctl.errors import CapabilityError, DatasetError
 from clearctl.shortage import is_out_of_memory
 from clearctl.units import byte_size
@@ -47,7 +47,7 @@ _sources: WeakValueDictionary[tuple[type, tuple[Any, ...]], FeatureSource] = Wea
 def _found(key: tuple[Any, ...], room_bytes: int | None) -> FeatureSource | None:
     """What is there of the same files: what is in memory already needs no room."""
     matrix = None if room_bytes == 0 else _sources.get((torch.Tensor, key))
-    mapped = _sources.get((MappedFeatures, key))
+    mapped = _sources.get((FeatureParts, key))
     if matrix is not None or mapped is None:
         return matrix
     return mapped if _exceeds(mapped.shape, room_bytes) else None
@@ -78,7 +78,7 @@ def _read(root: Path, name: str, listed: Listed, rows: int, room_bytes: int | No
             raise DatasetError(f"{file} cannot be read: {error.strerror or error}") from None
         taken += len(x)
         del x  # its mapping, before the next file is mapped
-    return MappedFeatures(mapped) if matrix is None else matrix
+    return FeatureParts(mapped) if matrix is None else matrix
 
 
 def _matrix(rows: int, dimension: int) -> torch.Tensor:

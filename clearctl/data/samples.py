@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from clearctl.data.mapped import FeatureSource
+from clearctl.data.feature_parts import FeatureSource
 from clearctl.errors import CapabilityError, DatasetError
 from clearctl.images import open_image
 

@@ -13,7 +13,7 @@ import torch
 
 from clearctl import filelists, layout
 from clearctl.data.feature_matrix import read_matrix
-from clearctl.data.mapped import FeatureSource, MappedFeatures, blocks_of
+from clearctl.data.feature_parts import FeatureParts, FeatureSource, blocks_of
 from clearctl.data.parts import parts_of_buckets, require_split
 from clearctl.data.samples import FeatureSamples, ImageSamples
 from clearctl.errors import ConfigError, DatasetError, UsageError
@@ -79,7 +79,7 @@ class Stream:
     def is_mapped(self) -> bool:
         """Whether the samples are features that stay in their files."""
         samples = self.buckets[0].train
-        return isinstance(samples, FeatureSamples) and isinstance(samples.x, MappedFeatures)
+        return isinstance(samples, FeatureSamples) and isinstance(samples.x, FeatureParts)
 
     def fingerprint(self) -> str:
         """A digest of class names, bucket names, which samples are where, and the features themselves."""
@@ -125,7 +125,7 @@ class Stream:
         moved: dict[int, torch.Tensor] = {}  # all parts share one matrix
 
         def move(part: Samples) -> Samples:
-            if not isinstance(part, FeatureSamples) or isinstance(part.x, MappedFeatures):
+            if not isinstance(part, FeatureSamples) or isinstance(part.x, FeatureParts):
                 return part
             if id(part.x) not in moved:
                 moved[id(part.x)] = part.x.to(device)

@@ -15,7 +15,7 @@ from avalanche.training.plugins import SupervisedPlugin
 from torch.utils.data import ConcatDataset, DataLoader, default_collate, get_worker_info
 
 from clearctl.data.cache.transform import CachedTransform
-from clearctl.data.mapped import MappedFeatures
+from clearctl.data.feature_parts import FeatureParts
 from clearctl.data.pixels import fresh, without_waiting
 from clearctl.distributed.randomness import own_random_numbers, seed_worker
 from clearctl.distributed.split import Shard, own_rows
@@ -30,7 +30,7 @@ class GatheringLoader:
     """The batches of one of Avalanche's loaders, gathered from the source of its `samples`.
 
     Images come as bytes to `device`, from worker processes where the loader has any, and are made floats there. Rows of
-    features that are mapped are copied on the CPU, and come to `device` as batches.
+    features in parts are copied on the CPU, and come to `device` as batches.
     """
 
     def __init__(self, loader: MultiDatasetLoader, samples: Sequence[Rows], device: torch.device) -> None:
@@ -51,8 +51,8 @@ class GatheringLoader:
             if workers:
                 return self._from_workers(self.source, columns, workers)
             return BatchIterator(SideBySide(self._with_labels_there(), self.loader), self._pixels)
-        if isinstance(self.source, MappedFeatures):
-            return BatchIterator(SideBySide(self._with_labels_there(), self.loader), self._from_files)
+        if isinstance(self.source, FeatureParts):
+            return BatchIterator(SideBySide(self._with_labels_there(), self.loader), self._from_parts)
         if len(self.samples) == 1 and not self.shuffle and not self.loader.never_ending:
             # The labels are views too, of copies: one that writes into them writes into no dataset.
             own = [column.clone() for column in self.samples[0].columns]
@@ -69,9 +69,9 @@ class GatheringLoader:
         assert isinstance(self.source, torch.Tensor)
         return [_take(self.source, rows), *others]
 
-    def _from_files(self, columns: Columns) -> TensorBatch:
+    def _from_parts(self, columns: Columns) -> TensorBatch:
         rows, *others = columns
-        assert isinstance(self.source, MappedFeatures)
+        assert isinstance(self.source, FeatureParts)
         return [without_waiting(self.source.take(rows, pinned=self.device.type == "cuda"), self.device), *others]
 
     def _pixels(self, columns: Columns) -> TensorBatch:
@@ -276,7 +276,7 @@ def collated(dataset: ClassificationDataset, indices: Sequence[int]) -> TensorBa
     source = found.source
     if isinstance(source, torch.Tensor):
         return [_take(source, rows), *others]
-    if isinstance(source, MappedFeatures):
+    if isinstance(source, FeatureParts):
         return [source.take(rows), *others]
     if get_worker_info() is not None:  # whose processes draw alike
         return [source.batch(rows.tolist()), *others]

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clearctl import layout
+from clearctl.data.feature_parts import FeatureParts, blocks_of, copy_stored, map_read_only
 from clearctl.data.features import load_features
-from clearctl.data.mapped import MappedFeatures, blocks_of, copy_stored, map_read_only
 from clearctl.data.stream import read_stream
 from clearctl.errors import DatasetError
 
@@ -27,7 +27,7 @@ def parts_of(*sizes: int, dim: int = 3) -> list[torch.Tensor]:
 @given(sizes=st.lists(st.integers(1, 6), min_size=1, max_size=4), draws=st.lists(st.integers(0, 10**6), max_size=12))
 def test_rows_of_any_parts(sizes: list[int], draws: list[int]) -> None:
     parts = parts_of(*sizes)
-    matrix, mapped = torch.cat(parts), MappedFeatures(parts)
+    matrix, mapped = torch.cat(parts), FeatureParts(parts)
     rows = torch.tensor([draw % len(matrix) for draw in draws], dtype=torch.int64)
     assert mapped.shape == matrix.shape
     assert torch.equal(mapped.take(rows), matrix[rows])
@@ -38,7 +38,7 @@ def test_rows_of_any_parts(sizes: list[int], draws: list[int]) -> None:
 
 def test_rows_of_other_numbers_are_float32_as_a_matrix_has_them() -> None:
     parts = [part.to(kind) for part, kind in zip(parts_of(4, 4), (torch.float64, torch.float16), strict=True)]
-    mapped, matrix = MappedFeatures(parts), torch.cat([part.float() for part in parts])
+    mapped, matrix = FeatureParts(parts), torch.cat([part.float() for part in parts])
     for rows in (torch.tensor([1, 0]), torch.tensor([6]), torch.tensor([7, 2, 5])):
         assert mapped.take(rows).dtype is torch.float32
         assert torch.equal(mapped.take(rows), matrix[rows])
@@ -47,7 +47,7 @@ def test_rows_of_other_numbers_are_float32_as_a_matrix_has_them() -> None:
 
 def test_what_is_taken_is_a_copy() -> None:
     parts = parts_of(4)
-    mapped = MappedFeatures(parts)
+    mapped = FeatureParts(parts)
     mapped.take(torch.arange(4)).zero_()
     mapped[torch.tensor(1)].zero_()
     assert torch.equal(mapped.take(torch.arange(4)), parts_of(4)[0])

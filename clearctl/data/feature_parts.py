@@ -1,4 +1,4 @@
-"""Features that stay in their files, mapped: the system reads rows as batches take them, and may drop them again."""
+"""Features in several parts instead of one matrix: those that stay in their files, mapped, and memories of outputs."""
 
 import itertools
 import warnings
@@ -14,11 +14,11 @@ from clearctl.tensor_files import place_of_only_tensor
 _BLOCK_BYTES = 1 << 22
 
 
-class MappedFeatures:
-    """x [M, D] float32 of several files, each with the rows of one bucket, where else a matrix on the CPU stands.
+class FeatureParts:
+    """x [M, D] float32 of several tensors on the CPU, one after another, where else a matrix stands.
 
-    `parts` are what the files hold, `[N, D]` of any kind of real number. What is taken are copies: nothing can write
-    into the files, and a mapping that is read-only would end a process that tried to.
+    `parts` are `[N, D]` of any kind of real number. Where they are mapped from files, rows come into memory as they are
+    taken. What is taken are copies: a process that wrote into a mapping that is read-only would end.
     """
 
     def __init__(self, parts: Sequence[torch.Tensor]) -> None:
@@ -67,12 +67,12 @@ class MappedFeatures:
                 yield block.to(torch.float32).contiguous()
 
 
-FeatureSource = torch.Tensor | MappedFeatures
+FeatureSource = torch.Tensor | FeatureParts
 
 
 def blocks_of(x: FeatureSource) -> Iterator[torch.Tensor]:
     """All rows of `x` in order, on the CPU and contiguous: at once where they are in memory anyway."""
-    if isinstance(x, MappedFeatures):
+    if isinstance(x, FeatureParts):
         yield from x.blocks()
     else:
         yield x.cpu().contiguous()
