@@ -16,6 +16,7 @@ from clearctl.distributed import world
 from clearctl.engine.build.transforms import build_steps, build_transforms
 from clearctl.engine.machine import require_worker_processes
 from clearctl.progress import Listener, Message
+from clearctl.strategies.traits import traits_of
 
 NAMES = ("train_transform", "eval_transform")
 
@@ -51,7 +52,8 @@ def build_samples(
     """Features go to `device` unless they are mapped; images are decoded into stores, as `data.cache` says.
 
     That may take a while.
-    Without `training` only the images that are tested on are stored. Raises what `open_stores` raises, and
+    Without `training` only the images that are tested on are stored. For a strategy that looks at what it learns under
+    the transform of tests too, these images are stored after both. Raises what `open_stores` raises, and
     CapabilityError where there can be no worker processes.
     """
     data = settings.data
@@ -72,6 +74,9 @@ def build_samples(
     learned = [_images(bucket.train) for bucket in stream.buckets]
     tested = [_images(part) for bucket in stream.buckets for part in bucket.parts[1:]]
     files = list_files([*learned, *tested])
+    after_train = learned if training else []
+    as_tested = any(traits_of(call.type).sees_learned_as_tested for call in settings.strategy.calls)
+    after_eval = [*tested, *after_train] if as_tested else tested
     number = files.numbers()
     calls = dict(zip(NAMES, (settings.scenario.train_transform, settings.scenario.eval_transform), strict=True))
     splits = {name: split_steps(build_steps(listed)) for name, listed in calls.items()}
@@ -80,7 +85,7 @@ def build_samples(
         splits,
         wanted={
             name: {number[path] for part in parts for path in part.paths}
-            for name, parts in zip(NAMES, (learned if training else [], tested), strict=True)
+            for name, parts in zip(NAMES, (after_train, after_eval), strict=True)
         },
         cache=data.cache,
         cache_dir=data.cache_dir,

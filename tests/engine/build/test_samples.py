@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from blobs import BASES
-from small import SMALL, TYPES
+from small import SMALL, TYPES, strategy_of
 
 from clearctl import rundir, train
 from clearctl.config.load import load
@@ -21,6 +21,7 @@ from clearctl.engine.build.stream import build_stream
 from clearctl.engine.run.train import TrainResult
 from clearctl.errors import ConfigError, DatasetError
 from clearctl.progress import Counted, Event, Message, ignore
+from clearctl.strategies.traits import traits_of
 
 RANDOM = [
     dict(type="Resize", size=20),
@@ -32,8 +33,6 @@ RANDOM = [
 ]
 # A base config of each strategy.
 BASE_OF: dict[str, str] = {TYPES[base]: base for base in reversed(SMALL)}
-# Those that look at images of training under the eval transform too, for which only the tested ones are stored.
-BOTH_TRANSFORMS = {"DER", "ICaRL"}
 
 Run = Callable[..., TrainResult]
 
@@ -52,9 +51,9 @@ def run(tiny_config: Path, dataset: Path, tmp_path: Path) -> Run:
         data: dict[str, Any], strategy: str = "Naive", listener: Callable[[Event], None] = ignore
     ) -> TrainResult:
         file = tmp_path / "config.py"
-        base = BASE_OF[strategy]
+        base, small = (BASE_OF[strategy], SMALL[BASE_OF[strategy]]) if strategy in BASE_OF else strategy_of(strategy)
         section = {**load(BASES / f"{base}.py").values["cl_strategy"], "train_mb_size": 8, "eval_mb_size": 8}
-        small = {**SMALL[base]}
+        small = {**small}
         head = small.pop("model", {}).get("head", {})
         for name, value in small.items():
             section[name] = {**section[name], **value} if isinstance(value, dict) else value
@@ -93,13 +92,24 @@ def test_stored_images_train_as_files_do(strategy: str, run: Run, dataset: Path,
     decoded.clear()
     assert not (dataset / "training_folder/image_cache").exists()
     assert_same(run({"cache": "ram"}, strategy), plain)
-    if strategy not in BOTH_TRANSFORMS:
-        assert (
-            len(decoded) <= 78 + 30 + 2 * 16 + 4
-        )  # each once, a few to judge their size by, and to try the network and both transforms on
+    # Each once for each transform that it is read under, a few to judge their size by, and to try the network and the
+    # transforms on.
+    both = traits_of(strategy).sees_learned_as_tested
+    assert len(decoded) <= (2 if both else 1) * 78 + 30 + 2 * 16 + 4
     assert not (dataset / "training_folder/image_cache").exists()
     assert_same(run({"cache": "disk"}, strategy), plain)
     assert list((dataset / "training_folder/image_cache").rglob("*.images"))
+
+
+def test_mer_draws_for_the_images_of_its_memory_as_avalanches_own(
+    run: Run, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("clearctl.strategies.patches._apply", lambda: None)
+        plain = run({"cache": "off"}, "MER")
+    decoded.clear()
+    assert_same(run({"cache": "ram"}, "MER"), plain)
+    assert len(decoded) <= 78 + 30 + 2 * 16 + 4  # each once, as above
 
 
 def test_they_do_with_worker_processes_too(run: Run) -> None:
@@ -133,6 +143,14 @@ def test_a_second_run_finds_the_images_and_a_changed_one_is_decoded_again(
     mended, events = counted()
     assert events > 0
     assert_same(mended, run({"cache": "off"}))
+
+
+@pytest.mark.parametrize("strategy", ["DER", "ICaRL"])
+def test_images_that_are_learned_are_stored_as_tests_take_them_too(strategy: str, run: Run, decoded: list[str]) -> None:
+    first = run({"cache": "disk"}, strategy)
+    decoded.clear()
+    assert_same(run({"cache": "disk"}, strategy), first)
+    assert len(decoded) <= 4  # to try the network and both transforms on
 
 
 def test_a_named_folder_is_used_and_the_choice_is_said(run: Run, dataset: Path, tmp_path: Path) -> None:
