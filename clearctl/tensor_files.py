@@ -3,6 +3,8 @@
 torch.load does not compare the CRC-32 of the entries in its zip archives: a flipped bit becomes another weight.
 """
 
+import re
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,6 +17,9 @@ from clearctl.regular import open_regular
 
 SAFETENSORS = ".safetensors"
 _ZIP_START = b"PK\x03\x04"  # by which torch.load recognises its zip archives among the pickles of torch < 1.6
+_LOCAL_HEADER_BYTES = (
+    30  # before each entry of a zip archive; it ends with the lengths of the name and of what follows it
+)
 # What zipfile raises for an archive that is damaged.
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError)
 
@@ -43,6 +48,25 @@ def load(file: Path, *, sha256: str | None = None, mmap: bool = False) -> Any:
     if file.suffix == SAFETENSORS:
         return _load_safetensors(file)
     return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap and is_zip)
+
+
+def place_of_only_tensor(file: Path) -> tuple[int, int] | None:
+    """(where they begin, how many they are) of the bytes of the only tensor in an archive of torch.save.
+
+    None where the archive has several storages, or is none. Raises OSError.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            found = [entry for entry in archive.infolist() if re.fullmatch(r"[^/]+/data/\d+", entry.filename)]
+        if len(found) != 1 or found[0].compress_type != zipfile.ZIP_STORED:
+            return None
+        with file.open("rb") as stream:
+            stream.seek(found[0].header_offset)
+            header = stream.read(_LOCAL_HEADER_BYTES)
+        name_bytes, extra_bytes = struct.unpack("<HH", header[-4:])
+        return found[0].header_offset + _LOCAL_HEADER_BYTES + name_bytes + extra_bytes, found[0].file_size
+    except (*_BROKEN, struct.error):
+        return None
 
 
 def _load_safetensors(file: Path) -> Any:

@@ -65,8 +65,10 @@ class Work:
     `before` it only says that it passes `at`, and waits there: in between it can be killed at any time. `saving` is
     "steps" (a state after every step, on disk before the next), "epochs", "buckets", "nothing", or as the config has
     it. `settled` lets a save that is under way in the background end before the signal comes.
-    `most_bytes` is how long a file may become. With `own_group` the process leads a group of processes. Where it waits,
-    SIGUSR1 lets it continue. torch has `threads` threads, and `environ` comes on top of the environment.
+    `most_bytes` is how long a file may become, `own_bytes` how much memory of its own the process may get beside what
+    its server has. With `own_group` the process leads a group of processes. Where it waits, SIGUSR1 lets it continue.
+    One that `tests` tests the checkpoints of a run folder, with `arguments` of `evaluate`. torch has `threads` threads,
+    and `environ` comes on top of the environment.
     """
 
     target: Path
@@ -77,6 +79,8 @@ class Work:
     saving: str = "as configured"
     settled: bool = True
     most_bytes: int | None = None
+    own_bytes: int | None = None
+    tests: bool = False
     own_group: bool = False
     threads: int = 1
     environ: dict[str, str] = field(default_factory=dict)
@@ -182,7 +186,7 @@ def _do(work: Work, messages: Connection) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     import torch
 
-    from clearctl import train
+    from clearctl import evaluate, train
     from clearctl.engine.run.resume import resume
     from clearctl.errors import ClearctlError, Stopped
     from clearctl.progress import Event, Message
@@ -204,17 +208,26 @@ def _do(work: Work, messages: Connection) -> None:
         os.setpgid(0, 0)
     if work.most_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (work.most_bytes, work.most_bytes))
+    if work.own_bytes is not None:
+        limit_own_memory(work.own_bytes)
     places = _Places(work, send)
     places.watch()
     _save(work.saving)
-    do = resume if work.target.is_dir() else train
+    do = evaluate if work.tests else resume if work.target.is_dir() else train
     try:
         result = do(work.target, listener=listen, **work.arguments)
     except (ClearctlError, Stopped) as error:
         send("failed", (type(error).__name__, str(error)))
         sys.exit(error.exit_code)
     send("places", places.seen)
-    send("done", (result.run, result.matrix.tolist()))
+    send("done", (work.target if work.tests else result.run, result.matrix.tolist()))
+
+
+def limit_own_memory(more_bytes: int) -> None:
+    """Let this process get so much more memory of its own; what it maps from files without writing is none."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    limit = int(status["VmData"].split()[0]) * 1024 + more_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 class _Places:

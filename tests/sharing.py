@@ -61,7 +61,7 @@ def what_is_learned(config: Path) -> dict[str, bytes]:
 
     settings = fill(open_config(config))
     seed_everything(0)
-    stream = build_stream(settings.scenario)
+    stream = build_stream(settings.scenario, settings.data)
     model = build_model(settings, stream, ignore)
     with applied():
         experiment = build_experiment(settings, stream, model, torch.device("cpu"), run=None)

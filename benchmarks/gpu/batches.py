@@ -42,7 +42,9 @@ def _tested_images(check: Check) -> Any:
     steps = f"{{'type': 'Resize', 'size': {resize}}}, {{'type': 'CenterCrop', 'size': {crop}}}, {{'type': 'ToTensor'}}"
     overrides = [*image_overrides(check, 1, 32), f"scenario.eval_transform=[{steps}]"]
     settings = fill(open_config(DEMO, overrides=tuple(overrides)))
-    samples = build_samples(settings, build_stream(settings.scenario), torch.device("cpu"), ignore, training=False)
+    samples = build_samples(
+        settings, build_stream(settings.scenario, settings.data), torch.device("cpu"), ignore, training=False
+    )
     [tested] = benchmark_of(settings.scenario, samples).test_stream
     return tested.dataset.eval()
 

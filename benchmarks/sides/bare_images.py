@@ -47,7 +47,7 @@ def build(config: Path, overrides: Sequence[str], *, size_px: int, device: str) 
     optimizer_call, compute = settings.strategy.optimizer, settings.compute
     assert optimizer_call is not None
     target = torch.device(device)
-    model = build_model(settings, build_stream(settings.scenario), ignore).to(target).train()
+    model = build_model(settings, build_stream(settings.scenario, settings.data), ignore).to(target).train()
     accelerate(compute, model, target, ignore)
     optimizer = torch.optim.SGD(model.parameters(), **optimizer_call.arguments)
     batch, classes = settings.strategy.train_mb_size, settings.model.head.arguments["num_classes"]

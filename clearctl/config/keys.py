@@ -21,7 +21,7 @@ PARTS = ("backbone", "neck", "head")
 UNITS = ("epoch", "step", "bucket")
 WATCHED = ("train_loss", "validation_loss")
 PRECISIONS = ("fp32", "bf16", "fp16")
-LOADERS = ("auto", "resident", "workers")
+LOADERS = ("auto", "resident", "mapped", "workers")
 CACHES = ("auto", "off", "ram", "disk")
 GRAPHS = ("auto", "off")
 
@@ -196,8 +196,8 @@ DATA: Keys = {
     "loader": Key(
         _choice(LOADERS),
         "auto",
-        "`auto` keeps features on the device and decodes images once, `resident` is that for features alone, `workers`"
-        " leaves all to Avalanche's and torch's loaders",
+        "`auto` decodes images once and keeps features on the device, as `resident` does, but where they do not fit it"
+        " gathers batches from their files, as `mapped` does; `workers` leaves all to Avalanche's and torch's loaders",
     ),
     "cache": Key(
         _choice(CACHES),
@@ -214,7 +214,7 @@ DATA: Keys = {
     "graph": Key(
         _choice(GRAPHS),
         "off",
-        "`auto` captures the training steps of a stack (`sweep --stack`) on a GPU in CUDA graphs; no GPU has yet shown"
+        "`auto` captures the training steps of a stack of `sweep` on a GPU in CUDA graphs; no GPU has yet shown"
         " that this leaves the results equal ([performance.md](performance.md#a-step-as-a-cuda-graph))",
     ),
 }

@@ -37,8 +37,9 @@ def _data(found: Findings, section: Mapping[str, Any]) -> None:
     found.count("data.workers", section.get("workers"), PROCESSES)
     found.one_of("data.loader", section.get("loader", DATA["loader"].default), LOADERS)
     scenario = found.config.values.get("scenario")
-    if section.get("loader") == "resident" and isinstance(scenario, dict) and not scenario.get("feature_type"):
-        found.add("data.loader", "images cannot be resident: name features in scenario.feature_type, or leave it out")
+    loader = section.get("loader")
+    if loader in ("resident", "mapped") and isinstance(scenario, dict) and not scenario.get("feature_type"):
+        found.add("data.loader", f"images cannot be {loader}: name features in scenario.feature_type, or leave it out")
     found.one_of("data.cache", section.get("cache", DATA["cache"].default), CACHES)
     if section.get("loader") == "workers" and section.get("cache") in ("ram", "disk"):
         found.add("data.cache", "loader='workers' reads every image again: leave one of the two out")

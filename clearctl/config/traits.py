@@ -31,6 +31,9 @@ class Traits:
     # `sees_samples_once`: it adds up what it learns from, each sample once, so that no plugin may show it one again.
     sees_samples_once: bool = False
 
+    # `sees_learned_as_tested`: it passes images of training through the network under the transform of tests too.
+    sees_learned_as_tested: bool = False
+
     # What its batches are of. `balances_batches`: each batch that it learns has samples of every task label;
     # `balances_memory`: each batch of its memory has, with task_balanced_dataloader=True. `samples_every_bucket`:
     # its `sample_size` is made up of the same number of each bucket, unless it has a reservoir.

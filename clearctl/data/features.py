@@ -26,6 +26,14 @@ def read_features(
 
     Where extraction.json has the sha256 of the file, it must have that. Raises DatasetError.
     """
+    x, targets = stored_features(root, name, bucket, listed)
+    return x.float(), targets
+
+
+def stored_features(
+    root: Path, name: str, bucket: str, listed: Sequence[tuple[str, int]]
+) -> tuple[torch.Tensor, list[int]]:
+    """The same, with x of the kind of number that the file has."""
     file = layout.features_file(root, name, bucket)
     if not file.exists():
         present = ", ".join(layout.feature_names(root)) or "none"
@@ -38,9 +46,9 @@ def read_features(
             "run the `clearctl extract-features` again that made it, which makes this bucket again: "
             f"{layout.extraction_file(root, name)} says how"
         )
-        x, targets = load_features(file, sha256=recorded, remedy=remedy)
+        x, targets = _load(file, sha256=recorded, remedy=remedy)
     else:
-        x, targets = load_features(file)
+        x, targets = _load(file)
     if x.shape[0] != len(listed):
         shape = tuple(x.shape)
         raise DatasetError(f"{file}: features have shape {shape}, but the bucket's file list has {len(listed)} images")
@@ -98,6 +106,11 @@ def load_features(file: Path, *, sha256: str | None = None, remedy: str = _REMED
     Raises DatasetError for a file that holds no such, and for one that is damaged or has another `sha256`, with the
     `remedy`.
     """
+    x, targets = _load(file, sha256=sha256, remedy=remedy)
+    return x.float(), targets
+
+
+def _load(file: Path, *, sha256: str | None = None, remedy: str = _REMEDY) -> tuple[torch.Tensor, list[int]]:
     try:
         # Older tools stored the labels as numpy integers; nothing beyond those is unpickled.
         with torch.serialization.safe_globals(_numpy_integers()):
@@ -114,7 +127,7 @@ def load_features(file: Path, *, sha256: str | None = None, remedy: str = _REMED
         raise DatasetError(
             f"{file}: features have shape {shape} for {len(targets)} labels, expected [N, D] for N labels"
         )
-    return x.detach().float(), targets
+    return x.detach(), targets
 
 
 def save_features(file: Path, x: torch.Tensor, targets: Sequence[int]) -> None:

@@ -91,6 +91,7 @@ def fresh(shape: torch.Size | tuple[int, ...], dtype: torch.dtype) -> torch.Tens
             break
         (others if free else _kept).append(array)
     if found is None:
+        others = [array for array in others if array.nbytes > size_bytes]  # batches have become larger
         found = np.empty(size_bytes + _ALIGNMENT_BYTES, np.uint8)  # NumPy asks for huge pages, torch does not
     start = -found.ctypes.data % _ALIGNMENT_BYTES
     tensor = torch.from_numpy(found[start : start + size_bytes]).view(dtype).view(shape)

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+from clearctl.data.feature_parts import FeatureSource
 from clearctl.errors import CapabilityError, DatasetError
 from clearctl.images import open_image
 
@@ -46,10 +47,11 @@ class FeatureSamples(Dataset[tuple[torch.Tensor, int]]):
     """Some rows of a matrix of features: item i is (x[rows[i]], y[rows[i]]).
 
     `x [M, D] float32` and the class indices `y [M]` may be shared by all parts of a stream; `rows [N] int64` are all
-    of them by default, and `labels [N]` their class indices. `x` may lie on a device, the others are on the CPU.
+    of them by default, and `labels [N]` their class indices. `x` may lie on a device, or in files that are mapped;
+    the others are on the CPU.
     """
 
-    def __init__(self, x: torch.Tensor, y: torch.Tensor | Sequence[int], rows: torch.Tensor | None = None) -> None:
+    def __init__(self, x: FeatureSource, y: torch.Tensor | Sequence[int], rows: torch.Tensor | None = None) -> None:
         self.x = x
         self.y = torch.as_tensor(y, dtype=torch.int64)
         self.rows = torch.arange(len(self.y)) if rows is None else rows

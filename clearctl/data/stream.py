@@ -13,6 +13,7 @@ import torch
 
 from clearctl import filelists, layout
 from clearctl.data.feature_matrix import read_matrix
+from clearctl.data.feature_parts import FeatureParts, FeatureSource, blocks_of
 from clearctl.data.parts import parts_of_buckets, require_split
 from clearctl.data.samples import FeatureSamples, ImageSamples
 from clearctl.errors import ConfigError, DatasetError, UsageError
@@ -74,6 +75,12 @@ class Stream:
         """Whether the buckets have what their classes leave out of the test part."""
         return all(bucket.left_out is not None for bucket in self.buckets)
 
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the samples are features that stay in their files."""
+        samples = self.buckets[0].train
+        return isinstance(samples, FeatureSamples) and isinstance(samples.x, FeatureParts)
+
     def fingerprint(self) -> str:
         """A digest of class names, bucket names, which samples are where, and the features themselves."""
         digest = hashlib.sha256(json.dumps(self.class_names).encode())
@@ -87,7 +94,7 @@ class Stream:
                 digest.update(memoryview(part.rows.numpy()))  # type: ignore[arg-type]
                 if part.x is not hashed:  # all parts share one matrix
                     hashed = part.x
-                    digest.update(memoryview(part.x.cpu().contiguous().numpy()))  # type: ignore[arg-type]
+                    _hash(digest, part.x)
         return digest.hexdigest()
 
     def features_digest(self) -> str | None:
@@ -95,7 +102,9 @@ class Stream:
         samples = self.buckets[0].train
         if not isinstance(samples, FeatureSamples):
             return None
-        return hashlib.sha256(memoryview(samples.x.cpu().contiguous().numpy())).hexdigest()  # type: ignore[arg-type]
+        digest = hashlib.sha256()
+        _hash(digest, samples.x)
+        return digest.hexdigest()
 
     def describe(self, root: Path) -> dict[str, Any]:
         """What environment.json says of the dataset, which was read from `root`.
@@ -112,11 +121,11 @@ class Stream:
         }
 
     def to(self, device: torch.device) -> "Stream":
-        """The same stream, its features on `device`; images stay files."""
+        """The same stream, its features on `device`; images stay files, and so do features that are mapped."""
         moved: dict[int, torch.Tensor] = {}  # all parts share one matrix
 
         def move(part: Samples) -> Samples:
-            if not isinstance(part, FeatureSamples):
+            if not isinstance(part, FeatureSamples) or isinstance(part.x, FeatureParts):
                 return part
             if id(part.x) not in moved:
                 moved[id(part.x)] = part.x.to(device)
@@ -137,6 +146,7 @@ def read_stream(
     selection: Selection = ALL,
     evaluate_on: str = "test",
     left_out: bool = False,
+    room_bytes: int | None = None,
 ) -> Stream:
     """The stream of a prepared folder.
 
@@ -146,7 +156,7 @@ def read_stream(
     indices then count from 0, how many images of each are trained on, and how many of the training part are held out:
     these are neither trained on nor, with `streaming`, tested on. With `evaluate_on` "validation" they take the place
     of the test part, of which nothing is read but the features of a bucket, whose file has them all. `left_out` asks
-    for the part of that name too.
+    for the part of that name too. Features that take more than `room_bytes` are not read into memory but mapped.
     Raises DatasetError for a folder that is not as it should be, UsageError for a bucket that it does not have, and
     ConfigError for a class, or for classes with too few images to hold some out.
     """
@@ -170,13 +180,19 @@ def read_stream(
             found = {what: ImageSamples(root, name, [lines[i] for i in part]) for what, part in parts[name].items()}
             images.append(Bucket(name, **found))
         return Stream(tuple(images), in_stream)
-    x, y, first_row = read_matrix(root, feature_type, listed)
+    x, y, first_row = read_matrix(root, feature_type, listed, room_bytes)
     y = torch.tensor(index_of)[y]
     buckets_read = []
     for name in names:
         rows = {what: first_row[name] + torch.tensor(part, dtype=torch.int64) for what, part in parts[name].items()}
         buckets_read.append(Bucket(name, **{what: FeatureSamples(x, y, part) for what, part in rows.items()}))
     return Stream(tuple(buckets_read), in_stream, int(x.shape[1]))
+
+
+def _hash(digest: "hashlib._Hash", x: FeatureSource) -> None:
+    """Update `digest` with all rows of `x`, float32 row after row."""
+    for block in blocks_of(x):
+        digest.update(memoryview(block.numpy()))  # type: ignore[arg-type]
 
 
 def read_train_labels(

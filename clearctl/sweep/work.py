@@ -51,8 +51,9 @@ def execute_stack(
     torch.set_num_threads(threads)
     outcomes: dict[int, RunOutcome] = {}
     try:
-        together = _ready(runs)
-        most = largest_stack(fill(runs[0].config), resolve_device(device))
+        target = resolve_device(device)
+        together = _ready(runs, target)
+        most = largest_stack(fill(runs[0].config), target)
     except Exception as error:
         return [failed(error, 0.0)] * len(runs)
     except KeyboardInterrupt as error:
@@ -95,18 +96,21 @@ def _train(runs: Sequence[PlannedRun], device: str, threads: int, listeners: Seq
         return [_stopped(error, time.perf_counter() - started)] * len(runs)
 
 
-def _ready(runs: Sequence[PlannedRun]) -> list[list[int]]:
+def _ready(runs: Sequence[PlannedRun], target: torch.device) -> list[list[int]]:
     """The numbers of the runs that may be trained together, by the bucket they begin with, if their data can be read.
 
-    Since the plan was made another sweep may have brought one further. What those left that have nothing to resume
-    from is removed.
+    Features that do not fit in memory are no data for a stack. Since the plan was made another sweep may have brought a
+    run further. What those left that have nothing to resume from is removed.
     """
     streams: dict[str, Stream] = {}  # held, so that features are read once
     ready: dict[int, list[int]] = {}
     for index, planned in enumerate(runs):
-        scenario = fill(planned.config).scenario
+        settings = fill(planned.config)
         with suppress(Exception):  # which the run alone will raise, and report
-            streams[repr(scenario)] = streams.get(repr(scenario)) or build_stream(scenario)
+            key = repr(settings.scenario)
+            streams[key] = streams.get(key) or build_stream(settings.scenario, settings.data, device=target)
+            if streams[key].is_mapped:
+                continue
             bucket = starting_bucket(planned.run)
             if bucket is None or (bucket == NEW and planned.run is not None and not _remove_leftovers(planned.run)):
                 continue

@@ -156,15 +156,17 @@ class WorkerPool:
         self.features = {known: stream for known, stream in self.features.items() if known in coming}
         if key not in self.features:
             with suppress(Exception):  # which the run itself will raise and report
-                self.features[key] = build_stream(fill(unit[0][1].config).scenario)
+                settings = fill(unit[0][1].config)
+                self.features[key] = build_stream(settings.scenario, settings.data)
 
 
 def _features(unit: WorkUnit) -> tuple[Any, ...] | None:
     """What is equal for units on the same matrix of features; None for a run on images."""
-    scenario = fill(unit[0][1].config).scenario
+    settings = fill(unit[0][1].config)
+    scenario = settings.scenario
     if not scenario.feature_type:
         return None
-    return scenario.dataset_root, scenario.feature_type, str(scenario.buckets)
+    return scenario.dataset_root, scenario.feature_type, str(scenario.buckets), settings.data.loader == "mapped"
 
 
 def _run_worker(

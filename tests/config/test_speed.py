@@ -29,7 +29,7 @@ def faults(file: Path, *overrides: str) -> list[str]:
         ("compile=True", "channels_last=True", "tf32=True", "deterministic=True"),
         ("compile=False", "channels_last=False", "tf32=False", "deterministic=False"),
         *[(f"data.loader={name}", "data.workers=2") for name in ("auto", "workers")],
-        ("data.loader=resident", "scenario.feature_type=tiny"),
+        *[(f"data.loader={name}", "scenario.feature_type=tiny") for name in ("resident", "mapped")],
         *[(f"data.cache={name}", "data.cache_dir=somewhere") for name in ("auto", "off", "ram", "disk")],
         *[(f"data.graph={name}",) for name in ("auto", "off")],
         (*AGEM, "precision=fp16"),
@@ -52,7 +52,10 @@ def test_allowed(overrides: tuple[str, ...], tiny_config: Path) -> None:
         (("tf32=None",), "tf32: found None, expected a bool"),
         (("deterministic=1",), "deterministic: found 1, expected a bool"),
         (("determinstic=True",), "determinstic: there is no such section; did you mean 'deterministic'?"),
-        (("data.loader=residnet",), "data.loader: found 'residnet', expected 'auto' or 'resident' or 'workers'"),
+        (
+            ("data.loader=residnet",),
+            "data.loader: found 'residnet', expected 'auto' or 'resident' or 'mapped' or 'workers'",
+        ),
         (("data.cache=True",), "data.cache: found True, expected 'auto' or 'off' or 'ram' or 'disk'"),
         (("data.graph=True",), "data.graph: found True, expected 'auto' or 'off'"),
         (("data.cache_dir=3",), "data.cache_dir: found 3, expected a str"),
@@ -65,6 +68,7 @@ def test_allowed(overrides: tuple[str, ...], tiny_config: Path) -> None:
             "precision: MIR cannot go with precision='fp16': it differentiates a loss that is not scaled",
         ),
         (("data.loader=resident",), "data.loader: images cannot be resident: name features in scenario.feature_type"),
+        (("data.loader=mapped",), "data.loader: images cannot be mapped: name features in scenario.feature_type"),
         (("data.loader=workers", "data.cache=disk"), "data.cache: loader='workers' reads every image again"),
         (
             ("cl_strategy.plugins=[{'type': 'MIRPlugin', 'batch_size_mem': 2}]",),

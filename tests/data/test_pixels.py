@@ -83,21 +83,30 @@ def kept_bytes() -> list[int]:
 def test_no_more_than_256_mb_are_kept():
     """Sizes that are asked for no more make room for those that are; one that is too large alone is not kept."""
     pixels._kept.clear()
-    held = [fresh((megabytes, 1_000_000), torch.uint8) for megabytes in (20, 30, 100)]
+    held = [fresh((megabytes, 1_000_000), torch.uint8) for megabytes in (120, 30, 100)]
     del held
-    assert kept_bytes() == [20, 30, 100]
+    assert kept_bytes() == [120, 30, 100]
     large = fresh((110, 1_000_000), torch.uint8)
-    assert kept_bytes() == [30, 100, 110]
+    assert kept_bytes() == [30, 100, 120]
     other = fresh((15, 1_000_000), torch.uint8)
-    assert kept_bytes() == [100, 110, 30]
+    assert kept_bytes() == [100, 120, 30]
     again = fresh((90, 1_000_000), torch.uint8)
-    assert kept_bytes() == [110, 30, 100]
+    assert kept_bytes() == [120, 30, 100]
     del again
     rest = fresh((40, 1_000_000), torch.uint8)
-    assert kept_bytes() == [110, 30, 40]  # the free one went, not those that are held
+    assert kept_bytes() == [120, 30, 40]  # the free one went, not those that are held
     huge = fresh((257, 1_000_000), torch.uint8)
     assert kept_bytes() == []
     assert len({tensor.data_ptr() for tensor in (large, other, rest, huge)}) == 4
+
+
+def test_smaller_ones_go_when_batches_become_larger() -> None:
+    pixels._kept.clear()
+    free, held = fresh((2, 1_000_000), torch.uint8), fresh((3, 1_000_000), torch.uint8)
+    del free
+    larger = fresh((7, 1_000_000), torch.uint8)
+    assert kept_bytes() == [3, 7]
+    assert len({held.data_ptr(), larger.data_ptr()}) == 2
 
 
 def test_on_a_cpu_a_batch_is_given_as_it_is() -> None:

@@ -62,7 +62,7 @@ def built(file: Path, root: Path, *overrides: str, plugins: tuple[Any, ...] = ()
     """(experiment, messages) of a config."""
     settings = fill(open_config(file, overrides=overrides, dataset_root=root))
     seed_everything(0)
-    stream = build_stream(settings.scenario)
+    stream = build_stream(settings.scenario, settings.data)
     messages: list[Any] = []
     model = build_model(settings, stream, messages.append)
     return build_experiment(settings, stream, model, torch.device("cpu"), run=None, plugins=plugins), messages
@@ -175,7 +175,7 @@ def test_a_run_with_more_classes_than_the_dataset_has_can_still_be_tested(
     config = open_config(features_config, overrides=("model.head.num_classes=4",), dataset_root=prepared)
     messages: list[Any] = []
     settings = fill(replace(config, of_run=True))
-    model = build_model(settings, build_stream(settings.scenario), messages.append)
+    model = build_model(settings, build_stream(settings.scenario, settings.data), messages.append)
     assert model.head.fc.weight.shape[0] == 4
     assert [(message.warning, message.text.partition(":")[0]) for message in messages] == [
         (True, "model.head.num_classes")
@@ -185,7 +185,7 @@ def test_a_run_with_more_classes_than_the_dataset_has_can_still_be_tested(
 def test_looking_at_a_sample_draws_nothing(tiny_config: Path, prepared: Path) -> None:
     config = open_config(tiny_config, dataset_root=prepared)
     settings = fill(config)
-    stream = build_stream(settings.scenario)
+    stream = build_stream(settings.scenario, settings.data)
     seed_everything(0)
     build_model(settings, stream, lambda event: None)
     after = torch.rand(3)

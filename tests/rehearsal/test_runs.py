@@ -49,6 +49,17 @@ def test_a_strategy_has_the_matrix_of_the_cpu(
     assert rundir.read_environment(found.run)["device_name"] == gpu.device_name
 
 
+@pytest.mark.parametrize("base", ["naive", "replay", "agem", "ewc", "ridge"])
+def test_batches_of_mapped_features_are_copied_to_the_gpu(
+    gpu: Gpu, base: str, write_config: Callable[..., Path], tmp_path: Path
+) -> None:
+    config = write_config(base, **SMALL[base])
+    expected = train(config, device="cpu", work_dir=tmp_path / "cpu")
+    with gpu.used():
+        found = train(config, device=gpu.device, work_dir=tmp_path / "cuda", overrides=["data.loader=mapped"])
+    gpu.require_same(found.matrix, expected.matrix, tested=PER_BUCKET)
+
+
 @pytest.mark.parametrize("base", ["naive", "streaming_lda", "prototype", "icarl", "ridge"])
 def test_a_deterministic_run_is_so_before_its_first_product(base: str, write_config: Callable[..., Path]) -> None:
     with RehearsalGpu() as gpu:

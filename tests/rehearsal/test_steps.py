@@ -76,7 +76,7 @@ def batches_of(config: Path, **given: Any) -> tuple[Batches, Batches]:
     settings = fill(open_config(config, **given))
     with applied(), RehearsalGpu() as gpu:
         seed_everything(0)
-        stream = build_stream(settings.scenario)
+        stream = build_stream(settings.scenario, settings.data)
         model = build_model(settings, stream, ignore).to(CUDA)
         steps, tests = Batches(gpu, tested=False), Batches(gpu, tested=True)
         experiment = build_experiment(settings, stream, model, torch.device("cuda"), run=None, plugins=(steps, tests))

@@ -147,7 +147,7 @@ def build(write_config: Callable[..., Path]) -> Callable[..., Built]:
         file = write_config(base, **strategy)
         settings = fill(open_config(file))
         seed_everything(0)
-        stream = build_stream(settings.scenario)
+        stream = build_stream(settings.scenario, settings.data)
         model = build_model(settings, stream, ignore)
         return Built(build_experiment(settings, stream, model, torch.device("cpu"), run=None, plugins=watching), file)
 

@@ -451,7 +451,7 @@ def test_prototype_leaves_a_class_without_samples_alone(
     (root / "class_names.txt").write_text("a\nb\nc\nd")
     file = write_config("prototype", model=dict(head=dict(MODEL["head"], num_classes=CLASSES + 1)))
     settings = fill(open_config(file, dataset_root=root))
-    stream = build_stream(settings.scenario)
+    stream = build_stream(settings.scenario, settings.data)
     model = build_model(settings, stream, ignore)
     before = model.head.fc.weight.detach().clone()
     experiment = build_experiment(settings, stream, model, torch.device("cpu"), run=None)

@@ -20,9 +20,10 @@ from avalanche.logging import CSVLogger, TextLogger, WandBLogger
 from avalanche.training import LearningWithoutForgetting, plugins, supervised
 from avalanche.training.plugins import SupervisedPlugin
 from avalanche.training.supervised.icarl import _ICaRLPlugin
+from avalanche.training.supervised.mer import MERBuffer
 from avalanche.training.templates import BaseSGDTemplate
 from avalanche.training.utils import cycle
-from blobs import Built
+from blobs import DIM, Built
 from rehearsal.gpu import RehearsalGpu
 from test_gather import datasets
 from torch import nn
@@ -30,6 +31,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import ConstantLR, MultiStepLR, SequentialLR, StepLR
 from torch.utils.tensorboard import SummaryWriter
 
+from clearctl.data.samples import FeatureSamples
 from clearctl.strategies.patches import applied
 
 pytest_plugins = ("blobs",)
@@ -60,6 +62,27 @@ def in_the_second_bucket() -> Any:
 
 def test_avalanches_datasets_fetch_sample_by_sample() -> None:
     assert not hasattr(AvalancheDataset, "__getitems__")
+
+
+def test_avalanches_mer_reads_each_sample_of_its_memory_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    [dataset] = datasets([6])
+    read: list[int] = []
+    fetch = FeatureSamples.__getitem__
+    monkeypatch.setattr(FeatureSamples, "__getitem__", lambda self, i: (read.append(int(i)), fetch(self, i))[1])
+    memory = MERBuffer(mem_size=4, batch_size_mem=2)
+    memory.storage_policy.update_from_dataset(dataset)
+    given = torch.zeros(1, DIM), torch.tensor([2]), torch.tensor([0])
+    torch.manual_seed(1)
+    theirs = memory.get_batch(*given)
+    assert read == 3 * read[:2]
+    state = torch.get_rng_state()
+    read.clear()
+    torch.manual_seed(1)
+    with applied():
+        ours = memory.get_batch(*given)
+    assert read == []
+    assert all(torch.equal(a, b) and a.dtype is b.dtype for a, b in zip(ours, theirs, strict=True))
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.usefixtures("process_group")

@@ -1,5 +1,6 @@
 """A stack in the process that an engine gives it: what one of its runs lacks, or has already, is not the others'."""
 
+import gc
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from clearctl import layout, plan_sweep, rundir
 from clearctl.config.settings import fill
 from clearctl.engine.stack import train as stack
+from clearctl.errors import CapabilityError
 from clearctl.progress import EpochDone, Event, ignore
 from clearctl.sweep.outcome import RunOutcome
 from clearctl.sweep.plan import PlannedRun
@@ -108,3 +110,23 @@ def test_a_stack_and_a_run_alone_have_the_same_outcome(given: dict[str, Any], tm
     for one, planned in zip(together(runs), alone, strict=True):
         other = execute_run(planned, device="cpu", threads=1, listener=ignore)
         assert (one.status, one.clear_metrics) == (other.status, other.clear_metrics)
+
+
+def test_runs_whose_features_do_not_fit_are_carried_out_alone(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_sweep(**given, grid={LR: ["0.1", "0.2"]})
+    expected = [outcome.matrix for outcome in together(plan.runs)]
+    monkeypatch.setattr("clearctl.engine.build.stream.available_bytes", lambda: 0)
+    gc.collect()  # of the features that are in memory still
+    outcomes = together(
+        plan_sweep(**{**given, "work_dir": given["work_dir"] / "mapped"}, grid={LR: ["0.1", "0.2"]}).runs
+    )
+    for outcome, matrix in zip(outcomes, expected, strict=True):
+        assert outcome.status == "finished", outcome
+        assert "stacked" not in rundir.read_environment(folder(outcome))
+        assert torch.allclose(torch.tensor(outcome.matrix), torch.tensor(matrix))
+    with pytest.raises(CapabilityError, match="the features do not fit in memory, where a stack holds them"):
+        stack.train_stack(
+            [planned.config for planned in plan.runs], device="cpu", sources=["", ""], listeners=[ignore] * 2
+        )

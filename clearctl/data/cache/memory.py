@@ -1,6 +1,7 @@
 """How much memory this process may still take."""
 
 import os
+import resource
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,9 +9,25 @@ from clearctl.cgroups import memory_left_bytes
 
 
 def available_bytes() -> int:
-    """What the system says is available, or less where a control group (a container, a batch job) has less left."""
-    left = memory_left_bytes()
-    return _of_system() if left is None else min(_of_system(), left)
+    """What the system says is available, or less where a control group (a container, a batch job) has less left.
+
+    Or where RLIMIT_DATA (`ulimit -d`) has.
+    """
+    limited = [left for left in (memory_left_bytes(), _of_data_limit()) if left is not None]
+    return min([_of_system(), *limited])
+
+
+def _of_data_limit() -> int | None:
+    """What is left of RLIMIT_DATA, the memory of a process's own that it may have; None where there is no limit."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if limit == resource.RLIM_INFINITY:
+        return None
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            name, _, amount = line.partition(":")
+            if name == "VmData":
+                return max(0, limit - int(amount.split()[0]) * 1024)
+    return None
 
 
 def _of_system() -> int:

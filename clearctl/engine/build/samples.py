@@ -1,4 +1,4 @@
-"""How a run gets its samples: features on the device, images decoded once, or both as Avalanche's loaders read them."""
+"""How a run gets its samples: features on the device or mapped, images decoded once, or as Avalanche's loaders read."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,19 +16,20 @@ from clearctl.distributed import world
 from clearctl.engine.build.transforms import build_steps, build_transforms
 from clearctl.engine.machine import require_worker_processes
 from clearctl.progress import Listener, Message
+from clearctl.strategies.traits import traits_of
 
 NAMES = ("train_transform", "eval_transform")
 
 
 def loader_arguments(data: DataSettings, stream: Stream) -> dict[str, Any]:
-    """What Avalanche's loaders are made with: `data.workers` processes, by default and for resident features none."""
-    if keeps_resident(data, stream):
+    """What Avalanche's loaders are made with: `data.workers` processes, by default and for gathered features none."""
+    if gathers_features(data, stream):
         return {"num_workers": 0, "pin_memory": False}
     return {"num_workers": data.workers}
 
 
-def keeps_resident(data: DataSettings, stream: Stream) -> bool:
-    """Whether the samples are features that stay on the device, as `data.loader` has it."""
+def gathers_features(data: DataSettings, stream: Stream) -> bool:
+    """Whether batches are gathered from features, on the device or mapped, as `data.loader` has it."""
     return stream.feature_dim is not None and data.loader != "workers"
 
 
@@ -48,15 +49,21 @@ class BuiltSamples:
 def build_samples(
     settings: Settings, stream: Stream, device: torch.device, listener: Listener, *, training: bool = True
 ) -> BuiltSamples:
-    """Features go to `device`; images are decoded into stores, as `data.cache` says, which may take a while.
+    """Features go to `device` unless they are mapped; images are decoded into stores, as `data.cache` says.
 
-    Without `training` only the images that are tested on are stored. Raises what `open_stores` raises, and
+    That may take a while.
+    Without `training` only the images that are tested on are stored. For a strategy that looks at what it learns under
+    the transform of tests too, these images are stored after both. Raises what `open_stores` raises, and
     CapabilityError where there can be no worker processes.
     """
     data = settings.data
-    if keeps_resident(data, stream):
+    if gathers_features(data, stream):
+        if stream.is_mapped and data.loader == "auto":
+            text = "the features do not fit in memory: batches are gathered from their files"
+            listener(Message(f"{text} (data.loader='mapped')"))
         if data.workers:
-            listener(Message("data.workers plays no part: the features stay on the device"))
+            place = "are gathered from their files" if stream.is_mapped else "stay on the device"
+            listener(Message(f"data.workers plays no part: the features {place}"))
         return BuiltSamples(stream.to(device), None, None, gathered=True)
     require_worker_processes(data.workers)
     if stream.feature_dim is not None or data.cache == "off" or data.loader == "workers":
@@ -67,6 +74,9 @@ def build_samples(
     learned = [_images(bucket.train) for bucket in stream.buckets]
     tested = [_images(part) for bucket in stream.buckets for part in bucket.parts[1:]]
     files = list_files([*learned, *tested])
+    after_train = learned if training else []
+    as_tested = any(traits_of(call.type).sees_learned_as_tested for call in settings.strategy.calls)
+    after_eval = [*tested, *after_train] if as_tested else tested
     number = files.numbers()
     calls = dict(zip(NAMES, (settings.scenario.train_transform, settings.scenario.eval_transform), strict=True))
     splits = {name: split_steps(build_steps(listed)) for name, listed in calls.items()}
@@ -75,7 +85,7 @@ def build_samples(
         splits,
         wanted={
             name: {number[path] for part in parts for path in part.paths}
-            for name, parts in zip(NAMES, (learned if training else [], tested), strict=True)
+            for name, parts in zip(NAMES, (after_train, after_eval), strict=True)
         },
         cache=data.cache,
         cache_dir=data.cache_dir,

@@ -1,16 +1,30 @@
 """The stream of buckets that a config describes, and the benchmark made of it."""
 
+import torch
+
 from clearctl import layout
-from clearctl.config.settings import ScenarioSettings
+from clearctl.config.settings import DataSettings, ScenarioSettings
+from clearctl.data.cache.memory import available_bytes
 from clearctl.data.stream import Stream, read_stream
+from clearctl.distributed import world
 from clearctl.engine.build.samples import BuiltSamples
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.loading.benchmark import build_benchmark
 from clearctl.strategies.strategy import Benchmark
 
+# Of what a run holds beside the features, measured as its peak above its imports (docs/performance.md).
+_RUN_OF_FEATURES = 1.1
+_CPU = torch.device("cpu")
 
-def build_stream(scenario: ScenarioSettings, listener: Listener = ignore) -> Stream:
-    """Read the stream that the scenario describes. Raises DatasetError."""
+
+def build_stream(
+    scenario: ScenarioSettings, data: DataSettings, listener: Listener = ignore, device: torch.device = _CPU
+) -> Stream:
+    """Read the stream that the scenario describes, its features as `data.loader` has it.
+
+    `auto` leaves them in their files, mapped, where they do not fit in memory, or not on the GPU of the run.
+    Raises DatasetError.
+    """
     root = scenario.dataset_root
     if scenario.evaluation_protocol == "iid" and not scenario.shot and layout.has_published_split(root):
         listener(
@@ -34,7 +48,18 @@ def build_stream(scenario: ScenarioSettings, listener: Listener = ignore) -> Str
         selection=scenario.selection,
         evaluate_on=scenario.evaluate_on,
         left_out=scenario.left_out,
+        room_bytes=_room_bytes(data, device),
     )
+
+
+def _room_bytes(data: DataSettings, device: torch.device) -> int | None:
+    """How large the features may be that are read into memory; None for any."""
+    if data.loader != "auto":
+        return 0 if data.loader == "mapped" else None
+    room = available_bytes() // world.local_size()  # each process of this machine reads them
+    if device.type == "cuda":
+        room = min(room, torch.cuda.mem_get_info(device)[0])
+    return int(room / _RUN_OF_FEATURES)
 
 
 def benchmark_of(scenario: ScenarioSettings, samples: BuiltSamples) -> Benchmark:

@@ -79,7 +79,7 @@ def dry_run_config(
     target = resolve_device(device)
     with current_device(target), deterministic_algorithms(settings.compute.deterministic, target, listener):
         seed_everything(settings.seed)
-        stream = build_stream(settings.scenario)
+        stream = build_stream(settings.scenario, settings.data, ignore, target)
         result = _measured(settings, stream, target, listener)
         if not compares_speeds:
             return result

@@ -150,7 +150,7 @@ def _rows(
     `of_run`, which has diverged, are tested as they are: their accuracies are what the run has recorded.
     """
     seed_everything(settings.seed)
-    stream = build_stream(settings.scenario)
+    stream = build_stream(settings.scenario, settings.data, ignore, torch_device)
     if one_each:
         require_one_each(files, stream.bucket_names)
     model = build_model(settings, stream, listener, first_weights=False)

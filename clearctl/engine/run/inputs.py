@@ -79,12 +79,13 @@ class RunInputs:
         return [*found, *(f"module {name}" for name in other_code(config.values, environment))]
 
     def _dataset(self, config: Config) -> dict[str, Any] | None:
-        scenario = fill(config).scenario
+        settings = fill(config)
+        scenario = settings.scenario
         key = repr(scenario)
         if key not in self._described:
             try:
                 layout.read_bucket_indices(scenario.dataset_root)
-                self._described[key] = build_stream(scenario).describe(scenario.dataset_root)
+                self._described[key] = build_stream(scenario, settings.data).describe(scenario.dataset_root)
             except ClearctlError:  # the run itself will raise it
                 self._described[key] = None
         return self._described[key]

@@ -31,7 +31,7 @@ from clearctl.engine.states import files as state_files
 from clearctl.engine.states.files import DamagedStateError, StateKey
 from clearctl.engine.states.state import truncate_run_files
 from clearctl.errors import RunError
-from clearctl.progress import Listener, Message
+from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.strategy import Benchmark
 from clearctl.threads import keep_threads
 
@@ -78,7 +78,7 @@ def reopen(
     changed = [] if saved is None else list(other_values(saved.start["config"], opened))
     differences = [*changed, *other_versions(environment)]
     seed_everything(settings.seed)
-    stream = build_stream(scenario) if shared is None else shared.stream
+    stream = build_stream(scenario, settings.data, ignore, target) if shared is None else shared.stream
     dataset = stream.describe(scenario.dataset_root)
     require_alike(opened, dataset)
     if environment["dataset"].get("fingerprint") not in (None, dataset["fingerprint"]):

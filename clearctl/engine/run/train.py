@@ -115,7 +115,7 @@ def start(opened: Config, source: str, *, device: str, listener: Listener) -> Tr
     # The GPU before anything uses one; deterministic from the first product on.
     with current_device(target), detect_lost_peers(), process_group(target), deterministic:
         seed_everything(settings.seed)
-        stream = build_stream(settings.scenario, listener)
+        stream = build_stream(settings.scenario, settings.data, listener, target)
         model = build_model(settings, stream, listener).to(target)
         require_strategy_fit(settings, stream, model, listener)
         require_buildable(settings, model)
@@ -228,9 +228,7 @@ def run_to_end(
 ) -> TrainResult:
     """Learn all buckets, from what is `saved` on if anything is, and end the run folder."""
     if settings.data.graph == "auto":
-        listener(
-            Message("data.graph='auto' plays no part here: only the steps of a stack are captured (sweep --stack)")
-        )
+        listener(Message("data.graph='auto' plays no part here: only the steps of a stack of `sweep` are captured"))
     loop = TrainingLoop(settings, experiment, stream, run, listener)
     try:
         with report_unwritable(run), closing(loop), detect_lost_peers():

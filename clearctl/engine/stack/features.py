@@ -16,6 +16,7 @@ class Features:
     def __init__(self, stream: Stream, device: torch.device, *, cosine: bool) -> None:
         part = stream.buckets[0].train
         assert isinstance(part, FeatureSamples)
+        assert isinstance(part.x, torch.Tensor), "features that stay in their files are not stacked"
         x = part.x.to(device)
         self.x = functional.normalize(x, dim=-1) if cosine else x
         self.y = part.y.to(device)

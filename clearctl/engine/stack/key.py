@@ -87,6 +87,8 @@ def _of_samples(settings: Settings) -> Iterator[str]:
         yield "scenario.validation is tested beside the test parts"
     if settings.data.loader == "workers":
         yield "data.loader='workers' reads sample by sample"
+    if settings.data.loader == "mapped":
+        yield "data.loader='mapped' leaves the features in their files: a stack holds them in memory"
     if settings.compute.precision != "fp32":
         yield f"precision={settings.compute.precision!r}: a stack computes in fp32"
 

@@ -23,7 +23,7 @@ from clearctl.engine.run.train import open_run, run_lock
 from clearctl.engine.stack.captured import is_captured
 from clearctl.engine.stack.member import Member
 from clearctl.engine.states import files as state_files
-from clearctl.errors import RunError
+from clearctl.errors import CapabilityError, RunError
 from clearctl.progress import Listener, Message
 
 _CPU = torch.device("cpu")  # where everything is but the arithmetic
@@ -49,11 +49,16 @@ class _Datasets:
     def __init__(self) -> None:
         self._read: list[tuple[ScenarioSettings, SharedData]] = []
 
-    def of(self, settings: Settings, listener: Listener) -> SharedData:
+    def of(self, settings: Settings, device: torch.device, listener: Listener) -> SharedData:
         for scenario, found in self._read:
             if scenario == settings.scenario:
                 return found
-        stream = build_stream(settings.scenario, listener)
+        stream = build_stream(settings.scenario, settings.data, listener, device)
+        if stream.is_mapped:
+            raise CapabilityError(
+                "the features do not fit in memory, where a stack holds them\n"
+                "use --no-stack: each run then gathers its batches from the files"
+            )
         samples = build_samples(settings, stream, _CPU, listener)
         found = SharedData(stream, samples, benchmark_of(settings.scenario, samples))
         self._read.append((settings.scenario, found))
@@ -76,7 +81,7 @@ class NewRuns:
         datasets = _Datasets()
         built = []
         for settings, listener in zip(self.runs, listeners, strict=True):
-            shared = datasets.of(settings, listener)
+            shared = datasets.of(settings, device, listener)
             seed_everything(settings.seed)
             model = build_model(settings, shared.stream, listener)
             require_strategy_fit(settings, shared.stream, model, listener)
@@ -136,7 +141,7 @@ class BegunRuns:
                 rundir.read_environment(run),
                 device,
                 listener=listener,
-                shared=datasets.of(settings, listener),
+                shared=datasets.of(settings, device, listener),
                 built_on=_CPU,
                 noted=noted,
             )

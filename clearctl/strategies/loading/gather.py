@@ -1,4 +1,4 @@
-"""Batches gathered at once, where Avalanche fetches sample by sample: rows of resident features, stored images.
+"""Batches gathered at once, where Avalanche fetches sample by sample: rows of features, stored images.
 
 The datasets are resolved once to row numbers of one source (`rows`). The permutations are drawn as torch's sampler
 draws them, at the same moments, and so are the random numbers of the transforms, so that every batch, and with it every
@@ -15,6 +15,7 @@ from avalanche.training.plugins import SupervisedPlugin
 from torch.utils.data import ConcatDataset, DataLoader, default_collate, get_worker_info
 
 from clearctl.data.cache.transform import CachedTransform
+from clearctl.data.feature_parts import FeatureParts
 from clearctl.data.pixels import fresh, without_waiting
 from clearctl.distributed.randomness import own_random_numbers, seed_worker
 from clearctl.distributed.split import Shard, own_rows
@@ -28,7 +29,8 @@ ALIGNMENT_BYTES = 64  # of torch's allocations: a batch that starts elsewhere ma
 class GatheringLoader:
     """The batches of one of Avalanche's loaders, gathered from the source of its `samples`.
 
-    Images come as bytes to `device`, from worker processes where the loader has any, and are made floats there.
+    Images come as bytes to `device`, from worker processes where the loader has any, and are made floats there. Rows of
+    features in parts are copied on the CPU, and come to `device` as batches.
     """
 
     def __init__(self, loader: MultiDatasetLoader, samples: Sequence[Rows], device: torch.device) -> None:
@@ -49,6 +51,8 @@ class GatheringLoader:
             if workers:
                 return self._from_workers(self.source, columns, workers)
             return BatchIterator(SideBySide(self._with_labels_there(), self.loader), self._pixels)
+        if isinstance(self.source, FeatureParts):
+            return BatchIterator(SideBySide(self._with_labels_there(), self.loader), self._from_parts)
         if len(self.samples) == 1 and not self.shuffle and not self.loader.never_ending:
             # The labels are views too, of copies: one that writes into them writes into no dataset.
             own = [column.clone() for column in self.samples[0].columns]
@@ -56,7 +60,7 @@ class GatheringLoader:
         return BatchIterator(columns, self._taken)
 
     def _with_labels_there(self) -> list[Columns]:
-        """The columns of images, all but the row numbers on the device: copied once an epoch, not at each batch."""
+        """The columns, all but the row numbers on the device: copied once an epoch, not at each batch."""
         parts = [samples.columns for samples in self.samples]
         return [[rows, *(without_waiting(column, self.device) for column in others)] for rows, *others in parts]
 
@@ -64,6 +68,11 @@ class GatheringLoader:
         rows, *others = columns
         assert isinstance(self.source, torch.Tensor)
         return [_take(self.source, rows), *others]
+
+    def _from_parts(self, columns: Columns) -> TensorBatch:
+        rows, *others = columns
+        assert isinstance(self.source, FeatureParts)
+        return [without_waiting(self.source.take(rows, pinned=self.device.type == "cuda"), self.device), *others]
 
     def _pixels(self, columns: Columns) -> TensorBatch:
         rows, *others = columns
@@ -148,7 +157,7 @@ class _InOrder(BatchIterator):
     def seek(self, position: LoaderPosition) -> None:
         """Let the next batch be the one that would have followed where `position` was taken."""
         super().seek(position)
-        self.views, self._given = position["views"], None
+        self.views, self._given = position.get("views", False), None  # which mapped features do not have
 
 
 class _TransformedRows:
@@ -267,6 +276,8 @@ def collated(dataset: ClassificationDataset, indices: Sequence[int]) -> TensorBa
     source = found.source
     if isinstance(source, torch.Tensor):
         return [_take(source, rows), *others]
+    if isinstance(source, FeatureParts):
+        return [source.take(rows), *others]
     if get_worker_info() is not None:  # whose processes draw alike
         return [source.batch(rows.tolist()), *others]
     x = source.finish(_own_pixels(source, rows))

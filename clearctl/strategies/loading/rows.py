@@ -12,22 +12,24 @@ from avalanche.benchmarks.utils import AvalancheDataset
 from avalanche.benchmarks.utils.data_attribute import DataAttribute
 from avalanche.benchmarks.utils.flat_data import ConstantSequence, FlatData, LazyIndices, LazyRange
 from avalanche.benchmarks.utils.transforms import TupleTransform
+from avalanche.training.supervised.feature_replay import FeatureDataset
 from torch.utils.data import default_collate
 
 from clearctl.data.cache.files import CachedImages
 from clearctl.data.cache.transform import CachedTransform
+from clearctl.data.feature_parts import FeatureParts, FeatureSource
 from clearctl.data.samples import FeatureSamples
 
 Columns = list[torch.Tensor]  # of a batch: its row numbers [B], class indices [B], and what else comes with a sample
-RowSource = torch.Tensor | CachedTransform
+RowSource = FeatureSource | CachedTransform
 
 
 @dataclass(frozen=True)
 class Rows:
     """Samples of one source: sample i is its row `rows[i]`, with class index y[i] and the values extra[k][i].
 
-    The source is a matrix of features `[M, D]`, or the transform that makes images of their numbers. `rows [N] int64`,
-    `y [N]` and each of `extras` `[N, ...]` lie on the device of the features; for images on the CPU.
+    The source is features `[M, D]`, a matrix or in parts, or the transform that makes images of their numbers.
+    `rows [N] int64`, `y [N]` and each of `extras` `[N, ...]` lie on the device of the matrix; else on the CPU.
     """
 
     source: RowSource
@@ -50,12 +52,13 @@ def resolve(dataset: object) -> Rows | None:
         return None
     found = _Leaves(dataset._flat_data._transform_groups.current_group)
     columns = found.below(dataset._flat_data, ())
-    if columns is None or found.source is None:
+    source = found.source
+    if columns is None or source is None:
         return None
-    device = found.source.device if isinstance(found.source, torch.Tensor) else torch.device("cpu")
+    device = source.device if isinstance(source, torch.Tensor) else torch.device("cpu")
     shown = [attribute for attribute in dataset._data_attributes.values() if attribute.use_in_getitem]
     rows, y, *extras = (column.to(device) for column in (*columns, *(_values(attribute.data) for attribute in shown)))
-    return Rows(found.source, rows, y, tuple(extras))
+    return Rows(source, rows, y, tuple(extras))
 
 
 class _Leaves:
@@ -63,12 +66,24 @@ class _Leaves:
 
     def __init__(self, group: str) -> None:
         self.group = group
-        self.source: RowSource | None = None
+        self._source: RowSource | None = None
+        self._outputs: dict[int, torch.Tensor] = {}  # what a FeatureDataset holds, by the number of its first row
+        self._output_rows = 0
+
+    @property
+    def source(self) -> RowSource | None:
+        """The one source of all leaves; None if they have several, or none."""
+        if not self._outputs:
+            return self._source
+        same = len({part.shape[1] for part in self._outputs.values()}) == 1
+        return FeatureParts(list(self._outputs.values())) if same and self._source is None else None
 
     def below(self, node: object, transforms: tuple[Any, ...]) -> Columns | None:
         """[rows, y] of all samples below `node` in order, to which `transforms` are applied; None if it has others."""
         if isinstance(node, FeatureSamples | CachedImages):
             return [node.rows, node.labels] if self._is_of_one_source(node, transforms) else None
+        if isinstance(node, FeatureDataset) and not transforms:
+            return self._of_outputs(node)
         if not isinstance(node, FlatData):
             return None
         for kind in ("_transform_groups", "_frozen_transform_groups"):  # which some nodes do not have
@@ -88,9 +103,21 @@ class _Leaves:
             source = leaf.x if not transforms else None
         elif len(transforms) == 1 and isinstance(transforms[0], CachedTransform):
             source = transforms[0]
-        if self.source is None:
-            self.source = source
-        return source is not None and source is self.source
+        if self._source is None:
+            self._source = source
+        return source is not None and source is self._source
+
+    def _of_outputs(self, leaf: FeatureDataset) -> Columns | None:
+        """Outputs of a network that FeatureReplay remembers: those of each bucket are a part of the source."""
+        x: torch.Tensor = leaf.data
+        if x.ndim != 2 or x.dtype is not torch.float32 or x.device.type != "cpu":
+            return None
+        first = next((row for row, part in self._outputs.items() if part is x), None)
+        if first is None:
+            first = self._output_rows
+            self._outputs[first] = x
+            self._output_rows += len(x)
+        return [torch.arange(first, first + len(x)), torch.as_tensor(leaf.targets)]
 
 
 def _of_x(transform: object) -> tuple[Any, ...] | None:

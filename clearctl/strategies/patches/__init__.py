@@ -14,9 +14,11 @@ from avalanche.benchmarks.utils import AvalancheDataset
 from avalanche.distributed import DistributedHelper
 from avalanche.training import LearningWithoutForgetting
 from avalanche.training.plugins import EWCPlugin, MASPlugin
+from avalanche.training.supervised.mer import MERBuffer
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from clearctl.strategies.loading.fetching import SampleOfBatch, collate_samples, samples_at
+from clearctl.strategies.methods.mer import with_memory
 from clearctl.strategies.methods.penalties import distillation_loss, ewc_before_backward, mas_before_backward
 from clearctl.strategies.patches.objects import OBJECTS
 from clearctl.strategies.patches.process import PROCESS
@@ -33,6 +35,7 @@ _REPLACED: tuple[tuple[type, str, Any], ...] = (
     (LearningWithoutForgetting, "_distillation_loss", distillation_loss),
     (EWCPlugin, "before_backward", ewc_before_backward),
     (MASPlugin, "before_backward", mas_before_backward),
+    (MERBuffer, "get_batch", with_memory),
 )
 
 _lock = threading.Lock()

@@ -55,6 +55,14 @@ PROCESS: tuple[Patch, ...] = (
         "process",
     ),
     Patch(
+        "MERBuffer.get_batch",
+        "strategies.methods.mer.with_memory",
+        "Avalanche reads each sample of the memory three times, one after another",
+        AVALANCHE,
+        "tests/strategies/test_upstream.py::test_avalanches_mer_reads_each_sample_of_its_memory_three_times",
+        "process",
+    ),
+    Patch(
         "torch.set_num_threads",
         "engine.run.resume.resume",
         "sums are split among the threads, so that a run which is resumed needs as many as before",

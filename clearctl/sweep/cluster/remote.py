@@ -83,10 +83,10 @@ def _relocated(task: RemoteTask, folder: Path) -> PlannedRun:
 def _keep_features(planned: PlannedRun) -> None:
     """Read the features of a run, and only then drop those of the run before: they may be the same."""
     held = []
-    scenario = fill(planned.config).scenario
-    if scenario.feature_type:
+    settings = fill(planned.config)
+    if settings.scenario.feature_type:
         with suppress(Exception):  # which the run itself will raise and report
-            held.append(build_stream(scenario))
+            held.append(build_stream(settings.scenario, settings.data))
     _kept_streams[:] = held
 
 

@@ -28,7 +28,7 @@ def said(config: Path, root: Path, device: torch.device = CUDA, overrides: Seque
         assert not event.warning
         heard.append(event.text)
 
-    say_what_gained(settings, build_stream(settings.scenario), device, listen)
+    say_what_gained(settings, build_stream(settings.scenario, settings.data), device, listen)
     return heard
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from blobs import BASES
-from small import SMALL, TYPES
+from small import SMALL, TYPES, strategy_of
 
 from clearctl import rundir, train
 from clearctl.config.load import load
@@ -16,11 +16,12 @@ from clearctl.config.settings import fill
 from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.samples import ImageSamples
 from clearctl.engine.build.config import open_config
-from clearctl.engine.build.samples import build_samples, keeps_resident, loader_arguments
+from clearctl.engine.build.samples import build_samples, gathers_features, loader_arguments
 from clearctl.engine.build.stream import build_stream
 from clearctl.engine.run.train import TrainResult
 from clearctl.errors import ConfigError, DatasetError
 from clearctl.progress import Counted, Event, Message, ignore
+from clearctl.strategies.traits import traits_of
 
 RANDOM = [
     dict(type="Resize", size=20),
@@ -32,8 +33,6 @@ RANDOM = [
 ]
 # A base config of each strategy.
 BASE_OF: dict[str, str] = {TYPES[base]: base for base in reversed(SMALL)}
-# Those that look at images of training under the eval transform too, for which only the tested ones are stored.
-BOTH_TRANSFORMS = {"DER", "ICaRL"}
 
 Run = Callable[..., TrainResult]
 
@@ -52,9 +51,9 @@ def run(tiny_config: Path, dataset: Path, tmp_path: Path) -> Run:
         data: dict[str, Any], strategy: str = "Naive", listener: Callable[[Event], None] = ignore
     ) -> TrainResult:
         file = tmp_path / "config.py"
-        base = BASE_OF[strategy]
+        base, small = (BASE_OF[strategy], SMALL[BASE_OF[strategy]]) if strategy in BASE_OF else strategy_of(strategy)
         section = {**load(BASES / f"{base}.py").values["cl_strategy"], "train_mb_size": 8, "eval_mb_size": 8}
-        small = {**SMALL[base]}
+        small = {**small}
         head = small.pop("model", {}).get("head", {})
         for name, value in small.items():
             section[name] = {**section[name], **value} if isinstance(value, dict) else value
@@ -93,13 +92,24 @@ def test_stored_images_train_as_files_do(strategy: str, run: Run, dataset: Path,
     decoded.clear()
     assert not (dataset / "training_folder/image_cache").exists()
     assert_same(run({"cache": "ram"}, strategy), plain)
-    if strategy not in BOTH_TRANSFORMS:
-        assert (
-            len(decoded) <= 78 + 30 + 2 * 16 + 4
-        )  # each once, a few to judge their size by, and to try the network and both transforms on
+    # Each once for each transform that it is read under, a few to judge their size by, and to try the network and the
+    # transforms on.
+    both = traits_of(strategy).sees_learned_as_tested
+    assert len(decoded) <= (2 if both else 1) * 78 + 30 + 2 * 16 + 4
     assert not (dataset / "training_folder/image_cache").exists()
     assert_same(run({"cache": "disk"}, strategy), plain)
     assert list((dataset / "training_folder/image_cache").rglob("*.images"))
+
+
+def test_mer_draws_for_the_images_of_its_memory_as_avalanches_own(
+    run: Run, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("clearctl.strategies.patches._apply", lambda: None)
+        plain = run({"cache": "off"}, "MER")
+    decoded.clear()
+    assert_same(run({"cache": "ram"}, "MER"), plain)
+    assert len(decoded) <= 78 + 30 + 2 * 16 + 4  # each once, as above
 
 
 def test_they_do_with_worker_processes_too(run: Run) -> None:
@@ -133,6 +143,14 @@ def test_a_second_run_finds_the_images_and_a_changed_one_is_decoded_again(
     mended, events = counted()
     assert events > 0
     assert_same(mended, run({"cache": "off"}))
+
+
+@pytest.mark.parametrize("strategy", ["DER", "ICaRL"])
+def test_images_that_are_learned_are_stored_as_tests_take_them_too(strategy: str, run: Run, decoded: list[str]) -> None:
+    first = run({"cache": "disk"}, strategy)
+    decoded.clear()
+    assert_same(run({"cache": "disk"}, strategy), first)
+    assert len(decoded) <= 4  # to try the network and both transforms on
 
 
 def test_a_named_folder_is_used_and_the_choice_is_said(run: Run, dataset: Path, tmp_path: Path) -> None:
@@ -171,17 +189,41 @@ def test_paths_of_a_config_are_made_absolute(
 
 def test_features_are_resident_unless_workers_are_asked_for(features_config: Path, prepared: Path) -> None:
     found = {}
-    for loader in ("auto", "resident", "workers"):
+    for loader in ("auto", "resident", "mapped", "workers"):
         overrides = (f"data.loader={loader}", "data.workers=1")
         settings = fill(open_config(features_config, overrides=overrides, dataset_root=prepared))
-        stream = build_stream(settings.scenario)
+        stream = build_stream(settings.scenario, settings.data)
         built = build_samples(settings, stream, torch.device("cpu"), ignore)
         found[loader] = (
-            keeps_resident(settings.data, stream),
+            stream.is_mapped,
+            gathers_features(settings.data, stream),
             built.gathered,
             loader_arguments(settings.data, stream)["num_workers"],
         )
-    assert found == {"auto": (True, True, 0), "resident": (True, True, 0), "workers": (False, False, 1)}
+    assert found == {
+        "auto": (False, True, True, 0),
+        "resident": (False, True, True, 0),
+        "mapped": (True, True, True, 0),
+        "workers": (False, False, False, 1),
+    }
+
+
+def test_features_that_do_not_fit_are_mapped_by_auto_alone(
+    features_config: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_bytes = 3 * 36 * 5 * 4
+    for room_bytes, maps in ((need_bytes, {"auto": True}), (1.2 * need_bytes, {"auto": False})):
+        monkeypatch.setattr("clearctl.engine.build.stream.available_bytes", lambda room_bytes=room_bytes: room_bytes)
+        for loader, is_mapped in {**maps, "resident": False, "workers": False}.items():
+            settings = fill(open_config(features_config, overrides=(f"data.loader={loader}",), dataset_root=prepared))
+            stream = build_stream(settings.scenario, settings.data)
+            assert stream.is_mapped == is_mapped, loader
+            said: list[Event] = []
+            build_samples(settings, stream, torch.device("cpu"), said.append)
+            assert [event.text for event in said if isinstance(event, Message)] == is_mapped * [
+                "the features do not fit in memory: batches are gathered from their files (data.loader='mapped')"
+            ]
+            del stream  # which the next one would find in memory
 
 
 def test_images_cannot_be_resident(tiny_config: Path, prepared: Path) -> None:
@@ -192,7 +234,7 @@ def test_images_cannot_be_resident(tiny_config: Path, prepared: Path) -> None:
 def test_nothing_is_stored_where_it_is_not_wanted(tiny_config: Path, dataset: Path) -> None:
     for override in ("data.cache=off", "data.loader=workers"):
         settings = fill(open_config(tiny_config, overrides=(override,), dataset_root=dataset))
-        built = build_samples(settings, build_stream(settings.scenario), torch.device("cpu"), ignore)
+        built = build_samples(settings, build_stream(settings.scenario, settings.data), torch.device("cpu"), ignore)
         assert isinstance(built.stream.buckets[0].train, ImageSamples)
         assert not isinstance(built.train_transform, CachedTransform)
         assert not (dataset / "training_folder/image_cache").exists()

@@ -244,7 +244,7 @@ def test_untrained_accuracies_leave_the_generators_alone(
 
     settings = fill(open_config(tiny_config, dataset_root=prepared))
     seed_everything(0)
-    stream = build_stream(settings.scenario)
+    stream = build_stream(settings.scenario, settings.data)
     model = build_model(settings, stream, lambda event: None)
     benchmark = build_benchmark(stream, *build_transforms(settings))
     states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()

@@ -75,6 +75,7 @@ def test_what_changes_shapes_or_steps_is_not(features_config: Path, values: dict
     ("values", "reason"),
     [
         (dict(data=dict(loader="workers", workers=1)), "data.loader='workers' reads sample by sample"),
+        (dict(data=dict(loader="mapped")), "data.loader='mapped' leaves the features in their files"),
         (dict(precision="bf16"), "precision='bf16': a stack computes in fp32"),
         (dict(cl_strategy__type="MAS"), "MAS is not among the strategies that are stacked: Naive, Cumulative"),
         (

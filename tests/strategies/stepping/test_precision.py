@@ -65,7 +65,7 @@ def learn(write_config: Callable[..., Path]) -> Callable[..., tuple[Built, Watch
         file = write_config(base, **arguments)
         settings = fill(open_config(file, overrides=(f"precision={precision}",)))
         seed_everything(0)
-        stream, watch = build_stream(settings.scenario), Watch()
+        stream, watch = build_stream(settings.scenario, settings.data), Watch()
         model = build_model(settings, stream, ignore)
         built = Built(build_experiment(settings, stream, model, torch.device("cpu"), run=None, plugins=(watch,)), file)
         if scale is not None:

@@ -50,7 +50,8 @@ def test_each_bucket_is_told_from_what_it_leaves_out(
         for more in ([], [measured, "cl_strategy.eval_every=1"])
     )
     assert result.matrix.tolist() == plain.matrix.tolist()
-    stream = build_stream(fill(open_run_config(result.run)).scenario)
+    settings = fill(open_run_config(result.run))
+    stream = build_stream(settings.scenario, settings.data)
     expected = np.empty((3, 3))
     for trained in range(3):
         weights = torch.load(rundir.checkpoint_file(result.run, trained + 1), weights_only=True)
