@@ -49,10 +49,14 @@ CONTEXT.set_forkserver_preload(
         "clearctl.strategies.loggers.tensorboard",
         "clearctl.strategies.loggers.text",
         "clearctl.strategies.loggers.wandb",
+        "clearctl.sweep.worker_pool",
         "matplotlib.pyplot",
         "mmcls.models",
+        "rich.live",
         "sklearn.metrics",
+        "torch.distributed.launcher.api",
         "torchvision.transforms",
+        "typer.rich_utils",
     ]
 )
 
