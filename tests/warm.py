@@ -33,13 +33,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from halting import HOOKS
-from killing import CONTEXT
+from killing import CONTEXT, TESTS, start_forked
 
 MODULES = ("clearctl", "torch.distributed.run")
 # Programs for `-c` that are forked: those that say so, and what a sweep starts its worker pool with.
 FORKED = "# The libraries may be imported already.\n"
 WORKER_POOL = "from clearctl.sweep.worker_pool import main"
-TESTS = Path(__file__).parent
 PR_SET_CHILD_SUBREAPER = 36  # of Linux: orphans below become children of this process
 
 _fork_exec: Callable[..., int] = subprocess._fork_exec  # type: ignore[attr-defined]
@@ -168,8 +167,7 @@ def _start_from_server(*given: Any) -> int:
     passed = {number: Connection(os.dup(one)) for number, one in descriptors.items()}
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
-        parent = CONTEXT.Process(target=_leave_orphan, args=(start, passed, theirs))
-        parent.start()
+        parent = start_forked(_leave_orphan, start, passed, theirs)
         theirs.close()
         pid: int = ours.recv()
         parent.join()  # from now on it is a child of this process
