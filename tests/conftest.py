@@ -33,6 +33,11 @@ def pytest_configure() -> None:
     settings.load_profile("clearctl")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is marked `longest` comes first."""
+    items.sort(key=lambda item: item.get_closest_marker("longest") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def warm() -> Iterator[None]:
     """What would be a new Python for clearctl is forked from one that has imported the libraries."""

@@ -79,6 +79,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 def test_every_command_of_the_readme(folder):
     for command in shell_commands():
         if command.startswith("make "):  # these are this very test run and `clearctl demo`, which follows
@@ -123,6 +124,7 @@ def demo_shows_what_the_readme_says(result: subprocess.CompletedProcess[str]) ->
     assert matrix[0][9] < 50  # what comes last is not known yet
 
 
+@pytest.mark.slow
 def test_the_fault_that_the_readme_shows(folder):
     text = README.read_text()
     command, *expected = re.search(r"```\n\$ (.*?)```", text, re.DOTALL)[1].strip().splitlines()

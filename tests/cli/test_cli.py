@@ -80,6 +80,7 @@ def needed() -> set[str]:
     return libraries("import typer.rich_utils\n")[0]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_imports_no_library_but_typers(command: str, needed: set[str]) -> None:
     """Which is why it comes at once; `make bench` measures that."""

@@ -226,6 +226,7 @@ def test_plots(few: Path) -> None:
     assert result.stderr.endswith("3 plots written to plots, each as PNG and as PDF\n")
 
 
+@pytest.mark.process
 def test_a_report_imports_no_torch_and_draws_only_when_asked(few: Path) -> None:
     code = (
         "import sys\n"
