@@ -1,7 +1,7 @@
 # `make demo` and `make test` do all the set-up themselves, into .venv. They need Python 3.10–3.14, make and a network;
 # docs/install.md has the ways without one, and without make.
 .DEFAULT_GOAL := help
-.PHONY: help install demo paper-table foundation-table test fuzz lint types imports check bench bench-quick gpu-check check-python wheelhouse dist docs clean
+.PHONY: help install demo paper-table foundation-table test test-quick fuzz lint types imports check bench bench-quick gpu-check check-python wheelhouse dist docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,6 +16,8 @@ TORCH_INDEX ?=
 CHECK_VENV ?= .venv-check
 WHEELHOUSE ?= wheelhouse
 WORKERS ?= 2
+# Of `make test-quick`: what is tested in a minute, before each commit; the rest of the tests trains networks.
+QUICK := tests/config tests/dataset tests/doctor tests/docs tests/report tests/test_*.py
 # Of `make fuzz`.
 TIMES ?= 10
 # Of `make paper-table`.
@@ -82,6 +84,9 @@ foundation-table: install ## heads on features of foundation models as a table: 
 
 test: install ## run all tests
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+test-quick: install ## in a minute: configs, datasets, reports, docs; no test marked slow or process
+	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal -m "not slow and not process" $(QUICK)
 
 fuzz: install ## ten times as many odd configs and run folders as `make test` tries: TIMES=10
 	CLEARCTL_FUZZ=$(TIMES) $(BIN)/pytest -n $(WORKERS) tests/fuzz

@@ -3,13 +3,15 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from warm import new_starts, warm_starts
 
 CLASSES = ("BACKGROUND", "camera", "cup of tea")
 UNSORTED = ("zebra", "apple", "cup of tea")
@@ -29,6 +31,25 @@ def pytest_configure() -> None:
 
     settings.register_profile("clearctl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("clearctl")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is marked `longest` comes first."""
+    items.sort(key=lambda item: item.get_closest_marker("longest") is None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm() -> Iterator[None]:
+    """What would be a new Python for clearctl is forked from one that has imported the libraries."""
+    with warm_starts():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def process(request: pytest.FixtureRequest) -> Iterator[None]:
+    """But in a test with the mark of that name."""
+    with new_starts() if request.node.get_closest_marker("process") else nullcontext():
+        yield
 
 
 def make_clear_folder(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from killing import CONTEXT
+from killing import CONTEXT, start_forked
 from sharing import environment, free_port
 from torch import nn
 
@@ -40,8 +40,7 @@ class ChildProcess:
 
     def __init__(self, environ: dict[str, str], threads: int, call: Callable[..., Any], arguments: Any) -> None:
         self.pipe, theirs = CONTEXT.Pipe()
-        self.process = CONTEXT.Process(target=_do, args=(theirs, environ, threads, call, arguments))
-        self.process.start()
+        self.process = start_forked(_do, theirs, environ, threads, call, arguments)
         theirs.close()
         self.ended = Ended()
         self.until = time.monotonic() + PATIENCE_S

@@ -29,6 +29,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -37,24 +38,23 @@ Label = tuple[Any, ...]
 
 KILLED = -signal.SIGKILL  # the exit code of a process that was
 PATIENCE_S = 300.0  # from a hang, not from slowness
+TESTS = Path(__file__).parent
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    [
-        "clearctl.engine.run.resume",
-        "avalanche.training.supervised",
-        "avalanche.evaluation.metrics",
-        "clearctl.strategies.methods.streaming_lda",
-        "clearctl.strategies.methods.icarl",
-        "clearctl.strategies.loggers.csv",
-        "clearctl.strategies.loggers.tensorboard",
-        "clearctl.strategies.loggers.text",
-        "clearctl.strategies.loggers.wandb",
-        "matplotlib.pyplot",
-        "mmcls.models",
-        "sklearn.metrics",
-        "torchvision.transforms",
-    ]
-)
+CONTEXT.set_forkserver_preload(["preloaded"])
+
+
+def start_forked(target: Callable[..., None], *arguments: Any) -> Any:
+    """A process of CONTEXT that does `target(*arguments)`; the first starts the server."""
+    path = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = f"{TESTS}{os.pathsep}{path or ''}"  # where it finds what it preloads
+    forkserver.ensure_running()
+    if path is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = path
+    process = CONTEXT.Process(target=target, args=arguments)
+    process.start()
+    return process
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,7 @@ class ChildProcess:
 
     def __init__(self, work: Work) -> None:
         self.messages, theirs = CONTEXT.Pipe(duplex=False)
-        self.process = CONTEXT.Process(target=_do, args=(work, theirs))
-        self.process.start()
+        self.process = start_forked(_do, work, theirs)
         theirs.close()
         self.ended = Ended(0)
         self.until = time.monotonic() + PATIENCE_S

@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from killing import CONTEXT
+from killing import CONTEXT, start_forked
 from sharing import environment, free_port
 
 PATIENCE_S = 300.0
@@ -37,10 +37,8 @@ def run_in_processes(
     for rank in range(processes):
         ours, theirs = CONTEXT.Pipe(duplex=False)
         environ = environment(rank, processes, port)
-        process = CONTEXT.Process(
-            target=_do, args=(environ, theirs, inspect.getfile(function), function.__name__, arguments, device)
-        )
-        process.start()
+        file, name = inspect.getfile(function), function.__name__
+        process = start_forked(_do, environ, theirs, file, name, arguments, device)
         theirs.close()
         processes_and_pipes.append((process, ours))
     try:

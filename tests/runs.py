@@ -15,7 +15,7 @@ METRICS = [
     dict(type="forgetting_metrics", experience=True, stream=True),
     dict(type="bwt_metrics", experience=True, stream=True),
     dict(type="class_accuracy_metrics", experience=True, stream=True),
-    dict(type="confusion_matrix_metrics", stream=True),
+    dict(type="confusion_matrix_metrics", stream=True, save_image=False),
 ]
 WATCHED = (f"metrics={METRICS!r}", "loggers=[{'type': 'TextLogger'}, {'type': 'CSVLogger'}]")
 

@@ -183,6 +183,7 @@ def test_what_is_not_installed_or_imported_already_is_left_alone() -> None:
     assert "no_such_package.part" not in sys.modules
 
 
+@pytest.mark.process
 def test_a_feature_run_leaves_them_alone_and_they_are_whole_once_used(
     prepared: Path, features_config: Path, tmp_path: Path
 ) -> None:

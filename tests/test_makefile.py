@@ -1,5 +1,6 @@
 """`make install` refuses in one line what it cannot use, and does nothing where all is up to date."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,16 @@ def test_what_it_cannot_use_is_refused_in_a_line(checkout, arguments, said):
     assert [line for line in rest if not line.startswith("make")] == []
     assert done.returncode == 2
     assert not (checkout / ".venv").exists()
+
+
+def test_the_quick_tests_are_those_of_folders_that_are_there():
+    """A folder that is moved would be left out, and a test that trains for long would be in."""
+    (line,) = (line for line in make(ROOT, "-n", "test-quick").stdout.splitlines() if "/pytest " in line)
+    words = shlex.split(line)
+    patterns = [word for word in words if word.startswith("tests/")]
+    assert all(list(ROOT.glob(pattern)) for pattern in patterns)
+    assert {"tests/config", "tests/dataset", "tests/docs", "tests/report"} <= set(patterns)
+    assert words[words.index("-m") + 1] == "not slow and not process"
 
 
 def test_nothing_is_installed_again(checkout):

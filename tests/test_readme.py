@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from halting import Halt, lines_until
-from warm import is_plain, run_warm
+from warm import deliver_sigint, run_warm, words_of
 
 ROOT = Path(__file__).parents[1]
 NEEDS_CLEAR = (
@@ -40,8 +40,9 @@ def environment() -> dict[str, str]:
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    if is_plain(command):
-        return run_warm(command, folder, environment())
+    if command.startswith("clearctl "):
+        (ended,) = run_warm(command, folder, environment())
+        return ended
     return subprocess.run(
         command, shell=True, cwd=folder, env=environment(), capture_output=True, text=True, check=False
     )
@@ -51,15 +52,14 @@ def stopped_on_the_way(command: str, folder: Path) -> None:
     """Run a training command and press Ctrl-C in its second bucket, where it waits for that."""
     lines = 12 + 10  # of a bucket: its epochs, and its tests
     with Halt(folder.with_name("halt"), f"{folder}/work_dirs/*/metrics.jsonl", lines + 5) as halt:
+        (words,) = words_of(command, folder, environment())
         process = subprocess.Popen(
-            f"exec {command}",
-            shell=True,
+            [sys.executable, "-m", "clearctl", *words],
             cwd=folder,
             env={**environment(), **halt.environ},
             stderr=subprocess.PIPE,
             text=True,
-            # Where tests run in the background it is ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=deliver_sigint,
         )
         assert process.stderr is not None
         reported = lines_until(process.stderr, "bucket 1 (1/10) done")
@@ -79,6 +79,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 def test_every_command_of_the_readme(folder):
     for command in shell_commands():
         if command.startswith("make "):  # these are this very test run and `clearctl demo`, which follows
@@ -123,6 +124,7 @@ def demo_shows_what_the_readme_says(result: subprocess.CompletedProcess[str]) ->
     assert matrix[0][9] < 50  # what comes last is not known yet
 
 
+@pytest.mark.slow
 def test_the_fault_that_the_readme_shows(folder):
     text = README.read_text()
     command, *expected = re.search(r"```\n\$ (.*?)```", text, re.DOTALL)[1].strip().splitlines()

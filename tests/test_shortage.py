@@ -94,6 +94,7 @@ class Failing(Dataset):
         self.work()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*WORKS, "killed"])
 def test_what_ran_out_in_a_worker_process_is_named_in_two_lines(kind):
     work, what, remedy = WORKS.get(

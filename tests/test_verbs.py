@@ -29,6 +29,7 @@ def test_every_command_is_a_function() -> None:
     assert {CALLED.get(name, name.replace("-", "_")) for name in commands} == {*VERBS} - {"plan_sweep"}
 
 
+@pytest.mark.process
 def test_dir_lists_them_and_nothing_is_imported() -> None:
     code = "import sys, clearctl; print(*dir(clearctl)); print('torch' in sys.modules or 'typer' in sys.modules)"
     names, imported = subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()

@@ -1,13 +1,13 @@
 """The command line as a user meets it: in a process of its own, with its exit codes and what it prints where."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
+from warm import run_on_terminal
 
 from clearctl.cli import app
 
@@ -80,6 +80,7 @@ def needed() -> set[str]:
     return libraries("import typer.rich_utils\n")[0]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_imports_no_library_but_typers(command: str, needed: set[str]) -> None:
     """Which is why it comes at once; `make bench` measures that."""
@@ -212,19 +213,9 @@ def test_the_matrix_is_drawn(prepared, config, tmp_path):
 
 def test_a_terminal_gets_live_bars(prepared, config, tmp_path):
     """Under a pseudo-terminal the progress is drawn, and what it leaves behind is only the lines."""
-    import pty
-
-    chunks = []
-
-    def read(descriptor: int) -> bytes:
-        chunks.append(os.read(descriptor, 65536))
-        return chunks[-1]
-
     arguments = ["--dataset-root", prepared, "--work-dir", tmp_path / "runs", "--set", "cl_strategy.train_epochs=60"]
-    command = [sys.executable, "-m", "clearctl", "train", config, *arguments]
-    status = pty.spawn([str(part) for part in command], read)
-    text = b"".join(chunks).decode()
-    assert os.waitstatus_to_exitcode(status) == 0, text
+    code, text = run_on_terminal(["train", config, *arguments])
+    assert code == 0, text
     assert "━" in text
     assert "samples/s" in text
     assert "\x1b[1;4;" in text  # the matrix in colour, its diagonal bold and underlined

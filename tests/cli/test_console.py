@@ -66,6 +66,7 @@ def test_a_spreadsheet_takes_no_name_for_a_formula(cell: object, written: object
     assert without_formula(cell) == written
 
 
+@pytest.mark.process
 def test_a_full_output_and_one_that_lacks_characters(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-m", "clearctl"]
     if Path("/dev/full").exists():

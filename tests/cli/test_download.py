@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import random
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from conftest import make_clear_folder
 from halting import until
 from mirror import CHUNK_BYTES, Mirror
 from typer.testing import CliRunner
+from warm import deliver_sigint, run_on_terminal
 
 from clearctl.cli import app
 from clearctl.cli.console import Output
@@ -178,7 +178,7 @@ def test_an_interruption_says_that_the_same_command_continues(mirror, root, data
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=deliver_sigint,
     )
     until(lambda: part.exists() and part.stat().st_size > 500_000, process)
     process.send_signal(signal.SIGINT)
@@ -194,12 +194,10 @@ def test_an_interruption_says_that_the_same_command_continues(mirror, root, data
 
 
 def test_on_a_terminal_there_is_a_bar_with_the_rate(mirror, root):
-    import pty
-
     drawn = {b"2/4 MB": threading.Event(), b" MB/s": threading.Event()}
     half, rate = drawn.values()
     part = root / f".download/{PUBLIC}.part"
-    chunks = []
+    printed = b""
     seconds = iter([1.0])
 
     def pace(sent_bytes: int) -> None:
@@ -213,18 +211,16 @@ def test_on_a_terminal_there_is_a_bar_with_the_rate(mirror, root):
             rate.wait()
         time.sleep(next(seconds, 0.1) if half.is_set() else 0.1)
 
-    def read(descriptor: int) -> bytes:
-        chunks.append(os.read(descriptor, 65536))
+    def read(more: bytes) -> None:
+        nonlocal printed
+        printed += more
         for text, event in drawn.items():
-            if text in b"".join(chunks):
+            if text in printed:
                 event.set()
-        return chunks[-1]
 
     mirror.pace = pace
-    arguments = ["download", "clear10", "--dataset-root", root, "--url", mirror.url]
-    status = pty.spawn([sys.executable, "-m", "clearctl", *map(str, arguments)], read)
-    text = b"".join(chunks).decode()
-    assert os.waitstatus_to_exitcode(status) == 0, text
+    code, text = run_on_terminal(["download", "clear10", "--dataset-root", root, "--url", mirror.url], read)
+    assert code == 0, text
     assert "━" in text
     assert f"download {PUBLIC}" in text
     assert "2/4 MB" in text

@@ -21,6 +21,7 @@ from halting import PATIENCE_S, Halt, until
 from runs import require_same
 from sharing import environment, free_port
 from typer.testing import CliRunner
+from warm import deliver_sigint, environ_of
 
 from clearctl import layout, rundir
 from clearctl.cli import app
@@ -58,7 +59,7 @@ class Command:
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                entries = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
+                entries = environ_of(int(folder.name))
                 is_over = (folder / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
             except OSError:
                 continue
@@ -94,7 +95,7 @@ def started(
     mark = uuid.uuid4().hex
 
     def settle() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where tests run in the background
+        deliver_sigint()
         for number in ignoring:
             signal.signal(number, signal.SIG_IGN)
 
@@ -112,7 +113,7 @@ def started(
                 "MARK": mark,
                 **{name: str(value) for name, value in environ.items()},
             },
-            preexec_fn=settle,
+            preexec_fn=settle if ignoring else deliver_sigint,
         )
     command = Command(process, mark, folder)
     try:
@@ -355,6 +356,7 @@ sys.meta_path.insert(0, Deaf())
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("name", "code", "reported"), [("typer", -signal.SIGINT, ""), ("avalanche", 130, "interrupted: what was finished")]
 )
@@ -369,6 +371,7 @@ def test_ctrl_c_while_the_libraries_are_imported(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("rank", [0, 1])
 def test_ctrl_c_while_the_processes_start(rank: int, prepared: Path, tmp_path: Path) -> None:
     environ = {**hindering(tmp_path, DEAF), "DEAF": "torch", "WHERE": rank}

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from report.folders import MATRIX, make_few, make_run
 from typer.testing import CliRunner, Result
+from warm import run_on_terminal
 
 from clearctl.cli import app
 
@@ -138,25 +138,14 @@ def test_more_buckets_than_fit_are_shown_in_whole_percent(tmp_path: Path) -> Non
 
 
 def test_a_terminal_gets_colours_and_bold(few: Path) -> None:
-    import pty
-
-    chunks = []
-
-    def read(descriptor: int) -> bytes:
-        chunks.append(os.read(descriptor, 65536))
-        return chunks[-1]
-
-    status = pty.spawn([sys.executable, "-m", "clearctl", "report", str(few)], read)
-    text = b"".join(chunks).decode()
-    assert os.waitstatus_to_exitcode(status) == 0, text
+    code, text = run_on_terminal(["report", few])
+    assert code == 0, text
     assert re.search(r"\x1b\[1;4;[\d;]*m85\.0", text)  # the diagonal
     assert not re.search(r"\x1b\[1;32m", text)  # of single runs none is best
     for seed in (0, 1):
         make_run(few / f"7-{seed}", [[0.95] * 3] * 3, seed, **{"cl_strategy.type": "LwF"})
-    chunks.clear()
-    names = ("1", "2", "7-0", "7-1")
-    pty.spawn([sys.executable, "-m", "clearctl", "report", *(str(few / name) for name in names)], read)
-    assert re.search(r"\x1b\[1;32m95\.0", b"".join(chunks).decode())
+    _, text = run_on_terminal(["report", *(few / name for name in ("1", "2", "7-0", "7-1"))])
+    assert re.search(r"\x1b\[1;32m95\.0", text)
 
 
 @pytest.mark.parametrize("count", [1, 9, 60])
@@ -260,6 +249,7 @@ def test_figures_that_there_are_none_of(few: Path, arguments: list[str], words: 
     assert not Path("x").exists()
 
 
+@pytest.mark.process
 def test_a_report_imports_no_torch_and_draws_only_when_asked(few: Path) -> None:
     code = (
         "import sys\n"

@@ -15,6 +15,7 @@ import pytest
 import torch
 from halting import Halt, lines_until
 from typer.testing import CliRunner, Result
+from warm import deliver_sigint
 
 from clearctl import rundir
 from clearctl.cli import app
@@ -36,7 +37,7 @@ def started(*arguments: object, **environ: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), **environ},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=deliver_sigint,
     )
 
 

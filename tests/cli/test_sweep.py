@@ -16,6 +16,7 @@ import torch
 from halting import PATIENCE_S, Halt, lines_until, until
 from runs import require_same
 from typer.testing import CliRunner, Result
+from warm import deliver_sigint, run_on_terminal
 
 from clearctl import layout, rundir, train
 from clearctl.cli import app
@@ -196,7 +197,7 @@ class Sweep:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1", **halt.environ},
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=deliver_sigint,
         )
 
     def runs(self) -> list[Path]:
@@ -297,25 +298,20 @@ DRAWN = ("accuracy", "training", "left", " running")
 
 def on_a_terminal(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> str:
     """All that is drawn; two runs wait until the table has been, while they are under way."""
-    import pty
-
     drawn = b""
     give_up = time.monotonic() + PATIENCE_S
 
-    def read(descriptor: int) -> bytes:
+    def read(more: bytes) -> None:
         nonlocal drawn
-        more = os.read(descriptor, 65536)
         drawn += more
         if time.monotonic() > give_up or all(part.encode() in drawn for part in DRAWN):
             halt.release()
-        return more
 
     with sweep.halt(until_signal=False) as halt:
         for name, value in halt.environ.items():
             monkeypatch.setenv(name, value)
-        status = pty.spawn([sys.executable, "-m", "clearctl", *map(str, sweep.arguments)], read)
-    text = drawn.decode()
-    assert os.waitstatus_to_exitcode(status) == 0, text
+        code, text = run_on_terminal(sweep.arguments, read)
+    assert code == 0, text
     assert "\x1b[1A" in text  # the cursor goes up, and the table is drawn again
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 

@@ -1,8 +1,6 @@
 """`clearctl verify` as a user meets it: exit codes, the table and the verdict, JSON."""
 
 import json
-import os
-import pty
 import re
 import shutil
 import subprocess
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
+from warm import run_on_terminal
 
 from clearctl import prepare_avalanche
 from clearctl.cli import app
@@ -163,16 +162,8 @@ def test_what_is_refused(arguments, code, reported, tmp_path, monkeypatch):
 def test_on_a_terminal(root):
     """The table in colour, progress on the way, and long findings indented to the width of the terminal."""
     spoil(root)
-    chunks = []
-
-    def read(descriptor: int) -> bytes:
-        chunks.append(os.read(descriptor, 65536))
-        return chunks[-1]
-
-    command = [sys.executable, "-m", "clearctl", "verify", "--dataset-root", str(root), "--images"]
-    status = pty.spawn(command, read)
-    text = b"".join(chunks).decode()
-    assert os.waitstatus_to_exitcode(status) == 4, text
+    code, text = run_on_terminal(["verify", "--dataset-root", root, "--images"])
+    assert code == 4, text
     assert "decode the images" in text
     assert "\x1b[1;31m1 fault" in text
     assert "\x1b[32mok" in text

@@ -3,12 +3,12 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import make_clear_folder
+from warm import run_warm
 
 from clearctl import make_fewshot, prepare_avalanche
 from clearctl.engine.build.preflight import check_config
@@ -69,11 +69,9 @@ def test_the_table_is_one_command(dataset: Path, tmp_path: Path) -> None:
     four = ["streaming/ncm.py", "iid/slda.py", "shot1/ridge.py", "shot5/fecam.py"]
     environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
     for line in lines:
-        ours = line.replace(".venv/bin/clearctl", f"{sys.executable} -m clearctl")
+        ours = line.replace(".venv/bin/clearctl", "clearctl")
         ours = ours.replace("configs/foundation/*/*.py", " ".join(f"configs/foundation/{name}" for name in four))
-        result = subprocess.run(
-            ours, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-        )
+        *_, result = run_warm(ours, ROOT, environment)
         assert result.returncode == 0, (line, result.stderr)
     assert all(name in result.stdout for name in ("NCM", "SLDA (iid)", "Ridge (1 shot)", "FeCAM (5 shot)"))
     assert (out / "table.tex").is_file()

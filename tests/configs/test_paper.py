@@ -3,12 +3,12 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import make_clear_folder
+from warm import run_warm
 
 from clearctl import prepare_avalanche
 from clearctl.layout import features_file, filelist_file, read_filelist
@@ -43,10 +43,7 @@ def test_the_grid_is_one_command(dataset: Path, tmp_path: Path) -> None:
     assert len(commands) == 4
     environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
     for command in commands:  # without the installation, which these tests run in
-        ours = command.replace(".venv/bin/clearctl", f"{sys.executable} -m clearctl", 1)
-        result = subprocess.run(
-            ours, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-        )
+        (result,) = run_warm(command.replace(".venv/bin/clearctl", "clearctl", 1), ROOT, environment)
         assert result.returncode == 0, (command, result.stderr)
     table = [line.split("&") for line in (paper / "table.tex").read_text().splitlines() if "&" in line]
     labels = {row[0].strip(): row[1].strip() for row in table if row[1].strip().isdecimal()}

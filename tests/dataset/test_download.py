@@ -436,6 +436,7 @@ def test_a_kill_in_the_middle_is_gone_on_from(mirror, root, large, published):
     assert found == files(published)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_is_gone_on_from(mirror, root, large, published, tmp_path):
     mirror.files[PUBLIC] = large
     for path, event in (

@@ -350,6 +350,7 @@ def test_a_damaged_and_a_missing_pth(clear_folder):
         prepare_avalanche(root)
 
 
+@pytest.mark.process
 def test_torch_is_imported_only_where_there_are_features(clear_folder):
     root = clear_folder()
     program = "import sys, clearctl; clearctl.prepare_avalanche(sys.argv[1]); print('torch' in sys.modules)"

@@ -399,6 +399,7 @@ unpack(archive, read_contents(archive), root, force=False, listener=lambda event
 """
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_nothing_half_unpacked(root, archive, tmp_path):
     entries = {f"labeled_images/{i}.jpg": bytes([i % 256]) * 2000 for i in range(300)}
     entries |= {f"train{i}/x": b"x" for i in range(50)} | {"class_names.txt": b"a"}

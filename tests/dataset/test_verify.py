@@ -637,6 +637,7 @@ def test_progress_reaches_its_total(root):
     assert all(isinstance(event, Counted) for event in events)
 
 
+@pytest.mark.process
 def test_torch_is_imported_only_for_features(clear_folder, root):
     script = textwrap.dedent(
         """
@@ -653,6 +654,7 @@ def test_torch_is_imported_only_for_features(clear_folder, root):
         assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_what_is_called_sound_can_be_read(original, data):

@@ -95,6 +95,7 @@ def test_extraction():
     assert keys == written == ["settings", "about", "dimension", "buckets"]
 
 
+@pytest.mark.slow
 def test_report(run, tmp_path):
     def report(format: str) -> str:
         command = [sys.executable, "-m", "clearctl", "report", str(run), "--format", format]

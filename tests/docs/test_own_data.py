@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from clearctl import layout, rebuild_by_metadata, train, verify
 from clearctl.cli import app
 
+pytestmark = pytest.mark.slow
 PAGE = Path(__file__).parents[2] / "docs" / "own-data.md"
 COMMANDS = ["import", "import", "prepare-avalanche", "train", "extract-features", "train"]
 

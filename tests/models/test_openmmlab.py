@@ -5,6 +5,8 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
 from clearctl.models.openmmlab import quiet
 
 
@@ -23,6 +25,7 @@ def level_after(statement: str) -> str:
     return answer.stdout.strip()
 
 
+@pytest.mark.process
 def test_mmcv_silences_the_programs_own_handlers_and_clearctl_does_not() -> None:
     assert level_after("import mmcls.models") == "ERROR"  # when this fails, models.openmmlab is not needed for it
     assert level_after("from clearctl.engine.build.catalogue import CATALOGUE; CATALOGUE.heads.classes") == "NOTSET"

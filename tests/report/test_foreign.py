@@ -125,6 +125,7 @@ def test_it_is_a_row_of_its_own_named_by_its_file(write, tmp_path: Path) -> None
     assert found["notes"] == []
 
 
+@pytest.mark.slow
 def test_every_format_takes_it_alone_too(write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     groups = group_runs(find_runs([write(WHOLE), write(PLAIN, "other.csv")]))

@@ -168,6 +168,7 @@ def test_what_may_be_chance_is_not_best(tmp_path: Path) -> None:
     assert best(groups, "accuracy") == set()  # the last is not better than the third, by chance
 
 
+@pytest.mark.slow
 @given(data=st.data(), sizes=st.tuples(st.integers(2, 5), st.integers(2, 5)))
 def test_best_is_what_scipy_says_of_it(tmp_path_factory: pytest.TempPathFactory, data, sizes: tuple[int, int]) -> None:
     from scipy.stats import ttest_ind

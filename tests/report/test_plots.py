@@ -24,6 +24,7 @@ def groups_of(folder: Path) -> list[Group]:
     return group_runs(find_runs([folder]))
 
 
+@pytest.mark.slow
 def test_every_figure_is_there_in_every_format_and_the_same_each_time(tmp_path: Path) -> None:
     make_run(tmp_path / "runs/1", [[0.8, 0.7], [0.75, 0.9]], name="100% of it")
     make_run(tmp_path / "runs/2", [[0.8]], 1, name="b", filelists="1" * 64)

@@ -171,6 +171,7 @@ def test_every_format_names_the_protocol_and_marks_what_is_on_training_images(tm
     assert (found["best"]["next_domain"], found["best"]["accuracy"]) == ([groups[1].label], [])
 
 
+@pytest.mark.slow
 def test_of_two_protocols_each_cell_is_marked(tmp_path: Path) -> None:
     make_run(tmp_path / "iid")
     make_run(tmp_path / "streaming", **STREAMING)

@@ -212,6 +212,7 @@ EXTRACT = """\
 clearctl.extract_features(sys.argv[2], arch="mmcls:ResNet", arguments=dict(depth=18), weights="none", buckets=["0"])"""
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("kind", "call", "changed"),
     [

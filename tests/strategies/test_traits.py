@@ -85,6 +85,7 @@ def test_shareable_plugins_are_those_of_shareable_strategies_and_a_few_others() 
     assert others == ["ExponentialMovingAverage", "GradientClipping", "RestoreBestEpoch", "WarmUp"]
 
 
+@pytest.mark.process
 def test_the_table_is_read_without_torch_and_avalanche() -> None:
     program = "import sys, clearctl.strategies.traits; print({'torch', 'avalanche'} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -297,6 +297,7 @@ def test_two_runs_that_decode_the_same_images_at_the_same_time(
         assert (outcome.matrix == straight(plan, index, tmp_path / "straight", **{"data.cache": "off"}).matrix).all()
 
 
+@pytest.mark.process
 def test_what_is_forked_after_the_imports_can_use_a_gpu() -> None:
     """mmcv asks for a GPU as it is imported, after which torch refuses CUDA in every process that is forked."""
     code = """

@@ -6,6 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -48,6 +49,7 @@ def require_sound(root: Path, result: ImportResult, num_files: int) -> dict[str,
     return {record["IMG_PATH"]: record for file in files for record in json.loads(file.read_text()).values()}
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.sets(st.tuples(st.integers(2004, 2007), NAMES, NAMES), min_size=1, max_size=8))
 def test_any_folders(paths: set[tuple[int, str, str]]) -> None:
@@ -62,6 +64,7 @@ def test_any_folders(paths: set[tuple[int, str, str]]) -> None:
         assert {(root / path).resolve() for path in records} == {file.resolve() for file in files}
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.lists(st.tuples(LABELS, st.integers(1800, 2100)), min_size=2, max_size=9))
 def test_any_table(rows: list[tuple[str, int]]) -> None:

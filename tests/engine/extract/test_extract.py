@@ -13,6 +13,7 @@ import torch
 from halting import Halt
 from PIL import Image
 from torchvision import models, transforms
+from warm import FORKED
 
 from clearctl import extract_features, layout, prepare_avalanche, train
 from clearctl.config.load import load
@@ -275,7 +276,7 @@ def test_a_damaged_bucket_is_refused_and_then_extracted_again(root, config):
 
 @pytest.mark.slow
 def test_killed_at_any_moment_it_continues_to_the_same_bytes(root, config, tmp_path):
-    program = (
+    program = FORKED + (
         "import sys; from clearctl import extract_features\n"
         "root, config, name = sys.argv[1:]\n"
         "extract_features(root, config=config, weights='none', name=name, batch_size=1, device='cpu')\n"
@@ -560,7 +561,7 @@ def _weights_of(config: Path, place: Path) -> Path:
 def test_a_full_disk_leaves_no_half_bucket(root, config):
     """A limit on the size of files stands in for a full disk: the record still fits, the features do not."""
     config.write_text(CONFIG.format(backbone=RESNET.replace("base_channels=8", "base_channels=32")))
-    program = (
+    program = FORKED + (
         "import resource, sys; from clearctl import extract_features; from clearctl.errors import DatasetError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))\n"
         "try: extract_features(sys.argv[1], config=sys.argv[2], weights='none', device='cpu')\n"

@@ -445,5 +445,5 @@ def test_a_run_of_its_own_is_not_captured_and_says_so_once(
         listener=reported.append,
     )
     said = [event.text for event in reported if isinstance(event, Message) and "data.graph" in event.text]
-    assert said == ["data.graph='auto' plays no part here: only the steps of a stack are captured (sweep --stack)"]
+    assert said == ["data.graph='auto' plays no part here: only the steps of a stack of `sweep` are captured"]
     assert asked.matrix.tolist() == feature_run(prepared, features_config, tmp_path).matrix.tolist()
