@@ -1,7 +1,7 @@
 """Every change that clearctl makes to something that is not its own, one row each; and those that a run needs, applied.
 
-Nothing that all code of a process sees is changed by an import, but the imports that are deferred (`deferred`). What a
-call changes, it puts back at its end; a row says so where that cannot be, and why.
+Nothing that all code of a process sees is changed by an import, but the imports that are left for later (`deferred`,
+`standins`). What a call changes, it puts back at its end; a row says so where that cannot be, and why.
 """
 
 import threading
