@@ -15,6 +15,7 @@ import torch
 import wandb
 from avalanche.benchmarks.utils import AvalancheDataset
 from avalanche.benchmarks.utils.data_loader import SingleDatasetDataLoader
+from avalanche.benchmarks.utils.flat_data import FlatData
 from avalanche.evaluation.metric_results import AlternativeValues
 from avalanche.logging import CSVLogger, TextLogger, WandBLogger
 from avalanche.training import LearningWithoutForgetting, plugins, supervised
@@ -60,6 +61,22 @@ def in_the_second_bucket() -> Any:
 
 def test_avalanches_datasets_fetch_sample_by_sample() -> None:
     assert not hasattr(AvalancheDataset, "__getitems__")
+
+
+def test_avalanches_attributes_ask_for_each_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    [dataset] = datasets([6])
+    expected = list(dataset.targets)
+    asked: list[object] = []
+    of_one = FlatData.__getitem__
+    monkeypatch.setattr(FlatData, "__getitem__", lambda data, item: asked.append(item) or of_one(data, item))
+    assert list(dataset.targets) == expected
+    assert set(asked) == {0, 1, 2, 3, 4, 5}
+    asked.clear()
+    with applied():
+        assert list(dataset.targets) == expected
+        assert list(dataset.targets_task_labels) == [0] * 6
+        assert asked == []
+        assert list(dataset.targets.subset([4, 1])) == [expected[4], expected[1]]
 
 
 @pytest.mark.usefixtures("process_group")

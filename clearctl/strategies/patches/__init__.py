@@ -11,12 +11,14 @@ from typing import Any
 
 import torch
 from avalanche.benchmarks.utils import AvalancheDataset
+from avalanche.benchmarks.utils.data_attribute import DataAttribute
 from avalanche.distributed import DistributedHelper
 from avalanche.training import LearningWithoutForgetting
 from avalanche.training.plugins import EWCPlugin, MASPlugin
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from clearctl.strategies.loading.fetching import SampleOfBatch, collate_samples, samples_at
+from clearctl.strategies.loading.rows import each_value
 from clearctl.strategies.methods.penalties import distillation_loss, ewc_before_backward, mas_before_backward
 from clearctl.strategies.patches.objects import OBJECTS
 from clearctl.strategies.patches.process import PROCESS
@@ -29,6 +31,7 @@ PATCHES: tuple[Patch, ...] = (*PROCESS, *OBJECTS, *SUBCLASSES)
 
 _REPLACED: tuple[tuple[type, str, Any], ...] = (
     (AvalancheDataset, "__getitems__", samples_at),
+    (DataAttribute, "__iter__", each_value),
     (type(DistributedHelper), "is_distributed", False),
     (LearningWithoutForgetting, "_distillation_loss", distillation_loss),
     (EWCPlugin, "before_backward", ewc_before_backward),

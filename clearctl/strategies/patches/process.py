@@ -14,6 +14,14 @@ PROCESS: tuple[Patch, ...] = (
         "process",
     ),
     Patch(
+        "DataAttribute.__iter__",
+        "strategies.patches.applied",
+        "Avalanche lists all labels of a benchmark several times, each value through a tree of subsets",
+        AVALANCHE,
+        "tests/strategies/test_upstream.py::test_avalanches_attributes_ask_for_each_value",
+        "process",
+    ),
+    Patch(
         "torch.utils.data default_collate_fn_map",
         "strategies.loading.fetching.collate_samples",
         "torch's collate function has to know the batches that are gathered already",
