@@ -15,7 +15,7 @@ def prepare(settings: Settings) -> list[Row]:
     root = name_folder(settings.folder / "names", buckets, classes, images)
     first, again = (alone(_prepare, root) for _ in range(2))
     what = f"prepare-avalanche, {buckets * classes * images:,} images, 5 seeds"
-    return [Row("prepare", what, [first], "again", [again])]
+    return [Row("prepare", what, [first], "again", [again], "itself", goal=3.0, floor=3.0)]
 
 
 def _prepare(root: Path) -> float:

@@ -10,9 +10,10 @@ import importlib.util
 import sys
 import threading
 from functools import partial
-from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+from clearctl.standins import find_spec
 
 _lock = threading.RLock()  # a thread that asks while another runs the code waits for its end
 _waiting: set[str] = set()
@@ -74,7 +75,7 @@ def defer(name: str, **known: object) -> None:
     """
     if name in sys.modules:
         return
-    spec = _find_spec(name)
+    spec = find_spec(name)
     if spec is None or spec.loader is None:
         return
     module = importlib.util.module_from_spec(spec)
@@ -95,28 +96,6 @@ def defer_compiler() -> None:
     # where a compiler is not to look, and a process group, to have it forget what it knows.
     defer("torch._dynamo", graph_break=_graph_break, disable=_disable, trace_rules=_TraceRules())
     defer("torch._dynamo.utils", is_compile_supported=_is_compile_supported)
-
-
-def defer_rare_imports() -> None:
-    """Defer what Avalanche imports; to be called before it is imported."""
-    defer_compiler()
-    defer("wandb")  # for the wandb=True of its confusion matrix
-    defer("gdown")  # to download CUB-200
-    defer("qpsolvers")  # for GEM
-    defer("GPUtil")  # for its metric of the GPU's usage
-    # Its top-k accuracy is torchmetrics', which gives scipy.signal, if it has none, a name that was once there.
-    defer("scipy.signal", hamming=_hamming)
-
-
-def _find_spec(name: str) -> ModuleSpec | None:
-    """That of `name`, without the code of the packages that it is in, which importlib would run first."""
-    parent, _, _ = name.rpartition(".")
-    if not parent:
-        return importlib.util.find_spec(name)
-    package = sys.modules[parent].__spec__ if parent in sys.modules else _find_spec(parent)
-    if package is None or package.submodule_search_locations is None:
-        return None
-    return importlib.machinery.PathFinder.find_spec(name, package.submodule_search_locations)
 
 
 def _graph_break(msg: str = "") -> None:
@@ -144,10 +123,3 @@ def _is_compile_supported(device_type: str) -> bool:
 
     utils.counters  # noqa: B018 any name of its own: the code runs, and with it this function is replaced by the real one
     return bool(utils.is_compile_supported(device_type))
-
-
-def _hamming(*arguments: object, **options: object) -> object:
-    """What torchmetrics would give scipy.signal."""
-    from scipy.signal import windows
-
-    return windows.hamming(*arguments, **options)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from clearctl.errors import CapabilityError
+from clearctl.standins import import_less
 
 SUPPORTED = "1.7"
 FIX = "run `clearctl doctor --fix`, which builds and installs it"
@@ -20,6 +21,7 @@ def needing_mmcv() -> Iterator[None]:
 
     It does so too where OpenCV, which mmcv imports, lacks a library of the system. Other errors pass as they are.
     """
+    import_less()
     try:
         yield
     except (ImportError, AssertionError) as error:  # mmcls asserts the version

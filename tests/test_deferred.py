@@ -1,9 +1,7 @@
-"""What Avalanche imports without need is not loaded by a run that does not use it, and works for one that does."""
+"""A deferred module is the module itself, and its code runs when a name of it is asked for."""
 
 import inspect
-import subprocess
 import sys
-import textwrap
 import threading
 import traceback
 from collections.abc import Iterator
@@ -14,19 +12,6 @@ from halting import until
 
 from clearctl import deferred
 from clearctl.deferred import defer
-
-SELDOM_USED = (
-    *("wandb.sdk", "gdown.download", "qpsolvers.problem", "GPUtil.GPUtil", "scipy.stats"),
-    *("torch._dynamo.symbolic_convert", "torch._inductor", "sympy", "triton"),
-)
-
-
-def python(program: str, *arguments: object) -> str:
-    """What `program` prints in a Python of its own."""
-    command = [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert answer.returncode == 0, answer.stderr
-    return answer.stdout
 
 
 @pytest.fixture
@@ -181,31 +166,3 @@ def test_what_is_not_installed_or_imported_already_is_left_alone() -> None:
     defer("no_such_package.part")
     assert "no_such_package" not in sys.modules
     assert "no_such_package.part" not in sys.modules
-
-
-@pytest.mark.process
-def test_a_feature_run_leaves_them_alone_and_they_are_whole_once_used(
-    prepared: Path, features_config: Path, tmp_path: Path
-) -> None:
-    program = """
-        import sys
-        from clearctl import train
-        text_log = "loggers=[{'type': 'TextLogger'}]"
-        train(sys.argv[1], device="cpu", dataset_root=sys.argv[2], work_dir=sys.argv[3], overrides=[text_log])
-        print(*sys.modules)
-
-        import gdown, GPUtil, qpsolvers, scipy.signal, torch, wandb
-        import scipy.signal.windows
-        from avalanche.evaluation.metrics import TopkAccuracy
-        metric = TopkAccuracy(2)
-        metric.update(torch.tensor([[0.1, 0.6, 0.3], [0.7, 0.1, 0.2]]), torch.tensor([2, 2]), 0)
-        print(metric.result()[0])
-        print(wandb.Settings.__name__, gdown.download.__name__, GPUtil.getGPUs.__name__, qpsolvers.solve_qp.__name__)
-        from torchvision.ops import roi_align
-        print(sys.modules[roi_align.__module__].is_compile_supported("cpu"), "sympy" in sys.modules)
-        print((scipy.signal.hamming(4) == scipy.signal.windows.hamming(4)).all(), scipy.signal.butter.__name__)
-    """
-    loaded, *used = python(program, features_config, prepared, tmp_path).splitlines()
-    assert "avalanche.training.plugins.gem" in loaded.split()
-    assert [name for name in SELDOM_USED if name in loaded.split()] == []
-    assert used == ["1.0", "Settings download getGPUs solve_qp", "True True", "True butter"]

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -112,11 +113,14 @@ class Stream:
         `filelists` is the same for all protocols, splits and features of a dataset, and `features`, None of images, for
         all protocols and splits; `fingerprint` is not.
         """
+        with ThreadPoolExecutor(1) as pool:  # both digest all features, and hashlib lets other threads run meanwhile
+            features = pool.submit(self.features_digest)
+            fingerprint = self.fingerprint()
         return {
             "root": str(root),
-            "fingerprint": self.fingerprint(),
+            "fingerprint": fingerprint,
             "filelists": filelists.sha256(root, self.bucket_names),
-            "features": self.features_digest(),
+            "features": features.result(),
             "class_names": list(self.class_names),
         }
 

@@ -1,11 +1,13 @@
 """Write the files that a command is to leave behind: all checked before the first is written, each whole or not.
 
-Two passes over units (buckets) that make their files each time, so that no more than one unit is in memory: the
-first compares what is wanted with what is there, the second writes what is not there.
+Two passes over units (buckets): the first compares what is wanted with what is there, the second writes what is not
+there. Small files are kept for the second pass up to `KEPT_BYTES`; units beyond it make theirs again, so that no more
+than one of them is in memory.
 """
 
+import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +18,20 @@ from clearctl.errors import DatasetError
 from clearctl.progress import Counted, Listener
 from clearctl.regular import read_bytes
 
+KEPT_BYTES = 64 * 2**20
+
 
 @dataclass(frozen=True)
 class WantedFile:
     """A file that is to be there: `is_in` says whether an existing file is it, `write` writes it whole.
 
-    Both may raise OSError.
+    Both may raise OSError. `size_bytes` is what the two keep in memory; None where that is not known.
     """
 
     path: Path
     is_in: Callable[[Path], bool]
     write: Callable[[Path], None]
+    size_bytes: int | None = None
 
 
 WantedFiles = Callable[[], Iterable[WantedFile]]
@@ -47,7 +52,9 @@ class WriteResult:
 
 def wanted_bytes(path: Path, data: bytes) -> WantedFile:
     """A file that is to hold `data`."""
-    return WantedFile(path, lambda there: read_bytes(there) == data, lambda target: write_bytes(target, data))
+    return WantedFile(
+        path, lambda there: read_bytes(there) == data, lambda target: write_bytes(target, data), len(data)
+    )
 
 
 def write_files(
@@ -59,11 +66,12 @@ def write_files(
     is there with other contents is a DatasetError, before anything is written; so are files that cannot be read or
     written. Units that raise end it as they are.
     """
-    outstanding: dict[WantedFiles, set[Path]] = {}
+    outstanding: list[_Outstanding] = []
+    room_bytes = KEPT_BYTES
     differing: list[Path] = []
     unchanged = 0
     for done, wanted_of in enumerate(units, 1):
-        missing = set()
+        of_unit = _Outstanding(wanted_of, room_bytes)
         for wanted in wanted_of():
             found = _found(wanted)
             if found:
@@ -71,21 +79,49 @@ def write_files(
                 continue
             if found is not None:
                 differing.append(wanted.path)
-            missing.add(wanted.path)
-        if missing:
-            outstanding[wanted_of] = missing
+            of_unit.add(wanted)
+        outstanding.append(of_unit)
+        room_bytes -= of_unit.kept_bytes
         listener(Counted(check, done, len(units), unit))
     if differing and not force:
         raise DatasetError(
             f"{differing[0]} is there already, with other contents\n"
             f"nothing was written; files that differ: {len(differing)}; use --force to replace them"
         )
-    total = sum(len(paths) for paths in outstanding.values())
+    total = sum(len(of_unit.paths) for of_unit in outstanding)
     if not dry_run:
-        for done, wanted in enumerate(_outstanding_files(outstanding), 1):
+        for done, wanted in enumerate(itertools.chain.from_iterable(outstanding), 1):
             _write(wanted)
             listener(Counted(write, done, total, "files"))
     return WriteResult(total, unchanged, tuple(differing))
+
+
+class _Outstanding:
+    """The files of a unit that are to be written: kept, or made again where they need more than `room_bytes`."""
+
+    def __init__(self, make: WantedFiles, room_bytes: int) -> None:
+        self.paths: set[Path] = set()
+        self.kept_bytes = 0
+        self._make = make
+        self._room_bytes = room_bytes
+        self._kept: list[WantedFile] | None = []
+
+    def add(self, wanted: WantedFile) -> None:
+        """Note a file that is not there yet."""
+        self.paths.add(wanted.path)
+        if self._kept is None:
+            return
+        if wanted.size_bytes is None or self.kept_bytes + wanted.size_bytes > self._room_bytes:
+            self._kept, self.kept_bytes = None, 0
+            return
+        self._kept.append(wanted)
+        self.kept_bytes += wanted.size_bytes
+
+    def __iter__(self) -> Iterator[WantedFile]:
+        """Each file, in the order in which the unit makes them."""
+        if self._kept is not None:
+            return iter(self._kept)
+        return (wanted for wanted in self._make() if wanted.path in self.paths)
 
 
 @contextmanager
@@ -105,13 +141,6 @@ def _prepared_folders(folder: Path) -> Iterator[Path]:
     for path, names, _ in os.walk(folder):
         names[:] = [name for name in names if Path(path, name) not in others]
         yield Path(path)
-
-
-def _outstanding_files(outstanding: Mapping[WantedFiles, set[Path]]) -> Iterator[WantedFile]:
-    for wanted_of, paths in outstanding.items():
-        for wanted in wanted_of():
-            if wanted.path in paths:
-                yield wanted
 
 
 def _found(wanted: WantedFile) -> bool | None:

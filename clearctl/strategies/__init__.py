@@ -1,5 +1,7 @@
 """The bridge to Avalanche, and the only importer of it. Here a bucket is an Avalanche *experience*."""
 
-from clearctl.deferred import defer_rare_imports
+from clearctl.deferred import defer_compiler
+from clearctl.standins import import_less
 
-defer_rare_imports()
+defer_compiler()
+import_less()

@@ -168,7 +168,7 @@ def test_bash_itself(tmp_path: Path) -> None:
         "mmcls",
         "sklearn",
         "matplotlib",
-    }  # wandb and torch._dynamo are deferred
+    }  # torch._dynamo is deferred
 
 
 def test_installing_for_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ import torch
 import wandb
 from avalanche.benchmarks.utils import AvalancheDataset
 from avalanche.benchmarks.utils.data_loader import SingleDatasetDataLoader
+from avalanche.benchmarks.utils.flat_data import FlatData
 from avalanche.evaluation.metric_results import AlternativeValues
 from avalanche.logging import CSVLogger, TextLogger, WandBLogger
 from avalanche.training import LearningWithoutForgetting, plugins, supervised
@@ -83,6 +84,22 @@ def test_avalanches_mer_reads_each_sample_of_its_memory_three_times(monkeypatch:
     assert read == []
     assert all(torch.equal(a, b) and a.dtype is b.dtype for a, b in zip(ours, theirs, strict=True))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_avalanches_attributes_ask_for_each_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    [dataset] = datasets([6])
+    expected = list(dataset.targets)
+    asked: list[object] = []
+    of_one = FlatData.__getitem__
+    monkeypatch.setattr(FlatData, "__getitem__", lambda data, item: asked.append(item) or of_one(data, item))
+    assert list(dataset.targets) == expected
+    assert set(asked) == {0, 1, 2, 3, 4, 5}
+    asked.clear()
+    with applied():
+        assert list(dataset.targets) == expected
+        assert list(dataset.targets_task_labels) == [0] * 6
+        assert asked == []
+        assert list(dataset.targets.subset([4, 1])) == [expected[4], expected[1]]
 
 
 @pytest.mark.usefixtures("process_group")

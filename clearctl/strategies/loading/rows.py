@@ -3,7 +3,8 @@
 An Avalanche dataset is a tree of subsets and concatenations with transforms; here it is resolved to its leaves.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +146,24 @@ def _select(values: torch.Tensor, indices: Sequence[int] | None) -> torch.Tensor
         indices._to_eager()
         indices = indices._eager_list
     return values[torch.as_tensor(indices, dtype=torch.int64)]
+
+
+def each_value(attribute: DataAttribute[Any]) -> Iterator[Any]:
+    """What Avalanche's attributes iterate over, without asking for each value where they are lists as they are."""
+    listed = _listed(attribute)
+    return (attribute[place] for place in range(len(attribute))) if listed is None else iter(listed)
+
+
+def _listed(node: Any) -> list[Any] | None:
+    """All values of an attribute; None where it has a subset below, or a sequence of another kind."""
+    if isinstance(node, DataAttribute):
+        return _listed(node.data)
+    if type(node) is ConstantSequence:
+        return [node._constant_value] * len(node)
+    if type(node) is FlatData and node._indices is None:
+        parts = [part for part in map(_listed, node._datasets) if part is not None]
+        return list(itertools.chain.from_iterable(parts)) if len(parts) == len(node._datasets) else None
+    return list(node) if type(node) is list else None
 
 
 def _values(node: Sequence[Any]) -> torch.Tensor:

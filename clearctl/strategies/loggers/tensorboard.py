@@ -2,12 +2,14 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avalanche.logging import TensorboardLogger as AvalancheTensorboardLogger
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.summary.writer.record_writer import RecordWriter
 
 from clearctl.strategies.loggers.run_logger import RunLogger
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.event_pb2 import Event
 
 
 class TensorboardLogger(AvalancheTensorboardLogger, RunLogger):
@@ -52,11 +54,14 @@ class _EventFile:
     """What SummaryWriter asks of tensorboard's EventFileWriter; it appends to `path`, without a queue and a thread."""
 
     def __init__(self, path: Path) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
         self._records = RecordWriter(path.open("ab"))
         if path.stat().st_size == 0:
             self.add_event(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
-    def add_event(self, event: Event) -> None:
+    def add_event(self, event: "Event") -> None:
         self._records.write(event.SerializeToString())
         self._records.flush()
 

@@ -4,17 +4,19 @@ import os
 import uuid
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import wandb
 from avalanche.evaluation.metric_results import AlternativeValues, MetricValue
 from avalanche.logging import WandBLogger as AvalancheWandBLogger
-from matplotlib.figure import Figure
 
 from clearctl.metrics import Matrix
+from clearctl.strategies.figures import is_figure
 from clearctl.strategies.loggers.run_logger import RunLogger
 from clearctl.strategies.loggers.wandb_login import logged_in
 from clearctl.strategies.strategy import Strategy
+
+if TYPE_CHECKING:
+    import wandb
 
 
 class WandBLogger(AvalancheWandBLogger, RunLogger):
@@ -68,6 +70,8 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
 
     def import_wandb(self) -> None:
         """Give the base class a wandb that has the name it looks for; wandb itself stays as it is."""
+        import wandb
+
         self.wandb = ModuleType("wandb")
         vars(self.wandb).update(viz=wandb.plot, __getattr__=partial(getattr, wandb))
 
@@ -77,7 +81,7 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
         if x_plot >= first - 1:  # the last of them may have been logged in part
             x_plot = max(x_plot, first, self.step)
             shown = value.alternatives[0] if isinstance(value, AlternativeValues) else value
-            if isinstance(shown, Figure):  # which W&B would take for one of plotly's
+            if is_figure(shown):  # which W&B would take for one of plotly's
                 self.wandb.log({name: self.wandb.Image(shown)}, step=x_plot)
             else:
                 super().log_single_metric(name, value, x_plot)
@@ -90,6 +94,8 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
 
     def log_summary(self, numbers: dict[str, float], matrix: Matrix, bucket_names: list[str]) -> None:
         """The CLEAR and GEM numbers, and the accuracy matrix [N, N] as a table, at the end of a run."""
+        import wandb
+
         rows = [[name, *row] for name, row in zip(bucket_names, matrix.tolist(), strict=True)]
         table = wandb.Table(columns=["trained to bucket", *bucket_names], data=rows)
         if wandb.run is not None:
@@ -98,10 +104,14 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
 
     def close(self) -> None:
         """End the W&B run."""
+        import wandb
+
         wandb.finish()
 
 
-def _settings() -> "wandb.Settings":  # in quotes: naming it would load the module
+def _settings() -> "wandb.Settings":
     """Nothing on the terminal; and what is logged is soon in the .wandb file, where no killed process loses it."""
+    import wandb
+
     flush = "x_transaction_log_flush_interval"  # 15 s, where wandb has it
     return wandb.Settings(silent=True, console="off", **({flush: 1.0} if flush in wandb.Settings.model_fields else {}))

@@ -3,11 +3,11 @@
 import netrc
 import os
 
-import wandb
-
 
 def logged_in() -> bool:
     """Whether there is a key in $WANDB_API_KEY, in W&B's settings, or for its host in the user's .netrc."""
+    import wandb  # here, since it takes longer than the rest of a run's start
+
     return bool(os.environ.get("WANDB_API_KEY") or wandb.Settings().api_key) or _in_netrc()
 
 

@@ -1,7 +1,7 @@
 """Every change that clearctl makes to something that is not its own, one row each; and those that a run needs, applied.
 
-Nothing that all code of a process sees is changed by an import, but the imports that are deferred (`deferred`). What a
-call changes, it puts back at its end; a row says so where that cannot be, and why.
+Nothing that all code of a process sees is changed by an import, but the imports that are left for later (`deferred`,
+`standins`). What a call changes, it puts back at its end; a row says so where that cannot be, and why.
 """
 
 import threading
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from avalanche.benchmarks.utils import AvalancheDataset
+from avalanche.benchmarks.utils.data_attribute import DataAttribute
 from avalanche.distributed import DistributedHelper
 from avalanche.training import LearningWithoutForgetting
 from avalanche.training.plugins import EWCPlugin, MASPlugin
@@ -18,6 +19,7 @@ from avalanche.training.supervised.mer import MERBuffer
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from clearctl.strategies.loading.fetching import SampleOfBatch, collate_samples, samples_at
+from clearctl.strategies.loading.rows import each_value
 from clearctl.strategies.methods.mer import with_memory
 from clearctl.strategies.methods.penalties import distillation_loss, ewc_before_backward, mas_before_backward
 from clearctl.strategies.patches.objects import OBJECTS
@@ -31,6 +33,7 @@ PATCHES: tuple[Patch, ...] = (*PROCESS, *OBJECTS, *SUBCLASSES)
 
 _REPLACED: tuple[tuple[type, str, Any], ...] = (
     (AvalancheDataset, "__getitems__", samples_at),
+    (DataAttribute, "__iter__", each_value),
     (type(DistributedHelper), "is_distributed", False),
     (LearningWithoutForgetting, "_distillation_loss", distillation_loss),
     (EWCPlugin, "before_backward", ewc_before_backward),

@@ -14,6 +14,14 @@ PROCESS: tuple[Patch, ...] = (
         "process",
     ),
     Patch(
+        "DataAttribute.__iter__",
+        "strategies.patches.applied",
+        "Avalanche lists all labels of a benchmark several times, each value through a tree of subsets",
+        AVALANCHE,
+        "tests/strategies/test_upstream.py::test_avalanches_attributes_ask_for_each_value",
+        "process",
+    ),
+    Patch(
         "torch.utils.data default_collate_fn_map",
         "strategies.loading.fetching.collate_samples",
         "torch's collate function has to know the batches that are gathered already",
@@ -96,14 +104,23 @@ PROCESS: tuple[Patch, ...] = (
         stays="a run is seeded as a script is: what a program draws after it follows from the seed, too",
     ),
     Patch(
-        "sys.modules of wandb, gdown, qpsolvers, GPUtil, scipy.signal and torch._dynamo",
-        "deferred.defer_rare_imports",
-        "Avalanche imports each at once for a single class, torchvision and each step of an optimizer torch._dynamo;"
-        " the imports of `clearctl.data.cache` and `clearctl.strategies` do it, since it has to come before those",
-        AVALANCHE,
-        "tests/test_deferred.py::test_a_feature_run_leaves_them_alone_and_they_are_whole_once_used",
+        "sys.modules of torch._dynamo",
+        "deferred.defer_compiler",
+        "torchvision and each step of an optimizer import it; the imports of `clearctl.data.cache` and"
+        " `clearctl.strategies` do it, since it has to come before those",
+        TORCH,
+        "tests/test_standins.py::test_a_feature_run_has_not_loaded_them_at_its_first_step",
         "process",
         stays="they are the modules themselves, and whole as soon as a name of theirs is used",
+    ),
+    Patch(
+        "sys.meta_path, and what Avalanche, mmcv, mmcls and torchvision hold in place of modules and classes",
+        "standins.import_less",
+        "they import matplotlib, torchmetrics, timm and more for a class or two that most runs never use",
+        AVALANCHE,
+        "tests/test_standins.py::test_a_feature_run_has_not_loaded_them_at_its_first_step",
+        "process",
+        stays="a stand-in loads the real one as soon as something is done with it, and what others import is as ever",
     ),
     Patch(
         "torch.cuda.is_available, the level of the logger torch.utils.cpp_extension",

@@ -19,9 +19,8 @@ from avalanche.evaluation.metric_utils import get_metric_name
 from avalanche.evaluation.metrics import AccuracyMatrixPluginMetric
 from avalanche.logging import BaseLogger
 from avalanche.training.plugins import EvaluationPlugin
-from matplotlib import pyplot
-from matplotlib.figure import Figure
 
+from clearctl.strategies.figures import is_figure
 from clearctl.strategies.strategy import Strategy, tests_validation
 from clearctl.strategies.watching.batch import BatchRecord, BatchResult, BatchResults
 from clearctl.strategies.watching.hooks import EVENTS, STEP_EVENTS, acts
@@ -111,7 +110,9 @@ class Evaluator(EvaluationPlugin):
         """As Avalanche's, but a figure is let go of by pyplot, which would keep and show it after the run too."""
         super().publish_metric_value(mval)
         for value in getattr(mval.value, "alternatives", (mval.value,)):
-            if isinstance(value, Figure):
+            if is_figure(value):
+                from matplotlib import pyplot  # which has been loaded to draw it
+
                 pyplot.close(value)
 
     def get_last_metrics(self) -> dict[str, Any]:

@@ -1,0 +1,9 @@
+"""Which values of a metric are figures: matplotlib is loaded by the metric that draws one, and not to ask."""
+
+import sys
+
+
+def is_figure(value: object) -> bool:
+    """Whether `value` is a figure of matplotlib's."""
+    drawn = sys.modules.get("matplotlib.figure")
+    return drawn is not None and isinstance(value, drawn.Figure)
