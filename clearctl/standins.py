@@ -72,7 +72,8 @@ class _Finder(MetaPathFinder):
             return ModuleSpec(name, _StandInLoader(), is_package=True)
         if name not in STAND_INS:
             return None
-        spec = PathFinder.find_spec(name, path, target)
+        found = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
+        spec = next((spec for spec in found if spec is not None), None)
         if spec is not None and spec.loader is not None:
             spec.loader = _LibraryLoader(spec.loader, STAND_INS[name])
         return spec

@@ -8,6 +8,7 @@ import inspect
 import io
 import logging
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -22,7 +23,8 @@ from typing import Annotated, Any, NoReturn, TextIO, TypeVar
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.segment import Segment
+from rich.control import Control
+from rich.segment import ControlType, Segment
 from rich.text import Text
 
 from clearctl.distributed import world
@@ -31,6 +33,7 @@ from clearctl.jsontext import json_text
 from clearctl.shortage import shortage
 
 INTERRUPTED = 130
+_ERASE_LINE = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
 INTERRUPTION = "interrupted: what was finished is on disk; run the same command again"
 REPORT = "this is a fault in clearctl: please report it with what `--verbose` prints (`clearctl --verbose COMMAND ...`)"
 
@@ -105,6 +108,22 @@ class Output:
             verb = "would be written" if dry_run else "written"
             self.stdout.print(f"{written} files {verb}, {unchanged} were there and right")
 
+    def next_command(self, *words: object, first: str = "next") -> None:
+        """What is sensible to do after a command, on stdout: the `words` after `clearctl`, to be copied as they are."""
+        self.stdout.print(Text(f"{first}: clearctl {shlex.join(map(str, words))}"))
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """On a terminal, a line that says what the command waits for while libraries are imported; then it goes."""
+        if self.quiet or not (self.stderr.is_terminal and world.is_first()) or "avalanche" in sys.modules:
+            yield
+            return
+        self.stderr.print(Text("loading PyTorch and Avalanche: some seconds", style="dim"), end="")
+        try:
+            yield
+        finally:
+            self.stderr.control(_ERASE_LINE)
+
     def fail(self, error: BaseException, exit_code: int, note: str = "") -> NoReturn:
         """Print `error` to stderr and end with `exit_code`; of several processes the first that fails says why."""
         if not world.is_first_to_report():
@@ -168,7 +187,8 @@ def importing() -> Iterator[None]:
     if hears:
         signal.signal(signal.SIGINT, _exit_quietly)
     try:
-        yield
+        with output.loading():
+            yield
     finally:
         if hears:
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -178,6 +198,7 @@ def importing() -> Iterator[None]:
 
 
 def _exit_quietly(number: int, frame: FrameType | None) -> NoReturn:
+    output.stderr.control(_ERASE_LINE)
     output.stderr.print(INTERRUPTION)
     os._exit(INTERRUPTED)
 

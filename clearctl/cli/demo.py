@@ -77,6 +77,7 @@ def demo(
     output.stdout.print(f"\ndataset     {result.dataset_root}")
     output.stdout.print(f"run folder  {trained.run}")
     for name, what in (
+        ("report.html", "all of it as a page: open it in a browser"),
         ("accuracy_matrix.csv", "the matrix above"),
         ("eval.json", "every metric of every evaluation"),
         ("metrics.jsonl", "loss and accuracy of every epoch"),
@@ -88,6 +89,7 @@ def demo(
     output.stdout.print(f"run folder  {result.on_features.run} (on the features)")
     if result.on_lite0 is not None:
         output.stdout.print(f"run folder  {result.on_lite0.run} (on ImageNet's features)")
+    output.next_command("train", "quickstart_feature", "--dataset-root", result.dataset_root)
 
 
 def _on_lite0(result: "TrainResult | None") -> dict[str, object]:

@@ -1,6 +1,5 @@
 """`clearctl download`."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -105,7 +104,7 @@ def download(
     if result.dataset_root is None:
         output.message(f"{result.root} holds no CLEAR folder: look at what the archive brought", warning=True)
     else:
-        output.stdout.print(f"next: clearctl prepare-avalanche --dataset-root {shlex.quote(str(result.dataset_root))}")
+        output.next_command("prepare-avalanche", "--dataset-root", result.dataset_root)
 
 
 def _parse_md5(given: list[str]) -> str | dict[str, str] | None:

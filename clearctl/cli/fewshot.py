@@ -71,3 +71,6 @@ def make_fewshot(
         f"{', '.join(map(str, result.seeds))}"
     )
     output.written(result.written, result.unchanged, dry_run)
+    if not dry_run:
+        chosen = ["--set", f"scenario.shot={result.shot}", "--set", f"scenario.seed={result.seeds[0]}"]
+        output.next_command("train", "own_data", "--dataset-root", result.root, *chosen)

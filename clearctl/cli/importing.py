@@ -1,6 +1,5 @@
 """`clearctl import`."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -216,9 +215,8 @@ def _print(result: "ImportResult", dry_run: bool) -> None:
         return
     if not result.written:
         console.stdout.print("nothing to do: the folder was imported from these images before")
-    root = shlex.quote(str(result.root))
-    console.stdout.print(Text(f"next: clearctl prepare-avalanche --dataset-root {root}"))
-    console.stdout.print(Text(f"then: clearctl train own_data --dataset-root {root}"))
+    console.next_command("prepare-avalanche", "--dataset-root", result.root)
+    console.next_command("train", "own_data", "--dataset-root", result.root, first="then")
 
 
 _VERBS = {"train": "train", "test": "test"}

@@ -1,6 +1,7 @@
 """Progress for those who call clearctl from Python: bars in a notebook's cell, lines elsewhere."""
 
 import sys
+from collections.abc import Sequence
 from html import escape as escape_html
 from typing import Any
 
@@ -44,8 +45,8 @@ class NotebookDisplay(Display):
         self._bars: dict[str, str] = {}
         self._handle: Any = None
 
-    def _update(self, task: str, description: str, done: float, total: float, detail: str) -> None:
-        text = escape_html(f"{description}  {detail}")
+    def _update(self, task: str, description: str, done: float, total: float, detail: Sequence[str]) -> None:
+        text = escape_html("  ".join([description, *filter(None, detail)]))
         self._bars[task] = f"<progress value='{done}' max='{total}'></progress> {text}"
         self._draw()
         if done >= total:

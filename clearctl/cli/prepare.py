@@ -69,3 +69,5 @@ def prepare_avalanche(
     if result.features:
         output.stdout.print(f"features of the release, ready to train on: {', '.join(result.features)}")
     output.written(result.written, result.unchanged, dry_run)
+    if not dry_run:
+        output.next_command("train", "own_data", "--dataset-root", root)

@@ -1,15 +1,23 @@
 """Draws a long command's events: live bars on a terminal, plain lines off one."""
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.text import Text
 
 from clearctl.cli.console import Output
 from clearctl.progress import BucketDone, Counted, EpochDone, Event, Message, TrainStep
 from clearctl.units import duration
 
 PLAIN_PERIOD_S = 10.0
+BAR_WIDTH = 20
+NAME_WIDTH = 32  # of a bucket, or of what is done; what is longer is cut
 
 
 class Display:
@@ -21,10 +29,10 @@ class Display:
         self._printed_at = time.monotonic()
         self._started_at = time.monotonic()
         self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[detail]}"),
-            TimeRemainingColumn(compact=True),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, max_width=NAME_WIDTH)),
+            BarColumn(bar_width=BAR_WIDTH, table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+            _DetailColumn(table_column=Column()),  # the one that is narrowed where a line is too long
             console=output.stderr,
             transient=True,
             disable=not self.live,
@@ -57,16 +65,18 @@ class Display:
 
     def _train_step(self, event: TrainStep) -> None:
         done = fraction_done(event, event.step / event.num_steps)
-        detail = f"step {event.step}/{event.num_steps}  {_learning(event)}"
         if self.live:
-            self._update("train", _place(event), done, 1.0, detail)
+            step = f"step {event.step}/{event.num_steps}"
+            self._update("train", _bucket(event), done, 1.0, [*_learned(event), _epoch(event), step, _speed(event)])
         elif self._print_is_due():
             left = (time.monotonic() - self._started_at) * (1 - done) / max(done, 1e-9)
-            self.output.message(f"{_place(event)}  {detail}  {duration(left)} left")
+            step = f"step {event.step}/{event.num_steps}"
+            self.output.message(f"{_place(event)}  {step}  {_learning(event)}  {duration(left)} left")
 
     def _epoch_done(self, event: EpochDone) -> None:
         if self.live:
-            self._update("train", _place(event), fraction_done(event, 1.0), 1.0, _learning(event))
+            detail = [*_learned(event), _epoch(event), _speed(event), *_solved(event)]
+            self._update("train", _bucket(event), fraction_done(event, 1.0), 1.0, detail)
         elif event.epoch == event.num_epochs or self._print_is_due():
             self._printed_at = time.monotonic()
             self.output.message(f"{_place(event)}  {_learning(event)}")
@@ -81,14 +91,14 @@ class Display:
 
     def _counted(self, event: Counted) -> None:
         rate = self._rate(event)
-        detail = f"{event.done:,}/{event.total:,} {event.unit}{_per_second(rate, event.unit)}"
+        counted, speed = f"{event.done:,}/{event.total:,} {event.unit}", _per_second(rate, event.unit)
         if self.live:
-            self._update(event.work, event.work, event.done, event.total, detail)
+            self._update(event.work, event.work, event.done, event.total, [counted, speed])
             if event.done >= event.total:
                 self._drop(event.work)
         elif self._print_is_due():
             left = f"  {duration((event.total - event.done) / rate)} left" if rate else ""
-            self.output.message(f"{event.work}: {detail}{left}")
+            self.output.message(f"{event.work}: {counted}{'  ' * bool(speed)}{speed}{left}")
 
     def _rate(self, event: Counted) -> float:
         """Units a second since the first event of the work; 0 where that is too short ago to say."""
@@ -99,7 +109,7 @@ class Display:
         self._began[event.work] = began, first
         return (event.done - first) / (now - began) if now - began >= 1.0 else 0.0
 
-    def _update(self, task: str, description: str, done: float, total: float, detail: str) -> None:
+    def _update(self, task: str, description: str, done: float, total: float, detail: Sequence[str]) -> None:
         if task not in self._tasks:
             self._tasks[task] = self._bar.add_task(description, total=total, detail=detail)
         self._bar.update(self._tasks[task], description=description, completed=done, total=total, detail=detail)
@@ -117,23 +127,66 @@ class Display:
         return True
 
 
+class _DetailColumn(ProgressColumn):
+    """What else is known of a task: as many of the `detail` of its fields, the most important first, as fit."""
+
+    def render(self, task: Task) -> "_AsFits":
+        return _AsFits([part for part in task.fields["detail"] if part])
+
+
+class _AsFits:
+    """Parts of a line, two blanks between them, of which those at the end are left out that do not fit."""
+
+    def __init__(self, parts: Sequence[str]) -> None:
+        self.parts = parts
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        line = ""
+        for part in self.parts:
+            longer = f"{line}  {part}" if line else part
+            if cell_len(longer) > options.max_width:
+                break
+            line = longer
+        yield Text(line, no_wrap=True)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(0, min(cell_len("  ".join(self.parts)), options.max_width))
+
+
 def _per_second(rate: float, unit: str) -> str:
-    """`  12.5 MB/s`, or nothing where it would be 0."""
+    """`12.5 MB/s`, or nothing where it would be 0."""
     if rate < 0.05:
         return ""
-    return f"  {rate:,.0f} {unit}/s" if rate >= 100 else f"  {rate:.1f} {unit}/s"
+    return f"{rate:,.0f} {unit}/s" if rate >= 100 else f"{rate:.1f} {unit}/s"
 
 
 def _place(event: TrainStep | EpochDone) -> str:
-    bucket = f"bucket {event.bucket} ({event.bucket_number}/{event.num_buckets})"
-    return f"{bucket} epoch {event.epoch}/{event.num_epochs}"
+    return f"{_bucket(event)} {_epoch(event)}"
+
+
+def _bucket(event: TrainStep | EpochDone) -> str:
+    return f"bucket {event.bucket} ({event.bucket_number}/{event.num_buckets})"
+
+
+def _epoch(event: TrainStep | EpochDone) -> str:
+    return f"epoch {event.epoch}/{event.num_epochs}"
 
 
 def _learning(event: TrainStep | EpochDone) -> str:
-    rate = event.num_samples / max(event.seconds, 1e-9)
+    return "  ".join([*_learned(event), _speed(event), *_solved(event)])
+
+
+def _learned(event: TrainStep | EpochDone) -> list[str]:
+    return [f"loss {short(event.loss)}", f"accuracy {event.accuracy:.3f}"]
+
+
+def _speed(event: TrainStep | EpochDone) -> str:
+    return f"{event.num_samples / max(event.seconds, 1e-9):,.0f} samples/s"
+
+
+def _solved(event: TrainStep | EpochDone) -> list[str]:
     solved = event.ridge_lambda if isinstance(event, EpochDone) else None
-    chosen = "" if solved is None else f"  ridge_lambda {solved:g}"
-    return f"loss {short(event.loss)}  accuracy {event.accuracy:.3f}  {rate:,.0f} samples/s{chosen}"
+    return [] if solved is None else [f"ridge_lambda {solved:g}"]
 
 
 def short(loss: float) -> str:

@@ -50,6 +50,25 @@ def test_messages_and_bars_are_escaped(capsys: pytest.CaptureFixture[str]) -> No
     assert "\x1b[1A" in stream.getvalue() or "\x1b[?25l" in stream.getvalue()  # the bars move the cursor still
 
 
+@pytest.mark.parametrize(("terminal", "quiet"), [(True, False), (True, True), (False, False)])
+def test_while_libraries_load_a_terminal_has_a_line_that_goes(
+    terminal: bool, quiet: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "avalanche", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    stream = io.StringIO()
+    console = EscapingConsole(file=stream, force_terminal=terminal, width=80, color_system=None)
+    with Output(quiet=quiet, stderr=console).loading():
+        shown = stream.getvalue()
+    assert shown == ("loading PyTorch and Avalanche: some seconds" if terminal and not quiet else "")
+    assert stream.getvalue() == (f"{shown}\r\x1b[2K" if shown else "")
+
+
+def test_the_next_command_can_be_copied(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().next_command("train", "own_data", "--dataset-root", Path("my data"))
+    assert capsys.readouterr().out == "next: clearctl train own_data --dataset-root 'my data'\n"
+
+
 @pytest.mark.parametrize(
     ("cell", "written"),
     [

@@ -1,6 +1,7 @@
 """`make-fewshot`, and `prepare-avalanche` on a release that comes split, as a user meets them."""
 
 import json
+import shlex
 
 import pytest
 from typer.testing import CliRunner
@@ -27,6 +28,7 @@ def test_it_works_on_the_default_root(root, monkeypatch):
     assert first.stdout.splitlines() == [
         f"{root}: 5 images of each of 3 classes in 3 buckets: 45 to train on, 18 to test on, for seed 0",
         "12 files written, 0 were there and right",
+        f"next: clearctl train own_data --dataset-root {root} --set scenario.shot=5 --set scenario.seed=0",
     ]
     again = clearctl("make-fewshot")
     assert again.stdout.splitlines()[1] == "nothing to do: all 12 files are there and right"
@@ -85,3 +87,12 @@ def test_a_path_is_printed_as_it_is(clear_folder):
     result = clearctl("prepare-avalanche", "--dataset-root", root)
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith(f"{root}: 63 images")
+
+
+@pytest.mark.parametrize("command", ["make-fewshot --shot 2 --seed 1", "prepare-avalanche"])
+def test_the_next_command_works_as_it_is_printed(command, root):
+    result = clearctl(*command.split(), "--dataset-root", root)
+    first, program, *words = shlex.split(result.stdout.splitlines()[-1])
+    assert (first, program) == ("next:", "clearctl")
+    trained = clearctl(*words, "--device", "cpu", "--dry-run")
+    assert trained.exit_code == 0, trained.stderr
