@@ -118,20 +118,26 @@ def test_the_stream_is_that_of_features_in_memory(prepared: Path) -> None:
         assert mapped.to(torch.device("meta")).buckets[0].train.x is mapped.buckets[0].train.x
 
 
-def test_only_what_has_no_room_is_mapped(prepared: Path) -> None:
+@pytest.fixture
+def own(prepared: Path, tmp_path: Path) -> Path:
+    """A dataset folder whose features no other test has in memory."""
+    return shutil.copytree(prepared, tmp_path / "own")
+
+
+def test_only_what_has_no_room_is_mapped(own: Path) -> None:
     need_bytes = 3 * 36 * 5 * 4
-    assert read_stream(prepared, feature_type="tiny", room_bytes=need_bytes - 1).is_mapped
-    held = read_stream(prepared, feature_type="tiny", room_bytes=need_bytes)
+    assert read_stream(own, feature_type="tiny", room_bytes=need_bytes - 1).is_mapped
+    held = read_stream(own, feature_type="tiny", room_bytes=need_bytes)
     assert not held.is_mapped
     # What is in memory already needs no room, but for who asks for mapped features.
-    assert read_stream(prepared, feature_type="tiny", room_bytes=1).buckets[0].train.x is held.buckets[0].train.x
-    assert read_stream(prepared, feature_type="tiny", room_bytes=0).is_mapped
+    assert read_stream(own, feature_type="tiny", room_bytes=1).buckets[0].train.x is held.buckets[0].train.x
+    assert read_stream(own, feature_type="tiny", room_bytes=0).is_mapped
 
 
-def test_mapped_features_are_shared_while_someone_holds_them(prepared: Path) -> None:
-    held = read_stream(prepared, feature_type="tiny", room_bytes=0)
-    assert read_stream(prepared, feature_type="tiny", room_bytes=9).buckets[2].test.x is held.buckets[0].train.x
-    assert not read_stream(prepared, feature_type="tiny").is_mapped
+def test_mapped_features_are_shared_while_someone_holds_them(own: Path) -> None:
+    held = read_stream(own, feature_type="tiny", room_bytes=0)
+    assert read_stream(own, feature_type="tiny", room_bytes=9).buckets[2].test.x is held.buckets[0].train.x
+    assert not read_stream(own, feature_type="tiny").is_mapped
     x = weakref.ref(held.buckets[0].train.x)
     del held
     gc.collect()

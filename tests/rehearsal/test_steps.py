@@ -116,7 +116,7 @@ EXPECTED = {
     "klda": (17, 0, 6, 0),
     "fecam": (37, 2, 23, 0),  # the labels of a batch, and the rows of each class
     "MIR": (14, 0, 3, 0),
-    "FeatureReplay": (48, 0, 20, 0),
+    "FeatureReplay": (46, 0, 18, 0),
     "RAR": (20, 0, 4, 0),
 }
 
