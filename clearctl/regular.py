@@ -7,8 +7,8 @@ that reads either of them hangs.
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -19,7 +19,7 @@ _KINDS = {
 }
 
 
-def open_regular(path: Path | str) -> BinaryIO:
+def open_regular(path: Path | str) -> BufferedReader:
     """Open `path` to read its bytes. Links are followed.
 
     Raises OSError where there is none, or what is there is no regular file; then its `strerror` names what it is.

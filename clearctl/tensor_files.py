@@ -60,7 +60,7 @@ def place_of_only_tensor(file: Path) -> tuple[int, int] | None:
             found = [entry for entry in archive.infolist() if re.fullmatch(r"[^/]+/data/\d+", entry.filename)]
         if len(found) != 1 or found[0].compress_type != zipfile.ZIP_STORED:
             return None
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             stream.seek(found[0].header_offset)
             header = stream.read(_LOCAL_HEADER_BYTES)
         name_bytes, extra_bytes = struct.unpack("<HH", header[-4:])

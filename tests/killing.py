@@ -40,7 +40,8 @@ KILLED = -signal.SIGKILL  # the exit code of a process that was
 PATIENCE_S = 300.0  # from a hang, not from slowness
 TESTS = Path(__file__).parent
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["preloaded"])
+# clearctl first: with it Avalanche is imported without W&B, which has a folder that the first run to end would remove.
+CONTEXT.set_forkserver_preload(["clearctl.strategies", "preloaded"])
 
 
 def start_forked(target: Callable[..., None], *arguments: Any) -> Any:

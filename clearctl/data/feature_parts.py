@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from clearctl.data.pixels import fresh
+from clearctl.regular import open_regular
 from clearctl.tensor_files import place_of_only_tensor
 
 _BLOCK_BYTES = 1 << 22
@@ -102,7 +103,7 @@ def copy_stored(file: Path, x: torch.Tensor, matrix: torch.Tensor) -> None:
     """
     start = _start_of(file, x) if x.dtype is matrix.dtype and x.is_contiguous() and not x.storage_offset() else None
     if start is not None and x.untyped_storage().nbytes() == matrix.nbytes:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             stream.seek(start)
             if stream.readinto(memoryview(matrix.numpy()).cast("B")) == matrix.nbytes:  # type: ignore[arg-type]
                 return

@@ -15,8 +15,6 @@ from clearctl.report.tables import notes, setting_keys
 from clearctl.report.uncertainty import Interval, intervals
 from clearctl.report.view import DEFAULT, View
 
-UNITS = "numbers are fractions, _s seconds, nll nats; std is the sample standard deviation (n - 1) over n runs"
-
 
 def render_json(groups: Sequence[Group], view: View = DEFAULT) -> str:
     """{"groups": [...], "best": {number: [labels]}, "notes": [...]}; a number that there is none of is null.
@@ -61,20 +59,26 @@ def render_csv(groups: Sequence[Group], view: View = DEFAULT) -> str:
     writer = csv.writer(text, lineterminator="\n")
     headings = [f"{number}_{part}" for number in numbers for part in parts]
     writer.writerow(["group", "n", "runs", *headings, *keys, "diverged", "protocol", "on_training_images", "notes"])
-    found = remarks(groups)
+    units, found = units_of(numbers), remarks(groups)
     for index, group in enumerate(groups):
         values = _values(numbers, group.numbers, intervals(group) if ci else None)
         settings = [group.settings.get(key, "") for key in keys]
-        texts = " | ".join([UNITS, *(remark.text for remark in found if remark.group in (None, index))])
+        texts = " | ".join([units, *(remark.text for remark in found if remark.group in (None, index))])
         marked = _names(numbers, group.on_training_images)
         after = [len(group.diverged), group.protocol or "", marked, texts]
         row = [group.label, len(group.counted), len(group.runs), *values, *settings, *after]
         writer.writerow(map(without_formula, row))
     if comparison is not None:
         values = _values(numbers, comparison.differences, comparison.intervals if ci else None)
-        after = ["", "", _names(numbers, comparison.on_training_images), f"difference, paired by seed | {UNITS}"]
+        after = ["", "", _names(numbers, comparison.on_training_images), f"difference, paired by seed | {units}"]
         writer.writerow([comparison.label, comparison.pairs, comparison.pairs, *values, *("" for _ in keys), *after])
     return text.getvalue()
+
+
+def units_of(numbers: Numbers) -> str:
+    """What the summary `numbers` of a row are, in a line."""
+    nats = ", nll nats" if any(number.startswith("nll") for number in numbers) else ""
+    return f"numbers are fractions, _s seconds{nats}; std is the sample standard deviation (n - 1) over n runs"
 
 
 def render_long_csv(groups: Sequence[Group]) -> str:

@@ -16,7 +16,7 @@ from clearctl.report.groups import Group, group_runs
 from clearctl.report.latex import render_latex
 from clearctl.report.markdown import escaped, render_markdown
 from clearctl.report.page import render_page
-from clearctl.report.records import UNITS, render_csv, render_json
+from clearctl.report.records import render_csv, render_json, units_of
 from clearctl.report.remarks import remarks
 from clearctl.report.runs import find_runs
 
@@ -117,7 +117,7 @@ def test_divergence_is_in_every_format(tmp_path: Path) -> None:
     [group] = found["groups"]
     assert (group["n"], group["diverged"], group["runs"][3]["diverged"]) == (4, 1, diverged("2"))
     [row] = csv.DictReader(io.StringIO(render_csv(groups)))
-    assert (row["n"], row["runs"], row["diverged"], row["notes"]) == ("4", "5", "1", f"{UNITS} | {text}")
+    assert (row["n"], row["runs"], row["diverged"], row["notes"]) == ("4", "5", "1", f"{units_of({})} | {text}")
     assert texts(tmp_path, include_diverged=True) == [text.replace("left out of", "they count in")]
 
 

@@ -268,7 +268,7 @@ PROCESS: tuple[Patch, ...] = (
         "report.plots.write_plots",
         "the style of a report's figures",
         MATPLOTLIB,
-        "tests/report/test_plots.py::test_every_figure_is_there_as_png_and_pdf_and_the_same_each_time",
+        "tests/report/test_plots.py::test_every_figure_is_there_in_every_format_and_the_same_each_time",
         "process",
     ),
     Patch(
