@@ -37,7 +37,7 @@ def start_up(settings: Settings) -> list[Row]:
     least = ("python -c pass", pythons)
     rows = [
         Row("start-up", "clearctl --help", helps, *least, floor=40.0),
-        Row("start-up", what, steps, *(("Avalanche", plains) if plains else least), "itself", goal=7.0, floor=30.0),
+        Row("start-up", what, steps, *(("Avalanche", plains) if plains else least), "itself", goal=2.5, floor=30.0),
     ]
     if not settings.quick:
         imports = _imports([sys.executable, "-X", "importtime", *command[1:]])
