@@ -22,6 +22,7 @@ from benchmarks.evaluation import evaluation
 from benchmarks.extraction import extraction
 from benchmarks.features import features
 from benchmarks.grid import grid
+from benchmarks.growth import growth
 from benchmarks.heads import heads
 from benchmarks.images import images
 from benchmarks.machine import describe
@@ -45,6 +46,7 @@ PARTS: dict[str, Callable[[Settings], list[Row]]] = {
     "report": report,
     "state": state,
     "memory": memory,
+    "growth": growth,
     "images": images,
     "extraction": extraction,
 }

@@ -13,7 +13,14 @@ DISTINCT_IMAGES = 64
 
 
 def feature_folder(
-    root: Path, buckets: int, rows: int = ROWS, dimension: int = DIMENSION, *, apart: float = 0.0, scale: float = 1.0
+    root: Path,
+    buckets: int,
+    rows: int = ROWS,
+    dimension: int = DIMENSION,
+    classes: int = CLASSES,
+    *,
+    apart: float = 0.0,
+    scale: float = 1.0,
 ) -> Path:
     """A prepared folder with features "random" [rows, dimension] of each bucket, made unless it is there.
 
@@ -26,8 +33,8 @@ def feature_folder(
         return root
     training = root / "training_folder"
     generator = torch.Generator().manual_seed(0)
-    y = [row % CLASSES for row in range(rows)]
-    means = apart * torch.randn(CLASSES, dimension, generator=torch.Generator().manual_seed(1))
+    y = [row % classes for row in range(rows)]
+    means = apart * torch.randn(classes, dimension, generator=torch.Generator().manual_seed(1))
     names = [str(number) for number in range(1, buckets + 1)]
     for name in names:
         (training / "filelists" / name).mkdir(parents=True)
@@ -36,7 +43,7 @@ def feature_folder(
         x = scale * (torch.randn(rows, dimension, generator=generator) + means[y])
         torch.save((x, y), training / "features" / "random" / name / "all.pth")
     (training / "bucket_indices.json").write_text(json.dumps(names))
-    (root / "class_names.txt").write_text("\n".join(map(str, range(CLASSES))))
+    (root / "class_names.txt").write_text("\n".join(map(str, range(classes))))
     return root
 
 

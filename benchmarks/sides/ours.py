@@ -20,13 +20,12 @@ def write_config(folder: Path, strategy: str, epochs: int) -> Path:
 def _written(folder: Path, name: str, strategy: dict[str, Any]) -> Path:
     import torch
 
-    from benchmarks.folders import CLASSES
-
     x, _ = torch.load(next(folder.glob("training_folder/features/random/*/all.pth")), mmap=True)
+    classes = len((folder / "class_names.txt").read_text().splitlines())
     lines = (
         f"_base_ = [{str(METRICS)!r}]",
         f"scenario = dict(dataset_root={str(folder)!r}, feature_type='random')",
-        f"model = dict(head=dict(type='LinearClsHead', num_classes={CLASSES}, in_channels={x.shape[1]}))",
+        f"model = dict(head=dict(type='LinearClsHead', num_classes={classes}, in_channels={x.shape[1]}))",
         f"cl_strategy = {strategy!r}",
         "loggers = [dict(type='TextLogger')]",
         f"work_dir = {str(folder.parent / 'runs')!r}",
