@@ -72,10 +72,15 @@ def _launch(processes: int) -> None:
 
 
 def _exit_like(failed: "ChildFailedError", processes: int) -> NoReturn:
-    """End with the exit code of the process that reported an error. Raises RunError where none could."""
-    rank, first = failed.get_first_failure()
-    if first.exitcode > 0:
+    """End with the exit code of the process that reported an error. Raises RunError where none could.
+
+    One that was killed is named, also where another, which found it gone, has ended before the launcher looks.
+    """
+    _, first = failed.get_first_failure()
+    killed = [(rank, failure) for rank, failure in failed.failures.items() if failure.exitcode < 0]
+    if not killed:
         raise typer.Exit(first.exitcode)
+    rank, first = min(killed, key=lambda found: found[1].timestamp)
     output.stderr.show_cursor()  # of a terminal; the live bars of a process that is killed leave it hidden
     exit_codes = [failure.exitcode for failure in failed.failures.values() if failure.exitcode > 0]
     ended = f"process {rank} of {processes} was ended by {signal.Signals(-first.exitcode).name}"
