@@ -123,11 +123,7 @@ class TrainingLoop:
 
     def close(self) -> None:
         """End the loggers and what is being written. Raises OSError, but not before all is ended."""
-        with ExitStack() as ends:  # from the last to the first, also where one fails
-            ends.callback(self.saver.finish)
-            for logger in reversed(self.experiment.run_loggers):
-                ends.callback(logger.close)
-            self.experiment.strategy.evaluator.flush()
+        end_writing(self.experiment, self.saver)
 
     def remove_states(self) -> None:
         """Remove the states of the run, which is finished."""
@@ -237,6 +233,15 @@ class TrainingLoop:
             return
 
         self.saver.save(key, lambda: captured(self.state, self.settings, progress), wait=wait)
+
+
+def end_writing(experiment: Experiment, saver: Saver) -> None:
+    """End the loggers, and what `saver` is writing. Raises OSError, but not before all is ended."""
+    with ExitStack() as ends:  # from the last to the first, also where one fails
+        ends.callback(saver.finish)
+        for logger in reversed(experiment.run_loggers):
+            ends.callback(logger.close)
+        experiment.strategy.evaluator.flush()
 
 
 def captured(state: RunState, settings: Settings, progress: BucketProgress | None = None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """One run of a stack: its real experiment, which learns by arithmetic done for all runs at once."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from clearctl.data.stream import Stream
 from clearctl.distributed.randomness import random_states, set_random_states
 from clearctl.engine.build.experiment import Experiment
 from clearctl.engine.build.samples import loader_arguments
-from clearctl.engine.run.loop import SavedStates, captured
+from clearctl.engine.run.loop import SavedStates, captured, end_writing
 from clearctl.engine.stack.optimize import OptimizerState
 from clearctl.engine.states import files as state_files
 from clearctl.engine.states.files import StateKey
@@ -85,11 +85,7 @@ class Member:
 
     def close(self) -> None:
         """End the loggers and what is being written."""
-        with ExitStack() as ends:  # from the last to the first, also where one fails
-            ends.callback(self.saver.finish)
-            for logger in reversed(self.experiment.run_loggers):
-                ends.callback(logger.close)
-            self.experiment.strategy.evaluator.flush()
+        end_writing(self.experiment, self.saver)
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
