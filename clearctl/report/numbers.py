@@ -47,7 +47,7 @@ def check_columns(columns: Sequence[str]) -> None:
         if name not in metrics.NUMBERS:
             hint = closest(name, metrics.NUMBERS)
             raise UsageError(
-                f"--columns {name}: there is no such number{hint}\nexpected of {', '.join(metrics.NUMBERS)}"
+                f"--columns {name}: there is no such number{hint}\nexpected some of {', '.join(metrics.NUMBERS)}"
             )
         if columns.count(name) > 1:
             raise UsageError(f"--columns: {name} is named {columns.count(name)} times")

@@ -126,9 +126,8 @@ def check_drawings(names: Sequence[str]) -> None:
     """Raise UsageError for a figure that there is none of."""
     for name in names:
         if name not in DRAWINGS:
-            raise UsageError(
-                f"--draw {name}: there is no such figure{closest(name, DRAWINGS)}\nexpected of {', '.join(DRAWINGS)}"
-            )
+            hint = closest(name, DRAWINGS)
+            raise UsageError(f"--draw {name}: there is no such figure{hint}\nexpected some of {', '.join(DRAWINGS)}")
 
 
 def write_plots(

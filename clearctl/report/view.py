@@ -67,7 +67,7 @@ def make_view(
     there = measured_by(groups, chosen)
     for name in chosen:
         if name not in there:
-            raise UsageError(f"--columns {name}: no run has measured it\nexpected of {', '.join(_known(groups))}")
+            raise UsageError(f"--columns {name}: no run has measured it\nexpected some of {', '.join(_known(groups))}")
     comparison = compare(groups, *compared) if compared is not None else None
     return View(chosen, ci, comparison, one_line(title), one_line(caption), width)
 

@@ -234,7 +234,7 @@ def test_figures(few: Path) -> None:
         (["--draw", "metrics"], "--draw metrics: add --figures DIR, the folder to draw them into"),
         (
             ["--figures", "x", "--draw", "matrixes"],
-            "did you mean 'matrices'? expected of metrics, matrix, accuracy, over-time",
+            "did you mean 'matrices'? expected some of metrics, matrix, accuracy, over-time",
         ),
         (
             ["--figures", "x", "--draw", "classes"],

@@ -121,9 +121,12 @@ def test_columns_and_added_numbers(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--columns", "acuracy"], "--columns acuracy: there is no such number; did you mean 'accuracy'? expected of"),
+        (
+            ["--columns", "acuracy"],
+            "--columns acuracy: there is no such number; did you mean 'accuracy'? expected some of",
+        ),
         (["--columns", "accuracy,accuracy"], "--columns: accuracy is named 2 times"),
-        (["--columns", "ece"], "--columns ece: no run has measured it expected of in_domain, next_domain"),
+        (["--columns", "ece"], "--columns ece: no run has measured it expected some of in_domain, next_domain"),
         (["--sort", "acuracy"], "--sort acuracy: there is no such column; did you mean 'accuracy'? expected label or"),
         (["--sort", "moode"], "settings: cl_strategy.type, cl_strategy.mode"),
         (
