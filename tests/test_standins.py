@@ -158,6 +158,7 @@ def test_a_library_is_imported_with_its_stand_ins(
     assert used.Figure().size == 3
 
 
+@pytest.mark.process
 def test_a_feature_run_has_not_loaded_them_at_its_first_step(
     prepared: Path, features_config: Path, tmp_path: Path
 ) -> None:
@@ -181,6 +182,7 @@ def test_a_feature_run_has_not_loaded_them_at_its_first_step(
     assert [name for name in NOT_LOADED if name in loaded] == []
 
 
+@pytest.mark.process
 def test_they_are_whole_once_used() -> None:
     """In a process that has imported what a run imports."""
     program = """

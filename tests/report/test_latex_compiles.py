@@ -17,6 +17,9 @@ DOCUMENT = "\\documentclass[%s]{article}\n\\usepackage{booktabs}\n\\begin{docume
 LONG = "a_name_that_is_longer_than_anything_that_a_table_has_room_for"
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def pdflatex() -> str:
     found = shutil.which("pdflatex")
