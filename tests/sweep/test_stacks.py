@@ -111,6 +111,7 @@ def test_a_stack_that_was_stopped_continues_as_one(plan: Planner, monkeypatch: p
     assert numbers(left) == [[0, 1, 2, 3]]
     assert numbers(plan(device="cpu", jobs=1, stack=False)) == [[0], [1], [2], [3]]
     found = run_sweep(left)
+    assert all(rundir.read_environment(outcome.run)["resumed"] for outcome in found.outcomes if outcome.run)
     for one, other in zip(found.outcomes, straight.outcomes, strict=True):
         assert one.run is not None
         assert rundir.read_environment(one.run)["stacked"] == 4

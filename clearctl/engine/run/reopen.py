@@ -38,11 +38,12 @@ from clearctl.threads import keep_threads
 
 @dataclass(frozen=True)
 class SharedData:
-    """What runs with one scenario may share: the stream, as it is read, and its benchmark."""
+    """What runs with one scenario may share: the stream, as it is read, its benchmark, and what is said of it."""
 
     stream: Stream
     samples: BuiltSamples
     benchmark: Benchmark
+    description: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def reopen(
     differences = [*changed, *other_versions(environment)]
     seed_everything(settings.seed)
     stream = build_stream(scenario, settings.data, ignore, target) if shared is None else shared.stream
-    dataset = stream.describe(scenario.dataset_root)
+    dataset = stream.describe(scenario.dataset_root) if shared is None else shared.description
     require_alike(opened, dataset)
     if environment["dataset"].get("fingerprint") not in (None, dataset["fingerprint"]):
         differences.append(f"dataset: what is in {scenario.dataset_root} is not what the run began with")

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,14 +33,16 @@ NEW = -1  # the bucket, as it were, that a run begins with which has no state
 def starting_bucket(run: Path | None) -> int | None:
     """The bucket from whose start a stack may carry on a run that is unfinished; NEW where it has no state.
 
-    None where it has to continue alone: its latest state lies within a bucket, or no stack has left it.
+    None where it has to continue alone: its latest state lies within a bucket, no stack has left it, or its
+    environment.json is damaged, which it will say itself.
     """
     if run is None or not rundir.has_state(run):
         return NEW
     keys = state_files.state_keys(rundir.state_folder(run))
-    if not keys or not keys[-1].is_start or "stacked" not in rundir.read_environment(run):
-        return None
-    return keys[-1].bucket
+    with suppress(RunError):
+        if keys and keys[-1].is_start and "stacked" in rundir.read_environment(run):
+            return keys[-1].bucket
+    return None
 
 
 class _Datasets:
@@ -60,7 +62,8 @@ class _Datasets:
                 "use --no-stack: each run then gathers its batches from the files"
             )
         samples = build_samples(settings, stream, _CPU, listener)
-        found = SharedData(stream, samples, benchmark_of(settings.scenario, samples))
+        description = stream.describe(settings.scenario.dataset_root)  # a digest of all features
+        found = SharedData(stream, samples, benchmark_of(settings.scenario, samples), description)
         self._read.append((settings.scenario, found))
         return found
 
@@ -91,9 +94,8 @@ class NewRuns:
             for settings, source, listener, (shared, model, states) in zip(
                 self.runs, self.sources, listeners, built, strict=True
             ):
-                dataset = shared.stream.describe(settings.scenario.dataset_root)
                 environment = {
-                    **describe(device, dataset, settings.seed),
+                    **describe(device, shared.description, settings.seed),
                     "config": source,
                     **named_contents(settings.config.values),
                     **_noted(settings, device, len(self.runs)),

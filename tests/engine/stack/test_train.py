@@ -231,6 +231,14 @@ def test_a_stack_that_is_stopped_in_its_first_bucket_leaves_runs_as_if_alone(
         assert "stacked" not in rundir.read_environment(run)
 
 
+def test_a_run_whose_environment_is_damaged_is_in_no_stack(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run,) = stopped_in_bucket(2, [opened(tmp_path / "runs")], monkeypatch)
+    rundir.environment_file(run).write_text("{")
+    assert starting_bucket(run) is None
+
+
 def test_runs_that_are_not_at_one_bucket_are_not_continued_together(
     opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
