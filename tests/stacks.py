@@ -67,6 +67,39 @@ STRATEGIES: dict[str, list[dict[str, Any]]] = {
         }
         for decay, strength in ((0.1, 0.4), (0.9, 5.0))
     ],
+    "si": [
+        {"cl_strategy.type": "SynapticIntelligence", "cl_strategy.max_importance": cap, **given}
+        for cap, given in (
+            (None, {"cl_strategy.si_lambda": [0.05, 0.2], "cl_strategy.optimizer": dict(type="SGD", lr=0.05)}),
+            (0.5, {"cl_strategy.si_lambda": 5.0, **OTHER_SPLIT}),
+        )
+    ],
+    "si, best epoch": [
+        {
+            "cl_strategy.type": "SynapticIntelligence",
+            "cl_strategy.si_lambda": 0.5,
+            "cl_strategy.max_importance": cap,
+            "cl_strategy.optimizer": dict(type="SGD", lr=0.1, momentum=0.9),
+            "cl_strategy.scheduler": dict(type="ExponentialLR", gamma=12.0),
+            "cl_strategy.train_epochs": 4,
+            "cl_strategy.plugins": [dict(type="RestoreBestEpoch", metric="train_accuracy")],
+        }
+        for cap in (0.001, 0.1)
+    ],
+    "a-gem": [
+        {"cl_strategy.type": "AGEM", "cl_strategy.patterns_per_exp": 7, "cl_strategy.sample_size": 8, **other}
+        for other in ({}, OTHER_LR, OTHER_SPLIT)
+    ],
+    "a-gem, cosine": [
+        {
+            "model.head": dict(type="CosineDistanceHead", num_classes=3, in_channels=5, temperature=hot),
+            "cl_strategy.type": "AGEM",
+            "cl_strategy.patterns_per_exp": 7,
+            "cl_strategy.sample_size": 8,
+            "cl_strategy.loss": dict(type="CrossEntropyLoss", loss_weight=2.0),
+        }
+        for hot in (10.0, 4.0)
+    ],
     "adam": [
         {"cl_strategy.optimizer": dict(type="Adam", lr=0.05)},
         {"cl_strategy.optimizer": dict(type="Adam", lr=0.2, weight_decay=0.1, betas=[0.8, 0.99], eps=1e-4)},
@@ -131,7 +164,11 @@ BUFFERS: dict[str, dict[str, Any]] = {
     "parametric": dict(type="ParametricBuffer", max_size=13, groupby="class"),
 }
 for called, buffer in BUFFERS.items():
-    for use in (dict(type="Replay"), dict(type="GDumb", reset=False)):
+    for use in (
+        dict(type="Replay"),
+        dict(type="GDumb", reset=False),
+        dict(type="AGEM", reservoir=True, patterns_per_exp=12, sample_size=8),
+    ):
         given = {f"cl_strategy.{key}": value for key, value in {**use, "buffer": buffer}.items()}
         STRATEGIES[f"{use['type']}, {called}"] = [{**given, **other} for other in (OTHER_LR, OTHER_SPLIT)]
 STRATEGIES["Replay"] = [{"cl_strategy.type": "Replay", "cl_strategy.mem_size": 20, **other} for other in ({}, OTHER_LR)]

@@ -56,7 +56,7 @@ STRATEGIES: Mapping[str, Traits] = {
         choices={"mode": ("separate", "online"), "importance": ("batch", "sample")},
         decays=True,
     ),
-    "SynapticIntelligence": Traits(shareable=True, acts_on_steps="within"),
+    "SynapticIntelligence": Traits(shareable=True, stackable=True, acts_on_steps="within"),
     "LwF": Traits(shareable=True, stackable=True, one_for_each_bucket="alpha", acts_on_steps="within"),
     "MAS": Traits(shareable=True, acts_on_steps="within"),
     "MER": Traits(refused_with={("precision", "fp16"): _UNSCALED}, takes_own_steps=True),
@@ -66,6 +66,7 @@ STRATEGIES: Mapping[str, Traits] = {
     "AGEM": Traits(
         refused_with={("channels_last", True): _FLAT},
         shareable=True,
+        stackable=True,
         samples_every_bucket=True,
         acts_on_steps="within",
         buffer=("buffer", "AGEM"),

@@ -63,7 +63,9 @@ def test_no_plugin_is_stacked_as_a_strategy_is() -> None:
         "Replay",
         "GDumb",
         "EWC",
+        "SynapticIntelligence",
         "LwF",
+        "AGEM",
     ]
 
 

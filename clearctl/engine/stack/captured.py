@@ -1,7 +1,7 @@
 """A step of training captured in CUDA graphs, so that Python launches it with one call instead of one an operation."""
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 import torch
 
@@ -33,30 +33,30 @@ class CapturedStep:
         self._taken: Counter[Hashable] = Counter()
         self._graphs: dict[Hashable, _Graph] = {}
 
-    def __call__(self, rows: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def __call__(self, *batch: torch.Tensor) -> torch.Tensor:
         """As `Step`; of each shape that is captured the result is a copy. Raises CapabilityError where that fails."""
-        kind = (rows.shape, self.step.stepper.branches)
+        kind = (*(part.shape for part in batch), self.step.stepper.branches)
         if self._taken[kind] < WARM_UP_STEPS:
             self._taken[kind] += 1
-            return self._warm_up(rows, y)
+            return self._warm_up(*batch)
         if kind not in self._graphs:
-            self._graphs[kind] = _Graph(self.step, rows, y, self.stream)
-        return self._graphs[kind].replay(rows, y)
+            self._graphs[kind] = _Graph(self.step, batch, self.stream)
+        return self._graphs[kind].replay(batch)
 
-    def _warm_up(self, rows: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def _warm_up(self, *batch: torch.Tensor) -> torch.Tensor:
         current = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream):
-            gave = self.step(rows, y)
+            gave = self.step(*batch)
         current.wait_stream(self.stream)
         return gave
 
 
 class _Graph:
-    """A `step` captured for batches like `rows` and `y`, with memory for them that stays where it is."""
+    """A `step` captured for arguments like `batch`, with memory for them that stays where it is."""
 
-    def __init__(self, step: Step, rows: torch.Tensor, y: torch.Tensor, stream: torch.cuda.Stream) -> None:
-        self.given = [rows.clone(), y.clone()]
+    def __init__(self, step: Step, batch: Sequence[torch.Tensor], stream: torch.cuda.Stream) -> None:
+        self.given = [part.clone() for part in batch]
         self.graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(self.graph, stream=stream):
@@ -67,7 +67,7 @@ class _Graph:
                 "use data.graph='off'"
             ) from error
 
-    def replay(self, rows: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        torch._foreach_copy_(self.given, [rows, y])
+    def replay(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        torch._foreach_copy_(self.given, list(batch))
         self.graph.replay()
         return self.gave.clone()

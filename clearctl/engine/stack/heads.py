@@ -4,15 +4,17 @@ R runs, B samples a batch, D numbers a sample, C classes. Runs that learn the ve
 G of them, each that of R/G runs that lie one after another, and G is R where no runs share.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch.autograd.function import BackwardCFunction, FunctionCtx
 from torch.nn import functional
 
-from clearctl.strategies.stepping.lockstep import EWCTerm, LwFTerm, Tensors
+from clearctl.strategies.lockstep import Tensors
 
+# What the losses `[R]` get besides, of the weights, a batch and its scores.
+Penalty = Callable[[Tensors, torch.Tensor, torch.Tensor], torch.Tensor]
 WEIGHT, BIAS = "head.fc.weight", "head.fc.bias"
 
 
@@ -87,74 +89,6 @@ def losses(found: torch.Tensor, y: torch.Tensor, loss_weights: torch.Tensor | No
 
 
 @dataclass(frozen=True)
-class LwFPenalty:
-    """LwF's penalty: the weights of the bucket before, and `alpha [R]`, `softness [R, 1, 1]` of each run.
-
-    `classes` are those that it compares, None for all.
-    """
-
-    weights: Tensors
-    temperature: torch.Tensor | None
-    classes: torch.Tensor | None
-    alpha: torch.Tensor
-    softness: torch.Tensor
-
-    @classmethod
-    def of(cls, runs: Sequence[LwFTerm], temperature: torch.Tensor | None, device: torch.device) -> "LwFPenalty":
-        """Of runs that have the same classes."""
-        classes = runs[0].classes
-        every = len(classes) == len(runs[0].weights[WEIGHT])
-        return cls(
-            stacked([run.weights for run in runs], device),
-            temperature,
-            None if every else torch.tensor(classes, device=device),
-            numbers([run.alpha for run in runs], device),
-            numbers([run.temperature for run in runs], device)[:, None, None],
-        )
-
-    def __call__(self, weights: Tensors, x: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
-        """`[R]`, for scores `found [R, B, C]` of `x [G, B, D]`; as Avalanche's LearningWithoutForgetting."""
-        with torch.no_grad():
-            old = scores(self.weights, x, self.temperature)
-            aims = torch.softmax(self._compared(old) / self.softness, dim=2)
-        have = torch.log_softmax(self._compared(found) / self.softness, dim=2)
-        divergence = functional.kl_div(have, aims, reduction="none").sum((1, 2)) / found.shape[1]
-        return self.alpha * divergence
-
-    def _compared(self, found: torch.Tensor) -> torch.Tensor:
-        return found if self.classes is None else found.index_select(2, self.classes)
-
-
-@dataclass(frozen=True)
-class EWCPenalty:
-    """EWC's penalty: weights and importances `[R, E, ...]` of E earlier buckets, and `strength [R]`."""
-
-    weights: Tensors
-    importances: Tensors
-    strength: torch.Tensor
-
-    @classmethod
-    def of(cls, runs: Sequence[EWCTerm], device: torch.device) -> "EWCPenalty":
-        """Of runs that have as many earlier buckets."""
-        return cls(
-            stacked([run.weights for run in runs], device),
-            stacked([run.importances for run in runs], device),
-            numbers([run.strength for run in runs], device),
-        )
-
-    def __call__(self, weights: Tensors, x: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
-        """`[R]`, for the `weights` as they are now."""
-        total = torch.zeros_like(self.strength)
-        for name, weight in weights.items():
-            distance = (weight[:, None] - self.weights[name]).square()
-            total = total + (self.importances[name] * distance).flatten(1).sum(1)
-        return self.strength * total
-
-
-Penalty = LwFPenalty | EWCPenalty
-
-
-@dataclass(frozen=True)
 class Heads:
     """The heads of R runs: `weights` by name, each `[R, ...]`, and `[R]` what they and their losses are scaled by.
 
@@ -164,6 +98,12 @@ class Heads:
     weights: Tensors
     temperature: torch.Tensor | None
     loss_weights: torch.Tensor | None
+
+    def of(self, runs: slice) -> "Heads":
+        """Those of some of the runs: views."""
+        temperature = None if self.temperature is None else self.temperature[runs]
+        loss_weights = None if self.loss_weights is None else self.loss_weights[runs]
+        return Heads({name: weight[runs] for name, weight in self.weights.items()}, temperature, loss_weights)
 
     def scores(self, x: torch.Tensor) -> torch.Tensor:
         """As `scores` above."""

@@ -18,15 +18,15 @@ METRICS = ("accuracy_metrics", "loss_metrics", "forgetting_metrics")
 LOGGERS = ("TextLogger",)
 
 # What may differ within a stack: each run has its own number for it, or it is the run's own strategy that reads it.
-_FREE = ("alpha", "temperature", "ewc_lambda", "decay_factor", "eval_every")
+_FREE = ("alpha", "temperature", "ewc_lambda", "decay_factor", "si_lambda", "eps", "max_importance", "eval_every")
 
 
 def stack_key(settings: Settings) -> Hashable | None:
     """Runs with equal keys may be stacked; None for one that must run alone.
 
     Within a stack may differ: seeds, that of the iid split too; learning rate, momentum, betas, weight decay and
-    scheduler; the loss's weight, LwF's alpha and temperature, EWC's lambda, a cosine head's temperature, whom a biased
-    reservoir prefers; metrics, loggers and what else changes nothing that is learned.
+    scheduler; the loss's weight, LwF's alpha and temperature, EWC's lambda, SI's arguments, a cosine head's
+    temperature, which samples a biased reservoir prefers; metrics, loggers and what else does not change the training.
     """
     if why_not(settings):
         return None

@@ -1,15 +1,17 @@
 """R runs that learn a bucket as one batched model, and R runs that are tested as one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from clearctl.engine.stack.captured import CapturedStep, is_captured
 from clearctl.engine.stack.features import Features
-from clearctl.engine.stack.heads import EWCPenalty, Heads, LwFPenalty, Penalty, losses, numbers, of_each_run, stacked
+from clearctl.engine.stack.heads import Heads, Penalty, losses, numbers, of_each_run, stacked
 from clearctl.engine.stack.member import Member
 from clearctl.engine.stack.optimize import STEPPERS
+from clearctl.engine.stack.penalties import LwFPenalty, QuadraticPenalty
 from clearctl.engine.stack.step import Step, counted
+from clearctl.strategies.lockstep import Tensors
 from clearctl.strategies.watching.batch import BatchResult
 
 
@@ -38,7 +40,8 @@ class Learner:
         """Learn the bucket that all members have begun, and leave them with what they learned."""
         kind = STEPPERS[type(self.members[0].optimizer).__name__]
         stepper = kind(list(self.weights.values()), [member.optimizer_states() for member in self.members])
-        plain = Step(self.features, self.heads, self._penalties(), stepper)
+        trajectories = self._trajectories()
+        plain = Step(self.features, self.heads, self._penalties(), stepper, trajectories)
         captures = is_captured(self.members[0].settings.data, self.device)
         step = CapturedStep(plain, self.device) if captures else plain
         best = {name: weight.clone() for name, weight in self.weights.items()}
@@ -46,7 +49,8 @@ class Learner:
         for _ in range(epochs):
             orders = [member.begin_epoch() for member in self.members]
             stepper.set_options([member.optimizer.param_groups[0] for member in self.members])
-            gave = [step(rows, y) for rows, y in self.features.batches(self._distinct(orders))]
+            memories = [member.memory_rows(len(order)) for member, order in zip(self.members, orders, strict=True)]
+            gave = [step(*batch) for batch in self._batches_of(orders, memories)]
             sizes = [len(batch) for batch in orders[0]]
             for member, batches, finite in zip(self.members, _batches(gave, sizes), self._finite(), strict=True):
                 member.end_epoch(batches, finite)
@@ -65,6 +69,9 @@ class Learner:
             member.write_back(weights, states)
             member.lockstep.give_best(weights)
         self._give_importances()
+        if trajectories is not None:
+            for index, member in enumerate(self.members):
+                member.lockstep.give_trajectories({name: value[index].cpu() for name, value in trajectories.items()})
 
     def test(self, rows: Sequence[torch.Tensor], batch_size: int) -> list[list[BatchResult]]:
         """The batches of each member's test on its `rows [N]`, all as many."""
@@ -77,6 +84,23 @@ class Learner:
                 y = of_each_run(y, len(found))
                 gave.append(counted(found, y, losses(found, y, self.heads.loss_weights)))
         return _batches(gave, [len(batch) for batch in orders[0]])
+
+    def _batches_of(
+        self, orders: Sequence[Sequence[torch.Tensor]], memories: Sequence[Sequence[torch.Tensor]]
+    ) -> Iterator[tuple[torch.Tensor, ...]]:
+        """What a `Step` takes for each batch of an epoch; `memories` are empty, or have as many batches as `orders`."""
+        batches = self.features.batches(self._distinct(orders))
+        if not memories[0]:
+            yield from batches
+            return
+        for batch, memory in zip(batches, self.features.batches(self._distinct(memories)), strict=True):
+            yield (*batch, *memory)
+
+    def _trajectories(self) -> Tensors | None:
+        """Zeros to add to, where the members want trajectories."""
+        if not self.members[0].lockstep.wants_trajectories:
+            return None
+        return {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
 
     def _distinct(self, orders: Sequence[Sequence[torch.Tensor]]) -> Sequence[Sequence[torch.Tensor]]:
         """The orders of those that share none, where all share as expected; else all."""
@@ -94,12 +118,14 @@ class Learner:
 
     def _penalties(self) -> list[Penalty]:
         found: list[Penalty] = []
-        lwf_terms = [member.lockstep.lwf_term() for member in self.members]
-        ewc_term = [member.lockstep.ewc_term() for member in self.members]
-        if lwf_terms[0] is not None:
-            found.append(LwFPenalty.of([one for one in lwf_terms if one], self.heads.temperature, self.device))
-        if ewc_term[0] is not None:
-            found.append(EWCPenalty.of([one for one in ewc_term if one], self.device))
+        locksteps = [member.lockstep for member in self.members]
+        lwf_terms = [one for one in (lockstep.lwf_term() for lockstep in locksteps) if one]
+        if lwf_terms:
+            found.append(LwFPenalty.of(lwf_terms, self.heads.temperature, self.device))
+        for terms in ([one.ewc_term() for one in locksteps], [one.si_term() for one in locksteps]):
+            quadratic = [term for term in terms if term]
+            if quadratic:
+                found.append(QuadraticPenalty.of(quadratic, self.device))
         return found
 
     def _give_importances(self) -> None:

@@ -22,8 +22,8 @@ from clearctl.engine.states.results import RunResults
 from clearctl.engine.states.saver import Saver
 from clearctl.engine.states.state import RunState
 from clearctl.progress import Listener
+from clearctl.strategies.lockstep import Lockstep, Tensors, rows_in_order
 from clearctl.strategies.stepping.epochs import Epochs
-from clearctl.strategies.stepping.lockstep import Lockstep, Tensors, rows_in_order
 from clearctl.strategies.strategy import Experience
 from clearctl.strategies.watching.batch import BatchResult
 
@@ -129,7 +129,7 @@ class Member:
         """What must be the same for members that learn this bucket as one."""
         lwf_term = self.lockstep.lwf_term()
         classes = None if lwf_term is None else lwf_term.classes
-        return self.lockstep.sizes(), classes, self.tested_sizes
+        return self.lockstep.sizes(), self.lockstep.memory_sizes(), classes, self.tested_sizes
 
     def draws(self) -> tuple[bytes, int]:
         """Equal for members that will draw the same orders of samples, as far as is known before the first is drawn."""
@@ -146,6 +146,13 @@ class Member:
         batches = self.lockstep.begin_epoch()
         self.states["torch"] = torch.get_rng_state()
         return batches
+
+    def memory_rows(self, steps: int) -> list[torch.Tensor]:
+        """The row numbers of A-GEM's memory for each of an epoch's `steps`, drawn after `begin_epoch`; or nothing."""
+        torch.set_rng_state(self.states["torch"])
+        rows = self.lockstep.memory_rows(steps)
+        self.states["torch"] = torch.get_rng_state()
+        return rows
 
     def end_epoch(self, batches: Sequence[BatchResult], finite: bool) -> None:
         """Report what the batches gave, and whether the weights after them are finite."""

@@ -8,28 +8,49 @@ import torch
 from clearctl.engine.stack.features import Features
 from clearctl.engine.stack.heads import Heads, Penalty, of_each_run
 from clearctl.engine.stack.optimize import Stepper
+from clearctl.engine.stack.reference import projected, reference_gradients
+from clearctl.strategies.lockstep import Tensors
 
 
 @dataclass(frozen=True)
 class Step:
     """Learns a batch: changes the weights of the `heads` and what the `stepper` keeps in place, and waits for nothing.
 
+    Each weight's gradient times its movement is added to `trajectories`, where those are wanted.
+
     All that it reads but its arguments stays where it is in memory, and what it does in Python depends on nothing but
-    the stepper's `branches`: so it may be captured in a CUDA graph.
+    the stepper's `branches` and the shapes of its arguments: so it may be captured in a CUDA graph.
     """
 
     features: Features
     heads: Heads
     penalties: Sequence[Penalty]
     stepper: Stepper
+    trajectories: Tensors | None = None
 
-    def __call__(self, rows: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Of the batches' `rows` and labels `y`, both `[G, B]` (see `heads`), what `counted` gives."""
+    def __call__(self, rows: torch.Tensor, y: torch.Tensor, *memory: torch.Tensor) -> torch.Tensor:
+        """Of the batches' `rows` and labels `y`, both `[G, B]` (see `heads`), what `counted` gives.
+
+        With A-GEM `memory` is the rows and the labels, both `[G, M]`, of the samples of the reference gradients.
+        """
+        references = reference_gradients(self.heads, self.features, *memory) if memory else None
         y = of_each_run(y, len(self.stepper.weights[0]))
         found, loss, gradients = self.heads.gradients(self.features.take(rows), y, self.penalties)
         with torch.no_grad():
-            self.stepper.step(gradients)
+            if references is not None:
+                gradients = projected(gradients, references)
+            self._move(gradients)
         return counted(found, y, loss)
+
+    def _move(self, gradients: Sequence[torch.Tensor]) -> None:
+        if self.trajectories is None:
+            self.stepper.step(gradients)
+            return
+        before = [weight.clone() for weight in self.stepper.weights]
+        self.stepper.step(gradients)
+        moves = zip(self.trajectories.values(), gradients, self.stepper.weights, before, strict=True)
+        for trajectory, gradient, weight, old in moves:
+            trajectory.addcmul_(gradient, weight - old)
 
 
 def counted(found: torch.Tensor, y: torch.Tensor, loss: torch.Tensor) -> torch.Tensor:

@@ -98,8 +98,11 @@ def bytes_a_run(settings: Settings) -> int:
     strategy, head = settings.strategy, settings.model.head
     assert head is not None, "it could not be stacked"
     learned = strategy.train_mb_size
-    if traits_of(strategy.call.type).replaces_loader:  # by one with a memory
+    traits = traits_of(strategy.call.type)
+    if traits.replaces_loader:  # by one with a memory
         learned += argument(strategy.call, "batch_size_mem") or learned
+    if traits.samples_every_bucket:
+        learned = max(learned, argument(strategy.call, "sample_size"))
     inputs, classes = head.arguments["in_channels"], head.arguments["num_classes"]
     batch = max(learned, strategy.eval_mb_size or strategy.train_mb_size) * inputs * 4
     weights = classes * (inputs + 1) * 4

@@ -148,13 +148,14 @@ class BatchIterator:
         return self
 
     def __next__(self) -> TensorBatch:
-        self._begin()
-        return self.make(next(self.columns))
+        return self.make(self.next_columns())
 
-    def _begin(self) -> None:
+    def next_columns(self) -> Columns:
+        """The columns of the next batch, of which nothing is made."""
         if not self.begun:
             torch.empty((), dtype=torch.int64).random_()  # a DataLoader draws its workers' seed, even without any
             self.begun = True
+        return next(self.columns)
 
     def position(self) -> LoaderPosition:
         """Where it stands: whether it has `begun`, and the position of its columns."""

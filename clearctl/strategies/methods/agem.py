@@ -7,7 +7,8 @@ from avalanche.benchmarks.utils.data_loader import GroupBalancedInfiniteDataLoad
 from avalanche.training.plugins import AGEMPlugin as AvalancheAGEMPlugin
 from avalanche.training.storage_policy import ExemplarsBuffer, ReservoirSamplingBuffer
 
-from clearctl.strategies.loading.gather import collated, positioned
+from clearctl.strategies.loading.gather import collated, positioned, resolved
+from clearctl.strategies.loading.positions import BatchIterator
 from clearctl.strategies.strategy import Strategy, TensorBatch
 
 
@@ -81,6 +82,20 @@ class AGEMPlugin(AvalancheAGEMPlugin):
         """(x, y, task label) of a mini-batch from the memory."""
         if self.memory is None:
             return super().sample_from_memory()
-        dataset = self.buffers[0]
-        chosen = torch.randperm(len(dataset))[: self.sample_size].tolist()
-        return collated(dataset, chosen)
+        return collated(self.buffers[0], self._chosen().tolist())
+
+    def drawn_rows(self) -> torch.Tensor:
+        """The row numbers `[M]` of the samples that `sample_from_memory` would give now, and in its place.
+
+        The samples of the memories are rows of features.
+        """
+        if self.memory is None:
+            assert isinstance(self.buffer_dliter, BatchIterator), "the memories have no rows"
+            return self.buffer_dliter.next_columns()[0]
+        samples = resolved(self.buffers[0])
+        assert samples is not None, "the memory has no rows"
+        return samples.rows[self._chosen()]
+
+    def _chosen(self) -> torch.Tensor:
+        """The positions in the reservoir of a mini-batch that is drawn for a step."""
+        return torch.randperm(len(self.buffers[0]))[: self.sample_size]

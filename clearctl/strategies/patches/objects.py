@@ -95,7 +95,7 @@ OBJECTS: tuple[Patch, ...] = (
     ),
     Patch(
         "optimizer._opt_called",
-        "strategies.stepping.lockstep.Lockstep",
+        "strategies.lockstep.Lockstep",
         "torch's schedulers warn where the optimizer has made no step, and those of a stack are made elsewhere",
         TORCH,
         "tests/strategies/test_upstream.py::test_torchs_schedulers_warn_of_an_optimizer_without_steps",
@@ -103,7 +103,7 @@ OBJECTS: tuple[Patch, ...] = (
     ),
     Patch(
         "EWCPlugin.compute_importances",
-        "strategies.stepping.lockstep.Lockstep",
+        "strategies.lockstep.Lockstep",
         "the importances of all runs of a stack are computed at once",
         AVALANCHE,
         "tests/engine/stack/test_train.py::test_each_run_ends_as_it_does_alone",

@@ -23,7 +23,7 @@ _ROWS = (
     ("head", "methods.head", "Embedding"),
     ("hooks", "watching.hooks", "_Trigger"),
     ("icarl", "methods.icarl", "ICaRL ICaRLLoss ICaRLPlugin NearestMean"),
-    ("lockstep", "stepping.lockstep", "Anchors Distillation Lockstep"),
+    ("lockstep", "lockstep", "Anchors:QuadraticTerm Distillation:LwFTerm"),
     ("loggers", "loggers.csv", "CSVLogger"),
     ("loggers", "loggers.run_logger", "RunLogger"),
     ("loggers", "loggers.tensorboard", "TensorboardLogger _EventFile"),
@@ -56,7 +56,7 @@ _ROWS = (
         "stepping.epochs",
         "GoingOn:ResumePoint Place:BucketProgress _Batches:_CountingLoader _Then:_CallInTurn",
     ),
-    ("stepping.lockstep", "stepping.lockstep", "Anchors:EWCTerm Distillation:LwFTerm"),
+    ("stepping.lockstep", "lockstep", "Anchors:QuadraticTerm Distillation:LwFTerm Lockstep"),
     ("recipes", "recipes", "Split:SplitNetwork"),
 )
 

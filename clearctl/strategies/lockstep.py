@@ -1,8 +1,9 @@
 """A strategy whose arithmetic is done elsewhere, for several strategies at once.
 
 Everything else is the strategy's own: its plugins and their callbacks, its loaders and the random numbers that they
-draw, its memories, its metrics and loggers. Between the callbacks of a step nothing is called: of the plugins that act
-there, distillation and penalties are `lwf_term` and `ewc_term` here, and the counters are moved on at the end.
+draw, its memories, its metrics and loggers. No callback runs within a step. For the plugins that act there, `lwf_term`,
+`ewc_term` and `si_term` are their distillation and penalties, and `memory_rows` the samples of A-GEM's reference
+gradients; the counters are advanced at the end of the epoch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from avalanche.training.utils import ParamData
 from clearctl.strategies.loading.gather import GatheringLoader
 from clearctl.strategies.loading.positions import BatchIterator, SideBySide
 from clearctl.strategies.loading.rows import resolve
+from clearctl.strategies.methods.agem import AGEMPlugin
+from clearctl.strategies.methods.synaptic import SynapticIntelligencePlugin
 from clearctl.strategies.stepping.best_epoch import RestoreBestEpoch
 from clearctl.strategies.strategy import ClassificationDataset, Experience, Strategy
 from clearctl.strategies.watching.batch import BatchRecord, BatchResult
@@ -36,8 +39,8 @@ class LwFTerm:
 
 
 @dataclass(frozen=True)
-class EWCTerm:
-    """What EWC adds to the loss: `strength` times the squared distances from `weights`, each by its importance.
+class QuadraticTerm:
+    """What EWC and SI add to the loss: `strength` times the squared distances from `weights`, each by its importance.
 
     `weights` and `importances` are [E, ...]: of E earlier buckets.
     """
@@ -74,6 +77,20 @@ class Lockstep:
         loader = self.strategy.dataloader
         assert isinstance(loader, MultiDatasetDataLoader), f"a {type(loader).__name__} has no datasets"
         return tuple(len(dataset) for dataset in loader.datasets)
+
+    def memory_sizes(self) -> tuple[int, ...]:
+        """How many samples each of the memories has that A-GEM's reference gradients are of; none without A-GEM."""
+        agem = self._plugin(AGEMPlugin)
+        return () if agem is None else tuple(len(memory) for memory in agem.buffers)
+
+    def memory_rows(self, steps: int) -> list[torch.Tensor]:
+        """The row numbers `[M]` of the samples of A-GEM's reference gradient, for each of an epoch's `steps`.
+
+        Call it after `begin_epoch`: a run alone draws them in its steps, after the epoch's order. Empty without A-GEM,
+        and in the first bucket.
+        """
+        agem = self._plugin(AGEMPlugin)
+        return [] if agem is None or not agem.buffers else [agem.drawn_rows() for _ in range(steps)]
 
     def begin_epoch(self) -> list[torch.Tensor]:
         """The row numbers `[B]` of each batch of an epoch, in the order that is drawn for it."""
@@ -144,7 +161,7 @@ class Lockstep:
         weights = {name: value.detach() for name, value in lwf.prev_model.named_parameters()}
         return LwFTerm(weights, tuple(sorted(lwf.prev_classes_by_task[0])), alpha, lwf.temperature)
 
-    def ewc_term(self) -> EWCTerm | None:
+    def ewc_term(self) -> QuadraticTerm | None:
         """What EWC adds in this bucket; None without EWC, and in the first."""
         plugin, count = self._plugin(EWCPlugin), self.strategy.clock.train_exp_counter
         if plugin is None or count == 0:
@@ -155,7 +172,32 @@ class Lockstep:
             names = kept[count - 1]
             return {name: torch.stack([kept[number][name].data.detach() for number in earlier]) for name in names}
 
-        return EWCTerm(stacked(plugin.saved_params), stacked(plugin.importances), plugin.ewc_lambda)
+        return QuadraticTerm(stacked(plugin.saved_params), stacked(plugin.importances), plugin.ewc_lambda)
+
+    def si_term(self) -> QuadraticTerm | None:
+        """What synaptic intelligence adds in this bucket; None without it, and in the first, where it adds 0."""
+        plugin, count = self._plugin(SynapticIntelligencePlugin), self.strategy.clock.train_exp_counter
+        if plugin is None or count == 0:
+            return None
+        strength = plugin.si_lambda[min(count, len(plugin.si_lambda) - 1)] / 2
+
+        def of_each_weight(kept: Mapping[str, ParamData]) -> Tensors:
+            return {name: kept[name].data.view(1, *weight.shape) for name, weight in self._weights().items()}
+
+        anchors, importances = plugin.ewc_data
+        return QuadraticTerm(of_each_weight(anchors), of_each_weight(importances), strength)
+
+    @property
+    def wants_trajectories(self) -> bool:
+        """Whether `end_bucket` needs the sum over the bucket's steps of each weight's gradient times its movement."""
+        return self._plugin(SynapticIntelligencePlugin) is not None
+
+    def give_trajectories(self, trajectories: Tensors) -> None:
+        """Let synaptic intelligence have them at the end of this bucket."""
+        plugin = self._plugin(SynapticIntelligencePlugin)
+        assert plugin is not None
+        for name, value in trajectories.items():
+            plugin.syn_data["trajectory"][name].data = value.flatten()
 
     @property
     def wants_importances(self) -> bool:
@@ -175,6 +217,9 @@ class Lockstep:
         plugin = self._plugin(EWCPlugin)
         assert plugin is not None
         plugin.compute_importances = given
+
+    def _weights(self) -> Tensors:
+        return dict(self.strategy.model.named_parameters())
 
     def _plugin(self, kind: type[_Plugin]) -> _Plugin | None:
         return next((plugin for plugin in self.strategy.plugins if isinstance(plugin, kind)), None)
