@@ -104,7 +104,7 @@ def test_every_help_has_an_example_and_json(command):
 
 
 def test_version():
-    assert clearctl("--version").stdout == "clearctl 0.1.0\n"
+    assert clearctl("--version").stdout == "clearctl 1.0.0rc1\n"
 
 
 @pytest.mark.parametrize(
