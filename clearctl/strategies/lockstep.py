@@ -1,9 +1,9 @@
-"""A strategy whose arithmetic is done elsewhere, for several strategies at once.
+"""Runs the callbacks of a strategy whose arithmetic is done elsewhere, for several strategies at once.
 
-Everything else is the strategy's own: its plugins and their callbacks, its loaders and the random numbers that they
-draw, its memories, its metrics and loggers. No callback runs within a step. For the plugins that act there, `lwf_term`,
-`ewc_term` and `si_term` are their distillation and penalties, and `memory_rows` the samples of A-GEM's reference
-gradients; the counters are advanced at the end of the epoch.
+Everything else is the strategy's own: plugins and their callbacks, loaders and their random numbers, memories, metrics
+and loggers. No callback runs within a step. For the plugins that act there, `lwf_term`, `ewc_term` and `si_term` are
+their distillation and penalties, and `memory_rows` the samples of A-GEM's reference gradients. The counters advance at
+the end of the epoch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,20 +51,20 @@ class QuadraticTerm:
 
 
 class Lockstep:
-    """Takes `strategy` through buckets and tests, callback by callback, as Avalanche's `train` and `eval` do.
+    """Runs `strategy` through buckets and tests, callback by callback, as Avalanche's `train` and `eval` do.
 
-    `loading` are the arguments of its loaders, and `record` its first plugin.
+    `loading` are the arguments of its loaders; `record` is its first plugin.
     """
 
     def __init__(self, strategy: Strategy, record: BatchRecord, loading: dict[str, Any]) -> None:
         self.strategy = strategy
         self.record = record
         self.loading = loading
-        # A scheduler would warn that it steps before its optimizer, whose steps are made elsewhere.
+        # A scheduler would warn that it steps before its optimizer, which steps elsewhere.
         strategy.optimizer._opt_called = True  # type: ignore[attr-defined]
 
     def begin_bucket(self, experience: Experience) -> None:
-        """All that `train` does before the first epoch."""
+        """Do what `train` does before the first epoch."""
         strategy = self.strategy
         strategy.is_training, strategy._stop_training = True, False
         strategy.model.train()
@@ -73,13 +73,13 @@ class Lockstep:
         strategy._before_training_exp(**self.loading)
 
     def sizes(self) -> tuple[int, ...]:
-        """How many samples each of the datasets has that lie side by side in the batches of this bucket."""
+        """The sizes of the datasets that the batches of this bucket are drawn from."""
         loader = self.strategy.dataloader
         assert isinstance(loader, MultiDatasetDataLoader), f"a {type(loader).__name__} has no datasets"
         return tuple(len(dataset) for dataset in loader.datasets)
 
     def memory_sizes(self) -> tuple[int, ...]:
-        """How many samples each of the memories has that A-GEM's reference gradients are of; none without A-GEM."""
+        """The sizes of A-GEM's memories; empty without A-GEM."""
         agem = self._plugin(AGEMPlugin)
         return () if agem is None else tuple(len(memory) for memory in agem.buffers)
 
@@ -93,7 +93,7 @@ class Lockstep:
         return [] if agem is None or not agem.buffers else [agem.drawn_rows() for _ in range(steps)]
 
     def begin_epoch(self) -> list[torch.Tensor]:
-        """The row numbers `[B]` of each batch of an epoch, in the order that is drawn for it."""
+        """The row numbers `[B]` of each batch of an epoch, in the drawn order."""
         self.strategy._before_training_epoch(**self.loading)
         loader = self.strategy.dataloader
         assert isinstance(loader, GatheringLoader), f"a {type(loader).__name__} has no rows"
@@ -101,25 +101,25 @@ class Lockstep:
         return [batch[0] for batch in BatchIterator(columns, lambda columns: columns)]
 
     def end_epoch(self, batches: Sequence[BatchResult]) -> None:
-        """Report to everything that watches what the `batches` of the epoch gave."""
+        """Report the results of the epoch's `batches` to metrics, loggers and progress."""
         self.record.learned.extend(batches)
         for _ in batches:
             self.strategy.clock.after_training_iteration(self.strategy)
         self.strategy._after_training_epoch(**self.loading)
 
     def end_bucket(self) -> dict[str, Any]:
-        """All that `train` does after the last epoch, with the weights that the model now has; the latest metrics."""
+        """Do what `train` does after the last epoch, with the current weights. Returns the latest metrics."""
         strategy = self.strategy
         strategy._after_training_exp(**self.loading)
         ewc = self._plugin(EWCPlugin)
         if ewc is not None:
-            vars(ewc).pop("compute_importances", None)  # that of `give_importances`
+            vars(ewc).pop("compute_importances", None)  # set by `give_importances`
         strategy._after_training(**self.loading)
         strategy._train_cleanup()
         return strategy.evaluator.get_last_metrics()
 
     def test(self, stream: Sequence[Experience], tested: Sequence[Sequence[BatchResult]]) -> dict[str, Any]:
-        """All that `eval` does, where the batches of the experiences gave `tested`; the latest metrics."""
+        """Do what `eval` does, with the results `tested` of the experiences' batches. Returns the latest metrics."""
         strategy = self.strategy
         before = strategy._save_train_state()
         strategy.is_training = False
@@ -129,7 +129,7 @@ class Lockstep:
         for experience, batches in zip(stream, tested, strict=True):
             strategy.experience = experience
             strategy._before_eval_exp(**self.loading)
-            torch.empty((), dtype=torch.int64).random_()  # drawn by a loader, as `BatchIterator` has it
+            torch.empty((), dtype=torch.int64).random_()  # a loader draws it, see `BatchIterator`
             self.record.tested.extend(batches)
             for _ in batches:
                 strategy.clock.after_eval_iteration(strategy)
@@ -141,12 +141,12 @@ class Lockstep:
 
     @property
     def epoch_is_best(self) -> bool:
-        """Whether RestoreBestEpoch is to restore, as far as is known, the epoch that ended last."""
+        """Whether the latest epoch is the best so far for RestoreBestEpoch."""
         plugin = self._plugin(RestoreBestEpoch)
         return plugin is not None and bool(plugin.is_best)
 
     def give_best(self, weights: Tensors) -> None:
-        """Let RestoreBestEpoch, if there is one, restore `weights` at the end of this bucket."""
+        """Make RestoreBestEpoch, if there is one, restore `weights` at the end of this bucket."""
         plugin = self._plugin(RestoreBestEpoch)
         if plugin is not None:
             plugin.keep(weights)
@@ -193,7 +193,7 @@ class Lockstep:
         return self._plugin(SynapticIntelligencePlugin) is not None
 
     def give_trajectories(self, trajectories: Tensors) -> None:
-        """Let synaptic intelligence have them at the end of this bucket."""
+        """Make synaptic intelligence use `trajectories` at the end of this bucket."""
         plugin = self._plugin(SynapticIntelligencePlugin)
         assert plugin is not None
         for name, value in trajectories.items():
@@ -205,10 +205,10 @@ class Lockstep:
         return self._plugin(EWCPlugin) is not None
 
     def give_importances(self, importances: Tensors) -> None:
-        """Let EWC have them at the end of this bucket, in place of those that it would work out itself."""
+        """Make EWC use `importances` at the end of this bucket, instead of computing them."""
 
         def given(*arguments: object, **named: object) -> dict[str, ParamData]:
-            torch.empty((), dtype=torch.int64).random_()  # drawn by the loader that it would make
+            torch.empty((), dtype=torch.int64).random_()  # the loader that EWC would make draws it
             return {
                 name: ParamData(name, value.shape, init_tensor=value, device=value.device)
                 for name, value in importances.items()

@@ -1,28 +1,26 @@
-"""All that clearctl knows of each strategy and plugin beside its signature: one row each.
+"""What clearctl knows about each strategy and plugin in addition to its signature: one row each.
 
-A row that a strategy and its plugin share is written once. The checks, builders and docs read these rows; no other
-module has a list of names.
+A strategy and its plugin share a row. Checks, builders and docs read these rows; no other module has a list of names.
 """
 
 from collections.abc import Mapping
 
 from clearctl.config.traits import UNKNOWN, Traits
 
-# Arguments, of whatever strategy or plugin, that are sizes of batches: `data.batch_per_rank` takes them as those of
-# each process.
+# Arguments of any strategy or plugin that are batch sizes: with `data.batch_per_rank` they are those of each process.
 BATCH_SIZES = ("train_mb_size", "eval_mb_size", "batch_size_mem", "batch_size")
 
-_UNSCALED = "it differentiates a loss that is not scaled, and float16 loses its small gradients: use bf16"
-_INVERTED = "the inverse of its covariance makes the rounding of half precision large: use fp32"
-_FLAT = "it flattens gradients as views, which tensors in this memory format have none of"
+_UNSCALED = "it differentiates an unscaled loss, and float16 loses its small gradients: use bf16"
+_INVERTED = "the inverse of its covariance amplifies the rounding errors of half precision: use fp32"
+_FLAT = "it flattens gradients as views, which this memory format does not allow"
 
-# Not of linear discriminants (StreamingLDA, BatchSLDA, KLDA): softmax of theirs is the posterior of their Gaussians.
+# Not for linear discriminants (StreamingLDA, BatchSLDA, KLDA): the softmax of their scores is a posterior.
 _NEARNESS = "nearness to class means"
 _REGRESSIONS = "regressions onto one-hot labels"
 
-DTYPES = ("float32", "float64")  # to add up in
+DTYPES = ("float32", "float64")  # of the sums
 
-_GENERATOR = "it learns with a generator, a second model that no config can describe"
+_GENERATOR = "it needs a generator, a second model that a config cannot describe"
 _OWN_MODEL = "it builds a model of its own, so the config's `model` section would be ignored"
 _DETECTION = "it is for object detection; CLEAR is classification"
 _NCM = Traits(
@@ -120,22 +118,20 @@ STRATEGIES: Mapping[str, Traits] = {
     "ExpertGateStrategy": Traits(
         refused="it needs Avalanche's ExpertGate model, an AlexNet for each task with an autoencoder"
     ),
-    "PNNStrategy": Traits(refused="it needs Avalanche's PNN model, which grows a column for each task"),
-    "PackNet": Traits(refused="it needs a PackNetModel, which keeps a mask of the weights for each task label"),
-    "LFL": Traits(refused="it needs a model with get_features(), which mmcls's have not"),
+    "PNNStrategy": Traits(refused="it needs Avalanche's PNN model, which adds a column for each task"),
+    "PackNet": Traits(refused="it needs a PackNetModel, which has a mask of the weights for each task label"),
+    "LFL": Traits(refused="it needs a model with get_features(), which mmcls's models do not have"),
     "CoPE": Traits(refused="it needs a model that returns L2-normalised features instead of class scores"),
     "GSS_greedy": Traits(
-        refused="it stores flattened inputs of a fixed `input_size` and compares a gradient for each sample: it breaks"
+        refused="it stores flattened inputs of a fixed `input_size` and compares a gradient for each sample: it fails"
         " on features and is far too slow on images"
     ),
-    "ER_AML": Traits(
-        refused="Avalanche's waits for ever where the memory has fewer samples of a class than a training mini-batch"
-    ),
+    "ER_AML": Traits(refused="it never returns if the memory has fewer samples of a class than a training mini-batch"),
     "SCR": Traits(refused="it needs an SCRModel with a projection head, and augmentations as an object"),
     "LaMAML": Traits(
         refused="it needs a model with a learned step size for each weight, and Avalanche 0.6 does not export it"
     ),
-    "OnlineNaive": Traits(refused="Avalanche has withdrawn it: use Naive with train_epochs=1"),
+    "OnlineNaive": Traits(refused="Avalanche removed it: use Naive with train_epochs=1"),
     "NaiveObjectDetection": Traits(refused=_DETECTION),
     "ObjectDetectionTemplate": Traits(refused=_DETECTION),
 }
@@ -172,13 +168,11 @@ PLUGINS: Mapping[str, Traits] = {
         feature_layer="name_ext_layer",
     ),
     "RWalkPlugin": Traits(acts_on_steps="within", least_steps="delta_t"),
-    "LoadBestPlugin": Traits(
-        refused="it is the predecessor's; here it is RestoreBestEpoch, by training loss or accuracy"
-    ),
-    "EvaluationPlugin": Traits(refused="clearctl makes it from the sections `metrics` and `loggers`"),
+    "LoadBestPlugin": Traits(refused="it is the predecessor's: use RestoreBestEpoch, by training loss or accuracy"),
+    "EvaluationPlugin": Traits(refused="clearctl builds it from the sections `metrics` and `loggers`"),
     "LRSchedulerPlugin": Traits(refused="use cl_strategy.scheduler with its keys `by` and `reset`"),
-    "SupervisedPlugin": Traits(refused="it is the base class, and does nothing"),
-    "MIRPlugin": Traits(refused="it switches the reduction of a loss that only the strategy MIR has: use that"),
+    "SupervisedPlugin": Traits(refused="it is the base class and does nothing"),
+    "MIRPlugin": Traits(refused="it changes the reduction of a loss that only the strategy MIR has: use that"),
     "CWRStarPlugin": Traits(refused="use the strategy CWRStar: the plugin needs the model as an object"),
     "GenerativeReplayPlugin": STRATEGIES["GenerativeReplay"],
     "TrainGeneratorAfterExpPlugin": STRATEGIES["GenerativeReplay"],
@@ -196,24 +190,24 @@ PLUGINS: Mapping[str, Traits] = {
 
 
 def traits_of(name: object) -> Traits:
-    """What is known of the strategy or plugin called `name`; nothing of another, such as a class of a user's own."""
+    """The traits of the strategy or plugin `name`; UNKNOWN for any other, such as a user's class."""
     if not isinstance(name, str):
         return UNKNOWN
     return STRATEGIES.get(name) or PLUGINS.get(name) or UNKNOWN
 
 
 def refusals(table: Mapping[str, Traits]) -> dict[str, str]:
-    """{name: reason} of those of a `table` that no config may name."""
+    """{name: reason} for those of a `table` that a config may not name."""
     return {name: row.refused for name, row in table.items() if row.refused is not None}
 
 
 def shareable(table: Mapping[str, Traits]) -> tuple[str, ...]:
-    """The names of those of a `table` that several processes may share a run of."""
+    """The names of those of a `table` whose runs several processes can share."""
     return tuple(name for name, row in table.items() if row.shareable)
 
 
 def refused_with() -> dict[tuple[str, object], dict[str, str]]:
-    """{(key of the config's top level, value): {strategy or plugin that cannot go with it: why}}."""
+    """{(top-level key of the config, value): {strategy or plugin that cannot be used with it: why}}."""
     found: dict[tuple[str, object], dict[str, str]] = {}
     for name, row in {**STRATEGIES, **PLUGINS}.items():
         for setting, reason in row.refused_with.items():

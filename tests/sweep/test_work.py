@@ -126,7 +126,7 @@ def test_runs_whose_features_do_not_fit_are_carried_out_alone(
         assert outcome.status == "finished", outcome
         assert "stacked" not in rundir.read_environment(folder(outcome))
         assert torch.allclose(torch.tensor(outcome.matrix), torch.tensor(matrix))
-    with pytest.raises(CapabilityError, match="the features do not fit in memory, where a stack holds them"):
+    with pytest.raises(CapabilityError, match="the features do not fit in memory, and a stack holds them there"):
         stack.train_stack(
             [planned.config for planned in plan.runs], device="cpu", sources=["", ""], listeners=[ignore] * 2
         )

@@ -1,6 +1,5 @@
-"""Runs that differ in little, trained as one batched model: `key` says which, `train` does it.
+"""Trains runs with nearly equal configs as one batched model: `key` decides which runs, `train` trains them.
 
-The order of each run's samples, its memory, its metrics and its loggers come from its own real strategy, which goes
-through all its callbacks (`member`, and `strategies.lockstep`); only the arithmetic is done for all runs at once
-(`learner`, `heads`, `optimize`).
+Each run's order of samples, memory, metrics and loggers come from its own strategy, which runs all its callbacks
+(`member`, `strategies.lockstep`). Only the arithmetic is done for all runs at once (`learner`, `heads`, `optimize`).
 """

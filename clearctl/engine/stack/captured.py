@@ -1,4 +1,4 @@
-"""A step of training captured in CUDA graphs, so that Python launches it with one call instead of one an operation."""
+"""A training step captured in CUDA graphs: Python launches it with one call instead of one for each operation."""
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -10,7 +10,7 @@ from clearctl.engine.stack.step import Step
 from clearctl.errors import CapabilityError
 from clearctl.wording import first_line
 
-WARM_UP_STEPS = 3  # as torch.cuda.make_graphed_callables has it
+WARM_UP_STEPS = 3  # as in torch.cuda.make_graphed_callables
 
 
 def is_captured(data: DataSettings, device: torch.device) -> bool:
@@ -19,11 +19,11 @@ def is_captured(data: DataSettings, device: torch.device) -> bool:
 
 
 class CapturedStep:
-    """A `Step` that is captured in a CUDA graph for each shape of batch and each way through the stepper's branches.
+    """Captures a `Step` in a CUDA graph for each shape of batch and each combination of the stepper's branches.
 
-    The first steps of each are taken as they are, on a side stream, which warms up what torch and CUDA set up lazily;
-    they are steps of the training like all others. The capture after them computes nothing, and from then on the
-    graph is replayed. Source: "CUDA semantics", section "CUDA Graphs", of torch's documentation.
+    The first steps of each run eagerly on a side stream, which warms up what torch and CUDA initialize lazily; they are
+    training steps like all others. The capture itself computes nothing, and later steps replay the graph.
+    Source: "CUDA semantics", section "CUDA Graphs", of torch's documentation.
     """
 
     def __init__(self, step: Step, device: torch.device) -> None:
@@ -34,7 +34,7 @@ class CapturedStep:
         self._graphs: dict[Hashable, _Graph] = {}
 
     def __call__(self, *batch: torch.Tensor) -> torch.Tensor:
-        """As `Step`; of each shape that is captured the result is a copy. Raises CapabilityError where that fails."""
+        """As `Step`; the result of a replayed graph is a copy. Raises CapabilityError if a capture fails."""
         kind = (*(part.shape for part in batch), self.step.stepper.branches)
         if self._taken[kind] < WARM_UP_STEPS:
             self._taken[kind] += 1
@@ -53,7 +53,7 @@ class CapturedStep:
 
 
 class _Graph:
-    """A `step` captured for arguments like `batch`, with memory for them that stays where it is."""
+    """A `step` captured for arguments like `batch`, and static memory for them."""
 
     def __init__(self, step: Step, batch: Sequence[torch.Tensor], stream: torch.cuda.Stream) -> None:
         self.given = [part.clone() for part in batch]

@@ -1,4 +1,4 @@
-"""The features that all runs of a stack learn from and are tested on, on the device."""
+"""The features on which all runs of a stack are trained and tested, on the device."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from clearctl.data.stream import Stream
 
 
 class Features:
-    """`x [M, D]` and `y [M]` of a stream on `device`; for cosine heads x is brought to length 1, once for all."""
+    """`x [M, D]` and `y [M]` of a stream on `device`; for cosine heads the rows of x are normalized, once."""
 
     def __init__(self, stream: Stream, device: torch.device, *, cosine: bool) -> None:
         part = stream.buckets[0].train
@@ -25,7 +25,7 @@ class Features:
     def batches(self, orders: Sequence[Sequence[torch.Tensor]]) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """(rows, y) of each batch, both `[G, B]` and contiguous; `orders[g]` are the row numbers `[B]` of batches g.
 
-        They are copied to the device at once, and their labels gathered at once. It does not wait for the device.
+        All rows are copied to the device in one piece, and all labels gathered in one. There is no synchronization.
         """
         parts = [torch.stack(rows) for rows in zip(*orders, strict=True)]
         sizes = [part.numel() for part in parts]
@@ -34,9 +34,9 @@ class Features:
         return [(some.view(part.shape), y.view(part.shape)) for some, y, part in found]
 
     def take(self, rows: torch.Tensor) -> torch.Tensor:
-        """The x `[G, B, D]` of the `rows` `[G, B]`. On a CPU it lies where that of the batch before lay.
+        """The x `[G, B, D]` of the `rows` `[G, B]`. On a CPU each call uses the memory of the call before.
 
-        On a GPU the allocator takes care of that, and a CUDA graph has memory of its own.
+        On a GPU the allocator reuses memory, and a CUDA graph has its own.
         """
         count, width = rows.numel(), self.x.shape[1]
         if self.x.is_cuda:

@@ -1,7 +1,7 @@
-"""The heads of several runs as one: every operation is done once for all of them.
+"""The heads of several runs as one batched head.
 
-R runs, B samples a batch, D numbers a sample, C classes. Runs that learn the very same samples share a batch: there are
-G of them, each that of R/G runs that lie one after another, and G is R where no runs share.
+R runs, B samples a batch, D numbers a sample, C classes. Runs with the same samples share a batch: there are G batches,
+each of R/G consecutive runs, and G is R if no runs share.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from clearctl.strategies.lockstep import Tensors
 
-# What the losses `[R]` get besides, of the weights, a batch and its scores.
+# A term `[R]` of the losses, computed from the weights, a batch and its scores.
 Penalty = Callable[[Tensors, torch.Tensor, torch.Tensor], torch.Tensor]
 WEIGHT, BIAS = "head.fc.weight", "head.fc.bias"
 
@@ -31,7 +31,7 @@ def numbers(values: Sequence[float], device: torch.device) -> torch.Tensor:
 def scores(weights: Tensors, x: torch.Tensor, temperature: torch.Tensor | None) -> torch.Tensor:
     """Class scores `[R, B, C]` of the batches `x [G, B, D]`.
 
-    With a `temperature` `[R]` the heads are cosine heads, and the samples have length 1 already.
+    With a `temperature` `[R]` the heads are cosine heads, and the samples are normalized already.
     """
     weight = weights[WEIGHT]
     if temperature is not None:
@@ -46,9 +46,9 @@ def scores(weights: Tensors, x: torch.Tensor, temperature: torch.Tensor | None) 
 
 
 class _Products(torch.autograd.Function):
-    """`x [G, B, D] @ weight [G, K, D].T`, and the gradient of the weights alone; `at_once` as one batched product.
+    """`x [G, B, D] @ weight [G, K, D].T`, with a gradient of the weights only; `at_once` as one batched product.
 
-    On a CPU that takes 1.4 times as long as one product after another, and so does its gradient.
+    On a CPU a batched product takes 1.4 times as long as one product after another, and so does its gradient.
     """
 
     @staticmethod
@@ -74,15 +74,12 @@ def _products(left: torch.Tensor, right: torch.Tensor, at_once: bool) -> torch.T
 
 
 def of_each_run(y: torch.Tensor, runs: int) -> torch.Tensor:
-    """The labels `[R, B]` of R `runs`, of those `[G, B]` of their batches."""
+    """The labels `[R, B]` of R `runs`, from those `[G, B]` of their batches."""
     return y.repeat_interleave(runs // len(y), 0) if len(y) < runs else y
 
 
 def losses(found: torch.Tensor, y: torch.Tensor, loss_weights: torch.Tensor | None) -> torch.Tensor:
-    """Each run's mean cross-entropy `[R]` of scores `[R, B, C]` and class indices `y [R, B]`.
-
-    Times its weight where there are `loss_weights`.
-    """
+    """Each run's mean cross-entropy `[R]` of scores `[R, B, C]` and class indices `y [R, B]`, times its loss weight."""
     each = functional.cross_entropy(found.flatten(0, 1), y.flatten(), reduction="none")
     mean = each.view(y.shape).mean(1)
     return mean if loss_weights is None else mean * loss_weights
@@ -90,9 +87,9 @@ def losses(found: torch.Tensor, y: torch.Tensor, loss_weights: torch.Tensor | No
 
 @dataclass(frozen=True)
 class Heads:
-    """The heads of R runs: `weights` by name, each `[R, ...]`, and `[R]` what they and their losses are scaled by.
+    """The heads of R runs: `weights` by name, each `[R, ...]`.
 
-    Only cosine heads have a `temperature`, and without `loss_weights` each is 1.
+    `temperature [R]` multiplies the scores of cosine heads, `loss_weights [R]` the losses; None is 1 for each run.
     """
 
     weights: Tensors
@@ -100,7 +97,7 @@ class Heads:
     loss_weights: torch.Tensor | None
 
     def of(self, runs: slice) -> "Heads":
-        """Those of some of the runs: views."""
+        """The heads of some of the runs, as views."""
         temperature = None if self.temperature is None else self.temperature[runs]
         loss_weights = None if self.loss_weights is None else self.loss_weights[runs]
         return Heads({name: weight[runs] for name, weight in self.weights.items()}, temperature, loss_weights)

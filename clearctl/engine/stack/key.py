@@ -1,4 +1,4 @@
-"""Which runs may be trained as one batched model."""
+"""Decides which runs can be trained as one batched model."""
 
 import json
 from collections.abc import Hashable, Iterator, Mapping
@@ -17,15 +17,15 @@ OPTIMIZERS = {
 METRICS = ("accuracy_metrics", "loss_metrics", "forgetting_metrics")
 LOGGERS = ("TextLogger",)
 
-# What may differ within a stack: each run has its own number for it, or it is the run's own strategy that reads it.
+# What may differ within a stack: the arithmetic has one number for each run, or the run's own strategy reads it.
 _FREE = ("alpha", "temperature", "ewc_lambda", "decay_factor", "si_lambda", "eps", "max_importance", "eval_every")
 
 
 def stack_key(settings: Settings) -> Hashable | None:
-    """Runs with equal keys may be stacked; None for one that must run alone.
+    """Runs with equal keys can be stacked; None for a run that cannot.
 
-    Within a stack may differ: seeds, that of the iid split too; learning rate, momentum, betas, weight decay and
-    scheduler; the loss's weight, LwF's alpha and temperature, EWC's lambda, SI's arguments, a cosine head's
+    The runs of a stack may differ in: seeds, also that of the iid split; learning rate, momentum, betas, weight decay
+    and scheduler; the loss's weight, LwF's alpha and temperature, EWC's lambda, SI's arguments, a cosine head's
     temperature, which samples a biased reservoir prefers; metrics, loggers and what else does not change the training.
     """
     if why_not(settings):
@@ -45,26 +45,26 @@ def stack_key(settings: Settings) -> Hashable | None:
 
 
 def why_not(settings: Settings) -> str:
-    """Why a run cannot be stacked, in one line; an empty text where it can."""
+    """Why a run cannot be stacked, in one line; empty if it can."""
     return next(_reasons(settings), "")
 
 
 def _reasons(settings: Settings) -> Iterator[str]:
     strategy = settings.strategy
     if not settings.scenario.feature_type:
-        yield "it learns from images: only heads on features are stacked"
+        yield "it trains on images: only heads on features are stacked"
     yield from _of_samples(settings)
     yield from _of_model(settings.model)
     if not traits_of(strategy.call.type).stackable:
         stacked = ", ".join(name for name, traits in STRATEGIES.items() if traits.stackable)
-        yield f"{strategy.call.type} is not among the strategies that are stacked: {stacked}"
+        yield f"{strategy.call.type} cannot be stacked; supported: {stacked}"
     if strategy.call.arguments.get("importance") == "sample":
-        yield "cl_strategy.importance='sample' has passes of its own"
+        yield "cl_strategy.importance='sample' needs extra passes over the data"
     others = [plugin.type for plugin in strategy.plugins if not traits_of(plugin.type).stackable_plugin]
     if others:
-        yield f"cl_strategy.plugins: {others[0]} acts between the steps of a run"
+        yield f"cl_strategy.plugins: {others[0]} acts between training steps"
     if any(str(plugin.arguments.get("metric")).startswith("validation") for plugin in strategy.plugins):
-        yield "cl_strategy.plugins: RestoreBestEpoch tests on the validation part after each epoch"
+        yield "cl_strategy.plugins: RestoreBestEpoch tests on the validation images after each epoch"
     yield from _of_tests(strategy)
     yield from _of_loss("cl_strategy.loss", None if strategy.loss is None else strategy.loss.entry)
     yield from _of_optimizer(strategy.optimizer)
@@ -77,18 +77,18 @@ def _reasons(settings: Settings) -> Iterator[str]:
     for key, calls, known in (("metrics", settings.metrics, METRICS), ("loggers", settings.loggers, LOGGERS)):
         for call in calls:
             if call.type not in known:
-                yield f"{key}: {call.type} is not among those that a stack keeps: {', '.join(known)}"
+                yield f"{key}: {call.type} is not supported in a stack, which has: {', '.join(known)}"
             if call.arguments.get("trained_experience"):
-                yield "metrics: trained_experience is worked out at each step"
+                yield "metrics: trained_experience is computed at each step"
 
 
 def _of_samples(settings: Settings) -> Iterator[str]:
     if settings.scenario.has_validation and settings.scenario.evaluate_on == "test":
-        yield "scenario.validation is tested beside the test parts"
+        yield "scenario.validation is tested in addition to the test images"
     if settings.data.loader == "workers":
-        yield "data.loader='workers' reads sample by sample"
+        yield "data.loader='workers' reads one sample at a time"
     if settings.data.loader == "mapped":
-        yield "data.loader='mapped' leaves the features in their files: a stack holds them in memory"
+        yield "data.loader='mapped' leaves the features in their files, and a stack needs them in memory"
     if settings.compute.precision != "fp32":
         yield f"precision={settings.compute.precision!r}: a stack computes in fp32"
 
@@ -104,9 +104,9 @@ def _of_model(model: ModelSettings) -> Iterator[str]:
     if model.backbone or model.neck or model.torchmodel:
         yield "the model is more than a head"
     if kind not in HEADS:
-        yield f"the head {kind} is not among those that are stacked: {', '.join(HEADS)}"
+        yield f"the head {kind} cannot be stacked; supported: {', '.join(HEADS)}"
     if model.freeze:
-        yield "model.freeze keeps the head from learning"
+        yield "model.freeze freezes the head"
     if model.augments:
         yield "model.train_cfg.augments mixes the samples of a batch"
     yield from _of_loss("model.head.loss", model.head_loss)
@@ -119,21 +119,21 @@ def _of_loss(key: str, loss: Mapping[str, Any] | None) -> Iterator[str]:
         yield f"{key}: {loss['type']} is not CrossEntropyLoss"
     others = {name for name, value in loss.items() if name not in ("type", "loss_weight") and value}
     if others - {"reduction"} or loss.get("reduction", "mean") != "mean":
-        yield f"{key}: a stack knows only its loss_weight, not {', '.join(sorted(others))}"
+        yield f"{key}: a stack supports only its loss_weight, not {', '.join(sorted(others))}"
 
 
 def _of_optimizer(optimizer: Call | None) -> Iterator[str]:
     kind = optimizer.type if optimizer is not None else None
     if optimizer is None or kind not in OPTIMIZERS:
-        yield f"the optimizer {kind} is not among those that are stacked: {', '.join(OPTIMIZERS)}"
+        yield f"the optimizer {kind} cannot be stacked; supported: {', '.join(OPTIMIZERS)}"
         return
     others = [name for name, value in optimizer.arguments.items() if value and name not in OPTIMIZERS[kind]]
     if others:
-        yield f"cl_strategy.optimizer.{others[0]} is nothing that a stack knows of {kind}"
+        yield f"cl_strategy.optimizer.{others[0]} is not supported in a stack"
 
 
 def _of_scheduler(scheduler: Call) -> Iterator[str]:
     if scheduler.type == "ReduceLROnPlateau":
-        yield "ReduceLROnPlateau looks at the loss of each step"
+        yield "ReduceLROnPlateau reads the loss of each step"
     for inner in scheduler.arguments.get("schedulers") or []:
         yield from _of_scheduler(inner)

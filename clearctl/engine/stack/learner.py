@@ -1,4 +1,4 @@
-"""R runs that learn a bucket as one batched model, and R runs that are tested as one."""
+"""Trains and tests R runs as one batched model."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -16,10 +16,10 @@ from clearctl.strategies.watching.batch import BatchResult
 
 
 class Learner:
-    """The `members` of a stack, R of them, between two buckets: weights and optimizers are copies of their own.
+    """Trains the R `members` of a stack for one bucket, on copies of their weights and optimizer states.
 
-    The batches of all members must have the same sizes. Each `sharing` of them that lie one after another are expected
-    to learn the very same batches.
+    The batches of all members must have the same sizes. Each `sharing` consecutive members are expected to have the
+    same batches.
     """
 
     def __init__(self, members: Sequence[Member], features: Features, sharing: int = 1) -> None:
@@ -37,7 +37,7 @@ class Learner:
         self.weights = self.heads.weights
 
     def learn(self, epochs: int, epoch_done: Callable[[], None]) -> None:
-        """Learn the bucket that all members have begun, and leave them with what they learned."""
+        """Train on the bucket that all members have started, and copy the results back to them."""
         kind = STEPPERS[type(self.members[0].optimizer).__name__]
         stepper = kind(list(self.weights.values()), [member.optimizer_states() for member in self.members])
         trajectories = self._trajectories()
@@ -74,7 +74,7 @@ class Learner:
                 member.lockstep.give_trajectories({name: value[index].cpu() for name, value in trajectories.items()})
 
     def test(self, rows: Sequence[torch.Tensor], batch_size: int) -> list[list[BatchResult]]:
-        """The batches of each member's test on its `rows [N]`, all as many."""
+        """The tested batches of each member, on its `rows [N]`; N is the same for all."""
         same = all(torch.equal(rows[0], other) for other in rows[1:])
         orders = [torch.split(each, batch_size) for each in (rows[:1] if same else rows)]
         gave = []
@@ -97,13 +97,13 @@ class Learner:
             yield (*batch, *memory)
 
     def _trajectories(self) -> Tensors | None:
-        """Zeros to add to, where the members want trajectories."""
+        """Zeros to add to, if the members need trajectories."""
         if not self.members[0].lockstep.wants_trajectories:
             return None
         return {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
 
     def _distinct(self, orders: Sequence[Sequence[torch.Tensor]]) -> Sequence[Sequence[torch.Tensor]]:
-        """The orders of those that share none, where all share as expected; else all."""
+        """One order for each group of `sharing` members, if all members of a group have the same; else all orders."""
         together = [orders[first : first + self.sharing] for first in range(0, len(orders), self.sharing)]
         for first, *others in together:
             for other in others:
@@ -129,7 +129,7 @@ class Learner:
         return found
 
     def _give_importances(self) -> None:
-        """What EWC will ask for at the end of the bucket: as Avalanche's, of batches in the bucket's own order."""
+        """Give EWC the importances it needs at the end of the bucket: Avalanche's, of batches in the bucket's order."""
         if not self.members[0].lockstep.wants_importances:
             return
         parts = [torch.split(member.bucket_rows(), self.members[0].batch_size) for member in self.members]
@@ -144,7 +144,7 @@ class Learner:
 
 
 def _batches(gave: Sequence[torch.Tensor], sizes: Sequence[int]) -> list[list[BatchResult]]:
-    """The batches of each run, of what each batch of all runs gave. This waits for the device, once."""
+    """The batches of each run, from the `counted` of each batch of all runs. Synchronizes with the device, once."""
     every = torch.stack(list(gave)).cpu()  # [steps, 2, R]
     return [
         [

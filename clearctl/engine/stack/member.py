@@ -1,4 +1,4 @@
-"""One run of a stack: its real experiment, which learns by arithmetic done for all runs at once."""
+"""One run of a stack: its own experiment, whose arithmetic is done for all runs at once."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,10 +30,10 @@ from clearctl.strategies.watching.batch import BatchResult
 
 @dataclass
 class Member:
-    """A run with generators of its own: `states` is where they stand while another run draws.
+    """A run with random generators of its own: `states` are their states while another run draws.
 
-    The `experiment` is on the CPU, wherever the arithmetic is done. It is at its beginning, or what is `saved` of it is
-    loaded, which is at the start of a bucket.
+    The `experiment` is on the CPU, whatever the device of the arithmetic. It is new, or it is loaded from `saved`, a
+    state at the start of a bucket.
     """
 
     settings: Settings
@@ -52,7 +52,7 @@ class Member:
         strategy = self.experiment.strategy
         self.results = RunResults(self.stream.bucket_names, divergence=self.experiment.divergence)
         self.state = RunState(self.experiment, self.results, self.run)
-        # As in a run alone, which may load the states of this one. It is never asked here: `lockstep` has the epochs.
+        # A run alone has it, and may load the states of this one. It is not used here: `lockstep` has the epochs.
         Epochs(strategy, _nothing, _nothing)
         self.saver = Saver(rundir.state_folder(self.run), "bucket", self.listener, in_background=True)
         self.lockstep = Lockstep(
@@ -70,31 +70,31 @@ class Member:
 
     @property
     def first_bucket(self) -> int | None:
-        """The bucket at whose start it was resumed; None of a new run."""
+        """The bucket at whose start the run was resumed; None for a new run."""
         return None if self.saved is None else self.saved.bucket
 
     def save_state(self, number: int) -> None:
-        """Save what it is at the start of the bucket `number`."""
+        """Save the state at the start of bucket `number`."""
         with self.own_generators():
             self.saver.save(StateKey(number), lambda: captured(self.state, self.settings))
 
     def remove_states(self) -> None:
-        """Remove the states of the run, which is finished."""
+        """Remove the states of the finished run."""
         self.saver.finish()
         state_files.remove_all(self.saver.folder)
 
     def close(self) -> None:
-        """End the loggers and what is being written."""
+        """Close the loggers and wait for the writer."""
         end_writing(self.experiment, self.saver)
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
-        """The run's own, which keeps the options and, between buckets, the state."""
+        """The run's own optimizer, which has the options and, between buckets, the state."""
         return self.experiment.strategy.optimizer
 
     @property
     def temperature(self) -> float | None:
-        """Of a cosine head."""
+        """The temperature of a cosine head, else None."""
         return getattr(self.experiment.strategy.model.get_submodule("head.fc"), "temperature", None)
 
     def weights(self) -> Tensors:
@@ -102,12 +102,12 @@ class Member:
         return dict(self.experiment.strategy.model.named_parameters())
 
     def optimizer_states(self) -> list[OptimizerState]:
-        """What the optimizer keeps of each weight."""
+        """The optimizer's state of each weight."""
         return [dict(self.optimizer.state.get(weight, {})) for weight in self.weights().values()]
 
     @torch.no_grad()
     def write_back(self, weights: Tensors, states: Sequence[OptimizerState]) -> None:
-        """Let model and optimizer be where the arithmetic has come to."""
+        """Copy weights and optimizer states into the model and the optimizer."""
         for (name, weight), state in zip(self.weights().items(), states, strict=True):
             weight.copy_(weights[name])
             if state:
@@ -115,33 +115,33 @@ class Member:
 
     @contextmanager
     def own_generators(self) -> Iterator[None]:
-        """Within, it is this run that draws random numbers."""
+        """A context in which the random generators are those of this run."""
         set_random_states(self.states)
         yield
         self.states = random_states()
 
     def begin_bucket(self, number: int) -> None:
-        """All up to the first epoch."""
+        """Run everything up to the first epoch."""
         with self.own_generators():
             self.lockstep.begin_bucket(self.experiment.benchmark.train_stream[number])
 
     def shape(self) -> tuple[Any, ...]:
-        """What must be the same for members that learn this bucket as one."""
+        """Members with equal shapes can be trained on this bucket as one."""
         lwf_term = self.lockstep.lwf_term()
         classes = None if lwf_term is None else lwf_term.classes
         return self.lockstep.sizes(), self.lockstep.memory_sizes(), classes, self.tested_sizes
 
     def draws(self) -> tuple[bytes, int]:
-        """Equal for members that will draw the same orders of samples, as far as is known before the first is drawn."""
+        """Equal for members that are expected to draw the same orders of samples."""
         return self.states["torch"].numpy().tobytes(), self.batch_size
 
     @property
     def tested_sizes(self) -> tuple[int, ...]:
-        """How many samples each bucket is tested on."""
+        """The number of test samples of each bucket."""
         return tuple(len(rows) for rows in self.test_rows)
 
     def begin_epoch(self) -> list[torch.Tensor]:
-        """The row numbers of each batch. Orders come from torch's generator alone, so that only that is exchanged."""
+        """The row numbers of each batch. Orders are drawn from torch's generator, so only that is exchanged."""
         torch.set_rng_state(self.states["torch"])
         batches = self.lockstep.begin_epoch()
         self.states["torch"] = torch.get_rng_state()
@@ -155,16 +155,16 @@ class Member:
         return rows
 
     def end_epoch(self, batches: Sequence[BatchResult], finite: bool) -> None:
-        """Report what the batches gave, and whether the weights after them are finite."""
+        """Report the results of the batches, and whether the weights after them are finite."""
         self.experiment.divergence.finite = finite
         self.lockstep.end_epoch(batches)
 
     def bucket_rows(self) -> torch.Tensor:
-        """The row numbers of the bucket that is being learned, in its own order."""
+        """The row numbers of the bucket in training, in its own order."""
         return rows_in_order(self.experiment.strategy.experience.dataset)
 
     def end_bucket(self, tested: Sequence[Sequence[BatchResult]]) -> None:
-        """All after the last epoch, and the test, which gave `tested`; the results have one bucket more."""
+        """Run everything after the last epoch, and the test with the batches `tested`; add the bucket's results."""
         with self.own_generators():
             trained = self.lockstep.end_bucket()
             self.experiment.divergence.bucket_done(self.results.bucket_names[len(self.results.rows)])

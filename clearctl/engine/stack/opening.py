@@ -1,4 +1,4 @@
-"""The runs of a stack, opened: new ones, or such as begin a bucket that is not their first."""
+"""Opens the runs of a stack: new ones, or runs that resume at the start of a bucket."""
 
 import shutil
 from collections.abc import Sequence
@@ -26,15 +26,15 @@ from clearctl.engine.states import files as state_files
 from clearctl.errors import CapabilityError, RunError
 from clearctl.progress import Listener, Message
 
-_CPU = torch.device("cpu")  # where everything is but the arithmetic
-NEW = -1  # the bucket, as it were, that a run begins with which has no state
+_CPU = torch.device("cpu")  # for everything except the arithmetic
+NEW = -1  # stands for the bucket of a run that has no state
 
 
 def starting_bucket(run: Path | None) -> int | None:
-    """The bucket from whose start a stack may carry on a run that is unfinished; NEW where it has no state.
+    """The bucket at whose start a stack can resume an unfinished run; NEW if the run has no state.
 
-    None where it has to continue alone: its latest state lies within a bucket, no stack has left it, or its
-    environment.json is damaged, which it will say itself.
+    None if the run has to be resumed alone: its latest state is within a bucket, it was not trained in a stack, or its
+    environment.json is damaged, which `resume` then reports.
     """
     if run is None or not rundir.has_state(run):
         return NEW
@@ -46,7 +46,7 @@ def starting_bucket(run: Path | None) -> int | None:
 
 
 class _Datasets:
-    """What is read of the datasets of several runs: once for all runs with one scenario."""
+    """Reads the datasets of several runs, once for all runs with the same scenario."""
 
     def __init__(self) -> None:
         self._read: list[tuple[ScenarioSettings, SharedData]] = []
@@ -58,8 +58,8 @@ class _Datasets:
         stream = build_stream(settings.scenario, settings.data, listener, device)
         if stream.is_mapped:
             raise CapabilityError(
-                "the features do not fit in memory, where a stack holds them\n"
-                "use --no-stack: each run then gathers its batches from the files"
+                "the features do not fit in memory, and a stack holds them there\n"
+                "use --no-stack: each run then reads its batches from the files"
             )
         samples = build_samples(settings, stream, _CPU, listener)
         description = stream.describe(settings.scenario.dataset_root)  # a digest of all features
@@ -70,7 +70,7 @@ class _Datasets:
 
 @dataclass(frozen=True)
 class NewRuns:
-    """Runs that begin; `sources` are the config files that they came from."""
+    """New runs; `sources` are their config files."""
 
     runs: Sequence[Settings]
     sources: Sequence[str]
@@ -80,7 +80,7 @@ class NewRuns:
         return NewRuns(self.runs[part], self.sources[part])
 
     def open(self, device: torch.device, listeners: Sequence[Listener], ends: ExitStack) -> list[Member]:
-        """Open them; `ends` closes what holds their folders and files. Where one fails, no folder is left."""
+        """Open the runs; `ends` closes their locks and files. If one fails, no run folder is left."""
         datasets = _Datasets()
         built = []
         for settings, listener in zip(self.runs, listeners, strict=True):
@@ -118,7 +118,7 @@ class NewRuns:
 
 @dataclass(frozen=True)
 class BegunRuns:
-    """Runs in the folders `folders` that a stack carries on from the start of one bucket."""
+    """Runs in `folders` that a stack resumes at the start of the same bucket."""
 
     runs: Sequence[Settings]
     folders: Sequence[Path]
@@ -128,9 +128,9 @@ class BegunRuns:
         return BegunRuns(self.runs[part], self.folders[part])
 
     def open(self, device: torch.device, listeners: Sequence[Listener], ends: ExitStack) -> list[Member]:
-        """Open them; `ends` closes what holds their folders and files.
+        """Open the runs; `ends` closes their locks and files.
 
-        Raises RunError where they are no longer at the start of one bucket, and what `resume` raises.
+        Raises RunError if they are no longer at the start of the same bucket, and what `resume` raises.
         """
         datasets = _Datasets()
         members: list[Member] = []
@@ -149,7 +149,7 @@ class BegunRuns:
             )
             saved = opened.saved
             if saved is None or saved.within is not None or (members and saved.bucket != members[0].first_bucket):
-                raise RunError(f"{run} is not where the others of its stack are")
+                raise RunError(f"{run} is at another bucket than the other runs of its stack")
             member = Member(settings, opened.experiment, opened.stream, run, listener, random_states(), saved)
             ends.callback(member.close)
             members.append(member)
@@ -161,5 +161,5 @@ Runs = NewRuns | BegunRuns
 
 
 def _noted(settings: Settings, device: torch.device, runs: int) -> dict[str, Any]:
-    """What environment.json says of a run in a stack of so many."""
+    """What environment.json has for a run in a stack of `runs`."""
     return {"stacked": runs, **({"graph": True} if is_captured(settings.data, device) else {})}

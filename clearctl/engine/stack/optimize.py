@@ -1,6 +1,6 @@
-"""SGD and Adam on stacked weights, with the options of each run: torch's arithmetic, which is element by element.
+"""SGD, Adam and AdamW on stacked weights, with the options of each run, in torch's arithmetic.
 
-torch's own optimizers take one learning rate for a tensor, so that runs which differ in it would be stepped one by one.
+torch's own optimizers have one learning rate for a tensor, so runs with other rates would need one step each.
 """
 
 from abc import ABC, abstractmethod
@@ -16,17 +16,17 @@ OptimizerState = dict[str, torch.Tensor]  # what an optimizer keeps of one weigh
 
 
 class Stepper(ABC):
-    """Steps `weights`, each `[R, ...]`, of R runs; `states[r][k]` is what run r keeps of its k-th weight.
+    """Updates `weights`, each `[R, ...]`, of R runs; `states[r][k]` is the optimizer state of weight k of run r.
 
-    Weights, states and options stay where they are in memory, so that `step` may be captured in a CUDA graph, which
-    is of use as long as `branches` is the same.
+    Weights, states and options keep their memory, so `step` can be captured in a CUDA graph, which is valid as long as
+    `branches` is the same.
     """
 
-    numbers: tuple[str, ...]  # what `_numbers_of` gives of each run
+    numbers: tuple[str, ...]  # what `_numbers_of` returns for each run
 
     def __init__(self, weights: Sequence[torch.Tensor], states: Sequence[Sequence[OptimizerState]]) -> None:
         self.weights = list(weights)
-        self.branches: tuple[bool, ...] = ()  # what `step` asks of the options in Python
+        self.branches: tuple[bool, ...] = ()  # the options that `step` branches on in Python
         self._given: list[Options] = []
         first = self.weights[0]
         self._exact = torch.zeros(len(self.numbers), len(first), dtype=torch.float64, device=first.device)
@@ -34,7 +34,7 @@ class Stepper(ABC):
         self._load(states)
 
     def set_options(self, options: Sequence[Options]) -> None:
-        """The options of each run for the steps to come. Copied to the device only where they have changed."""
+        """Set the options of each run for the next steps. They are copied to the device only if they changed."""
         given = [{name: value for name, value in run.items() if name != "params"} for run in options]
         if given != self._given:
             self._given = given
@@ -49,7 +49,7 @@ class Stepper(ABC):
 
     @abstractmethod
     def states(self) -> list[list[OptimizerState]]:
-        """What each run's optimizer would keep by now, on the CPU."""
+        """The optimizer states of each run, on the CPU."""
 
     @abstractmethod
     def _load(self, states: Sequence[Sequence[OptimizerState]]) -> None: ...
@@ -61,7 +61,7 @@ class Stepper(ABC):
     def _use(self, options: list[Options]) -> None: ...
 
     def _stacked(self, states: Sequence[Sequence[OptimizerState]], name: str) -> list[torch.Tensor]:
-        """`name` of each weight, `[R, ...]`; zeros for a run that has none yet."""
+        """The state `name` of each weight, `[R, ...]`; zeros for a run that has none yet."""
         found = []
         for index, weight in enumerate(self.weights):
             values = [run[index].get(name) for run in states]
@@ -70,12 +70,12 @@ class Stepper(ABC):
         return found
 
     def _column(self, name: str) -> list[torch.Tensor]:
-        """One of the `numbers` of each run, once for each weight, in a shape that goes with it."""
+        """One of the `numbers` of each run, for each weight, in a shape that broadcasts with it."""
         column = self._rounded[self.numbers.index(name)]
         return [column.view(-1, *[1] * (weight.ndim - 1)) for weight in self.weights]
 
     def _split(self, **stacked: list[torch.Tensor]) -> list[list[OptimizerState]]:
-        """The states of each run, of what is kept of all of them."""
+        """The states of each run, from the stacked ones."""
         kept = {name: [value.cpu() for value in values] for name, values in stacked.items()}
         return [
             [{name: values[index][run].clone() for name, values in kept.items()} for index in range(len(self.weights))]
@@ -113,7 +113,7 @@ class SGD(Stepper):
             weight.addcmul_(self.lr[index], change, value=-1)
 
     def states(self) -> list[list[OptimizerState]]:
-        """What each run's optimizer would keep by now, on the CPU."""
+        """The optimizer states of each run, on the CPU."""
         return self._split(momentum_buffer=self.buffers) if self.has_momentum else self._split()
 
 
@@ -160,7 +160,7 @@ class Adam(Stepper):
             weight.addcmul_(sizes.view(shape), mean / (square.sqrt() / roots.view(shape) + self.eps[index]), value=-1)
 
     def states(self) -> list[list[OptimizerState]]:
-        """What each run's optimizer would keep by now, on the CPU."""
+        """The optimizer states of each run, on the CPU."""
         steps = self.steps.float()
         return self._split(step=[steps] * len(self.weights), exp_avg=self.means, exp_avg_sq=self.squares)
 

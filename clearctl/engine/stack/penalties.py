@@ -1,4 +1,4 @@
-"""What the losses of several runs get besides the cross-entropy: LwF's distillation, and squared distances."""
+"""Terms of the losses of several runs: LwF's distillation, and the quadratic penalties of EWC and SI."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from clearctl.strategies.lockstep import LwFTerm, QuadraticTerm, Tensors
 class LwFPenalty:
     """LwF's penalty: the weights of the bucket before, and `alpha [R]`, `softness [R, 1, 1]` of each run.
 
-    `classes` are those that it compares, None for all.
+    `classes` are the compared ones, None for all.
     """
 
     weights: Tensors
@@ -25,7 +25,7 @@ class LwFPenalty:
 
     @classmethod
     def of(cls, runs: Sequence[LwFTerm], temperature: torch.Tensor | None, device: torch.device) -> "LwFPenalty":
-        """Of runs that have the same classes."""
+        """The penalty of runs that have the same classes."""
         classes = runs[0].classes
         every = len(classes) == len(runs[0].weights[WEIGHT])
         return cls(
@@ -62,7 +62,7 @@ class QuadraticPenalty:
 
     @classmethod
     def of(cls, runs: Sequence[QuadraticTerm], device: torch.device) -> "QuadraticPenalty":
-        """Of runs that have as many earlier buckets."""
+        """The penalty of runs that have the same number of earlier buckets."""
         return cls(
             stacked([run.weights for run in runs], device),
             stacked([run.importances for run in runs], device),
@@ -70,7 +70,7 @@ class QuadraticPenalty:
         )
 
     def __call__(self, weights: Tensors, x: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
-        """`[R]`, for the `weights` as they are now."""
+        """`[R]`, for the current `weights`."""
         total = torch.zeros_like(self.strength)
         for name, weight in weights.items():
             distance = (weight[:, None] - self.weights[name]).square()

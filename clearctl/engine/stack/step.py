@@ -1,4 +1,4 @@
-"""One step of training of all runs of a stack."""
+"""One training step of all runs of a stack."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from clearctl.strategies.lockstep import Tensors
 
 @dataclass(frozen=True)
 class Step:
-    """Learns a batch: changes the weights of the `heads` and what the `stepper` keeps in place, and waits for nothing.
+    """Trains on a batch: updates the weights of the `heads` and the states of the `stepper` in place, without waiting.
 
-    Each weight's gradient times its movement is added to `trajectories`, where those are wanted.
+    If there are `trajectories`, each weight's gradient times its movement is added to them.
 
-    All that it reads but its arguments stays where it is in memory, and what it does in Python depends on nothing but
-    the stepper's `branches` and the shapes of its arguments: so it may be captured in a CUDA graph.
+    Everything that a step reads except its arguments keeps its memory, and its Python code depends only on the
+    stepper's `branches` and the shapes of its arguments, so it can be captured in a CUDA graph.
     """
 
     features: Features
@@ -54,5 +54,5 @@ class Step:
 
 
 def counted(found: torch.Tensor, y: torch.Tensor, loss: torch.Tensor) -> torch.Tensor:
-    """`[2, R]`: the `loss` of each run's batch, and its number of right answers in the scores `found [R, B, C]`."""
+    """`[2, R]`: the `loss` of each run's batch, and the number of correct scores of `found [R, B, C]`."""
     return torch.stack([loss, (found.argmax(2) == y).sum(1, dtype=loss.dtype)])

@@ -1,4 +1,4 @@
-"""Training several runs as one batched model, each with a run folder as if it had run alone."""
+"""Trains several runs as one batched model, each with its own run folder."""
 
 import signal
 import time
@@ -32,10 +32,10 @@ from clearctl.strategies.patches import applied
 from clearctl.strategies.registry import argument
 from clearctl.strategies.traits import traits_of
 
-CPU_BYTES = 1 << 30  # for what the runs of a stack hold at once, beside the features
-GPU_SHARE = 0.5  # of the memory that is free when a stack begins
+CPU_BYTES = 1 << 30  # for the runs of a stack, in addition to the features
+GPU_SHARE = 0.5  # of the free memory when a stack starts
 _Grouped = TypeVar("_Grouped")  # members, or groups of them
-BATCHES_HELD = 3  # the batch itself, and about as much again for what is worked out from it and for the allocator
+BATCHES_HELD = 3  # the batch itself, intermediate results, and the allocator
 
 
 @applied()
@@ -44,11 +44,11 @@ def train_stack(
 ) -> list[TrainResult]:
     """Train runs with equal `stack_key` as one; the results are in the order of `configs`.
 
-    Each has a run folder of its own in its work_dir, with the files of a run that was alone. `sources` are the config
-    files that they came from, and listeners[i] is notified of run i. Where they do not all fit into memory at once, as
-    many as do are trained together. Accuracies are those of runs alone but for the rounding of floats.
-    A state is saved at the start of each bucket: runs that are stopped or killed may be continued by `resume_stack`,
-    or each alone by `resume`. `seconds` are those of the whole stack.
+    Each run has a run folder in its work_dir, with the files of a run that was trained alone. `sources` are the config
+    files, and listeners[i] is notified of run i. If not all runs fit into memory at once, they are trained in parts.
+    Accuracies are those of runs trained alone, except for floating-point rounding.
+    A state is saved at the start of each bucket: runs that are stopped or killed can be resumed by `resume_stack`, or
+    each alone by `resume`. `seconds` are those of the whole stack.
     Raises UsageError for runs that cannot be stacked, and what `train` raises.
     """
     runs = [fill(config) for config in configs]
@@ -58,11 +58,11 @@ def train_stack(
 
 @applied()
 def resume_stack(folders: Sequence[Path], *, device: str, listeners: Sequence[Listener]) -> list[TrainResult]:
-    """Carry on, as one, runs whose `starting_bucket` is the same one; see `train_stack`.
+    """Resume runs with the same `starting_bucket` as one stack; see `train_stack`.
 
-    They end as if they had not been stopped, where they are those that were trained together.
-    Raises UsageError for runs that cannot be stacked, RunError where one is no longer at that bucket, and what
-    `resume` raises.
+    If they are the runs that were trained together, they end as if they had not been stopped.
+    Raises UsageError for runs that cannot be stacked, RunError if one is no longer at that bucket, and what `resume`
+    raises.
     """
     runs = [fill(open_run_config(folder, work_dir=folder.parent)) for folder in folders]
     _require_alike(runs)
@@ -72,7 +72,7 @@ def resume_stack(folders: Sequence[Path], *, device: str, listeners: Sequence[Li
 def _require_alike(runs: Sequence[Settings]) -> None:
     for settings in runs:
         if stack_key(settings) is None or stack_key(settings) != stack_key(runs[0]):
-            reason = why_not(settings) or "it is not like the others"
+            reason = why_not(settings) or "its settings differ from those of the others"
             raise UsageError(f"{settings.config.file} cannot be trained in one stack with the others: {reason}")
 
 
@@ -88,13 +88,13 @@ def _train_in_parts(given: Runs, device: str, listeners: Sequence[Listener]) -> 
 
 
 def largest_stack(settings: Settings, device: torch.device) -> int:
-    """How many runs with `settings` fit into memory at once, beside the features; at least 1."""
+    """How many runs with `settings` fit into memory at once, in addition to the features; at least 1."""
     room = torch.cuda.mem_get_info(device)[0] * GPU_SHARE if device.type == "cuda" else CPU_BYTES
     return max(1, int(room // bytes_a_run(settings)))
 
 
 def bytes_a_run(settings: Settings) -> int:
-    """What a run takes in a stack: a batch of float32, and its weights with all that is kept beside them."""
+    """Memory that a run takes in a stack: a batch of float32, and its weights with gradients and states."""
     strategy, head = settings.strategy, settings.model.head
     assert head is not None, "it could not be stacked"
     learned = strategy.train_mb_size
@@ -120,7 +120,7 @@ def _train(given: Runs, device: torch.device, listeners: Sequence[Listener]) -> 
             listener(event)
 
     if data.graph == "auto" and not is_captured(data, device):
-        report_to_all(Message(f"data.graph='auto' plays no part on the {device.type.upper()}: CUDA graphs need a GPU"))
+        report_to_all(Message(f"data.graph='auto' has no effect on the {device.type.upper()}: CUDA graphs need a GPU"))
     with ExitStack() as ends:
         ends.enter_context(deterministic_algorithms(compute.deterministic, device, report_to_all))
         members = given.open(device, listeners, ends)
@@ -149,7 +149,7 @@ def _train(given: Runs, device: torch.device, listeners: Sequence[Listener]) -> 
 
 
 def _learn_all(members: Sequence[Member], device: torch.device, stop_request: StopRequest) -> None:
-    """Bucket after bucket, as `TrainingLoop` does for one run."""
+    """Train on one bucket after another, as `TrainingLoop` does for one run."""
     everything = list(_grouped_by_features(members, device))
     first = members[0].first_bucket
     for features, group in everything if first is None else ():
@@ -161,7 +161,7 @@ def _learn_all(members: Sequence[Member], device: torch.device, stop_request: St
 
     def stop_if_requested() -> None:
         if stop_request.signum is not None:
-            raise Stopped("stopped, the bucket that it was in will be done again", stop_request.signum)
+            raise Stopped("stopped; the current bucket will be trained again", stop_request.signum)
 
     for number in range(first or 0, len(members[0].test_stream)):
         started = time.perf_counter()
@@ -182,14 +182,14 @@ def _learn_all(members: Sequence[Member], device: torch.device, stop_request: St
 
 
 def _tested(learner: Learner, members: Sequence[Member]) -> list[list[Any]]:
-    """For each member and each bucket of its test stream, what the batches gave."""
+    """The results of the batches, for each member and each bucket of its test stream."""
     size = members[0].experiment.strategy.eval_mb_size
     buckets = [learner.test(rows, size) for rows in zip(*(member.test_rows for member in members), strict=True)]
     return [list(found) for found in zip(*buckets, strict=True)]
 
 
 def _grouped(members: Sequence[_Grouped], key: Callable[[_Grouped], Any]) -> list[list[_Grouped]]:
-    """Those with equal keys together, in their order."""
+    """Groups with equal keys, in the given order."""
     groups: dict[Any, list[_Grouped]] = {}
     for member in members:
         groups.setdefault(key(member), []).append(member)
@@ -197,14 +197,14 @@ def _grouped(members: Sequence[_Grouped], key: Callable[[_Grouped], Any]) -> lis
 
 
 def _sharing_batches(members: Sequence[Member]) -> Iterator[tuple[int, list[Member]]]:
-    """Members that learn the bucket they have begun as one, and how many of them, one after another, share batches."""
+    """Members that are trained on this bucket as one, and how many consecutive ones share batches."""
     for part in _grouped(members, Member.shape):
         for groups in _grouped(_grouped(part, Member.draws), len):
             yield len(groups[0]), [member for group in groups for member in group]
 
 
 def _grouped_by_features(members: Sequence[Member], device: torch.device) -> Iterator[tuple[Features, list[Member]]]:
-    """Members whose streams read one matrix, which they all do unless its files change meanwhile."""
+    """Members whose streams have the same feature matrix: all, unless the files changed in between."""
 
     def matrix(stream: Stream) -> int:
         part = stream.buckets[0].train

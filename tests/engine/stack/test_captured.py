@@ -91,7 +91,7 @@ def test_a_run_says_whether_its_steps_were_captured(opened: Open, tmp_path: Path
         for texts in messages:
             said = [text for text in texts if "data.graph" in text]
             assert said == (
-                ["data.graph='auto' plays no part on the CPU: CUDA graphs need a GPU"] if device == "cpu" else []
+                ["data.graph='auto' has no effect on the CPU: CUDA graphs need a GPU"] if device == "cpu" else []
             )
 
 

@@ -74,38 +74,38 @@ def test_what_changes_shapes_or_steps_is_not(features_config: Path, values: dict
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        (dict(data=dict(loader="workers", workers=1)), "data.loader='workers' reads sample by sample"),
+        (dict(data=dict(loader="workers", workers=1)), "data.loader='workers' reads one sample at a time"),
         (dict(data=dict(loader="mapped")), "data.loader='mapped' leaves the features in their files"),
         (dict(precision="bf16"), "precision='bf16': a stack computes in fp32"),
-        (dict(cl_strategy__type="MAS"), "MAS is not among the strategies that are stacked: Naive, Cumulative"),
+        (dict(cl_strategy__type="MAS"), "MAS cannot be stacked; supported: Naive, Cumulative"),
         (
             dict(cl_strategy__plugins=[dict(type="RestoreBestEpoch"), dict(type="GradientClipping", max_norm=1.0)]),
-            "cl_strategy.plugins: GradientClipping acts between the steps",
+            "cl_strategy.plugins: GradientClipping acts between training steps",
         ),
         (dict(cl_strategy__eval_every=1), "cl_strategy.eval_every tests in the middle of a bucket"),
         (dict(cl_strategy__eval_every_steps=2, cl_strategy__train_epochs=1), "cl_strategy.eval_every_steps tests in"),
-        (dict(metrics=[dict(type="calibration_metrics")]), "metrics: calibration_metrics is not among those"),
+        (dict(metrics=[dict(type="calibration_metrics")]), "metrics: calibration_metrics is not supported"),
         (dict(cl_strategy__loss=dict(type="LabelSmoothLoss", label_smooth_val=0.1)), "LabelSmoothLoss is not Cross"),
         (
             dict(cl_strategy__loss=dict(type="CrossEntropyLoss", class_weight=[1.0, 1.0, 2.0])),
-            "cl_strategy.loss: a stack knows only its loss_weight, not class_weight",
+            "cl_strategy.loss: a stack supports only its loss_weight, not class_weight",
         ),
-        (dict(model__head__loss=dict(type="CrossEntropyLoss", reduction="sum")), "model.head.loss: a stack knows"),
-        (dict(cl_strategy__optimizer=dict(type="RMSprop", lr=0.1)), "the optimizer RMSprop is not among those"),
+        (dict(model__head__loss=dict(type="CrossEntropyLoss", reduction="sum")), "model.head.loss: a stack supports"),
+        (dict(cl_strategy__optimizer=dict(type="RMSprop", lr=0.1)), "the optimizer RMSprop cannot be stacked"),
         (
             dict(cl_strategy__optimizer=dict(type="Adam", lr=0.1, amsgrad=True)),
-            "cl_strategy.optimizer.amsgrad is nothing that a stack knows of Adam",
+            "cl_strategy.optimizer.amsgrad is not supported in a stack",
         ),
         (
             dict(cl_strategy__scheduler=dict(type="StepLR", step_size=1, by="step")),
             "cl_strategy.scheduler.by='step' changes the learning rate within an epoch",
         ),
-        (dict(cl_strategy__scheduler=dict(type="ReduceLROnPlateau")), "ReduceLROnPlateau looks at the loss"),
-        (dict(model__freeze=["head"]), "model.freeze keeps the head from learning"),
+        (dict(cl_strategy__scheduler=dict(type="ReduceLROnPlateau")), "ReduceLROnPlateau reads the loss"),
+        (dict(model__freeze=["head"]), "model.freeze freezes the head"),
         (dict(model__train_cfg=dict(augments=dict(type="Identity", num_classes=3))), "model.train_cfg.augments mixes"),
-        (dict(metrics=[dict(type="bwt_metrics", stream=True)]), "metrics: bwt_metrics is not among those"),
+        (dict(metrics=[dict(type="bwt_metrics", stream=True)]), "metrics: bwt_metrics is not supported"),
         (dict(metrics=[dict(type="accuracy_metrics", trained_experience=True)]), "metrics: trained_experience is"),
-        (dict(loggers=[dict(type="CSVLogger")]), "loggers: CSVLogger is not among those that a stack keeps: Text"),
+        (dict(loggers=[dict(type="CSVLogger")]), "loggers: CSVLogger is not supported in a stack, which has: Text"),
         (dict(model=dict(torchmodel=dict(type="Linear", in_features=5, out_features=3))), "the model is more than a"),
         (
             dict(model__head=dict(type="StackedLinearClsHead", num_classes=3, in_channels=5, mid_channels=[4])),
@@ -123,4 +123,4 @@ def test_others_run_alone_and_it_is_said_why(features_config: Path, values: dict
 def test_runs_on_images_run_alone() -> None:
     settings = opened(IMAGES)
     assert stack_key(settings) is None
-    assert why_not(settings) == "it learns from images: only heads on features are stacked"
+    assert why_not(settings) == "it trains on images: only heads on features are stacked"

@@ -183,7 +183,7 @@ def stopped_in_bucket(number: int, configs: list[Config], monkeypatch: pytest.Mo
             signal.raise_signal(signal.SIGINT)
 
     listeners = [stop, *[ignore] * (len(configs) - 1)]
-    with pytest.raises(Stopped, match="the bucket that it was in will be done again"):
+    with pytest.raises(Stopped, match="the current bucket will be trained again"):
         train_stack(configs, device="cpu", sources=["here.py"] * len(configs), listeners=listeners)
     folders = [next(Path(config.values["work_dir"]).iterdir()) for config in configs]
     assert [starting_bucket(run) for run in folders] == [number - 1] * len(configs)
@@ -244,7 +244,7 @@ def test_runs_that_are_not_at_one_bucket_are_not_continued_together(
 ) -> None:
     folders = stopped_in_bucket(2, [opened(tmp_path / f"{seed}", seed) for seed in (0, 1)], monkeypatch)
     (rundir.state_folder(folders[1]) / "bucket_0001.state").write_bytes(b"damaged")
-    with pytest.raises(RunError, match="is not where the others of its stack are"):
+    with pytest.raises(RunError, match="is at another bucket than the other runs"):
         resume_stack(folders, device="cpu", listeners=[ignore] * 2)
     assert all(run.is_dir() for run in folders)
 
@@ -270,7 +270,7 @@ def test_no_folder_is_left_where_a_run_cannot_be_built(opened: Open, tmp_path: P
 def test_runs_that_are_not_alike_are_refused(opened: Open, tmp_path: Path) -> None:
     one, other = opened(tmp_path), opened(tmp_path, 1, {"cl_strategy.train_epochs": 4})
     assert stack_key(fill(one)) != stack_key(fill(other))
-    with pytest.raises(UsageError, match="it is not like the others"):
+    with pytest.raises(UsageError, match="its settings differ from those of the others"):
         together([one, other])
     mas = opened(tmp_path, 0, {"cl_strategy.type": "MAS"})
     with pytest.raises(UsageError, match=re.escape(why_not(fill(mas)))):
