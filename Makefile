@@ -1,11 +1,11 @@
-# `make demo` and `make test` do all the set-up themselves, into .venv. They need Python 3.10–3.14, make and a network;
+# `make demo` and `make test` do all the set-up themselves, into .venv. They need Python 3.10 to 3.13, make and a network;
 # docs/install.md has the ways without one, and without make.
 .DEFAULT_GOAL := help
-.PHONY: help install demo paper-table foundation-table test test-quick fuzz lint types imports check bench bench-quick gpu-check check-python wheelhouse dist docs clean
+.PHONY: help install demo paper-table foundation-table test test-quick fuzz lint types imports check bench bench-quick gpu-check check-python wheelhouse dist docs site pictures clean
 
 VENV := .venv
 BIN := $(VENV)/bin
-# The first Python on the PATH that clearctl supports; `make PYTHON=... install` takes another.
+# The first Python on the PATH that clearctl supports; `make PYTHON=... install` takes another. 3.14 is not refused, and not tested.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3.10 python3.14 python3 python; do \
 	$$p -c '$(IS_SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 IS_SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 15))
@@ -48,8 +48,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		echo "TORCH=$(TORCH): expected TORCH=cpu with TORCH_INDEX=URL, an index that has CPU wheels of torch and torchvision" >&2; \
 		exit 1; }
 	@test -n "$(PYTHON)" || { \
-		echo "no Python 3.10 to 3.14 is on the PATH: make PYTHON=/path/to/python3 install" >&2; exit 1; }
-	@$(PYTHON) -c '$(IS_SUPPORTED)' || { echo "$(PYTHON): expected Python 3.10 to 3.14" >&2; exit 1; }
+		echo "no Python 3.10 to 3.13 is on the PATH: make PYTHON=/path/to/python3 install" >&2; exit 1; }
+	@$(PYTHON) -c '$(IS_SUPPORTED)' || { echo "$(PYTHON): expected Python 3.10 to 3.13" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) has no venv module: install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	@echo "Installing clearctl and what it needs into $(VENV), once: 3 GB to download, 6 GB on disk, minutes."
@@ -101,7 +101,7 @@ types: install ## strict type check
 imports: install ## that each layer imports only those below it
 	$(BIN)/lint-imports --no-logo
 
-check: lint types imports test bench-quick ## what CI runs
+check: lint types imports site test bench-quick ## what CI runs
 	$(MAKE) gpu-check DEVICE=cpu SMALL=1
 
 bench: install ## measure, side by side in one run
@@ -128,9 +128,16 @@ dist: ## the source archive and the wheel, in dist
 	build/venv/bin/python -m pip --disable-pip-version-check install -q build
 	build/venv/bin/python -m build --outdir dist .
 
-docs: install ## make docs/config.md anew, from the code
+docs: install ## write docs/config.md and docs/commands.md again, from the code
 	$(BIN)/python -W ignore docs/make_config.py
+	$(BIN)/python -W ignore docs/make_commands.py
+
+site: install ## the docs as a site in site/, links checked, without a network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -W ignore -m mkdocs build --quiet --strict
+
+pictures: install ## draw the pictures of the README and the docs again, from runs on the demo's stream (minutes; Chromium)
+	$(BIN)/python -W ignore docs/make_pictures.py
 
 clean: ## remove what was made here, the environment too
-	rm -rf $(VENV) $(CHECK_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache clearctl-demo gpu-check
+	rm -rf $(VENV) $(CHECK_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache clearctl-demo gpu-check site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

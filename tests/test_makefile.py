@@ -32,8 +32,8 @@ def make(folder, *arguments):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["PYTHON="], "no Python 3.10 to 3.14 is on the PATH: make PYTHON=/path/to/python3 install"),
-        (["PYTHON=./old"], "./old: expected Python 3.10 to 3.14"),
+        (["PYTHON="], "no Python 3.10 to 3.13 is on the PATH: make PYTHON=/path/to/python3 install"),
+        (["PYTHON=./old"], "./old: expected Python 3.10 to 3.13"),
         (["PYTHON=./no-venv"], "./no-venv has no venv module: install it (Debian, Ubuntu: apt install python3-venv)"),
         (["TORCH=cpu"], "TORCH=cpu: expected TORCH=cpu with TORCH_INDEX=URL, an index that has CPU wheels of torch"),
         (["TORCH=rocm", "TORCH_INDEX=x"], "TORCH=rocm: expected TORCH=cpu with TORCH_INDEX=URL"),

@@ -41,5 +41,19 @@ def test_links_and_images_are_there(page):
 
 
 def test_every_page_is_reached_from_the_readme():
-    reached = {(ROOT / link.partition("#")[0]).resolve() for link in links(ROOT / "README.md")}
-    assert {page for page in PAGES if page.parent.name == "docs"} <= reached
+    reached, new = set(), {ROOT / "README.md"}
+    while new:
+        reached |= new
+        targets = {(page.parent / link.partition("#")[0]).resolve() for page in new for link in links(page)}
+        new = {target for target in targets if target.suffix == ".md"} - reached
+    assert set(PAGES) <= reached
+
+
+def test_every_page_is_listed_on_the_first_one_of_the_site():
+    listed = {(ROOT / "docs" / link.partition("#")[0]).resolve() for link in links(ROOT / "docs" / "index.md")}
+    assert {page for page in PAGES if page.parent == ROOT / "docs"} - listed == {ROOT / "docs" / "index.md"}
+
+
+def test_every_picture_is_shown():
+    shown = {(page.parent / link).resolve() for page in PAGES for link in links(page)}
+    assert set((ROOT / "docs" / "images").iterdir()) <= shown
