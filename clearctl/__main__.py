@@ -16,7 +16,8 @@ def main() -> None:
         # wait for each other in torch's C++, which no exception reaches.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from clearctl.cli import app, completion
-    from clearctl.cli.console import is_full_output, report_full_output, silence_output, write_any_character
+    from clearctl.cli.console import report_full_output
+    from clearctl.cli.streams import is_full_output, silence_output, write_any_character
     from clearctl.distributed import world
 
     write_any_character()

@@ -1,4 +1,6 @@
-"""Bytes and seconds as texts for people."""
+"""Bytes, seconds and fractions as texts for people."""
+
+import math
 
 
 def megabytes(size_bytes: int) -> int:
@@ -17,3 +19,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def percent(fraction: float) -> str:
+    """`92.3` of 0.9234: an accuracy as tables and messages have it, where files have the fraction. "-" for NaN."""
+    if math.isnan(fraction):
+        return "-"
+    text = f"{100 * fraction:.1f}"
+    return text.removeprefix("-") if float(text) == 0 else text

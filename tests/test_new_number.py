@@ -104,7 +104,7 @@ def test_in_what_train_and_resume_print(of: str, tmp_path: Path, capsys: pytest.
     printed_text = capsys.readouterr().out
     assert f"{of}'s metrics" in printed_text if of else "other metrics" in printed_text
     line = next(line for line in printed_text.splitlines() if line.startswith(NAME))
-    assert "0.7000" in line
+    assert line.split()[1] == "70.0"
     assert line.rstrip().endswith("median of the last row; on training images")
 
 
@@ -113,7 +113,7 @@ def test_in_what_eval_prints(of: str, trained: TrainResult) -> None:
     asked = CliRunner().invoke(app, ["eval", str(trained.run), "--device", "cpu", "--json"])
     assert json.loads(asked.stdout)[OWNERS[of]][NAME] == pytest.approx(expected)
     asked = CliRunner().invoke(app, ["eval", str(trained.run), "--device", "cpu"])
-    assert f"{expected:.4f}" in next(line for line in asked.stdout.splitlines() if line.startswith(NAME))
+    assert f" {100 * expected:.1f} " in next(line for line in asked.stdout.splitlines() if line.startswith(NAME))
 
 
 def test_in_what_a_sweep_gives(of: str, tmp_path: Path) -> None:

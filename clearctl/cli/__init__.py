@@ -85,6 +85,7 @@ def main(
     Start with `clearctl demo`.
     """
     output.verbose = output.quiet = False
+    output.context = context
     set_output(verbose, quiet)
     refuse_if_shared(context.invoked_subcommand)
 

@@ -1,14 +1,21 @@
 """Typer's groups and commands as clearctl has them: what all of them share is set here once."""
 
 import difflib
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from clearctl.cli.console import hint_of, output
+from clearctl.wording import any_of
+
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 SETTINGS = {"help_option_names": ["-h", "--help"]}
+# Typer exports neither by name.
+CommandLineError: type[Any] = typer.BadParameter.__mro__[1]
+_NO_ARGUMENTS = "NoArgsIsHelpError"  # the help page was printed
 
 
 def _without_types(parameters: list[Any]) -> list[Any]:
@@ -28,6 +35,11 @@ class ClearctlCommand(TyperCommand):
         """The parameters, as a help page shows them."""
         return _without_types(super().get_params(ctx))
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run it; what it prints may name it."""
+        output.context = ctx
+        return super().invoke(ctx)
+
 
 class ClearctlGroup(TyperGroup):
     """A group of commands, which knows what a wrong command was meant to be."""
@@ -35,6 +47,21 @@ class ClearctlGroup(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, as a help page shows them."""
         return _without_types(super().get_params(ctx))
+
+    def main(self, *arguments: Any, standalone_mode: bool = True, **settings: Any) -> Any:
+        """Run the command line; what is wrong in it is an error like all others, where Typer would draw a box."""
+        run: Callable[..., Any] = super().main
+        if not standalone_mode:
+            return run(*arguments, standalone_mode=False, **settings)
+        output.context = None
+        try:
+            sys.exit(run(*arguments, standalone_mode=False, **settings))
+        except CommandLineError as error:
+            if type(error).__name__ != _NO_ARGUMENTS:
+                output.error(_usage_text(error), hint_of(error.ctx or output.context))
+            sys.exit(error.exit_code)
+        except typer.Abort:
+            sys.exit(1)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that `args` begin with. Ends with a usage error that names the closest where there is none."""
@@ -45,8 +72,7 @@ class ClearctlGroup(TyperGroup):
 
     def _refuse(self, ctx: Any, name: str) -> None:
         meant = closest_commands(name, self._paths())
-        hint = f" Did you mean {' or '.join(map(repr, meant))}?" if meant else f" `{ctx.command_path} -h` lists them."
-        ctx.fail(f"No such command {name!r}.{hint}")
+        ctx.fail(f"no such command {name!r}{_meant(meant)}")
 
     def _paths(self) -> list[str]:
         """`train`, `config check` and so on."""
@@ -55,6 +81,21 @@ class ClearctlGroup(TyperGroup):
             paths.append(name)
             paths += [f"{name} {below}" for below in getattr(command, "commands", {})]
         return paths
+
+
+def _usage_text(error: Any) -> str:
+    """What Typer says of a command line, in the words and the form of all other errors."""
+    if hasattr(error, "possibilities"):
+        return f"no such option {error.option_name!r}{_meant(sorted(error.possibilities or ()))}"
+    if found := getattr(error.__cause__, "errors", None):  # pydantic's, of a value
+        option = max(error.param.opts, key=len) if error.param.param_type_name == "option" else error.param.name
+        return f"{option} {found()[0]['input']}: {error.message.removeprefix('Input ').partition(',')[0]}"
+    text: str = error.format_message().strip().removesuffix(".")
+    return text[:1].lower() + text[1:]
+
+
+def _meant(names: Sequence[str]) -> str:
+    return f"; did you mean {any_of([repr(name) for name in names])}?" if names else ""
 
 
 def closest_commands(name: str, paths: list[str]) -> list[str]:

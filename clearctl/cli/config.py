@@ -1,6 +1,5 @@
 """`clearctl config check`, `show`, `list` and `copy`."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +10,11 @@ from clearctl.cli.commands import Commands
 from clearctl.cli.completion import config_names, shipped_names
 from clearctl.cli.console import importing, output, reporting_errors
 from clearctl.cli.lines import print_line
+from clearctl.cli.next_commands import nearby
 from clearctl.cli.options import DatasetRoot, Json, Set
 from clearctl.errors import ConfigError
 
-_UNREAD = "images, features and weights were not read; whether they fit, memory and speed are known from"
+_UNREAD = "images, features and weights were not read: a dry run reads them, and measures memory and speed"
 
 config = Commands(
     name="config", help="Check configs, show what they come to, list and copy those that come with clearctl."
@@ -62,18 +62,22 @@ def check(
                 continue
             against = result.dataset_root if result.dataset_found else "no dataset: its folder is not there"
             output.stdout.print(f"{file}: no fault found (checked against {against})")
-            output.message(f"{file}: {_UNREAD}: {_dry_run(file, dataset_root, set_ or [])}")
+        sound = [file for file, result in results.items() if not result.faults]
+        if sound:
+            output.message(_UNREAD)
+        for file in sound:
+            output.next_command(*_dry_run(file, dataset_root, set_ or []))
     if faults and not json:
         raise ConfigError("\n".join(faults))
     if faults:
         raise typer.Exit(ConfigError.exit_code)
 
 
-def _dry_run(file: str, dataset_root: Path | None, overrides: list[str]) -> str:
-    """The command, with what the check was given."""
+def _dry_run(file: str, dataset_root: Path | None, overrides: list[str]) -> list[str]:
+    """The words of the command, with what the check was given."""
     where = ["--dataset-root", str(dataset_root)] if dataset_root is not None else []
     changes = [part for override in overrides for part in ("--set", override)]
-    return shlex.join(["clearctl", "train", file, *where, *changes, "--dry-run"])
+    return ["train", file, *where, *changes, "--dry-run"]
 
 
 @config.command("show")
@@ -149,3 +153,4 @@ def copy(
     output.stdout.print(str(files[0]))
     for base in files[1:]:
         output.stdout.print(f"  builds on {base}")
+    output.next_command("config", "check", nearby(files[0]))

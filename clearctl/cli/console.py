@@ -1,11 +1,9 @@
 """What commands print: results on stdout, messages and progress on stderr, errors as one or two lines."""
 
 import atexit
-import errno
 import functools
 import gc
 import inspect
-import io
 import logging
 import os
 import shlex
@@ -13,22 +11,22 @@ import signal
 import sys
 import threading
 import traceback
-import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Annotated, Any, NoReturn, TextIO, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console
 from rich.control import Control
-from rich.segment import ControlType, Segment
+from rich.segment import ControlType
 from rich.text import Text
 
+from clearctl.cli.streams import MessageConsole, ResultConsole, is_full_output, write_nowhere
 from clearctl.distributed import world
-from clearctl.errors import CapabilityError, ClearctlError, ConfigError, Stopped
+from clearctl.errors import CapabilityError, ClearctlError, ConfigError, Stopped, UsageError
 from clearctl.jsontext import json_text
 from clearctl.shortage import shortage
 
@@ -38,51 +36,13 @@ INTERRUPTION = "interrupted: what was finished is on disk; run the same command 
 REPORT = "this is a fault in clearctl: please report it with what `--verbose` prints (`clearctl --verbose COMMAND ...`)"
 
 
-class EscapingConsole(Console):
-    """Escapes what comes from file names, metadata, servers and users' code, which may hold terminal commands."""
-
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """The segments of `renderable`; those of rich that move the cursor stay as they are."""
-        for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(escaped(segment.text), segment.style)
-
-
-def escaped(text: str) -> str:
-    """`text` with control characters, and what is no character at all, as Python writes them; line ends stay."""
-    return text if text.isprintable() else "".join(map(_printable, text))
-
-
-def _printable(character: str) -> str:
-    is_command = unicodedata.category(character) in ("Cc", "Cs") or character in _DIRECTIONS
-    return character.encode("unicode_escape").decode() if is_command and character != "\n" else character
-
-
-_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # which reorder what follows
-
-
-class ResultConsole(EscapingConsole):
-    """Stdout. Where nobody reads it any more (`| head -1`) a command has nothing left to do."""
-
-    def on_broken_pipe(self) -> None:
-        """Raise BrokenPipeError as any other write does, with which a command ends quietly."""
-        raise BrokenPipeError
-
-
-class MessageConsole(EscapingConsole):
-    """Stderr. Where nobody reads it any more (Ctrl-C ends `tee` too) a command continues and prints nothing."""
-
-    def on_broken_pipe(self) -> None:
-        """Let nothing more be written, not even by the interpreter as it ends."""
-        self.quiet = True
-        _write_nowhere(sys.stderr)
-
-
 @dataclass
 class Output:
     """Where a command's words go. `verbose` shows tracebacks, `quiet` only results, warnings and errors."""
 
     verbose: bool = False
     quiet: bool = False
+    context: Any = None  # Typer's, of the command that runs
     stdout: Console = field(
         default_factory=lambda: ResultConsole(soft_wrap=True, highlight=False, markup=False, emoji=False)
     )
@@ -103,14 +63,19 @@ class Output:
     def written(self, written: int, unchanged: int, dry_run: bool) -> None:
         """How many files a command wrote, on stdout."""
         if not written:
-            self.stdout.print(f"nothing to do: all {unchanged} files are there and right")
+            self.stdout.print(f"nothing to do: all {unchanged} files are up to date")
         else:
             verb = "would be written" if dry_run else "written"
-            self.stdout.print(f"{written} files {verb}, {unchanged} were there and right")
+            self.stdout.print(f"{written} files {verb}, {unchanged} up to date")
 
     def next_command(self, *words: object, first: str = "next") -> None:
-        """What is sensible to do after a command, on stdout: the `words` after `clearctl`, to be copied as they are."""
-        self.stdout.print(Text(f"{first}: clearctl {shlex.join(map(str, words))}"))
+        """What to do after a command, unless quiet: the `words` after `clearctl`, to be copied as they are."""
+        if not self.quiet:
+            self.stdout.print(Text(f"{first}: clearctl {shlex.join(map(str, words))}"))
+
+    def error(self, text: str, note: str = "") -> None:
+        """What is wrong and, in a line below, what to do, on stderr."""
+        self.stderr.print(Text.assemble(("error: ", "bold red"), text + (f"\n{note}" if note else "")))
 
     @contextmanager
     def loading(self) -> Iterator[None]:
@@ -137,7 +102,7 @@ class Output:
         text = str(error) or type(error).__name__
         if exit_code == 1:
             text = f"{type(error).__name__}: {text}"
-        self.stderr.print(Text.assemble(("error: ", "bold red"), text + (f"\n{note}" if note else "")))
+        self.error(text, note)
         raise typer.Exit(exit_code)
 
 
@@ -153,18 +118,6 @@ def set_output(verbose: bool, quiet: bool) -> None:
     output.quiet |= quiet
     if not output.verbose:
         silence_libraries()
-
-
-def write_any_character() -> None:
-    """Write characters that stdout or stderr cannot encode, in a plain C locale say, as Python writes them."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def silence_output() -> None:
-    """Print nothing more from this process."""
-    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 it is closed at the end of the process
 
 
 def silence_libraries() -> None:
@@ -203,22 +156,10 @@ def _exit_quietly(number: int, frame: FrameType | None) -> NoReturn:
     os._exit(INTERRUPTED)
 
 
-def _write_nowhere(stream: TextIO) -> None:
-    """What is left of a stream that nobody reads would else be tried, and reported, as the interpreter ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
-
-
-def is_full_output(error: OSError) -> bool:
-    """Whether it says that nothing more can be written, and not to a file by its name."""
-    return error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-
-
 def report_full_output(error: OSError) -> int:
     """Say that stdout cannot be written, and return the exit code."""
-    _write_nowhere(sys.stdout)  # what is left of it would be tried again at the end
-    output.stderr.print(Text.assemble(("error: ", "bold red"), f"standard output cannot be written: {error.strerror}"))
+    write_nowhere(sys.stdout)  # what is left of it would be tried again at the end
+    output.error(f"standard output cannot be written: {error.strerror}")
     return CapabilityError.exit_code
 
 
@@ -228,6 +169,18 @@ def _fail_unexpected(error: Exception) -> NoReturn:
         lacking.__cause__ = error  # for --verbose
         output.fail(lacking, lacking.exit_code)
     output.fail(error, 1, REPORT)
+
+
+def _note(error: ClearctlError) -> str:
+    """What is printed below it, where it does not say itself what to do."""
+    if error.exit_code == 1:
+        return REPORT
+    return hint_of(output.context) if isinstance(error, UsageError) and "\n" not in str(error) else ""
+
+
+def hint_of(context: Any) -> str:
+    """Where the arguments of a command are explained; "" outside of one."""
+    return "" if context is None else f"try `{context.command_path} --help`"
 
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -265,7 +218,7 @@ def ending_by_errors(command: Command) -> Command:
             command(*arguments, **options)
             sys.stdout.flush()
         except ClearctlError as error:
-            output.fail(error, error.exit_code, REPORT if error.exit_code == 1 else "")
+            output.fail(error, error.exit_code, _note(error))
         except KeyboardInterrupt as interrupt:
             # The libraries take a second or two to end, and another Ctrl-C would only print where they are.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -279,7 +232,7 @@ def ending_by_errors(command: Command) -> Command:
                 try:
                     stream.flush()
                 except BrokenPipeError:
-                    _write_nowhere(stream)
+                    write_nowhere(stream)
             raise typer.Exit(0) from None
         except (typer.Exit, typer.Abort):
             raise

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clearctl.cli.console import output, reporting_errors
+from clearctl.cli.next_commands import in_dataset
 from clearctl.cli.options import Device, Json
 from clearctl.errors import UsageError
 
@@ -66,7 +67,8 @@ def demo(
         return
     from clearctl.cli.tables import matrix_table, numbers_table, numbers_tables
 
-    output.stdout.print(matrix_table(trained.matrix.tolist(), trained.bucket_names, trained.bucket_names))
+    names = trained.bucket_names
+    output.stdout.print(matrix_table(trained.matrix.tolist(), names, names, output.stdout.width))
     for table in numbers_tables(trained.numbers, trained.on_training_images):
         output.stdout.print(table)
     title = "CLEAR's metrics of a linear head on the features of the network that learned bucket 1 alone"
@@ -89,7 +91,7 @@ def demo(
     output.stdout.print(f"run folder  {result.on_features.run} (on the features)")
     if result.on_lite0 is not None:
         output.stdout.print(f"run folder  {result.on_lite0.run} (on ImageNet's features)")
-    output.next_command("train", "quickstart_feature", "--dataset-root", result.dataset_root)
+    output.next_command("train", "quickstart_feature", *in_dataset(result.dataset_root))
 
 
 def _on_lite0(result: "TrainResult | None") -> dict[str, object]:

@@ -79,6 +79,8 @@ def _print(found: "Diagnosis", done: list[str], failed: CapabilityError | None, 
     elif asked_to_fix and not done:
         output.stdout.print("nothing that --fix does is needed: it builds and installs mmcv")
     output.stdout.print(_verdict(found))
+    if found.can_train:
+        output.next_command("demo")
 
 
 def _print_check(check: "Check", width: int) -> None:

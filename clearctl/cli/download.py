@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from clearctl.cli.console import INTERRUPTED, output, reporting_errors
+from clearctl.cli.next_commands import in_dataset
 from clearctl.cli.options import Json
 from clearctl.errors import UsageError
 
@@ -104,7 +105,7 @@ def download(
     if result.dataset_root is None:
         output.message(f"{result.root} holds no CLEAR folder: look at what the archive brought", warning=True)
     else:
-        output.next_command("prepare-avalanche", "--dataset-root", result.dataset_root)
+        output.next_command("prepare-avalanche", *in_dataset(result.dataset_root))
 
 
 def _parse_md5(given: list[str]) -> str | dict[str, str] | None:

@@ -8,6 +8,7 @@ import typer
 from clearctl.cli.completion import run_folders
 from clearctl.cli.console import importing, output, reporting_errors
 from clearctl.cli.launch import share_among
+from clearctl.cli.next_commands import nearby
 from clearctl.cli.options import DatasetRoot, Device, Json, Nproc, Precision, Set, with_precision
 
 
@@ -72,7 +73,11 @@ def evaluate(
 
     complete = result.matrix is not None
     names = result.bucket_names if complete else [file.stem for file in result.checkpoints]
-    output.stdout.print(matrix_table(result.rows, names, result.bucket_names))
+    output.stdout.print(matrix_table(result.rows, names, result.bucket_names, output.stdout.width))
     if complete:
         for table in numbers_tables(result.numbers, result.on_training_images):
             output.stdout.print(table)
+    from clearctl.rundir import is_run
+
+    if is_run(target):
+        output.next_command("report", nearby(target), "--figures", "figures")

@@ -1,6 +1,5 @@
 """`clearctl extract-features`."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +9,10 @@ from clearctl import layout
 from clearctl.cli.completion import config_names
 from clearctl.cli.console import importing, output, reporting_errors
 from clearctl.cli.launch import share_among
+from clearctl.cli.next_commands import in_dataset
 from clearctl.cli.options import Buckets, DatasetRoot, Device, Json, Nproc, parse_buckets, parse_pairs
 from clearctl.errors import UsageError
-from clearctl.units import duration
+from clearctl.units import duration, percent
 
 
 @reporting_errors
@@ -166,17 +166,10 @@ def extract_features(
         return
     output.stdout.print(
         f"{result.images:,} images in {duration(result.seconds)}: {rate:,.0f} images/s, "
-        f"{waiting:.0%} of the time waiting for images{_advice(waiting, result.workers)}"
+        f"{percent(waiting)} % of the time waiting for images{_advice(waiting, result.workers)}"
         + (f", {duration(result.compiling_s)} of it compiling" if compile_ else "")
     )
-    named = f" --dataset-root {shlex.quote(str(dataset_root))}" if dataset_root is not None else ""
-    suggested, width = "own_data_feature", ""
-    if len(layout.read_class_names(root)) == 11:  # demo_feature is for CLEAR-10
-        suggested, width = "demo_feature", " --set model.torchmodel.in_features=features"
-    output.stdout.print(
-        f"train on them: clearctl train {suggested}{named} --set scenario.feature_type={result.name}{width}",
-        soft_wrap=True,
-    )
+    output.next_command("train", "own_data_feature", *in_dataset(root), "--set", f"scenario.feature_type={result.name}")
 
 
 def _advice(waiting: float, workers: int) -> str:

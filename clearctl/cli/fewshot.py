@@ -6,6 +6,7 @@ import typer
 
 from clearctl import layout
 from clearctl.cli.console import output, reporting_errors
+from clearctl.cli.next_commands import in_dataset, same_command
 from clearctl.cli.options import Buckets, DatasetRoot, DryRun, Force, Json, parse_buckets, parse_numbers
 from clearctl.errors import UsageError
 
@@ -71,6 +72,8 @@ def make_fewshot(
         f"{', '.join(map(str, result.seeds))}"
     )
     output.written(result.written, result.unchanged, dry_run)
-    if not dry_run:
+    if dry_run:
+        output.next_command(*same_command("dry_run"))
+    else:
         chosen = ["--set", f"scenario.shot={result.shot}", "--set", f"scenario.seed={result.seeds[0]}"]
-        output.next_command("train", "own_data", "--dataset-root", result.root, *chosen)
+        output.next_command("train", "own_data", *in_dataset(result.root), *chosen)

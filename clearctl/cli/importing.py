@@ -9,6 +9,7 @@ from rich.text import Text
 from clearctl.cli.completion import completer
 from clearctl.cli.console import INTERRUPTED, reporting_errors
 from clearctl.cli.console import output as console
+from clearctl.cli.next_commands import in_dataset, same_command
 from clearctl.cli.options import DryRun, Json
 from clearctl.errors import UsageError
 
@@ -211,12 +212,13 @@ def _print(result: "ImportResult", dry_run: bool) -> None:
         )
     )
     if dry_run:
-        console.stdout.print("nothing was written: leave --dry-run out to do so")
+        console.stdout.print("nothing was written")
+        console.next_command(*same_command("dry_run"))
         return
     if not result.written:
         console.stdout.print("nothing to do: the folder was imported from these images before")
-    console.next_command("prepare-avalanche", "--dataset-root", result.root)
-    console.next_command("train", "own_data", "--dataset-root", result.root, first="then")
+    console.next_command("prepare-avalanche", *in_dataset(result.root))
+    console.next_command("train", "own_data", *in_dataset(result.root), first="then")
 
 
 _VERBS = {"train": "train", "test": "test"}

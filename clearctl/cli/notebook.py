@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from html import escape as escape_html
 from typing import Any
 
-from clearctl.cli.console import Output, escaped
+from clearctl.cli.console import Output
 from clearctl.cli.progress import Display
+from clearctl.cli.streams import escaped
 from clearctl.progress import Listener
 
 

@@ -6,6 +6,7 @@ import typer
 
 from clearctl import layout
 from clearctl.cli.console import output, reporting_errors
+from clearctl.cli.next_commands import in_dataset, same_command
 from clearctl.cli.options import Buckets, DatasetRoot, DryRun, Force, Json, parse_buckets, parse_numbers
 
 
@@ -69,5 +70,7 @@ def prepare_avalanche(
     if result.features:
         output.stdout.print(f"features of the release, ready to train on: {', '.join(result.features)}")
     output.written(result.written, result.unchanged, dry_run)
-    if not dry_run:
-        output.next_command("train", "own_data", "--dataset-root", root)
+    if dry_run:
+        output.next_command(*same_command("dry_run"))
+    else:
+        output.next_command("train", "own_data", *in_dataset(root))

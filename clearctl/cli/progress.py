@@ -13,7 +13,7 @@ from rich.text import Text
 
 from clearctl.cli.console import Output
 from clearctl.progress import BucketDone, Counted, EpochDone, Event, Message, TrainStep
-from clearctl.units import duration
+from clearctl.units import duration, percent
 
 PLAIN_PERIOD_S = 10.0
 BAR_WIDTH = 20
@@ -27,7 +27,9 @@ class Display:
         self.output = output
         self.live = output.stderr.is_terminal and not output.quiet
         self._printed_at = time.monotonic()
-        self._started_at = time.monotonic()
+        self._trained: tuple[float, float] | None = (
+            None  # when a training step was first reported, and how much was done
+        )
         self._bar = Progress(
             TextColumn("{task.description}", table_column=Column(no_wrap=True, max_width=NAME_WIDTH)),
             BarColumn(bar_width=BAR_WIDTH, table_column=Column(no_wrap=True)),
@@ -65,13 +67,13 @@ class Display:
 
     def _train_step(self, event: TrainStep) -> None:
         done = fraction_done(event, event.step / event.num_steps)
+        self._trained = self._trained or (time.monotonic(), done)
         if self.live:
             step = f"step {event.step}/{event.num_steps}"
             self._update("train", _bucket(event), done, 1.0, [*_learned(event), _epoch(event), step, _speed(event)])
         elif self._print_is_due():
-            left = (time.monotonic() - self._started_at) * (1 - done) / max(done, 1e-9)
             step = f"step {event.step}/{event.num_steps}"
-            self.output.message(f"{_place(event)}  {step}  {_learning(event)}  {duration(left)} left")
+            self.output.message(f"{_place(event)}  {step}  {_learning(event)}{self._left(done)}")
 
     def _epoch_done(self, event: EpochDone) -> None:
         if self.live:
@@ -82,12 +84,20 @@ class Display:
             self.output.message(f"{_place(event)}  {_learning(event)}")
 
     def _bucket_done(self, event: BucketDone) -> None:
-        mean = sum(event.accuracies) / len(event.accuracies)
-        on = "its training images" if event.on_training_images else "its test images"
+        own = percent(event.accuracies[event.bucket_number - 1])
+        mean = percent(sum(event.accuracies) / len(event.accuracies))
+        images = "training images" if event.on_training_images else "test images"
         self.output.message(
-            f"bucket {event.bucket} ({event.bucket_number}/{event.num_buckets}) done in {duration(event.seconds)}:"
-            f" accuracy {event.accuracies[event.bucket_number - 1]:.3f} on {on}, {mean:.3f} on all buckets"
+            f"bucket {event.bucket} ({event.bucket_number}/{event.num_buckets}):"
+            f" accuracy {own} % on its {images}, {mean} % on all; {duration(event.seconds)}"
         )
+
+    def _left(self, done: float) -> str:
+        """How long the training will still take, by its share that was `done` since its first step was reported."""
+        if self._trained is None or done <= self._trained[1]:
+            return ""
+        began, first = self._trained
+        return f"  {duration((time.monotonic() - began) * (1 - done) / (done - first))} left"
 
     def _counted(self, event: Counted) -> None:
         rate = self._rate(event)
@@ -177,7 +187,7 @@ def _learning(event: TrainStep | EpochDone) -> str:
 
 
 def _learned(event: TrainStep | EpochDone) -> list[str]:
-    return [f"loss {short(event.loss)}", f"accuracy {event.accuracy:.3f}"]
+    return [f"loss {short(event.loss)}", f"accuracy {percent(event.accuracy)} %"]
 
 
 def _speed(event: TrainStep | EpochDone) -> str:

@@ -9,6 +9,7 @@ from rich.text import Text
 from clearctl import layout
 from clearctl.cli.console import output as console
 from clearctl.cli.console import reporting_errors
+from clearctl.cli.next_commands import in_dataset, same_command
 from clearctl.cli.options import DatasetRoot, DryRun, Json
 
 if TYPE_CHECKING:
@@ -112,6 +113,10 @@ def _print(result: "RebuildResult", dry_run: bool) -> None:
             "since all buckets are of the same size"
         )
     console.written(result.written, result.unchanged, dry_run)
+    if dry_run:
+        console.next_command(*same_command("dry_run"))
+    else:
+        console.next_command("train", "own_data", *in_dataset(result.root))
 
 
 _REASONS = {

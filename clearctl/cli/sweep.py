@@ -158,8 +158,8 @@ def sweep(
     if json:
         output.json(sweep_lines.as_json(plan, result.outcomes))
     sweep_lines.list_diverged(list(zip(plan.runs, result.outcomes, strict=True)))
-    if any(outcome.status == "finished" for outcome in result.outcomes):
-        output.message(sweep_lines.where_all_is(plan, work_dir))
+    if not json and any(outcome.status == "finished" for outcome in result.outcomes):
+        sweep_lines.suggest_report(plan.runs, work_dir)
     sweep_lines.list_failed(result.failed)
     if result.failed:
         raise typer.Exit(result.failed[0][1].exit_code)

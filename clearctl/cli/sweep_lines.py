@@ -1,7 +1,6 @@
 """What `clearctl sweep` prints and hands on as JSON: of a plan, and of how its runs ended."""
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from clearctl.cli.console import REPORT, output
+from clearctl.cli.next_commands import nearby, same_command
 from clearctl.units import duration
 from clearctl.wording import all_of, counted
 
@@ -72,6 +72,7 @@ def show_dry_run(plan: "SweepPlan", json: bool, more: Mapping[str, Any] | None =
         if any(len(unit) > 1 for unit in plan.units):
             how = " at most, since stacks take less"
         output.stdout.print(f"\nestimate  {duration(seconds)}{how}, and what strategies do between buckets")
+    output.next_command(*same_command("dry_run"))
 
 
 def _machine(plan: "SweepPlan") -> dict[str, Any]:
@@ -106,10 +107,10 @@ def as_json(plan: "SweepPlan", outcomes: "Sequence[RunOutcome]") -> dict[str, An
     return {**_machine(plan), "runs": runs}
 
 
-def where_all_is(plan: "SweepPlan", work_dir: Path | None) -> str:
-    """The folders of the runs, and the command that makes a table of them."""
-    places = dict.fromkeys([str(work_dir)] if work_dir is not None else [str(run.work_dir) for run in plan.runs])
-    return f"make the table with `clearctl report {' '.join(shlex.quote(place) for place in places)}`"
+def suggest_report(runs: "Sequence[PlannedRun]", work_dir: Path | None = None) -> None:
+    """The command that makes a table of the runs, which all are in `work_dir` if it is given."""
+    places = [work_dir] if work_dir is not None else [run.work_dir for run in runs]
+    output.next_command("report", *dict.fromkeys(nearby(place) for place in places))
 
 
 def list_diverged(runs: "Sequence[tuple[PlannedRun, RunOutcome]]") -> None:

@@ -1,6 +1,5 @@
 """`clearctl sweep --select`: both stages as they are shown, and what came of them."""
 
-import shlex
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from rich.text import Text
 from clearctl import rundir
 from clearctl.cli import sweep_lines
 from clearctl.cli.console import output
+from clearctl.cli.next_commands import same_command
 from clearctl.cli.sweep_table import SweepDisplay
 from clearctl.cli.tables import summary_table
 from clearctl.errors import Stopped
@@ -54,7 +54,7 @@ def select_and_test(
         for choice in result.choices:
             output.stdout.print(_settings_table(choice, plan.metric))
         _show_tests(result)
-    _say(plan, result)
+    _say(plan, result, json)
     sweep_lines.list_failed(result.failed)
     if result.failed:
         raise typer.Exit(result.failed[0][1].exit_code)
@@ -95,6 +95,8 @@ def _dry_run(plan: SelectionPlan, json: bool) -> None:
             output.json({"engine": "optuna", **stages})
         for key in plan.varied:
             output.message(f"{key}: {', '.join(plan.grid[key])}")
+        if not json:
+            output.next_command(*same_command("dry_run"))
         return
     sweep = plan.selecting(plan.settings)
     sweep_lines.show_plan(sweep)
@@ -136,7 +138,7 @@ def _show_tests(result: SelectionResult) -> None:
             output.stdout.print(f"\n{textwrap.fill(remark.text, 80)}")
 
 
-def _say(plan: SelectionPlan, result: SelectionResult) -> None:
+def _say(plan: SelectionPlan, result: SelectionResult, json: bool) -> None:
     for choice, record in zip(result.choices, result.records, strict=True):
         output.message(f"{record['chosen']}: {how_chosen(record)}")
         if choice.ties:
@@ -147,8 +149,8 @@ def _say(plan: SelectionPlan, result: SelectionResult) -> None:
                 output.message(f"{setting.label} could not be chosen: {setting.why_not}", warning=True)
     sweep_lines.list_diverged(result.tested)
     output.message(f"what was tried is in {rundir.selection_file(plan.folder)}")
-    places = dict.fromkeys(str(run.work_dir) for run, _ in result.tested)
-    output.message(f"make the table with `clearctl report {' '.join(shlex.quote(place) for place in places)}`")
+    if not json:
+        sweep_lines.suggest_report([run for run, _ in result.tested])
 
 
 def _as_json(plan: SelectionPlan, result: SelectionResult) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from clearctl.metrics import HEADLINE, NUMBERS
 from clearctl.progress import Message
 from clearctl.sweep.outcome import RunEnded, RunOutcome, RunProgress, RunStarted, SweepEvent
 from clearctl.sweep.plan import PlannedRun
-from clearctl.units import duration
+from clearctl.units import duration, percent
 
 _STYLES = {"finished": "green", "failed": "bold red", "stopped": "yellow", "waiting": "dim", DIVERGED: "bold red"}
 _OTHER_COLUMNS = 50  # how wide all but the first and the headline number are
@@ -86,7 +86,7 @@ class SweepDisplay:
         elif isinstance(event, RunEnded):
             outcome = event.outcome
             if outcome.status == "finished":
-                text = f"{self._heading} {row.headline:.3f}" if row.headline is not None else ""
+                text = f"{self._heading} {percent(row.headline)} %" if row.headline is not None else ""
                 if outcome.diverged is not None:
                     text = f"diverged, in {place(outcome.diverged)}"
             else:
@@ -109,7 +109,7 @@ class SweepDisplay:
     def _render(self) -> RenderableType:
         console = self.output.stderr
         rows = _chosen(self.rows, max(1, console.height - _OTHER_LINES))
-        lines: list[RenderableType] = [_table(rows, console.width, self._heading)]
+        lines: list[RenderableType] = [_table(rows, console.width, f"{self._heading} (%)")]
         if len(rows) < len(self.rows):
             shown = {id(row) for row in rows}
             count = Counter(row.status for row in self.rows if id(row) not in shown)
@@ -137,7 +137,7 @@ def _table(rows: Sequence[Row], width: int, headline: str) -> Table:
         table.add_column(heading, no_wrap=True, justify="left" if heading == "state" else "right", overflow="ellipsis")
     room = max(12, width - _OTHER_COLUMNS - len(headline))
     for row in rows:
-        cells = (row.bucket, row.epoch, "" if row.headline is None else f"{row.headline:.3f}")
+        cells = (row.bucket, row.epoch, "" if row.headline is None else percent(row.headline))
         spent, left = row.spent_s(), row.left_s()
         times = ("" if spent is None else duration(spent), "" if left is None else duration(left))
         state = Text(row.doing, _STYLES.get(row.doing, ""))

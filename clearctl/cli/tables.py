@@ -1,6 +1,5 @@
 """Results as a terminal shows them: the accuracy matrix as a coloured grid, numbers and checks as tables."""
 
-import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from rich.text import Text
 from clearctl.dataset.checks.findings import Check
 from clearctl.metrics import NUMBERS as METRICS
 from clearctl.metrics import Number, by_owner
-from clearctl.report.groups import Group
+from clearctl.report.groups import Group, shown
 from clearctl.report.numbers import ADDED, NUMBERS, Numbers
 from clearctl.report.remarks import DAGGER
 from clearctl.report.tables import (
@@ -28,12 +27,12 @@ from clearctl.report.tables import (
     setting_keys,
     summary,
 )
+from clearctl.units import percent
 from clearctl.wording import counted
 
 if TYPE_CHECKING:
     from clearctl.dataset.importing.plan import ImportedBucket
     from clearctl.engine.predict.records import Answer
-    from clearctl.engine.run.step_speed import StepSpeed
 
 _MOST_NUMBERS = 7  # beside each other
 _PLAIN: dict[str, Any] = {"box": None, "title_justify": "left"}
@@ -42,16 +41,15 @@ _PLAIN: dict[str, Any] = {"box": None, "title_justify": "left"}
 MOST_CLASSES, MOST_BUCKETS = 29, 12
 
 
-def matrix_table(rows: Sequence[Sequence[float]], row_names: Sequence[str], bucket_names: Sequence[str]) -> Table:
-    """Accuracy in percent: a row for each trained model, a column for each tested bucket."""
-    table = Table(title="\naccuracy (%) on each bucket", box=None, padding=(0, 0), title_justify="left")
-    table.add_column("trained to ", justify="right", style="bold", no_wrap=True)
-    for name in bucket_names:
-        table.add_column(f"{name:>4} ", justify="right", no_wrap=True, min_width=5)
-    for number, row in enumerate(rows):
-        cells = [_cell(value, diagonal=number == column) for column, value in enumerate(row)]
-        table.add_row(f"{row_names[number]} ", *cells)
-    return table
+def matrix_table(
+    rows: Sequence[Sequence[float]], row_names: Sequence[str], bucket_names: Sequence[str], width: int
+) -> Table:
+    """Accuracy in percent: a row for each trained model, a column for each tested bucket.
+
+    In whole percent where it would be wider than `width` with a decimal.
+    """
+    cells = [[Cell(percent(value), "") for value in row] for row in rows]
+    return _matrix_table("\naccuracy (%) on each bucket", rows, cells, row_names, bucket_names, width)
 
 
 def numbers_tables(numbers: dict[str, float], on_training_images: frozenset[str] = frozenset()) -> list[Table]:
@@ -64,31 +62,14 @@ def numbers_tables(numbers: dict[str, float], on_training_images: frozenset[str]
 
 def numbers_table(title: str, numbers: dict[str, float], on_training_images: frozenset[str] = frozenset()) -> Table:
     """Summary numbers with what each one is; those on training images are marked, and come last."""
-    table = Table(title=f"\n{title}", box=None, padding=(0, 2, 0, 0), title_justify="left", show_header=False)
+    title = f"{title} (%{in_units({name: METRICS[name] for name in numbers})})"
+    table = Table(title=_title(title), **_PLAIN, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(justify="right", style="bold", no_wrap=True)
     table.add_column(style="dim")
     for name in sorted(numbers, key=lambda name: name in on_training_images):
-        value, number = numbers[name], METRICS[name]
-        explanation = f"{number.owner}: {number.explanation}" if number.owner else number.explanation
-        if name in on_training_images:
-            explanation = f"{explanation}; on training images"
-        table.add_row(name, "-" if math.isnan(value) else f"{value:.4f}", explanation)
-    return table
-
-
-def speeds_table(speeds: Sequence["StepSpeed"]) -> Table:
-    """The training steps of a dry run with the config's own options of the GPU, and with others."""
-    table = Table(title="\ntraining steps on this GPU, images decoded before", padding=(0, 1, 0, 0), **_PLAIN)
-    table.add_column("", no_wrap=True)
-    table.add_column("images/s", justify="right", style="bold", no_wrap=True)
-    table.add_column("times", justify="right", no_wrap=True)
-    table.add_column("", style="dim")
-    for number, speed in enumerate(speeds):
-        rate = "-" if speed.images_per_s is None else f"{speed.images_per_s:,.0f}"
-        gain = "-" if speed.gain is None else f"{speed.gain:.2f}"
-        note = "as the config has it" if number == 0 else speed.arguments
-        table.add_row(speed.name, rate, gain, f"fails: {speed.fault}" if speed.fault else note)
+        marked = "; on training images" if name in on_training_images else ""
+        table.add_row(name, shown(name, numbers[name]), f"{METRICS[name].explanation}{marked}")
     return table
 
 
@@ -102,17 +83,33 @@ def spread_table(group: Group, width: int) -> Table:
     if group.on_training_images:
         trained = "all of it" if "next_domain" in group.on_training_images else "the diagonal and below"
         what = f"{what}; {trained} on training images"
-    table = Table(title=_title(f"{group.label}: accuracy (%), {what}"), **_PLAIN, padding=(0, 0))
+    title = _title(f"{group.label}: accuracy (%), {what}")
+    return _matrix_table(title, group.mean.tolist(), matrix_cells(group), names, names, width)
+
+
+def _matrix_table(
+    title: str | Text,
+    means: Sequence[Sequence[float]],
+    cells: Sequence[Sequence[Cell]],
+    row_names: Sequence[str],
+    bucket_names: Sequence[str],
+    width: int,
+) -> Table:
+    """`cells` [rows, N] of the `means`, with a decimal where `width` has room for it."""
+    longest = max((len(text) for row in cells for cell in row for text in (cell.mean, f"±{cell.std}")), default=4)
+    beside = max(len("trained to "), *(len(name) + 1 for name in row_names), 0)
+    fitting = (room for room in (longest, 4) if beside + (room + 1) * len(bucket_names) <= width)
+    room = next(fitting, 3)
+    table = Table(title=title, **_PLAIN, padding=(0, 0))
     table.add_column("trained to ", justify="right", style="bold", no_wrap=True, min_width=11)
-    room = 4 if 11 + 5 * len(names) <= width else 3
-    for name in names:
+    for name in bucket_names:
         table.add_column(f"{name:>{room}} ", justify="right", no_wrap=True, min_width=room + 1)
-    for number, (means, cells) in enumerate(zip(group.mean.tolist(), matrix_cells(group), strict=True)):
-        row = [
-            _spread_cell(mean, cell, diagonal=number == column, room=room)
-            for column, (mean, cell) in enumerate(zip(means, cells, strict=True))
+    for number, (values, row) in enumerate(zip(means, cells, strict=True)):
+        shown = [
+            _spread_cell(value, cell, diagonal=number == column, room=room)
+            for column, (value, cell) in enumerate(zip(values, row, strict=True))
         ]
-        table.add_row(f"{names[number]} ", *row)
+        table.add_row(f"{row_names[number]} ", *shown)
     return table
 
 
@@ -253,19 +250,15 @@ def predictions_table(answers: Iterable["Answer"], value: str, several: bool) ->
     if several:
         table.add_column("trained to", justify="right", no_wrap=True)
     table.add_column("label", overflow="fold")
-    table.add_column(value, justify="right", no_wrap=True)
+    is_probability = value == "probability"
+    table.add_column("probability (%)" if is_probability else value, justify="right", no_wrap=True)
     named = None
     for each in answers:
         image = "" if each.image == named else str(each.image)
         named = each.image
-        number = f"{each.value:.3f}" if value == "probability" else f"{each.value:.4g}"
+        number = percent(each.value) if is_probability else f"{each.value:.4g}"
         table.add_row(Text(image), *([each.bucket] if several else []), Text(each.label), number)
     return table
-
-
-def _cell(value: float, diagonal: bool) -> Text:
-    """Red through yellow to green in the background; the diagonal in bold and underlined."""
-    return _coloured(f"{100 * value:4.0f} ", value, diagonal)
 
 
 def _spread_cell(value: float, cell: Cell, diagonal: bool, room: int) -> Text:
@@ -282,6 +275,7 @@ def _fitting(number: str, room: int) -> str:
 
 
 def _coloured(text: str, value: float, diagonal: bool) -> Text:
+    """Red through yellow to green in the background; the diagonal in bold and underlined."""
     red, green = (1.0, 2 * value) if value < 0.5 else (2 * (1 - value), 1.0)
     cell = Text(text, style=f"rgb(0,0,0) on rgb({int(60 + 150 * red)},{int(60 + 150 * green)},70)")
     if diagonal:

@@ -1,5 +1,6 @@
 """`clearctl train`."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,12 +10,16 @@ import typer
 from clearctl.cli.completion import config_names
 from clearctl.cli.console import importing, output, reporting_errors
 from clearctl.cli.launch import share_among
+from clearctl.cli.next_commands import nearby, same_command
 from clearctl.cli.options import DatasetRoot, Deterministic, Device, Json, Nproc, Precision, Set, with_precision
 from clearctl.distributed import world
 from clearctl.errors import UsageError
 from clearctl.units import byte_size, duration
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from clearctl.engine.run.step_speed import StepSpeed
     from clearctl.engine.run.train import TrainResult
 
 
@@ -113,7 +118,9 @@ def print_result(result: "TrainResult", json: bool) -> None:
     from clearctl.cli.tables import matrix_table, numbers_table, numbers_tables
     from clearctl.metrics import by_owner
 
-    output.stdout.print(matrix_table(result.matrix.tolist(), result.bucket_names, result.bucket_names))
+    output.stdout.print(
+        matrix_table(result.matrix.tolist(), result.bucket_names, result.bucket_names, output.stdout.width)
+    )
     for table in numbers_tables(result.numbers, result.on_training_images):
         output.stdout.print(table)
     if result.validation_numbers:
@@ -124,6 +131,8 @@ def print_result(result: "TrainResult", json: bool) -> None:
         from clearctl.engine.divergence import place
 
         output.message(f"the run has diverged: its numbers mean nothing ({place(result.diverged)})", warning=True)
+    else:
+        output.next_command("report", nearby(result.run), "--figures", "figures")
 
 
 def _dry_run(
@@ -153,6 +162,27 @@ def _dry_run(
     for name, text in lines:
         output.stdout.print(f"{name:10}{text}")
     if result.speeds:
-        from clearctl.cli.tables import speeds_table
+        output.stdout.print(_speeds_table(result.speeds))
+    output.next_command(*same_command("dry_run"))
 
-        output.stdout.print(speeds_table(result.speeds))
+
+def _speeds_table(speeds: Sequence["StepSpeed"]) -> "Table":
+    """The training steps of a dry run with the config's own options of the GPU, and with others."""
+    from rich.table import Table
+
+    table = Table(
+        title="\ntraining steps on this GPU, images decoded before",
+        padding=(0, 1, 0, 0),
+        box=None,
+        title_justify="left",
+    )
+    table.add_column("", no_wrap=True)
+    table.add_column("images/s", justify="right", style="bold", no_wrap=True)
+    table.add_column("times", justify="right", no_wrap=True)
+    table.add_column("", style="dim")
+    for number, speed in enumerate(speeds):
+        rate = "-" if speed.images_per_s is None else f"{speed.images_per_s:,.0f}"
+        gain = "-" if speed.gain is None else f"{speed.gain:.2f}"
+        note = "as the config has it" if number == 0 else speed.arguments
+        table.add_row(speed.name, rate, gain, f"fails: {speed.fault}" if speed.fault else note)
+    return table

@@ -9,6 +9,7 @@ from rich.text import Text
 from clearctl import layout
 from clearctl.cli.console import output, reporting_errors
 from clearctl.cli.lines import print_line
+from clearctl.cli.next_commands import in_dataset
 from clearctl.cli.options import DatasetRoot, Json
 from clearctl.errors import DatasetError, UsageError
 from clearctl.wording import counted
@@ -83,6 +84,9 @@ def _print(result: "VerifyResult") -> None:
         if len(found) > MOST_SHOWN:
             output.stdout.print(Text(f"  and {len(found) - MOST_SHOWN:,} more, all of them with --json"))
     output.stdout.print(_verdict(result))
+    if result.sound:
+        what = ("train", "own_data") if result.prepared else ("prepare-avalanche",)
+        output.next_command(*what, *in_dataset(result.root))
 
 
 def _print_finding(finding: "Finding") -> None:

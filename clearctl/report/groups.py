@@ -1,10 +1,12 @@
 """Runs that differ in nothing but their seeds belong together: their mean and standard deviation, and what is best."""
 
+import hashlib
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from clearctl.metrics import NUMBERS, Matrix
 from clearctl.report.labels import automatic_labels
 from clearctl.report.runs import Run, by_dataset
 from clearctl.shortrepr import ShortRepr
+from clearctl.units import percent
 
 # What may differ within a group: the seeds, and where things lie.
 _APART = ("seed", "scenario.seed", "scenario.dataset_root", "work_dir", "data.cache_dir")
@@ -123,7 +126,7 @@ def group_runs(runs: Sequence[Run], *, include_diverged: bool = False) -> list[G
     flat: dict[tuple[Any, ...], dict[str, Any]] = {}
     of_config: dict[tuple[Any, ...], dict[tuple[Any, ...], None]] = {}
     for run in runs:
-        values = {key: value for key, value in settings_of(run).items() if key not in _APART}
+        values = settings_without_seeds(run.values)
         # The file that weights are read from says less than what was in it.
         text = {name: repr(value) for name, value in values.items() if f"weights.{name}" not in run.data}
         config: tuple[Any, ...] = (run.bucket_names, *sorted(text.items()))
@@ -157,8 +160,27 @@ def group_runs(runs: Sequence[Run], *, include_diverged: bool = False) -> list[G
 
 def settings_of(run: Run) -> dict[str, Any]:
     """{dotted key: value} of the run's config; a list of numbers or names is one value."""
+    return _settings(run.values)
+
+
+def settings_without_seeds(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a config's `values`, but for what may differ within a group."""
+    return {key: value for key, value in _settings(values).items() if key not in _APART}
+
+
+def group_name(values: Mapping[str, Any], config: str) -> str:
+    """What the runs of one config that differ in their seeds alone have in common, `quickstart-1f0c2a9b`.
+
+    `config` is the file of the `values`, whose name it has where they give none.
+    """
+    name = values.get("name") or Path(config).stem
+    settings = sorted((key, repr(value)) for key, value in settings_without_seeds(values).items())
+    return f"{name}-{hashlib.sha256(repr(settings).encode()).hexdigest()[:_DIGITS]}"
+
+
+def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
     # What is no section is a variable of the file, used up once it was read.
-    return dict(_leaves({name: value for name, value in run.values.items() if name in SECTIONS}))
+    return dict(_leaves({name: value for name, value in values.items() if name in SECTIONS}))
 
 
 def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -189,7 +211,9 @@ def shown(number: str, value: float | None) -> str:
     if value is None or math.isnan(value):
         return NONE
     unit = NUMBERS[number].unit
-    text = f"{value:.3f}" if unit == "nats" else f"{value if unit == 's' else 100 * value:.1f}"
+    if unit == "fraction":
+        return percent(value)
+    text = f"{value:.3f}" if unit == "nats" else f"{value:.1f}"
     return text.removeprefix("-") if float(text) == 0 else text
 
 

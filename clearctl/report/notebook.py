@@ -1,12 +1,14 @@
 """An accuracy matrix as a notebook shows it: a coloured table, with the styles in it, and the summary numbers."""
 
-import math
 from collections.abc import Mapping, Sequence, Set
 from html import escape
 
 from clearctl.metrics import NUMBERS, Matrix
 from clearctl.report.colours import heat, scale_of
+from clearctl.report.groups import shown
 from clearctl.report.remarks import DAGGER
+from clearctl.report.tables import in_units
+from clearctl.units import percent
 
 _LEFT = "text-align:left"
 
@@ -37,16 +39,19 @@ def matrix_html(
 
 def _cell(value: float, background: str, text: str, diagonal: bool) -> str:
     weight = ";font-weight:bold" if diagonal else ""
-    return f"<td style='background:{background};color:{text}{weight}'>{100 * value:.1f}</td>"
+    return f"<td style='background:{background};color:{text}{weight}'>{percent(value)}</td>"
 
 
 def _numbers_html(numbers: Mapping[str, float], on_training_images: Set[str]) -> str:
     rows = []
     for name, value in numbers.items():
         number = NUMBERS[name]
-        shown = "-" if math.isnan(value) else f"{value:.4f}"
         mark = DAGGER if name in on_training_images else ""
         what = f"<td style='{_LEFT}'>{escape(number.explanation)}</td>"
-        rows.append(f"<tr><td style='{_LEFT}'>{escape(number.title)}{mark}</td><td>{shown}</td>{what}</tr>")
+        rows.append(
+            f"<tr><td style='{_LEFT}'>{escape(number.title)}{mark}</td><td>{shown(name, value)}</td>{what}</tr>"
+        )
     below = f"<p>{DAGGER} on training images</p>" if on_training_images & numbers.keys() else ""
-    return f"<table>{''.join(rows)}</table>{below}"
+    units = f"%{in_units({name: NUMBERS[name] for name in numbers})}"
+    caption = f"<caption style='{_LEFT}'>summary numbers ({units})</caption>"
+    return f"<table>{caption}{''.join(rows)}</table>{below}"

@@ -110,8 +110,8 @@ def test_version():
 @pytest.mark.parametrize(
     ("arguments", "code", "reported"),
     [
-        (["trian"], 2, "No such command"),
-        (["train"], 2, "CONFIG"),
+        (["trian"], 2, "error: no such command 'trian'; did you mean 'train'?"),
+        (["train"], 2, "missing argument 'CONFIG'"),
         (["train", "nowhere.py"], 3, "nowhere.py: no config file there"),
         (["prepare-avalanche", "--dataset-root", "nowhere"], 4, "no dataset folder at nowhere"),
         (["prepare-avalanche", "--seeds", "0-x"], 2, "--seeds 0-x: expected numbers"),

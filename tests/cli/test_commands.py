@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import typer
 from typer.testing import CliRunner, Result
+from warm import run_on_terminal
 
 from clearctl.cli import app
 from clearctl.cli.commands import closest_commands
@@ -102,15 +103,16 @@ def test_quiet_on_either_side(place: int, clear_folder: Callable[..., Path], tmp
 def test_the_closest_command_is_named(wrong: str, meant: str) -> None:
     answer = clearctl(wrong)
     assert answer.exit_code == 2
-    assert f"No such command '{wrong}'. Did you mean {meant}?" in answer.stderr
+    assert f"no such command '{wrong}'; did you mean {meant}?" in answer.stderr
     assert answer.stdout == ""
 
 
 def test_no_command_is_close() -> None:
     answer = clearctl("xyzzy")
     assert answer.exit_code == 2
-    assert "No such command 'xyzzy'. `clearctl -h` lists them." in answer.stderr
-    assert "No such command 'shw'. Did you mean 'show'?" in clearctl("config", "shw").stderr
+    assert answer.stderr == "error: no such command 'xyzzy'\ntry `clearctl --help`\n"
+    expected = "error: no such command 'shw'; did you mean 'show'?\ntry `clearctl config --help`\n"
+    assert clearctl("config", "shw").stderr == expected
 
 
 def test_a_word_comes_before_what_only_looks_alike() -> None:
@@ -118,3 +120,33 @@ def test_a_word_comes_before_what_only_looks_alike() -> None:
     assert closest_commands("reprt", ["report", "prepare-avalanche"]) == ["report"]
     assert closest_commands("featurs", ["report", "extract-features"]) == ["extract-features"]
     assert closest_commands("q", ["report"]) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("train --sed 1", "no such option '--sed'; did you mean '--seed' or '--set'?"),
+        ("train demo --seed x", "--seed x: should be a valid integer"),
+        ("train demo --nproc 0", "--nproc 0: should be greater than or equal to 1"),
+        ("train", "missing argument 'CONFIG'"),
+        ("train demo more", "got unexpected extra argument(s) (more)"),
+        ("list strategy", "list strategy: expected strategies, plugins, backbones"),
+        ("prepare-avalanche --seeds 0-x", "--seeds 0-x: expected numbers such as 0-4"),
+    ],
+)
+def test_what_is_wrong_with_a_command_line_is_said_in_two_lines(words: str, expected: str) -> None:
+    """Whether Typer finds it or clearctl."""
+    answer = clearctl(*words.split())
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    error, hint = answer.stderr.splitlines()
+    assert error.startswith(f"error: {expected}")
+    assert hint == f"try `clearctl {words.split()[0]} --help`"
+
+
+@pytest.mark.parametrize("words", ["train --sed 1", "train", "trian", "train demo --seed x"])
+def test_a_terminal_gets_the_same_words(words: str) -> None:
+    code, text = run_on_terminal(words.split())
+    plain = re.sub(r"\x1b\[[\d;]*m", "", text).replace("\r\n", "\n")
+    assert "\x1b[1;31merror: \x1b[0m" in text
+    expected = clearctl(*words.split()).stderr.replace("`clearctl", "`python -m clearctl")
+    assert (code, plain) == (2, expected)

@@ -11,7 +11,8 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from clearctl.cli.console import EscapingConsole, Output, escaped, reporting_errors
+from clearctl.cli.console import Output, reporting_errors
+from clearctl.cli.streams import EscapingConsole, escaped
 from clearctl.report.records import without_formula
 
 HOSTILE = "a\x1b[2J\x1b]0;title\x07b\x9bc\r\u202egpj.exe\udcff"

@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from clearctl.cli import app
-from clearctl.cli.console import ResultConsole, output
+from clearctl.cli.console import output
+from clearctl.cli.streams import ResultConsole
 from clearctl.doctor.checks import Section, ok, problem, warning
 from clearctl.doctor.diagnose import Diagnosis
 from clearctl.errors import CapabilityError

@@ -110,7 +110,7 @@ def test_the_folder_follows_the_name_and_the_environment(mirror, data, tmp_path,
     assert result.stdout.splitlines()[-1] == "next: clearctl prepare-avalanche --dataset-root dataset/CLEAR-100-PUBLIC"
     assert (tmp_path / "dataset/CLEAR-100-PUBLIC/class_names.txt").exists()
     result = clearctl("download", "clear10", "--url", mirror.url, CLEARCTL_DATASET_ROOT="elsewhere")
-    assert result.stdout.splitlines()[-1] == "next: clearctl prepare-avalanche --dataset-root elsewhere"
+    assert result.stdout.splitlines()[-1] == "next: clearctl prepare-avalanche"
 
 
 def test_an_archive_of_something_else(mirror, root):

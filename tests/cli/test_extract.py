@@ -50,7 +50,7 @@ def test_torchvisions_default_weights_are_taken_from_where_torch_keeps_them(root
     assert "images/s" in given.stdout
     assert "of the time waiting for images" in given.stdout
     suggested = "train own_data_feature --set scenario.feature_type=squeezenet1_1"
-    assert f"train on them: clearctl {suggested}\n" in given.stdout
+    assert f"next: clearctl {suggested}\n" in given.stdout
     prepare_avalanche(root, seeds=[0])  # with a part to test on, as the suggested config asks
     checked = clearctl("config", "check", *suggested.split()[1:])
     assert checked.exit_code == 0, checked.stdout + checked.stderr

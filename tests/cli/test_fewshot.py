@@ -27,11 +27,11 @@ def test_it_works_on_the_default_root(root, monkeypatch):
     assert first.exit_code == 0, first.stderr
     assert first.stdout.splitlines() == [
         f"{root}: 5 images of each of 3 classes in 3 buckets: 45 to train on, 18 to test on, for seed 0",
-        "12 files written, 0 were there and right",
-        f"next: clearctl train own_data --dataset-root {root} --set scenario.shot=5 --set scenario.seed=0",
+        "12 files written, 0 up to date",
+        "next: clearctl train own_data --set scenario.shot=5 --set scenario.seed=0",
     ]
     again = clearctl("make-fewshot")
-    assert again.stdout.splitlines()[1] == "nothing to do: all 12 files are there and right"
+    assert again.stdout.splitlines()[1] == "nothing to do: all 12 files are up to date"
 
 
 def test_it_speaks_json(root):

@@ -29,9 +29,10 @@ def test_the_tables_and_what_comes_next(photos: Path, tmp_path: Path) -> None:
     assert ["1", "2004", "2004-01-01", "2004-06-02", "12"] in lines
     assert ["cat", "6", "6", "6"] in lines
     assert ["all", "12", "12", "12"] in lines
-    assert dry.stdout.splitlines()[-2:] == [
+    assert dry.stdout.splitlines()[-3:] == [
         f"{output}: 36 images (link) of 2 classes in 3 buckets, from {photos} (class)",
-        "nothing was written: leave --dry-run out to do so",
+        "nothing was written",
+        f"next: clearctl import {photos} --output '{output}'",
     ]
     assert not output.exists()
     done = clearctl("import", photos, "--output", output)
@@ -39,7 +40,7 @@ def test_the_tables_and_what_comes_next(photos: Path, tmp_path: Path) -> None:
         f"next: clearctl prepare-avalanche --dataset-root '{output}'",
         f"then: clearctl train own_data --dataset-root '{output}'",
     ]
-    assert done.stdout.splitlines()[:-2] == dry.stdout.splitlines()[:-1]
+    assert done.stdout.splitlines()[:-2] == dry.stdout.splitlines()[:-2]
     again = clearctl("import", photos, "--output", output)
     assert "nothing to do: the folder was imported from these images before" in again.stdout.splitlines()
     assert clearctl("prepare-avalanche", "--dataset-root", output).exit_code == 0
@@ -98,7 +99,9 @@ def test_an_order_in_a_file(tmp_path: Path) -> None:
 def test_errors(photos: Path, tmp_path: Path, words: list[str], code: int, text: str) -> None:
     answer = clearctl("import", photos, "--output", tmp_path / "own", *words)
     assert answer.exit_code == code
-    assert answer.stderr.splitlines()[-1].startswith(f"error: {text}")
+    error, *hint = answer.stderr.splitlines()
+    assert error.startswith(f"error: {text}")
+    assert hint == (["try `clearctl import --help`"] if code == 2 else [])
     assert answer.stdout == ""
 
 

@@ -197,7 +197,7 @@ def test_a_run_by_nproc_prints_and_writes_once(shared: tuple[Path, str, str]) ->
     run, stdout, stderr = shared
     for text in ("accuracy (%) on each bucket", "CLEAR's metrics", "GEM's metrics", "in_domain"):
         assert stdout.count(text) == 1, stdout
-    require_reported_once(stderr, f"run folder {run}\n", "bucket 2 (3/3) done in", f"everything is in {run}\n")
+    require_reported_once(stderr, f"run folder {run}\n", "bucket 2 (3/3): accuracy ", f"everything is in {run}\n")
     assert "warning" not in stderr
     assert rundir.read_environment(run)["processes"] == 2
     assert rundir.is_finished(run)
@@ -407,7 +407,7 @@ def test_an_error_that_all_processes_have_is_reported_once(
 @pytest.mark.parametrize(
     ("arguments", "reported"),
     [
-        (["--bogus"], "No such option: --bogus"),
+        (["--bogus"], "error: no such option '--bogus'"),
         (["--dry-run"], "--dry-run is done by one process: leave --nproc out"),
         (["--nproc", "0"], "--nproc"),
     ],
@@ -426,7 +426,8 @@ def test_another_number_than_that_of_the_launcher(prepared: Path, tmp_path: Path
     arguments = [*map(str, training(prepared, tmp_path / "runs")), "--nproc", "3"]
     result = CliRunner().invoke(app, arguments, env=environment(0, 2, 0))
     assert result.exit_code == 2
-    assert result.stderr == "error: --nproc 3: torchrun has started 2 processes: leave --nproc out\n"
+    expected = "error: --nproc 3: torchrun has started 2 processes: leave --nproc out\ntry `clearctl train --help`\n"
+    assert result.stderr == expected
     assert world.size() == 1
 
 
@@ -450,7 +451,7 @@ while os.environ.get("RANK") == "0" and not waits.exists():
     ("arguments", "reported"),
     [
         (["verify"], "error: verify is done by one process: start it without torchrun"),
-        (["train", "--bogus"], "No such option: --bogus"),
+        (["train", "--bogus"], "error: no such option '--bogus'"),
     ],
 )
 def test_torchs_launcher_lets_an_error_be_reported_once(arguments: list[str], reported: str, tmp_path: Path) -> None:

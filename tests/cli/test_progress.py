@@ -5,12 +5,13 @@ import io
 import pytest
 from rich.console import Console
 
-from clearctl.cli.console import EscapingConsole, Output
+from clearctl.cli.console import Output
 from clearctl.cli.progress import Display
+from clearctl.cli.streams import EscapingConsole
 from clearctl.progress import Counted, EpochDone, Event, TrainStep
 
 STEP = TrainStep("2009", 6, 10, 37, 100, 5, 13, num_samples=1280, seconds=0.1, loss=0.1234, accuracy=0.953)
-DETAIL = ("loss 0.123", "accuracy 0.953", "epoch 37/100", "step 5/13", "12,800 samples/s")
+DETAIL = ("loss 0.123", "accuracy 95.3 %", "epoch 37/100", "step 5/13", "12,800 samples/s")
 
 
 def drawn(event: Event, width: int) -> str:
@@ -43,7 +44,7 @@ def test_a_long_name_is_cut_and_what_follows_it_is_there() -> None:
 
 def test_an_epoch_of_a_head_that_is_solved_says_with_which_lambda() -> None:
     event = EpochDone("2009", 6, 10, 1, 1, num_samples=1280, seconds=0.1, loss=0.1, accuracy=0.9, ridge_lambda=0.01)
-    assert drawn(event, 200).endswith("loss 0.100  accuracy 0.900  epoch 1/1  12,800 samples/s  ridge_lambda 0.01")
+    assert drawn(event, 200).endswith("loss 0.100  accuracy 90.0 %  epoch 1/1  12,800 samples/s  ridge_lambda 0.01")
 
 
 def test_counted_work_says_how_far_it_is() -> None:

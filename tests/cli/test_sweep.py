@@ -40,7 +40,7 @@ def clearctl(*arguments: object) -> Result:
 @pytest.mark.parametrize(
     ("arguments", "code", "reported"),
     [
-        ([], 2, "Missing argument 'CONFIG"),
+        ([], 2, "missing argument 'CONFIG'"),
         (["{}", "--seeds", "x"], 2, "--seeds x: expected numbers such as 0-4"),
         (["{}", "--set", "cl_strategy.optimizer.lr"], 2, "expected KEY=VALUE,VALUE"),
         (["{}", "--jobs", "0"], 2, "--jobs"),
@@ -98,9 +98,11 @@ def test_a_dry_run_shows_all_and_leaves_nothing(features_config: Path, prepared:
     rows = [line.split() for line in result.stdout.splitlines()]
     assert rows[0] == ["run", "seeds", "state"]
     assert rows[1:3] == [[f"features,lr={lr}", "0-1", "new"] for lr in (0.1, 0.5)]
-    last = result.stdout.splitlines()[-1]
+    last, following = result.stdout.splitlines()[-2:]
     assert re.fullmatch(r"estimate  .* s at most, since stacks take less, and what strategies do between buckets", last)
-    alone = clearctl("sweep", *arguments, "--no-stack").stdout.splitlines()[-1]
+    assert following.startswith(f"next: clearctl sweep {features_config} --seeds 0-1 --set ")
+    assert "--dry-run" not in following
+    alone = clearctl("sweep", *arguments, "--no-stack").stdout.splitlines()[-2]
     assert re.fullmatch(r"estimate  .* s, and what strategies do between buckets", alone)
     answer = json.loads(clearctl("sweep", *arguments, "--json").stdout)
     assert answer["engine"] == "local"
@@ -155,11 +157,10 @@ def test_off_a_terminal_it_says_what_begins_and_ends(features_config: Path, prep
         ended = [line for line in lines if line.startswith(f"{name}: {run['status']} after ")]
         assert len(ended) == 1, lines
         if run["status"] == "finished":
-            assert ended[0].endswith(f": accuracy {run['clear_metrics']['accuracy']:.3f}")
+            assert ended[0].endswith(f": accuracy {100 * run['clear_metrics']['accuracy']:.1f} %")
     warnings = [line for line in lines if line.startswith("warning: ")]
     assert len(warnings) == 1, lines  # of all four runs
     assert "load_from has no fitting head.fc.bias: left as initialised" in warnings[0]
-    assert f"make the table with `clearctl report '{work_dir}'`" in lines
     at = lines.index("error: 2 runs failed")
     reported = f"features,train_mb_size=8 seed 1 and features,train_mb_size=16 seed 1: {file}: expected a list"
     assert lines[at + 1].startswith(reported)
@@ -392,7 +393,7 @@ def test_a_small_terminal_shows_what_matters(planned: list[PlannedRun]) -> None:
     lines = [line.rstrip() for line in text.getvalue().splitlines()]
     assert len(lines) == 10
     assert max(map(len, lines)) <= 80
-    assert lines[0].split() == ["run", "seed", "state", "bucket", "epoch", "accuracy", "time", "left"]
+    assert lines[0].split() == ["run", "seed", "state", "bucket", "epoch", "accuracy", "(%)", "time", "left"]
     assert [line.split()[:3] for line in lines[1:8]] == [
         ["features,lr=0.2", str(seed), "finished" if seed < 8 else "starting"] for seed in range(3, 10)
     ]

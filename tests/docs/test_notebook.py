@@ -41,7 +41,7 @@ def test_progress_is_drawn_and_said_in_the_cell(outputs) -> None:
     assert len(drawn) == 1  # one bar, that was changed
     assert "text/html" in drawn[0].data
     said = "".join(each.text for each in cell if each.output_type == "stream" and each.name == "stdout")
-    assert [f"bucket {name} ({number}/3) done in" in said for number, name in enumerate("148", 1)] == [True] * 3
+    assert [f"bucket {name} ({number}/3): accuracy" in said for number, name in enumerate("148", 1)] == [True] * 3
 
 
 @pytest.mark.slow

@@ -11,7 +11,8 @@ def test_a_matrix_with_its_numbers() -> None:
     assert re.findall(r"color:#\w+(?:;font-weight:bold)?'>([\d.]+)</td>", html) == ["90.0", "20.0", "50.0", "100.0"]
     assert html.count("font-weight:bold") == 2
     assert "1<" not in html
-    assert "<td>0.8000</td>" in html
+    assert "summary numbers (%)</caption>" in html
+    assert "<td>80.0</td>" in html
     assert "accuracy†" in html
     assert "<td>-</td>" in html
     assert html.endswith("<p>† on training images</p>")
