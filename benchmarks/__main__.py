@@ -56,7 +56,7 @@ def main() -> int:
     """Run the parts and print them; 1 if --quick found a number below its floor."""
     arguments = _arguments()
     if arguments.quick:
-        # Two threads that wait for each other stall when CI runs something beside them: ratios then mean nothing.
+        # Two threads that wait for each other stall when CI runs something next to them: ratios then mean nothing.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     if arguments.threads:
         os.environ["OMP_NUM_THREADS"] = str(arguments.threads)

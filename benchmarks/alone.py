@@ -1,4 +1,4 @@
-"""Each measurement in a process of its own, one at a time, and the sides of a comparison in turn."""
+"""Each measurement in its own process, one at a time, and the sides of a comparison in turn."""
 
 import functools
 import multiprocessing

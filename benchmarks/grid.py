@@ -21,7 +21,7 @@ FEATURES = {"apart": 0.05, "scale": 0.05}
 
 
 def grid(settings: Settings) -> list[Row]:
-    """Nine strategies, five seeds, a hundred epochs a bucket, streaming.
+    """Nine strategies, five seeds, a hundred epochs per bucket, streaming.
 
     The sweep is the command from the shell to its end, all in. Plain Avalanche learns each strategy once, some epochs a
     bucket; the other epochs and seeds are taken to last as these did, and its start is not counted.

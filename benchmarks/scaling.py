@@ -144,7 +144,7 @@ class Step:
 
 def measure(device: torch.device, rows: int) -> float:
     """Images/s of forward and backward of ResNet-50 with `rows` images at once, the median of a few steps."""
-    allow_tf32(False, device)  # as clearctl has it by default
+    allow_tf32(False, device)  # as in clearctl by default
     model = resnet50(num_classes=11).to(device)
     x, y = torch.rand(rows, 3, 224, 224, device=device), torch.randint(11, (rows,), device=device)
     seconds = []

@@ -17,7 +17,7 @@ STRATEGIES = ("Naive", "Replay")
 def state(settings: Settings) -> list[Row]:
     """A feature run with the default `state_every`: the time that saving takes, and the run beside one that saves none.
 
-    Few epochs a bucket are the worst case, since each bucket begins with a state.
+    Few epochs per bucket are the worst case, since each bucket begins with a state.
     """
     buckets, epochs, rounds = (3, 5, 3) if settings.quick else (10, 20, 3)
     folder = alone(feature_folder, settings.folder / f"features-{buckets}", buckets)

@@ -2,8 +2,9 @@
 
 Every command is also a function here, with plain arguments: `download`, `import_images`, `prepare_avalanche`,
 `make_fewshot`, `rebuild_by_metadata`, `extract_features`, `verify`, `train`, `resume`, `evaluate`, `predict`,
-`export_model`, `make_report`; `doctor` is `diagnose`, and `sweep` is two, `plan_sweep` and `run_sweep`. They are
-imported when first used, so that `import clearctl` stays quick. `progress_bar` makes a `listener` for any of them.
+`export_model`, `make_report`; `doctor` is `diagnose`, and `sweep` is `plan_sweep` and `run_sweep`. They are
+imported when first used, so that `import clearctl` stays fast. `progress_bar` returns a `listener` that any of them
+accepts.
 """
 
 import importlib

@@ -10,10 +10,10 @@ GRACE_S = 60.0
 
 
 def main() -> None:
-    """Run the command line; of several processes only the first is heard, but for an error."""
+    """Run the command line; with several processes only the first one prints, except errors."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Until a command can report it. Other processes than the first never do: they end at once, also where they
-        # wait for each other in torch's C++, which no exception reaches.
+        # Until a command can report it. Other processes than the first keep this handler: they end at once, even while
+        # they wait for each other in torch's C++ code, where no Python exception is raised.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from clearctl.cli import app, completion
     from clearctl.cli.console import report_full_output
@@ -33,8 +33,8 @@ def main() -> None:
         sys.exit(report_full_output(error))
     except SystemExit as ended:
         if ended.code == USAGE and not world.is_first():
-            # torchrun ends all when one has ended: the first, which may come later, is to report what is wrong before.
-            # It ends this one too, unless the command line is wrong on this machine alone.
+            # torchrun ends all processes when one has ended. Give the first one, which may be slower, time to report
+            # the error; it then ends this one too, unless the command line is wrong on this machine only.
             time.sleep(GRACE_S)
         raise
 

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written under a temporary name beside the target, then renamed."""
+"""Atomic writes: a file is written under a temporary name next to the target, then renamed."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from typing import Any
 
 from clearctl.jsontext import json_text
 
-# As `tempfile` names them: a random word of eight characters before the suffix.
+# The names that `tempfile` gives: a random word of eight characters before the suffix.
 _TEMPORARY = re.compile(r"\.(.*)\.[a-z0-9_]{8}\.tmp")
 _STALE_S = 3600.0
 
@@ -20,8 +20,8 @@ _STALE_S = 3600.0
 def replacing(path: Path, *, flush: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on a clean exit it is flushed to disk and renamed to `path`.
 
-    Without `flush` a power cut may leave a file that is not whole: only for what has checksums and can be made again.
-    On an exception the temporary file is removed and `path` is left as it was. Raises OSError.
+    Without `flush` a power failure may leave a truncated file: use it only for files with checksums that can be
+    rebuilt. On an exception the temporary file is removed and `path` is left as it was. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -40,17 +40,17 @@ def replacing(path: Path, *, flush: bool = True) -> Iterator[Path]:
 
 
 def permissions(mode: int) -> int:
-    """What any new file or folder that asks for `mode` gets here."""
+    """The permissions that a new file or folder created with `mode` gets under the umask."""
     umask = os.umask(0)
     os.umask(umask)
     return mode & ~umask
 
 
 def remove_temporary(*folders: Path, name: str | None = None) -> None:
-    """Remove the files in `folders` that killed processes were writing: all, or those that were to be called `name`.
+    """Remove the temporary files that killed processes left in `folders`: all, or only those for the file `name`.
 
-    For the holder of a lock, without which another process may be writing there. A folder may be missing; what cannot
-    be removed stays.
+    Call it only while holding the lock: without it another process may be writing there. A missing folder is skipped,
+    and so is a file that cannot be removed.
     """
     for folder in folders:
         for path in _temporary(folder, name):
@@ -58,12 +58,12 @@ def remove_temporary(*folders: Path, name: str | None = None) -> None:
 
 
 def remove_stale(folder: Path, name: str | None = None) -> None:
-    """As `remove_temporary`, but only what nobody has written to for an hour: for folders without a lock.
+    """Like `remove_temporary`, but only files that were not written to for an hour: for folders without a lock.
 
-    Raises OSError where nothing can be written in `folder`.
+    Raises OSError if `folder` is not writable.
     """
     with tempfile.TemporaryFile(dir=folder) as file:
-        now = os.fstat(file.fileno()).st_mtime  # by the clock that the others' times are of: a server has its own
+        now = os.fstat(file.fileno()).st_mtime  # the clock of the file system, which may be a server's
     for path in _temporary(folder, name):
         with suppress(OSError):
             if now - path.stat().st_mtime > _STALE_S:
@@ -87,22 +87,22 @@ def _remove(path: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:
-    """Write `data` to `path` whole or not at all."""
+    """Write `data` to `path` atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, line ends as they are, whole or not at all."""
+    """Write `text` to `path` as UTF-8 atomically, with its line ends unchanged."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as `json_text` has it, whole or not at all."""
+    """Write `value` to `path` as the output of `json_text`, atomically."""
     write_text(path, json_text(value))
 
 
 def write_with(path: Path, save: Callable[[Path], None]) -> None:
-    """Let `save` write to a temporary path (`torch.save`, `figure.savefig`), then rename it to `path`."""
+    """Call `save` (`torch.save`, `figure.savefig`) with a temporary path, then rename that file to `path`."""
     with replacing(path) as temporary:
         save(temporary)

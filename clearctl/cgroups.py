@@ -1,4 +1,4 @@
-"""What the control groups (of version 2 or 1) that a container or a batch job sets allow this process."""
+"""The limits of this process's control groups (version 2 or 1), as a container or a batch job sets them."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -6,21 +6,21 @@ from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
-_NO_LIMIT_BYTES = 1 << 60  # version 1 writes a number about as large for no limit
+_NO_LIMIT_BYTES = 1 << 60  # version 1 writes about this number for "no limit"
 
 
 def memory_limit_bytes() -> int | None:
-    """The least memory that a group of this process is limited to; None where there is no limit."""
+    """The smallest memory limit of this process's groups; None if there is no limit."""
     return min((limit for limit, _ in _memory()), default=None)
 
 
 def memory_left_bytes() -> int | None:
-    """How much of that limit is left; None where there is no limit. Cached files count as left: they are dropped."""
+    """How much of that limit is left; None if there is no limit. The page cache counts as free: it can be dropped."""
     return min((max(0, limit - taken) for limit, taken in _memory()), default=None)
 
 
 def cpu_quota() -> float | None:
-    """How many CPUs' time a group of this process may use at most; None where there is no limit."""
+    """The smallest CPU quota of this process's groups, in CPUs; None if there is no limit."""
     quotas = []
     for folder in _groups("cpu"):
         with suppress(OSError, ValueError):
@@ -34,7 +34,7 @@ def cpu_quota() -> float | None:
 
 
 def _memory() -> Iterator[tuple[int, int]]:
-    """(limit, what is taken of it and cannot be dropped) of each group that has a limit, in bytes."""
+    """(limit, memory in use that cannot be dropped) of each group with a limit, in bytes."""
     for folder in _groups("memory"):
         limit, used, droppable = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
         if not (folder / limit).is_file():
@@ -47,7 +47,7 @@ def _memory() -> Iterator[tuple[int, int]]:
 
 
 def _groups(controller: str) -> Iterator[Path]:
-    """The folder of this process's group of `controller`, and of each above it."""
+    """The folder of this process's group for `controller`, and of each parent group."""
     with suppress(OSError, ValueError):
         for line in _OWN.read_text().splitlines():
             number, controllers, group = line.split(":", 2)

@@ -1,7 +1,7 @@
 """SHA256SUMS: the sha256 of the checkpoints in its folder, as `sha256sum -c SHA256SUMS` reads it.
 
-A file without a line is as good as before there were sums: those of older runs have none, and after a kill the line of
-the newest may be missing. A file that has a line must have that digest.
+A file without a line counts as valid: older runs have no checksums, and after a kill the newest file's line may be
+missing. A file with a line must have that digest.
 """
 
 import hashlib
@@ -13,16 +13,16 @@ from clearctl.regular import read_text
 
 NAME = "SHA256SUMS"
 
-_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")  # digest, then "*" for what was read as binary
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")  # digest, then "*" in binary mode
 
 
 def sums_file(folder: Path) -> Path:
-    """Where the sums of a folder lie."""
+    """The SHA256SUMS file of a folder."""
     return folder / NAME
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """{name of a file in the folder: its sha256}; lines of another form are passed over. Raises OSError."""
+    """{name of a file in the folder: its sha256}; other lines are skipped. Raises OSError."""
     try:
         text = read_text(sums_file(folder), errors="replace")
     except (FileNotFoundError, NotADirectoryError):
@@ -32,10 +32,10 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def write_summed(file: Path, data: bytes | memoryview) -> None:
-    """Write `data` to `file` whole or not at all, and its line to SHA256SUMS. Raises OSError.
+    """Write `data` to `file` atomically, and its line to SHA256SUMS. Raises OSError.
 
-    After a kill between any two steps no file has the line of other bytes. Lines of files that are not there any more
-    are removed, so that `sha256sum -c` finds all that it looks for.
+    A kill between any two steps never leaves a file with a wrong checksum. Lines of files that no longer exist are
+    removed, so that `sha256sum -c` passes.
     """
     sums = read_sums(file.parent)
     others = {name: digest for name, digest in sums.items() if name != file.name and (file.parent / name).is_file()}
@@ -49,7 +49,7 @@ def write_summed(file: Path, data: bytes | memoryview) -> None:
 
 
 def _write(folder: Path, sums: dict[str, str]) -> None:
-    """Write SHA256SUMS, exp_9.pth before exp_10.pth; none without lines, which sha256sum would take for a fault."""
+    """Write SHA256SUMS, exp_9.pth before exp_10.pth; remove it if there are no lines, which sha256sum rejects."""
     if not sums:
         sums_file(folder).unlink(missing_ok=True)
         return

@@ -1,9 +1,9 @@
-"""What is published of each of CLEAR's datasets: what a config's `data_name` stands for.
+"""The published facts of each CLEAR dataset, by the config's `data_name`.
 
 The names are Avalanche's, of `avalanche.benchmarks.classic.CLEAR`. The number of classes is that of its own example
 (`{"clear10": 11, "clear100_cvpr2022": 100, "clear100": 100}`) and of the authors' class lists. The labelled buckets of
-CLEAR-10 are those of the public archive's labeled_metadata.json. Of the workshop archive of CLEAR-100 only the number
-is known, from the eleven LwF weights in the configs that were made for it.
+CLEAR-10 are those of the public archive's labeled_metadata.json. For the workshop archive of CLEAR-100 only the number
+is known, from the eleven LwF weights in the configs written for it.
 """
 
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Published:
-    """One dataset. `folder` is where it lies if nobody names a folder.
+    """One dataset. `folder` is its default folder.
 
     `labeled_buckets` is the number of buckets with labels. `bucket_names` are all names that a bucket may have: bucket
-    0 is there for unsupervised pre-training and has labels only in the test/ of the later release.
+    0 is for unsupervised pre-training and has labels only in the test/ of the later release.
     """
 
     folder: Path
@@ -54,7 +54,7 @@ DATA_NAMES: Mapping[str, Published] = {
         labeled_buckets=10,
         bucket_names=_names(10),
     ),
-    # The archive of the CVPR'22 workshop, clear100-workshop-avalanche.zip, of which one copy is gone.
+    # The archive of the CVPR'22 workshop, clear100-workshop-avalanche.zip; one of its two copies is offline.
     "clear100_cvpr2022": Published(
         _CLEAR100,
         num_classes=100,

@@ -1,8 +1,8 @@
-"""Modules that libraries import at once for a single class each, and most runs never use: loaded at their first use.
+"""Modules that libraries import early for a single class, and that most runs never use: loaded on first use.
 
-They are the real modules: an import of one gives the module itself, whose code runs as soon as a name of it is asked
-for. importlib's LazyLoader does the same, but runs it at any look at the module, and torch's and pydantic's search for
-a function's source looks at all that are loaded.
+They are the real modules: importing one returns the module itself, and its code runs on the first attribute access.
+importlib's LazyLoader does the same, but loads on any access to the module, and torch and pydantic look at every
+loaded module when they search for a function's source.
 """
 
 import importlib.machinery
@@ -15,16 +15,16 @@ from typing import Any
 
 from clearctl.standins import find_spec
 
-_lock = threading.RLock()  # a thread that asks while another runs the code waits for its end
+_lock = threading.RLock()  # a second thread waits while the first one runs the code
 _waiting: set[str] = set()
 _known: dict[str, dict[str, object]] = {}
 
 
 class _Deferred(ModuleType):
-    """A module whose code has not run to its end.
+    """A module whose code has not been run completely.
 
-    Two names are asked of any module, and no need: mmcv looks for `_check_balance` in all of torch's, and an import for
-    `__path__`, which only packages have.
+    Two names do not trigger the load: mmcv looks for `_check_balance` in all of torch's modules, and an import looks
+    for `__path__`, which only packages have.
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -33,10 +33,10 @@ class _Deferred(ModuleType):
         with _lock:
             package = sys.modules.get(self.__name__.rpartition(".")[0])
             if package and package.__name__ in _waiting:
-                _run(package)  # as an import would; it may use this module, and so run it
+                _run(package)  # like an import; it may use this module and thereby run it
             if self.__name__ in _waiting:
                 _run(self)
-            elif type(self) is _Deferred:  # its own code, running, asks for what it has not come to yet
+            elif type(self) is _Deferred:  # its own code is running and has not defined the name yet
                 raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         return getattr(self, name)
 
@@ -46,7 +46,7 @@ def _is_package(module: ModuleType) -> bool:
 
 
 def _run(module: ModuleType) -> None:
-    """Run the code of `module`, as its import would have; where that raises, so does the next use or import."""
+    """Run the code of `module`, as its import would have; if that raises, the next use or import raises too."""
     spec = module.__spec__
     assert spec is not None
     assert spec.loader is not None
@@ -55,7 +55,7 @@ def _run(module: ModuleType) -> None:
         module.__path__ = spec.submodule_search_locations
     known = _known[spec.name]
     for name in known:
-        vars(module).pop(name, None)  # its own code would take one for a submodule that is imported
+        vars(module).pop(name, None)  # its code would take this for an imported submodule
     try:
         spec.loader.exec_module(module)
     except BaseException:
@@ -68,10 +68,10 @@ def _run(module: ModuleType) -> None:
 
 
 def defer(name: str, **known: object) -> None:
-    """Let imports of `name` leave its code alone until it is needed; `known` are names that do not count as need.
+    """Import `name` without running its code until it is used; `known` are names that do not trigger the load.
 
-    Nothing happens if it is imported already, or not installed. A package that it is in and that is not imported yet is
-    not imported either; it then has to give out its submodules by itself, as torch and scipy do.
+    Does nothing if it is already imported or not installed. Its parent package, if not imported yet, is not imported
+    either, and must then provide its submodules itself, as torch and scipy do.
     """
     if name in sys.modules:
         return
@@ -79,7 +79,7 @@ def defer(name: str, **known: object) -> None:
     if spec is None or spec.loader is None:
         return
     module = importlib.util.module_from_spec(spec)
-    module.__dict__.pop("__path__", None)  # so that an import of a submodule runs the package's code first
+    module.__dict__.pop("__path__", None)  # an import of a submodule then runs the package's code first
     vars(module).update(known)
     _known[name] = known
     module.__class__ = _Deferred
@@ -91,24 +91,24 @@ def defer(name: str, **known: object) -> None:
 
 
 def defer_compiler() -> None:
-    """Defer what only torch.compile needs, a third of a short run's time. Call it before torchvision is imported."""
-    # torchvision's roi_align imports the second for one function; each step of an optimizer imports the first, to say
-    # where a compiler is not to look, and a process group, to have it forget what it knows.
+    """Defer what only torch.compile needs, a third of a short run's time. Call it before importing torchvision."""
+    # torchvision's roi_align imports the second for one function; each optimizer step imports the first to exclude code
+    # from compilation, and a process group imports it to clear its caches.
     defer("torch._dynamo", graph_break=_graph_break, disable=_disable, trace_rules=_TraceRules())
     defer("torch._dynamo.utils", is_compile_supported=_is_compile_supported)
 
 
 def _graph_break(msg: str = "") -> None:
-    """What torch._dynamo's does where nothing is being compiled."""
+    """torch._dynamo.graph_break when nothing is compiled."""
 
 
 def _disable(fn: Any = None, recursive: bool = True, **options: object) -> Any:
-    """What torch._dynamo's comes to where nothing is being compiled: `fn` itself."""
+    """torch._dynamo.disable when nothing is compiled: returns `fn`."""
     return fn if fn is not None else partial(_disable, recursive=recursive, **options)
 
 
 class _TraceRules:
-    """torch._dynamo.trace_rules, which has nothing to forget as long as it has not been loaded."""
+    """torch._dynamo.trace_rules, whose caches are empty until it is loaded."""
 
     def clear_lru_cache(self) -> None:
         """Nothing."""
@@ -121,5 +121,5 @@ def _is_compile_supported(device_type: str) -> bool:
     """torch._dynamo's own answer."""
     from torch._dynamo import utils
 
-    utils.counters  # noqa: B018 any name of its own: the code runs, and with it this function is replaced by the real one
+    utils.counters  # noqa: B018 any of its names: this runs the code, which replaces this function
     return bool(utils.is_compile_supported(device_type))

@@ -1,4 +1,4 @@
-"""The digests of a file's bytes."""
+"""Digests of files."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -10,14 +10,14 @@ _CHUNK_BYTES = 1 << 20
 
 
 def file_sha256(file: Path) -> str:
-    """The sha256 of `file` in hexadecimal, read a piece at a time. Raises OSError."""
+    """The sha256 of `file` in hexadecimal, read in chunks. Raises OSError."""
     return file_digests(file, ["sha256"])["sha256"]
 
 
 def file_digests(
     file: Path, algorithms: Iterable[str], progress: Callable[[int], None] = lambda done_bytes: None
 ) -> dict[str, str]:
-    """{algorithm: digest in hexadecimal} of `file` in one reading; `progress` gets the bytes read so far.
+    """{algorithm: digest in hexadecimal} of `file`, read once; `progress` is called with the bytes read so far.
 
     Raises OSError.
     """

@@ -1,36 +1,36 @@
-"""What clearctl raises on purpose, and the exit code that the command line gives each.
+"""The exceptions of clearctl, and the exit code of the command line for each.
 
-ClearctlError (1: a fault in clearctl itself)
-├── UsageError        2   an argument that makes no sense
-├── ConfigError       3   a config file that cannot be run as it stands
-├── DatasetError      4   a dataset folder that is not what it should be
+ClearctlError (1: a bug in clearctl)
+├── UsageError        2   an invalid argument
+├── ConfigError       3   an invalid config
+├── DatasetError      4   an invalid or incomplete dataset folder
 ├── RunError          5   a run folder or checkpoint that cannot be used or written
-└── CapabilityError   6   something this machine lacks: a device, a network, an optional package
+└── CapabilityError   6   something that this machine lacks: a device, a network, an optional package
 
-Every message is one or two lines: what is wrong, where, what was found, and what to do about it.
+Every message is one or two lines: what is wrong, where, what was found, what was expected, and what to do.
 """
 
 
 class ClearctlError(Exception):
-    """Base of all errors that clearctl raises on purpose."""
+    """Base class of all errors that clearctl raises on purpose."""
 
     exit_code = 1
 
 
 class UsageError(ClearctlError):
-    """An argument that makes no sense."""
+    """An invalid argument."""
 
     exit_code = 2
 
 
 class ConfigError(ClearctlError):
-    """A config that cannot be run as it stands; the message lists every fault, one a line."""
+    """An invalid config; the message lists every error, one per line."""
 
     exit_code = 3
 
 
 class DatasetError(ClearctlError):
-    """A dataset folder that is not what it should be."""
+    """An invalid or incomplete dataset folder."""
 
     exit_code = 4
 
@@ -42,14 +42,14 @@ class RunError(ClearctlError):
 
 
 class CapabilityError(ClearctlError):
-    """Something this machine lacks: a device, a network, an optional package."""
+    """Something that this machine lacks: a device, a network, an optional package."""
 
     exit_code = 6
 
 
-class Stopped(KeyboardInterrupt):  # noqa: N818 it is no error
-    """A signal asked a run to end, and it has ended cleanly; the message says how to continue."""
+class Stopped(KeyboardInterrupt):  # noqa: N818 not an error
+    """A run stopped cleanly after a signal; the message says how to resume it."""
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
-        self.exit_code = 128 + signum  # as shells have it: 130 for Ctrl-C, 143 for SIGTERM
+        self.exit_code = 128 + signum  # the convention of shells: 130 for Ctrl-C, 143 for SIGTERM

@@ -1,6 +1,6 @@
-"""File lists as a whole: the digest by which a dataset is known, and the splits that must agree with them.
+"""Whole file lists: the digest that identifies a dataset, and the splits that must agree with the lists.
 
-Knows nothing of torch. Everything read here that is not as it should be raises DatasetError.
+Does not import torch. Invalid content raises DatasetError.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from clearctl.errors import DatasetError
 
 
 def sha256(root: Path, buckets: Sequence[str]) -> str:
-    """A digest of what the dataset is: its class names, and the images of `buckets` with their classes, in order."""
+    """A digest of the dataset: its class names, and the images of `buckets` with their classes, in order."""
     digest = hashlib.sha256(json.dumps(layout.read_class_names(root)).encode())
     for bucket in buckets:
         digest.update(json.dumps([bucket, layout.read_filelist(layout.filelist_file(root, bucket))]).encode())
@@ -21,15 +21,15 @@ def sha256(root: Path, buckets: Sequence[str]) -> str:
 
 
 def read_split(folder: Path, listed: list[tuple[str, int]]) -> tuple[list[int], list[int]]:
-    """The line numbers (from 0) to train on and to test on, from the four files in a split's folder of a bucket.
+    """The line numbers (from 0) of the training and the test images, from the four files in a bucket's split folder.
 
-    `listed` is the bucket's file list, with which the files must agree.
+    `listed` is the bucket's file list; the files must agree with it.
     """
     return read_split_part(folder, "train", listed), read_split_part(folder, "test", listed)
 
 
 def read_split_part(folder: Path, part: str, listed: list[tuple[str, int]]) -> list[int]:
-    """The line numbers of one `part` of `read_split`, "train" or "test", whose two files alone are read."""
+    """The line numbers of one `part` of a split, "train" or "test"; only the two files of that part are read."""
     file = folder / f"{part}_indices.json"
     indices: list[int] = layout.read_json(file)
     valid = isinstance(indices, list) and all(isinstance(i, int) and 0 <= i < len(listed) for i in indices)
@@ -39,6 +39,6 @@ def read_split_part(folder: Path, part: str, listed: list[tuple[str, int]]) -> l
         command = "make-fewshot" if folder.parent.parent.name.endswith("_shot") else "prepare-avalanche"
         raise DatasetError(
             f"{folder / f'{part}.txt'} and {file.name} disagree with the file list\n"
-            f"they were made for another one: run `clearctl {command} --force`"
+            f"the split was made for another file list: run `clearctl {command} --force`"
         )
     return indices

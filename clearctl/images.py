@@ -1,7 +1,7 @@
-"""Open an image file, for every place that does so: only with the decoders that are safe to run on unknown files.
+"""Open image files, only with the decoders that are safe to run on untrusted files.
 
-Pillow chooses a decoder by a file's first bytes, whatever the file is called, and one of its decoders hands PostScript
-to Ghostscript, which runs the program in the file. FORMATS leaves such decoders out.
+Pillow chooses a decoder by a file's first bytes, not by its name, and one of its decoders hands PostScript to
+Ghostscript, which runs the program in the file. FORMATS leaves out such decoders.
 """
 
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
 @contextmanager
 def open_image(source: Path | BinaryIO) -> Iterator[Image.Image]:
-    """The image in a file, not decoded yet; the file is closed at the end.
+    """The image in a file, not decoded yet; the file is closed when the context exits.
 
-    Raises OSError for what is no regular file and UnidentifiedImageError for an image of none of FORMATS. Pillow raises
+    Raises OSError if it is not a regular file, UnidentifiedImageError if its format is not in FORMATS. Pillow raises
     exceptions of many kinds while it opens and decodes a damaged image: OSError, SyntaxError, ValueError, struct.error.
     """
     file = open_regular(source) if isinstance(source, Path) else source

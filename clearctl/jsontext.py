@@ -1,4 +1,4 @@
-"""JSON as every command writes it."""
+"""JSON output of all commands."""
 
 import json
 import math
@@ -6,12 +6,12 @@ from typing import Any
 
 
 def json_text(value: Any) -> str:
-    """`value` as indented JSON, which has no NaN and no infinity: a number that is none is null."""
+    """`value` as indented JSON. JSON has no NaN and no infinity: such numbers are written as null."""
     return json.dumps(finite(value), indent=2, allow_nan=False) + "\n"
 
 
 def finite(value: Any) -> Any:
-    """`value` with null for every number in it that JSON has no text for: NaN and the infinities."""
+    """`value` with NaN and infinities replaced by None, which JSON writes as null."""
     if isinstance(value, dict):
         return {name: finite(child) for name, child in value.items()}
     if isinstance(value, list | tuple):

@@ -1,29 +1,29 @@
-"""Where everything lies in a CLEAR dataset folder, and how its small files are read.
+"""The layout of a CLEAR dataset folder, and how its small files are read.
 
-The labelled images, in the public layout in the dataset folder itself, in the later one in its train/ (or
-train_image_only/) and its test/, each with all of it; what is there says which of the two it is:
+The labelled images: in the public layout in the dataset folder itself; in the later layout in train/ (or
+train_image_only/) and test/, each with all of these files. The files present decide which layout it is:
 
     class_names.txt                       one name a line; the line number (from 0) is the class index
     labeled_metadata.json                 {bucket: {class: path of its json}}
     labeled_metadata/<bucket>/<class>.json   {id: {"ID", "IMG_PATH", "DATE_TAKEN", ...}}
     labeled_images/<bucket>/<class>/<id>.jpg
-    features/<name>/features.json         {bucket: {class: path of its pth}}, as some releases have them
+    features/<name>/features.json         {bucket: {class: path of its pth}}, in some releases
     features/<name>/<bucket>/<class>.pth     {id: tensor [D]}
 
 Without labeled_metadata.json the labels are the folders below labeled_images/; then class_names.txt may be missing too.
 
-What is made from them, in either layout:
+What clearctl writes, in either layout:
 
     training_folder/bucket_indices.json
-    training_folder/class_names.txt       where the release has none
+    training_folder/class_names.txt       if the release has none
     training_folder/filelists/<bucket>/all.txt
     training_folder/features/<name>/<bucket>/all.pth
     training_folder/testset_ratio_<r>/split_<seed>/<bucket>/{train,test}.txt, {train,test}_indices.json
     training_folder/<shot>_shot/split_<seed>/<bucket>/   the same four files
-    training_folder/published_split/<bucket>/   the same four files, where train/ and test/ come apart
-    training_folder/image_cache/<digest>/*.images   images that training decoded once: removable when no run uses it
+    training_folder/published_split/<bucket>/   the same four files, if the release has train/ and test/
+    training_folder/image_cache/<digest>/*.images   images that training decoded: may be removed when no run uses them
 
-Knows nothing of torch. Everything read here that is not as it should be raises DatasetError.
+Does not import torch. Invalid content raises DatasetError.
 """
 
 import json
@@ -39,22 +39,22 @@ from clearctl.errors import DatasetError
 ROOT_VARIABLE = "CLEARCTL_DATASET_ROOT"
 TRAIN_FOLDERS = ("train", "train_image_only")
 TEST_FOLDER = "test"
-# Of a bucket's name and of a class index; Python itself refuses to read numbers of thousands of digits.
+# For a bucket's name and a class index; Python refuses to parse numbers of thousands of digits.
 _MAX_DIGITS = 9
 
 
 def default_root(data_name: str | None = None) -> Path:
-    """The dataset folder when none is named: $CLEARCTL_DATASET_ROOT, else that of `data_name`, by default CLEAR-10's.
+    """The default dataset folder: $CLEARCTL_DATASET_ROOT, else the folder of `data_name`, else CLEAR-10's.
 
-    Raises KeyError for a name that is not CLEAR's: nothing is known of its folder.
+    Raises KeyError for a name that is not CLEAR's, which has no default folder.
     """
     return Path(os.environ.get(ROOT_VARIABLE) or DATA_NAMES[data_name or DEFAULT].folder)
 
 
 def labeled_folders(root: Path) -> list[Path]:
-    """The folders that hold labelled images: `root` itself in the public layout, its train and test in the later one.
+    """The folders with labelled images: `root` itself in the public layout, its train and test in the later one.
 
-    Raises DatasetError, naming what is missing, unless `root` looks like one of the two.
+    Raises DatasetError that names what is missing, unless `root` has one of the two layouts.
     """
     require_root(root)
     train = next((root / name for name in TRAIN_FOLDERS if (root / name).is_dir()), None)
@@ -80,7 +80,7 @@ def is_bucket_name(name: str) -> bool:
 def class_names_file(root: Path) -> Path:
     """One class name a line; in the later layout the one in train/, or else in test/ (both have the same).
 
-    Where the release has none, that of the prepared folder.
+    If the release has none, the one that `prepare-avalanche` wrote.
     """
     trains = [root / name for name in TRAIN_FOLDERS]
     own = [root, *trains] if has_metadata(root) else [*trains, root]
@@ -91,7 +91,7 @@ def class_names_file(root: Path) -> Path:
 
 
 def prepared_class_names_file(root: Path) -> Path:
-    """The class names by which a folder was prepared whose release has none."""
+    """The class names that `prepare-avalanche` wrote for a release without them."""
     return training_folder(root) / "class_names.txt"
 
 
@@ -101,12 +101,12 @@ def labeled_metadata_file(folder: Path) -> Path:
 
 
 def labeled_images_folder(folder: Path) -> Path:
-    """Holds a folder for each bucket, with one for each class of it."""
+    """Contains a folder per bucket, with a folder per class."""
     return folder / "labeled_images"
 
 
 def has_metadata(folder: Path) -> bool:
-    """Whether a labelled folder says by metadata what its images are; else its folders do."""
+    """Whether the labels of a folder come from metadata; otherwise they come from its subfolders."""
     return labeled_metadata_file(folder).is_file()
 
 
@@ -120,17 +120,17 @@ def is_labeled(folder: Path) -> bool:
 
 
 def released_features_folder(folder: Path) -> Path:
-    """What a release ships as features of its own; holds a folder for each name."""
+    """The features that a release ships; contains a folder per name."""
     return folder / "features"
 
 
 def lock_file(root: Path) -> Path:
-    """Held by the command that changes the dataset folder."""
+    """The lock of the command that changes the dataset folder."""
     return root / ".clearctl.lock"
 
 
 def training_folder(root: Path) -> Path:
-    """What `prepare-avalanche` writes lies in here."""
+    """The folder that `prepare-avalanche` writes."""
     return root / "training_folder"
 
 
@@ -145,42 +145,42 @@ def filelist_file(root: Path, bucket: str) -> Path:
 
 
 def ratio_split_folder(root: Path, test_ratio: float, seed: int) -> Path:
-    """The iid split of `prepare-avalanche`; holds a folder for each bucket."""
+    """The iid split of `prepare-avalanche`; contains a folder per bucket."""
     return training_folder(root) / f"testset_ratio_{test_ratio}" / f"split_{seed}"
 
 
 def shot_split_folder(root: Path, shot: int, seed: int) -> Path:
-    """The few-shot split of `make-fewshot`; holds a folder for each bucket."""
+    """The few-shot split of `make-fewshot`; contains a folder per bucket."""
     return training_folder(root) / f"{shot}_shot" / f"split_{seed}"
 
 
 def published_split_folder(root: Path) -> Path:
-    """The split by the release's own train/ and test/; holds a folder for each bucket."""
+    """The split into the release's train/ and test/; contains a folder per bucket."""
     return training_folder(root) / "published_split"
 
 
 def has_published_split(root: Path) -> bool:
-    """Whether the release was prepared from a train and a test folder, so that iid means that split."""
+    """Whether the release has a train and a test folder; the iid protocol then uses that split."""
     return published_split_folder(root).is_dir()
 
 
 def image_cache_folder(root: Path) -> Path:
-    """Images that training decoded; holds a folder for each transform."""
+    """Images that training decoded; contains a folder per transform."""
     return training_folder(root) / "image_cache"
 
 
 def all_features_folder(root: Path) -> Path:
-    """The features for training; holds a folder for each name."""
+    """The features for training; contains a folder per name."""
     return training_folder(root) / "features"
 
 
 def features_folder(root: Path, name: str) -> Path:
-    """The features called `name`; holds a folder for each bucket."""
+    """The features `name`; contains a folder per bucket."""
     return all_features_folder(root) / name
 
 
 def feature_names(root: Path) -> list[str]:
-    """The names of the features that are there for training, sorted."""
+    """The names of the features available for training, sorted."""
     folder = all_features_folder(root)
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
 
@@ -191,7 +191,7 @@ def features_file(root: Path, name: str, bucket: str) -> Path:
 
 
 def extraction_file(root: Path, name: str) -> Path:
-    """How the features called `name` were made, and which buckets are done."""
+    """How the features `name` were extracted, and which buckets are done."""
     return features_folder(root, name) / "extraction.json"
 
 
@@ -200,8 +200,8 @@ def require_root(root: Path) -> None:
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing"
         raise DatasetError(
-            f"no dataset folder at {root}: found {found} there\n"
-            f"name it with --dataset-root DIR or ${ROOT_VARIABLE}, or make one with `clearctl demo`"
+            f"no dataset folder at {root}: found {found}\n"
+            f"give the folder with --dataset-root DIR or ${ROOT_VARIABLE}, or create a small one with `clearctl demo`"
         )
     for folder in (root, training_folder(root)):
         if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
@@ -222,7 +222,7 @@ def read_json(path: Path, pairs_hook: Callable[[list[tuple[str, Any]]], Any] | N
     """The value in the JSON file `path`; `pairs_hook` makes each of its objects, as in `json.loads`."""
     try:
         return json.loads(read_text(path), object_pairs_hook=pairs_hook)
-    except (ValueError, RecursionError) as error:  # not JSON, a number without end, or nested without end
+    except (ValueError, RecursionError) as error:  # not JSON, too long a number, or nested too deeply
         raise DatasetError(f"{path} is not JSON: {error}") from None
 
 
@@ -232,7 +232,7 @@ def read_class_names(root: Path) -> list[str]:
     names = _lines(read_text(path))
     for number, name in enumerate(names, 1):
         if not name.strip():
-            raise DatasetError(f"{path}, line {number} is empty: expected a class name a line")
+            raise DatasetError(f"{path}, line {number} is empty, expected one class name per line")
     for name in names:
         if names.count(name) > 1:
             raise DatasetError(f"{path} names the class {name!r} twice")
@@ -254,27 +254,27 @@ def read_bucket_indices(root: Path) -> list[str]:
         raise DatasetError(f'{path}: expected a list of bucket names such as ["0", "1"]')
     for name in buckets:
         if not is_bucket_name(name) or buckets.count(name) > 1:
-            fault = "is there twice" if is_bucket_name(name) else "is not a number"
+            fault = "is listed twice" if is_bucket_name(name) else "is not a number"
             raise DatasetError(f"{path}: the bucket name {name!r} {fault}")
     return buckets
 
 
 def require_clear(root: Path) -> None:
-    """Raise DatasetError, naming what is missing, unless `root` looks like CLEAR's public layout."""
+    """Raise DatasetError that names what is missing, unless `root` has CLEAR's public layout."""
     require_root(root)
     if has_metadata(root) and not class_names_file(root).is_file():
         missing = "class_names.txt"
     elif not is_labeled(root):
         missing = "labeled_metadata.json and no labeled_images/<bucket>/<class>/"
     elif not has_metadata(root) and (root / "labeled_metadata").is_dir():
-        missing = "labeled_metadata.json, the index of its labeled_metadata/: was the archive unpacked whole?"
+        missing = "labeled_metadata.json, the index of its labeled_metadata/: was the archive unpacked completely?"
     else:
         return
     raise DatasetError(
         f"{root} is not a CLEAR folder: it has no {missing}\n"
         "expected class_names.txt, labeled_metadata.json, labeled_metadata/ and labeled_images/ there, "
-        "or labeled_images/<bucket>/<class>/ alone, or the same in train/ and in test/; `clearctl import` makes one of "
-        "images of your own"
+        "or labeled_images/<bucket>/<class>/ alone, or the same in train/ and test/; `clearctl import` makes one from "
+        "your own images"
     )
 
 
@@ -305,5 +305,5 @@ def read_bucket_filelist(root: Path, bucket: str, num_classes: int) -> list[tupl
 
 
 def _lines(text: str) -> list[str]:
-    """Lines ended by a newline (or CRLF), the last one with or without; str.splitlines would cut at more."""
+    """Lines ended by a newline or CRLF, optional after the last one; str.splitlines splits at more characters."""
     return text.replace("\r\n", "\n").removesuffix("\n").split("\n")

@@ -1,4 +1,4 @@
-"""A lock file that one process holds at a time, and that says which."""
+"""A lock file that one process holds at a time, and that contains its process id."""
 
 import errno
 import fcntl
@@ -11,20 +11,20 @@ from clearctl.errors import ClearctlError
 
 
 class LockHeldError(Exception):
-    """Another process holds the lock: `pid`, or None where it did not say yet."""
+    """Another process holds the lock: `pid`, or None if it has not written it yet."""
 
     def __init__(self, path: Path, pid: int | None) -> None:
         super().__init__(f"{path} is held by process {pid or 'unknown'}")
         self.pid = pid
 
 
-# What the system says on a file system without locks: network and FUSE file systems do not agree on one of them.
+# The error codes of file systems without locks: network and FUSE file systems differ.
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _held: set[int] = set()
 
 
 def _release_in_child() -> None:
-    """A forked worker shares the lock, and would hold it on for seconds after its parent was killed."""
+    """A forked worker shares the lock, and would keep it for seconds after its parent was killed."""
     for handle in _held:
         os.close(handle)
     _held.clear()
@@ -35,23 +35,23 @@ os.register_at_fork(after_in_child=_release_in_child)
 
 @contextmanager
 def file_lock(path: Path) -> Iterator[None]:
-    """Hold the lock file `path` (its folder is made where it is not there) and remove it at the end.
+    """Hold the lock file `path` (its folder is created if missing) and remove it when the context exits.
 
-    The system lets go of it when the process ends, however it ends: a file left behind by a killed process holds
-    nobody up. Raises LockHeldError at once where another process holds it, OSError where the file cannot be made.
+    The system releases the lock when the process ends, however it ends: a file left by a killed process blocks nobody.
+    Raises LockHeldError immediately if another process holds it, OSError if the file cannot be created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = _locked(path)
     _held.add(handle)
     try:
         with suppress(OSError):
-            os.fchmod(handle, 0o666)  # another user of the folder is to find it held, whatever the umask
+            os.fchmod(handle, 0o666)  # other users must be able to open it, whatever the umask
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         if handle in _held:  # not in a forked worker, which does not hold it
-            with suppress(OSError):  # in a folder that is read-only by now the file stays, and holds nobody up
+            with suppress(OSError):  # in a folder that became read-only the file stays, which blocks nobody
                 path.unlink()
             _held.discard(handle)
             os.close(handle)
@@ -59,10 +59,9 @@ def file_lock(path: Path) -> Iterator[None]:
 
 @contextmanager
 def exclusive_lock(path: Path, what: Path, error: type[ClearctlError]) -> Iterator[None]:
-    """Hold the lock file `path` while `what` is changed; where another process holds it, raise `error`, naming its pid.
+    """Hold the lock file `path` while `what` is changed; if another process holds it, raise `error` with its pid.
 
-    In a folder that cannot be written the lock is left out, since nothing can be changed there but through links; and
-    on a file system that knows no locks.
+    Without a lock in a read-only folder, where only links could be changed, and on a file system without locks.
     """
     with ExitStack() as stack:
         try:
@@ -71,7 +70,7 @@ def exclusive_lock(path: Path, what: Path, error: type[ClearctlError]) -> Iterat
             holder = f"process {other.pid}" if other.pid else "another process"
             raise error(f"{what} is being changed by {holder}\nwait for it to end, then run this again") from None
         except OSError as fault:
-            # Where the folder can be written, it is the file that is refused: another user's, who may hold it.
+            # The folder is writable, so the file is not: another user's, who may hold it.
             is_read_only = fault.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and not os.access(
                 path.parent, os.W_OK
             )
@@ -86,7 +85,7 @@ def _locked(path: Path) -> int:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The holder before removed its file when it ended: what is locked here may no longer be the file at `path`.
+            # The previous holder removed its file when it ended: this may no longer be the file at `path`.
             if _same_file(handle, path):
                 return handle
         except BlockingIOError:
@@ -96,7 +95,7 @@ def _locked(path: Path) -> int:
         except BaseException as error:
             if isinstance(error, OSError) and error.errno in _NO_LOCKS:
                 with suppress(OSError):
-                    path.unlink()  # the next one would not find it held either
+                    path.unlink()  # the next process would not find it locked either
             os.close(handle)
             raise
         os.close(handle)

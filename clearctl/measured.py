@@ -1,4 +1,4 @@
-"""What a run may have measured besides its accuracy matrix, and summary numbers are computed from. Needs numpy only."""
+"""Measurements besides the accuracy matrix that summary numbers are computed from. Needs numpy only."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,17 +8,17 @@ import numpy as np
 
 from clearctl.metrics import Matrix
 
-# Metrics of the tests of a bucket from which there are summary numbers too, by the name in eval.json.
+# Metrics of a bucket's tests that summary numbers are computed from, by their name in eval.json.
 _OF_BUCKETS = re.compile(r"(ECE|NLL|AUROC)_Exp/eval_phase/test_stream/Task\d+/Exp(\d+)")
 
 
 def measured_matrices(
     test: Mapping[Any, Mapping[str, Any]], buckets: int, anytime: Sequence[Mapping[str, Any]] = ()
 ) -> dict[str, Matrix]:
-    """{"ECE": R [rows, N], "NLL": ..., "AUROC": ...}: what the tests after each bucket measured of each of N `buckets`.
+    """{"ECE": R [rows, N], "NLL": ..., "AUROC": ...}: the results on each of N `buckets` after each bucket.
 
-    `test` is what eval.json holds, {number of the bucket: {name: value}}; null is NaN. Only what every test measured.
-    With points of the anytime accuracy, as in eval.json, there is "anytime" [points, 2] too: samples seen, accuracy.
+    `test` is the content of eval.json, {number of the bucket: {name: value}}; null is NaN. Only metrics of every test.
+    With points of the anytime accuracy, as in eval.json, also "anytime" [points, 2]: samples seen, accuracy.
     """
     rows: list[dict[str, dict[int, float]]] = []
     for values in test.values():
@@ -37,12 +37,12 @@ def measured_matrices(
 
 
 def accuracy_so_far(point: Mapping[str, Any]) -> float:
-    """The mean accuracy on the buckets up to the one under way, of a point of the anytime accuracy."""
+    """The mean accuracy on the buckets up to the current one, of a point of the anytime accuracy."""
     return float(np.mean(point["accuracies"][: point["bucket"] + 1]))
 
 
 def is_curve(points: Sequence[Mapping[str, Any]], buckets: int) -> bool:
-    """Whether points, as eval.json has them, are such as a run over so many `buckets` measures."""
+    """Whether `points`, as in eval.json, are valid for a run over this number of `buckets`."""
     samples = [point["samples_seen"] for point in points]
     return sorted(samples) == samples and all(
         point["samples_seen"] > 0

@@ -1,8 +1,8 @@
-"""Summary numbers of an accuracy matrix: one table, which everything that shows one goes through. Needs numpy only.
+"""Summary numbers of an accuracy matrix: one table, used by everything that shows them. Needs numpy only.
 
 R[i, j] is the accuracy (0 to 1) on the test set of bucket j after training on buckets 0..i. Another number is one more
-row of the table: it is then in eval.json, in what `train`, `eval` and `sweep` print, and in every format of a report,
-or with `added` in reports that ask for it.
+row of the table: it then appears in eval.json, in the output of `train`, `eval` and `sweep`, and in every report
+format, or, with `added`, in reports that request it.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clearctl.shortrepr import ShortRepr
 
 Matrix = NDArray[np.float64]
-# (R [N, N], the accuracies [N] before any training if they are known) → the number; None where that is not enough.
+# (R [N, N], the accuracies [N] before any training if known) → the number; None if it cannot be computed.
 Compute = Callable[[Matrix, "Matrix | None"], float | None]
 
 
@@ -24,16 +24,16 @@ class Number:
     """A summary number.
 
     Args:
-        of: whose definition it is, such as "CLEAR" and "GEM"; "" for nobody's.
-        heading: its name in a table, below the name of those who defined it.
-        short: the same in two lines, for a terminal, and `narrow` in one, for a page.
+            of: who defined it, such as "CLEAR" or "GEM"; "" if nobody did.
+        heading: its name in a table, below that of its owner.
+        short: the same in two lines, for a terminal; `narrow` is in one line, for a page.
         explanation: what it is, in a few words.
-        compute: its value; NaN where it has no entry to average. None of a number that is not of the matrix.
-        measured: what it is computed from in place of R, if a run has that (`measured.measured_matrices`).
+        compute: its value; NaN if it has no entry to average. None for a number that is not computed from the matrix.
+        measured: what it is computed from instead of R, if a run has it (`measured.measured_matrices`).
         unit: fractions are shown in percent, seconds and nats as they are.
-        lower_is_better: whether a small value is the better one.
-        on_or_below_diagonal: whether it has entries there, which the streaming protocol measures on training images.
-        added: whether a report has it only where it is asked for.
+        lower_is_better: whether a smaller value is better.
+        on_or_below_diagonal: whether it uses these entries, which the streaming protocol measures on training images.
+        added: whether a report shows it only on request.
     """
 
     of: str
@@ -50,12 +50,12 @@ class Number:
 
     @property
     def title(self) -> str:
-        """Its heading where that stands alone, so that CLEAR's transfers and GEM's are never taken for each other."""
+        """Its heading with its owner, so that CLEAR's and GEM's transfers cannot be confused."""
         return f"{self.owner} {self.heading}".strip()
 
     @property
     def owner(self) -> str:
-        """Whose it is, where that has to be said: "" for CLEAR's, whose benchmark this is."""
+        """Its owner if that has to be shown: "" for CLEAR's own numbers."""
         return "" if self.of == "CLEAR" else self.of
 
 
@@ -97,13 +97,13 @@ def _diagonal(matrix: Matrix, untrained: Matrix | None) -> float:
 
 
 def _area(curve: Matrix, untrained: Matrix | None) -> float:
-    """The area under accuracy over samples: each test counts for the samples since the test before it."""
+    """The area under accuracy over samples: each test counts for the samples since the previous test."""
     samples, accuracies = curve.T
     return float(np.average(accuracies, weights=np.diff(samples, prepend=0)))
 
 
 def _of_probabilities(name: str, words: str, over: str, compute: Compute) -> Number:
-    """The mean of a metric of probabilities, which the tests of each bucket have measured."""
+    """The mean of a metric of probabilities that the tests of each bucket measured."""
     at_end = compute is _last_row
     return Number(
         "",
@@ -191,7 +191,8 @@ NUMBERS: dict[str, Number] = {
     "gem_fwt": Number(
         "GEM", "FWT", "GEM\nFWT", "next bucket before training on it, over the untrained model", _gem_fwt
     ),
-    # Koh et al., ICLR 2022, whose code (github.com/naver-ai/i-Blurry) takes the mean of tests every so many samples.
+    # Koh et al., ICLR 2022, whose code (github.com/naver-ai/i-Blurry) takes the mean of tests at regular numbers of
+    # samples.
     "anytime_accuracy": Number(
         "",
         "anytime accuracy",
@@ -223,7 +224,7 @@ NUMBERS: dict[str, Number] = {
     ),
 }
 
-HEADLINE = "accuracy"  # the number that stands for a run where there is room for one
+HEADLINE = "accuracy"  # the number shown where there is room for one
 
 
 def compute_numbers(
@@ -234,11 +235,11 @@ def compute_numbers(
     added: bool | None = None,
     measured: Mapping[str, Matrix] | None = None,
 ) -> dict[str, float]:
-    """{name: value} of a square matrix R [N, N]: all numbers, or those `of` somebody, or only those `added` or not.
+    """{name: value} of a square matrix R [N, N]: all numbers, those of one owner (`of`), or those `added` or not.
 
     `untrained` [N] is the accuracy of the model before any training on each bucket; without it GEM's FWT is left out.
-    `measured` are other matrices (`measured.measured_matrices`); numbers of one that is missing are left out.
-    A number that has no entry to average, as every one off the diagonal for N = 1, is NaN.
+    `measured` are other matrices (`measured.measured_matrices`); numbers that need a missing one are left out.
+    A number without entries to average, such as every off-diagonal one for N = 1, is NaN.
     Raises ValueError for a matrix that is not square.
     """
     square(matrix)
@@ -258,7 +259,7 @@ def compute_numbers(
 
 
 class Summary(ShortRepr):
-    """What has summary numbers: `numbers` {name: value}, all but those that are `added`; none before they are known."""
+    """Base of results with summary numbers: `numbers` {name: value}, without the `added` ones; empty until known."""
 
     numbers: dict[str, float]
 
@@ -269,14 +270,14 @@ class Summary(ShortRepr):
 
     @property
     def gem_metrics(self) -> dict[str, float]:
-        """GEM's BWT and, where the accuracies before any training are known, its FWT."""
+        """GEM's BWT and, if the accuracies before any training are known, its FWT."""
         return by_owner(self.numbers)["GEM"]
 
 
 def by_owner(numbers: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """{"CLEAR": {name: value}, "GEM": ..., "": ...}: `numbers` by whose they are.
+    """{"CLEAR": {name: value}, "GEM": ..., "": ...}: `numbers` by owner.
 
-    Also who has none among them, unless all of theirs are of what a run may measure besides.
+    Includes owners without numbers among them, unless all of theirs need extra measurements.
     """
     known = {name: number for name, number in NUMBERS.items() if number.compute is not None and not number.added}
     owners = dict.fromkeys(number.of for name, number in known.items() if number.measured is None or name in numbers)
@@ -284,12 +285,12 @@ def by_owner(numbers: Mapping[str, float]) -> dict[str, dict[str, float]]:
 
 
 def to_json(numbers: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """{"clear_metrics": {name: value}, "gem_metrics": ...}: how eval.json and `--json` hold `numbers`."""
+    """{"clear_metrics": {name: value}, "gem_metrics": ...}: `numbers` as in eval.json and `--json`."""
     return {_key(of): found for of, found in by_owner(numbers).items()}
 
 
 def from_json(content: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers in what eval.json holds; null is NaN."""
+    """The numbers in the content of eval.json; null is NaN."""
     parts = (content.get(_key(of)) or {} for of in dict.fromkeys(number.of for number in NUMBERS.values()))
     return {name: float("nan") if value is None else value for part in parts for name, value in part.items()}
 

@@ -1,11 +1,11 @@
-"""What is said where mmcv is needed and cannot be imported: pip cannot build it by itself, so it may be missing."""
+"""The error for a missing mmcv: pip alone cannot build it, so it may not be installed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from clearctl.errors import CapabilityError
-from clearctl.standins import import_less
+from clearctl.standins import defer_imports
 
 SUPPORTED = "1.7"
 FIX = "run `clearctl doctor --fix`, which builds and installs it"
@@ -17,11 +17,11 @@ OPENCV = (
 
 @contextmanager
 def needing_mmcv() -> Iterator[None]:
-    """Around each import of mmcv or mmcls. Raises CapabilityError if mmcv is missing or of another version.
+    """Context for imports of mmcv or mmcls. Raises CapabilityError if mmcv is missing or has another version.
 
-    It does so too where OpenCV, which mmcv imports, lacks a library of the system. Other errors pass as they are.
+    Also raises it if OpenCV, which mmcv imports, lacks a system library. Other errors pass unchanged.
     """
-    import_less()
+    defer_imports()
     try:
         yield
     except (ImportError, AssertionError) as error:  # mmcls asserts the version

@@ -1,4 +1,4 @@
-"""A file that is not there, and the one that was meant perhaps: what an error says of it."""
+"""Suggestions for a missing file in error messages."""
 
 import difflib
 import os
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-# How far above the folder of the missing file is looked, and at how many folders beside each other.
+# How many levels above the missing file's folder to search, and how many sibling folders.
 _LEVELS = 3
 _MOST_FOLDERS = 500
 
@@ -14,9 +14,9 @@ _MOST_FOLDERS = 500
 def nearby_file(missing: Path, *, seen_from: Path | None = None, but: Iterable[Path] = ()) -> str:
     """`; did you mean 'x'?` for a file like the `missing` one, or an empty string.
 
-    That is a file in its folder with almost the same name, else one with the same name in a folder around, else one in
-    its folder with a similar name. Suffixes are the same. Its path is shown relative to the folder `seen_from`, as
-    absolute or relative as `missing` is where that is None. `but` are files that are not meant. Raises nothing.
+    The candidates: a file in its folder with almost the same name, then one with the same name in a nearby folder, then
+    one in its folder with a similar name; always with the same suffix. The path is shown relative to the folder
+    `seen_from`; if that is None, absolute or relative as `missing` is. `but` are files to exclude. Raises nothing.
     """
     others = {file.resolve() for file in but}
     found = next((file for file in _candidates(missing) if file.resolve() not in others), None)
@@ -42,7 +42,7 @@ def _alike(missing: Path, cutoff: float) -> list[Path]:
 
 
 def _of_that_name(missing: Path) -> Iterator[Path]:
-    """Files of that name in the folders above, and beside those: first where the folder has the same name too."""
+    """Files with that name in the parent folders and their siblings; first those whose folder has the same name too."""
     above = [Path(os.path.normpath(missing.parent.joinpath(*[".."] * level))) for level in range(_LEVELS + 1)]
     above = [folder for folder in above if os.path.abspath(folder) != os.path.abspath(os.sep)]
     for tail in (Path(missing.absolute().parent.name, missing.name), Path(missing.name)):

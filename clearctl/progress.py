@@ -1,4 +1,4 @@
-"""What a long operation reports to its listener: plain events, so that the library draws nothing itself."""
+"""The events that a long operation reports to its listener; the library itself prints nothing."""
 
 import math
 import time
@@ -11,7 +11,7 @@ _PERIOD_S = 0.1  # between two events about the same work
 
 @dataclass(frozen=True)
 class Message:
-    """A line for a person: a decision taken, a place where something lies."""
+    """A line for the user: a decision, or where a file is."""
 
     text: str
     warning: bool = False
@@ -19,7 +19,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Counted:
-    """`done` of `total` units of a named piece of work, say "evaluate, trained to bucket 3" in images."""
+    """`done` of `total` units of a named task, for example "evaluate, trained to bucket 3" in images."""
 
     work: str
     done: int
@@ -29,7 +29,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class TrainStep:
-    """A training step was made, reported at most 10 times a second.
+    """A training step ended; reported at most 10 times a second.
 
     `num_samples`, `seconds`, and the means `loss` and `accuracy` are of the epoch so far.
     """
@@ -51,7 +51,7 @@ class TrainStep:
 class EpochDone:
     """An epoch ended; `loss` and `accuracy` are its means, `seconds` its length.
 
-    `ridge_lambda` is what a regression was solved with, by a strategy that does.
+    `ridge_lambda` is the regularisation of strategies that solve a ridge regression.
     """
 
     bucket: str
@@ -70,7 +70,7 @@ class EpochDone:
 class BucketDone:
     """A bucket was trained on and every bucket tested; `accuracies` are in the order of the stream.
 
-    `on_training_images` says that of the bucket itself it is on the images that were trained on.
+    `on_training_images`: the accuracy on the bucket itself is measured on its training images.
     """
 
     bucket: str
@@ -86,11 +86,11 @@ Listener: TypeAlias = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """Listen to nothing: the default of every library call."""
+    """Ignore all events: the default listener of every library call."""
 
 
 def rate_limited(listener: Listener) -> Listener:
-    """A listener that passes on to `listener` ten Counted a second at most, but always the last, and all else."""
+    """A listener that forwards at most ten Counted a second to `listener`, always the last, and all other events."""
     sent_at = -math.inf
 
     def forward(event: Event) -> None:

@@ -1,6 +1,6 @@
 """Open a file for reading only if it is a regular one.
 
-To open a named pipe (FIFO) waits for somebody who writes to it, and a device such as /dev/zero has no end: a command
+Opening a named pipe (FIFO) blocks until a process writes to it, and a device such as /dev/zero has no end: a command
 that reads either of them hangs.
 """
 
@@ -22,7 +22,7 @@ _KINDS = {
 def open_regular(path: Path | str) -> BufferedReader:
     """Open `path` to read its bytes. Links are followed.
 
-    Raises OSError where there is none, or what is there is no regular file; then its `strerror` names what it is.
+    Raises OSError if it does not exist or is not a regular file; `strerror` then says what it is.
     """
     file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115 the caller closes it
     kind = stat.S_IFMT(os.fstat(file.fileno()).st_mode)
@@ -47,11 +47,11 @@ def read_text(path: Path | str, encoding: str = "utf-8", errors: str = "strict")
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """A file descriptor, without the wait for somebody at the other end of a pipe."""
+    """A file descriptor, opened without waiting for the other end of a pipe."""
     try:
         return os.open(path, flags | os.O_NONBLOCK)
     except OSError as error:
-        if error.errno == errno.ENXIO:  # what the kernel says of a socket
+        if error.errno == errno.ENXIO:  # the kernel's error for a socket
             raise _no_file(stat.S_IFMT(os.stat(path).st_mode), path) from None
         raise
 

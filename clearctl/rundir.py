@@ -1,17 +1,17 @@
-"""Where everything lies in a run folder, `<work_dir>/<YYYYmmdd-HHMMSS>-seed<N>/`, and how its files are read.
+"""The layout of a run folder, `<work_dir>/<YYYYmmdd-HHMMSS>-seed<N>/`, and how its files are read.
 
-config.py             the resolved config, runnable by itself
-environment.json      versions, device, git, the dataset's fingerprint, the config file it came from
-log.txt               what the TextLogger wrote
-metrics.jsonl         one JSON object a line: each epoch, each tested bucket
+config.py             the resolved config, which runs without other files
+environment.json      versions, device, git, the dataset's fingerprint, the path of the original config
+log.txt               output of the TextLogger
+metrics.jsonl         one JSON object per line: each epoch, each tested bucket
 eval.json             {"train", "test", "clear_metrics", "gem_metrics", "untrained", "diverged"}, with eval_every_steps
                       "anytime"
 accuracy_matrix.csv   R[i, j]: accuracy on bucket j after training on bucket i
 checkpoints/exp_<k>.pth   model weights after k buckets
 checkpoints/SHA256SUMS    the sha256 of each of them (`checksums`)
-state/                what an exact resume needs, while the run is not finished
-report.html           the run as a page, once it is finished
-selection.json        how its setting was chosen, where `sweep --select` chose it
+state/                the state for an exact resume, until the run is finished
+report.html           the run's report, once it is finished
+selection.json        how its setting was chosen, if `sweep --select` chose it
 """
 
 import ast
@@ -33,7 +33,7 @@ from clearctl.metrics import Matrix
 from clearctl.regular import read_text
 from clearctl.schema import ANY, NUMBER, Schema, misfit
 
-# What every version has written, and "?" what some have not (`schema`).
+# The keys that every version writes; those with "?" are missing in some (`schema`).
 CONFIG: Schema = {
     "scenario": {"dataset_root?": str, "evaluation_protocol?": str, "feature_type?": str},
     "cl_strategy": {"type": str},
@@ -103,9 +103,9 @@ EPOCH: Schema = {
 
 
 def create(work_dir: Path, seed: int) -> Path:
-    """Make a new run folder under `work_dir` and return its absolute path. Two runs never share one.
+    """Make a new run folder under `work_dir` and return its absolute path. Two runs never share a folder.
 
-    Raises RunError where it cannot be written.
+    Raises RunError if it cannot be written.
     """
     stamp = time.strftime("%Y%m%d-%H%M%S")
     try:
@@ -122,9 +122,9 @@ def create(work_dir: Path, seed: int) -> Path:
             return run.resolve()
     except OSError as error:
         raise RunError(
-            f"the run folder cannot be made in {work_dir}: {error.strerror}\nchoose another with --work-dir"
+            f"cannot create a run folder in {work_dir}: {error.strerror}\nchoose another folder with --work-dir"
         ) from None
-    raise RunError(f"{work_dir} already has 999 runs of {stamp}")
+    raise RunError(f"{work_dir} already has 999 runs of {stamp}\nchoose another folder with --work-dir")
 
 
 def config_file(run: Path) -> Path:
@@ -138,12 +138,12 @@ def environment_file(run: Path) -> Path:
 
 
 def log_file(run: Path) -> Path:
-    """What the TextLogger writes."""
+    """The output of the TextLogger."""
     return run / "log.txt"
 
 
 def metrics_file(run: Path) -> Path:
-    """One JSON object a line."""
+    """One JSON object per line."""
     return run / "metrics.jsonl"
 
 
@@ -173,42 +173,42 @@ def checkpoints(run: Path) -> dict[int, Path]:
 
 
 def csv_folder(run: Path) -> Path:
-    """What the CSVLogger writes."""
+    """The output of the CSVLogger."""
     return run / "csv"
 
 
 def tensorboard_folder(run: Path) -> Path:
-    """What the TensorboardLogger writes."""
+    """The output of the TensorboardLogger."""
     return run / "tensorboard"
 
 
 def state_folder(run: Path) -> Path:
-    """What an exact resume needs."""
+    """The state for an exact resume."""
     return run / "state"
 
 
 def report_file(run: Path) -> Path:
-    """The run as a page."""
+    """The run's report."""
     return run / "report.html"
 
 
 def selection_file(folder: Path) -> Path:
-    """How settings were chosen: that of a run folder, or all of a sweep in its work directory."""
+    """How settings were chosen: one run's, in its folder, or all of a sweep's, in its work directory."""
     return folder / "selection.json"
 
 
 def lock_file(run: Path) -> Path:
-    """Held by the process that works on the run."""
+    """The lock of the process that works on the run."""
     return run / ".lock"
 
 
 def is_run(folder: Path) -> bool:
-    """Whether `folder` is a run folder, as far as it may be looked into."""
+    """Whether `folder` is a run folder; False if it cannot be read."""
     return os.path.isfile(config_file(folder)) and os.path.isfile(environment_file(folder))  # Path.is_file may raise
 
 
 def write_matrix(run: Path, matrix: Matrix, bucket_names: list[str]) -> None:
-    """Write R [rows so far, N] with 17 significant digits, so that reading it gives the same floats."""
+    """Write R [rows so far, N] with 17 significant digits, which restore the same floats."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["trained_to", *bucket_names])
@@ -218,7 +218,7 @@ def write_matrix(run: Path, matrix: Matrix, bucket_names: list[str]) -> None:
 
 
 def read_matrix(run: Path) -> tuple[Matrix, list[str]]:
-    """(R [rows so far, N], bucket names). Raises RunError if there is none."""
+    """(R [rows so far, N], bucket names). Raises RunError if it is missing or invalid."""
     try:
         heading, *rows = csv.reader(read_text(matrix_file(run)).splitlines())
         names = heading[1:]
@@ -233,12 +233,12 @@ def read_matrix(run: Path) -> tuple[Matrix, list[str]]:
 
 
 def read_eval(run: Path) -> dict[str, Any]:
-    """What eval.json holds. Raises RunError if it cannot be read."""
+    """The content of eval.json. Raises RunError if it cannot be read."""
     return _read_object(eval_file(run), EVALUATION)
 
 
 def read_selection(run: Path) -> dict[str, Any] | None:
-    """What selection.json holds; None where there is none. Raises RunError if it cannot be read."""
+    """The content of selection.json; None if it does not exist. Raises RunError if it cannot be read."""
     return _read_object(selection_file(run), SELECTION) if selection_file(run).is_file() else None
 
 
@@ -248,9 +248,9 @@ def has_state(run: Path) -> bool:
 
 
 def is_finished(run: Path) -> bool:
-    """Whether the run has learned and tested every bucket, and keeps no state to resume from.
+    """Whether the run has trained on and tested every bucket, and has no state to resume from.
 
-    Its last weights, which are written last, are there too, unless somebody has removed all weights since.
+    Its last weights, which are written last, must exist, unless all its weights were removed later.
     """
     if not matrix_file(run).is_file() or has_state(run):
         return False
@@ -260,13 +260,13 @@ def is_finished(run: Path) -> bool:
 
 
 def read_config(run: Path) -> dict[str, Any]:
-    """The values of config.py, read as the literals that a run writes, never as code. Raises RunError."""
+    """The values of config.py, parsed as literals, never run as code. Raises RunError."""
     file = config_file(run)
     try:
         body = ast.parse(read_text(file)).body
         values = {node.targets[0].id: _literal(node.value) for node in body}  # type: ignore[attr-defined]
         if "_base_" in values:
-            raise ValueError("it builds on another file, by _base_")
+            raise ValueError("it uses _base_, expected literals only")
     except (OSError, ValueError, SyntaxError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         raise _unlike(file, str(error)) from None
     _require_fit(file, values, CONFIG)
@@ -287,9 +287,9 @@ def _literal(node: ast.expr) -> Any:
 
 
 def read_environment(run: Path) -> dict[str, Any]:
-    """What environment.json holds. Raises RunError if it cannot be read, or lacks what every run writes."""
+    """The content of environment.json. Raises RunError if it cannot be read or lacks what every run writes."""
     value = _read_object(environment_file(run), ENVIRONMENT)
-    if value["device"] == "cuda":  # as the first GPU was called before GPUs were written with their index
+    if value["device"] == "cuda":  # the first GPU's name in runs of versions that did not write the index
         value["device"] = "cuda:0"
     return value
 
@@ -304,18 +304,18 @@ def _read_object(file: Path, schema: Schema) -> dict[str, Any]:
 
 
 def _require_fit(file: Path, value: Any, schema: Schema) -> None:
-    """Raise RunError where a run would not have written `value`, which was read from `file`."""
+    """Raise RunError if `value`, read from `file`, is not what a run writes."""
     wrong = misfit(value, schema)
     if wrong:
         raise _unlike(file, wrong)
 
 
 def _unlike(file: Path, what: str) -> RunError:
-    return RunError(f"{file} is not as a run writes it: {what}\nrestore it, or start a new run")
+    return RunError(f"{file} is damaged: {what}\nrestore it, or start a new run")
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; the last one, if it is being written, is left out. Raises RunError."""
+    """The lines of metrics.jsonl; the last one, if it is incomplete, is left out. Raises RunError."""
     file = metrics_file(run)
     if not file.is_file():
         return []
@@ -331,6 +331,6 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
 
 
 def append_metrics(run: Path, record: dict[str, Any]) -> None:
-    """Add one line to metrics.jsonl; a number that is not finite is null."""
+    """Add one line to metrics.jsonl; numbers that are not finite are written as null."""
     with metrics_file(run).open("a", encoding="utf-8") as file:
         file.write(json.dumps(finite(record), allow_nan=False) + "\n")

@@ -1,8 +1,8 @@
-"""Whether a value that was read from a file has the shape that a program expects of it.
+"""Checks a value that was read from a file against a schema.
 
-A schema is a type; a tuple of schemas, of which one has to fit; a list of one schema, for each item of a list; a dict
-of schemas by name. A name that ends in "?" may be missing, or its value None; other names may be there; and the name
-ANY stands for each of them.
+A schema is a type; a tuple of alternative schemas; a list of one schema, for each item of a list; or a dict of
+schemas by name. A name that ends in "?" is optional, and its value may be None; other names are allowed, and ANY
+stands for each of them.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ Schema = type | tuple[Any, ...] | list[Any] | dict[str, Any] | None
 
 
 def misfit(value: Any, schema: Schema) -> str | None:
-    """What does not fit first, with its place: `dataset.class_names.0: found 5, expected str`. None where all fits."""
+    """The first mismatch, with its place: `dataset.class_names.0: found 5, expected str`. None if all fits."""
     found = _misfit(value, schema)
     if found is None:
         return None
@@ -24,7 +24,7 @@ def misfit(value: Any, schema: Schema) -> str | None:
 
 
 def _misfit(value: Any, schema: Schema) -> tuple[str, list[Any]] | None:
-    """(what does not fit, the keys that lead to it, the last one first). A run has a hundred thousand values."""
+    """(the mismatch, the keys that lead to it, the last one first). Fast: a run has a hundred thousand values."""
     if isinstance(schema, type):
         if isinstance(value, schema) and (schema is bool or not isinstance(value, bool)):
             return None
@@ -58,7 +58,7 @@ def _of_names(value: dict[str, Any], schema: dict[str, Any]) -> tuple[str, list[
             key = name[:-1] if optional else name
             part = value.get(key)
             kind = type(part)
-            if kind is child or (type(child) is tuple and kind in child):  # the usual, without a call
+            if kind is child or (type(child) is tuple and kind in child):  # the common case, without a call
                 continue
             if part is None and (optional or key not in value):
                 if optional:

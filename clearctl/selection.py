@@ -1,4 +1,4 @@
-"""Which buckets and classes of a dataset a stream is made of, how many images of a class it trains on, which it holds
+"""Which buckets and classes of a dataset a stream has, how many images of a class it trains on, and how many it holds
 out for validation."""
 
 import random
@@ -9,7 +9,7 @@ MOST_BUCKETS = 10_000  # in one range
 
 
 def bucket_names(given: str | Sequence[str | int]) -> list[str]:
-    """The names of a list, or of text such as `1-5` or `1,3-5`. Raises ValueError for text that is none of these."""
+    """Bucket names from a list, or from text such as `1-5` or `1,3-5`. Raises ValueError for other text."""
     return list(_numbers(given)) if isinstance(given, str) else [str(name) for name in given]
 
 
@@ -25,17 +25,17 @@ def _numbers(text: str) -> Iterator[str]:
 
 
 def class_names(present: Sequence[str], classes: Sequence[str] | None, drop_classes: Sequence[str]) -> list[str]:
-    """The names of `present` that are among `classes`, if those are given, and not to be dropped, in their order."""
+    """The names in `present` that are in `classes` (if given) and not in `drop_classes`, in their order."""
     return [name for name in present if (classes is None or name in classes) and name not in drop_classes]
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What a stream has of a dataset's classes, None for all, and of the images of a class that a bucket trains on.
+    """The classes of a dataset that a stream has, None for all, and how many images of a class a bucket trains on.
 
-    `validation` is the part of the images of each class of a bucket's training part that is held out, None for none.
-    Which these are, and which `max_per_class` of the others are trained on, is drawn by a seed, the name of the bucket
-    and that of the class alone, so that other classes and buckets change nothing.
+    `validation` is the fraction of each class's training images in a bucket that is held out, None for none. Which
+    these are, and which `max_per_class` of the others are trained on, is drawn from a seed and the names of the bucket
+    and the class only: other classes and buckets do not change it.
     """
 
     classes: tuple[str, ...] | None = None
@@ -63,14 +63,14 @@ class Selection:
         return [number.get(name, -1) for name in present]
 
     def tested(self, lines: Sequence[int], labels: Sequence[int], present: Sequence[str]) -> list[int]:
-        """Those of the line numbers `lines` whose image is of a class of the stream; `labels` are of all lines."""
+        """The line numbers in `lines` whose image has a class of the stream; `labels` has the label of every line."""
         kept = self.indices(present)
         return [line for line in lines if kept[labels[line]] >= 0]
 
     def trained(
         self, bucket: str, lines: Sequence[int], labels: Sequence[int], present: Sequence[str], seed: int
     ) -> list[int]:
-        """As `tested`, with at most `max_per_class` lines of each class, in the order of `lines`."""
+        """Like `tested`, with at most `max_per_class` lines of each class, in the order of `lines`."""
         lines = self.tested(lines, labels, present)
         if self.max_per_class is None:
             return list(lines)
@@ -85,9 +85,9 @@ class Selection:
     def held_out(
         self, bucket: str, lines: Sequence[int], labels: Sequence[int], present: Sequence[str], seed: int
     ) -> list[int]:
-        """Those of the lines of a bucket's training part that are held out, in the order of `lines`.
+        """The lines of a bucket's training part that are held out, in the order of `lines`.
 
-        Of n images of a class n · `validation`, rounded, and at least one: `too_few` tells whether that leaves any.
+        Of n images of a class, n · `validation`, rounded, and at least one: `too_few` checks whether any are left.
         """
         if self.validation is None:
             return []
@@ -102,7 +102,7 @@ class Selection:
         return max(1, int(count * (self.validation or 0.0) + 0.5))
 
     def too_few(self, lines: Sequence[int], labels: Sequence[int], present: Sequence[str]) -> dict[int, int]:
-        """{class index in the dataset: its number of images} of the classes whose validation part would leave none."""
+        """{class index in the dataset: number of images} of the classes of which validation would take all images."""
         if self.validation is None:
             return {}
         counts = {label: len(of) for label, of in by_class(self.tested(lines, labels, present), labels).items()}
@@ -110,7 +110,7 @@ class Selection:
 
 
 def by_class(lines: Sequence[int], labels: Sequence[int]) -> dict[int, list[int]]:
-    """{class index: its lines, in the order of `lines`}; `labels` are of all lines."""
+    """{class index: its lines, in the order of `lines`}; `labels` has the label of every line."""
     of_class: dict[int, list[int]] = {}
     for line in lines:
         of_class.setdefault(labels[line], []).append(line)

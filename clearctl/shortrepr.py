@@ -1,4 +1,4 @@
-"""What a result says of itself in a line: its fields, those of many values by how many they are."""
+"""A short repr for results: large fields are shown as their size."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import fields
@@ -10,7 +10,7 @@ _PLAIN = (str, int, float, bool, type(None), Path)
 
 
 class ShortRepr:
-    """The base of dataclasses, made with repr=False, whose repr is short however much they hold."""
+    """Base of dataclasses (declared with repr=False) with a short repr."""
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{each.name}={short(getattr(self, each.name))}" for each in fields(self))  # type: ignore[arg-type]
@@ -18,7 +18,7 @@ class ShortRepr:
 
 
 def short(value: Any) -> str:
-    """`value` as it is if it is one, or three in a list; else how many it has, or the shape of an array."""
+    """The repr of a single value or of up to three in a list; else the number of values, or an array's shape."""
     if hasattr(value, "shape"):
         return f"array{list(value.shape)}"
     if isinstance(value, Path):

@@ -1,9 +1,9 @@
-"""Packages that a library imports for a class or two, kept from loading while it is imported: see `STAND_INS`.
+"""Placeholders for packages that a library imports but rarely uses: see `STAND_INS`.
 
-While Avalanche is imported, `from matplotlib.figure import Figure` gives it a stand-in for the class, and `import
-matplotlib.pyplot` one for the module. A stand-in imports the real one as soon as something is done with it: a call, a
-base class, a name of it. Only the library holds stand-ins; once it is imported, `import matplotlib` is what it has
-always been. `clearctl.deferred` is for a module that functions import again and again, torch._dynamo.
+While Avalanche is imported, `from matplotlib.figure import Figure` gives it a placeholder for the class, and `import
+matplotlib.pyplot` one for the module. A placeholder imports the real object on first use: a call, a base class, an
+attribute. Only the library holds placeholders; after its import, `import matplotlib` works as usual. For a module that
+functions import repeatedly, torch._dynamo, see `clearctl.deferred`.
 """
 
 import importlib
@@ -16,7 +16,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-# {library: what it imports without need}
+# {library: packages that it imports but rarely uses}
 STAND_INS: Mapping[str, tuple[str, ...]] = {
     "avalanche": (
         *("matplotlib", "torch.utils.tensorboard", "wandb"),  # for what metrics draw, and loggers of it
@@ -30,27 +30,27 @@ STAND_INS: Mapping[str, tuple[str, ...]] = {
     "mmcls.models": ("timm", "matplotlib"),  # for its TIMMBackbone, to draw predictions
     "torchvision": ("torchvision.models", "torchvision.ops"),
 }
-# What typing asks of each argument of `Union[int, Figure]`: nothing is done with it yet.
+# Attributes that typing reads from each argument of `Union[int, Figure]`; they do not count as a use.
 _ASKED_BY_TYPING = frozenset({"__parameters__", "__typing_subst__", "__typing_unpacked_tuple_args__"})
 
-_standing: list[str] = []  # packages whose imports give stand-ins now
-_asked_for: dict[str, set[str]] = {}  # {package: its submodules that it imports when it is asked for them}
+_standing: list[str] = []  # packages whose imports currently give placeholders
+_asked_for: dict[str, set[str]] = {}  # {package: submodules that it imports on attribute access}
 
 
-def import_less() -> None:
-    """From now on the libraries of `STAND_INS`, those that are not imported yet, are imported without the others."""
+def defer_imports() -> None:
+    """From now on, import the libraries in `STAND_INS` without the packages listed there, unless already imported."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
 
 @contextmanager
 def stand_ins(packages: Sequence[str]) -> Iterator[None]:
-    """Within, imports of `packages` and of what is in them give stand-ins.
+    """Within this context, imports of `packages` and their submodules give placeholders.
 
-    One that is loaded already, or not installed, is imported as ever. A stand-in that has become a name of its parent
-    package, as torchvision.models has, is taken out of it: the parent imports the real one when it is asked for it.
+    A package that is already loaded or not installed is imported as usual. A placeholder that became an attribute of
+    its parent package, such as torchvision.models, is removed: the parent imports the real module on attribute access.
     """
-    import_less()  # which puts the finder where imports look
+    defer_imports()  # installs the finder
     new = [name for name in packages if name not in sys.modules and name not in _standing]
     standing = [name for name in new if find_spec(name) is not None]
     _standing.extend(standing)
@@ -62,12 +62,12 @@ def stand_ins(packages: Sequence[str]) -> Iterator[None]:
 
 
 class _Finder(MetaPathFinder):
-    """Finds stand-ins, and the libraries that are imported with them."""
+    """Finds placeholders, and the libraries that are imported with them."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """None for what is imported as ever."""
+        """None for modules that are imported as usual."""
         if any(_is_in(name, package) for package in _standing):
             return ModuleSpec(name, _StandInLoader(), is_package=True)
         if name not in STAND_INS:
@@ -80,7 +80,7 @@ class _Finder(MetaPathFinder):
 
 
 class _LibraryLoader(Loader):
-    """Runs the code of a library among stand-ins."""
+    """Runs the code of a library with placeholders in place."""
 
     def __init__(self, loader: Loader, packages: Sequence[str]) -> None:
         self.loader = loader
@@ -99,7 +99,7 @@ class _LibraryLoader(Loader):
 class _StandInLoader(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = _StandIn(spec.name)
-        module.__path__ = []  # so that `import matplotlib.pyplot` looks for it, and finds a stand-in
+        module.__path__ = []  # `import matplotlib.pyplot` then searches it, and finds a placeholder
         return module
 
     def exec_module(self, module: ModuleType) -> None:
@@ -107,10 +107,10 @@ class _StandInLoader(Loader):
 
 
 class _StandIn(ModuleType):
-    """In place of a module."""
+    """The placeholder of a module."""
 
     def __getattr__(self, name: str) -> Any:
-        if name == "__file__":  # as of a built-in module, where somebody looks at all that are loaded
+        if name == "__file__":  # like a built-in module, for code that inspects all loaded modules
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         if name.startswith("__") or sys.modules.get(self.__name__) is not self:
             return _real(self.__name__, name)
@@ -118,7 +118,7 @@ class _StandIn(ModuleType):
 
 
 class _Later:
-    """In place of a class, a function or a submodule, for `from module import name`."""
+    """The placeholder of a class, a function or a submodule, for `from module import name`."""
 
     def __init__(self, module: str, name: str) -> None:
         self.__dict__["_place"] = module, name
@@ -153,12 +153,12 @@ class _Later:
         return _real, self._place
 
     def _is_loaded(self) -> bool:
-        """Whether there can be instances: there are none before the module of the class is imported."""
+        """Whether instances can exist: not before the module of the class is imported."""
         return not isinstance(sys.modules.get(self._place[0]), _StandIn | None)
 
 
 def _real(module: str, name: str) -> Any:
-    """`name` of `module`, or its submodule of that name, imported as they would have been."""
+    """`name` of `module`, or its submodule of that name, really imported."""
     for package in [package for package in _standing if _is_in(module, package)]:
         _import_again(package)
     found = importlib.import_module(module)
@@ -171,7 +171,7 @@ def _real(module: str, name: str) -> Any:
 
 
 def _import_again(package: str) -> None:
-    """Take the stand-ins for `package` and what is in it out of where imports look."""
+    """Remove the placeholders of `package` and its submodules from sys.modules."""
     if package in _standing:
         _standing.remove(package)
     for name in [name for name, module in sys.modules.items() if type(module) is _StandIn and _is_in(name, package)]:
@@ -184,7 +184,7 @@ def _import_again(package: str) -> None:
 
 
 def _import_when_asked(package: ModuleType, child: str) -> None:
-    """Let `package` import its submodule `child` when somebody asks for it as a name."""
+    """Make `package` import its submodule `child` on attribute access."""
     children = _asked_for.setdefault(package.__name__, set())
     children.add(child)
     if len(children) > 1:
@@ -206,7 +206,7 @@ def _is_in(name: str, package: str) -> bool:
 
 
 def find_spec(name: str) -> ModuleSpec | None:
-    """That of `name`, without the code of the packages that it is in, which importlib would run first."""
+    """The spec of `name`, found without running the code of its parent packages, as importlib would."""
     parent, _, _ = name.rpartition(".")
     if not parent:
         return importlib.util.find_spec(name)

@@ -1,6 +1,6 @@
-"""Files of torch.save and of safetensors, read back: no damaged one is accepted, and no pickled code is run.
+"""Reads files of torch.save and safetensors: rejects damaged files, and never runs pickled code.
 
-torch.load does not compare the CRC-32 of the entries in its zip archives: a flipped bit becomes another weight.
+torch.load does not check the CRC-32 of the entries in its zip archives: a flipped bit changes a weight silently.
 """
 
 import re
@@ -16,26 +16,25 @@ from clearctl.digest import file_sha256
 from clearctl.regular import open_regular
 
 SAFETENSORS = ".safetensors"
-_ZIP_START = b"PK\x03\x04"  # by which torch.load recognises its zip archives among the pickles of torch < 1.6
+_ZIP_START = b"PK\x03\x04"  # how torch.load tells its zip archives from the pickles of torch < 1.6
 _LOCAL_HEADER_BYTES = (
-    30  # before each entry of a zip archive; it ends with the lengths of the name and of what follows it
+    30  # before each entry of a zip archive; it ends with the lengths of the name and of the extra field
 )
 # What zipfile raises for an archive that is damaged.
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError)
 
 
 class DamagedFileError(Exception):
-    """A file whose bytes are not those that were written; the message says how that shows."""
+    """A damaged file; the message says what is wrong with it."""
 
 
 def load(file: Path, *, sha256: str | None = None, mmap: bool = False) -> Any:
-    """What torch.load(weights_only=True) reads from `file`, with tensors on the CPU; of .safetensors its tensors.
+    """The result of torch.load(weights_only=True), with tensors on the CPU; for .safetensors the tensors by name.
 
-    The bytes are checked first: against `sha256` where it is known, else against the CRC-32s in the zip archive. A file
-    of torch < 1.6 is no archive and has none. With `mmap` tensors are mapped from an archive, not read.
+    The bytes are checked first: against `sha256` if given, else against the CRC-32s in the zip archive. A file of
+    torch < 1.6 is not an archive and has none. With `mmap` tensors are memory-mapped from an archive.
 
-    Raises DamagedFileError, OSError, and whatever torch.load raises for a file that it does not
-    read.
+    Raises DamagedFileError, OSError, and what torch.load raises for a file that it cannot read.
     """
     with open_regular(file) as stream:
         is_zip = stream.read(len(_ZIP_START)) == _ZIP_START
@@ -51,9 +50,9 @@ def load(file: Path, *, sha256: str | None = None, mmap: bool = False) -> Any:
 
 
 def place_of_only_tensor(file: Path) -> tuple[int, int] | None:
-    """(where they begin, how many they are) of the bytes of the only tensor in an archive of torch.save.
+    """(offset, number of bytes) of the only tensor in an archive of torch.save.
 
-    None where the archive has several storages, or is none. Raises OSError.
+    None if the file has several storages, or is not an archive. Raises OSError.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -80,7 +79,7 @@ def _load_safetensors(file: Path) -> Any:
 
 
 def not_plain(value: torch.Tensor) -> str | None:
-    """What kind of tensor `value` is where it is not a dense array of numbers in memory; None where it is."""
+    """The kind of tensor `value` is if it is not a dense array of numbers in memory; None if it is."""
     if value.is_meta:
         return "meta"
     if value.is_quantized:
@@ -91,13 +90,13 @@ def not_plain(value: torch.Tensor) -> str | None:
 
 
 def _check_crcs(file: Path) -> None:
-    """Raise DamagedFileError unless every entry has its CRC-32. Reads the file once, a piece at a time."""
+    """Raise DamagedFileError unless every entry has its CRC-32. Reads the file once, in chunks."""
     try:
         with zipfile.ZipFile(file) as archive:
             # torch.serialization.set_crc32_options(False) makes all of them 0.
             has_crcs = any(entry.CRC for entry in archive.infolist())
             damaged = archive.testzip() if has_crcs else None
     except _BROKEN:
-        raise DamagedFileError("its zip archive is not whole, as after a copy or download that was cut short") from None
+        raise DamagedFileError("its zip archive is incomplete, as after an interrupted copy or download") from None
     if damaged is not None:
-        raise DamagedFileError(f"its entry {damaged} does not have its CRC-32")
+        raise DamagedFileError(f"its entry {damaged} has a wrong CRC-32")

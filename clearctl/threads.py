@@ -1,4 +1,4 @@
-"""How many threads torch computes with: sums are split among them, so that their number settles the last bits."""
+"""The number of torch's threads. Sums are split among them, so it changes the last bits of results."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from clearctl.progress import Listener, Message
 
 @contextmanager
 def torch_threads(number: int) -> Iterator[None]:
-    """Within, torch has `number` threads; afterwards as many as before."""
+    """A context in which torch uses `number` threads; restores the previous number."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -20,8 +20,8 @@ def torch_threads(number: int) -> Iterator[None]:
 
 
 def keep_threads(number: int, when: str, listener: Listener) -> None:
-    """Give torch the `number` of threads that it had `when` work began that is now resumed, and report a change."""
+    """Set torch's threads to the `number` it had `when` the resumed work began, and report a change."""
     now = torch.get_num_threads()
     if number != now:
-        listener(Message(f"torch had {now} threads here and {number} {when}: it gets {number}"))
+        listener(Message(f"torch uses {number} threads, as {when}, instead of {now}"))
         torch.set_num_threads(number)

@@ -1,4 +1,4 @@
-"""Bytes, seconds and fractions as texts for people."""
+"""Human-readable sizes, durations and percentages."""
 
 import math
 
@@ -9,7 +9,7 @@ def megabytes(size_bytes: int) -> int:
 
 
 def byte_size(size_bytes: int) -> str:
-    """`6.6 GB`, or `12.3 MB` where that would be 0."""
+    """`6.6 GB`, or `12.3 MB` for small sizes."""
     return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 50_000_000 else f"{size_bytes / 1e6:.1f} MB"
 
 

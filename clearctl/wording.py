@@ -29,12 +29,12 @@ def few(names: Sequence[str]) -> str:
 
 
 def first_line(error: BaseException, without_text: str | None = None) -> str:
-    """The first line of an error's text; of one without text its class, or `without_text`."""
+    """The first line of an error's text; if it has none, `without_text` or its class."""
     return (str(error).strip() or without_text or type(error).__name__).splitlines()[0].strip()
 
 
 def in_one_line(error: BaseException) -> str:
-    """All of an error's text as one line; of one without text its class."""
+    """An error's text as one line; if it has none, its class."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return " ".join(text.split()) or type(error).__name__
 

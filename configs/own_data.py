@@ -1,4 +1,4 @@
-"""A narrow ResNet-18 from scratch on images of your own, bucket after bucket, tested on held-out images.
+"""A narrow ResNet-18 from scratch on your own images, bucket after bucket, tested on held-out images.
 
 The folder is one that `clearctl import` made; any prepared dataset folder will do. See docs/own-data.md.
     clearctl train own_data --dataset-root dataset/own

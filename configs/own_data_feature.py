@@ -1,4 +1,4 @@
-"""A linear head on features of images of your own, bucket after bucket, tested on held-out images.
+"""A linear head on features of your own images, bucket after bucket, tested on held-out images.
 
 For most collections the better start: a network that learned ImageNet, and only the last layer to train. See
 docs/own-data.md.

@@ -171,7 +171,7 @@ def features_config() -> Path:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared folder of 3 buckets with 3 classes of 12 images of 16 px, not to be changed.
 
-    It has the features `tiny`, 5 numbers an image, too.
+    It has the features `tiny`, 5 numbers per image, too.
     """
     import torch
 

@@ -60,7 +60,7 @@ def newest(run: Path) -> State | None:
 def sentence(run: Path, state: State | None) -> str:
     """What a run says that continues from a state."""
     if state is None:
-        return f"resuming {run} from its beginning: it was stopped before anything was saved"
+        return f"resuming {run} from its beginning: no state was saved"
     bucket, epochs, steps = state
     if epochs < 0:
         return f"resuming {run} at the start of bucket {bucket}"

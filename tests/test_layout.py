@@ -36,10 +36,10 @@ def test_default_root_from_the_variable(monkeypatch, tmp_path):
 
 def test_require_root(tmp_path):
     layout.require_root(tmp_path)
-    with pytest.raises(DatasetError, match="found nothing there"):
+    with pytest.raises(DatasetError, match="found nothing"):
         layout.require_root(tmp_path / "none")
     (tmp_path / "file").touch()
-    with pytest.raises(DatasetError, match="found a file there"):
+    with pytest.raises(DatasetError, match="found a file"):
         layout.require_root(tmp_path / "file")
 
 
@@ -142,7 +142,7 @@ def test_bucket_indices(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "reported"),
-    [('["a"]', "'a' is not a number"), ('["0", "0"]', "'0' is there twice"), ('["\\ud800"]', "not a")],
+    [('["a"]', "'a' is not a number"), ('["0", "0"]', "'0' is listed twice"), ('["\\ud800"]', "not a")],
 )
 def test_names_in_bucket_indices(tmp_path, content, reported):
     write(layout.bucket_indices_file(tmp_path), content)

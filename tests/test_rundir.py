@@ -35,8 +35,8 @@ def test_create_where_a_file_is_in_the_way(tmp_path: Path) -> None:
         with pytest.raises(RunError) as caught:
             rundir.create(folder, 0)
         first, second = str(caught.value).split("\n")
-        assert first.startswith(f"the run folder cannot be made in {folder}: ")
-        assert second == "choose another with --work-dir"
+        assert first.startswith(f"cannot create a run folder in {folder}: ")
+        assert second == "choose another folder with --work-dir"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -110,7 +110,7 @@ def test_config_is_read_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["a = open('b')", "a = 1; b", "a.b = 3", "a = [", "import os", "a = float(open('b'))"])
 def test_config_that_no_run_wrote(text: str, tmp_path: Path) -> None:
     rundir.config_file(tmp_path).write_text(text)
-    with pytest.raises(RunError, match="is not as a run writes it"):
+    with pytest.raises(RunError, match="is damaged"):
         rundir.read_config(tmp_path)
 
 

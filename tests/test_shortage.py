@@ -57,21 +57,21 @@ def full_disk() -> None:
 
 
 WORKS = {
-    "memory": (lambda: torch.empty(1 << 55), "memory is full: ", "use smaller batches"),
-    "python": (lambda: bytearray(1 << 60), "memory is full: MemoryError", "use smaller batches"),
-    "library": (no_room_for_a_library, "memory is full: libtorch_cpu.so: failed to map segment", "end other processes"),
+    "memory": (lambda: torch.empty(1 << 55), "out of memory: ", "use smaller batches"),
+    "python": (lambda: bytearray(1 << 60), "out of memory: MemoryError", "use smaller batches"),
+    "library": (no_room_for_a_library, "out of memory: libtorch_cpu.so: failed to map segment", "stop other processes"),
     "compiled": (
         damaged_code,
-        "code that torch.compile keeps is damaged, perhaps by a kill while it was written: ImportError: /tmp/torch",
-        "remove the folder above",
+        "the cache of torch.compile is damaged, perhaps by a kill while it was written: ImportError: /tmp/torch",
+        "remove the parent of the file's folder",
     ),
     "gpu": (
         out_of_gpu_memory,
-        "the memory of the GPU is full: CUDA out of memory. Tried to allocate 2.00 GiB.",
+        "out of GPU memory: CUDA out of memory. Tried to allocate 2.00 GiB.",
         "bf16",
     ),
-    "files": (too_many_files, "too many files are open: /dev/null: Too many open files", "ulimit -n"),
-    "disk": (full_disk, "the disk is full: ", "make room"),
+    "files": (too_many_files, "too many open files: /dev/null: Too many open files", "ulimit -n"),
+    "disk": (full_disk, "the disk is full: ", "free some space"),
 }
 
 
@@ -98,7 +98,7 @@ class Failing(Dataset):
 @pytest.mark.parametrize("kind", [*WORKS, "killed"])
 def test_what_ran_out_in_a_worker_process_is_named_in_two_lines(kind):
     work, what, remedy = WORKS.get(
-        kind, (lambda: os.kill(os.getpid(), 9), "a worker process", "fewer worker processes")
+        kind, (lambda: os.kill(os.getpid(), 9), "a data loader's worker process", "fewer worker processes")
     )
     text = str(shortage(raised(lambda: list(DataLoader(Failing(work), num_workers=1)))))
     assert text.startswith(what.partition(":")[0])

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from clearctl import standins
-from clearctl.standins import import_less, stand_ins
+from clearctl.standins import defer_imports, stand_ins
 
 # What a feature run has not loaded when it has made its first step; the last line are parts of torch and torchvision.
 NOT_LOADED = (
@@ -150,7 +150,7 @@ def test_a_library_is_imported_with_its_stand_ins(
     drawing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(standins, "STAND_INS", {"library": ("drawing",)})
-    import_less()
+    defer_imports()
     (drawing.parent / "library.py").write_text(FROM_IMPORT)
     used: Any = importlib.import_module("library")
     assert used.__spec__.loader.get_source("library") == FROM_IMPORT

@@ -20,4 +20,4 @@ def test_another_number_is_reported_and_kept() -> None:
         assert not said
         keep_threads(1, "in the run", said.append)
         assert torch.get_num_threads() == 1
-    assert said == [Message("torch had 2 threads here and 1 in the run: it gets 1")]
+    assert said == [Message("torch uses 1 threads, as in the run, instead of 2")]

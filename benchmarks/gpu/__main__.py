@@ -1,6 +1,6 @@
 """`make gpu-check`: everything that only a GPU can show, in less than eight minutes, part by part.
 
-Each part has a process and a limit of its own: one that fails or hangs stops no other, and what it has found is kept.
+Each part has a process and its own limit: one that fails or hangs stops no other, and what it has found is kept.
 OUT/gpu-check.json has all findings and the machine, OUT/log.txt what the parts said. Ends with 1 if a part did not run
 to its end or found something wrong; a speed that misses its goal is only reported. --small has tiny data, for a machine
 without a GPU: the same code, and times that mean nothing.

@@ -16,7 +16,7 @@ PERIOD_MS = 50
 
 
 class Busy:
-    """Within, nvidia-smi is asked every 50 ms; where there is none, nothing is measured."""
+    """A context in which nvidia-smi is polled every 50 ms; if there is none, nothing is measured."""
 
     def __init__(self, check: Check) -> None:
         self.measured = check.on_gpu and shutil.which("nvidia-smi") is not None

@@ -1,4 +1,4 @@
-"""What a part is given: the device, the sizes, where the data and the runs lie."""
+"""What a part is given: the device, the sizes, where the data and the runs are."""
 
 from dataclasses import dataclass
 from pathlib import Path

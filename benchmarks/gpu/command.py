@@ -1,4 +1,4 @@
-"""`clearctl` as a user runs it, in a process of its own."""
+"""`clearctl` as a user runs it, in its own process."""
 
 import multiprocessing
 import subprocess

@@ -18,7 +18,7 @@ SMALL = Variant(("model.freeze=['backbone']", "cl_strategy.eval_mb_size=64", "co
 def run(check: Check, findings: Findings) -> None:
     """Where there is a compiler; more epochs than elsewhere, since the first of them compile.
 
-    In a cache of its own: what is in another's has been compiled before, or only half if its process was killed.
+    In its own cache: what is in another's has been compiled before, or only half if its process was killed.
     """
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(check.folder / "compiled")
     if check.small:

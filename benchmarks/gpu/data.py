@@ -16,7 +16,7 @@ def make_features(check: Check, findings: Findings) -> None:
 
 
 def make_images(check: Check, findings: Findings) -> None:
-    """JPEGs of 11 classes in two buckets, prepared: 1,408 images a bucket, or 44."""
+    """JPEGs of 11 classes in two buckets, prepared: 1,408 images per bucket, or 44."""
     each = check.of(128, 4)
     size_px = (120, 90) if check.small else SIZE_PX
     image_folder(check.images, each * CLASSES, buckets=2, classes=CLASSES, size_px=size_px)

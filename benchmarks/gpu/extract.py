@@ -51,7 +51,7 @@ def _digest(check: Check, name: str) -> str:
 
 
 def _network_alone(check: Check, precision: str) -> float:
-    """Images/s of batches that lie on the device."""
+    """Images/s of batches that are on the device."""
     network = build_extractor(SMALL_ARCH if check.small else ARCH)
     forward = Forward(network, lambda x: x.float().div_(255), torch.device(check.device), precision, ignore)
     batch, size_px, steps = (SMALL_BATCH, 64, 2) if check.small else (BATCH, 224, 12)

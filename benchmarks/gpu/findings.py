@@ -20,7 +20,7 @@ Kind = Literal["right", "goal", "figure"]
 
 @dataclass(frozen=True)
 class Finding:
-    """`good` is None where there is nothing to judge, or where what is judged could not be measured here."""
+    """`good` is None if there is nothing to judge, or where what is judged could not be measured here."""
 
     name: str
     kind: Kind
@@ -63,16 +63,16 @@ class Findings:
         self.right(name, value, value == expected, str(expected))
 
     def at_least(self, name: str, value: float | None, goal: float) -> None:
-        """A speed that is to be `goal` or more; None where it could not be measured."""
+        """A speed that is to be `goal` or more; None if it could not be measured."""
         self._add(Finding(name, "goal", value, None if value is None else value >= goal, f"at least {goal:g}"))
 
     def at_most(self, name: str, value: float | None, goal: float) -> None:
-        """A time that is to be `goal` or less; None where it could not be measured."""
+        """A time that is to be `goal` or less; None if it could not be measured."""
         self._add(Finding(name, "goal", value, None if value is None else value <= goal, f"at most {goal:g}"))
 
     @contextmanager
     def noted(self, name: str) -> Iterator[None]:
-        """Within, an error becomes a finding that fails the check, and the part continues."""
+        """A context in which an error becomes a finding that fails the check, and the part continues."""
         try:
             yield
         except Exception as error:

@@ -1,4 +1,4 @@
-"""A part in a process of its own, which is killed with all that it started when its time is over."""
+"""A part in its own process, which is killed with all that it started when its time is over."""
 
 import contextlib
 import multiprocessing
@@ -27,7 +27,7 @@ def forkserver() -> BaseContext:
 
 
 class Job:
-    """A part under way. Its output goes to the file `log`, its findings to `file`."""
+    """A part in progress. Its output goes to the file `log`, its findings to `file`."""
 
     def __init__(self, context: BaseContext, part: Part, check: Check, file: Path, log: Path) -> None:
         self.part = part
@@ -56,7 +56,7 @@ class Job:
 
 
 def _work(part: Part, check: Check, file: Path, log: Path) -> None:
-    os.setsid()  # a group of its own, which can be killed as a whole
+    os.setsid()  # its own group, which can be killed as a whole
     # A process of a fork server starts its own children through one too: data loaders would take seconds for each.
     multiprocessing.set_start_method("fork", force=True)
     sys.stdout = sys.stderr = log.open("a", buffering=1)

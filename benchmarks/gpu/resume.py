@@ -84,7 +84,7 @@ def _epochs(run: Path) -> int:
 
 
 def _kill(process: BaseProcess, work_dir: Path, epochs: int) -> None:
-    """Wait for so many epochs and kill it; it is for the part's limit to end this."""
+    """Wait for this number of epochs and kill the run; the part's limit ends this."""
     while process.is_alive():
         if work_dir.exists() and sum(map(_epochs, work_dir.iterdir())) >= epochs:
             break

@@ -1,4 +1,4 @@
-"""Runs the parts one after another, each under its limit, and the background jobs beside them."""
+"""Runs the parts one after another, each under its limit, and the background jobs next to them."""
 
 import contextlib
 import time
@@ -15,7 +15,7 @@ from benchmarks.gpu.parts import Part
 from clearctl import atomic
 
 State = Literal["passed", "failed", "cut", "no time"]
-LEAST_S = 8  # with less than this left no part is begun
+LEAST_S = 8  # with less than this left no part is started
 SLACK = 5  # how many times as long a part may take with --small, on a machine that has other work
 
 
@@ -62,7 +62,7 @@ class Runner:
 
     @property
     def left_s(self) -> float:
-        """Seconds until all of it has to be over."""
+        """Seconds until all of it must be over."""
         return self.seconds - (time.monotonic() - self.started)
 
     def run(self, parts: Sequence[Part], background: Sequence[Part]) -> list[Outcome]:

@@ -31,7 +31,7 @@ SIZES: dict[str, Any] = {
     "batch_size_mem": 16,
     "stage_2_epochs": 3,
 }
-# Strategies that write a head of their own, and what it takes besides its width; the others write a linear one.
+# Strategies that write their own head, and what it takes besides its width; the others write a linear one.
 HEADS: dict[str, dict[str, Any]] = {
     "ranpac": {"type": "RandomProjectionHead", "projection_dim": 32},
     "klda": {"type": "RandomFourierHead", "projection_dim": 32},

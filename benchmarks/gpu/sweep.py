@@ -61,7 +61,7 @@ def _stacked(check: Check, findings: Findings, names: tuple[str, ...], seeds: in
 
 
 def _plain(check: Check, findings: Findings, names: tuple[str, ...]) -> dict[str, Any]:
-    """The same with each run by itself, one after another."""
+    """The same runs one after another."""
     folders: dict[str, Path] = {"dataset_root": check.wide, "work_dir": check.runs("plain")}
     plan = plan_sweep(
         _configs(names), seeds=[0], grid=_grid(check), device=check.device, stack=False, jobs=1, **folders

@@ -12,7 +12,7 @@ from clearctl.engine.run.train import TrainResult
 from clearctl.progress import EpochDone, Event
 
 NORMALIZE = "{'type': 'Normalize', 'mean': [0.5, 0.5, 0.5], 'std': [0.2, 0.2, 0.2]}"
-# A network of a few thousand weights in place of ResNet-50.
+# A network of a few thousand weights instead of ResNet-50.
 TINY = (
     "model.backbone={'type': 'ResNet', 'depth': 18, 'num_stages': 1, 'strides': [1], 'dilations': [1],"
     " 'out_indices': [0], 'stem_channels': 8, 'base_channels': 8}",

@@ -65,7 +65,7 @@ def learn(folder: Path, strategy: str, epochs: int, device: str) -> Times:
 
 
 def _batches(rows: Any, memory: Any | None) -> Iterator[Any]:
-    """Row numbers of each batch of an epoch; those of a batch from the memory behind them, as Replay has it."""
+    """Row numbers of each batch of an epoch; those of a batch from the memory behind them, as in Replay."""
     import torch
 
     def shuffled(of: Any) -> Any:

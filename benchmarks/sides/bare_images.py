@@ -1,4 +1,4 @@
-"""A bare PyTorch loop over images that lie on the device as bytes: a config's network and optimizer, nothing else."""
+"""A bare PyTorch loop over images that are on the device as bytes: a config's network and optimizer, nothing else."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -11,7 +11,7 @@ METRICS = Path(__file__).parents[2] / "configs" / "_base_" / "metrics.py"
 
 
 def write_config(folder: Path, strategy: str, epochs: int) -> Path:
-    """The config for the feature folder `folder`, beside it."""
+    """The config for the feature folder `folder`, next to it."""
     arguments = {"type": strategy, **STRATEGIES[strategy], "train_mb_size": BATCH, "eval_mb_size": BATCH}
     optimizer = {"type": "SGD", "lr": LR, "momentum": MOMENTUM}
     return _written(folder, f"{strategy}-{epochs}", arguments | {"train_epochs": epochs, "optimizer": optimizer})

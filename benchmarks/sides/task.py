@@ -1,4 +1,4 @@
-"""What all sides learn, and what each tells of it."""
+"""What all sides learn, and what each reports."""
 
 import statistics
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
-"""Base variables, `{{ _base_.name }}`, where mmcv cannot put their value in.
+"""Base variables, `{{ _base_.name }}`, in places where mmcv cannot substitute them.
 
-mmcv writes a placeholder into the source for each of them, and puts the value in where a value of the config is just
-that. Anywhere else the placeholder stays: inside a string, in arithmetic, in a comparison.
+mmcv writes a placeholder into the source for each of them, and substitutes it if it is a whole value of the config.
+Anywhere else the placeholder stays: inside a string, in arithmetic, in a comparison.
 """
 
 import ast
@@ -17,11 +17,11 @@ _HOLDERS = (ast.Assign, ast.AnnAssign, ast.Dict, ast.List, ast.Tuple, ast.keywor
 
 
 def require_alone(file: Path, tree: ast.Module) -> None:
-    """Raise ConfigError for a base variable in `file` that mmcv would leave as a placeholder, with its line."""
+    """Raise ConfigError, with the line, for a base variable in `file` that mmcv would not substitute."""
     for node, found in _misplaced(tree):
         raise ConfigError(
-            f"{file}, line {node.lineno}: found a base variable in {found}: mmcv would not put its value in\n"
-            "write it alone, outside quotes, as a value of the config: name = {{ _base_.name }}"
+            f"{file}, line {node.lineno}: found a base variable in {found}, where mmcv does not substitute it\n"
+            "write it outside quotes, as a whole value of the config: name = {{ _base_.name }}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The registries that a config's names are looked up in. `engine.build.catalogue` fills it: the classes lie above."""
+"""The registries that a config's names are looked up in. `engine.build.catalogue` fills it, from packages above."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from clearctl.config.traits import TraitsOf
 class Catalogue:
     """The registries that a config's `type=` names are looked up in.
 
-    `traits_of` gives what is known of a strategy or plugin by its name; `refused_with` has those that cannot go with a
-    value of the top level, and why. `test_metrics` names the metrics of a config's list that give numbers in a test.
+    `traits_of` gives the traits of a strategy or plugin by its name; `refused_with` has those that cannot be used with
+    a value of the top level, and why. `test_metrics` names the metrics of a config's list that give numbers in a test.
     """
 
     transforms: Registry

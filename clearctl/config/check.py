@@ -1,7 +1,7 @@
-"""Find every fault of a config before anything is built.
+"""Find every error of a config before anything is built.
 
-The sections and their keys are declared in keys.py; what a `type=` may be comes in as registries, because the packages
-that own the classes lie above this one.
+The sections and their keys are declared in keys.py; the names for `type=` are passed as registries, since the packages
+with the classes are above this one.
 """
 
 import math
@@ -28,7 +28,7 @@ from clearctl.config.keys import (
 )
 from clearctl.config.load import SET_ORIGIN, Config
 from clearctl.config.ranges import COUNT, SEED
-from clearctl.config.registry import closest, is_slip
+from clearctl.config.registry import closest, is_typo
 from clearctl.config.settings import INNER, inner_transforms
 from clearctl.config.speed import check_speed
 from clearctl.errors import ConfigError
@@ -36,14 +36,14 @@ from clearctl.selection import bucket_names
 
 SECTIONS = tuple(TOP)
 REQUIRED = tuple(name for name, key in TOP.items() if key.required)
-# Arguments that clearctl fills in itself: a config may not give them, and need not.
+# Arguments that clearctl fills in itself: a config must not give them.
 FILLED_LOGGER = ("resumed", "run_id", "validation")
 
 
 def own_folders(config: Config) -> list[Path]:
-    """Where a config's own modules may lie: beside its file and those that it builds on, or where it says.
+    """Where a config's own modules may be: next to its file and its bases, or where it says.
 
-    Those of a run folder's config are absolute, and none lies in the run folder.
+    Those of a run folder's config are absolute, and none is in the run folder.
     """
     given = (config.values.get("custom_imports") or {}).get("folders")
     named = [Path(folder) for folder in given if isinstance(folder, str)] if isinstance(given, list) else None
@@ -57,14 +57,14 @@ def own_folders(config: Config) -> list[Path]:
 
 
 def require(config: Config, catalogue: Catalogue) -> None:
-    """Raise ConfigError with every fault, one a line, if there is any."""
+    """Raise ConfigError with every error, one per line, if there are any."""
     faults = check(config, catalogue)
     if faults:
         raise ConfigError("\n".join(str(fault) for fault in faults))
 
 
 def check(config: Config, catalogue: Catalogue) -> list[Fault]:
-    """All faults of `config`, in the order of its sections."""
+    """All errors of `config`, in the order of its sections."""
     return _Sections(config, catalogue).run()
 
 
@@ -107,18 +107,16 @@ class _Sections(Findings):
             if self.values.get(name) is None:
                 self.add(name, "this section is missing")
         for name, instead in runtime_keys(self.values):
-            self.add(name, f"mmcls's key, which does nothing here: {instead}, and leave it out")
+            self.add(name, f"this key of mmcls does nothing here: {instead}, and leave it out")
         for name in self.values:
             if name in SECTIONS or name in RUNTIME:
                 continue
             hint = closest(name, [section for section in SECTIONS if section not in self.values])
             if self.config.origin(name) == "--set" or name not in self._file_names():
                 hint = closest(name, list(SECTIONS))
-                self.add(
-                    name, f"there is no such section{hint or ' (a variable of the file is used up once it is read)'}"
-                )
-            elif hint and is_slip(name, hint):
-                self.add(name, f"there is no such section{hint}")
+                self.add(name, f"unknown section{hint or ' (a variable of the file is used up once it is read)'}")
+            elif hint and is_typo(name, hint):
+                self.add(name, f"unknown section{hint}")
 
     def own_code(self) -> None:
         """Import the modules that the config names, so that their classes are found."""
@@ -131,7 +129,7 @@ class _Sections(Findings):
         not_in = Path(self.config.file).parent if self.config.of_run else None
         imports = section.get("imports") or []
         for folder in folders if imports or own_types else ():
-            own.look_beside(folder)
+            own.add_import_folder(folder)
         for index, name in enumerate([imports] if isinstance(imports, str) else imports):
             place = f"{key}.imports" if isinstance(imports, str) else f"{key}.imports.{index}"
             if self.is_a(place, name, str):
@@ -181,13 +179,13 @@ class _Sections(Findings):
         evaluate_on = section.get("evaluate_on", SCENARIO["evaluate_on"].default)
         self.one_of(f"{key}.evaluate_on", evaluate_on, EVALUATE_ON)
         if evaluate_on == "validation" and held_out is None:
-            self.add(f"{key}.evaluate_on", "nothing is held out to test on: give scenario.validation=0.1, say")
+            self.add(f"{key}.evaluate_on", "no validation images are held out: give scenario.validation=0.1")
         self._selection(key, section)
         for name in ("train_transform", "eval_transform"):
             self._transforms(f"{key}.{name}", section.get(name) or [])
 
     def _selection(self, key: str, section: dict[str, Any]) -> None:
-        """Buckets and classes that the stream is to have. Whether the dataset has them is seen where that is there."""
+        """The buckets and classes of the stream. Whether the dataset has them is checked if it exists."""
         buckets = section.get("buckets")
         try:
             named = bucket_names(buckets) if isinstance(buckets, list | str) and buckets else None
@@ -206,25 +204,25 @@ class _Sections(Findings):
             else:
                 self._no_repeats(f"{key}.{name}", given)
         if section.get("classes") and section.get("drop_classes"):
-            self.add(f"{key}.drop_classes", "says what scenario.classes leaves out already: give one of them")
+            self.add(f"{key}.drop_classes", "cannot be combined with scenario.classes: give one of them")
         self.count(f"{key}.max_per_class", section.get("max_per_class"), COUNT)
         if section.get("max_per_class") is not None and section.get("shot") is not None:
-            self.add(f"{key}.max_per_class", "the few-shot split says how many images a class has: leave shot out")
+            self.add(f"{key}.max_per_class", "cannot be combined with scenario.shot: leave one of them out")
 
     def loggers(self, key: str, value: Any) -> None:
-        """The loggers, of which no two write the same file."""
+        """The loggers; no two may write the same file."""
         self.calls(key, value, self.catalogue.loggers, FILLED_LOGGER)
         seen: list[dict[str, Any]] = []
         for index, entry in enumerate(value if isinstance(value, list) else ()):
             if entry in seen and isinstance(entry, dict) and not self.config.of_run:
                 first = f"{key}.{seen.index(entry)}"
-                self.add(f"{key}.{index}", f"writes to the same place as {first}: leave one of them out")
+                self.add(f"{key}.{index}", f"writes to the same file as {first}: leave one of them out")
             seen.append(entry)
 
     def _no_repeats(self, key: str, names: Sequence[str]) -> None:
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
         if twice and not self.config.of_run:
-            self.add(key, f"found {', '.join(map(repr, twice))} more than once: each counts once")
+            self.add(key, f"found {', '.join(map(repr, twice))} more than once: list each once")
 
     def checkpoints(self, key: str, section: dict[str, Any]) -> None:
         self.known(key, section, tuple(CHECKPOINTS))

@@ -26,16 +26,16 @@ def check_metrics(found: Findings, key: str, value: Any, catalogue: Catalogue) -
         if kind == "topk_acc_metrics":
             found.at_most_classes(f"{place}.top_k", entry.get("top_k"))
         if kind == OF_LEFT_OUT and not (scenario.get("classes") or scenario.get("drop_classes")):
-            found.add(place, "it needs classes that are left out: give scenario.classes or scenario.drop_classes")
+            found.add(place, "it needs classes outside the stream: give scenario.classes or scenario.drop_classes")
         if kind in (CALIBRATION, OF_LEFT_OUT) and (reason := no_probabilities(found, values)):
-            found.add(place, f"it takes softmax of the scores for probabilities, but {reason}: leave it out")
+            found.add(place, f"it uses the softmax of the scores as probabilities, but {reason}: leave it out")
         if scenario.get("task_labels") == "bucket" and isinstance(entry.get("classes"), list):
-            text = "a list is of task label 0, with scenario.task_labels='bucket' the first bucket alone: leave it out"
+            text = "a list is for task label 0, with scenario.task_labels='bucket' the first bucket only: leave it out"
             found.add(f"{place}.classes", text)
 
 
 def no_probabilities(found: Findings, values: Mapping[str, Any]) -> str | None:
-    """Why softmax of the scores of a config's model is no probability; None where it is, or nothing is known."""
+    """Why the softmax of the model's scores is not a probability; None if it is, or if unknown."""
     strategy = _section(values, "cl_strategy")
     of_strategy = found.traits_of(strategy.get("type")).scores
     if of_strategy is not None:
@@ -44,7 +44,7 @@ def no_probabilities(found: Findings, values: Mapping[str, Any]) -> str | None:
     for section in (strategy, head):
         loss = _section(section, "loss")
         if loss:
-            return f"{loss.get('type')} here trains a sigmoid for each class by itself" if _has_sigmoids(loss) else None
+            return f"{loss.get('type')} here trains one sigmoid per class" if _has_sigmoids(loss) else None
     return None
 
 
@@ -60,6 +60,6 @@ def _has_sigmoids(loss: Mapping[str, Any]) -> bool:
 
 
 def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A section that may be missing, or of another type, which is a fault of its own."""
+    """A section; empty if it is missing or has a wrong type, which is reported elsewhere."""
     section = values.get(name)
     return section if isinstance(section, dict) else {}

@@ -18,7 +18,7 @@ def check_model(found: Findings, key: str, section: Mapping[str, Any], catalogue
             "expected a head, such as head=dict(type='LinearClsHead', num_classes=11, in_channels=512)",
         )
     if section.get("torchmodel") and any(section.get(part) for part in ("backbone", "neck", "head")):
-        found.add(f"{key}.torchmodel", "stands alone: it cannot be combined with backbone, neck or head")
+        found.add(f"{key}.torchmodel", "cannot be combined with backbone, neck or head")
     for part, registry in (
         ("backbone", catalogue.backbones),
         ("neck", catalogue.necks),
@@ -51,12 +51,12 @@ def check_model(found: Findings, key: str, section: Mapping[str, Any], catalogue
 
 
 def _of_known_width(found: Findings, key: str, section: Any, part: str) -> Any:
-    """`section` with a number for a width that is the dimension of the features, whatever that is."""
+    """`section` with a number instead of the word for the dimension of the features."""
     width = WIDTHS.get(part)
     if width is None or not isinstance(section, dict) or section.get(width) != FEATURES:
         return section
     if not _are_trained_on(found.config.values):
-        text = f"found {FEATURES!r}, the dimension of scenario.feature_type, and that is not given: give the number"
+        text = f"found {FEATURES!r}, the dimension of scenario.feature_type, which is missing: give the number"
         found.add(f"{key}.{width}", text)
     return {**section, width: 1}
 
@@ -77,9 +77,9 @@ def _initialisation(found: Findings, key: str, value: Any) -> None:
 
 
 def _checkpoint(found: Findings, key: str, value: Any) -> None:
-    """The path of a file: nothing is fetched."""
+    """Check that a checkpoint is a local path: nothing is downloaded."""
     if found.is_a(key, value, str) and "://" in value:
-        found.add(key, f"found {value!r}: weights are not fetched; download them and give the path of the file")
+        found.add(key, f"found {value!r}: weights are not downloaded; give the path of a local file")
 
 
 def _augments(found: Findings, key: str, section: dict[str, Any], head: Any, catalogue: Catalogue) -> None:
@@ -95,5 +95,5 @@ def _augments(found: Findings, key: str, section: dict[str, Any], head: Any, cat
         if named is not None and classes is not None and named != classes:
             found.add(
                 f"{key}.augments.{index}.num_classes",
-                f"found {named!r}, but model.head.num_classes is {classes!r}: its labels have to fit the scores",
+                f"found {named!r}, but model.head.num_classes is {classes!r}: its labels must match the scores",
             )

@@ -13,23 +13,23 @@ KEY = "eval_every_steps"
 _LEARNS = {
     "buckets so far": "learns from all buckets so far at each bucket",
     "stream": "learns from the whole stream at once",
-    "memory": "learns from its memory alone, at the end of a bucket",
+    "memory": "learns only from its memory, at the end of a bucket",
 }
 
 
 def check_online(found: Findings, key: str, section: Mapping[str, Any], accepted: Collection[str]) -> None:
-    """Add to `found` what keeps the strategy at `key`, which takes arguments `accepted`, from being tested so."""
+    """Add to `found` why the strategy at `key`, with arguments `accepted`, cannot be tested during a bucket."""
     every = section.get(KEY)
     if every is None:
         return
     found.count(f"{key}.{KEY}", every, COUNT)
     name = str(section["type"])
     if "peval_mode" not in accepted and not is_own(name):
-        found.add(f"{key}.{KEY}", f"{name} is not tested between its steps, but between buckets alone: leave it out")
+        found.add(f"{key}.{KEY}", f"{name} is tested only between buckets, not between steps: leave it out")
         return
     epochs = section.get("train_epochs", EVERY_STRATEGY["train_epochs"].default)
     if epochs != 1:
-        text = f"found {epochs!r}, but {KEY} is of online learning, in which a sample is seen once: give 1"
+        text = f"found {epochs!r}, but {KEY} is for online learning, which sees each sample once: give 1"
         found.add(f"{key}.train_epochs", text)
     for entry in (section, *(entry for _, entry in plugin_entries(section))):
         kind = entry.get("type")
@@ -37,7 +37,10 @@ def check_online(found: Findings, key: str, section: Mapping[str, Any], accepted
         if traits.learns in _LEARNS:
             found.add(f"{key}.{KEY}", f"{kind} {_LEARNS[traits.learns]}, not online: leave it out")
         elif traits.splits_buckets:
-            found.add(f"{key}.{KEY}", f"{kind} holds samples of each bucket out, for its end, not online: leave it out")
+            found.add(
+                f"{key}.{KEY}",
+                f"{kind} holds out samples of each bucket, not online: leave it out",
+            )
         elif kind == "RARPlugin" and entry.get("batch_size_mem") not in (None, section.get("train_mb_size")):
             text = (
                 "RARPlugin takes batch_size_mem samples of a bucket for each step: give it the value of train_mb_size"

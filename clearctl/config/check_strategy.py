@@ -12,7 +12,7 @@ from clearctl.config.plugins import UNIT_NAMES, check_plugins
 from clearctl.config.ranges import RANGES
 from clearctl.config.registry import Parameter, parameters
 
-# Arguments that clearctl fills in itself: a config may not give them, and need not.
+# Arguments that clearctl fills in itself: a config must not give them.
 FILLED_STRATEGY = ("model", "optimizer", "criterion", "device", "plugins", "evaluator")
 
 
@@ -47,16 +47,16 @@ def check_strategy(found: Findings, key: str, section: dict[str, Any], catalogue
 def _takes(
     found: Findings, key: str, section: dict[str, Any], accepted: Mapping[str, Parameter], catalogue: Catalogue
 ) -> None:
-    """Optimizer, scheduler and loss are there where the strategy has a use for them, and nowhere else."""
+    """Check that optimizer, scheduler and loss are given exactly if the strategy uses them."""
     if "optimizer" in accepted and section.get("optimizer") is None:
         found.add(f"{key}.optimizer", "missing, such as optimizer=dict(type='SGD', lr=0.01)")
     needed, head = found.traits_of(section["type"]).head, _head_type(found.config.values)
     if needed is not None and head != needed and not is_own(head):
-        found.add("model.head.type", f"found {head!r}, but {section['type']} writes a head of its own: give {needed!r}")
+        found.add("model.head.type", f"found {head!r}, but {section['type']} writes its own head: give {needed!r}")
     for part, argument, reason in (
         ("optimizer", "optimizer", "learns without one"),
         ("scheduler", "optimizer", "learns without an optimizer"),
-        ("loss", "criterion", "has a loss of its own"),
+        ("loss", "criterion", "has its own loss"),
     ):
         if argument not in accepted and section.get(part) is not None:
             found.add(f"{key}.{part}", f"{section['type']} {reason}: leave it out")
@@ -67,14 +67,14 @@ def _takes(
 
 
 def _head_type(values: Mapping[str, Any]) -> object:
-    """The type of the config's head; None where there is none."""
+    """The type of the config's head; None if there is none."""
     model = values.get("model")
     head = model.get("head") if isinstance(model, dict) else None
     return head.get("type") if isinstance(head, dict) else None
 
 
 def _scheduler(found: Findings, key: str, section: Any, catalogue: Catalogue, nested: bool = False) -> None:
-    """A scheduler, with the keys of clearctl's own, and the schedulers inside it."""
+    """Check a scheduler, with clearctl's additional keys, and the schedulers inside it."""
     own = () if nested else tuple(SCHEDULER)
     arguments = section
     if isinstance(section, dict):
@@ -84,9 +84,12 @@ def _scheduler(found: Findings, key: str, section: Any, catalogue: Catalogue, ne
         return
     if section.get("type") == "ReduceLROnPlateau" and not found.config.of_run:
         if nested:
-            found.add(key, "ReduceLROnPlateau is given a loss at each step, which no scheduler around it hands on")
+            found.add(
+                key,
+                "ReduceLROnPlateau needs a loss, which no scheduler around it passes on: use it alone",
+            )
         if section.get("mode", "min") != "min":
-            found.add(f"{key}.mode", "ReduceLROnPlateau is given a mean loss: the lower the better, 'min'")
+            found.add(f"{key}.mode", "ReduceLROnPlateau watches a loss, where lower is better: give 'min'")
     if section.get("schedulers") is not None and found.is_a(f"{key}.schedulers", section["schedulers"], list):
         for index, inner in enumerate(section["schedulers"]):
             _scheduler(found, f"{key}.schedulers.{index}", inner, catalogue, nested=True)
@@ -95,17 +98,17 @@ def _scheduler(found: Findings, key: str, section: Any, catalogue: Catalogue, ne
         _watched(found, key, section)
         reset = section.get("reset")
         if reset is not None and found.is_a(f"{key}.reset", reset, bool) and reset and section.get("by") == "bucket":
-            found.add(f"{key}.reset", "by='bucket' with reset=True would undo every step")
+            found.add(f"{key}.reset", "with by='bucket', reset=True would undo every step: give False")
 
 
 def _watched(found: Findings, key: str, section: Mapping[str, Any]) -> None:
-    """What ReduceLROnPlateau looks at."""
+    """Check what ReduceLROnPlateau watches."""
     watch = section.get("watch", SCHEDULER["watch"].default)
     found.one_of(f"{key}.watch", watch, WATCHED)
     if watch != "validation_loss" or found.config.of_run:
         return
     if section.get("type") != "ReduceLROnPlateau":
-        found.add(f"{key}.watch", f"{section.get('type')} looks at no loss: it is for ReduceLROnPlateau")
+        found.add(f"{key}.watch", f"{section.get('type')} watches no loss: only ReduceLROnPlateau takes this key")
     elif section.get("by") == "step":
-        found.add(f"{key}.by", "the validation part is tested after an epoch or a bucket, not after each step")
+        found.add(f"{key}.by", "validation images are tested after an epoch or a bucket, not after each step")
     found.needs_validation(f"{key}.watch", watch)

@@ -1,4 +1,4 @@
-"""What a config of the predecessor meant without saying it, and what clearctl does with the same config.
+"""The implicit meaning of a config of the predecessor, and of the same config in clearctl.
 
 The predecessor is the collection of scripts that CLEAR's configs were written for, `clear_avalanche_mmlab`. With
 `dialect='clear_avalanche_mmlab'` a config means here what it meant there: `translated` writes the predecessor's
@@ -27,10 +27,10 @@ _BEST_EPOCH_THERE = "LoadBestPlugin"
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that a config means otherwise in the predecessor.
+    """One difference in the meaning of a config in the predecessor.
 
-    `applies` to the values of a config, which have not been checked. `write` is what to add to a config to have the
-    predecessor's meaning, None where clearctl cannot have it; then `turn_on` is None too.
+    `applies` takes the unchecked values of a config. `write` is what to add to a config to get the
+    predecessor's meaning, None if clearctl cannot have it; then `turn_on` is None too.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Difference:
 
     def notice(self) -> str:
         """One line for a config that this difference applies to."""
-        add = f"; to have that, add {self.write}" if self.write else ""
+        add = f"; to get that, add {self.write}" if self.write else ""
         return f"{self.name}: the predecessor {self.there}; clearctl {self.here}{add}"
 
 
@@ -180,7 +180,7 @@ def _names_load_best(values: Values) -> bool:
 
 
 def notices(config: Config) -> Iterator[str]:
-    """A line for each difference that applies to a config and that it does not settle itself."""
+    """A line for each difference that applies to a config and that it does not decide itself."""
     named = config.values.get("dialect")
     if named == CLEARCTL:
         return
@@ -190,11 +190,11 @@ def notices(config: Config) -> Iterator[str]:
         return
     yield from (each.notice() for each in found)
     if found:
-        yield f"dialect={PREDECESSOR!r} has all that can be had of these; dialect={CLEARCTL!r} ends these notices"
+        yield f"dialect={PREDECESSOR!r} applies all that clearctl can; dialect={CLEARCTL!r} silences these notices"
 
 
 def translated(config: Config) -> Config:
-    """`config` with what its dialect means written out, and without the key `dialect`; an unknown one stays."""
+    """`config` with the defaults of its dialect written out, and without the key `dialect`; an unknown one stays."""
     if config.values.get("dialect") not in (None, *DIALECTS):
         return config
     values = copy.deepcopy(config.values)
@@ -208,14 +208,14 @@ def translated(config: Config) -> Config:
     return replace(config, values=values, origins={**config.origins, **written})
 
 
-# Defaults of clearctl's own classes that have changed: (section of the model, type, argument, before, now).
+# Defaults of clearctl's classes that have changed: (section of the model, type, argument, before, now).
 _CHANGED_DEFAULTS = (("head", "CosineDistanceHead", "temperature", 10.0, 2.0),)
 
 
 def write_out_defaults(values: Values, *, of_run: bool) -> None:
-    """Write defaults that have changed into a checked config: those of now, or the earlier ones into that of a run.
+    """Write changed defaults into a checked config: the current ones, or into a run's config the earlier ones.
 
-    So a run folder says what its run was made with, and one of an earlier version, which does not, still means that.
+    So a run folder records its defaults, and one of an earlier version, which does not, keeps its meaning.
     """
     for place, kind, argument, before, now in _CHANGED_DEFAULTS:
         section = _section(_section(values, "model"), place)

@@ -1,4 +1,4 @@
-"""The types that a docstring gives the arguments of a class, where its signature has no annotations (mmcls, mmcv)."""
+"""Argument types from a class's docstring, for signatures without annotations (mmcls, mmcv)."""
 
 import inspect
 import re
@@ -8,15 +8,15 @@ from typing import Any
 # `name (types): ...` at the start of a line; the types may span lines and hold parentheses themselves.
 _GOOGLE = re.compile(r"^[ \t]*\*{0,2}(\w+)[ \t]*\(((?:[^()]|\([^()]*\))*)\)[ \t]*:", re.MULTILINE)
 _SPHINX = re.compile(r"^[ \t]*:type[ \t]+(\w+):[ \t]*(.+)$", re.MULTILINE)
-# `name: ...` or `:param name: ...`, to the next of its kind or an empty line: types that only prose names.
+# `name: ...` or `:param name: ...`, to the next one or an empty line: types named in prose only.
 _PROSE = re.compile(r"^[ \t]*(?::param[ \t]+)?(\w+):[ \t]+(.+(?:\n(?![ \t]*:|[ \t]*\w+:)[ \t]*\S.*)*)", re.MULTILINE)
 _TAKES_TEXT = re.compile(r"\bstr(?:ing)?s?\b")
-# `a | b`, `a or b`, `a, b`, but for what is in brackets: list[int | tuple] is one.
+# `a | b`, `a or b`, `a, b`, except for what is in brackets: list[int | tuple] is one.
 _BETWEEN = re.compile(r"\||,|\bor\b")
 _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 _OF = re.compile(r"\s+of\s+.*")
 
-# Where published configs, and the class's own code, show that its docstring is wrong: {(class, argument): types}.
+# Corrections of docstrings that published configs and the class's code show to be wrong: {(class, argument): types}.
 _CORRECTED = {
     ("ConformerHead", "in_channels"): "int | Sequence[int]",
     ("MViT", "img_size"): "int | tuple",
@@ -45,7 +45,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 def documented_types(factory: Callable[..., Any]) -> dict[str, str]:
     """{argument: its types in the docstring's words} of a class and its bases, the most derived first.
 
-    Where a description without types says that text is taken, the words are that description.
+    A description without types that mentions text is returned as it is.
     """
     texts: dict[str, str] = {}
     for owner in factory.__mro__ if inspect.isclass(factory) else (factory,):
@@ -59,7 +59,7 @@ def documented_types(factory: Callable[..., Any]) -> dict[str, str]:
 
 
 def kinds(text: str) -> set[type]:
-    """The types that `text`, such as `int | Sequence[int], optional`, names; empty if it names any that is unknown."""
+    """The types that `text`, such as `int | Sequence[int], optional`, names; empty if it names an unknown one."""
     while _BRACKETS.search(text):
         text = _BRACKETS.sub("", text)
     found: set[type] = set()

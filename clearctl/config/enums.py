@@ -1,16 +1,16 @@
-"""Arguments that take a member of an enumeration, which a config gives by its name: `interpolation='bicubic'`."""
+"""Arguments that take a member of an enumeration; a config gives its name: `interpolation='bicubic'`."""
 
 import inspect
 from enum import Enum
 
 from clearctl.config.registry import Factory, Parameter, parameters
 
-# What Pillow calls the modes of interpolation, as torchvision still takes them.
+# Pillow's names of the interpolation modes, which torchvision still accepts.
 PILLOW_NUMBERS = {"InterpolationMode": range(6)}
 
 
 def enumeration(parameter: Parameter) -> type[Enum] | None:
-    """The enumeration whose members the parameter takes; None where it takes something else."""
+    """The enumeration whose members the parameter takes; None if it takes something else."""
     for kind in (parameter.annotation, type(parameter.default)):
         if inspect.isclass(kind) and issubclass(kind, Enum):
             return kind
@@ -18,12 +18,12 @@ def enumeration(parameter: Parameter) -> type[Enum] | None:
 
 
 def names(kind: type[Enum]) -> list[str]:
-    """What a config calls the members: their values where these are text, else their names."""
+    """The members' names in a config: their values if these are text, else their names."""
     return [each.value if isinstance(each.value, str) else each.name for each in kind]
 
 
 def member(kind: type[Enum], given: object) -> Enum | None:
-    """The member that `given` is, or names: by its value or its name, in capitals or not. None where it names none."""
+    """The member that `given` is or names, by value or name, ignoring case; None if there is none."""
     if isinstance(given, kind):
         return given
     if not isinstance(given, str):
@@ -38,7 +38,7 @@ def is_number(kind: type[Enum], given: object) -> bool:
 
 
 def with_members(factory: Factory, arguments: dict[str, object]) -> dict[str, object]:
-    """The `arguments` of a call of `factory`, with members in place of their names."""
+    """The `arguments` of a call of `factory`, with members instead of their names."""
     if not any(isinstance(value, str) for value in arguments.values()):
         return arguments
     kinds = {name: enumeration(parameter) for name, parameter in parameters(factory)[0].items()}

@@ -1,4 +1,4 @@
-"""What is found wrong with a config, and what is asked of one value: its type, its range, the call it describes."""
+"""The errors found in a config, and the checks of one value: its type, its range, the call it describes."""
 
 import inspect
 import re
@@ -20,7 +20,7 @@ from clearctl.config.traits import UNKNOWN, TraitsOf
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong: the file and dotted key where it is, and what was found and expected."""
+    """One error: the file and dotted key where it is, and what was found and expected."""
 
     file: str
     key: str
@@ -31,7 +31,7 @@ class Fault:
 
 
 class Findings:
-    """Collects the faults of one config in `faults`, in the order in which they are found.
+    """Collects the errors of one config in `faults`, in the order in which they are found.
 
     `traits_of` gives what is known of a strategy or plugin by its name.
     """
@@ -43,7 +43,7 @@ class Findings:
 
     @contextmanager
     def relying_on_faulty_parts(self) -> Iterator[None]:
-        """Within are checks of parts that fit together: one that fails over a part with a fault of its own is left."""
+        """Within are checks of parts that fit together: one that fails over a part with its own fault is left."""
         try:
             yield
         except (TypeError, ValueError, KeyError, IndexError, AttributeError):
@@ -51,32 +51,32 @@ class Findings:
                 raise
 
     def add(self, key: str, message: str) -> None:
-        """Note a fault at the dotted `key`."""
+        """Add an error at the dotted `key`."""
         fault = Fault(self.config.origin(key), key, message)
         if fault not in self.faults:
             self.faults.append(fault)
 
     def is_a(self, key: str, value: Any, kind: type) -> bool:
-        """Whether `value` is a `kind`; a fault if not."""
+        """Whether `value` is a `kind`; adds an error if not."""
         if isinstance(value, kind):
             return True
         self.add(key, f"found {value!r}, expected a {kind.__name__}")
         return False
 
     def count(self, key: str, value: Any, allowed: Range) -> None:
-        """`value` is None or a whole number in a range."""
+        """Check that `value` is None or a whole number in a range."""
         if value is not None and not isinstance(value, int) and not self._is_faulty(key):
             self.add(key, f"found {value!r}, expected {allowed}")
         self.within(key, value, allowed)
 
     def within(self, key: str, value: Any, allowed: Range) -> None:
-        """The numbers in `value`, whatever else it holds, are in a range."""
+        """Check that all numbers in `value` are in a range."""
         if outside(value, allowed) and not self._is_faulty(key):
             each = " for each" if isinstance(value, list | tuple) else ""
             self.add(key, f"found {value!r}, expected {allowed}{each}")
 
     def at_most_classes(self, key: str, value: Any) -> None:
-        """The numbers in `value` are no more than the classes of the head, where the config says how many it has."""
+        """Check that the numbers in `value` do not exceed the number of classes of the head, if the config gives it."""
         model = self.config.values.get("model")
         head = model.get("head") if isinstance(model, dict) else None
         classes = head.get("num_classes") if isinstance(head, dict) else None
@@ -85,29 +85,29 @@ class Findings:
             self.add(key, f"found {value!r}, but model.head has {classes} classes")
 
     def needs_validation(self, key: str, value: object) -> None:
-        """Add a fault where `value` asks for a validation part that the config does not hold out."""
+        """Add an error if `value` needs validation images and the config holds none out."""
         scenario = self.config.values.get("scenario")
         if not (isinstance(scenario, dict) and scenario.get("validation") is not None):
-            self.add(key, f"found {value!r}, but nothing is held out to validate on: give scenario.validation=0.1, say")
+            self.add(key, f"found {value!r}, but no validation images are held out: give scenario.validation=0.1")
 
     def _is_faulty(self, key: str) -> bool:
-        """Whether a fault was found at the key already, such as a wrong type."""
+        """Whether an error was already found at the key, such as a wrong type."""
         return any(fault.key == key for fault in self.faults)
 
     def one_of(self, key: str, value: Any, choices: Sequence[str]) -> None:
-        """`value` is one of `choices`."""
+        """Check that `value` is one of `choices`."""
         if value not in choices:
             hint = closest(value, list(choices)) if isinstance(value, str) else ""
             self.add(key, f"found {value!r}, expected {' or '.join(map(repr, choices)) or 'nothing'}{hint}")
 
     def known(self, key: str, section: Mapping[str, Any], names: Sequence[str]) -> None:
-        """`section` has no other keys than `names`."""
+        """Check that `section` has no other keys than `names`."""
         for name in section:
             if name not in names:
                 self.add(f"{key}.{name}", f"{key} has no such key{closest(name, list(names))}")
 
     def calls(self, key: str, value: Any, registry: Registry, filled: Sequence[str] = ()) -> None:
-        """`value` is a list of calls."""
+        """Check that `value` is a list of calls."""
         if self.is_a(key, value, list):
             for index, entry in enumerate(value):
                 self.call(f"{key}.{index}", entry, registry, filled)
@@ -120,14 +120,14 @@ class Findings:
         filled: Sequence[str] = (),
         also: Sequence[str] = (),
     ) -> None:
-        """`value` is dict(type=name, **arguments) for a class of `registry`.
+        """Check that `value` is dict(type=name, **arguments) for a class of `registry`.
 
         `filled` are arguments that clearctl gives; `also` are keys of the section that are not arguments.
         """
         if not self.is_a(key, value, dict):
             return
         if "type" not in value:
-            self.add(key, f"has no type: expected the name of {article(registry.kind)}")
+            self.add(key, f"type is missing, expected the name of {article(registry.kind)}")
             return
         fault = registry.fault(value["type"])
         if fault:
@@ -140,7 +140,7 @@ class Findings:
         for argument, child in given.items():
             if argument in accepted:
                 self.argument(f"{key}.{argument}", child, accepted[argument])
-                if not (is_own(name) or self.config.of_run):  # nothing is asked of a run that was made already
+                if not (is_own(name) or self.config.of_run):  # an existing run is not checked
                     self.within(f"{key}.{argument}", child, range_of(registry.kind, name, argument))
             elif not open_ended:
                 hint = closest(argument, [*accepted, *also]) or self._left_over(key, name, argument)
@@ -153,16 +153,16 @@ class Findings:
             self.add(f"{key}.{found[0]}" if found[0] else key, found[1])
 
     def _left_over(self, key: str, name: str, argument: str) -> str:
-        """What to do about an argument that a base has given with another type."""
+        """What to do about an argument that a base gives for another type."""
         origin, source = self.config.origin(f"{key}.type"), self.config.origin(f"{key}.{argument}")
         if origin not in (SET_ORIGIN, self.config.file) or source in (SET_ORIGIN, origin):
             return ""
         if origin == SET_ORIGIN:
-            return f", which {source} gives with another type: --set {key}=\"{{'type': '{name}', ...}}\" replaces both"
-        return f", which {source} gives with another type: write dict(_delete_=True, type='{name}', ...)"
+            return f", which {source} gives for another type: --set {key}=\"{{'type': '{name}', ...}}\" replaces both"
+        return f", which {source} gives for another type: write dict(_delete_=True, type='{name}', ...)"
 
     def argument(self, key: str, value: Any, parameter: Parameter) -> None:
-        """`value` is of a type that the parameter says it takes."""
+        """Check that `value` has a type that the parameter accepts."""
         kind = enumeration(parameter)
         if kind is not None:
             if member(kind, value) is None and not is_number(kind, value):
@@ -170,7 +170,7 @@ class Findings:
                 self.add(key, f"found {value!r}, expected {' or '.join(map(repr, names(kind)))}{hint}")
             return
         if value is not None and not callable(value) and takes_function(parameter):
-            self.add(key, f"found {value!r}, but it takes a function, which a config cannot give: leave it out")
+            self.add(key, f"found {value!r}, but it takes a function, which a config cannot contain: leave it out")
             return
         expected = expected_types(parameter)
         if not expected and isinstance(value, str) and takes_no_text(parameter):
@@ -180,9 +180,10 @@ class Findings:
 
 
 def expected_types(parameter: Parameter) -> tuple[type, ...]:
-    """The types that a plain annotation, or failing that the documentation, allows; empty where neither says.
+    """The types that a plain annotation, or otherwise the documentation, allows; empty if neither says.
 
-    The type of a default allows nothing to be refused: mmcls's Twins has False where it takes a list too.
+    The type of a default allows nothing to be refused: mmcls's Twins has the default False for an argument that may be
+    a list.
     """
     annotation = parameter.annotation
     simple = (bool, int, float, str)
@@ -197,9 +198,9 @@ def expected_types(parameter: Parameter) -> tuple[type, ...]:
         allowed = kinds(parameter.documented)
         if not allowed:
             return ()
-        allowed.add(type(None))  # docstrings leave out that None stands for nothing
+        allowed.add(type(None))  # docstrings do not mention that None is accepted
         if parameter.name == "init_cfg":
-            allowed |= {list, tuple}  # and that mmcv takes several, as its BaseModule says
+            allowed |= {list, tuple}  # and that mmcv takes a list, as its BaseModule does
     else:
         return ()
     if float in allowed:
@@ -216,12 +217,12 @@ def takes_function(parameter: Parameter) -> bool:
 
 
 def takes_no_text(parameter: Parameter) -> bool:
-    """Whether nothing but a default says what the parameter takes, and that is a number or a bool."""
+    """Whether only a default tells what the parameter takes, and that is a number or a bool."""
     is_said = parameter.documented or parameter.annotation is not inspect.Parameter.empty
     return not is_said and isinstance(parameter.default, int | float)
 
 
 def type_names(expected: Sequence[type]) -> list[str]:
-    """What a person reads for `expected_types`: None goes without saying, and a tuple where a list is named."""
+    """The names of `expected_types` in messages, without None, and without tuple if list is named."""
     silent = (type(None), tuple) if list in expected else (type(None),)
     return [kind.__name__ for kind in expected if kind not in silent]

@@ -1,18 +1,18 @@
-"""Keys of mmcls's and mmcv's configs that mean something there and nothing here: what to write instead of each.
+"""Keys of mmcls's and mmcv's configs that have no meaning here, and what to write instead.
 
-They run the training there, which clearctl's own sections do. None is ignored: the run would not be what the config
-says.
+They control the training there, which clearctl's own sections do here. None is ignored: the run would differ from its
+config.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_DEVICE = "the device is --device's"
+_DEVICE = "give the device with --device"
 _LEAVE_OUT = "clearctl has no such switch"
-_LOADERS = "the dataset is scenario's, batch sizes are cl_strategy.train_mb_size and eval_mb_size"
-_RESUME = "a run is resumed with `clearctl resume RUN_DIR`"
+_LOADERS = "write the dataset in scenario, batch sizes as cl_strategy.train_mb_size and eval_mb_size"
+_RESUME = "resume a run with `clearctl resume RUN_DIR`"
 _EPOCHS = "write cl_strategy.train_epochs"
-_SEVERAL = "several processes are started with torchrun or --nproc"
+_SEVERAL = "start several processes with torchrun or --nproc"
 _LOGGING = "write loggers=[dict(type='TextLogger')]"
 _SCHEDULER = (
     "write cl_strategy.scheduler=dict(type='StepLR', step_size=30, gamma=0.1), a class of torch.optim.lr_scheduler;"
@@ -72,20 +72,20 @@ RUNTIME: Mapping[str, str] = {
 DATA: Mapping[str, str] = {
     "samples_per_gpu": "write cl_strategy.train_mb_size",
     "workers_per_gpu": "write data.workers",
-    "train": "the dataset is scenario's, and its transforms are scenario.train_transform",
-    "val": "the dataset is scenario's, and its transforms are scenario.eval_transform",
-    "test": "the dataset is scenario's, and its transforms are scenario.eval_transform",
+    "train": "write the dataset in scenario, and its transforms as scenario.train_transform",
+    "val": "write the dataset in scenario, and its transforms as scenario.eval_transform",
+    "test": "write the dataset in scenario, and its transforms as scenario.eval_transform",
     "train_dataloader": _LOADERS,
     "val_dataloader": _LOADERS,
     "test_dataloader": _LOADERS,
-    "persistent_workers": "clearctl's workers stay for an epoch",
+    "persistent_workers": "clearctl's worker processes last one epoch",
 }
 
 
 def runtime_keys(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(key, what to write) for each key of the top level that runs the training in mmcls and does nothing here.
+    """(key, what to write) for each top-level key that controls training in mmcls and does nothing here.
 
-    One that holds nothing says nothing. Nor does a variable whose value a section of the config has, such as
+    Skips empty ones, and variables whose value is used in a section, such as
     `optimizer = dict(...)` and then `cl_strategy = dict(optimizer=optimizer)`.
     """
     for name, value in values.items():

@@ -1,6 +1,6 @@
 """Read a config in mmcv's dialect and apply `--set` overrides. The only user of mmcv.Config.
 
-A config is a Python file and runs as such; that of a run folder, which anybody may have made, is read as literals. So
+A config is a Python file and is run as such; the config of a run folder, which is untrusted, is parsed as literals. So
 are `--set` values.
 """
 
@@ -30,7 +30,7 @@ SET_ORIGIN = "--set"
 class Config:
     """A merged config: `values` are plain dicts, lists and literals; `origins` {key path: the file it came from}.
 
-    `of_run` says that it is a run folder's: the run was made already, perhaps by an earlier version. `notices` are
+    `of_run`: it is the config of an existing run, perhaps of an earlier version. `notices` are
     lines on what the config would have meant in the predecessor (`dialect`).
     """
 
@@ -43,7 +43,7 @@ class Config:
     def origin(self, key: str) -> str:
         """The file (or `--set`) that the value at the dotted `key`, or the nearest one above it, came from.
 
-        A section came from where its `type` did, or else its first value.
+        The origin of a section is that of its `type`, or else of its first value.
         """
         while key:
             below = [name for name in self.origins if name.startswith(f"{key}.")]
@@ -70,7 +70,7 @@ def load(file: Path | str, overrides: Sequence[str] = ()) -> Config:
 
 
 def of_run(values: dict[str, Any], file: Path, overrides: Sequence[str] = ()) -> Config:
-    """The config of a run folder: the literals `values` of its `file` (`rundir.read_config`), of which none is code.
+    """The config of a run folder: the literals `values` of its `file` (`rundir.read_config`); no code is run.
 
     `overrides` are applied as `load` does. Raises ConfigError for one that cannot be applied.
     """
@@ -105,7 +105,7 @@ def flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def read_literal(text: str) -> Any:
-    """The Python literal that `text` is, else `text` itself: how values on the command line are read, never as code."""
+    """`text` parsed as a Python literal, else `text` itself: command-line values are never run as code."""
     try:
         return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all that literal_eval may raise
@@ -142,12 +142,12 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _is_imported(value: Any) -> bool:
-    """Whether a value is a thing that the file has imported or made for itself: a class, a function, a registry."""
+    """Whether a value was imported or defined by the file: a class, a function, a registry."""
     return callable(value) or type(value).__module__ == "mmcv.utils.registry"
 
 
 def _close_temporaries(error: BaseException) -> None:
-    """mmcv leaves its temporary file open when a config raises, and Python would complain of it on stderr at exit."""
+    """Close the temporary file that mmcv leaves open when a config raises; Python would warn about it at exit."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if "temp_config_file" in frame.f_locals:
             with contextlib.suppress(OSError):
@@ -155,7 +155,7 @@ def _close_temporaries(error: BaseException) -> None:
 
 
 def _reading_fault(path: Path, error: BaseException) -> str:
-    """One line for an exception raised inside a config: the file at fault (a base perhaps), its line, the error."""
+    """One line for an exception raised inside a config: the file (perhaps a base), its line, the error."""
     file, line = str(path), None
     files = [file]
     for frame, number in traceback.walk_tb(error.__traceback__):
@@ -174,7 +174,7 @@ def _reading_fault(path: Path, error: BaseException) -> str:
     text = str(error).replace("\n", " ")
     if isinstance(error, SyntaxError):
         text = (error.__context__ or error).args[0]
-    return f"{where}: raises {type(error).__name__} while it is read: {text}"
+    return f"{where}: raises {type(error).__name__}: {text}"
 
 
 def _relative(file: str) -> str:
@@ -187,7 +187,7 @@ def _relative(file: str) -> str:
 def _plain(value: Any) -> Any:
     """`value` with mmcv's and numpy's types replaced by Python's, so that it can be dumped as source."""
     if isinstance(value, dict):
-        # mmcv leaves _delete_ where there was nothing to delete
+        # mmcv keeps _delete_ if there was nothing to delete
         return {str(key): _plain(child) for key, child in value.items() if key != "_delete_"}
     if isinstance(value, list):
         return [_plain(child) for child in value]
@@ -211,7 +211,7 @@ def _is_literal(value: Any) -> bool:
 def _origins(path: Path, values: dict[str, Any]) -> dict[str, str]:
     """For each leaf, the deepest base file that already gives it this value; `path` itself where none does.
 
-    A list is of one file: a config that changes a list of its base gives the whole list.
+    A list comes from one file: a config that changes a list of its base gives the whole list.
     """
     origins = {key: str(path) for key, _ in flatten(values)}
     for base in bases(path):
@@ -233,7 +233,7 @@ def _shared(value: Any, base: Any, key: str = "") -> Iterator[str]:
 
 
 def _parsed(path: Path) -> ast.Module | None:
-    """The source of a config; None for a file that is missing or no Python, which mmcv says better."""
+    """The parsed source of a config; None for a missing or invalid file, for which mmcv's error is better."""
     try:
         return ast.parse(read_text(path))
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):

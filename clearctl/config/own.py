@@ -1,8 +1,8 @@
-"""Classes of a user's own: `type='module:Class'`, and those that modules of `custom_imports` register.
+"""User-defined classes: `type='module:Class'`, and those that modules of `custom_imports` register.
 
-A module that is not installed is looked for beside the config file, then beside the files that it builds on. For a run
-folder's config it is looked for where that one says, which was beside the config that the run was made from; never in
-the run folder itself, which somebody else may have made.
+A module that is not installed is searched for next to the config file, then next to its bases. For a run folder's
+config it is searched for where that config says, which is next to the config that the run was made from; never in the
+run folder itself, which is untrusted.
 """
 
 import importlib.util
@@ -16,25 +16,24 @@ from clearctl.digest import file_sha256
 from clearctl.wording import in_one_line
 
 SEPARATOR = ":"
-# What begins so names a model of a library, which no module of a user's own can be called like.
+# Prefixes of a library's models; a user's module cannot have these names.
 LIBRARY_PREFIXES = ("timm:",)
 
-# The modules that configs of this process have named: the objects of their classes, and of nobody else's, may be
-# restored from a state.
+# The modules that configs of this process have named: only objects of their classes may be restored from a state.
 MODULES: set[str] = set()
 
 
 class OwnCodeError(Exception):
-    """A module or class that a config names, and that cannot be had; the message says why."""
+    """A module or class named in a config cannot be imported; the message says why."""
 
 
 def is_own(name: object) -> bool:
-    """Whether a `type` names a class of the user's own, `module:Class`."""
+    """Whether a `type` names a user-defined class, `module:Class`."""
     return isinstance(name, str) and SEPARATOR in name and not name.startswith(LIBRARY_PREFIXES)
 
 
-def look_beside(folder: Path) -> None:
-    """Let modules that lie in `folder` be imported, after those that are installed."""
+def add_import_folder(folder: Path) -> None:
+    """Make the modules in `folder` importable, after the installed ones."""
     place = str(folder.resolve())
     if place not in sys.path:
         sys.path.append(place)
@@ -42,15 +41,15 @@ def look_beside(folder: Path) -> None:
 
 
 def import_module(name: str, folders: Sequence[Path] = (), not_in: Path | None = None) -> Any:
-    """The module called `name`, of which states may hold objects from now on.
+    """Import the module `name`; states may contain objects of its classes from now on.
 
-    Raises OwnCodeError for one that cannot be imported, for one whose file lies in `not_in` and, where one of the
+    Raises OwnCodeError for one that cannot be imported, for one whose file is in `not_in` and, where one of the
     `folders` has a module of that name, for another one that has been imported before.
     """
     if not all(part.isidentifier() for part in name.split(".")):
         raise OwnCodeError(f"found {name!r}, expected the name of a module, such as 'my_code' or 'package.module'")
     if not_in is not None and (file := _file_in(not_in, name.partition(".")[0])):
-        raise OwnCodeError(f"{file} lies in a run folder, from which no code is run: keep it beside your configs")
+        raise OwnCodeError(f"{file} is in a run folder, from which no code is run: move it next to your configs")
     try:
         module = importlib.import_module(name)
     except (Exception, SystemExit) as error:
@@ -59,16 +58,16 @@ def import_module(name: str, folders: Sequence[Path] = (), not_in: Path | None =
     found = getattr(sys.modules[root], "__file__", None)
     beside = next((file for folder in folders for file in _files_of(root, folder) if file.is_file()), None)
     if beside is not None and (found is None or Path(found).resolve() != beside.resolve()):
-        raise OwnCodeError(f"{beside} is not what is imported as {root!r}, which is {found}: give it another name")
+        raise OwnCodeError(f"{beside} is hidden by another module {root!r}, {found}: rename yours")
     MODULES.add(name)
     return module
 
 
 def _file_in(folder: Path, root: str) -> Path | None:
-    """The file that `import root` would run, if it lies in `folder`. Nothing is imported."""
+    """The file that `import root` would run, if it is in `folder`. Nothing is imported."""
     try:
         spec = importlib.util.find_spec(root)
-    except (ImportError, ValueError):  # one that is imported already, and says nothing of where it comes from
+    except (ImportError, ValueError):  # an imported module without a spec
         return None
     places = [spec.origin, *(spec.submodule_search_locations or ())] if spec else []
     found = [Path(place).resolve() for place in places if place]
@@ -76,7 +75,7 @@ def _file_in(folder: Path, root: str) -> Path | None:
 
 
 def folders_with(names: Sequence[str], folders: Sequence[Path]) -> list[Path]:
-    """Those of the `folders` that have a module of one of the `names`."""
+    """The `folders` that contain a module with one of the `names`."""
     roots = {name.partition(".")[0] for name in names}
     return [folder for folder in folders if any(file.is_file() for root in roots for file in _files_of(root, folder))]
 
@@ -102,7 +101,7 @@ def find(name: str) -> Any:
 
 
 def own_types(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """(dotted key, `module:Class`) of each `type` below `value` that is the user's own."""
+    """(dotted key, `module:Class`) of each `type` below `value` that is user-defined."""
     items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for name, child in items:
         place = f"{key}.{name}" if key else str(name)
@@ -119,7 +118,7 @@ def named_modules(values: Mapping[str, Any]) -> list[str]:
 
 
 def code_digests(values: Mapping[str, Any]) -> dict[str, str]:
-    """{module: sha256 of its file} of the modules that a config names, and of what they import from beside it."""
+    """{module: sha256 of its file} of the modules in a config, and of those that they import from the same folder."""
     names = named_modules(values)
     for folder in (values.get("custom_imports") or {}).get("folders") or []:
         place = Path(folder).resolve()
@@ -146,7 +145,7 @@ def _reason(name: str, error: BaseException) -> str:
     """What went wrong, and in which line of the user's module."""
     text = in_one_line(error)
     if isinstance(error, ModuleNotFoundError) and error.name in (name, name.partition(".")[0]):
-        return "it is neither beside the config file nor installed"
+        return "it is not installed, and not next to the config file"
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: SyntaxError: {error.msg}"
     places = [

@@ -1,4 +1,4 @@
-"""What the evaluation protocol of a config makes of its numbers."""
+"""What the evaluation protocol of a config means for its results."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,11 +26,11 @@ def sees_all_first(values: Mapping[str, Any]) -> bool:
 
 
 def on_training_images(values: Mapping[str, Any], *, of_matrix: bool = False) -> frozenset[str]:
-    """The names of the summary numbers that have accuracies on images that were trained on before the test.
+    """The names of the summary numbers that include accuracies on training images.
 
-    Under the streaming protocol a bucket is tested on the images that it is trained on, so that the diagonal of the
-    matrix and all below it are such; of joint training, which sees the whole stream first, all of it is. Only those of
-    the accuracy matrix, with `of_matrix`.
+    Under the streaming protocol a bucket is tested on its training images: the diagonal of the matrix and everything
+    below it is such. For joint training, which sees the whole stream first, this holds for all entries. With
+    `of_matrix` only numbers of the accuracy matrix.
     """
     if protocol_of(values) != STREAMING or on_validation_images(values):
         return frozenset()
@@ -45,7 +45,7 @@ def on_training_images(values: Mapping[str, Any], *, of_matrix: bool = False) ->
 
 
 def _measures(values: Mapping[str, Any], what: str) -> bool:
-    """Whether a run of the config measures what a summary number is computed from in place of the accuracies."""
+    """Whether a run of the config measures `what`, from which a summary number is computed."""
     if what == "anytime":
         return values["cl_strategy"].get("eval_every_steps") is not None
     return any(entry.get("type") == "calibration_metrics" for entry in values.get("metrics") or [])

@@ -1,4 +1,4 @@
-"""A config against what is published of the dataset that its `data_name` stands for, and the folder of that dataset."""
+"""Checks a config against the published facts of its `data_name`, and finds the dataset folder."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,14 +7,14 @@ from typing import Any
 from clearctl import layout
 from clearctl.config.findings import Fault
 from clearctl.config.load import Config
-from clearctl.config.registry import closest, is_slip
+from clearctl.config.registry import closest, is_typo
 from clearctl.data_names import DATA_NAMES, Published
 from clearctl.errors import ConfigError, DatasetError
 from clearctl.selection import bucket_names
 
-# In place of a number of classes: that of the dataset folder.
+# Written instead of a number of classes: the number in the dataset folder.
 OF_DATASET = "dataset"
-# What stands for it where there is no folder yet: more than any argument that may not be above it.
+# Its value if there is no folder yet: larger than any argument that it limits.
 _CLASSES_UNKNOWN = 1000
 
 
@@ -29,8 +29,8 @@ def class_counts(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 def fill_class_counts(config: Config, root: Path | str | None) -> None:
     """Write the number of classes of the dataset folder wherever the config has OF_DATASET for one.
 
-    `root` is the folder if one is named, else it is the config's (`dataset_root`). Raises DatasetError where the folder
-    is not there or not prepared, after it has written a number that lets the rest be checked; ConfigError as
+    `root` is the folder, by default the config's (`dataset_root`). Raises DatasetError if the folder
+    does not exist or is not prepared, after writing a number with which the rest can be checked; ConfigError as
     `dataset_root` does.
     """
     asking = [
@@ -51,7 +51,7 @@ def fill_class_counts(config: Config, root: Path | str | None) -> None:
 
 
 def selected_count(values: Mapping[str, Any], classes: int) -> int:
-    """How many of so many `classes` of a dataset a config's stream has, if the dataset has all that it names."""
+    """How many of a dataset's `classes` the config's stream has, if the dataset has all that it names."""
     scenario = _section(values, "scenario")
     chosen, dropped = scenario.get("classes"), scenario.get("drop_classes")
     if isinstance(chosen, list):
@@ -84,10 +84,10 @@ def _class_count_places(values: Mapping[str, Any]) -> Iterator[tuple[str, dict[s
 
 
 def published_faults(config: Config, root: Path | None) -> list[Fault]:
-    """Where the config contradicts its `data_name`: the number of classes, the names of buckets, a slip in the name.
+    """Contradictions of the config to its `data_name`: the number of classes, bucket names, a typo in the name.
 
-    Where the dataset folder `root` is there and agrees with the config, it is another dataset under that name, say a
-    part of CLEAR-10, and `misnamed` says so. The classes of another of CLEAR's datasets are a fault all the same.
+    If the dataset folder `root` exists and agrees with the config, it is another dataset under that name, such as a
+    part of CLEAR-10, and `misnamed` reports it. The classes of another of CLEAR's datasets are an error nevertheless.
     """
     faults: list[Fault] = []
 
@@ -99,10 +99,10 @@ def published_faults(config: Config, root: Path | None) -> list[Fault]:
         return faults
     if name not in DATA_NAMES:
         hint = closest(name, list(DATA_NAMES))
-        if hint and is_slip(name.lower(), hint):
+        if hint and is_typo(name.lower(), hint):
             add("scenario.data_name", f"found {name!r}, expected one of {', '.join(DATA_NAMES)}{hint}")
         return faults
-    other = "for another dataset leave data_name out or give it a name of its own"
+    other = "for another dataset leave data_name out or use another name"
     known, there, buckets = DATA_NAMES[name], _classes_there(root), _buckets_there(root)
     of_another = there in {published.num_classes for published in DATA_NAMES.values()}
     expected = selected_count(config.values, known.num_classes)
@@ -124,19 +124,19 @@ def published_faults(config: Config, root: Path | None) -> list[Fault]:
 
 
 def misnamed(config: Config, root: Path) -> str | None:
-    """A line where the dataset folder `root` is not the dataset that the config calls it by."""
+    """A line if the dataset folder `root` is not the dataset that `data_name` says."""
     name = _section(config.values, "scenario").get("data_name")
     known, classes = DATA_NAMES.get(name) if isinstance(name, str) else None, _classes_there(root)
     if known is None or classes in (None, known.num_classes):
         return None
     return (
         f"scenario.data_name: {name!r} has {known.num_classes} classes, but the dataset has {classes}: it is another"
-        " one, so give it a name of its own"
+        " dataset, so use another name"
     )
 
 
 def _unknown_buckets(values: Mapping[str, Any], known: Published) -> list[str]:
-    """The buckets that a config names and that no archive of the dataset has."""
+    """The buckets in a config that no archive of the dataset has."""
     given = _section(values, "scenario").get("buckets")
     try:
         named = bucket_names(given) if isinstance(given, list | str) else []
@@ -169,7 +169,7 @@ def class_count_faults(values: Mapping[str, Any], classes: int) -> Iterator[tupl
 def dataset_root(config: Config, named: Path | str | None = None) -> Path:
     """The dataset folder: `named`, else the config's, else $CLEARCTL_DATASET_ROOT, else that of its `data_name`.
 
-    `~` stands for a home folder. Raises ConfigError where there is no such home, or where no folder is known: the name
+    `~` stands for a home folder. Raises ConfigError if there is no such home, or where no folder is known: the name
     is not one of CLEAR's.
     """
     scenario = _section(config.values, "scenario")
@@ -183,11 +183,11 @@ def dataset_root(config: Config, named: Path | str | None = None) -> Path:
         raise ConfigError(
             f"{config.origin('scenario.data_name')}: scenario.dataset_root: missing, and data_name {name!r} is none of"
             f" {', '.join(DATA_NAMES)}, whose folders are known\n"
-            f"name the folder there, with --dataset-root DIR or with ${layout.ROOT_VARIABLE}"
+            f"give the folder there, with --dataset-root DIR or with ${layout.ROOT_VARIABLE}"
         ) from None
     except RuntimeError:
         where = config.origin("scenario.dataset_root")
-        raise ConfigError(f"{where}: scenario.dataset_root: {root}: there is no such home folder") from None
+        raise ConfigError(f"{where}: scenario.dataset_root: {root}: no such home folder") from None
 
 
 def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
-"""What the numbers in a config may be, beside their types: the one table, for the check and for docs/config.md.
+"""The allowed ranges of numbers in a config: one table for the check and for docs/config.md.
 
-The libraries check few of their arguments, and what they let through ends in the middle of a run, or in results that
+The libraries check few of their arguments; bad values fail in the middle of a run, or give results that
 mean nothing: momentum=5, p=5, temperature=0, mem_size=-1. A number without a range here only has to be finite.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 class Range:
     """Numbers from `least` to `most`, None for no bound, without the bounds themselves where they are open.
 
-    `whole` asks for integers. Beside the range there are the numbers `also`, and infinity where `infinite`.
+    `whole` allows integers only. `also` are additional numbers; `infinite` allows infinity.
     """
 
     least: float | None = None
@@ -267,7 +267,7 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
     },
 }
 
-# Where a class means something else by the name.
+# Classes with another meaning of the name.
 OF_CLASS: Mapping[tuple[str, str], Range] = {
     ("MAS", "alpha"): SHARE,
     ("MASPlugin", "alpha"): SHARE,
@@ -281,7 +281,7 @@ def range_of(kind: str, name: str, argument: str) -> Range:
 
 
 def numbers(value: Any) -> Iterator[float]:
-    """The numbers in a value of a config: itself, or those in its lists and dicts. True and False are none."""
+    """The numbers in a config value: itself, or those in its lists and dicts. True and False do not count."""
     if isinstance(value, list | tuple):
         for child in value:
             yield from numbers(child)
@@ -292,13 +292,13 @@ def numbers(value: Any) -> Iterator[float]:
 
 
 def outside(value: Any, allowed: Range) -> bool:
-    """Whether a number in `value` is not in the range. True and False are in none, nor is a list with other things."""
+    """Whether a number in `value` is outside the range. True, False and lists with other values are outside all."""
     no_number = allowed != FINITE and (isinstance(value, bool) or _has_others(value))
     return no_number or any(number not in allowed for number in numbers(value))
 
 
 def _has_others(value: Any) -> bool:
-    """Whether a list has something else than numbers in it."""
+    """Whether a list contains anything but numbers."""
     if not isinstance(value, list | tuple):
         return False
     return any(_has_others(child) or isinstance(child, bool | str | dict) for child in value)

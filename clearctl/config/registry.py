@@ -14,13 +14,13 @@ Factory = Callable[..., Any]
 
 
 class Library(Protocol):
-    """Models that a library looks up by their names, too many to list."""
+    """A library that looks up models by name, too many to list."""
 
     def fault(self, name: str) -> str | None:
-        """Why it has no model called `name` (without the prefix), or None if it has one."""
+        """Why it has no model `name` (without the prefix), or None if it has one."""
 
     def __getitem__(self, name: str) -> Factory:
-        """What builds the model called `name` (without the prefix)."""
+        """The function that builds the model `name` (without the prefix)."""
 
 
 @dataclass
@@ -28,8 +28,8 @@ class Registry:
     """The classes (or factory functions) of one kind that a config may name.
 
     `load` returns {name: class} and is called at the first look-up only, since it imports the library that has
-    them. `refused` gives, for names that exist but cannot work here, the reason. `base` is what a class of a user's own
-    (`module:Class`) has to be a subclass of, and `registered` gives the classes that a user's module has added to the
+    them. `refused` gives, for names that exist but cannot work here, the reason. `base` is what a user-defined class
+    (`module:Class`) must be a subclass of, and `registered` gives the classes that a user's module has added to the
     registries of a library. `libraries` look up the names that begin with their prefix, `{"timm:": ...}`.
     """
 
@@ -48,7 +48,7 @@ class Registry:
     def fault(self, name: object) -> str | None:
         """Why `name` cannot be used, or None if it can."""
         if not isinstance(name, str):
-            return f"type is {name!r}: expected the name of {article(self.kind)}"
+            return f"type is {name!r}, expected the name of {article(self.kind)}"
         if library := self._library(name):
             return library[0].fault(library[1])
         if own.is_own(name):
@@ -90,11 +90,11 @@ class Registry:
         base = self.base() if self.base is not None and inspect.isclass(found) else None
         if base is not None and not issubclass(found, base):
             library = base.__module__.partition(".")[0]
-            return f"{name!r} is no {self.kind}: expected a subclass of {library}'s {base.__name__}"
+            return f"{name!r} is not {article(self.kind)}: expected a subclass of {library}'s {base.__name__}"
         return None
 
     def _added(self) -> Mapping[str, Factory]:
-        """What modules that a config names have registered."""
+        """The classes that a config's own modules registered."""
         if self.registered is None or not own.MODULES:
             return {}
         return {name: cls for name, cls in self.registered().items() if own.is_named(cls.__module__)}
@@ -114,9 +114,9 @@ def closest(name: str, candidates: Mapping[str, Any] | list[str]) -> str:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument that a class takes. `default` and `annotation` are inspect.Parameter.empty where there is none.
+    """One argument that a class takes. `default` and `annotation` are inspect.Parameter.empty if there is none.
 
-    `documented` are its types in the words of the class's docstring, "" where that does not say.
+    `documented` are its types in the words of the class's docstring, "" if that does not say.
     """
 
     name: str
@@ -133,8 +133,8 @@ class Parameter:
 def parameters(factory: Factory) -> tuple[dict[str, Parameter], bool]:
     """({name: parameter}, whether any other name is accepted too) for a class or function.
 
-    Arguments that a class hands to its bases through **kwargs are followed up the inheritance chain, so that only
-    a chain which ends in **kwargs at a class that says nothing more of them counts as open.
+    Arguments that a class passes to its bases through **kwargs are resolved up the inheritance chain; only a chain that
+    ends in **kwargs at a class without further information counts as open.
     """
     documented = documented_types(factory)
     if not inspect.isclass(factory):
@@ -163,8 +163,8 @@ def _signature(function: Factory, documented: Mapping[str, str]) -> tuple[dict[s
     return named, open_ended
 
 
-def is_slip(name: str, hint: str) -> bool:
-    """Whether a variable's name is a slip of a section's, `wrok_dir`, rather than a word like `models`."""
+def is_typo(name: str, hint: str) -> bool:
+    """Whether a variable's name is a typo of a section's, `wrok_dir`, rather than a word like `models`."""
     section = hint.split("'")[1]
     return sorted(name) == sorted(section) or (abs(len(name) - len(section)) <= 1 and _distance(name, section) <= 2)
 

@@ -1,6 +1,6 @@
-"""What a checked config says, with types: `fill` reads it once, and what is built needs no config.
+"""A checked config as typed settings: `fill` reads it once, and everything below needs no config.
 
-Every default that is clearctl's own is filled in here from the tables of `keys`, which the check and docs/config.md
+All of clearctl's defaults are filled in here from the tables of `keys`, which the check and docs/config.md
 read too. Defaults of a class that a `type=` names are the class's.
 """
 
@@ -24,7 +24,7 @@ HOLDING_TRANSFORMS = ("RandomApply", "RandomChoice", "RandomOrder")
 class Call:
     """A class to build: `type` names it, `arguments` are what the config gives it.
 
-    `key` is where it stands in the config, and `origin` the file that it came from.
+    `key` is its place in the config, `origin` the file that it came from.
     """
 
     type: str
@@ -33,24 +33,24 @@ class Call:
     origin: str
 
     def fault(self, message: str, argument: str = "") -> Fault:
-        """What is wrong with it, or with one `argument` of it."""
+        """A Fault for it, or for one `argument` of it."""
         return Fault(self.origin, f"{self.key}.{argument}" if argument else self.key, message)
 
     def error(self, message: str) -> ConfigError:
-        """The error, to be raised, that it is at fault."""
+        """A ConfigError for it, to be raised."""
         return ConfigError(str(self.fault(message)))
 
     def having(self, **arguments: Any) -> "Call":
-        """The same with other `arguments` beside those that it has."""
+        """A copy with other `arguments` added or replaced."""
         return replace(self, arguments={**self.arguments, **arguments})
 
     def without(self, *names: str) -> "Call":
-        """The same without some arguments."""
+        """A copy without some arguments."""
         return replace(self, arguments={name: value for name, value in self.arguments.items() if name not in names})
 
     @property
     def entry(self) -> dict[str, Any]:
-        """It as a config has it, dict(type=..., **arguments), which is how mmcls's classes take each other."""
+        """As in a config, dict(type=..., **arguments), the form in which mmcls's classes take each other."""
         return {"type": self.type, **self.arguments}
 
 
@@ -58,7 +58,7 @@ class Call:
 class ScenarioSettings:
     """The stream of buckets. `buckets` and `selection.classes` are None for all that are prepared.
 
-    `left_out` asks for the test images of classes that are left out, which a metric tests on.
+    `left_out`: also read the test images of classes outside the stream, for a metric.
 
     The argument `transforms` of a transform that holds others, such as RandomApply, is a list of Calls.
     """
@@ -85,7 +85,7 @@ class ScenarioSettings:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """The network: a `head`, with `backbone` and `neck` before it where there are images, or a `torchmodel` alone.
+    """The network: a `head`, with `backbone` and `neck` before it for images, or only a `torchmodel`.
 
     A `neck` may be several, one after another. `init_cfg` is mmcv's, a dict or a list of them.
     """
@@ -117,7 +117,7 @@ class SchedulerSettings:
 
 @dataclass(frozen=True)
 class StrategySettings:
-    """How it learns. `call` has the strategy's own arguments, those of Avalanche's that every strategy takes too.
+    """The strategy. `call` has its arguments, including those of Avalanche that every strategy takes.
 
     `train_mb_size`, `train_epochs`, `eval_mb_size` and `eval_every` are read from these.
     """
@@ -166,7 +166,7 @@ class ComputeSettings:
 
 @dataclass(frozen=True)
 class CheckpointSettings:
-    """What is kept on the way: weights every `interval` buckets, states every epoch, bucket or number of seconds."""
+    """What a run saves: weights every `interval` buckets, states every epoch, bucket or number of seconds."""
 
     interval: int
     state_every: str | float
@@ -174,7 +174,7 @@ class CheckpointSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """A whole config. `config` is what it was filled from, which the run folder keeps."""
+    """A whole config. `config` is its source, which the run folder keeps."""
 
     config: Config
     scenario: ScenarioSettings
@@ -192,11 +192,11 @@ class Settings:
     has_own_code: bool
 
     def fault(self, key: str, message: str) -> Fault:
-        """What is wrong with the value at the dotted `key`."""
+        """A Fault for the value at the dotted `key`."""
         return Fault(self.config.origin(key), key, message)
 
     def error(self, key: str, message: str) -> ConfigError:
-        """The error, to be raised, that the value at the dotted `key` is at fault."""
+        """A ConfigError for the value at the dotted `key`, to be raised."""
         return ConfigError(str(self.fault(key, message)))
 
 
@@ -235,7 +235,7 @@ def _call(config: Config, key: str, entry: Mapping[str, Any]) -> Call:
 
 
 class _Section:
-    """A section of a config, whose values are those given or else the defaults of its keys."""
+    """A section of a config, with the defaults of missing keys."""
 
     def __init__(self, config: Config, key: str, values: Mapping[str, Any], known: Keys) -> None:
         self.config = config
@@ -283,7 +283,7 @@ def _scenario(section: _Section) -> ScenarioSettings:
 
 
 def inner_transforms(entry: Mapping[str, Any]) -> Any:
-    """What a transform has that holds others, such as RandomApply: a list of calls. None for any other transform."""
+    """The list of calls inside a transform such as RandomApply; None for other transforms."""
     inner = entry.get(INNER)
     are_calls = isinstance(inner, list) and all(isinstance(each, dict) and "type" in each for each in inner)
     return inner if are_calls or entry.get("type") in HOLDING_TRANSFORMS else None
@@ -336,7 +336,7 @@ def _strategy(section: _Section) -> StrategySettings:
 
 
 def _buffer(section: _Section) -> Call | None:
-    """An argument of some strategies that is a call itself."""
+    """The buffer of a strategy, an argument that is itself a call."""
     entry = section.values.get("buffer")
     return None if entry is None else _call(section.config, section.place("buffer"), entry)
 

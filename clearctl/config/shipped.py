@@ -9,14 +9,14 @@ from clearctl.nearby import nearby_file
 from clearctl.regular import read_text
 from clearctl.wording import any_of
 
-# In a checkout a link to its folder configs.
+# In a checkout this is a link to its folder configs.
 FOLDER = Path(__file__).parents[1] / "configs"
-_BASES = "_base_"  # the folder of what configs are made of: nobody runs these
+_BASES = "_base_"  # parts of configs, which cannot be run alone
 _MOST_ALIKE = 3
 
 
 def find(named: Path | str) -> Path:
-    """The config file that `named` is the path of; where there is none, the shipped config of that name.
+    """The config file at the path `named`; if there is none, the shipped config of that name.
 
     Raises ConfigError with the closest names if it is neither.
     """
@@ -28,20 +28,20 @@ def find(named: Path | str) -> Path:
         return FOLDER / f"{path.as_posix()}.py"
     hint = nearby_file(path) if path.suffix else ""
     raise ConfigError(
-        f"{path}: no config file there{hint or _alike(path, known)}\n"
+        f"{path}: no such config file{hint or _alike(path, known)}\n"
         "expected a Python file, or the name of a shipped config: `clearctl config list` lists them"
     )
 
 
 def names() -> list[str]:
-    """The names of all shipped configs, those at the top first."""
+    """The names of all shipped configs, the top-level ones first."""
     files = [file.relative_to(FOLDER).with_suffix("") for file in FOLDER.rglob("*.py")]
     runnable = [file for file in files if _BASES not in file.parts]
     return [file.as_posix() for file in sorted(runnable, key=lambda file: (len(file.parts) > 1, file))]
 
 
 def describe(name: str) -> str:
-    """The first line of what a shipped config says about itself: of its docstring, or of its first comment."""
+    """The first line of a shipped config's docstring, or of its first comment."""
     text = read_text(FOLDER / f"{name}.py")
     docstring = ast.get_docstring(ast.parse(text))
     first, *_ = (docstring or text.lstrip("# ")).splitlines() or [""]

@@ -1,4 +1,4 @@
-"""What a config says of speed: how samples are read (`data`) and how the device computes."""
+"""Checks the settings for speed: how samples are read (`data`) and how the device computes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ def check_speed(found: Findings, values: Mapping[str, Any], refused_with: Refuse
     for name in ("compile", "channels_last", "tf32", "deterministic", "sync_bn", "stop_on_divergence"):
         found.is_a(name, values.get(name, TOP[name].default), bool)
     if values.get("sync_bn") is True and values.get("compile") is True:
-        found.add("sync_bn", "compiled code does not wait for other processes: leave out one of it and compile")
+        found.add("sync_bn", "compiled code cannot synchronize processes: leave out sync_bn or compile")
     model, strategy = values.get("model"), values.get("cl_strategy")
     if isinstance(model, dict):
         _of_model(found, values, model)
@@ -32,7 +32,7 @@ def check_speed(found: Findings, values: Mapping[str, Any], refused_with: Refuse
 def _data(found: Findings, section: Mapping[str, Any]) -> None:
     for name in section:
         if name in OF_MMCLS:
-            found.add(f"data.{name}", f"mmcls's key, which does nothing here: {OF_MMCLS[name]}, and leave it out")
+            found.add(f"data.{name}", f"this key of mmcls does nothing here: {OF_MMCLS[name]}, and leave it out")
     found.known("data", {name: value for name, value in section.items() if name not in OF_MMCLS}, tuple(DATA))
     found.count("data.workers", section.get("workers"), PROCESSES)
     found.one_of("data.loader", section.get("loader", DATA["loader"].default), LOADERS)
@@ -42,7 +42,7 @@ def _data(found: Findings, section: Mapping[str, Any]) -> None:
         found.add("data.loader", f"images cannot be {loader}: name features in scenario.feature_type, or leave it out")
     found.one_of("data.cache", section.get("cache", DATA["cache"].default), CACHES)
     if section.get("loader") == "workers" and section.get("cache") in ("ram", "disk"):
-        found.add("data.cache", "loader='workers' reads every image again: leave one of the two out")
+        found.add("data.cache", "loader='workers' decodes every image again: leave one of the two out")
     if section.get("cache_dir") is not None:
         found.is_a("data.cache_dir", section["cache_dir"], str)
     found.is_a("data.batch_per_rank", section.get("batch_per_rank", DATA["batch_per_rank"].default), bool)
@@ -50,21 +50,21 @@ def _data(found: Findings, section: Mapping[str, Any]) -> None:
 
 
 def _of_model(found: Findings, values: Mapping[str, Any], model: Mapping[str, Any]) -> None:
-    """What the options ask of the network."""
+    """Check what the options need of the network."""
     if model.get("torchmodel") and values.get("precision") in ("bf16", "fp16"):
         found.add("precision", "a torchmodel computes in fp32: use a head, such as LinearClsHead")
     for name, done in (("compile", "is compiled"), ("channels_last", "takes that memory format")):
         if values.get(name) is True and not model.get("backbone"):
-            found.add(name, f"there is no model.backbone, the part that {done}: leave it out")
+            found.add(name, f"model.backbone is missing, the part that {done}: leave {name} out")
 
 
 def _of_strategy(
     found: Findings, values: Mapping[str, Any], strategy: Mapping[str, Any], refused_with: RefusedWith
 ) -> None:
-    """Strategies and plugins that an option cannot go with."""
+    """Check for strategies and plugins that an option cannot be combined with."""
     plugins = strategy.get("plugins")
     for entry in [strategy, *(plugins if isinstance(plugins, list) else [])]:
         name = entry.get("type") if isinstance(entry, dict) else None
         for (key, value), reasons in refused_with.items():
             if values.get(key) == value and isinstance(name, str) and name in reasons:
-                found.add(key, f"{name} cannot go with {key}={value!r}: {reasons[name]}")
+                found.add(key, f"{name} cannot be combined with {key}={value!r}: {reasons[name]}")

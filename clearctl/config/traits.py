@@ -7,7 +7,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Traits:
-    """What is known of one strategy or plugin; the defaults say that nothing is, as of a class of a user's own."""
+    """What is known of one strategy or plugin; the defaults say that nothing is, as of a user-defined class."""
 
     # Whether a config may name it. `refused` is the reason why it may not, `refused_with` {(key of the config's top
     # level, its value): the reason why it cannot go with that value}.
@@ -46,7 +46,7 @@ class Traits:
 
     # What it does to the steps of training. `takes_own_steps`: a strategy whose loss and gradients no plugin sees.
     # `acts_on_steps`: a plugin that needs an optimizer's steps; it acts on the loss, the gradients or the learning rate
-    # "within" a step, or on the weights "after" it. `replaces_loader`: it learns from a loader of its own, with a
+    # "within" a step, or on the weights "after" it. `replaces_loader`: it learns from its own loader, with a
     # memory. `decides_weights`: it decides which weights a bucket ends with. `watches_tests`: it reads a metric of
     # tests in training.
     takes_own_steps: bool = False
@@ -60,15 +60,15 @@ class Traits:
     least_steps: str | None = None
     steps_to_rise: str | None = None
 
-    # What its network's scores are, where their softmax is no probability.
+    # What its network's scores are, where their softmax is not a probability.
     scores: str | None = None
 
-    # The `type` of model.head that it writes, where that is no linear layer alone.
+    # The `type` of model.head that it writes, where that is not a linear layer alone.
     head: str | None = None
 
     # Its arguments. `choices`: the words that one may be; `number_or`: those that one may be beside a number.
     # `buffer`: that of a plugin which takes a buffer, an object, and the strategy that takes cl_strategy.buffer for it.
-    # `decays`: mode='online' needs a decay_factor. `trained_layer`: that which names the one layer that goes on
+    # `decays`: mode='online' needs a decay_factor. `trained_layer`: that which names the one layer that continues
     # learning, `feature_layer` the layer whose output it reads.
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     number_or: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

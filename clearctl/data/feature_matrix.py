@@ -1,4 +1,4 @@
-"""The features of all buckets of a stream in one matrix, which its parts and the runs of a sweep share."""
+"""The features of all buckets of a stream in one matrix, shared by its parts and by the runs of a sweep."""
 
 import itertools
 import os
@@ -45,7 +45,7 @@ _sources: WeakValueDictionary[tuple[type, tuple[Any, ...]], FeatureSource] = Wea
 
 
 def _found(key: tuple[Any, ...], room_bytes: int | None) -> FeatureSource | None:
-    """What is there of the same files: what is in memory already needs no room."""
+    """The features of the same files that are already loaded: they need no more memory."""
     matrix = None if room_bytes == 0 else _sources.get((torch.Tensor, key))
     mapped = _sources.get((FeatureParts, key))
     if matrix is not None or mapped is None:
@@ -82,15 +82,15 @@ def _read(root: Path, name: str, listed: Listed, rows: int, room_bytes: int | No
 
 
 def _matrix(rows: int, dimension: int) -> torch.Tensor:
-    """An empty one. Raises CapabilityError where this process cannot get so much memory."""
+    """An empty one. Raises CapabilityError if this process cannot get so much memory."""
     try:
         return torch.empty(rows, dimension)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         raise CapabilityError(
-            f"memory is full: the features take {byte_size(rows * dimension * FLOAT_BYTES)}\n"
-            "use data.loader='mapped', which leaves them in their files"
+            f"out of memory: the features take {byte_size(rows * dimension * FLOAT_BYTES)}\n"
+            "use data.loader='mapped', which reads them from their files"
         ) from None
 
 
@@ -105,6 +105,6 @@ def _state_of_files(root: Path, name: str, buckets: list[str]) -> tuple[Any, ...
 def _identity(file: Path) -> tuple[int, int, int] | None:
     try:
         status = file.stat()
-    except OSError:  # which whoever reads the file will report
+    except OSError:  # reported when the file is read
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns

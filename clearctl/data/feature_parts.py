@@ -98,7 +98,7 @@ def map_read_only(file: Path, x: torch.Tensor) -> torch.Tensor:
 def copy_stored(file: Path, x: torch.Tensor, matrix: torch.Tensor) -> None:
     """Write into `matrix` [N, D] float32 the `x` that torch.load has mapped from `file`.
 
-    It is read from the file where it lies there as in the matrix: pages of a mapping would count as this process's
+    It is read from the file where it is there as in the matrix: pages of a mapping would count as this process's
     memory beside the matrix, until the last of them is copied. Raises OSError.
     """
     start = _start_of(file, x) if x.dtype is matrix.dtype and x.is_contiguous() and not x.storage_offset() else None
@@ -111,6 +111,6 @@ def copy_stored(file: Path, x: torch.Tensor, matrix: torch.Tensor) -> None:
 
 
 def _start_of(file: Path, x: torch.Tensor) -> int | None:
-    """Where in `file` the storage of `x` begins; None where that cannot be known."""
+    """Where in `file` the storage of `x` begins; None if that cannot be known."""
     place = place_of_only_tensor(file)
     return place[0] if place is not None and place[1] == x.untyped_storage().nbytes() else None

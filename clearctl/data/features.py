@@ -1,4 +1,4 @@
-"""The files that hold extracted features, read and written.
+"""Reads and writes the files of extracted features.
 
 training_folder/features/<name>/<bucket>/all.pth   (float32 [N, D], list of N ints), row i is line i of all.txt
 features/<name>/<bucket>/<class>.pth               {id: tensor [D]}, as releases ship them
@@ -37,14 +37,14 @@ def stored_features(
     file = layout.features_file(root, name, bucket)
     if not file.exists():
         present = ", ".join(layout.feature_names(root)) or "none"
-        raise DatasetError(f"no features {name!r}: {file} is missing\nfeatures there: {present}")
+        raise DatasetError(f"no features {name!r}: {file} is missing\navailable features: {present}")
     record = _recorded(root, name, bucket)
     _require_current(root, name, bucket, record.get("filelist_sha256"))
     recorded = record.get("sha256")
     if isinstance(recorded, str):
         remedy = (
-            "run the `clearctl extract-features` again that made it, which makes this bucket again: "
-            f"{layout.extraction_file(root, name)} says how"
+            "run the same `clearctl extract-features` again, which extracts this bucket: "
+            f"{layout.extraction_file(root, name)} has its options"
         )
         x, targets = _load(file, sha256=recorded, remedy=remedy)
     else:
@@ -53,7 +53,7 @@ def stored_features(
         shape = tuple(x.shape)
         raise DatasetError(f"{file}: features have shape {shape}, but the bucket's file list has {len(listed)} images")
     if targets != [label for _, label in listed]:
-        raise DatasetError(f"{file}: its labels are not those of the bucket's file list")
+        raise DatasetError(f"{file}: its labels differ from the bucket's file list")
     return x, targets
 
 
@@ -69,20 +69,20 @@ def _recorded(root: Path, name: str, bucket: str) -> dict[str, Any]:
 
 
 def _require_current(root: Path, name: str, bucket: str, recorded: Any) -> None:
-    """Raise DatasetError unless the `recorded` sha256, where there is one, is that of the file list.
+    """Raise DatasetError unless the `recorded` sha256, if there is one, is that of the file list.
 
     With as many images of the same classes it would go unnoticed that the rows are of others.
     """
     filelist = layout.filelist_file(root, bucket)
     if recorded is not None and recorded != file_sha256(filelist):
         raise DatasetError(
-            f"the features {name!r} of bucket {bucket} were made for another {filelist}\n"
-            f"run the `clearctl extract-features` again that made them: {layout.extraction_file(root, name)} says how"
+            f"the features {name!r} of bucket {bucket} were extracted for another {filelist}\n"
+            f"run the same `clearctl extract-features` again: {layout.extraction_file(root, name)} has its options"
         )
 
 
 def feature_dimension(root: Path, name: str) -> int | None:
-    """D of the features `name`, of extraction.json or else the first bucket's file; None where there is neither."""
+    """D of the features `name`, of extraction.json or else the first bucket's file; None if there is neither."""
     try:
         record = layout.read_json(layout.extraction_file(root, name))
         dimension = record.get("dimension") if isinstance(record, dict) else None
@@ -97,7 +97,7 @@ def feature_dimension(root: Path, name: str) -> int | None:
         return None
 
 
-_REMEDY = "copy or download it again, or make it again with the command that made it"
+_REMEDY = "copy or download it again, or rerun the command that wrote it"
 
 
 def load_features(file: Path, *, sha256: str | None = None, remedy: str = _REMEDY) -> tuple[torch.Tensor, list[int]]:
@@ -131,7 +131,7 @@ def _load(file: Path, *, sha256: str | None = None, remedy: str = _REMEDY) -> tu
 
 
 def save_features(file: Path, x: torch.Tensor, targets: Sequence[int]) -> None:
-    """Write x [N, D] and its N class indices whole or not at all; the same rows give the same bytes. Raises OSError."""
+    """Write x [N, D] and its N class indices atomically; the same rows give the same bytes. Raises OSError."""
     _save(file, (x.detach().to("cpu", torch.float32).contiguous(), [int(label) for label in targets]))
 
 
@@ -153,8 +153,8 @@ def load_released_features(file: Path) -> dict[str, torch.Tensor]:
 
 
 def save_released_features(file: Path, rows: Mapping[str, torch.Tensor]) -> None:
-    """Write {id: tensor [D]} of one class in one bucket whole or not at all. Raises OSError."""
-    # A row alone: a view would be saved with all the rows beside it.
+    """Write {id: tensor [D]} of one class in one bucket atomically. Raises OSError."""
+    # A row alone: a view would be saved with all the rows next to it.
     _save(file, {key: row.detach().to("cpu", torch.float32).clone() for key, row in rows.items()})
 
 

@@ -1,4 +1,4 @@
-"""Which lines of a bucket's file list are trained on, tested on and held out: of a protocol, its split, a selection."""
+"""Which lines of a bucket's file list are for training, testing and validation: by protocol, split and selection."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,9 +23,10 @@ def parts_of_buckets(
     """{bucket: {part, as a `Bucket` calls it: line numbers}}; "validation" if it is held out beside the test part.
 
     The train and test part are those of `split`, of which no other files are read, or without one the whole bucket.
-    What `selection` holds out of the train part is neither trained nor tested on, but for `evaluate_on` "validation":
-    then it is the test part. `left_out` asks for the lines that `selection` leaves out of the part that is tested.
-    Raises DatasetError where nothing is left of a part, and ConfigError for classes with too few images to hold some
+    What `selection` holds out of the train part is neither trained nor tested on, except for `evaluate_on`
+    "validation": then it is the test part. `left_out` asks for the lines that `selection` leaves out of the part that
+    is tested.
+    Raises DatasetError if nothing is left of a part, and ConfigError for classes with too few images to hold some
     out.
     """
     parts: dict[str, dict[str, list[int]]] = {}
@@ -53,7 +54,7 @@ def parts_of_buckets(
             found["left_out"] = _without(tested, selection.tested(tested, labels, class_names))
     if too_few:
         text = (
-            f"{selection.validation:g} of each class is held out, which leaves {len(too_few):,} with none to train on"
+            f"{selection.validation:g} of each class is held out, which leaves {len(too_few):,} without training images"
         )
         raise ConfigError(f"scenario.validation: {text}: {few(too_few)}")
     for name, found in parts.items():
@@ -69,7 +70,7 @@ def _without(lines: Sequence[int], others: Sequence[int]) -> list[int]:
 
 
 def iid_split_folder(root: Path, test_ratio: float, shot: int | None, seed: int) -> Path:
-    """Where the split lies that the iid protocol trains and tests on, there or not."""
+    """Where the split is that the iid protocol trains and tests on, there or not."""
     if shot is not None:
         return layout.shot_split_folder(root, shot, seed)
     if layout.has_published_split(root):
@@ -93,5 +94,5 @@ def require_split(root: Path, names: list[str], test_ratio: float, shot: int | N
     for name in names:
         if not (split / name).is_dir():
             command = iid_split_command(root, test_ratio, shot, seed)
-            raise DatasetError(f"the split {split / name} is not on disk\nmake it with `{command}`")
+            raise DatasetError(f"the split {split / name} does not exist\nrun `{command}`")
     return split

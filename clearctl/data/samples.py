@@ -47,7 +47,7 @@ class FeatureSamples(Dataset[tuple[torch.Tensor, int]]):
     """Some rows of a matrix of features: item i is (x[rows[i]], y[rows[i]]).
 
     `x [M, D] float32` and the class indices `y [M]` may be shared by all parts of a stream; `rows [N] int64` are all
-    of them by default, and `labels [N]` their class indices. `x` may lie on a device, or in files that are mapped;
+    of them by default, and `labels [N]` their class indices. `x` may be on a device, or in files that are mapped;
     the others are on the CPU.
     """
 
@@ -70,7 +70,7 @@ class FeatureSamples(Dataset[tuple[torch.Tensor, int]]):
 
 
 def original_error(error: BaseException) -> DatasetError | CapabilityError | None:
-    """The error of clearctl's own behind `error`, raised here or in a loader's worker process; None if it is another.
+    """The clearctl error behind `error`, raised here or in a loader's worker process; None if it is another.
 
     A worker's exception arrives with the worker's whole traceback as its text: only the message is kept.
     """

@@ -29,7 +29,7 @@ ALL = Selection()
 class Bucket:
     """One bucket of the stream: what is trained on, what is tested on, and what is held out of both, if anything is.
 
-    `left_out` are the images of the test part whose class is none of the stream's, where these are asked for; all have
+    `left_out` are the images of the test part whose class is none of the stream's, where these are requested; all have
     the class index 0, which means nothing.
     """
 
@@ -99,7 +99,7 @@ class Stream:
         return digest.hexdigest()
 
     def features_digest(self) -> str | None:
-        """The sha256 of the features of all buckets, float32 row after row as the file lists have them."""
+        """The sha256 of the features of all buckets, float32 row after row as in the file lists."""
         samples = self.buckets[0].train
         if not isinstance(samples, FeatureSamples):
             return None
@@ -113,7 +113,7 @@ class Stream:
         `filelists` is the same for all protocols, splits and features of a dataset, and `features`, None of images, for
         all protocols and splits; `fingerprint` is not.
         """
-        with ThreadPoolExecutor(1) as pool:  # both digest all features, and hashlib lets other threads run meanwhile
+        with ThreadPoolExecutor(1) as pool:  # both digest all features, and hashlib releases the GIL
             features = pool.submit(self.features_digest)
             fingerprint = self.fingerprint()
         return {
@@ -155,13 +155,13 @@ def read_stream(
     """The stream of a prepared folder.
 
     `streaming`: train and test are all of each bucket. `iid`: the split of `seed`, at `test_ratio` or, with `shot`, the
-    few-shot one; where the release comes split, that split, whatever `seed` and `test_ratio` say. With `feature_type`
+    few-shot one; if the release is already split, that split, whatever `seed` and `test_ratio` say. With `feature_type`
     the samples are rows of those features instead of images. `selection` says which classes the stream has, whose
     indices then count from 0, how many images of each are trained on, and how many of the training part are held out:
     these are neither trained on nor, with `streaming`, tested on. With `evaluate_on` "validation" they take the place
     of the test part, of which nothing is read but the features of a bucket, whose file has them all. `left_out` asks
     for the part of that name too. Features that take more than `room_bytes` are not read into memory but mapped.
-    Raises DatasetError for a folder that is not as it should be, UsageError for a bucket that it does not have, and
+    Raises DatasetError for a folder that is invalid, UsageError for a bucket that it does not have, and
     ConfigError for a class, or for classes with too few images to hold some out.
     """
     names = _selected(layout.read_bucket_indices(root), buckets)
@@ -235,12 +235,12 @@ def class_faults(present: Sequence[str], selection: Selection) -> list[tuple[str
     left = len(selection.names(present))
     if left < 2 and not faults and not selection.has_all_classes:
         key = "classes" if selection.classes is not None else "drop_classes"
-        faults.append((key, f"leaves {left} of {len(present)} classes: a stream has two or more"))
+        faults.append((key, f"leaves {left} of {len(present)} classes, expected two or more"))
     return faults
 
 
 def _require_classes(root: Path, selection: Selection) -> tuple[str, ...]:
-    """The class names of the dataset. Raises ConfigError where the selection does not go with them."""
+    """The class names of the dataset. Raises ConfigError if the selection does not go with them."""
     present = tuple(layout.read_class_names(root))
     for key, text in class_faults(present, selection):
         raise ConfigError(f"scenario.{key}: {text}")
@@ -272,6 +272,6 @@ def require_images(root: Path, bucket: str, paths: list[str]) -> None:
             missing.append(path)
     if missing:
         raise DatasetError(
-            f"{root / missing[0]} (bucket {bucket}) is listed but not there; {len(missing)} of the bucket's"
+            f"{root / missing[0]} (bucket {bucket}) is listed but missing; {len(missing)} of the bucket's"
             f" {len(paths)} images are missing"
         )

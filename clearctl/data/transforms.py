@@ -19,16 +19,16 @@ def _torchvision() -> dict[str, Factory]:
     return {name: cls for name, cls in found.items() if name not in ("Compose", "InterpolationMode")}
 
 
-_SEVERAL = "it makes several images of one, and a sample is one"
-# Of a user's own anything may be a transform that can be called.
+_SEVERAL = "it makes several images of one, but a sample is one image"
+# A user-defined transform may be any callable.
 TRANSFORMS = Registry(
     "transform",
     _torchvision,
     refused={
-        "Lambda": "it takes a function, which a config cannot give; a class of your own can: type='module:Class'",
-        "LinearTransformation": "it takes tensors, which a config cannot give",
-        "ConvertImageDtype": "it takes a torch.dtype, which a config cannot give; ToTensor gives float32",
-        "AutoAugmentPolicy": "it is no transform: write dict(type='AutoAugment', policy='cifar10')",
+        "Lambda": "it takes a function, which a config cannot contain; use your own class: type='module:Class'",
+        "LinearTransformation": "it takes tensors, which a config cannot contain",
+        "ConvertImageDtype": "it takes a torch.dtype, which a config cannot contain; ToTensor gives float32",
+        "AutoAugmentPolicy": "it is not a transform: write dict(type='AutoAugment', policy='cifar10')",
         "FiveCrop": _SEVERAL,
         "TenCrop": _SEVERAL,
     },
@@ -84,7 +84,7 @@ def _more_than_pixels(step: Any) -> str | None:
     inner = getattr(step, "transforms", None)
     if type(step).__module__.startswith("torchvision.transforms.") and type(step).__name__ != "Lambda":
         return next((text for each in inner or () if (text := _more_than_pixels(each))), None)
-    return f"{type(step).__name__} may look at more of them than pixels"
+    return f"{type(step).__name__} may use more than their pixels"
 
 
 def _before_floats(steps: Sequence[Any]) -> tuple[Sequence[Any], ToFloat] | None:

@@ -1,1 +1,1 @@
-"""What is done to a CLEAR dataset folder: reading its labelled images, preparing it. Needs no torch."""
+"""Commands on a CLEAR dataset folder: reading its labelled images, preparing it. Does not need torch."""

@@ -1,4 +1,4 @@
-"""Checks of the arguments that several commands share. What is wrong with one is a UsageError."""
+"""Checks of arguments that several commands share. Invalid ones raise UsageError."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ def choose_buckets(root: Path, present: Sequence[str], wanted: Sequence[str] | N
     if unknown:
         raise UsageError(f"{root} has no bucket {', '.join(unknown)}; it has {', '.join(present)}")
     if not names:
-        raise UsageError("--buckets names no bucket; leave it out for all")
+        raise UsageError("--buckets is empty; leave it out to use all buckets")
     if len(set(names)) < len(names):
-        raise UsageError(f"--buckets names one twice: {', '.join(names)}")
+        raise UsageError(f"--buckets lists a bucket twice: {', '.join(names)}")
     return tuple(name for name in present if name in names)

@@ -1,4 +1,4 @@
-"""Download a release of CLEAR from where its authors publish it, check it, and unpack it into the dataset folder.
+"""Download a release of CLEAR from its authors' servers, check it, and unpack it into the dataset folder.
 
 All of it happens in `.download` inside the dataset folder (`remote.delivery`), step by step, each ending with a rename:
 a run killed at any moment is resumed by the same call.
@@ -60,12 +60,13 @@ def download(
     Args:
         name: "clear10" or "clear100".
         root: the dataset folder; `archives.default_root` when None.
-        release: "public", the folder of the papers; or the later release, which comes split into train and test, as
+        release: "public", the folder of the papers; or the later release, which is already split into train and test,
+            as
             "image-only" or as "full", with features and the metadata of unlabelled images.
-        url: where the files of the release lie, for a mirror; the authors' place on Hugging Face when None.
+        url: where the files of the release are, for a mirror; the authors' place on Hugging Face when None.
         md5: what the archive must have, or {file: md5} for a release of two. When None, whatever the server declares
             is checked: an md5 or sha256 in its headers.
-        force: replace what is there, download again what was unpacked before.
+        force: replace existing files, and download again what was already unpacked.
         keep_archive: leave the archives in `.download`. One put there by hand is left anyhow.
         max_unpacked_bytes: an archive that declares more is refused.
         patience: timeouts, retries, the lowest rate.
@@ -92,7 +93,7 @@ def download(
             return _fetch_and_unpack(root, jobs, keep_archive, max_unpacked_bytes, patience)
         except NotFoundError as error:
             others = ", ".join(f"--release {other}" for other in other_releases(name, release))
-            raise CapabilityError(f"{error}; or take another release of {name}: {others}") from None
+            raise CapabilityError(f"{error}; or use another release of {name}: {others}") from None
 
 
 def _fetch_and_unpack(
@@ -127,7 +128,7 @@ def _refuse_overlap(ready: Sequence[CheckedArchive]) -> None:
             if shared := set(one.receipt.top_level) & set(other.receipt.top_level):
                 raise DatasetError(
                     f"{one.receipt.file} and {other.receipt.file} both hold {', '.join(sorted(shared))}\n"
-                    "they do not go into one folder: name another place for them with --url BASE"
+                    "they cannot be unpacked into one folder: use another mirror with --url BASE"
                 )
 
 
@@ -145,7 +146,9 @@ def _wanted_md5(md5: str | Mapping[str, str] | None, archives: Sequence[Archive]
     files = [archive.file for archive in archives]
     if isinstance(md5, str):
         if len(files) > 1:
-            raise UsageError(f"--md5 {md5}: of which file? this release has {' and '.join(files)} (--md5 FILE=HEX)")
+            raise UsageError(
+                f"--md5 {md5}: this release has several files: give --md5 FILE=HEX for {' or '.join(files)}"
+            )
         md5 = {files[0]: md5}
     wanted = {file: digest.lower() for file, digest in (md5 or {}).items()}
     for file, digest in wanted.items():
@@ -168,7 +171,7 @@ def _writing(root: Path) -> Iterator[None]:
             free = megabytes(shutil.disk_usage(root).free)
             raise DatasetError(
                 f"{where} cannot be written: {error.strerror} ({free:,} MB are free)\n"
-                "make room and run this again: what came stays"
+                "free some space and run this again: the download continues"
             ) from None
         raise DatasetError(f"{where} cannot be read or written: {error.strerror}") from None
     finally:

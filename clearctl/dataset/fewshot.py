@@ -73,7 +73,7 @@ def make_fewshot(
         raise UsageError(f"--shot {shot} is not a whole number ≥ 1")
     check_seeds(seeds)
     if not seeds:
-        raise UsageError("no seed is given")
+        raise UsageError("no seed is given: use --seed")
     chosen = choose_buckets(root, layout.read_bucket_indices(root), buckets)
     job = _FewshotJob(root, tuple(layout.read_class_names(root)), shot, tuple(seeds), {})
     with nullcontext() if dry_run else dataset_lock(root):

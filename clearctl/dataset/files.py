@@ -1,6 +1,6 @@
-"""Write the files that a command is to leave behind: all checked before the first is written, each whole or not.
+"""Write the files of a command: all are checked before the first is written, and each is written atomically.
 
-Two passes over units (buckets): the first compares what is wanted with what is there, the second writes what is not
+Two passes over units (buckets): the first compares what is requested with what is there, the second writes what is not
 there. Small files are kept for the second pass up to `KEPT_BYTES`; units beyond it make theirs again, so that no more
 than one of them is in memory.
 """
@@ -25,7 +25,7 @@ KEPT_BYTES = 64 * 2**20
 class WantedFile:
     """A file that is to be there: `is_in` says whether an existing file is it, `write` writes it whole.
 
-    Both may raise OSError. `size_bytes` is what the two keep in memory; None where that is not known.
+    Both may raise OSError. `size_bytes` is what the two keep in memory; None if that is not known.
     """
 
     path: Path
@@ -66,12 +66,12 @@ def write_files(
     is there with other contents is a DatasetError, before anything is written; so are files that cannot be read or
     written. Units that raise end it as they are.
     """
-    outstanding: list[_Outstanding] = []
+    outstanding: list[_PendingFiles] = []
     room_bytes = KEPT_BYTES
     differing: list[Path] = []
     unchanged = 0
     for done, wanted_of in enumerate(units, 1):
-        of_unit = _Outstanding(wanted_of, room_bytes)
+        of_unit = _PendingFiles(wanted_of, room_bytes)
         for wanted in wanted_of():
             found = _found(wanted)
             if found:
@@ -85,7 +85,7 @@ def write_files(
         listener(Counted(check, done, len(units), unit))
     if differing and not force:
         raise DatasetError(
-            f"{differing[0]} is there already, with other contents\n"
+            f"{differing[0]} already exists, with different contents\n"
             f"nothing was written; files that differ: {len(differing)}; use --force to replace them"
         )
     total = sum(len(of_unit.paths) for of_unit in outstanding)
@@ -96,7 +96,7 @@ def write_files(
     return WriteResult(total, unchanged, tuple(differing))
 
 
-class _Outstanding:
+class _PendingFiles:
     """The files of a unit that are to be written: kept, or made again where they need more than `room_bytes`."""
 
     def __init__(self, make: WantedFiles, room_bytes: int) -> None:
@@ -107,7 +107,7 @@ class _Outstanding:
         self._kept: list[WantedFile] | None = []
 
     def add(self, wanted: WantedFile) -> None:
-        """Note a file that is not there yet."""
+        """Note a file that does not exist yet."""
         self.paths.add(wanted.path)
         if self._kept is None:
             return
@@ -126,7 +126,7 @@ class _Outstanding:
 
 @contextmanager
 def dataset_lock(root: Path) -> Iterator[None]:
-    """Let no second command change the dataset folder `root` meanwhile. Raises DatasetError, naming the other's pid.
+    """Lock the dataset folder `root` against other commands. Raises DatasetError with the other command's pid.
 
     What a killed one was writing is removed first.
     """
@@ -136,7 +136,7 @@ def dataset_lock(root: Path) -> Iterator[None]:
 
 
 def _prepared_folders(folder: Path) -> Iterator[Path]:
-    """`training_folder` and all folders in it, but for those that have a lock of their own or need none."""
+    """`training_folder` and all folders in it, except for those that have their own lock or need none."""
     others = (layout.all_features_folder(folder.parent), layout.image_cache_folder(folder.parent))
     for path, names, _ in os.walk(folder):
         names[:] = [name for name in names if Path(path, name) not in others]
@@ -144,7 +144,7 @@ def _prepared_folders(folder: Path) -> Iterator[Path]:
 
 
 def _found(wanted: WantedFile) -> bool | None:
-    """Whether the file is there with the right contents; None where there is none. Raises DatasetError."""
+    """Whether the file is there with the right contents; None if there is none. Raises DatasetError."""
     try:
         return wanted.is_in(wanted.path)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The labels of a folder without metadata: labeled_images/<bucket>/<class>/ is what says of which bucket and class.
+"""Labels of a folder without metadata, from the path: labeled_images/<bucket>/<class>/.
 
 The order is fixed: classes by their index, the images of a class by the characters of their file names. Without
 class_names.txt the classes are numbered in the order of their names' characters. Only files with the suffix of an image
@@ -55,13 +55,15 @@ def read_images(root: Path, path: str, where: str) -> dict[str, dict[str, Any]]:
         image_id = os.path.splitext(name)[0]
         if image_id in records:
             other = records[image_id]["IMG_PATH"].rpartition("/")[2]
-            raise DatasetError(f"{root / path}: {other} and {name} have one id, {image_id!r}: rename one ({where})")
+            raise DatasetError(
+                f"{root / path}: {other} and {name} have the same id, {image_id!r}: rename one ({where})"
+            )
         records[image_id] = {"ID": image_id, "IMG_PATH": f"{path}/{name}"}
     return records
 
 
 def others(root: Path) -> list[str]:
-    """What lies in labeled_images/ and is no image of a class: its paths, relative to `root`, sorted.
+    """What is in labeled_images/ and is not an image of a class: its paths, relative to `root`, sorted.
 
     Hidden files are left out, and what is in a folder that cannot be listed.
     """

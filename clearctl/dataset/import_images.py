@@ -1,7 +1,7 @@
-"""Make a CLEAR folder from images of one's own: found and labelled, dated, cut into buckets, linked.
+"""Make a CLEAR folder from your own images: found and labelled, dated, cut into buckets, linked.
 
 `clearctl/dataset/importing/` has a module for each step. The folder is as CLEAR's public one (`layout`), or with train/
-and test/ as the later release where the source comes split, and has a dataset.json that says where it is from.
+and test/ like the later release if the source is already split, and has a dataset.json that says where it is from.
 """
 
 import os
@@ -35,7 +35,7 @@ class ImportResult(ShortRepr):
 
     `layout` is how the source was read: "class", "split/bucket/class", "table". `buckets` are numbered from "1" in time
     order. `images_per_bucket_and_class` is {bucket: {class: number of images}}. `images_per_part` is {"train": number,
-    "test": number} where the source comes split, else {}. `labels` is {class: labels of the source}. `left_out` is
+    "test": number} if the source is already split, else {}. `labels` is {class: labels of the source}. `left_out` is
     {why: names of the files}, `duplicates` the names of files that hold the same bytes. `written` counts images, 0
     where the folder was there already.
     """
@@ -103,7 +103,7 @@ def import_images(
 
     Raises UsageError for arguments that make no sense; DatasetError for a source that cannot be imported, dates that
     are missing, an import of something else at `output`, and what cannot be written; CapabilityError for parquet
-    without pyarrow. The folder is there whole or not at all.
+    without pyarrow. The folder is written atomically.
     """
     source, output = Path(source), Path(output)
     options = _read_options(bucket_by, equal, order, date_pattern, undated, min_per_class, duplicates, decode)
@@ -164,11 +164,11 @@ def _read_options(
         if value not in allowed:
             raise UsageError(f"{option} {value}: expected {any_of(allowed)}")
     if equal != EQUALS[0] and not isinstance(by, int):
-        raise UsageError(f"--equal {equal} is for a number of buckets: --bucket-by N")
+        raise UsageError(f"--equal {equal} needs a number of buckets: --bucket-by N")
     if order is not None and by is not None:
-        raise UsageError("--order is for the buckets that SOURCE has, and --bucket-by makes others: give one of them")
+        raise UsageError("--order is for the buckets of SOURCE, but --bucket-by makes new ones: give one of them")
     if order is not None and len(set(order)) < len(order):
-        raise UsageError("--order names a bucket twice")
+        raise UsageError("--order lists a bucket twice")
     if isinstance(min_per_class, bool) or not isinstance(min_per_class, int) or min_per_class < 1:
         raise UsageError(f"--min-per-class {min_per_class} is not a whole number ≥ 1")
     pattern = None if date_pattern is None else DatePattern(date_pattern)
@@ -178,31 +178,33 @@ def _read_options(
 def _with_bucket_by(
     source: Path, found: Found, options: CutOptions, given: str | int | None, listener: Listener
 ) -> CutOptions:
-    """The options with what buckets are made by. Raises DatasetError where only some of the images have a bucket."""
+    """The options with what buckets are made by. Raises DatasetError if only some of the images have a bucket."""
     without = [image.name for image in found.images if image.bucket is None]
     if given is not None:
         if len(without) < len(found.images):
-            listener(Message(f"the buckets of {source} are not used: they are cut again by {given}"))
+            listener(Message(f"the buckets of {source} are not used: new ones are made by {given}"))
         return options
     if not without:
         return options
     if len(without) < len(found.images):
-        raise DatasetError(f"{source}: {len(without):,} images have no bucket, such as {without[0]}: name one for each")
+        raise DatasetError(
+            f"{source}: {len(without):,} images have no bucket, such as {without[0]}: give every image a bucket"
+        )
     if options.order is not None:
-        raise UsageError(f"--order is for buckets, and {source} has none: they are cut by date")
+        raise UsageError(f"--order needs buckets, but {source} has none: they are made by date")
     return replace(options, bucket_by=DEFAULT_BUCKET_BY)
 
 
 def _check_nesting(source: Path, found: Found, output: Path) -> None:
-    """Raise UsageError where the new folder would lie in the source, or the source's images in it."""
+    """Raise UsageError if the new folder would be in the source, or the source's images in it."""
     real, scanned = Path(os.path.realpath(output)), scanned_folder(source)
     if scanned is not None:
         folder = Path(os.path.realpath(scanned))
         if real == folder or folder in real.parents:
-            raise UsageError(f"--output {output} lies in {source}, which is only read: name a folder beside it")
+            raise UsageError(f"--output {output} is inside {source}, which is only read: choose a folder outside it")
     folders = {image.file.parent for image in found.images}
     if any(real in (path := Path(os.path.realpath(folder)), *path.parents) for folder in folders):
-        raise UsageError(f"--output {output} holds images of {source}, which is only read: name a folder of its own")
+        raise UsageError(f"--output {output} contains images of {source}, which is only read: choose another folder")
 
 
 def _asked(source: Path, found: Found, options: CutOptions, images: str) -> dict[str, Any]:
@@ -248,26 +250,26 @@ _DECIDES = ("source", "layout", "bucket_by", "equal", "order", "date_pattern", "
 
 
 def _refuse_other_options(output: Path, earlier: dict[str, Any], asked: dict[str, Any]) -> None:
-    """Raise DatasetError where `output` was imported in another way."""
+    """Raise DatasetError if `output` was imported in another way."""
     key = next((key for key in _DECIDES if earlier.get(key) != asked[key]), None)
     if key is not None:
         raise DatasetError(
-            f"{output} is an import with {key} {earlier.get(key)!r}, not {asked[key]!r}\n{_NAME_ANOTHER_FOLDER}"
+            f"{output} was imported with {key} {earlier.get(key)!r}, not {asked[key]!r}\n{_NAME_ANOTHER_FOLDER}"
         )
 
 
-_NAME_ANOTHER_FOLDER = "name another folder, or use --force to replace this one"
+_NAME_ANOTHER_FOLDER = "choose another folder, or use --force to replace this one"
 
 
 def _is_new(
     output: Path, earlier: dict[str, Any] | None, note: dict[str, Any], force: bool, listener: Listener
 ) -> bool:
-    """Whether there is anything to write. Raises DatasetError where other images are at `output`, unless `force`."""
+    """Whether there is anything to write. Raises DatasetError if other images are at `output`, unless `force`."""
     if earlier is None:
         return True
     if all(earlier.get(key) == note[key] for key in ("source", "images", "sha256")):
         return False
     if not force:
-        raise DatasetError(f"{output} is an import of other images\n{_NAME_ANOTHER_FOLDER}")
-    listener(Message(f"{output} is replaced, with all that was prepared in it", warning=True))
+        raise DatasetError(f"{output} was imported from other images\n{_NAME_ANOTHER_FOLDER}")
+    listener(Message(f"replacing {output}, with everything prepared in it", warning=True))
     return True

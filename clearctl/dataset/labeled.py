@@ -1,4 +1,4 @@
-"""The labelled images of a raw CLEAR folder (the public layout), bucket by bucket, with every fault named.
+"""The labelled images of a raw CLEAR folder (the public layout), bucket by bucket, with all errors named.
 
     labeled_metadata.json                    {bucket: {class: path of its json}}
     labeled_metadata/<bucket>/<class>.json   {id: {"ID", "IMG_PATH", "DATE_TAKEN", ...}}
@@ -6,7 +6,7 @@
 
 A folder without labeled_metadata.json is read by its folders (`image_folders`): it gives the same index and records.
 
-Whatever is not as it should be raises DatasetError, which names the file, the bucket and the class.
+Whatever is invalid raises DatasetError, which names the file, the bucket and the class.
 """
 
 import os
@@ -66,7 +66,7 @@ def read_index(root: Path, class_names: Sequence[str] | None = None) -> LabeledI
     place = LabeledIndex(names, {}, has_metadata).place(root)
     content = _read_object(place) if has_metadata else image_folders.read_folders(root, names)
     if not content:
-        raise DatasetError(f"{place} names no bucket")
+        raise DatasetError(f"{place} contains no bucket")
     known = set(names)
     for bucket, classes in content.items():
         _check_classes(place, bucket, classes, known)
@@ -102,7 +102,7 @@ def read_records(root: Path, bucket: str, index: LabeledIndex | None = None) -> 
     for class_name, file in index.class_files[bucket].items():
         where = f"bucket {bucket}, class {class_name!r}"
         if not folders.holds(file if index.has_metadata else f"{file}/image"):
-            raise DatasetError(f"{index.place(root)}: {file!r} leaves the folder ({where})")
+            raise DatasetError(f"{index.place(root)}: {file!r} is outside the folder ({where})")
         if index.has_metadata:
             records = _read_object(root / file, where)
         else:
@@ -123,7 +123,7 @@ def read_labeled_bucket(
     classes in the order of their index, images by the characters of their file names. `index` is what
     `read_index(root)` gave, read here when left out. With `check_images` every image must be there as a file (or a
     link to one); it is not opened. Raises DatasetError: as `read_index` and `read_records`, an id or path listed twice,
-    an image that is not there, no image at all.
+    an image that does not exist, no image at all.
     """
     index = index or read_index(root)
     class_indices = {name: number for number, name in enumerate(index.class_names)}
@@ -156,7 +156,7 @@ class _Folders:
         self._files: dict[str, frozenset[str]] = {}
 
     def holds(self, path: str) -> bool:
-        """Whether `path`, relative to the root, lies below it, links of its folders followed.
+        """Whether `path`, relative to the root, is below it, links of its folders followed.
 
         An image that is itself a link may lead elsewhere: `rebuild-by-metadata --images link` makes such
         ones.
@@ -209,7 +209,7 @@ def _check_images(root: Path, bucket: str, images: list[LabeledImage], class_nam
         raise DatasetError(
             f"{root / first.path} is missing (bucket {bucket}, class {class_names[first.class_index]!r})\n"
             f"{len(missing)} of the {len(images)} images listed for bucket {bucket} are missing: "
-            "was the archive unpacked whole?"
+            "was the archive unpacked completely?"
         )
 
 
@@ -227,7 +227,7 @@ def _check_classes(file: Path, bucket: str, classes: Any, known: set[str]) -> No
 
 
 def _numeric_order(file: Path, buckets: dict[str, Any]) -> list[str]:
-    """The names sorted as numbers; raises DatasetError where two are the same number."""
+    """The names sorted as numbers; raises DatasetError if two are the same number."""
     ordered = sorted(buckets, key=int)
     for before, after in zip(ordered, ordered[1:], strict=False):
         if int(before) == int(after):
@@ -238,21 +238,21 @@ def _numeric_order(file: Path, buckets: dict[str, Any]) -> list[str]:
 def _record_fault(record: Any, folders: _Folders) -> str | None:
     """What is wrong with an image's record, or None."""
     if not isinstance(record, dict):
-        return "has no record: expected an object"
+        return "has an invalid record: expected an object"
     path = record.get("IMG_PATH")
     if not isinstance(path, str) or not path:
         return "has no IMG_PATH"
     fault = _path_fault(path)
     if fault:
         return f"has an IMG_PATH that {fault}: {path!r}"
-    return None if folders.holds(path) else f"has an IMG_PATH that leaves the folder: {path!r}"
+    return None if folders.holds(path) else f"has an IMG_PATH outside the folder: {path!r}"
 
 
 def _path_fault(path: str) -> str | None:
     """Why `path` can be no file's or would break a line of a file list, or None."""
     if not path:
         return "is empty"
-    return "holds a line end, a NUL or half a character" if _UNWRITABLE.search(path) else None
+    return "contains a line end, a NUL or half a character" if _UNWRITABLE.search(path) else None
 
 
 def _read_object(path: Path, where: str = "") -> dict[str, Any]:
@@ -269,7 +269,7 @@ def _read_object(path: Path, where: str = "") -> dict[str, Any]:
     except _Repeated as error:
         raise DatasetError(f"{path} names {error} twice{suffix}") from None
     if not isinstance(value, dict):
-        raise DatasetError(f"{path} does not hold a JSON object{suffix}")
+        raise DatasetError(f"{path} is not a JSON object{suffix}")
     return value
 
 

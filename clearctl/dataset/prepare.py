@@ -74,7 +74,7 @@ def prepare_avalanche(
         seeds: one split each; distinct and not negative; 0 to 4 when None. Unused where `test_ratio` is 0.
         stratified: take `test_ratio` of every class rather than of the bucket (`stratified_split`).
         buckets: the buckets to prepare, in numeric order whatever the order here. When None, those of a
-            bucket_indices.json that is there already, else (and with `force`) all that are labelled.
+            bucket_indices.json that already exists, else (and with `force`) all that are labelled.
         force: replace existing files that differ; without it they are an error.
         dry_run: compute and check everything, write nothing.
         listener: notified of each bucket checked and each file written.
@@ -121,7 +121,7 @@ def prepare_avalanche(
 
 @dataclass
 class _PrepareJob:
-    """What is to be there in the end. `seeds` is empty where no splits are wanted.
+    """What is to be there in the end. `seeds` is empty if no splits are wanted.
 
     `images_per_bucket` is filled in as the buckets are read for the first time.
     """
@@ -139,7 +139,7 @@ class _PrepareJob:
 
         After those of the last bucket comes the list of buckets.
         """
-        # The images are looked for the first time only: the second time their names are enough.
+        # The images are searched for the first time only: the second time their names are enough.
         images = read_bucket(self.release, bucket, check_images=bucket not in self.images_per_bucket)
         lines = [line for of_part in images for line in filelist_lines(of_part)]
         self.images_per_bucket[bucket] = len(lines)
@@ -201,9 +201,9 @@ def _write_files(job: _PrepareJob, force: bool, dry_run: bool, listener: Listene
 
 def _report_missing_metadata(release: Release, listener: Listener) -> None:
     for folder in release.without_metadata:
-        listener(Message(f"{folder} has no labeled_metadata.json: its images are listed by class and file name"))
+        listener(Message(f"{folder} has no labeled_metadata.json: images are listed by class and file name"))
     if not release.names_classes:
-        listener(Message("there is no class_names.txt: classes are numbered by the names of their folders, sorted"))
+        listener(Message("no class_names.txt: classes are numbered by the names of their folders, sorted"))
 
 
 def _warn_of_stale_files(job: _PrepareJob, replaced: Sequence[Path], listener: Listener) -> None:
@@ -218,7 +218,7 @@ def _warn_of_stale_files(job: _PrepareJob, replaced: Sequence[Path], listener: L
     stale = [path for path in candidates if path not in fresh and any((path / bucket).exists() for bucket in lists)]
     if stale:
         names = ", ".join(str(path.relative_to(folder)) for path in stale)
-        listener(Message(f"made from the file lists that were replaced, to be made again: {names}", warning=True))
+        listener(Message(f"made from the replaced file lists, so make them again: {names}", warning=True))
 
 
 def _check_arguments(test_ratio: float, seeds: Sequence[int]) -> None:
@@ -227,20 +227,20 @@ def _check_arguments(test_ratio: float, seeds: Sequence[int]) -> None:
         raise UsageError(f"--test-ratio {test_ratio} is not in the range 0 ≤ ratio < 1")
     check_seeds(seeds)
     if test_ratio and not seeds:
-        raise UsageError("no seed is given; for no split at all use --test-ratio 0")
+        raise UsageError("no seed is given; use --test-ratio 0 for no split")
 
 
 def _refuse_split_options(
     release: Release, test_ratio: float | None, seeds: Sequence[int] | None, stratified: bool
 ) -> None:
-    """Raise UsageError if the caller asks for a split of a release that comes split."""
+    """Raise UsageError if the caller asks for a split of a release that is already split."""
     given = {"--test-ratio": test_ratio is not None, "--seeds": seeds is not None, "--stratified": stratified}
     refused = ", ".join(option for option, is_given in given.items() if is_given)
     if refused:
         train, test = (part.folder.name for part in release.parts)
         raise UsageError(
-            f"{refused}: {release.root} comes split into {train}/ and {test}/, and that is its iid split\n"
-            f"leave the option out; to split {train}/ at random, name it: --dataset-root {release.root / train}"
+            f"{refused}: {release.root} is already split into {train}/ and {test}/, which is its iid split\n"
+            f"leave the option out; to split {train}/ at random, use --dataset-root {release.root / train}"
         )
 
 
@@ -255,7 +255,7 @@ def _default_buckets(release: Release, listener: Listener) -> tuple[str, ...]:
     """All buckets, or those that the folder was prepared with before."""
     if release.unpaired:
         left = ", ".join(release.unpaired)
-        listener(Message(f"not both in train and in test, so left out: bucket {left}", warning=True))
+        listener(Message(f"left out because not in both train and test: bucket {left}", warning=True))
     try:
         before = layout.read_bucket_indices(release.root)
     except DatasetError:
@@ -265,5 +265,5 @@ def _default_buckets(release: Release, listener: Listener) -> tuple[str, ...]:
     left_out = [name for name in release.buckets if name not in before]
     if left_out:
         names = ", ".join(left_out)
-        listener(Message(f"bucket_indices.json is there without bucket {names}: left out (--buckets takes it in)"))
+        listener(Message(f"bucket_indices.json does not list bucket {names}: left out (--buckets adds it)"))
     return tuple(name for name in release.buckets if name in before)

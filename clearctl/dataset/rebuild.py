@@ -89,11 +89,11 @@ def rebuild_by_metadata(
         num_buckets: how many new buckets, called "1", "2", ...
         where: keep only the records of which this holds, such as "date_taken >= '2008' and bucket != 0"
             (`where.parse_where`). Besides the fields it may name `bucket` and `class_name`.
-        process: in place of `sort_by`, a callable, or MODULE:FUNCTION that names one. It is given the list of a class's
+        process: instead of `sort_by`, a callable, or MODULE:FUNCTION that names one. It is given the list of a class's
             records, dicts with lower-case names whose img_path is relative to `root`, and returns those to keep (or
             copies), in their new order.
         images: "link" (relative links, so that both folders may be moved together), "hardlink" or "copy".
-        drop_missing: leave out records that lack a field which is asked for; else they are an error. Missing is what
+        drop_missing: leave out records that lack a field which is requested; else they are an error. Missing is what
             is not there, null, blank, "null" or the date 0000-00-00.
         dry_run: compute and check everything, write nothing.
         listener: notified of what is read, checked and written.
@@ -160,11 +160,11 @@ class _RebuildJob:
     note: dict[str, Any]
 
     def units(self) -> list[WantedFiles]:
-        """The note first and the index last, so that an unfinished folder is known as ours and is no CLEAR folder."""
+        """The note first and the index last, so that an unfinished folder is recognised and is not a CLEAR folder."""
         return [self.note_files, *(partial(self.class_files, name) for name in self.plan.runs), self.index_files]
 
     def check_images(self) -> None:
-        """Raise DatasetError where the first image cannot be linked."""
+        """Raise DatasetError if the first image cannot be linked."""
         class_name, runs = next(iter(self.plan.runs.items()))
         self.images.check(self.output, read_class(self.release, class_name)[runs[0][0].number].file)
 
@@ -178,7 +178,9 @@ class _RebuildJob:
         """For each new bucket the images of a class, then its json: the whole records, IMG_PATH the new one."""
         records = read_class(self.release, class_name)
         if len(records) != self.plan.num_records[class_name]:
-            raise DatasetError(f"{self.release.root}: the metadata of class {class_name!r} was changed meanwhile")
+            raise DatasetError(
+                f"{self.release.root}: the metadata of class {class_name!r} changed during the command: run it again"
+            )
         for bucket, run in zip(self.plan.buckets, self.plan.runs[class_name], strict=True):
             listed = {}
             for chosen in run:
@@ -202,7 +204,7 @@ def _class_file(bucket: str, class_name: str) -> str:
 
 
 def _write_files(job: _RebuildJob, dry_run: bool, listener: Listener) -> WriteResult:
-    """Write what is not there. Raises DatasetError where a file of an earlier run was changed."""
+    """Write what is not there. Raises DatasetError if a file of an earlier run was changed."""
     run = partial(write_files, job.units(), listener=listener, check="compare", write="write images", unit="steps")
     if not dry_run:
         remove_torn_files(job.output)
@@ -214,7 +216,7 @@ def _write_files(job: _RebuildJob, dry_run: bool, listener: Listener) -> WriteRe
     if found.replaced:
         raise DatasetError(
             f"{found.replaced[0]} was changed since the folder was rebuilt\n"
-            f"nothing was written; files that differ: {len(found.replaced)}; remove them, or name another --output"
+            f"nothing was written; files that differ: {len(found.replaced)}; remove them, or choose another --output"
         )
     return found if dry_run else run(force=False, dry_run=False)
 
@@ -228,15 +230,15 @@ def _read_arguments(
     images: str,
     drop_missing: bool,
 ) -> Recut:
-    """What is asked for. Raises UsageError for arguments that make no sense."""
+    """What is requested. Raises UsageError for arguments that make no sense."""
     if sort_by is None and where is None and process is None:
-        raise UsageError("nothing to rebuild by: give --sort-by FIELD, --where EXPRESSION or --process MODULE:FUNCTION")
+        raise UsageError("nothing to do: give --sort-by FIELD, --where EXPRESSION or --process MODULE:FUNCTION")
     if sort_by is not None and process is not None:
-        raise UsageError("--sort-by and --process: give one of them; a process sorts by itself")
+        raise UsageError("--sort-by and --process: give one of them; a process sorts the records itself")
     if descending and sort_by is None:
         raise UsageError("--descending is for --sort-by")
     if drop_missing and sort_by is None and where is None:
-        raise UsageError("--drop-missing is for --sort-by and --where; a process is given all records")
+        raise UsageError("--drop-missing is for --sort-by and --where; a process gets all records")
     if isinstance(num_buckets, bool) or not isinstance(num_buckets, int) or num_buckets < 1:
         raise UsageError(f"--num-buckets {num_buckets} is not a whole number ≥ 1")
     if images not in IMAGE_MODES:
@@ -251,39 +253,39 @@ def _check_source(release: Release) -> None:
     """Raise DatasetError for a folder without metadata, and for a class that no folder can be called after."""
     for folder in release.without_metadata:
         file = layout.labeled_metadata_file(folder)
-        raise DatasetError(f"{file} is missing: rebuild-by-metadata sorts and filters by what it says of each image")
+        raise DatasetError(f"{file} is missing: rebuild-by-metadata sorts and filters by this metadata")
     for name in release.class_names:
         if name in (".", "..") or "/" in name or "\0" in name:
             file = layout.class_names_file(release.root)
-            raise DatasetError(f"{file}: no folder can be called {name!r}, as one of the new folder would be")
+            raise DatasetError(f"{file}: {name!r} is not a valid folder name, which the new folder needs")
 
 
 def _check_nesting(release: Release, output: Path) -> None:
-    """Raise UsageError where the new folder would lie in the source, or the source in it."""
+    """Raise UsageError if the new folder would be in the source, or the source in it."""
     real = Path(os.path.realpath(output))
     for folder in (release.root, *(part.folder for part in release.parts)):
         source = Path(os.path.realpath(folder))
         if real == source or source in real.parents:
-            raise UsageError(f"--output {output} lies in {folder}, which is only read: name a folder beside it")
+            raise UsageError(f"--output {output} is inside {folder}, which is only read: choose a folder outside it")
         if real in source.parents:
-            raise UsageError(f"--output {output} holds {folder}, which is only read: name a folder of its own")
+            raise UsageError(f"--output {output} contains {folder}, which is only read: choose another folder")
 
 
 def _report_what_is_not_copied(release: Release, listener: Listener) -> None:
     if release.has_published_split:
         train, test = (part.folder.name for part in release.parts)
-        listener(Message(f"{train}/ and {test}/ are taken together: the new folder's iid splits are drawn again"))
+        listener(Message(f"{train}/ and {test}/ are combined: the new folder gets new iid splits"))
     shipped = any(layout.released_features_folder(part.folder).is_dir() for part in release.parts)
     if shipped or layout.feature_names(release.root):
-        listener(Message("features stay behind: extract them from the new folder"))
+        listener(Message("features are not copied: extract them from the new folder"))
 
 
 def _test_ratio(plan: Plan, listener: Listener) -> float:
-    """The default, or 0 where it would leave the test sets empty; all new buckets are of one size."""
+    """The default, or 0 if it would leave the test sets empty; all new buckets are of one size."""
     size = sum(len(runs[0]) for runs in plan.runs.values())
     if int(size * DEFAULT_TEST_RATIO):
         return DEFAULT_TEST_RATIO
-    listener(Message(f"{size} images a bucket are too few for a test set: no iid splits are made", warning=True))
+    listener(Message(f"{size} images per bucket are too few for a test set: no iid splits are made", warning=True))
     return 0.0
 
 

@@ -1,4 +1,4 @@
-"""A CLEAR release as a whole: one labelled folder in the public layout, a train and a test folder in the later one."""
+"""A whole CLEAR release: one labelled folder in the public layout, train and test folders in the later one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +66,7 @@ def read_release(root: Path) -> Release:
         if part.index.class_names != class_names:
             file = layout.class_names_file(part.folder)
             raise DatasetError(
-                f"{file} and {layout.class_names_file(parts[0].folder)} name other classes, or in another order"
+                f"{file} and {layout.class_names_file(parts[0].folder)} have different class names, or in another order"
             )
     shared = [
         bucket for bucket in parts[0].index.class_files if all(bucket in part.index.class_files for part in parts)

@@ -1,4 +1,4 @@
-"""The published split procedures: which lines of a file list go where.
+"""The published split procedures: which lines of a file list go into which part.
 
 Pure functions: they read and write nothing.
 """

@@ -30,9 +30,9 @@ class ReleasedFeatures:
 
 
 def find_released_features(release: Release, buckets: Sequence[str], listener: Listener) -> list[ReleasedFeatures]:
-    """The features that every part of the release ships, by name; the listener is notified of what has to be left out.
+    """The features that every part of the release ships, by name; the listener is notified of what must be left out.
 
-    Raises DatasetError for a features.json that is not as it should be.
+    Raises DatasetError for a features.json that is invalid.
     """
     names = [_names(part.folder) for part in release.parts]
     found = []
@@ -115,14 +115,14 @@ def _read_index(folder: Path, name: str) -> dict[str, dict[str, Path]]:
 def _file(folder: Path, place: Path, bucket: str, class_name: str, path: Any) -> Path:
     """The file that features.json names. The script that wrote the published ones left the features' name out of it."""
     if not isinstance(path, str) or path.startswith("/") or ".." in path.split("/"):
-        fault = f"bucket {bucket}, class {class_name!r}: {path!r} is not a path in the folder"
+        fault = f"bucket {bucket}, class {class_name!r}: {path!r} is not a path inside the folder"
         raise DatasetError(f"{place / 'features.json'}: {fault}")
     named = folder / path
     return named if named.is_file() else place / bucket / f"{class_name}.pth"
 
 
 def _rows(files: dict[str, Path], images: Sequence[LabeledImage], class_names: Sequence[str], where: str) -> list[Any]:
-    """A row for each image, in their order; each class's file is read once."""
+    """A row per image, in their order; each class's file is read once."""
     from clearctl.data.features import load_released_features
 
     by_class: dict[int, dict[str, Any]] = {}

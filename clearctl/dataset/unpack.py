@@ -1,6 +1,6 @@
-"""Unpack an archive into the dataset folder: nothing outside it, no link, no more than declared, whole or not at all.
+"""Unpack an archive into the dataset folder atomically: nothing outside it, no links, no more than declared.
 
-An archive is checked as a whole before the first byte is written. It is unpacked into a folder beside it, from which
+An archive is checked as a whole before the first byte is written. It is unpacked into a folder next to it, from which
 its top-level entries are renamed into place, so that a kill leaves nothing half unpacked under a final name:
 
     <archive>.unpacking/   being written
@@ -40,7 +40,7 @@ _UNSAFE_NAME = re.compile(r"[\\\x00-\x1f\x7f-\x9f]|^[A-Za-z]:")
 # An offset before the beginning of the archive is what a seek finds invalid; the rest are names that the file system
 # cannot have.
 _BAD_OFFSET_OR_NAME = (errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
-# What zipfile raises for an archive that is not as it should be, by its own fuzz reports and ours.
+# What zipfile raises for an archive that is invalid, by its own fuzz reports and ours.
 _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
 
 
@@ -61,11 +61,16 @@ class Contents:
 def read_contents(archive: Path, *, max_bytes: int = MAX_UNPACKED_BYTES) -> Contents:
     """What is in `archive`, every entry checked, nothing written.
 
-    What macOS adds to archives (`__MACOSX/`, `.DS_Store`) is left out. Raises BadArchiveError for what is no whole zip
-    archive; for an entry that leaves the folder, is a link or a device, is encrypted, comes twice, or is a file and a
-    folder at once; and if the files are declared to have more than `max_bytes` together. OSError if it cannot be read.
+    What macOS adds to archives (`__MACOSX/`, `.DS_Store`) is left out. Raises BadArchiveError for what is not a whole
+    zip archive; for an entry that leaves the folder, is a link or a device, is encrypted, comes twice, or is a file
+    and a folder at once; and if the files are declared to have more than `max_bytes` together. OSError if it cannot be
+    read.
     """
-    with _reading(archive, "is no whole zip archive"), open_regular(archive) as file, zipfile.ZipFile(file) as opened:
+    with (
+        _reading(archive, "is not a complete zip archive"),
+        open_regular(archive) as file,
+        zipfile.ZipFile(file) as opened,
+    ):
         entries = tuple(info for info in opened.infolist() if not _is_junk(info.filename))
     for info in entries:
         if fault := _fault_of(info):
@@ -74,10 +79,10 @@ def read_contents(archive: Path, *, max_bytes: int = MAX_UNPACKED_BYTES) -> Cont
     files = [info for info in entries if not info.is_dir()]
     total_bytes = sum(info.file_size for info in files)
     if not files:
-        raise BadArchiveError(f"{_name(archive)} holds no file")
+        raise BadArchiveError(f"{_name(archive)} contains no file")
     if total_bytes > max_bytes:
         raise BadArchiveError(
-            f"{_name(archive)} would unpack to {megabytes(total_bytes):,} MB: {megabytes(max_bytes):,} MB are allowed"
+            f"{_name(archive)} would unpack to {megabytes(total_bytes):,} MB, the limit is {megabytes(max_bytes):,} MB"
         )
     top_level = tuple(dict.fromkeys(info.filename.split("/")[0] for info in entries))
     return Contents(entries, top_level, len(files), total_bytes)
@@ -94,13 +99,13 @@ def unpack(archive: Path, contents: Contents, root: Path, *, force: bool, listen
     """
     unpacking, unpacked, replaced = _scratch_folders(archive)
     if not unpacked.exists():
-        refuse_occupied(contents.top_level, root, force)
+        require_absent(contents.top_level, root, force)
         clear(archive)
         free = shutil.disk_usage(root).free
         if contents.total_bytes > free:
             raise DatasetError(
                 f"no room to unpack {archive}: {megabytes(contents.total_bytes):,} MB are needed, "
-                f"{megabytes(free):,} MB are free\nmake room and run this again: the archive stays"
+                f"{megabytes(free):,} MB are free\nfree some space and run this again: the archive is kept"
             )
         try:
             _extract(archive, contents, unpacking, listener)
@@ -110,7 +115,7 @@ def unpack(archive: Path, contents: Contents, root: Path, *, force: bool, listen
         os.sync()  # whole on disk before it gets a name that says so
         unpacking.rename(unpacked)
     left = sorted(entry.name for entry in unpacked.iterdir())
-    refuse_occupied(left, root, force)
+    require_absent(left, root, force)
     for name in left:
         if os.path.lexists(root / name):
             replaced.mkdir(exist_ok=True)
@@ -130,12 +135,12 @@ def clear(archive: Path) -> None:
             shutil.rmtree(folder)
 
 
-def refuse_occupied(names: Iterable[str], root: Path, force: bool) -> None:
+def require_absent(names: Iterable[str], root: Path, force: bool) -> None:
     """Raise DatasetError if one of the names is in `root`, unless `force`."""
     there = [name for name in names if os.path.lexists(root / name)]
     if there and not force:
         raise DatasetError(
-            f"{root / there[0]} is there already\n"
+            f"{root / there[0]} already exists\n"
             f"use --force to replace {', '.join(there)}, or choose another --dataset-root"
         )
 
@@ -152,7 +157,7 @@ def _extract(archive: Path, contents: Contents, folder: Path, listener: Listener
     listener, done = rate_limited(listener), 0
     folder.mkdir()
     made = {folder}
-    with _reading(archive, "is no whole zip archive"):
+    with _reading(archive, "is not a complete zip archive"):
         opened = zipfile.ZipFile(archive)
     with opened:
         for info in contents.entries:
@@ -206,15 +211,15 @@ def _is_junk(name: str) -> bool:
 
 
 def _fault_of(info: zipfile.ZipInfo) -> str | None:
-    """What is wrong with an entry by itself."""
+    """What is wrong with a single entry."""
     name = info.orig_filename
     kind = stat.S_IFMT(info.external_attr >> 16)
     if name.startswith("/") or _UNSAFE_NAME.search(name):
-        return "has a name that is no plain relative path"
+        return "has a name that is not a plain relative path"
     if fault := _too_long(name):
         return fault
     if {"", ".", ".."} & set(name.removesuffix("/").split("/")):
-        return "has a name that leaves its folder, or may"
+        return "has a name that may leave its folder"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link" if kind == stat.S_IFLNK else "is neither a file nor a folder"
     if info.flag_bits & _ENCRYPTED:
@@ -234,7 +239,7 @@ def _too_long(name: str) -> str | None:
 
 
 def _check_names(archive: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
-    """Raise BadArchiveError for an entry that comes twice and for one that is a file and a folder at once."""
+    """Raise BadArchiveError for an entry that comes twice and for one that is both a file and a folder."""
     counts = Counter(info.filename.removesuffix("/") for info in entries)
     folders = {
         "/".join(parts[:depth])
@@ -244,6 +249,6 @@ def _check_names(archive: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
     for info in entries:
         name = info.filename.removesuffix("/")
         if counts[name] > 1:
-            raise BadArchiveError(f"{_name(archive)}: the entry {name!r} comes {counts[name]} times")
+            raise BadArchiveError(f"{_name(archive)}: the entry {name!r} occurs {counts[name]} times")
         if not info.is_dir() and name in folders:
-            raise BadArchiveError(f"{_name(archive)}: the entry {name!r} is a file and a folder at once")
+            raise BadArchiveError(f"{_name(archive)}: the entry {name!r} is both a file and a folder")

@@ -1,15 +1,15 @@
-"""Look a dataset folder through, raw and prepared, without stopping at a fault and without changing anything.
+"""Check a dataset folder, raw and prepared; continues after errors and changes nothing.
 
 What is looked at, in this order (clearctl/dataset/checks/ has a module for each):
 
     structure     which labelled folders there are, whether the folder is prepared
     class names   readable, each once, the same in train and test, all that the metadata uses
     metadata      every json readable, every record with a path inside the folder
-    file lists    the list of buckets; each file list by itself and against the metadata
-    paths         every image that is listed is there
+    file lists    the list of buckets; each file list, alone and against the metadata
+    paths         every listed image exists
     overlaps      no image in two buckets or in both train and test, by id, by path and, with `images`, by content
     splits        the four files agree, and train and test share the lines of the file list between them
-    features      a row for each line, its labels, one dimension, finite numbers
+    features      a row per line, its labels, one dimension, finite numbers
     images        with `images`: every one decodes
 """
 
@@ -79,7 +79,7 @@ def verify(
     where that can be written: a run that is killed continues from there, and the next looks only at files of another
     size or time of change.
 
-    Raises DatasetError for a folder that is not there or has nothing of CLEAR's, UsageError for `jobs` below 1.
+    Raises DatasetError for a folder that does not exist or has nothing of CLEAR's, UsageError for `jobs` below 1.
     """
     root = Path(root)
     if jobs is not None and jobs < 1:
@@ -115,7 +115,7 @@ def _verify(root: Path, images: bool, jobs: int, listener: Listener) -> VerifyRe
 
 
 def _count(labels: Labels, images: Sequence[Image]) -> dict[str, dict[str, int]]:
-    """The number of images of each bucket and class: those labelled, or listed where there are no labels."""
+    """The number of images of each bucket and class: those labelled, or listed if there are no labels."""
     counted = [image for image in images if image.id is not None or not labels.images]
     counts = Counter((image.bucket, image.class_name) for image in counted)
     buckets = dict.fromkeys([*labels.images, *(bucket for bucket, _ in counts)])

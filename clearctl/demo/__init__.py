@@ -1,1 +1,1 @@
-"""A small CLEAR-shaped stream of real images, made on the spot: something for every command to run on."""
+"""A small generated CLEAR-shaped stream of real images: data for every command."""

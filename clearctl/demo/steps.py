@@ -1,4 +1,4 @@
-"""Every step of the real work, one after another, on a stream made of images that scikit-learn ships."""
+"""Every step of a real experiment, on a stream of images that scikit-learn ships."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ FEATURES = "bucket1"
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Where the dataset lies, what training found, what testing its checkpoints again found, and the same on features.
+    """Where the dataset is, what training found, what testing its checkpoints again found, and the same on features.
 
     `extracted` are the features of the network as it was after bucket 1, `on_features` a linear head trained on them;
     `on_lite0` is an exact head on features of ImageNet, where they were asked for.
@@ -40,7 +40,7 @@ def run_demo(
 ) -> DemoResult:
     """Make the dataset in `folder`/dataset, prepare it, train into `folder`/runs and test the checkpoints.
 
-    With `features` "lite0" an exact head on features of ImageNet follows (`demo.lite0`). What is there already and
+    With `features` "lite0" an exact head on features of ImageNet follows (`demo.lite0`). What already exists and
     whole is kept. Raises what the steps raise.
     """
     if features == lite0.NAME:

@@ -1,4 +1,4 @@
-"""Random generators: seeded, saved, put back, and what the processes of a run must not share of their numbers.
+"""Random generators: seeding, saving, restoring, and separate numbers for the processes of a run.
 
 Every process draws the same numbers where it decides for all: the order of the samples, what a memory keeps. What it
 draws for its own rows alone (dropout, random transforms) comes from generators seeded by the run's seed, the rank and
@@ -62,8 +62,8 @@ def set_random_states(states: dict[str, Any]) -> None:
 def preserve_random_states(*, own: bool = False) -> Iterator[None]:
     """Put Python's, NumPy's and torch's generators back afterwards, whatever is drawn inside.
 
-    With `own` those of `own_random_numbers` too: what a process draws afterwards for its own rows is as if nothing had
-    been. The generator of a GPU is put back where this process uses a GPU already: asking for it elsewhere would
+    With `own` those of `rank_random_numbers` too: what a process draws afterwards for its own rows is as if nothing had
+    been. The generator of a GPU is restored where this process uses a GPU already: asking for it elsewhere would
     initialise CUDA on every GPU of the machine, even for a run on the CPU.
     """
     used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
@@ -88,8 +88,8 @@ def set_passes(count: int) -> None:
 
 
 @contextmanager
-def own_random_numbers(device: torch.device, *, transforms: bool = False) -> Iterator[None]:
-    """Within, torch's generators, on the CPU and on `device`, are those of this process alone.
+def rank_random_numbers(device: torch.device, *, transforms: bool = False) -> Iterator[None]:
+    """A context in which torch's generators, on the CPU and on `device`, are those of this process alone.
 
     With `transforms` so are Python's and NumPy's, which no network draws from, and which take long to set.
     """
@@ -125,7 +125,7 @@ def _seed_all(number: int) -> None:
 def _snapshot(gpu: torch.device | int | None, *, transforms: bool = True) -> Callable[[], None]:
     """Note where the generators are: torch's on the CPU and on `gpu` and, with `transforms`, Python's and NumPy's.
 
-    What is returned puts them back there.
+    What is returned restores them there.
     """
     on_cpu = torch.get_rng_state()
     on_gpu = None if gpu is None else torch.cuda.get_rng_state(gpu)

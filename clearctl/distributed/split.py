@@ -1,4 +1,4 @@
-"""How the samples of a batch are shared among processes: each computes its rows, and all get the whole result.
+"""Splits batches among processes: each computes its rows, and all get the whole result.
 
 A batch is cut into runs of rows, one for each process, that differ by one row at most. One of fewer than two rows for
 each process is not cut: every process computes all of it, since there is little to gain, and batch norms need two.

@@ -1,4 +1,4 @@
-"""The processes that torchrun started for one run, and what they exchange.
+"""The processes that torchrun started for one run, and their communication.
 
 They are numbered from 0, their `rank`; only the first writes files and prints. Without torchrun there is one process,
 and nothing here does anything. torch is imported where it is needed: commands ask for the rank before it is.
@@ -70,10 +70,10 @@ def _number(name: str, without: int) -> int:
 
 @contextmanager
 def process_group(device: "torch.device") -> Iterator[None]:
-    """Within, the processes can talk: by gloo, and about tensors on a GPU, `device`, by NCCL.
+    """A context in which the processes can talk: by gloo, and about tensors on a GPU, `device`, by NCCL.
 
-    NCCL takes the current GPU as the process's own: `device` has to be that (`engine.machine.current_device`). Raises
-    CapabilityError where torch was built without.
+    NCCL takes the current GPU as the process's own: `device` must be that (`engine.machine.current_device`). Raises
+    CapabilityError if torch was built without.
     """
     from torch import distributed
 
@@ -102,7 +102,7 @@ def process_group(device: "torch.device") -> Iterator[None]:
 
 
 def _wait_for_all(store: "Store") -> None:
-    """Wait until all processes are there. Raises RunError, naming those that are not; they report why they ended."""
+    """Wait for all processes. Raises RunError that names the missing ones; they report why they ended."""
     store.set(f"there/{rank()}", "")
     everyone = [f"there/{number}" for number in range(size())]
     try:
@@ -110,13 +110,13 @@ def _wait_for_all(store: "Store") -> None:
     except RuntimeError:
         missing = [str(number) for number in range(size()) if not store.check([f"there/{number}"])]
         raise RunError(
-            f"process {', '.join(missing)} of {size()} did not come in {START_TIMEOUT.seconds // 60} minutes\n"
-            "see what it says on its machine, then start all again"
+            f"process {', '.join(missing)} of {size()} did not connect within {START_TIMEOUT.seconds // 60} minutes\n"
+            "check its output on its machine, then start all processes again"
         ) from None
 
 
 def broadcast(value: Value) -> Value:
-    """What the first process has as `value`; all processes must call it. Tensors are to lie on the CPU."""
+    """What the first process has as `value`; all processes must call it. Tensors are to be on the CPU."""
     if size() == 1:
         return value
     from torch import distributed
@@ -139,9 +139,9 @@ def gather_to_first(value: Value) -> list[Value]:
 
 
 class Agreement:
-    """A number that all processes follow, whichever of them has it: the largest of theirs.
+    """A number that all processes agree on: the largest of theirs.
 
-    It is exchanged while they work, and known a call later, so that nobody waits for it.
+    It is exchanged while they work, and known one call later, so no process waits for it.
     """
 
     def __init__(self) -> None:
@@ -171,7 +171,7 @@ class PeerLostError(RunError):
 
 @contextmanager
 def detect_lost_peers() -> Iterator[None]:
-    """Within, what torch says where another process has ended becomes a PeerLostError."""
+    """A context in which what torch says where another process has ended becomes a PeerLostError."""
     try:
         yield
     except RuntimeError as error:
@@ -206,7 +206,7 @@ def remember(name: str, value: str) -> None:
         store.set(name, value)
 
 
-def remembered(name: str) -> str | None:
+def recall(name: str) -> str | None:
     """What an earlier attempt kept under `name`."""
     store = _store("run")
     return store.get(name).decode() if store is not None and store.check([name]) else None

@@ -1,4 +1,4 @@
-"""What a check returns, and how a group of them is run so that none can end the command."""
+"""The result of a check, and how to run a group of checks so that none can end the command."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

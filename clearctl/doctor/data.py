@@ -1,4 +1,4 @@
-"""The dataset folder, W&B's login, and where clearctl writes."""
+"""Checks the dataset folder, W&B's login, and the folders that clearctl writes to."""
 
 import os
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ DEFAULTS = tuple(dict.fromkeys(published.folder for published in DATA_NAMES.valu
 
 
 def named_root(dataset_root: Path | None) -> Path | None:
-    """The dataset folder that the option or $CLEARCTL_DATASET_ROOT names; None where neither does."""
+    """The dataset folder that the option or $CLEARCTL_DATASET_ROOT names; None if neither does."""
     variable = os.environ.get(layout.ROOT_VARIABLE)
     return dataset_root or (Path(variable) if variable else None)
 
 
 def likely_root(dataset_root: Path | None) -> Path:
-    """The folder that a command would take: the named one, else the first default that is there, else the first."""
+    """The folder that a command would use: the given one, else the first existing default, else the first."""
     there = (folder for folder in DEFAULTS if folder.is_dir())
     return named_root(dataset_root) or next(there, DATA_NAMES[DEFAULT].folder)
 
@@ -37,7 +37,7 @@ def check_dataset(dataset_root: Path | None) -> Iterator[Check]:
     yield from map(_check_folder, found)
     if not found:
         places = " or ".join(map(str, DEFAULTS))
-        text = f"none at {places}, and neither --dataset-root nor ${layout.ROOT_VARIABLE} names one"
+        text = f"none at {places}, and neither --dataset-root nor ${layout.ROOT_VARIABLE} is set"
         yield warning("dataset", text, f"clearctl download {DEFAULT}")
 
 
@@ -52,11 +52,11 @@ def _check_folder(root: Path) -> Check:
             fault = write_fault(layout.training_folder(root))
             if fault:
                 text = f"{root}: {what}; {fault}, so decoded images are kept in memory"
-                return warning("dataset", text, "set data.cache_dir to a folder with room")
+                return warning("dataset", text, "set data.cache_dir to a folder with more space")
             return ok("dataset", f"{root}: {what}")
         layout.labeled_folders(root)
     except (DatasetError, OSError) as error:
-        return problem("dataset", first_line(error), f"clearctl download {DEFAULT}, or name another folder")
+        return problem("dataset", first_line(error), f"clearctl download {DEFAULT}, or give another folder")
     return warning("dataset", f"{root}: not prepared", f"clearctl prepare-avalanche --dataset-root {root}")
 
 
@@ -64,13 +64,13 @@ def check_wandb(wandb: Imported) -> Iterator[Check]:
     """Whether runs with a WandBLogger would be uploaded; no network is asked."""
     mode = os.environ.get("WANDB_MODE")
     if wandb.error is not None:
-        yield warning("W&B login", "not known: wandb cannot be imported")
+        yield warning("W&B login", "unknown: wandb cannot be imported")
     elif mode:
         yield ok("W&B login", f"$WANDB_MODE is {mode!r}")
     elif wandb.facts_error is not None:
-        yield warning("W&B login", f"not known: {wandb.facts_error}")
+        yield warning("W&B login", f"unknown: {wandb.facts_error}")
     elif wandb.facts["logged_in"]:
-        yield ok("W&B login", "there is one")
+        yield ok("W&B login", "logged in")
     else:
         yield ok("W&B login", "none: runs with a WandBLogger are kept offline", "wandb login")
 
@@ -79,13 +79,13 @@ def check_writing(torch: Imported) -> Iterator[Check]:
     """The folders that commands write to: runs, and weights that are downloaded."""
     fault = write_fault(Path("work_dirs"))
     if fault:
-        yield warning("work_dirs", fault, "work in another folder, or name one with --work-dir")
+        yield warning("work_dirs", fault, "run in another folder, or choose one with --work-dir")
     else:
-        yield ok("work_dirs", f"can be written in {shown(Path.cwd())}")
+        yield ok("work_dirs", f"{shown(Path.cwd())} is writable")
     if "hub" in torch.facts:
         hub = Path(torch.facts["hub"])
         fault = write_fault(hub)
         if fault:
-            yield warning("downloaded weights", fault, "export TORCH_HOME=DIR that can be written")
+            yield warning("downloaded weights", fault, "export TORCH_HOME=DIR, a writable folder")
         else:
             yield ok("downloaded weights", f"kept in {shown(hub)}")

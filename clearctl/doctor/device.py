@@ -1,4 +1,4 @@
-"""What torch can compute on: GPUs with their driver, or why there is none."""
+"""Checks the devices of torch: GPUs with their driver, or why there is none."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -15,9 +15,9 @@ ON_CPU = "--device cpu works"
 def check_device(torch: Imported) -> Iterator[Check]:
     """A line for each GPU, or one that says why torch sees none. Training on the CPU is possible in any case."""
     if torch.error is not None:
-        yield warning("device", "not known: torch cannot be imported")
+        yield warning("device", "unknown: torch cannot be imported")
     elif torch.facts_error is not None:
-        yield warning("device", f"torch cannot be asked for GPUs: {torch.facts_error}; {ON_CPU}")
+        yield warning("device", f"torch cannot list GPUs: {torch.facts_error}; {ON_CPU}")
     elif torch.facts["gpus"]:
         facts = torch.facts
         for index, gpu in enumerate(facts["gpus"]):
@@ -48,10 +48,10 @@ def _no_gpu(facts: Mapping[str, Any]) -> Check:
     cpu = f"the CPU, with {facts['threads']} threads"
     driver = f"driver {facts['driver']} (for CUDA {facts['driver_cuda'] or 'unknown'})"
     if facts["driver"] is None:
-        return ok("device", f"{cpu}; there is no NVIDIA driver")
+        return ok("device", f"{cpu}; no NVIDIA driver found")
     if facts["cuda"] is None:
         fix = "install a torch with CUDA: https://pytorch.org/get-started/locally"
-        return warning("device", f"{cpu}: torch is built without CUDA, though there is {driver}", fix)
+        return warning("device", f"{cpu}: torch is built without CUDA, but the machine has {driver}", fix)
     if VISIBLE in os.environ:
         return ok("device", f"{cpu}: ${VISIBLE} is {os.environ[VISIBLE]!r}", f"unset {VISIBLE}")
     fix = f"update the driver, or install a torch for CUDA {facts['driver_cuda'] or 'of the driver'}"

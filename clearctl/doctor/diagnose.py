@@ -1,4 +1,4 @@
-"""All checks of `clearctl doctor`, and what `--fix` does about them."""
+"""Runs all checks of `clearctl doctor`, and `--fix`."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -75,9 +75,9 @@ def diagnose(
 def fix(found: Diagnosis, listener: Listener = ignore) -> list[str]:
     """Do what can be done without asking: build and install mmcv. Returns what was done, empty if nothing was.
 
-    Raises CapabilityError where it cannot be done, with no network say.
+    Raises CapabilityError if it cannot be done, with no network say.
     """
     if not any(check.fix == libraries.FIX_MMCV for check in found.checks):
         return []
     mmcv_wheel.install(listener)
-    return ["built mmcv's wheel and installed it"]
+    return ["built and installed mmcv's wheel"]

@@ -1,4 +1,4 @@
-"""Imports in a process of their own: one that crashes, hangs or calls sys.exit is a line, and not the end.
+"""Imports in a separate process: one that crashes, hangs or calls sys.exit is reported, and does not end the command.
 
 And after `--fix` a new process sees what was installed.
 """
@@ -78,7 +78,7 @@ def _in_one_process(modules: Sequence[str], longest_s: float) -> Iterator[Import
 
 
 def _line(child: "subprocess.Popen[bytes]", longest_s: float) -> bytes | None:
-    """The next line that `child` writes; empty where it has ended, None where neither happens in time."""
+    """The next line that `child` writes; empty if it has ended, None if neither happens in time."""
     assert child.stdout is not None
     until = time.monotonic() + longest_s
     line = b""

@@ -1,4 +1,4 @@
-"""Python, clearctl and its libraries: the versions against pyproject's ranges, and whether each can be imported."""
+"""Checks Python, clearctl and its libraries: versions against pyproject's ranges, and whether each can be imported."""
 
 import importlib.metadata
 import platform
@@ -97,7 +97,7 @@ def _requirements(*, extras: bool) -> Iterator[tuple[str, str, bool]]:
 
 
 def _in_order(specifier: str) -> str:
-    """`>=1.7.2,<2`: the lower bound first, as pyproject has it."""
+    """`>=1.7.2,<2`: the lower bound first, as in pyproject."""
     return ",".join(sorted(specifier.split(","), key=lambda part: part.startswith("<")))
 
 
@@ -106,7 +106,7 @@ def check_python() -> Iterator[Check]:
     version = platform.python_version()
     accepted = _metadata("Requires-Python")
     if accepted and not _is_in(version, accepted):
-        yield warning("python", f"{version}, where clearctl is tested on {accepted}: {sys.executable}")
+        yield warning("python", f"{version}, but clearctl is tested on {accepted}: {sys.executable}")
     else:
         yield ok("python", f"{version}, {sys.executable}")
     system = f"{platform.system()} {platform.release()}, {platform.machine()}"
@@ -120,10 +120,10 @@ def check_clearctl() -> Iterator[Check]:
     """clearctl's own version, and whether its metadata can be read."""
     installed = _metadata("Version")
     if installed is None:
-        found = f"{__version__}, not installed: the ranges of its libraries are not known"
+        found = f"{__version__}, not installed: the version ranges of its libraries are unknown"
         yield warning("clearctl", found, f"{installer()} install .")
     elif installed != __version__:
-        found = f"{__version__}, installed as {installed}: the ranges of its libraries are that version's"
+        found = f"{__version__}, installed as {installed}: the version ranges are those of that version"
         yield warning("clearctl", found, f"{installer()} install .")
     elif find_spec("packaging") is None:
         found = f"{__version__}; versions are not compared: packaging is not installed"
@@ -140,7 +140,7 @@ def check_libraries(known: Iterable[Library], imported: Mapping[str, Imported]) 
     yield from checks
     entry = imported[ENTRY]
     if entry.error is None:
-        yield ok("training", "all that `clearctl train` imports can be imported")
+        yield ok("training", "everything that `clearctl train` needs can be imported")
     elif entry.missing in broken or any(check.state == "problem" for check in checks):
         yield problem("training", "`clearctl train` cannot start: see the lines above")
     else:
@@ -162,7 +162,7 @@ def _check(library: Library, imported: Imported, broken: set[str]) -> Check:
     if missing == top and not _version(library.name):
         return fails(library.name, f"not installed{needs}", _fix(library))
     if missing in broken - {top}:
-        return fails(library.name, f"{installed}: its import needs {missing}, see there{needs}".lstrip(": "))
+        return fails(library.name, f"{installed}: its import needs {missing}, see that line{needs}".lstrip(": "))
     fix = OPENCV if SHARED_OBJECT in imported.error and library.name == MMCV else _fix(library, again=True)
     return fails(library.name, f"{installed}: {imported.error}{needs}".lstrip(": "), fix)
 
@@ -185,7 +185,7 @@ def installer() -> str:
 
 
 def _is_in(version: str, accepted: str) -> bool:
-    """Whether `version` is in the range `accepted`; True where that cannot be found out."""
+    """Whether `version` is in the range `accepted`; True if that cannot be found out."""
     try:
         from packaging.specifiers import SpecifierSet
 

@@ -1,4 +1,4 @@
-"""Cores, memory, and room on disks."""
+"""Checks cores, memory and disk space."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ from clearctl.wording import counted
 
 LEAST_MEMORY_BYTES = 2_000_000_000  # the libraries alone take 0.9 GB
 LEAST_DISK_BYTES = 1_000_000_000  # what the cache of decoded images leaves free
-# A batch of 64 images of 224 px is 39 MB, of which each of `data.workers` has two under way. Docker gives 64 MB.
+# A batch of 64 images of 224 px is 39 MB, of which each of `data.workers` has two in progress. Docker gives 64 MB.
 LEAST_SHARED_BYTES = 500_000_000
 SHARED = Path("/dev/shm")
 
@@ -28,32 +28,32 @@ def check_cores() -> Iterator[Check]:
     if quota is None or quota >= usable:
         yield ok("cores", found)
         return
-    found += f", but the control group gives the time of {quota:g}"
+    found += f", limited to {quota:g} by the control group"
     threads = max(1, int(quota))
     if int(os.environ.get("OMP_NUM_THREADS") or usable) <= threads:
-        yield ok("cores", f"{found}; $OMP_NUM_THREADS keeps to that")
+        yield ok("cores", f"{found}; $OMP_NUM_THREADS matches")
     else:
-        yield warning("cores", f"{found}: more threads than that are slow", f"export OMP_NUM_THREADS={threads}")
+        yield warning("cores", f"{found}: more threads are slower", f"export OMP_NUM_THREADS={threads}")
 
 
 def check_memory() -> Iterator[Check]:
-    """What is there and available, within the limit of a container or batch job."""
+    """Total and available memory, within the limit of a container or batch job."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     available, limit = available_bytes(), memory_limit_bytes()
     found = f"{byte_size(available)} available of {byte_size(total)}"
     if limit is not None and limit < total:
         found += f", limited to {byte_size(limit)} by the control group"
     if available < LEAST_MEMORY_BYTES:
-        yield warning("memory", f"{found}: the libraries alone take 0.9 GB", "end other programs, or raise the limit")
+        yield warning("memory", f"{found}: the libraries alone take 0.9 GB", "stop other programs, or raise the limit")
     else:
         yield ok("memory", found)
 
 
 def check_disks(dataset_root: Path) -> Iterator[Check]:
-    """Free room where the dataset, the runs and temporary files lie or will lie."""
+    """Free space for the dataset, the runs and temporary files."""
     yield _room("disk of the dataset", existing(dataset_root), LEAST_DISK_BYTES)
     yield _room("disk of work_dirs", existing(Path("work_dirs")), LEAST_DISK_BYTES)
-    yield _room("temporary folder", Path(tempfile.gettempdir()), LEAST_DISK_BYTES, "export TMPDIR=DIR with room")
+    yield _room("temporary folder", Path(tempfile.gettempdir()), LEAST_DISK_BYTES, "export TMPDIR=DIR, with more space")
 
 
 def check_shared_memory() -> Iterator[Check]:
@@ -72,7 +72,7 @@ def _room(name: str, folder: Path, least_bytes: int, fix: str = "remove what is 
 
 
 def existing(folder: Path) -> Path:
-    """`folder`, or the nearest folder above it that is there."""
+    """`folder`, or its nearest existing parent."""
     folder = folder.absolute()
     return next((place for place in (folder, *folder.parents) if place.is_dir()), Path(folder.anchor))
 
@@ -95,6 +95,6 @@ def write_fault(folder: Path) -> str | None:
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(bytes(4096))
     except OSError as error:
-        reason = "no room is left" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
+        reason = "no space is left" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
         return f"{shown(place)} cannot be written: {reason}"
     return None

@@ -62,7 +62,7 @@ def cache_folder() -> Path:
 
 
 def build_wheel(python: Path, cache: Path) -> Path:
-    """mmcv's wheel in the folder `cache`: the one that is there and whole, else built with the interpreter `python`.
+    """mmcv's wheel in the folder `cache`: an existing intact one, else built with the interpreter `python`.
 
     Raises CapabilityError if it cannot be built, or if `cache` cannot be written.
     """
@@ -76,14 +76,14 @@ def build_wheel(python: Path, cache: Path) -> Path:
             built.replace(wheel)  # a rename within one folder: whole, or not there
     except OSError as error:
         raise CapabilityError(
-            f"{cache}: mmcv's wheel cannot be put there: {error.strerror or error}\n"
-            "set XDG_CACHE_HOME to a folder that you may write"
+            f"{cache}: mmcv's wheel cannot be stored there: {error.strerror or error}\n"
+            "set XDG_CACHE_HOME to a writable folder"
         ) from error
     return wheel
 
 
 def is_whole(wheel: Path) -> bool:
-    """Whether `wheel` is there, with every file's checksum right, and of this version of mmcv."""
+    """Whether `wheel` exists with correct checksums and is of this version of mmcv."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             metadata = archive.read(f"mmcv-{VERSION}.dist-info/METADATA").decode()
@@ -94,14 +94,14 @@ def is_whole(wheel: Path) -> bool:
 
 
 def install(listener: "Listener") -> None:
-    """Install mmcv into the running environment, with pip, or with uv where there is no pip.
+    """Install mmcv into the running environment, with pip, or with uv if there is no pip.
 
     Raises CapabilityError if the environment cannot be written, has no installer, or the wheel cannot be built.
     """
     from clearctl.progress import Message
 
     installer = _installer()
-    listener(Message(f"mmcv {VERSION}: building its wheel, or taking it from {cache_folder()}"))
+    listener(Message(f"mmcv {VERSION}: building its wheel, or using the one in {cache_folder()}"))
     wheel = build_wheel(Path(sys.executable), cache_folder())
     listener(Message(f"installing {wheel.name} into {sys.prefix}"))
     was_there = importlib.util.find_spec("mmcv") is not None
@@ -118,7 +118,7 @@ def _installer() -> list[str]:
     if not os.access(packages, os.W_OK):
         raise CapabilityError(
             f"{packages}: no write access, so mmcv cannot be installed there\n"
-            "install clearctl into a virtual environment of your own: python3 -m venv DIR"
+            "install clearctl into your own virtual environment: python3 -m venv DIR"
         )
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -171,7 +171,7 @@ def _has_venv(python: Path) -> bool:
         done = subprocess.run([python, "-c", "import ensurepip, venv"], capture_output=True)
     except OSError as error:
         raise CapabilityError(
-            f"{python}: cannot be run: {error.strerror}\nname the python of an environment"
+            f"{python}: cannot be run: {error.strerror}\ngive the python of an environment"
         ) from error
     return not done.returncode
 
@@ -193,7 +193,7 @@ def _reason(printed: str) -> str:
     """What pip's, uv's or venv's output says of a failure: its error line, and the way out where it is known."""
     lines = [line.strip() for line in printed.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith(("error", "fatal", "× "))]
-    last = (errors or lines or ["it ended without a message"])[-1]
+    last = (errors or lines or ["no error message"])[-1]
     text = last.partition(": ")[2] if last.lower().startswith("error: ") else last
     if any(sign in printed for sign in _NO_INDEX):
         return (
@@ -209,7 +209,7 @@ def main() -> None:
     """Print the path of the wheel; what is printed before it goes to stderr."""
     parser = argparse.ArgumentParser(prog="python -m clearctl.doctor.mmcv_wheel", description=main.__doc__)
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="the interpreter that builds it")
-    parser.add_argument("--cache", type=Path, default=cache_folder(), help="the folder that keeps it")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="the folder to store it in")
     arguments = parser.parse_args()
     if not is_whole(arguments.cache / WHEEL):
         print(f"building mmcv {VERSION}'s wheel in {arguments.cache}: half a minute, once", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What only some commands, networks or the tests need. None of it is missed where it is not used."""
+"""Checks packages and programs that only some commands, networks or the tests need."""
 
 import os
 import shutil

@@ -43,7 +43,7 @@ def _gpu_fault(device: Any) -> str | None:
 
     try:
         product = torch.ones(8, 8, device=device) @ torch.ones(8, 8, device=device)
-        return None if float(product[0, 0]) == 8.0 else f"a product gives {float(product[0, 0])} instead of 8"
+        return None if float(product[0, 0]) == 8.0 else f"a matrix product gives {float(product[0, 0])} instead of 8"
     except RuntimeError as error:
         return str(error).strip().partition("\n")[0]
 

@@ -1,4 +1,4 @@
-"""Noticing that a run diverges: a loss or a weight that is no finite number any more."""
+"""Detects that a run diverges: a loss or a weight is no longer finite."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is worth knowing of the GPU that a run was made on, beside its name."""
+"""Facts about the GPU of a run, in addition to its name."""
 
 import ctypes
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ def describe_gpu(device: torch.device) -> dict[str, Any] | None:
     """What environment.json and extraction.json hold of a GPU; None for the CPU.
 
     `driver` and `driver_cuda` are the driver's version and the newest CUDA that it knows, `cuda` and `cudnn` what torch
-    brings along; each is None where it cannot be found out. `capability` is that of the hardware, as in "9.0".
+    brings along; each is None if it cannot be found out. `capability` is that of the hardware, as in "9.0".
     """
     if device.type != "cuda":
         return None

@@ -1,4 +1,4 @@
-"""The device, deterministic algorithms, and what is worth knowing of the machine a run was made on."""
+"""The device, deterministic algorithms, and facts about the machine of a run."""
 
 import importlib.metadata
 import logging
@@ -29,10 +29,10 @@ _CUBLAS_DETERMINISTIC = (":4096:8", ":16:8")
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` (a GPU, else the CPU), `cpu`, `cuda` or `cuda:N`; of several processes each has a GPU of its own.
+    """`auto` (a GPU, else the CPU), `cpu`, `cuda` or `cuda:N`; of several processes each has its own GPU.
 
     A GPU comes with its index, as its tensors have it: `cuda` is torch's current one, which is the first unless the
-    program has chosen another. Raises UsageError for another name and CapabilityError for a GPU that is not there.
+    program has chosen another. Raises UsageError for another name and CapabilityError for a GPU that does not exist.
     """
     kind, _, index = name.partition(":")
     if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", name):
@@ -55,10 +55,10 @@ def _current_gpu() -> int:
 
 @contextmanager
 def current_device(device: torch.device) -> Iterator[None]:
-    """Within, `device`, if it is a GPU, is the one that torch uses where none is named; in this thread.
+    """A context in which `device`, if it is a GPU, is the one that torch uses where none is named; in this thread.
 
     The place where a command chooses its GPU, before it first uses one. Else streams, pinned memory and a library's
-    `.cuda()` would use the first GPU beside it, where a context alone takes hundreds of MB.
+    `.cuda()` would use the first GPU next to it, where a context alone takes hundreds of MB.
     """
     if device.type != "cuda":
         yield
@@ -70,7 +70,7 @@ def current_device(device: torch.device) -> Iterator[None]:
 def _gpu_of_process(name: str, count: int) -> torch.device:
     """The GPU of this process, of the `count` of its machine."""
     if ":" in name:
-        raise UsageError(f"--device {name}: each of {world.size()} processes needs a GPU of its own: use --device cuda")
+        raise UsageError(f"--device {name}: each of {world.size()} processes needs its own GPU: use --device cuda")
     if world.local_size() > count:
         raise CapabilityError(
             f"--device {name}: {world.local_size()} processes on a machine with {count} GPUs\n"
@@ -80,7 +80,7 @@ def _gpu_of_process(name: str, count: int) -> torch.device:
 
 
 def require_worker_processes(workers: int) -> None:
-    """Raise CapabilityError where loaders cannot have worker processes, as in a container without /dev/shm."""
+    """Raise CapabilityError if loaders cannot have worker processes, as in a container without /dev/shm."""
     if not workers:
         return
     try:
@@ -110,9 +110,9 @@ def hide_gpus() -> Iterator[None]:
 
 @contextmanager
 def deterministic_algorithms(wanted: bool, device: torch.device, listener: Listener = ignore) -> Iterator[None]:
-    """Within, if it is `wanted`, torch computes by its deterministic algorithms alone; at the end all is as before.
+    """A context in which torch uses deterministic algorithms only, if `wanted`; restores the previous settings.
 
-    Raises CapabilityError where an operation has none on `device`.
+    Raises CapabilityError if an operation has none on `device`.
     """
     if not wanted:
         yield
@@ -143,7 +143,7 @@ def deterministic_algorithms(wanted: bool, device: torch.device, listener: Liste
 
 def _cost_of_determinism(device: torch.device) -> str:
     if device.type == "cpu":
-        return "deterministic=True: on a CPU this costs no time that could be measured"
+        return "deterministic=True: no measurable slowdown on a CPU"
     return (
         "deterministic=True: torch's deterministic algorithms are slower on a GPU and take 24 MB more there;"
         " `train --dry-run` with and without it shows how much slower"

@@ -1,4 +1,4 @@
-"""The images of several buckets as batches, read ahead by worker processes without a pause between buckets.
+"""The images of several buckets as batches, prefetched by worker processes without a pause between buckets.
 
 Several processes share them by whole batches: a batch's features depend on which images are in it, in their last bits.
 """
@@ -51,7 +51,7 @@ def _stack(pixels: Sequence[torch.Tensor]) -> torch.Tensor:
     if len(shapes) > 1:
         raise DatasetError(
             f"after the transform images have several sizes: {list(shapes[0])} and {list(shapes[1])}\n"
-            "let scenario.eval_transform end in one size, say CenterCrop"
+            "end scenario.eval_transform in one size, such as with CenterCrop"
         )
     return torch.stack(list(pixels))
 
@@ -77,7 +77,7 @@ def read_batches(
 
     `images` are of all `buckets` (`list_images`). Of several processes each gets the batches that it owns.
 
-    Raises DatasetError, naming file and bucket, for an image that cannot be decoded, and CapabilityError where too
+    Raises DatasetError, naming file and bucket, for an image that cannot be decoded, and CapabilityError if too
     many files are open or a process that decodes ended.
     """
     number = images.files.numbers()

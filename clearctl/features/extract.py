@@ -6,7 +6,7 @@
 A bucket is whole or not there. The same command after a kill continues from the last whole bucket and ends in the same
 bytes. The images are not changed, so rows never shift: one that cannot be read ends the extraction.
 
-Under torchrun all processes call `extract`. Each computes every so many-th batch; the first gets the rows of all,
+Under torchrun all processes call `extract`. Each computes its share of the batches; the first gets the rows of all,
 bucket after bucket, and is the only one that reads and writes what is here.
 """
 
@@ -75,16 +75,16 @@ def extract(
 
     `network` maps `[B, 3, H, W] float32` to `[B, D]`. What `stages` make of an image before `finish` is stacked to a
     batch, and `finish` makes of that, on the device, the network's input; with `channels_last` in that memory format,
-    which is faster, and rounds otherwise. Images that lie decoded in one of the cache
+    which is faster, but rounds differently. Images that are already decoded in one of the cache
     folders `caches` are read from there, which leaves the rows bit-identical.
 
-    Raises DatasetError for features of that name that were made otherwise, an image that is missing or cannot be
+    Raises DatasetError for features of that name that were extracted differently, an image that is missing or cannot be
     decoded, and files that cannot be written; RunError for features that are not finite, and in a process that has
-    another network or dataset than the first; CapabilityError where memory is too small for one image, and for a
+    another network or dataset than the first; CapabilityError if memory is too small for one image, and for a
     network that cannot be compiled. Where one process raises, the others find it lost, and raise that.
     """
     classes = len(layout.read_class_names(wanted.root))
-    # Before the lists: where one changes meanwhile, its features are of neither, and are made again.
+    # Before the lists: where one changes in the meantime, its features are of neither, and are made again.
     digests = {name: sha256(layout.filelist_file(wanted.root, name)) for name in buckets}
     lists = {name: layout.read_bucket_filelist(wanted.root, name, classes) for name in buckets}
     for name, listed in lists.items():
@@ -97,7 +97,7 @@ def extract(
     if not todo:
         return Extracted((), 0, 0, 0.0, 0.0, 0.0)
     if done:
-        listener(Message(f"features of bucket {', '.join(done)} are there already"))
+        listener(Message(f"features of bucket {', '.join(done)} already exist"))
     total = sum(len(images.listed) for images in todo)
     images = ExistingImages(list_images(wanted.root, todo), stages, caches, listener)
     stored = _count_stored(images, todo, caches, listener)
@@ -160,14 +160,14 @@ def extract(
 def _count_stored(
     images: ExistingImages, todo: Sequence[BucketImages], caches: Sequence[Path], listener: Listener
 ) -> dict[str, int]:
-    """How many images of each bucket are read from a cache, which is said where there is one."""
+    """How many images of each bucket are read from a cache, which is said if there is one."""
     number = images.files.numbers()
     stored = {of.bucket: images.num_stored(number[path] for path, _ in of.listed) for of in todo}
     count, total = sum(stored.values()), sum(len(of.listed) for of in todo)
     there = [str(folder) for folder in caches if os.path.isdir(folder)]
     if there:
-        what = f"{'all' if count == total else f'{count:,} of'} {total:,} images are read decoded, from"
-        none = "no image was decoded for transforms that begin like these: all are decoded now, and none is read from"
+        what = f"{'all' if count == total else f'{count:,} of'} {total:,} images are read from the cache"
+        none = "all images are decoded: these transforms have none in the cache"
         listener(Message(f"{what if count else none} {all_of(there)}"))
     return stored
 
@@ -175,15 +175,15 @@ def _count_stored(
 def _require_alike(settings: dict[str, Any], digests: dict[str, str | None]) -> None:
     """Raise RunError unless the first process has the same settings and file lists: on another machine they may differ.
 
-    The rows of two networks, or of two lists, would make one file, and nobody would notice.
+    Otherwise rows of two networks, or of two lists, would silently be mixed in one file.
     """
     first_settings, first_digests = broadcast((settings, digests))
     differing = [key for key, value in first_settings.items() if settings.get(key) != value]
     differing += [f"file list of bucket {name}" for name, value in first_digests.items() if digests.get(name) != value]
     if differing:
         raise RunError(
-            f"process {world.rank()}, on {socket.gethostname()}, has another {', '.join(differing)} than the first\n"
-            "give all machines the same dataset, checkpoint, config and versions"
+            f"process {world.rank()}, on {socket.gethostname()}, differs from the first in {', '.join(differing)}\n"
+            "use the same dataset, checkpoint, config and versions on all machines"
         )
 
 
@@ -202,8 +202,8 @@ def _require_finite(x: torch.Tensor, images: BucketImages) -> None:
     if len(bad):
         path, _ = images.listed[int(bad[0])]
         raise RunError(
-            f"the features of {path} (bucket {images.bucket}) are not finite, and {len(bad)} rows in all\n"
-            "half precision may be too narrow for this network (--precision fp32), or its checkpoint damaged"
+            f"the features of {path} (bucket {images.bucket}) are not finite, in {len(bad)} rows in all\n"
+            "half precision may be too narrow for this network (--precision fp32), or its checkpoint is damaged"
         )
 
 

@@ -60,7 +60,7 @@ class Forward:
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """`pixels [B, 3, H, W]` → `[B, D] float32`.
 
-        Raises CapabilityError where not even one image fits, and for a network that cannot be compiled.
+        Raises CapabilityError if not even one image fits, and for a network that cannot be compiled.
         """
         while True:
             parts = torch.split(pixels, self.most or len(pixels))

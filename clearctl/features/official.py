@@ -1,9 +1,9 @@
-"""Features in the layout of the published ones, beside those to train on: a file for each class of each bucket.
+"""Features in the published layout, in addition to those for training: a file per class of each bucket.
 
 features/<name>/features.json            {bucket: {class: path of its pth}}
 features/<name>/<bucket>/<class>.pth     {id: tensor [D]}
 
-They lie in each labelled folder of the release, as the releases' own do.
+They are in each labelled folder of the release, as the releases' own do.
 """
 
 import json
@@ -27,7 +27,7 @@ def write_official(
 ) -> tuple[Path, ...]:
     """Write the features `name` of `buckets`, which are ready to train on, class by class; returns their folders.
 
-    Raises DatasetError where the labelled folder does not list the same images, where files with other contents are
+    Raises DatasetError if the labelled folder does not list the same images, where files with other contents are
     there (without `force`), and for files that cannot be written.
     """
     release = read_release(root)
@@ -62,7 +62,7 @@ def _bucket_files(release: Release, name: str, bucket: str) -> Iterator[WantedFi
     if [(image.path, image.class_index) for of_part in images for image in of_part] != listed:
         raise DatasetError(
             f"{layout.filelist_file(release.root, bucket)} is not the list of the labelled images of bucket {bucket}\n"
-            "per-class files need their ids: run `clearctl prepare-avalanche`, or leave --layout official out"
+            "the per-class files need their ids: run `clearctl prepare-avalanche`, or leave --layout official out"
         )
     row = 0
     for part, of_part in zip(release.parts, images, strict=True):
@@ -102,5 +102,5 @@ def _write_index(folder: Path, part: ReleasePart, name: str, buckets: Sequence[s
 
 
 def _path(name: str, bucket: str, class_name: str) -> str:
-    """Where a class's file lies below its labelled folder."""
+    """Where a class's file is below its labelled folder."""
     return f"features/{name}/{bucket}/{class_name}.pth"

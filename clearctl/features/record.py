@@ -1,4 +1,4 @@
-"""extraction.json: how features were made, and which buckets are done, so that an extraction is never mixed.
+"""extraction.json: how features were extracted, and which buckets are done, so that extractions are never mixed.
 
 training_folder/features/<name>/extraction.json
     settings   what the numbers follow from: arch, arguments, weights, transform, precision, exact, compile, device
@@ -40,7 +40,7 @@ _UNNAMED = {"compile": False, "exact": False}
 
 @dataclass
 class ExtractionRecord:
-    """The extraction `name` of a dataset folder as extraction.json has it, or is to have it."""
+    """The extraction `name` of a dataset folder as in extraction.json, or is to have it."""
 
     root: Path
     name: str
@@ -51,17 +51,17 @@ class ExtractionRecord:
 
     @property
     def threads(self) -> int | None:
-        """torch's threads when the extraction began; None where that is not known, or plays no part."""
+        """torch's threads when the extraction began; None if unknown or without effect."""
         threads = self.about.get(THREADS)
         return threads if isinstance(threads, int) and threads > 0 else None
 
     @property
     def file(self) -> Path:
-        """Where it lies."""
+        """Where it is."""
         return layout.extraction_file(self.root, self.name)
 
     def is_done(self, bucket: str) -> bool:
-        """Whether the bucket's features are there, whole, and of the file list as it is now."""
+        """Whether the bucket's features exist, are intact, and belong to the current file list."""
         entry = self.buckets.get(bucket)
         features = layout.features_file(self.root, self.name, bucket)
         return (
@@ -100,7 +100,7 @@ class ExtractionRecord:
 def resume_or_start(wanted: ExtractionRecord, *, force: bool) -> ExtractionRecord:
     """The record to continue with: that of an earlier run with the same settings, else `wanted` itself.
 
-    Raises DatasetError, naming what differs, where features of that name were made otherwise, or nobody knows how;
+    Raises DatasetError, naming what differs, if features of that name were extracted differently, or it is unknown how;
     with `force` they are to be replaced.
     """
     folder = layout.features_folder(wanted.root, wanted.name)
@@ -111,21 +111,21 @@ def resume_or_start(wanted: ExtractionRecord, *, force: bool) -> ExtractionRecor
         return _same_make(wanted) or wanted
     if not wanted.file.exists():
         raise DatasetError(
-            f"{folder} holds features already, and no {wanted.file.name} that says how they were made\n"
+            f"{folder} already contains features, but no {wanted.file.name} that says how they were extracted\n"
             "choose another --name, or replace them with --force"
         )
     before = layout.read_json(wanted.file)
     if not isinstance(before, dict) or not all(isinstance(before.get(key), dict) for key in ("settings", "buckets")):
-        raise DatasetError(f"{wanted.file} does not say how the features were made\nreplace them with --force")
+        raise DatasetError(f"{wanted.file} does not say how the features were extracted\nreplace them with --force")
     was, now = _UNNAMED | before["settings"], _UNNAMED | wanted.settings
     differences = [
-        f"{key} was {was.get(key)!r}, is {now.get(key)!r}"
+        f"{key} was {was.get(key)!r}, is now {now.get(key)!r}"
         for key in sorted(was.keys() | now.keys())
         if was.get(key) != now.get(key)
     ]
     if differences:
         raise DatasetError(
-            f"the features {wanted.name!r} in {folder.parent} were made otherwise: {'; '.join(differences)}\n"
+            f"the features {wanted.name!r} in {folder.parent} were extracted differently: {'; '.join(differences)}\n"
             "choose another --name, or replace them with --force"
         )
     about, done = dict(wanted.about), _entries(before["buckets"])
@@ -143,12 +143,12 @@ def _same_make(wanted: ExtractionRecord) -> ExtractionRecord | None:
 
 
 def _entries(buckets: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Without what is no entry of a bucket: such a bucket is not done."""
+    """Without what is not an entry of a bucket: such a bucket is not done."""
     return {name: entry for name, entry in buckets.items() if layout.is_bucket_name(name) and isinstance(entry, dict)}
 
 
 def sha256(file: Path) -> str | None:
-    """The digest of a file's bytes; None where there is none. Raises DatasetError."""
+    """The digest of a file's bytes; None if there is none. Raises DatasetError."""
     try:
         return file_sha256(file)
     except FileNotFoundError:
@@ -160,7 +160,7 @@ def sha256(file: Path) -> str | None:
 def read_extraction(root: Path, name: str) -> dict[str, Any] | None:
     """What extraction.json says of how the features `name` were made: {"settings", "about": {"weights"}, "dimension"}.
 
-    None where there is no such file, as of features that a release brings, or it does not say it.
+    None if there is no such file, as of features that a release brings, or it does not say it.
     """
     try:
         record = layout.read_json(layout.extraction_file(root, name))

@@ -1,5 +1,5 @@
 """Networks from mmcls's parts. The only importer of mmcls."""
 
-from clearctl.standins import import_less
+from clearctl.standins import defer_imports
 
-import_less()
+defer_imports()

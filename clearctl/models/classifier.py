@@ -38,15 +38,15 @@ def loss_scaled() -> Iterator[None]:
 class Classifier(nn.Module):
     """backbone → neck → head, each of which may be absent but the head.
 
-    forward: `x [B, 3, H, W] float32` (or `[B, D]` features where there is no backbone) → scores `[B, num_classes]`.
+    forward: `x [B, 3, H, W] float32` (or `[B, D]` features if there is no backbone) → scores `[B, num_classes]`.
 
-    `autocast` is the precision that it computes in, where that is not float32; the scores are float32 all the same.
+    `autocast` is the precision that it computes in, if that is not float32; the scores are float32 in any case.
     `channels_last` has the batches in that memory format. Both, and whether it is compiled, go with a deep copy.
     """
 
     backbone: nn.Module | None
     neck: nn.Module | None
-    head: Any  # mmcls's heads have methods of their own
+    head: Any  # mmcls's heads have their own methods
 
     def __init__(self, backbone: nn.Module | None, neck: nn.Module | None, head: nn.Module) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Classifier(nn.Module):
     def _scores(self, features: Any) -> Any:
         if hasattr(self.head, "simple_test"):
             return self.head.simple_test(features, softmax=False, post_process=False)
-        return self.head(features[-1] if isinstance(features, tuple) else features)  # a user's own, of no library
+        return self.head(features[-1] if isinstance(features, tuple) else features)  # a user-defined head
 
     def _precision(self, x: torch.Tensor) -> AbstractContextManager[Any]:
         """Autocast, if asked for. A pass in float16 whose loss is not scaled would lose its gradients: float32."""

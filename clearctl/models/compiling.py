@@ -1,4 +1,4 @@
-"""What torch.compile says when it fails."""
+"""The error of torch.compile in one line."""
 
 
 def compile_fault(error: Exception) -> str:

@@ -24,7 +24,7 @@ class FeatureExtractor(nn.Module):
     forward: `x [B, 3, H, W] float32` → `[B, D]`: `pool` of the backbone's output.
 
     `backbone` is the library's own module, so the names in `backbone.state_dict()` are the library's. Where `is_exact`,
-    features are bit-identical to what the library computes unless speed is asked for. `convert` maps a file's weights
+    features are bit-identical to what the library computes unless speed is requested. `convert` maps a file's weights
     to the names and shapes of a backbone, as the library does, and `wrappers` are the keys of a checkpoint under which
     the library looks for weights first.
     """
@@ -75,7 +75,7 @@ def feature_dimension(extractor: FeatureExtractor, x: torch.Tensor) -> int:
     except UsageError:
         raise
     except Exception as error:
-        raise UsageError(f"{extractor.arch} takes no RGB images of {height}x{width} px: {in_one_line(error)}") from None
+        raise UsageError(f"{extractor.arch} rejects RGB images of {height}x{width} px: {in_one_line(error)}") from None
     if features.shape[:1] != x.shape[:1] or features.ndim != 2:
         raise UsageError(
             f"{extractor.arch} gives {list(features.shape)} for {len(x)} images, expected a vector for each"

@@ -1,4 +1,4 @@
-"""Whether a network fits its input and its classes, found by one forward pass that leaves no trace."""
+"""Checks that a network fits its input and its classes, with one forward pass that leaves no trace."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -47,10 +47,10 @@ def _of_classifier(network: Classifier, x: torch.Tensor) -> torch.Tensor | Misma
         try:
             taken = part(taken)
         except Exception as error:
-            what = f"a sample of shape {list(x.shape[1:])}" if taken is x else "what the backbone gives it"
-            return Mismatch(name, f"{type(part).__name__} refuses {what}: {in_one_line(error)}")
+            what = f"a sample of shape {list(x.shape[1:])}" if taken is x else "the backbone's output"
+            return Mismatch(name, f"{type(part).__name__} rejects {what}: {in_one_line(error)}")
         if isinstance(taken, tuple) and not taken:
-            return Mismatch(name, f"{type(part).__name__} gives nothing: its out_indices name no stage that it has")
+            return Mismatch(name, f"{type(part).__name__} has no output: its out_indices contain no existing stage")
     try:
         found = _widths(network.head, taken)
     except ValueError as error:
@@ -62,7 +62,7 @@ def _of_classifier(network: Classifier, x: torch.Tensor) -> torch.Tensor | Misma
     try:
         scores: torch.Tensor = network(x)
     except Exception as error:
-        return Mismatch("head", f"{type(network.head).__name__} refuses what it is given: {in_one_line(error)}")
+        return Mismatch("head", f"{type(network.head).__name__} rejects its input: {in_one_line(error)}")
     return scores
 
 
@@ -74,12 +74,12 @@ def _of_module(network: nn.Module, x: torch.Tensor) -> torch.Tensor | Mismatch:
         scores: torch.Tensor = network(x)
     except Exception as error:
         what = f"a sample of shape {list(x.shape[1:])}"
-        return Mismatch("torchmodel", f"{type(network).__name__} refuses {what}: {in_one_line(error)}")
+        return Mismatch("torchmodel", f"{type(network).__name__} rejects {what}: {in_one_line(error)}")
     return scores
 
 
 def _widths(head: Any, features: Any) -> int | tuple[int, ...]:
-    """D of the vectors `[B, D]` that mmcls's heads read: of the last stage the tensor, or the class token beside it.
+    """D of the vectors `[B, D]` that mmcls's heads read: of the last stage the tensor, or the class token next to it.
 
     Two numbers, (convolution, transformer), for a head that has two in_channels. Raises ValueError for feature maps.
     """
@@ -95,7 +95,7 @@ def _widths(head: Any, features: Any) -> int | tuple[int, ...]:
         if vector.ndim != 2:
             shape = list(vector.shape[1:])
             raise ValueError(
-                f"the head takes a vector for each sample, and gets the shape {shape}:"
+                f"the head takes a vector for each sample, but gets the shape {shape}:"
                 " add neck=dict(type='GlobalAveragePooling')"
             )
     widths = tuple(int(vector.shape[1]) for vector in vectors)
@@ -104,7 +104,7 @@ def _widths(head: Any, features: Any) -> int | tuple[int, ...]:
 
 @contextmanager
 def without_side_effects(network: nn.Module) -> Iterator[None]:
-    """Within, passes through `network` leave generators, batch norms and its mode as they are, and build no graph."""
+    """A context in which passes through `network` change no generators, batch norms or mode, and build no graph."""
     was_training = network.training
     network.eval()
     try:

@@ -1,4 +1,4 @@
-"""What a file's weights have and a module's own have not: fill what fits, and say what does not."""
+"""Compares a file's weights with a module's: loads what fits, and reports what does not."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from clearctl.models.names import that_matter
 from clearctl.models.state_dict import Weights
 from clearctl.wording import few
 
-# Of the floating-point types those that hold weights by themselves: 8 bits and fewer need a scale beside them.
+# Of the floating-point types those that hold weights by themselves: 8 bits and fewer need a scale next to them.
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -78,7 +78,7 @@ def _converts(value: torch.Tensor, wanted: torch.Tensor) -> bool:
 
 
 def _is_finite(value: torch.Tensor, wanted: torch.Tensor) -> bool:
-    """Whether `value` is finite, but for infinities that `wanted` has too: a mask for attention is made of them."""
+    """Whether `value` is finite, except for infinities that `wanted` has too: a mask for attention is made of them."""
     bad = ~value.isfinite()
     if not bad.any():
         return True
@@ -105,7 +105,7 @@ def fill(module: nn.Module, weights: dict[str, torch.Tensor], file: Path) -> tup
 
 
 def _load(module: nn.Module, weights: dict[str, torch.Tensor], prefix: str) -> list[str]:
-    """nn.Module.load_state_dict, but what does not fit is passed over; returns what torch says of it."""
+    """nn.Module.load_state_dict, but what does not fit is skipped; returns what torch says of it."""
     faults: list[str] = []
     module._load_from_state_dict(weights, prefix, {}, True, [], [], faults)
     for name, child in module.named_children():
@@ -113,7 +113,7 @@ def _load(module: nn.Module, weights: dict[str, torch.Tensor], prefix: str) -> l
     return faults
 
 
-def of_deeper_parts(own: Weights, given: Iterable[str]) -> list[str]:
-    """The names of `given` that are of a part that a backbone has, and not among its `own`: another architecture."""
+def unexpected_weights(own: Weights, given: Iterable[str]) -> list[str]:
+    """The names in `given` that belong to a part of the backbone but not to its `own` weights: another architecture."""
     parts = {name.split(".")[0] for name in own}
     return [name for name in given if name not in own and name.split(".")[0] in parts]

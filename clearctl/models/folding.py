@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions before them, where that gives the same features."""
+"""Folds batch norms into the convolutions before them, if that gives the same features."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Heads of clearctl's own, beside mmcls's and on the same base, but not in mmcls's global registry."""
+"""clearctl's heads, on the same base as mmcls's, but not in mmcls's global registry."""
 
 import math
 from typing import Any
@@ -118,7 +118,7 @@ class FeCAMHead(VectorHead):
     """Scores are minus the squared Mahalanobis distances to the class means, each by its class's own covariance.
 
     FeCAM's (Goswami et al., NeurIPS 2023), which the strategy of that name fills. `tukey` is the power that features
-    are raised to before anything else, for which they have to be at least 0; 1 leaves them as they are.
+    are raised to before anything else, for which they must be at least 0; 1 leaves them as they are.
     """
 
     def __init__(self, num_classes: int, in_channels: int, tukey: float = 0.5, **kwargs: Any) -> None:

@@ -75,7 +75,7 @@ class Criterion(nn.Module):
             try:
                 trial(scores, torch.full_like(scores, 1 / num_classes))
             except Exception:
-                raise ValueError("it takes no soft labels, which model.train_cfg.augments makes") from None
+                raise ValueError("it does not accept soft labels, which model.train_cfg.augments makes") from None
 
 
 def _takes_indices(loss: nn.Module) -> bool:

@@ -1,7 +1,7 @@
-"""Which names of a file's weights are those of a backbone or network: the field has many, for the same arrays.
+"""Maps the names of weights in a file to those of a backbone or network: many naming schemes are in use.
 
     module.encoder_q.conv1.weight      MoCo v1 and v2; v3 has base_encoder
-    online_network.encoder.conv1.weight   BYOL, each of its codes with names of its own
+    online_network.encoder.conv1.weight   BYOL, whose codes use different names
     backbone.conv1.weight              mmcls, DINO
     conv1.weight                       torchvision, and what was converted from elsewhere
 
@@ -40,7 +40,7 @@ def find_module(own: Weights, weights: Weights) -> tuple[str, dict[str, str]]:
     """
     others = [name[: dot.end()] for name in weights for dot in re.finditer(r"\.", name) if name[dot.end() :] in own]
     under = {
-        prefix: {_name_today(name.removeprefix(prefix), own): name for name in weights if name.startswith(prefix)}
+        prefix: {_current_name(name.removeprefix(prefix), own): name for name in weights if name.startswith(prefix)}
         for prefix in dict.fromkeys([*PREFIXES, *others])
     }
     return max(under.items(), key=lambda item: _cover(own, weights, item[1]))
@@ -60,7 +60,7 @@ def _cover(own: Weights, weights: Weights, names: dict[str, str]) -> tuple[int, 
     return len(shared), sum(own[name].shape == weights[names[name]].shape for name in shared)
 
 
-def _name_today(name: str, own: Weights) -> str:
+def _current_name(name: str, own: Weights) -> str:
     if name in own:
         return name
     renamed = (pattern.sub(replacement, name) for pattern, replacement in _RENAMED)

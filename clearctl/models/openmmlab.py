@@ -1,4 +1,4 @@
-"""What clearctl uses of mmcls and mmcv, imported so that the program's own logging stays as it is.
+"""The parts of mmcls and mmcv that clearctl uses, imported without a change to the program's logging.
 
 mmcv raises every stream handler of the root logger to level ERROR as it makes a logger, and so the program's messages
 are lost from then on. It makes one when mmcv.cnn is imported, and mmcls one when it has something to tell: both are
@@ -44,7 +44,7 @@ __all__ = [
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Within, mmcv and mmcls tell of errors alone: not of every layer that they initialise."""
+    """A context in which mmcv and mmcls log errors only, not every layer that they initialise."""
     levels = [logger.level for logger in _LOGGERS]
     for logger in _LOGGERS:
         logger.setLevel(logging.ERROR)

@@ -19,7 +19,7 @@ from torch import distributed, nn
 from torch.autograd import Variable
 
 from clearctl.distributed import world
-from clearctl.distributed.randomness import own_random_numbers
+from clearctl.distributed.randomness import rank_random_numbers
 from clearctl.distributed.split import BatchSplit, Shard, split_of
 from clearctl.models.classifier import head_outputs, sum_of_outputs
 from clearctl.models.sync_bn import synchronising
@@ -52,7 +52,7 @@ class _SharedPasses:
         if self._split.is_cut:
             self._within.enter_context(synchronising())
             if network.training:
-                self._within.enter_context(own_random_numbers(x.device))
+                self._within.enter_context(rank_random_numbers(x.device))
         return (rows,)
 
     def after(self, network: nn.Module, arguments: Any, scores: torch.Tensor) -> torch.Tensor:
@@ -64,7 +64,7 @@ class _SharedPasses:
         return whole[0] if len(whole) == 1 else sum_of_outputs(tuple(whole))
 
     def _reduce_later(self, network: nn.Module) -> None:
-        """At the end of this backward, when all gradients are there, let each be the mean over the processes."""
+        """At the end of this backward pass, replace each gradient by its mean over the processes."""
         if not self._reduces:
             self._reduces = True
             cast(Any, Variable)._execution_engine.queue_callback(partial(self._reduce, network))
@@ -89,7 +89,7 @@ def _in_one(tensors: Iterable[torch.Tensor], exchange: Callable[[torch.Tensor], 
         flat = torch.cat([part.detach().reshape(-1) for part in parts])
         exchange(flat)
         numbers = torch.split(flat, [part.numel() for part in parts])
-        # `data`, since a backward of an earlier pass may be to come, which batch norms' running means play no part in.
+        # `data`, since a backward of an earlier pass may follow, which does not involve batch norms' running means.
         torch._foreach_copy_(
             [part.data for part in parts], [own.view_as(part) for own, part in zip(numbers, parts, strict=True)]
         )

@@ -1,4 +1,4 @@
-"""A network that starts from a file on disk: by `load_from`, or by mmcv's `Pretrained` without mmcv's own loader.
+"""Initial weights from a local file: by `load_from`, or by mmcv's `Pretrained` without mmcv's own loader.
 
 mmcv's would fetch network addresses, and leaves to torch's default whether pickled code is run.
 """
@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from clearctl.errors import RunError
-from clearctl.models.fitting import LoadReport, differences, fill, of_deeper_parts, require_usable
+from clearctl.models.fitting import LoadReport, differences, fill, require_usable, unexpected_weights
 from clearctl.models.names import BACKBONE, find_network, that_matter
 from clearctl.models.state_dict import read_weights
 
@@ -20,7 +20,7 @@ def address_fault(checkpoint: object) -> str | None:
     if not isinstance(checkpoint, str) or not checkpoint:
         return f"found {checkpoint!r}, expected the path of a checkpoint file"
     if "://" in checkpoint:
-        return f"found {checkpoint!r}: clearctl fetches no weights; download them and give the path of the file"
+        return f"found {checkpoint!r}: weights are not downloaded; give the path of a local file"
     return None
 
 
@@ -44,7 +44,7 @@ def load_network(network: nn.Module, file: Path) -> LoadReport:
     own = that_matter(network.state_dict())
     body = {name.removeprefix(BACKBONE): value for name, value in own.items() if name.startswith(BACKBONE)}
     in_body = [name.removeprefix(BACKBONE) for name in that_matter(given) if name.startswith(BACKBONE)]
-    too_many = [BACKBONE + name for name in of_deeper_parts(body, in_body)]
+    too_many = [BACKBONE + name for name in unexpected_weights(body, in_body)]
     if too_many or len(left) == len(own) or any(name.startswith(BACKBONE) for name in left):
         where = f" (under its prefix {prefix!r})" if prefix else ""
         shown = {name: value for name, value in given.items() if name in own or name in too_many or not body}
@@ -77,5 +77,5 @@ def load_init_cfg(module: nn.Module, init_cfg: Mapping[str, Any]) -> list[str]:
     left = fill(module, {name: weights[in_file] for name, in_file in names.items()}, file)
     if len(left) == len(that_matter(module.state_dict())):
         where = f" under the prefix {prefix!r}" if prefix else ""
-        raise ValueError(f"{file} holds{where} none of the weights of {type(module).__name__}")
+        raise ValueError(f"{file} has{where} none of the weights of {type(module).__name__}")
     return list(left)

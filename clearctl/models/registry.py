@@ -7,7 +7,7 @@ from clearctl.config.registry import Factory, Registry
 from clearctl.models.zoo.backbone import TimmModels
 from clearctl.models.zoo.names import TIMM
 
-_MULTI_LABEL = "it predicts several labels an image, and CLEAR has one"
+_MULTI_LABEL = "it predicts several labels per image, but CLEAR has one"
 
 
 def _mmcls(package: str) -> dict[str, Factory]:
@@ -68,7 +68,7 @@ HEADS = Registry(
 )
 LOSSES = Registry("loss", lambda: _mmcls("losses"), **_OWN)
 AUGMENTS = Registry("batch augmentation", _augments, registered=_augments)
-_NETWORK = "it takes a network, which a config cannot give; a class of your own can: type='module:Class'"
+_NETWORK = "it takes a network, which a config cannot contain; use your own class: type='module:Class'"
 TORCH_MODELS = Registry(
     "torch module",
     _torch_models,

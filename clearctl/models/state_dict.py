@@ -1,4 +1,4 @@
-"""The state dict in a checkpoint file of the field, read without running pickled code."""
+"""Reads the state dict of a checkpoint file without running pickled code."""
 
 import argparse
 import pickle
@@ -45,19 +45,19 @@ def read_weights(file: Path, wrappers: Sequence[str] = ()) -> dict[str, torch.Te
         needed = re.search(r"GLOBAL (\S+)", str(error))
         if needed is None:
             raise RunError(f"{file} is not a checkpoint, or damaged: torch cannot read it") from None
-        raise RunError(f"{file} is refused: it holds more than weights, a pickled {needed[1]}") from None
+        raise RunError(f"{file} is refused: it contains more than weights, a pickled {needed[1]}") from None
     except Exception as error:
         reason = first_line(error, "it is empty")
         raise RunError(f"{file} is not a checkpoint, or damaged: {reason}") from None
     weights = _unwrapped(content, wrappers)
     if not _is_state_dict(weights):
-        raise RunError(f"{file} holds no weights: expected a state dict {{name: tensor}}")
+        raise RunError(f"{file} contains no weights: expected a state dict {{name: tensor}}")
     tensors = {name.removeprefix("module."): v for name, v in weights.items() if isinstance(v, torch.Tensor)}
     kinds = {name: tensor_files.not_plain(value) for name, value in tensors.items()}
     unreadable = [f"{name} ({kind})" for name, kind in kinds.items() if kind is not None]
     if unreadable:
         raise RunError(
-            f"{file} has weights that are no plain tensors: {few(unreadable)}\n"
+            f"{file} has weights that are not plain tensors: {few(unreadable)}\n"
             "save them as dense tensors of floating-point numbers"
         )
     return tensors

@@ -1,4 +1,4 @@
-"""Batch norms over the rows of all processes, so that what they learn does not depend on how many there are."""
+"""Batch norms over the rows of all processes, whose result does not depend on the number of processes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ _synchronises = False  # no ContextVar, which torch.compile does not read
 
 @contextmanager
 def synchronising() -> Iterator[None]:
-    """Within, each process passes its own rows of a batch; else all pass the same ones, and have nothing to add."""
+    """A context in which each process passes its own rows of a batch; otherwise all pass the same rows."""
     global _synchronises
     _synchronises = True
     try:
@@ -87,8 +87,8 @@ def synchronised(network: nn.Module) -> nn.Module:
         if isinstance(module, _BatchNorm) and type(module) not in plain:
             kind = type(module).__name__
             raise ConfigError(
-                f"sync_bn: {name} is a {kind}, which does more than a batch norm, and would do only that\n"
-                "leave sync_bn out, or take a network with torch's own batch norms"
+                f"sync_bn: {name} is a {kind}, which does more than a batch norm and would lose that\n"
+                "leave sync_bn out, or use a network with torch's own batch norms"
             )
     made: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     for module in made.modules():

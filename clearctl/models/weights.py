@@ -1,4 +1,4 @@
-"""Weights from a file of the field put into an extractor: which are the backbone's, and whether all of them fit."""
+"""Loads weights from a checkpoint file into an extractor: finds the backbone's, and checks that all of them fit."""
 
 import hashlib
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 
 from clearctl.errors import RunError
 from clearctl.models.extractor import FeatureExtractor
-from clearctl.models.fitting import LoadReport, differences, of_deeper_parts, require_usable, reshaped
+from clearctl.models.fitting import LoadReport, differences, require_usable, reshaped, unexpected_weights
 from clearctl.models.names import find_module, that_matter
 from clearctl.models.state_dict import Weights, read_weights
 from clearctl.wording import in_one_line
@@ -35,13 +35,13 @@ def load_checkpoint(extractor: FeatureExtractor, file: Path, *, allow_partial: b
         weights = _converted(extractor, own, weights, file)
     prefix, names = find_module(own, weights)
     given = {name: weights[in_file] for name, in_file in names.items() if not _in_classifier(extractor, name)}
-    too_many = of_deeper_parts(own, given)
+    too_many = unexpected_weights(own, given)
     missing = tuple(name for name in own if name not in given)
     is_other = bool(too_many or reshaped(own, given)) or len(missing) == len(own)
     if is_other or (missing and not allow_partial):
         where = f" (under its prefix {prefix!r})" if prefix else ""
         shown = {name: value for name, value in given.items() if not too_many or name in own or name in too_many}
-        hint = "" if is_other else "\n--allow-partial takes it, and leaves random what is missing"
+        hint = "" if is_other else "\n--allow-partial accepts it and leaves the missing weights random"
         raise RunError(f"{file} does not fit {extractor.arch}{where}: {differences(own, shown)}{hint}")
     require_usable(file, own, weights, {name: names[name] for name in given})
     for name in own.keys() - missing:

@@ -1,1 +1,1 @@
-"""Reports of run folders: means over seeds, the paper's table, a page. Only run folders are read, and no torch is."""
+"""Reports of run folders: means over seeds, the paper's table, a page. Only run folders are read, without torch."""

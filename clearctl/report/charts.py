@@ -1,4 +1,4 @@
-"""Line charts as SVG, drawn in units of a small figure so that they can be read on a telephone too.
+"""Line charts as SVG, drawn small enough to be readable on a phone.
 
 A chart has no colours of its own: its classes take those of the page's theme.
 """
@@ -48,7 +48,7 @@ class Band:
 
 @dataclass(frozen=True)
 class _Axes:
-    """Where values lie in the figure."""
+    """Where values are in the figure."""
 
     x: tuple[float, float]
     y: tuple[float, float]
@@ -123,7 +123,7 @@ def _y_axis(ticks: Sequence[float], axes: _Axes) -> Iterator[str]:
 
 
 def _x_axis(ticks: Sequence[Tick], axes: _Axes) -> Iterator[str]:
-    """The names, every so many of them that none touches the next."""
+    """The names, or every n-th of them so that they do not overlap."""
     room = (WIDTH - _LEFT - _RIGHT) / max(len(ticks), 1)
     widest = max((len(name) for _, name in ticks), default=0) * _CHARACTER + 8
     for place, name in ticks[:: max(1, math.ceil(widest / room))]:

@@ -23,10 +23,10 @@ _CONFUSION = "ConfusionMatrix_Stream/eval_phase/test_stream"
 
 @dataclass(frozen=True)
 class ClassAccuracies:
-    """Means over the runs of a group; NaN where a class was not measured.
+    """Means over the runs of a group; NaN if a class was not measured.
 
     `names` [C] are the classes, `over_time` [C, rows] their accuracy on all test images after each bucket, `at_end`
-    [C, N] that of the last model on each bucket. Either is None where no run has it. With `over_buckets` `over_time`
+    [C, N] that of the last model on each bucket. Either is None if no run has it. With `over_buckets` `over_time`
     is the mean over the buckets' accuracies, each counted once, because no run has the accuracy on all images.
     """
 
@@ -42,7 +42,7 @@ class ClassAccuracies:
 
 
 def class_accuracies(group: Group) -> ClassAccuracies | None:
-    """What the runs that count have all measured; None where that is nothing."""
+    """What the runs that count have all measured; None if that is nothing."""
     if not group.counted:
         return None
     over_time, at_end = (_mean([measure(run) for run in group.counted]) for measure in (_over_time, _at_end))
@@ -57,7 +57,7 @@ def class_accuracies(group: Group) -> ClassAccuracies | None:
 
 
 def _over_time(run: Run) -> Matrix | None:
-    """[C, rows], from the class accuracies or else the confusion matrices; with a label a bucket in the other order."""
+    """[C, rows], from the class accuracies or else the confusion matrices; with bucket labels in the other order."""
     first, second = (_of_confusion, _of_names) if _by_bucket(run) else (_of_names, _of_confusion)
     return _filled(first(run) or second(run), len(run.matrix))
 
@@ -103,7 +103,7 @@ def _test(run: Run, number: int) -> dict[str, Any]:
 
 
 def _by_bucket(run: Run) -> bool:
-    """Whether each bucket has a task label of its own."""
+    """Whether each bucket has its own task label."""
     return bool(run.values.get("scenario", {}).get("task_labels") == "bucket")
 
 
@@ -114,7 +114,7 @@ def _normalized_by_prediction(run: Run) -> bool:
 
 
 def _filled(entries: dict[tuple[int, int], float | None], columns: int) -> Matrix | None:
-    """[C, columns] with NaN for what has no entry; None where nothing has."""
+    """[C, columns] with NaN for what has no entry; None if nothing has."""
     known = {place: value for place, value in entries.items() if value is not None and place[1] < columns}
     if not known:
         return None
@@ -125,7 +125,7 @@ def _filled(entries: dict[tuple[int, int], float | None], columns: int) -> Matri
 
 
 def _mean(matrices: Sequence[Matrix | None]) -> Matrix | None:
-    """The mean of matrices of all runs; None where a run has none."""
+    """The mean of matrices of all runs; None if a run has none."""
     known = [matrix for matrix in matrices if matrix is not None]
     if len(known) < len(matrices):
         return None

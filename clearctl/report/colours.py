@@ -43,7 +43,7 @@ class Scale:
 
 
 def scale_of(matrices: Sequence[Matrix]) -> Scale:
-    """A scale for all accuracies of the matrices, its ends at the 5 % about them; NaN is passed over."""
+    """A scale for all accuracies of the matrices, its ends at the 5 % about them; NaN is skipped."""
     values = np.concatenate([matrix.ravel() for matrix in matrices]) if matrices else np.array([])
     values = values[np.isfinite(values)]
     if not values.size:

@@ -1,4 +1,4 @@
-"""Fonts for figures: one that has the letters of all labels, Chinese ones too, where this machine has such a font."""
+"""Fonts for figures: one with the characters of all labels, including Chinese ones, if the machine has such a font."""
 
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -25,7 +25,7 @@ _PREFERRED = (
 def families(texts: Iterable[str], searched: Sequence[Path] = ()) -> tuple[list[str], str]:
     """(font families, the letters that none of them has) for `texts`.
 
-    Fonts are looked for in the folders `searched` besides those of the system, and only for what DejaVu Sans lacks.
+    Fonts are searched for in the folders `searched` besides those of the system, and only for what DejaVu Sans lacks.
     """
     base = font_manager.findfont(BASE)
     lacking = {letter for text in texts for letter in text if letter.isprintable()} - _letters(base)

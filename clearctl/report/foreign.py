@@ -1,4 +1,4 @@
-"""An accuracy matrix that no run of clearctl made, read from a CSV file: a row of a report, named by its file.
+"""An accuracy matrix from a CSV file that clearctl did not write: a row of a report, named by its file.
 
 N rows of N fractions from 0 to 1, R[i, j] the accuracy on bucket j after training on bucket i; with a first line of
 bucket names or not, with a first column of them or not, as accuracy_matrix.csv has both.
@@ -19,7 +19,7 @@ CsvLine = tuple[int, list[str]]  # its number in the file, from 1, and its cells
 
 
 def read_foreign(file: Path) -> tuple[Matrix, list[str] | None]:
-    """(R [N, N], the names of the buckets, None where the file has none).
+    """(R [N, N], the names of the buckets, None if the file has none).
 
     Raises RunError, which names the line and what was found there, for anything but N rows of N fractions.
     """
@@ -50,7 +50,7 @@ def _read(file: Path) -> list[CsvLine]:
         if len(cells) != width:
             raise RunError(f"{file}, line {number}: found {len(cells)} cells, expected {width} as in line {first}")
     if width == 1 and len(lines) > 1:
-        raise RunError(f"{file}, line {first}: found {lines[0][1][0]!r}, expected numbers with commas between them")
+        raise RunError(f"{file}, line {first}: found {lines[0][1][0]!r}, expected comma-separated numbers")
     return lines
 
 
@@ -66,7 +66,7 @@ def _split(file: Path, lines: Sequence[CsvLine]) -> tuple[list[str] | None, Sequ
         return (None, lines) if height == 1 or _is_number(corner) else (lines[0][1][1:], lines[1:])
     raise RunError(
         f"{file}: found {height} lines of {width} cells, expected an accuracy matrix, N rows of N fractions,\n"
-        "with a line of bucket names above or not, and a column of them before or not; all N rows, of every bucket"
+        "optionally with a first line and a first column of bucket names; all N rows are needed"
     )
 
 

@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but their seeds belong together: their mean and standard deviation, and what is best."""
+"""Groups of runs that differ only in their seeds: their mean and standard deviation, and the best group."""
 
 import hashlib
 import math
@@ -18,10 +18,10 @@ from clearctl.report.runs import Run, by_dataset
 from clearctl.shortrepr import ShortRepr
 from clearctl.units import percent
 
-# What may differ within a group: the seeds, and where things lie.
+# What may differ within a group: the seeds, and paths.
 _APART = ("seed", "scenario.seed", "scenario.dataset_root", "work_dir", "data.cache_dir")
 _DIGITS = 8  # of a digest
-NONE = "-"  # what tables show of a number that there is none of
+NONE = "-"  # a missing number in tables
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def group_runs(runs: Sequence[Run], *, include_diverged: bool = False) -> list[G
             for key, digests in zip(keys, data, strict=True):
                 if name in digests:
                     flat[key] = {name: digests[name][:_DIGITS], **flat[key]}
-    # A matrix from a file has no settings, which is no difference in each of them.
+    # A matrix from a file has no settings, which is not a difference in each of them.
     differing = _differing([flat[key] for key, members in together.items() if not members[0].foreign])
     settings = {key: {name: flat[key][name] for name in differing if name in flat[key]} for key in flat}
     labels = automatic_labels([(members[0], settings[key]) for key, members in together.items()])
@@ -169,7 +169,7 @@ def settings_without_seeds(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def group_name(values: Mapping[str, Any], config: str) -> str:
-    """What the runs of one config that differ in their seeds alone have in common, `quickstart-1f0c2a9b`.
+    """The name of the group of runs that differ only in their seeds, `quickstart-1f0c2a9b`.
 
     `config` is the file of the `values`, whose name it has where they give none.
     """
@@ -179,7 +179,7 @@ def group_name(values: Mapping[str, Any], config: str) -> str:
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    # What is no section is a variable of the file, used up once it was read.
+    # What is not a section is a variable of the file, used up once it was read.
     return dict(_leaves({name: value for name, value in values.items() if name in SECTIONS}))
 
 
@@ -196,7 +196,7 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Mean and sample standard deviation of `values`, which are one or more; both NaN where one of them is."""
+    """Mean and sample standard deviation of `values`, which are one or more; both NaN if one of them is."""
     if any(map(math.isnan, values)):
         return Spread(math.nan, math.nan if len(values) > 1 else None, len(values))
     std = statistics.stdev(values) if len(values) > 1 else None
@@ -204,7 +204,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def shown(number: str, value: float | None) -> str:
-    """`value` of a summary number as tables have it: percent or seconds with one decimal, nats with three.
+    """`value` of a summary number as in tables: percent or seconds with one decimal, nats with three.
 
     "-" for none and for NaN.
     """
@@ -269,7 +269,7 @@ def _differ(a: Spread, b: Spread) -> bool:
 
 
 def _differing(configs: Sequence[dict[str, Any]]) -> list[str]:
-    """The keys that have more than one value, or that some config lacks, in the order in which they come."""
+    """The keys that have more than one value, or that some config lacks, in order."""
     keys = dict.fromkeys(key for config in configs for key in config)
     missing = object()
     return [key for key in keys if len({repr(config.get(key, missing)) for config in configs}) > 1]

@@ -1,4 +1,4 @@
-"""Short names for the groups of a report: the name of their runs, and as little of what differs as sets them apart."""
+"""Short labels for the groups of a report: the name of their runs, and the settings that distinguish them."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ _MOST_DIGITS = 8  # of a number in a label
 PART = ", "  # between the parts of a label
 _DIGESTS = ("dataset.", "weights.")  # of what a group learned from: they say less than a name
 
-# (name, the text of each group; None where a group has nothing to say of it)
+# (name, the text of each group; None if a group has nothing to say of it)
 _Part = tuple[str, list[str | None]]
 
 
@@ -22,8 +22,8 @@ def automatic_labels(members: Sequence[tuple[Run, Mapping[str, Any]]]) -> list[s
     """A label for each group, of which `members` has a run and {dotted key: value} of what differs.
 
     It is the run's name, and for groups of one name the fewest settings in which they differ, each as `lr=0.1` and the
-    strategy by its name alone; a setting that a group lacks is not mentioned. Groups of equal settings are told apart
-    by their buckets, their dataset or, at last, the folder of their runs. No two labels are equal.
+    strategy by its name alone; a setting that a group lacks is not mentioned. Groups with equal settings are
+    distinguished by their buckets, their dataset or, at last, the folder of their runs. No two labels are equal.
     """
     names = [_name(run) for run, _ in members]
     labels = [""] * len(members)
@@ -51,11 +51,11 @@ def renamed(labels: Sequence[str], texts: Sequence[str]) -> list[str]:
     parts = list(dict.fromkeys(part for label in labels for part in label.split(PART)))
     known = dict.fromkeys([*labels, *parts])
     for given in texts:
-        # A key may have an equals sign of its own: "lr=0.1=slow".
+        # A key may have its own equals sign: "lr=0.1=slow".
         ends = [index for index, letter in enumerate(given) if letter == "="]
         end = next((index for index in reversed(ends) if given[:index] in known), None)
         if end is None or not given[end + 1 :].strip():
-            what = "expected KEY=TEXT" if end is not None or not ends else "there is no such label, or part of one"
+            what = "expected KEY=TEXT" if end is not None or not ends else "no such label, or part of one"
             hint = closest(given.partition("=")[0], list(known)) if ends and end is None else ""
             raise UsageError(f"--label {given}: {what}{hint}\nKEY is one of: {'; '.join(known)}")
         key, text = given[:end], one_line(given[end + 1 :])
@@ -66,7 +66,9 @@ def renamed(labels: Sequence[str], texts: Sequence[str]) -> list[str]:
                 found[index] = PART.join(text if part == key else part for part in found[index].split(PART))
     twice = next((label for label in found if found.count(label) > 1), None)
     if twice is not None:
-        raise UsageError(f"--label: {found.count(twice)} groups would have the label {twice!r}: give each its own")
+        raise UsageError(
+            f"--label: {found.count(twice)} groups would have the label {twice!r}: give each a different one"
+        )
     return found
 
 

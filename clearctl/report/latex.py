@@ -60,7 +60,7 @@ _MOST_ROWS = 48  # of a table on one page
 def render_latex(groups: Sequence[Group], view: View = DEFAULT) -> str:
     """A tabular of booktabs' rules with footnotes below, in a table with the caption if there is one.
 
-    Columns for which there is no room beside each other are below each other. What the groups differ in, and folders,
+    Columns for which there is no room next to each other are below each other. What the groups differ in, and folders,
     are comments above.
     """
     numbers = view.columns(groups)
@@ -93,7 +93,7 @@ def _comments(groups: Sequence[Group], view: View) -> Iterator[str]:
         yield r"table* spans both columns where there are two"
     texts = "".join([view.caption, *(group.label for group in groups)])
     if any(ord(letter) > 0x24F and letter not in _ESCAPES for letter in texts):
-        yield "has letters that pdfLaTeX's fonts lack: use XeLaTeX or LuaLaTeX, with a font that has them"
+        yield "has characters that pdfLaTeX's fonts lack: use XeLaTeX or LuaLaTeX, with a font that has them"
     for group in groups:
         if group.settings:
             yield f"{group.label}: {', '.join(f'{key} = {setting(group, key)}' for key in group.settings)}"
@@ -102,7 +102,7 @@ def _comments(groups: Sequence[Group], view: View) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _Layout:
-    """The rows below each title, the headings, what stands beside each other, how labels are set, and lines a block."""
+    """The rows below each title, the headings, the columns per block, how labels are set, and lines per block."""
 
     bodies: list[tuple[str, list[tuple[str, int, list[str]]]]]
     titles: dict[str, list[str]]
@@ -172,7 +172,7 @@ def _footnotes(groups: Sequence[Group], numbers: Numbers) -> list[str]:
 
 
 def _blocks(numbers: Numbers, most: int) -> list[list[str]]:
-    """The names of the columns that stand beside each other, at most `most`; an author's stay together if they can."""
+    """The names of the columns that stand next to each other, at most `most`; an author's stay together if they can."""
     blocks: list[list[str]] = [[]]
     names = list(numbers)
     for _, count in families(numbers):

@@ -1,4 +1,4 @@
-"""An accuracy matrix as a notebook shows it: a coloured table, with the styles in it, and the summary numbers."""
+"""An accuracy matrix for a notebook: a coloured table with inline styles, and the summary numbers."""
 
 from collections.abc import Mapping, Sequence, Set
 from html import escape

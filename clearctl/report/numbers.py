@@ -1,4 +1,4 @@
-"""The summary numbers that a report has: always, and those that are added on request."""
+"""The summary numbers of a report: the default ones, and those added on request."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -28,7 +28,7 @@ class _Rows(Mapping[str, metrics.Number]):
 
 
 NUMBERS: Numbers = _Rows(added=False)
-# Others that have been published, which a report has where they are asked for.
+# Others that have been published, which a report has where they are requested.
 ADDED: Numbers = _Rows(added=True)
 
 
@@ -37,17 +37,15 @@ def choose_numbers(add: Sequence[str]) -> Numbers:
     for name in add:
         if name not in ADDED and name not in NUMBERS:
             hint = closest(name, ADDED)
-            raise UsageError(f"--add {name}: there is no such number{hint}\nexpected {' or '.join(ADDED)}")
+            raise UsageError(f"--add {name}: no such number{hint}\nexpected {' or '.join(ADDED)}")
     return {name: number for name, number in metrics.NUMBERS.items() if not number.added or name in add}
 
 
 def check_columns(columns: Sequence[str]) -> None:
-    """Raise UsageError for a name that is no summary number, and for one that is named twice."""
+    """Raise UsageError for a name that is not a summary number, and for one that is named twice."""
     for name in columns:
         if name not in metrics.NUMBERS:
             hint = closest(name, metrics.NUMBERS)
-            raise UsageError(
-                f"--columns {name}: there is no such number{hint}\nexpected some of {', '.join(metrics.NUMBERS)}"
-            )
+            raise UsageError(f"--columns {name}: no such number{hint}\nexpected some of {', '.join(metrics.NUMBERS)}")
         if columns.count(name) > 1:
-            raise UsageError(f"--columns: {name} is named {columns.count(name)} times")
+            raise UsageError(f"--columns: {name} is given {columns.count(name)} times")

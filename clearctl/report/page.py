@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else: no network, no font, no library."""
+"""A report as one self-contained HTML page: no network, no font, no library."""
 
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -84,7 +84,7 @@ def render_page(groups: Sequence[Group], view: View = DEFAULT) -> str:
 
 
 def write_run_page(run: Path) -> None:
-    """Write the page of a single run into its folder. Raises RunError for what is no run, and OSError."""
+    """Write the page of a single run into its folder. Raises RunError for what is not a run, and OSError."""
     atomic.write_text(rundir.report_file(run), render_page(group_runs([read_run(run)])))
 
 

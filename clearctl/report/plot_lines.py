@@ -31,7 +31,7 @@ _ON_TRAINING_IMAGES = f"{DAGGER} on training images"
 
 
 def accuracy_figure(group: Group, width: str = "page") -> Figure:
-    """Accuracy over time: on each bucket as training goes on, and of each model over the buckets it is tested on.
+    """Accuracy over time: on each bucket as training continues, and of each model over the buckets it is tested on.
 
     A dot is where a model is tested on the bucket that it was trained on last; a band is one standard deviation.
     """
@@ -47,7 +47,7 @@ def accuracy_figure(group: Group, width: str = "page") -> Figure:
         )
     for trained in range(rows):
         _bucket_line(over_buckets, group.mean[trained], std[trained], colours[trained], trained)
-    over_time.set(title="on each bucket, as training goes on", xlabel="trained to bucket", ylabel="accuracy (%)")
+    over_time.set(title="on each bucket, as training continues", xlabel="trained to bucket", ylabel="accuracy (%)")
     over_buckets.set(title="of each model, over the test buckets", xlabel="tested on bucket")
     if width == "column":
         over_buckets.set_ylabel("accuracy (%)")
@@ -96,7 +96,7 @@ def kind_figure(kind: Kind, groups: Sequence[Group], width: str = "page") -> Fig
 
 
 def training_figure(curves: Sequence[tuple[Group, Curves]], width: str = "page") -> Figure:
-    """Training loss and accuracy over the epochs of all buckets; these are told apart by shades."""
+    """Training loss and accuracy over the epochs of all buckets; shades distinguish the buckets."""
     beside = 1 if width == "column" else 2
     figure = Figure(figsize=(WIDTHS_IN[width], 1.75 * (3 - beside) + 0.6), layout="constrained")
     panels = figure.subplots(3 - beside, beside, sharex=True).flat

@@ -1,4 +1,4 @@
-"""How figures look: as wide as a paper's column or page, its type at the size of a paper's, lines apart in grey too."""
+"""The style of figures: the width of a paper's column or page, its font size, lines distinguishable in grey."""
 
 import re
 import textwrap
@@ -65,7 +65,7 @@ def legend_above(figure: Figure, handles: Sequence[Any], labels: Sequence[str], 
 
 
 def ticks_of(figure: Figure, names: Sequence[str], axes_beside: int = 1) -> int:
-    """How many of the ticks `names` there is room for below one of the axes beside each other."""
+    """How many of the ticks `names` there is room for below one of the axes next to each other."""
     room_pt = 72 * (figure.get_figwidth() / axes_beside - 0.6)
     return max(2, min(_MOST_TICKS, int(room_pt / (max(map(breadth, names)) * 4.2 + 5))))
 

@@ -1,4 +1,4 @@
-"""The figures of a report as PNG, PDF and SVG: which there are, and what each is drawn from."""
+"""The figures of a report as PNG, PDF and SVG, and the data of each."""
 
 import math
 import warnings
@@ -108,9 +108,9 @@ DRAWINGS: dict[str, Drawing] = {
         "the accuracy on the buckets so far, a line for each group", partial(_kind, KINDS[0]), "a run"
     ),
     "next-domain": Drawing("the accuracy on the next bucket", partial(_kind, KINDS[1]), "two buckets"),
-    "forgetting": Drawing("what was forgotten of each bucket", partial(_kind, KINDS[2]), "a whole run of two buckets"),
+    "forgetting": Drawing("the forgetting of each bucket", partial(_kind, KINDS[2]), "a finished run of two buckets"),
     "difference": Drawing(
-        "the accuracy matrix of one group minus another's", _difference, "--compare A B, or two groups alone"
+        "the accuracy matrix of one group minus another's", _difference, "--compare A B, or exactly two groups"
     ),
     "matrices": Drawing("the accuracy matrices of all groups in a grid", _matrices, "two groups"),
     "classes": Drawing(
@@ -123,11 +123,11 @@ DRAWINGS: dict[str, Drawing] = {
 
 
 def check_drawings(names: Sequence[str]) -> None:
-    """Raise UsageError for a figure that there is none of."""
+    """Raise UsageError for an unknown figure."""
     for name in names:
         if name not in DRAWINGS:
             hint = closest(name, DRAWINGS)
-            raise UsageError(f"--draw {name}: there is no such figure{hint}\nexpected some of {', '.join(DRAWINGS)}")
+            raise UsageError(f"--draw {name}: no such figure{hint}\nexpected some of {', '.join(DRAWINGS)}")
 
 
 def write_plots(
@@ -139,18 +139,18 @@ def write_plots(
 ) -> list[Path]:
     """Draw the figures `names` of DRAWINGS, or all that there can be, into `folder`; return them without suffix.
 
-    Raises UsageError for a figure that there is none of, or that these groups do not suffice for, and OSError.
+    Raises UsageError for an unknown figure, or one that these groups do not suffice for, and OSError.
     """
     check_drawings(names)
     jobs: list[Job] = []
     for name in dict.fromkeys(names or DRAWINGS):
         found = list(DRAWINGS[name].jobs(groups, view))
         if names and not found:
-            raise UsageError(f"--draw {name}: these runs do not suffice for it; it needs {DRAWINGS[name].needs}")
+            raise UsageError(f"--draw {name}: these runs are not enough; it needs {DRAWINGS[name].needs}")
         jobs += found
     if len(groups) > MOST_LINES and {name for name, _ in jobs} & {*DRAWINGS} - {"metrics"}:
-        text = f"figures of several groups have the first {MOST_LINES} of {len(groups)}"
-        listener(Message(f"{text}: name fewer runs, or choose with --sort which come first"))
+        text = f"figures of several groups show the first {MOST_LINES} of {len(groups)}"
+        listener(Message(f"{text}: give fewer runs, or choose the first ones with --sort"))
     fonts = _fonts(groups, listener)
     for done, (name, draw) in enumerate(jobs, 1):
         with matplotlib.rc_context({**STYLE, "font.family": fonts}), warnings.catch_warnings():
@@ -161,7 +161,7 @@ def write_plots(
 
 
 def numbers_figure(groups: Sequence[Group], numbers: Numbers = NUMBERS, width: str = "page") -> Figure:
-    """Every summary number of every group beside each other, with error bars of one standard deviation."""
+    """Every summary number of every group next to each other, with error bars of one standard deviation."""
     numbers = measured_by(groups, numbers)
     columns = min(len(numbers), 2 if width == "column" else 4)
     rows = -(-len(numbers) // columns)
@@ -193,9 +193,9 @@ def _fonts(groups: Sequence[Group], listener: Listener) -> list[str]:
         texts += group.runs[0].environment["dataset"].get("class_names") or []
     found, lacking = families(texts)
     if lacking:
-        what = f"no font of this machine has {all_of(list(lacking[:5]))}{' and more' if len(lacking) > 5 else ''}"
+        what = f"no installed font has {all_of(list(lacking[:5]))}{' and more' if len(lacking) > 5 else ''}"
         advice = "install one, such as Debian's fonts-noto-cjk, or use --label"
-        listener(Message(f"{what}: figures have boxes in their place; {advice}", warning=True))
+        listener(Message(f"{what}: figures show boxes instead; {advice}", warning=True))
     return found
 
 

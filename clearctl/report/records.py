@@ -82,7 +82,7 @@ def units_of(numbers: Numbers) -> str:
 
 
 def render_long_csv(groups: Sequence[Group]) -> str:
-    """A row for each run, bucket trained on and bucket tested on, as data frames want it (tidy data).
+    """A row per run, bucket trained on and bucket tested on, as data frames want it (tidy data).
 
     Buckets have their name and their number from 1. The rows of `trained_to_number` 0 are of the untrained model, and
     have no `trained_to`; they lack where a run did not keep them. `counted` says whether the group's means are of the
@@ -124,7 +124,7 @@ def without_formula(cell: Any) -> Any:
 
 
 def _values(numbers: Numbers, spreads: Mapping[str, Spread], ends: Mapping[str, Interval | None] | None) -> list[str]:
-    """Mean and std of each number, and with `ends` those of its interval; empty where there is none."""
+    """Mean and std of each number, and with `ends` those of its interval; empty if there is none."""
     values: list[float | None] = []
     for number in numbers:
         spread = spreads.get(number)

@@ -1,4 +1,4 @@
-"""What a reader of a report's numbers has to know: what does not count and why, and what differs within a group."""
+"""The notes of a report: what is left out and why, and what differs within a group."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ ON_TRAINING_IMAGES = (
     " these numbers say how well a model remembers, not how well it generalises, and are never in bold"
 )
 # What of environment.json may differ within a group: what is another for each run by its nature, where things lie,
-# what distinguishes groups, and what has a remark of its own.
+# what distinguishes groups, and what has its own remark.
 _EXPECTED = ("seed", "wandb_run", "config", "dataset.root", "dataset.fingerprint")
 _PARTED = ("dataset.filelists", "dataset.features", "dataset.class_names", "weights", "resumed")
 _WORDS = {
@@ -83,7 +83,9 @@ def _of_all(groups: Sequence[Group]) -> Iterator[Remark]:
     whole = [group.label for group in groups if "next_domain" in group.on_training_images]
     if whole:
         verb = "have" if len(whole) > 1 else "has"
-        text = f"{DAGGER} {', '.join(whole)} {verb} seen all images before the first test, so that all numbers are such"
+        text = (
+            f"{DAGGER} {', '.join(whole)} {verb} seen all images before the first test, so this holds for all numbers"
+        )
         yield Remark(text, of_mark=True)
 
 
@@ -112,7 +114,7 @@ def _of_diverged(group: Group) -> Iterator[Remark]:
         return
     total = len(group.runs)
     many = f"{len(group.diverged)} of {counted(total, 'run')} diverged"
-    means = "they count in the means" if group.include_diverged else "left out of the means"
+    means = "included in the means" if group.include_diverged else "left out of the means"
     places = [f"{_seeds([run])} in bucket {run.diverged['bucket']}" for run in group.diverged if run.diverged]
     yield Remark(f"{group.label}: {many} ({', '.join(places)}), {means}")
 
@@ -124,7 +126,7 @@ def _of_unfinished(group: Group) -> Iterator[Remark]:
         done = len(run.matrix)
         what = f"{run.folder} is not finished ({done} of {total} buckets)"
         if done < most:
-            yield Remark(f"{what}, so it does not count in the means of {group.label}", of_folders=True)
+            yield Remark(f"{what}, so it is not included in the means of {group.label}", of_folders=True)
         elif done < total:
             yield Remark(f"{what}, so it has no summary numbers yet", of_folders=True)
 
@@ -135,7 +137,7 @@ def _of_seeds_twice(group: Group) -> Iterator[Remark]:
         if others and not run.foreign:
             left_out = ", ".join(str(other.folder) for other in others)
             verb = "does" if len(others) == 1 else "do"
-            text = f"{group.label}: of {_seeds([run])} {run.folder} counts, the newest; {left_out} {verb} not"
+            text = f"{group.label}: of {_seeds([run])} {run.folder} is used, the newest; {left_out} {verb} not"
             yield Remark(text, of_folders=True)
 
 
@@ -150,7 +152,9 @@ def _of_splits(group: Group) -> Iterator[Remark]:
     for split, parted in seen.items():
         if len(parted) > 1:
             which = "samples" if split is None else f"splits of split seed {split}"
-            yield Remark(f"{group.label}: {_listed(parted)} learned from different {which}, though their configs agree")
+            yield Remark(
+                f"{group.label}: {_listed(parted)} were trained on different {which}, although their configs agree"
+            )
 
 
 def _of_memory(group: Group) -> Iterator[Remark]:
@@ -162,7 +166,7 @@ def _of_memory(group: Group) -> Iterator[Remark]:
         return
     # Nothing is replayed in the first bucket, whose epochs have its samples alone.
     if buffer["max_size"] <= run.epochs[0].get("num_samples", 0):
-        yield Remark(f"{group.label}: its memory holds samples of the newest bucket only (alpha_mode='Dynamic')")
+        yield Remark(f"{group.label}: its memory contains samples of the newest bucket only (alpha_mode='Dynamic')")
 
 
 def _of_differences(group: Group) -> Iterator[Remark]:

@@ -1,4 +1,4 @@
-"""A report of run folders: groups of runs that differ in their seeds alone, written as what is asked for."""
+"""A report of run folders: groups of runs that differ only in their seeds, in the requested format."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -61,7 +61,7 @@ def make_report(
 
     Args:
         folders: run folders, or folders that have some below them; and accuracy matrices made elsewhere, as CSV files
-            of N rows of N fractions (`foreign`), each a row of its own. A run that is still going counts with what it
+            of N rows of N fractions (`foreign`), each its own row. A run that is in progress counts with what it
             has.
         output: the file to write. Its suffix says what in: .html, .tex, .md, .csv or .json.
         format: one of FORMATS, for an `output` of another suffix. "html" without `output` writes report.html, into the
@@ -74,17 +74,17 @@ def make_report(
         include_diverged: let runs count that diverged.
         ci: add the 95 % confidence interval of each mean, by bootstrap over the runs.
         compare: add the difference of two groups, paired by seed; named by their labels.
-        long: write a CSV file of accuracies: a row for each run, bucket trained on and bucket tested on.
+        long: write a CSV file of accuracies: a row per run, bucket trained on and bucket tested on.
         labels: other labels for groups: "KEY=TEXT", where KEY is a label, or a part of labels.
-        columns: the names of the numbers to show, in this order, in place of all.
+        columns: the names of the numbers to show, in this order, instead of all.
         sort: the number that groups are sorted by, the best first; or "label", or a setting.
         title: of the report, and `caption` of its summary.
         width: what a LaTeX table and the figures have to fit in: "column" or "page".
         listener: notified of what is left out, and of what was written.
 
-    Raises UsageError for a format there is none of, or that disagrees with `output`, for unknown numbers, labels,
+    Raises UsageError for an unknown format, or one that disagrees with `output`, for unknown numbers, labels,
     columns and what cannot be sorted by, and for `long` with another format than CSV or with what it has no place for;
-    RunError where no run is left, for runs of different datasets, for a file that is no accuracy matrix, and where
+    RunError if no run is left, for runs of different datasets, for a file that is not an accuracy matrix, and where
     something cannot be written.
     """
     named_folders = [Path(folders)] if isinstance(folders, Path | str) else list(map(Path, folders))
@@ -149,7 +149,7 @@ def _check_drawings(draw: Sequence[str], plots: Path | str | None) -> None:
 
     check_drawings(draw)
     if plots is None:
-        raise UsageError(f"--draw {','.join(draw)}: add --figures DIR, the folder to draw them into")
+        raise UsageError(f"--draw {','.join(draw)}: add --figures DIR, the folder for the figures")
 
 
 def _view(groups: Sequence[Group], shown: dict[str, Any]) -> View:
@@ -166,7 +166,7 @@ def _text(groups: Sequence[Group], format: str, view: View, long: bool) -> str:
 
         return render_page(groups, view)
     if format not in _TEXTS:
-        raise UsageError(f"--format {format}: there is no text of it; expected {any_of(tuple(SUFFIXES.values()))}")
+        raise UsageError(f"--format {format}: not a text format; expected {any_of(tuple(SUFFIXES.values()))}")
     return _TEXTS[format](groups, view)
 
 
@@ -181,7 +181,7 @@ def _draw(groups: Sequence[Group], folder: Path, view: View, draw: Sequence[str]
 
 
 def choose_format(output: Path | str | None, format: str | None) -> str:
-    """What the suffix of `output` says, else `format`, else "terminal". Raises UsageError where they do not agree."""
+    """What the suffix of `output` says, else `format`, else "terminal". Raises UsageError if they do not agree."""
     if format is not None and format not in FORMATS:
         raise UsageError(f"--format {format}: expected {any_of(FORMATS)}")
     if output is None:
@@ -195,17 +195,17 @@ def choose_format(output: Path | str | None, format: str | None) -> str:
     if by_suffix is None and format is None:
         raise UsageError(f"--output {path}: expected a name that ends in {any_of(tuple(SUFFIXES))}")
     if rundir.is_run(path.parent) and path.name in {file(path.parent).name for file in _RUN_FILES}:
-        raise UsageError(f"--output {path} is the run's own file: choose another name")
+        raise UsageError(f"--output {path} would overwrite the run's own file: choose another name")
     return by_suffix or str(format)
 
 
 def _require_fits_long(format: str, shown: dict[str, Any]) -> None:
     """Raise UsageError for a format that has no long form, and for what has no row in it."""
     if format != "csv":
-        raise UsageError(f"--long is a form of csv, not of {format}: write --format csv --long, or leave --long out")
+        raise UsageError(f"--long needs the format csv, not {format}: use --format csv --long, or leave --long out")
     unfit = [f"--{name}" for name, value in shown.items() if value and name != "width"]
     if unfit:
-        raise UsageError(f"--long has accuracies alone: leave {all_of(unfit)} out, or --long")
+        raise UsageError(f"--long contains accuracies only: leave out {all_of(unfit)}, or --long")
 
 
 def _write(file: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What a run folder holds, read for a report. A run that is still going can be read too."""
+"""Reads a run folder for a report. A run in progress can be read too."""
 
 import hashlib
 import math
@@ -30,7 +30,7 @@ class Run:
     """A run folder as it was when it was read.
 
     `values` are those of config.py, `matrix` is R [buckets trained on, N] with the columns `bucket_names`, `untrained`
-    [N] the accuracy before any training, empty where it was not kept. `epochs` are the lines of metrics.jsonl of that
+    [N] the accuracy before any training, empty if it was not kept. `epochs` are the lines of metrics.jsonl of that
     kind, `evaluation` is what eval.json holds, `selection` what selection.json does, if there is one. It is `finished`
     where every bucket is done and no state is left.
     Of a `foreign` one there is a matrix alone, in a file: it has no seed, config and times.
@@ -68,7 +68,7 @@ class Run:
 
         Those of calibration, and the anytime accuracy, are there where its config measured them.
 
-        But for the last they are there only where every bucket is done.
+        Except for the last, they exist only if every bucket is done.
 
         `training_s` is the time of all epochs in seconds, without tests and what a strategy does between buckets; of a
         stack's, the run's equal share.
@@ -90,7 +90,7 @@ class Run:
 
     @property
     def diverged(self) -> dict[str, Any] | None:
-        """Where it diverged: {"bucket", "epoch", "reason"}; None where it did not.
+        """Where it diverged: {"bucket", "epoch", "reason"}; None if it did not.
 
         Earlier versions did not note it: of their runs the first epoch without a finite loss shows it.
         """
@@ -105,7 +105,7 @@ class Run:
 
     @property
     def protocol(self) -> str | None:
-        """The evaluation protocol, "streaming" or "iid"; None of a matrix from a file, which says nothing of it."""
+        """The evaluation protocol, "streaming" or "iid"; None of a matrix from a file, which says nothing about it."""
         return None if self.foreign else protocol_of(self.values)
 
     @property
@@ -154,8 +154,8 @@ class Run:
 def find_runs(places: Iterable[Path], listener: Listener = ignore) -> list[Run]:
     """The runs at and below the folders of `places`, sorted by path, each once, then the matrices in its files.
 
-    A warning names what is no run, or cannot be reported. Raises RunError where nothing is left, and for a file
-    that is no accuracy matrix.
+    A warning names what is not a run, or cannot be reported. Raises RunError if nothing is left, and for a file
+    that is not an accuracy matrix.
     """
     named = list(places)
     files = dict.fromkeys(place for place in named if place.is_file())
@@ -163,7 +163,7 @@ def find_runs(places: Iterable[Path], listener: Listener = ignore) -> list[Run]:
     for folder in (place for place in named if place not in files):
         found = list(_run_folders(folder))
         if not found:
-            text = "no such folder" if not folder.is_dir() else "no run folder, and has none below it"
+            text = "no such folder" if not folder.is_dir() else "not a run folder, and contains none"
             listener(Message(f"{folder} is {text}: left out", warning=True))
         for run in found:
             place = run.resolve()
@@ -176,7 +176,7 @@ def find_runs(places: Iterable[Path], listener: Listener = ignore) -> list[Run]:
     in_order = [runs[place] for place in sorted(runs)]
     in_order += [_foreign_run(file, in_order) for file in files]
     if not in_order:
-        raise RunError("there is no run to report\nname run folders that `clearctl train` made, or folders of them")
+        raise RunError("no run to report\ngive run folders of `clearctl train`, or folders that contain them")
     return in_order
 
 
@@ -216,7 +216,7 @@ def read_run(folder: Path) -> Run:
         (rundir.eval_file, "'anytime' in order", is_curve(evaluation.get("anytime") or [], len(bucket_names))),
     ):
         if not sound:
-            raise RunError(f"{file(folder)} is not as a run writes it: it lacks {what}")
+            raise RunError(f"{file(folder)} is damaged: it lacks {what}")
     return Run(
         folder=folder,
         values=values,
@@ -238,13 +238,13 @@ def require_one_dataset(runs: Sequence[Run]) -> None:
     for run in others:
         what = "buckets" if run.bucket_names != first.bucket_names else "datasets"
         raise RunError(
-            f"{first.folder} and {run.folder} are of different {what}, which do not belong in one table\n"
-            "report them apart, or together nevertheless with --force"
+            f"{first.folder} and {run.folder} have different {what}, which do not belong in one table\n"
+            "report them separately, or use --force to combine them"
         )
 
 
 def without_validation(runs: Sequence[Run], listener: Listener) -> list[Run]:
-    """Those of the runs that were tested on the test part, where there are any; what is left out is said.
+    """Those of the runs that were tested on the test part, if there are any; what is left out is said.
 
     Runs that were tested on validation images, such as those that a setting was chosen by, are in a report of their
     own: nobody is to take their numbers for those of tests.
@@ -253,7 +253,7 @@ def without_validation(runs: Sequence[Run], listener: Listener) -> list[Run]:
     if not 0 < len(held_out) < len(runs):
         return list(runs)
     text = f"{counted(len(held_out), 'run')} tested on validation images, such as {held_out[0].folder}, left out"
-    listener(Message(f"{text}: report them alone, or with --force beside the tests"))
+    listener(Message(f"{text}: report them alone, or use --force to include them"))
     return [run for run in runs if not run.on_validation_images]
 
 

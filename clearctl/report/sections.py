@@ -1,4 +1,4 @@
-"""What a page shows of one group: its matrix as coloured cells, its charts, and tables of config, environment, runs."""
+"""The section of a page for one group: its matrix as coloured cells, charts, tables of config, environment, runs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ from clearctl.wording import plural
 
 # What is another for each run by its nature.
 _OWN = ("dataset.fingerprint", "wandb_run")
-_NOT_THERE = "not there"
+_NOT_THERE = "missing"
 _MOST_LETTERS = 300  # of a value
 
 
 @dataclass(frozen=True)
 class HeatCell:
-    """A cell of a heatmap: its colour (None where there is no value), what it says, and whether it is marked."""
+    """A cell of a heatmap: its colour (None if there is no value), what it says, and whether it is marked."""
 
     step: int | None
     value: Cell
@@ -102,7 +102,7 @@ def group_section(
 
 
 def _headline(group: Group) -> str:
-    """The number that stands for the group; "" where it has none."""
+    """The number that stands for the group; "" if it has none."""
     number = METRICS[HEADLINE]
     if HEADLINE not in group.numbers:
         return ""
@@ -111,13 +111,13 @@ def _headline(group: Group) -> str:
 
 
 def sorted_by(group: Group, number: str) -> float | None:
-    """What a table sorts the group by in the column of a number; None for NaN and where there is none."""
+    """What a table sorts the group by in the column of a number; None for NaN and if there is none."""
     found = group.numbers.get(number)
     return None if found is None or np.isnan(found.mean) else found.mean
 
 
 def accuracy_charts(group: Group) -> list[tuple[str, Markup]]:
-    """(title, chart): each bucket's accuracy as training goes on, and each model's over the buckets it is tested on."""
+    """(title, chart): each bucket's accuracy during training, and each model's over the buckets it is tested on."""
     names, count, trained = group.bucket_names, len(group.bucket_names), len(group.mean)
     values = [[_with_percent(cell) for cell in row] for row in matrix_cells(group)]
     of_buckets = [
@@ -146,7 +146,7 @@ def accuracy_charts(group: Group) -> list[tuple[str, Markup]]:
     return [
         (title, line_chart(lines, title=title, x_label=label, y_label="accuracy (%)", x_ticks=ticks, at_most=100))
         for title, label, lines in (
-            ("Accuracy on each bucket as training goes on", "trained to bucket", of_buckets),
+            ("Accuracy on each bucket as training continues", "trained to bucket", of_buckets),
             ("Accuracy of each model over the test buckets", "tested on bucket", of_models),
         )
     ]
@@ -167,7 +167,7 @@ def anytime_charts(group: Group) -> list[tuple[str, Markup]]:
         )
         for number, (seed, curve) in enumerate(curves)
     ]
-    title = "Accuracy on the buckets so far, while the stream is learned"
+    title = "Accuracy on the buckets so far, during the stream"
     first, last = min(line.x[0] for line in lines), max(line.x[-1] for line in lines)
     ticks = [(tick, f"{tick:,.0f}") for tick in nice_ticks(first, last) if first <= tick <= last]
     x_label, y_label = "samples seen", "accuracy (%)"
@@ -179,7 +179,7 @@ def _with_percent(cell: Cell) -> str:
 
 
 def _matrix(group: Group, scale: Scale) -> HeatTable:
-    """A row for each bucket of the stream; those that are not trained on yet are empty."""
+    """A row per bucket of the stream; those that are not trained on yet are empty."""
     names = group.bucket_names
     rows = [
         [

@@ -1,4 +1,4 @@
-"""What a report draws of a group over its buckets: each a mean over the runs that count, with its deviation."""
+"""Series of a group over its buckets: each a mean over its runs, with its deviation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Kind:
         return self.number == "gem_bwt"
 
     def series(self, group: Group) -> Series | None:
-        """The mean over the runs of a group; None where they have no value."""
+        """The mean over the runs of a group; None if they have no value."""
         values = np.array([self.of_run(run) for run in group.counted])
         if not values.size:
             return None

@@ -1,4 +1,4 @@
-"""What the tables of a report have in them, whatever they are written in: columns, rows of groups, settings, notes."""
+"""The content of a report's tables in any format: columns, rows of groups, settings, notes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from clearctl.report.numbers import NUMBERS, Numbers
 from clearctl.report.remarks import DAGGER, remarks
 from clearctl.report.uncertainty import Comparison, Interval, intervals
 
-# More settings than these do not fit beside each other: they are listed group by group.
+# More settings than these do not fit next to each other: they are listed group by group.
 MOST_COLUMNS = 4
 HEADING = "accuracy in percent, mean ± sample standard deviation (ddof 1) over n runs"
 
-IN_BOLD = "in bold what is better than each other group by more than chance (95 %)"
+IN_BOLD = "bold: better than every other group by more than chance (95 %)"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A mean as it is shown, its standard deviation ("" where there is none), and whether it is the best.
+    """A mean as it is shown, its standard deviation ("" if there is none), and whether it is the best.
 
     `mark` is a dagger where it is on training images and its column does not say so, else "".
     """
@@ -113,7 +113,7 @@ def measured_by(groups: Sequence[Group], numbers: Numbers) -> Numbers:
 
 
 def families(numbers: Numbers) -> list[tuple[str, int]]:
-    """(whose they are, how many) of the columns `numbers` of a report that stand beside each other.
+    """(whose they are, how many) of the columns `numbers` of a report that stand next to each other.
 
     Where all of somebody's numbers are fractions, "(%)" is behind whose they are.
     """

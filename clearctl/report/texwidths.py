@@ -1,4 +1,4 @@
-"""How wide a text will be in LaTeX, at most: an estimate by letters, of Computer Modern at 8 pt."""
+"""An upper bound for the width of a text in LaTeX: an estimate by letters, for Computer Modern at 8 pt."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A few images of each bucket, small enough to lie in a page: the same classes in every bucket, as they change."""
+"""A few images of each bucket, small enough to be in a page: the same classes in every bucket, as they change."""
 
 import base64
 import io
@@ -22,7 +22,7 @@ _QUALITIES = (80, 60, 40, 20)
 
 @dataclass(frozen=True)
 class SampleImages:
-    """`rows` {class name: a data URL for each of `buckets`}, None where the bucket has no image of the class."""
+    """`rows` {class name: a data URL for each of `buckets`}, None if the bucket has no image of the class."""
 
     name: str
     buckets: list[str]
@@ -44,7 +44,7 @@ def _samples(run: Run, most_bytes: int) -> SampleImages | None:
         class_names = layout.read_class_names(root)
         learned = run.environment["dataset"].get("class_names") or class_names
         if learned != [name for name in class_names if name in learned]:
-            return None  # another dataset lies there now
+            return None  # another dataset is there now
         most = min(MOST_CLASSES, max(1, MOST_IMAGES // len(run.bucket_names)))
         chosen = [class_names.index(learned[number]) for number in _spread_out(len(learned), most)]
         listed = {bucket: layout.read_bucket_filelist(root, bucket, len(class_names)) for bucket in run.bucket_names}

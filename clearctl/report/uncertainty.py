@@ -1,4 +1,4 @@
-"""How sure a mean over seeds is, and whether two groups differ when they are compared seed by seed."""
+"""Confidence intervals of means over seeds, and paired comparisons of two groups."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Comparison:
 def interval(values: Sequence[float]) -> Interval | None:
     """The 95 % confidence interval of the mean of `values`, by the percentile bootstrap (Efron, 1979).
 
-    It is of 9,999 resamples, drawn with a seed of their own, so that it is the same each time. None of fewer than two
+    It is of 9,999 resamples, drawn with their own seed, so that it is the same each time. None of fewer than two
     values, and where one is NaN.
     """
     if len(values) < 2 or not np.isfinite(values).all():
@@ -71,11 +71,11 @@ def compare(groups: Sequence[Group], first: str, second: str) -> Comparison:
     """
     a, b = _named(groups, first), _named(groups, second)
     if len(by_dataset([*a.runs, *b.runs])) > 1:
-        raise UsageError(f"--compare {first} {second}: they are of different datasets, whose difference means nothing")
+        raise UsageError(f"--compare {first} {second}: they are of different datasets, which cannot be compared")
     runs, others = ({run.identity: run for run in group.counted if not run.foreign} for group in (a, b))
     shared = [identity for identity in runs if identity in others]
     if not shared or not (a.complete and b.complete):
-        what = "no seed is in both" if a.complete and b.complete else "one has no finished run that counts"
+        what = "the groups have no common seed" if a.complete and b.complete else "one group has no finished run"
         raise UsageError(f"--compare {first} {second}: {what}\nexpected groups whose runs have the same seeds")
     differences = {
         name: [runs[one].numbers[name] - others[one].numbers[name] for one in shared]
@@ -101,4 +101,4 @@ def _named(groups: Sequence[Group], name: str) -> Group:
     if found:
         raise UsageError(f"--compare {name}: {len(found)} groups have that name\nexpected one of: {labels}")
     hint = closest(name, [group.label for group in groups])
-    raise UsageError(f"--compare {name}: there is no such group{hint}\nexpected one of: {labels}")
+    raise UsageError(f"--compare {name}: no such group{hint}\nexpected one of: {labels}")

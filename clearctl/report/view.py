@@ -1,4 +1,4 @@
-"""What a report shows of its groups: their order, their names, the numbers, a title and a caption."""
+"""The view of a report: the order of its groups, their labels, the numbers, a title and a caption."""
 
 import math
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ def make_view(
 ) -> View:
     """A view of `numbers`, or of the `columns` alone.
 
-    Raises UsageError for a width that there is none of, a column that no run has measured, and groups that cannot be
+    Raises UsageError for an unknown width, a column that no run has measured, and groups that cannot be
     compared.
     """
     if width not in WIDTHS:
@@ -67,7 +67,7 @@ def make_view(
     there = measured_by(groups, chosen)
     for name in chosen:
         if name not in there:
-            raise UsageError(f"--columns {name}: no run has measured it\nexpected some of {', '.join(_known(groups))}")
+            raise UsageError(f"--columns {name}: not measured by any run\nexpected some of {', '.join(_known(groups))}")
     comparison = compare(groups, *compared) if compared is not None else None
     return View(chosen, ci, comparison, one_line(title), one_line(caption), width)
 
@@ -105,7 +105,7 @@ def _setting_key(groups: Sequence[Group], by: str) -> str:
     keys = list(dict.fromkeys(key for group in groups for key in group.settings))
     found = [key for key in keys if key == by] or [key for key in keys if key.endswith(f".{by}")]
     if len(found) != 1:
-        what = f"{len(found)} settings end in it" if found else f"there is no such column{closest(by, _known(groups))}"
+        what = f"{len(found)} settings end in it" if found else f"no such column{closest(by, _known(groups))}"
         settings = f"; settings: {', '.join(found or keys)}" if keys else ""
         raise UsageError(f"--sort {by}: {what}\nexpected {LABEL} or a number: {', '.join(_known(groups))}{settings}")
     return found[0]

@@ -1,7 +1,7 @@
 """The bridge to Avalanche, and the only importer of it. Here a bucket is an Avalanche *experience*."""
 
 from clearctl.deferred import defer_compiler
-from clearctl.standins import import_less
+from clearctl.standins import defer_imports
 
 defer_compiler()
-import_less()
+defer_imports()

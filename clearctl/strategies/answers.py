@@ -14,7 +14,7 @@ _LIBRARIES = ("avalanche.", "clearctl.")
 
 
 def changes_answers(strategy: Strategy) -> str | None:
-    """The strategy or plugin that makes other answers of the network's in a test; None where there is none."""
+    """The strategy or plugin that makes other answers of the network's in a test; None if there is none."""
     for name in ("forward", "eval_epoch"):
         giver = next(each for each in type(strategy).__mro__ if name in vars(each))
         if not giver.__module__.startswith(_LIBRARIES):
@@ -26,20 +26,18 @@ def changes_answers(strategy: Strategy) -> str | None:
 
 
 def why_no_probabilities(settings: Settings) -> str | None:
-    """What the scores of the run's network are, if their softmax is no probability; None where it is.
+    """What the scores of the run's network are, if their softmax is not a probability; None if it is.
 
     It is one where the network has learned by cross-entropy, or a discriminant has been solved for.
     """
     strategy = settings.strategy.call.type
     scores = traits_of(strategy).scores
     if scores is not None:
-        return f"the scores of {strategy} are {scores}, no probabilities"
+        return f"the scores of {strategy} are {scores}, not probabilities"
     loss = settings.strategy.loss
     entry = settings.model.head_loss if loss is None else loss.entry
     name = None if entry is None else str(entry["type"])
     sigmoid = entry is not None and (entry.get("use_sigmoid") or entry.get("mode") == "multi_label")
     if name not in _SOFTMAX or sigmoid:
-        return (
-            f"the network has learned by {name}{' with a sigmoid' if sigmoid else ''}: its scores are no probabilities"
-        )
+        return f"the network was trained by {name}{' with a sigmoid' if sigmoid else ''}: scores are not probabilities"
     return None

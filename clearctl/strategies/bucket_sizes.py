@@ -1,4 +1,4 @@
-"""What a strategy and its plugins ask of the number of samples in the buckets."""
+"""Checks what a strategy and its plugins require of the number of samples in the buckets."""
 
 import sys
 from collections import Counter
@@ -12,8 +12,8 @@ from clearctl.strategies.registry import argument
 from clearctl.strategies.traits import traits_of
 
 
-def asks_for_samples(strategy: StrategySettings) -> bool:
-    """Whether anything here depends on how many samples there are."""
+def depends_on_sample_counts(strategy: StrategySettings) -> bool:
+    """Whether a check here depends on the number of samples."""
     found = [traits_of(call.type) for call in strategy.calls]
     if strategy.eval_every_steps is not None:
         return True
@@ -64,19 +64,19 @@ def check_against_samples(
                 " divide by a score of 0, and the weights become NaN"
             )
             faults.append(call.fault(text, traits.least_steps))
-        faults += _nothing_to_choose_on(call, traits.number_or, labels, names)
+        faults += _too_few_to_validate(call, traits.number_or, labels, names)
         if traits.splits_buckets:
             faults += _held_out(call, memory_of(call, strategy), labels, names)
     if strategy.scheduler is not None:
         faults += _too_short(strategy.scheduler, strategy.train_epochs, steps)
     if strategy.eval_every_steps is not None and strategy.eval_every_steps > sum(steps):
-        text = f"found {strategy.eval_every_steps}, but the run has {sum(steps)} steps: no test would come"
+        text = f"found {strategy.eval_every_steps}, but the run has only {sum(steps)} steps: it would never be tested"
         faults.append(strategy.call.fault(text, "eval_every_steps"))
     return faults
 
 
 def sample_notices(strategy: StrategySettings, labels: Sequence[Sequence[int]], names: Sequence[str]) -> Iterator[str]:
-    """A line for each setting that has no effect, or another than one may think, with so many samples."""
+    """A line for each setting with no or a surprising effect for these numbers of samples."""
     steps = training_steps(strategy, [len(part) for part in labels])
     for call in strategy.calls:
         name = traits_of(call.type).steps_to_rise
@@ -92,7 +92,7 @@ def sample_notices(strategy: StrategySettings, labels: Sequence[Sequence[int]], 
             )
 
 
-def _nothing_to_choose_on(
+def _too_few_to_validate(
     call: Call, chosen: Iterable[str], labels: Sequence[Sequence[int]], names: Sequence[str]
 ) -> Iterator[Fault]:
     """A number that is chosen on samples held out of each class needs a class with two of them."""
@@ -101,15 +101,13 @@ def _nothing_to_choose_on(
     for name in by_validation:
         for part, bucket in zip(labels if every else labels[:1], names, strict=False):
             if max(Counter(part).values(), default=0) < 2:
-                text = (
-                    f"'validation', but bucket {bucket} has no class with two samples, of which one could be held out"
-                )
+                text = f"'validation', but bucket {bucket} has no class with two samples, one of them to hold out"
                 yield call.fault(f"{text}: give a number, such as 1.0", name)
                 break
 
 
 def _too_short(scheduler: SchedulerSettings, epochs: int, steps: Sequence[int]) -> Iterator[Fault]:
-    """OneCycleLR raises where it steps more often than the cycle is long."""
+    """OneCycleLR raises if it steps more often than the cycle is long."""
     counted = {"step": list(steps), "epoch": [epochs] * len(steps), "bucket": [1] * len(steps)}[scheduler.by]
     resets = scheduler.by != "bucket" if scheduler.reset is None else scheduler.reset
     taken = max(counted) if resets else sum(counted)
@@ -119,7 +117,7 @@ def _too_short(scheduler: SchedulerSettings, epochs: int, steps: Sequence[int]) 
         most = min(taken, ends) - begins
         if length and most > length:
             where = "the largest bucket" if resets else "the run"
-            text = f"OneCycleLR is {length} steps long, but {where} has {most} (by='{scheduler.by}'): give it {most}"
+            text = f"OneCycleLR is {length} steps long, but {where} has {most} (by='{scheduler.by}'): set it to {most}"
             yield call.fault(text, "total_steps" if "total_steps" in given else "")
 
 

@@ -1,4 +1,4 @@
-"""A strategy from its parts, and what can be known to be wrong with it before it runs."""
+"""Builds a strategy from its parts, and checks it before a run."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -20,14 +20,14 @@ from clearctl.strategies.methods.head import layer_features
 from clearctl.strategies.registry import STRATEGIES, argument
 from clearctl.strategies.stepping.empty_loss import skip_zeros
 from clearctl.strategies.stepping.schedule import SchedulerPlugin
-from clearctl.strategies.stepping.stateful_loss import learn_in_steps_alone
+from clearctl.strategies.stepping.stateful_loss import train_loss_only_in_steps
 from clearctl.strategies.stepping.steps import skip_idle_steps
 from clearctl.strategies.strategy import Strategy
 from clearctl.strategies.traits import traits_of
 from clearctl.strategies.watching.batch import BatchRecord
 from clearctl.strategies.watching.evaluator import Evaluator
 from clearctl.strategies.watching.hooks import skip_idle_callbacks
-from clearctl.strategies.watching.periodic_tests import keep_training_in_tests
+from clearctl.strategies.watching.periodic_tests import preserve_training_in_tests
 
 
 def build_strategy(
@@ -58,7 +58,7 @@ def build_strategy(
     if "criterion" in accepted:
         given["criterion"] = nn.CrossEntropyLoss() if loss is None else loss
     elif loss is not None:
-        raise ValueError("it has a loss of its own: leave `loss` out")
+        raise ValueError("it has its own loss: leave `loss` out")
     if "optimizer" in accepted:
         if optimizer is None:
             raise ValueError("it needs an optimizer")
@@ -74,22 +74,22 @@ def build_strategy(
     )
     skip_idle_callbacks(strategy)
     skip_zeros(strategy)
-    learn_in_steps_alone(strategy)
+    train_loss_only_in_steps(strategy)
     skip_idle_steps(strategy)
-    keep_training_in_tests(strategy)
+    preserve_training_in_tests(strategy)
     return strategy
 
 
 def trains_on_whole_stream(strategy: Strategy) -> bool:
     """Whether the strategy learns all buckets in one call, `strategy.train(train_stream)`, instead of one by one.
 
-    A class of a user's own does where the one that it derives from does.
+    A user-defined class does where the one that it derives from does.
     """
     return any(traits_of(kind.__name__).learns == "stream" for kind in type(strategy).__mro__)
 
 
 def needs_whole_buckets(strategy: StrategySettings) -> bool:
-    """Whether a strategy splits a bucket, so that a single batch of it is too little to learn from."""
+    """Whether a strategy splits a bucket, for which a single batch is too small."""
     return any(traits_of(call.type).splits_buckets for call in strategy.calls)
 
 
@@ -118,11 +118,11 @@ def check_against_stream(strategy: StrategySettings, num_buckets: int, task_labe
         batch = argument(strategy.call, "batch_size_mem")
         batch = strategy.train_mb_size if batch is None else batch
         if size < batch:
-            text = f"{size} is less than a batch of {batch} from the memory, so that it would never replay"
+            text = f"{size} is less than a batch of {batch} from the memory, so it would never replay"
             faults.append(strategy.call.fault(text, "mem_size"))
     if task_labels == "bucket":
         for call in strategy.calls:
-            faults += _too_small_for_a_balanced_batch(strategy, call, num_buckets)
+            faults += _balanced_batch_fault(strategy, call, num_buckets)
     return faults
 
 
@@ -186,7 +186,7 @@ def _no_layer(model: nn.Module, name: object, *, matrices: bool = False) -> str 
     return f"the network has no {what} {name!r}{hint}"
 
 
-def _too_small_for_a_balanced_batch(strategy: StrategySettings, call: Call, num_buckets: int) -> Iterator[Fault]:
+def _balanced_batch_fault(strategy: StrategySettings, call: Call, num_buckets: int) -> Iterator[Fault]:
     """Batches with fewer samples than task labels: Avalanche's balanced loaders take some of each label.
 
     `call` is the strategy itself, or one of its plugins.

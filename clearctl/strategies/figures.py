@@ -1,4 +1,4 @@
-"""Which values of a metric are figures: matplotlib is loaded by the metric that draws one, and not to ask."""
+"""Which values of a metric are figures, without importing matplotlib."""
 
 import sys
 

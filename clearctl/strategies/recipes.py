@@ -1,4 +1,4 @@
-"""How strategies are put together that take more than plain values, so that a config can describe them.
+"""Builds strategies that take more than plain values, so that a config can describe them.
 
 A recipe is called like a strategy's class. Its signature, which configs are checked against, has only what a config
 may give: what is filled from the model is optional there, or absent where it is an object.
@@ -129,14 +129,14 @@ def _agem(
 def _layer_name(model: nn.Module) -> str:
     name, _ = last_layer(model)
     if not name:
-        raise ValueError("the model is a single layer, so there is nothing that could be kept fixed")
+        raise ValueError("the model is a single layer, so nothing can be frozen")
     return name
 
 
 def _loss_by_sample(model: nn.Module) -> nn.Module:
     """MIR switches the loss's `reduction` to rank samples, and differentiates by every weight."""
     if not all(parameter.requires_grad for parameter in model.parameters()):
-        raise ValueError("it differentiates by every weight of the model: leave `freeze` out")
+        raise ValueError("it needs the gradient of every weight of the model: leave `freeze` out")
     return nn.CrossEntropyLoss()
 
 

@@ -1,4 +1,4 @@
-"""What clearctl uses of Avalanche's objects, whose classes are `Any` to mypy: a strategy, its buckets, its loaders.
+"""Protocols of the Avalanche objects that clearctl uses, whose classes are `Any` to mypy: strategy, buckets, loaders.
 
 Nothing here runs. An attribute that is not listed here is not used, or belongs to one kind of strategy or plugin alone.
 B samples a batch, C classes.
@@ -71,12 +71,12 @@ class Benchmark(Protocol):
 
 
 def validation_stream(benchmark: Benchmark) -> list[Experience]:
-    """The validation part of each bucket; empty where the stream has none."""
+    """The validation part of each bucket; empty if the stream has none."""
     return list(getattr(benchmark, VALIDATION_STREAM, ()))
 
 
 def left_out_stream(benchmark: Benchmark) -> list[Experience]:
-    """The test images of each bucket that are of no class of the stream; empty where these are not asked for."""
+    """The test images of each bucket that are of no class of the stream; empty if these are not asked for."""
     return list(getattr(benchmark, f"{LEFT_OUT}_stream", ()))
 
 

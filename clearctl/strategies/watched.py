@@ -1,11 +1,11 @@
-"""The metrics that a plugin such as EarlyStoppingPlugin can watch: numbers that a test gives, by their names."""
+"""The metrics that a plugin such as EarlyStoppingPlugin can watch: numbers of a test, by name."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clearctl.strategies.registry import METRICS
 
-# Metrics whose values are pictures or tables, or say nothing of how good the model is.
+# Metrics whose values are pictures or tables, or say nothing about how good the model is.
 _NO_NUMBERS = ("accuracy_matrix_metrics", "confusion_matrix_metrics", "images_samples_metrics", "mean_scores_metrics")
 
 
@@ -23,7 +23,7 @@ def _names(entry: Mapping[str, Any]) -> list[str]:
         return []
     try:
         made = METRICS[str(kind)](**{name: value for name, value in entry.items() if name != "type"})
-    except Exception:  # whatever is wrong with it is a fault of its own
+    except Exception:  # whatever is wrong with it is its own fault
         return []
     metrics = made if isinstance(made, list | tuple) else [made]
     # The generic ones say when they are measured; all others are measured in tests.

@@ -1,4 +1,4 @@
-"""The small language of a sweep's `--set`: a key, and the values that it takes in turn, or the range they are in."""
+"""The syntax of a sweep's `--set`: a key, and its values or range."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ def read_grid(texts: Sequence[str]) -> dict[str, list[str]]:
         if not equals or not key.strip() or not all(parts):
             raise UsageError(f"--set {text}: expected KEY=VALUE,VALUE, such as cl_strategy.optimizer.lr=0.1,1.0")
         if key.strip() in grid:
-            raise UsageError(f"--set {text}: {key.strip()} is given twice; put all its values into one --set")
+            raise UsageError(f"--set {text}: {key.strip()} is given twice: put all its values into one --set")
         grid[key.strip()] = parts
     return grid
 
@@ -56,7 +56,7 @@ def read_ranges(grid: Mapping[str, Sequence[str]]) -> dict[str, Range]:
             if range_ is not None:
                 ranges[key] = range_
         if key in ranges and len(texts) > 1:
-            raise UsageError(f"--set {key}={','.join(texts)}: expected a range alone, or values alone")
+            raise UsageError(f"--set {key}={','.join(texts)}: expected one range, or values only")
     return ranges
 
 
@@ -64,11 +64,11 @@ def require_no_ranges(grid: Mapping[str, Sequence[str]]) -> None:
     """Raise UsageError for a range, which only Optuna draws from."""
     for key in read_ranges(grid):
         text = grid[key][0]
-        raise UsageError(f"--set {key}={text}: a range is for --engine optuna; else give values: {key}=V1,V2")
+        raise UsageError(f"--set {key}={text}: a range needs --engine optuna; for a grid give values: {key}=V1,V2")
 
 
 def _range(key: str, text: str) -> Range | None:
-    """The range that `text` is; None where it is none, such as the path `../x`."""
+    """The range that `text` is; None if it is none, such as the path `../x`."""
     first, dots, last = text.removesuffix(_LOG).partition("..")
     low, high = read_literal(first), read_literal(last)
     if not dots or not all(isinstance(end, int | float) and not isinstance(end, bool) for end in (low, high)):
@@ -76,7 +76,7 @@ def _range(key: str, text: str) -> Range | None:
     if not low < high or math.isinf(low) or math.isinf(high):
         raise UsageError(f"--set {key}={text}: expected LOW..HIGH with LOW below HIGH, such as 0.001..0.1")
     if text.endswith(_LOG) and low <= 0:
-        raise UsageError(f"--set {key}={text}: a log scale has no {low}: expected LOW above 0")
+        raise UsageError(f"--set {key}={text}: a log scale needs LOW above 0")
     return Range(low, high, text.endswith(_LOG))
 
 

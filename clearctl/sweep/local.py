@@ -68,8 +68,8 @@ class LocalEngine:
     def execute(self, assignment: Assignment, listener: SweepListener, stop_request: StopRequest) -> None:
         """Carry out all runs of an assignment.
 
-        Where `stop_request` asks for the end, those under way save their state and end, and no other begins; at a
-        KeyboardInterrupt they end at once. Raises CapabilityError where the worker pool itself fails.
+        Where `stop_request` asks for the end, those in progress save their state and end, and no other begins; at a
+        KeyboardInterrupt they end at once. Raises CapabilityError if the worker pool itself fails.
         """
         self.used = True
         carried_out = False
@@ -87,14 +87,14 @@ class LocalEngine:
                 self.process.wait()
         if not carried_out:
             self.log.seek(0)
-            last = (self.log.read().strip().splitlines() or ["it said nothing"])[-1]
+            last = (self.log.read().strip().splitlines() or ["no output"])[-1]
             raise CapabilityError(
-                f"the process that the runs are started from ended with {self.process.returncode}: {last}\n"
+                f"the process that starts the runs ended with exit code {self.process.returncode}: {last}\n"
                 "run the same command again: finished runs are kept, the others are resumed"
             )
 
     def _relay_events(self, listener: SweepListener, stop_request: StopRequest) -> bool:
-        """Pass on the worker pool's events until all runs have ended; False where it ends before it says so."""
+        """Pass on the worker pool's events until all runs have ended; False if it ends before it says so."""
         passed_on = False
         while True:
             try:

@@ -1,4 +1,4 @@
-"""How the runs of a sweep go, as its engines report it."""
+"""The progress and outcome of a sweep's runs, as its engines report them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What a sweep is made of: the product of configs, seeds and grids of values, compared with the runs so far."""
+"""The plan of a sweep: the product of configs, seeds and grids of values, compared with existing runs."""
 
 import hashlib
 import itertools
@@ -21,10 +21,10 @@ _LONGEST_NAME = 200  # of 255 bytes that file systems allow
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a sweep. `label` says how it differs from the others but for its seed.
+    """One run of a sweep. `label` says how it differs from the others except for its seed.
 
     `state`: `finished` is not run again, `resume` is resumed in the run folder `run`, `new` has none yet. `changed`
-    says why a run that is there does not count: its data are not those of now. `name` is that of its config among
+    says why a run that is there does not count: its data are not the current ones. `name` is that of its config among
     those of the sweep.
     """
 
@@ -56,7 +56,7 @@ def make_plan(
 ) -> list[PlannedRun]:
     """The runs of a sweep: each config with each combination of the `grid` {key: texts of its values} and each seed.
 
-    A run that is there already is recognised by its config, whichever command made it. See `list_runs`.
+    A run that already exists is recognised by its config, whichever command made it. See `list_runs`.
     """
     combinations = list_combinations(grid or {})
     varied = [key for key, texts in (grid or {}).items() if len(texts) > 1]
@@ -81,7 +81,7 @@ def list_runs(
 
     The `combinations` are those of all configs, or of each {name of the config: combinations}. Labels name the keys
     that are `varied`. A seed is that of everything random, and with the iid protocol of the split too, unless a
-    combination has `scenario.seed`. Without `seeds` each config keeps its own. Run folders lie in the config's own
+    combination has `scenario.seed`. Without `seeds` each config keeps its own. Run folders are in the config's own
     `work_dir`, or in a folder of `work_dir` for each config and combination. Raises ConfigError with the faults of all
     configs, and UsageError for runs that are planned twice, or none at all.
     """
@@ -91,7 +91,7 @@ def list_runs(
         for combination in combinations[name] if isinstance(combinations, Mapping) else combinations:
             keys = [key for key, _ in combination]
             if seeds is not None and "seed" in keys:
-                raise UsageError("seeds are given twice: with --seeds, and as values of seed")
+                raise UsageError("seeds are given twice, with --seeds and as values of seed: leave one out")
             label = run_label(name, combination, varied)
             try:
                 config = open_config(
@@ -111,7 +111,7 @@ def list_runs(
     if faults:
         raise ConfigError("\n".join(faults))
     if not runs:
-        raise UsageError("the sweep has no runs: expected a config and, where seeds are given, a seed at least")
+        raise UsageError("the sweep has no runs: expected at least one config and one seed")
     _require_different(runs)
     return runs
 
@@ -123,7 +123,7 @@ def run_label(name: str, combination: Combination, varied: Collection[str]) -> s
 
 
 def find_states(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """The runs compared with those that are there."""
+    """The runs compared with the existing ones."""
     there: dict[Path, list[tuple[Path, dict[str, Any]]]] = {}
     inputs = RunInputs()
     return [_found(run, there, inputs) for run in runs]

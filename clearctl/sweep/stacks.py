@@ -1,4 +1,4 @@
-"""Which runs of a sweep are trained together, as one batched model."""
+"""Groups the runs of a sweep that are trained together as one batched model."""
 
 import itertools
 from collections.abc import Hashable, Sequence

@@ -1,4 +1,4 @@
-"""A sweep: plan, carry out what is not finished, gather how all of it went."""
+"""A sweep: plans, runs what is not finished, and collects the outcomes."""
 
 import signal
 from collections.abc import Mapping, Sequence
@@ -105,7 +105,7 @@ def plan_sweep(
 
     `jobs` runs go at a time: by default, on a CPU, one for each core where all runs train on features, which one core
     keeps busy, and else one alone. With `stack` runs that differ in little are trained as one batched model, whose
-    results are those of runs alone but for rounding. A `cluster` has its own devices and room.
+    results are those of runs alone except for rounding. A `cluster` has its own devices and room.
     Raises ConfigError, UsageError, DatasetError for a dataset folder there is not, and CapabilityError for a device
     there is not.
     """
@@ -184,7 +184,7 @@ def _any_stopped(outcomes: Mapping[int, RunOutcome]) -> bool:
 
 def _stopped(plan: SweepPlan, outcomes: Mapping[int, RunOutcome], signum: int) -> Stopped:
     done = sum(outcome.status == "finished" for outcome in outcomes.values())
-    return Stopped(f"stopped: {done} of {len(plan.runs)} runs are finished\nthe same command continues", signum)
+    return Stopped(f"stopped: {done} of {len(plan.runs)} runs are finished\nrun the same command to continue", signum)
 
 
 def _finished_before(planned: PlannedRun) -> RunOutcome:

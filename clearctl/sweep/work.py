@@ -1,4 +1,4 @@
-"""One run of a sweep, or a stack of them, carried out in the process that an engine gives it."""
+"""One run of a sweep, or a stack of them, in the process that an engine provides."""
 
 import shutil
 import time
@@ -46,7 +46,7 @@ def execute_stack(
 ) -> list[RunOutcome]:
     """Train the runs as one batched model, as many at a time as fit into memory; what that raises is their outcome.
 
-    A run that cannot begin, or that another process has brought further meanwhile, is carried out alone.
+    A run that cannot begin, or that another process has brought further in the meantime, is carried out alone.
     """
     torch.set_num_threads(threads)
     outcomes: dict[int, RunOutcome] = {}
@@ -63,7 +63,7 @@ def execute_stack(
     for part in [*alone, *stacks]:
         planned, told = [runs[index] for index in part], [listeners[index] for index in part]
         if any(outcome.status == "stopped" for outcome in outcomes.values()):
-            ended = [RunOutcome("stopped", error="stopped before it began")] * len(part)
+            ended = [RunOutcome("stopped", error="stopped before it started")] * len(part)
         elif part in alone:
             ended = [execute_run(planned[0], device=device, threads=threads, listener=told[0])]
         else:
@@ -154,4 +154,6 @@ def failed(error: Exception, seconds: float) -> RunOutcome:
 
 
 def _stopped(error: KeyboardInterrupt, seconds: float) -> RunOutcome:
-    return RunOutcome("stopped", seconds=seconds, error=str(error) if isinstance(error, Stopped) else "stopped at once")
+    return RunOutcome(
+        "stopped", seconds=seconds, error=str(error) if isinstance(error, Stopped) else "stopped immediately"
+    )

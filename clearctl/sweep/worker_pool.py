@@ -1,4 +1,4 @@
-"""The process that a sweep's runs are forked from: libraries are imported and features read once, for all of them.
+"""The process from which a sweep's runs are forked: it imports libraries and reads features once for all of them.
 
 It is started by `local`, with one end of a socket pair: it receives the runs, and reports their events. Features are in
 memory once, however many runs train on them at a time, since the forks share what none of them writes to. It runs no
@@ -39,7 +39,7 @@ from clearctl.sweep.work import execute_run, execute_stack
 
 @dataclass
 class Worker:
-    """A unit under way: its process, the pipe for its events, its output.
+    """A unit in progress: its process, the pipe for its events, its output.
 
     `outcomes` {number in the plan: how the run ended} has what it reported of that.
     """
@@ -64,7 +64,7 @@ class WorkerPool:
         self.stopping = False
 
     def work(self) -> None:
-        """Carry out all runs, or until it is asked to stop and those under way have ended."""
+        """Carry out all runs, or until it is asked to stop and those in progress have ended."""
         while True:
             while self.waiting and not self.ending and len(self.workers) < self.assignment.jobs:
                 self._fork(self.waiting.pop(0))
@@ -124,7 +124,7 @@ class WorkerPool:
         if self.ending and code in (-signal.SIGTERM, -signal.SIGKILL):
             return RunOutcome("stopped", error="stopped before its state could be saved")
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        memory = ": perhaps memory ran out, then use fewer --jobs" if code == -signal.SIGKILL else ""
+        memory = ": it may have run out of memory: use fewer --jobs" if code == -signal.SIGKILL else ""
         last = worker.output.read_text(errors="replace").strip()[-4000:]
         return RunOutcome("failed", error=f"its process {how}{memory}", exit_code=5, traceback=last)
 
@@ -147,11 +147,11 @@ class WorkerPool:
             self._report(RunStarted(index))
 
     def _keep_features(self, unit: WorkUnit) -> None:
-        """Have the features of a unit in memory when it is forked, and none but those that others still wait for."""
+        """Load the features of a unit before it is forked, and keep only those that other units still need."""
         key = _features(unit)
         if key is None:
             return
-        # Those that are under way keep theirs, whatever is dropped here.
+        # Those that are in progress keep theirs, whatever is dropped here.
         coming = {key, *(_features(other) for other in self.waiting)}
         self.features = {known: stream for known, stream in self.features.items() if known in coming}
         if key not in self.features:

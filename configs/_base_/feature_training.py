@@ -1,4 +1,4 @@
-# What the published experiments train a linear head on extracted features with; the strategies' files beside this one
+# What the published experiments train a linear head on extracted features with; the strategies' files next to this one
 # build on it. Each bucket ends with the epoch of the highest training accuracy, and the next begins with that. Memories
 # have the images of one bucket of CLEAR-10: 3,300, of which the iid protocol trains on 2,310.
 dialect = "clearctl"

@@ -1,4 +1,4 @@
-# iCaRL: exemplars by herding, sigmoid outputs, nearest mean of exemplars. It has a loss of its own.
+# iCaRL: exemplars by herding, sigmoid outputs, nearest mean of exemplars. It has its own loss.
 dialect = "clearctl"
 cl_strategy = dict(
     type="ICaRL",

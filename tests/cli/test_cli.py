@@ -112,7 +112,7 @@ def test_version():
     [
         (["trian"], 2, "error: no such command 'trian'; did you mean 'train'?"),
         (["train"], 2, "missing argument 'CONFIG'"),
-        (["train", "nowhere.py"], 3, "nowhere.py: no config file there"),
+        (["train", "nowhere.py"], 3, "nowhere.py: no such config file"),
         (["prepare-avalanche", "--dataset-root", "nowhere"], 4, "no dataset folder at nowhere"),
         (["prepare-avalanche", "--seeds", "0-x"], 2, "--seeds 0-x: expected numbers"),
         (["eval", "nowhere"], 2, "nowhere"),

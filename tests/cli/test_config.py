@@ -73,7 +73,7 @@ def test_shipped_configs_by_name(tmp_path, monkeypatch):
     assert result.stdout.startswith("demo: no fault found")
     result = clearctl("config", "check", "demoo")
     assert result.exit_code == 3
-    assert "demoo: no config file there; did you mean 'demo'?" in result.stderr
+    assert "demoo: no such config file; did you mean 'demo'?" in result.stderr
     for command in (["train"], ["sweep"], ["config", "show"]):
         result = clearctl(*command, "demoo")
         assert (result.exit_code, "did you mean 'demo'?" in result.stderr) == (3, True), command

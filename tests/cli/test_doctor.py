@@ -104,7 +104,7 @@ def test_fix_looks_again(broken: Callable[..., Path], monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("clearctl.doctor.mmcv_wheel.install", repair)
     result = clearctl("doctor", "--fix", "--json")
-    assert json.loads(result.stdout)["fixed"] == ["built mmcv's wheel and installed it"]
+    assert json.loads(result.stdout)["fixed"] == ["built and installed mmcv's wheel"]
     assert "ImportError: broken" not in by_name(result)["mmcv"]["found"]
 
 

@@ -134,7 +134,7 @@ def test_an_archive_of_something_else(mirror, root):
         (["clear10", "--md5", "12"], 2, "--md5 12: an md5 has 32 hexadecimal digits"),
         (["clear10", "--md5", "a=1", "--md5", "a=2"], 2, "expected FILE=HEX, once for each file"),
         (["clear10", "--md5", "1", "--md5", "a=2"], 2, "expected FILE=HEX, once for each file"),
-        (["clear10", "--release", "full", "--md5", "0" * 32], 2, "of which file?"),
+        (["clear10", "--release", "full", "--md5", "0" * 32], 2, "this release has several files"),
         (["clear10", "--max-hours", "-1"], 2, "--max-hours -1.0: expected a number of hours"),
         (["clear10", "--max-hours", "nan"], 2, "--max-hours nan: expected a number of hours"),
         (["clear10", "--url", "http://127.0.0.1:9/clear"], 6, "http://127.0.0.1:9/clear/clear10-public.zip cannot be"),
@@ -164,7 +164,7 @@ def test_a_bad_archive(mirror, root):
     mirror.files[PUBLIC] = b"nothing"
     result = clearctl("download", "clear10", "--dataset-root", root, "--url", mirror.url)
     assert result.exit_code == 4
-    assert f"error: {PUBLIC} is no whole zip archive" in result.stderr
+    assert f"error: {PUBLIC} is not a complete zip archive" in result.stderr
     assert result.stdout == ""
 
 
@@ -184,7 +184,7 @@ def test_an_interruption_says_that_the_same_command_continues(mirror, root, data
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (130, "")
-    assert stderr.splitlines()[-1] == "interrupted: what came is on disk; the same command continues from there"
+    assert stderr.splitlines()[-1] == "interrupted: what came is on disk; run the same command to continue from there"
     here = part.stat().st_size
     assert data.startswith(part.read_bytes())
     mirror.stall_after = None

@@ -46,7 +46,7 @@ def test_torchvisions_default_weights_are_taken_from_where_torch_keeps_them(root
         tmp_path / "checkpoints" / name,
     )
     assert given.exit_code == 0, given.stderr
-    assert f"{root}/training_folder/features/squeezenet1_1: 512 numbers an image in 2 buckets" in given.stdout
+    assert f"{root}/training_folder/features/squeezenet1_1: 512 numbers per image in 2 buckets" in given.stdout
     assert "images/s" in given.stdout
     assert "of the time waiting for images" in given.stdout
     suggested = "train own_data_feature --set scenario.feature_type=squeezenet1_1"

@@ -74,7 +74,7 @@ def test_a_release_that_comes_split(later_folder):
     root = later_folder()
     refused = clearctl("prepare-avalanche", "--dataset-root", root, "--seeds", "0-4")
     assert refused.exit_code == 2
-    assert "that is its iid split" in refused.stderr
+    assert "which is its iid split" in refused.stderr
     done = clearctl("prepare-avalanche", "--dataset-root", root)
     assert done.exit_code == 0, done.stderr
     assert "train and test are the release's own" in done.stdout

@@ -77,11 +77,11 @@ def test_good_images_are_answered_beside_a_bad_one(trained, images, tmp_path) ->
     [
         (["--top", "0"], 2, "--top 0"),
         (["--format", "xml"], 2, "--format xml: expected table, csv or json"),
-        (["--json", "--format", "csv"], 2, "--json prints JSON, but --format says csv"),
+        (["--json", "--format", "csv"], 2, "--json contradicts --format csv"),
         (["--output", "x.txt"], 2, "--output x.txt: expected a name that ends in .csv or .json"),
         (["--output", "/proc/no/x.csv"], 2, "--output /proc/no/x.csv cannot be written"),
         (["--bucket", "x"], 2, "--bucket x: the run has trained on 0, 1 and 2"),
-        (["nowhere.jpg"], 4, "there is no such file: nowhere.jpg (1 of 3 names)"),
+        (["nowhere.jpg"], 4, "no such file: nowhere.jpg (1 of 3 names)"),
     ],
 )
 def test_errors(trained, images, words, code, text) -> None:

@@ -129,7 +129,7 @@ def test_drop_missing(clear_folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "reported"),
     [
-        ([], 2, "nothing to rebuild by"),
+        ([], 2, "nothing to do"),
         (["--sort-by", "date_takn"], 2, "did you mean 'date_taken'?"),
         (["--sort-by", "id", "--process", "a:b"], 2, "--sort-by and --process"),
         (["--sort-by", "id", "--num-buckets", "0"], 2, "--num-buckets 0"),

@@ -105,7 +105,7 @@ def test_added_numbers_and_a_matrix_from_a_file(few: Path) -> None:
     assert result.stderr == ""
     lines = [line.rstrip() for line in result.stdout.splitlines()]
     assert "joint.csv: accuracy (%), from a file" in lines
-    start = lines.index("added; in bold what is better than each other group by more than chance (95 %)")
+    start = lines.index("added; bold: better than every other group by more than chance (95 %)")
     assert [line.split() for line in lines[start + 1 : start + 5]] == [
         ["chal-", "final"],
         ["group", "n", "lenge", "domain"],
@@ -184,8 +184,8 @@ def refused(result: Result, code: int, *reported: str) -> None:
 def test_bad_input(few: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     refused(clearctl("report"), 2, "RUN_DIR")
-    refused(clearctl("report", "nowhere"), 5, "nowhere is no such folder: left out", "there is no run to report")
-    refused(clearctl("report", "empty"), 5, "empty is no run folder, and has none below it: left out")
+    refused(clearctl("report", "nowhere"), 5, "nowhere is no such folder: left out", "no run to report")
+    refused(clearctl("report", "empty"), 5, "empty is not a run folder, and contains none: left out")
     refused(clearctl("report", few, "--format", "pdf"), 2, "--format pdf: expected terminal")
     refused(clearctl("report", few, "--output", "x.doc"), 2, "x.doc")
     refused(clearctl("report", few, "--output", "x.md", "--format", "csv"), 2, "leave one of them out")
@@ -194,7 +194,7 @@ def test_bad_input(few: Path, tmp_path: Path) -> None:
     unwritable = clearctl("report", few, "--output", "file/x.md")
     refused(unwritable, 5, "error: file/x.md cannot be written: File exists; choose another with --output\n")
     make_run(few / "other", MATRIX, filelists="1" * 64)
-    refused(clearctl("report", few), 5, "are of different datasets", "--force")
+    refused(clearctl("report", few), 5, "have different datasets", "--force")
     forced = clearctl("report", few, "--force")
     assert forced.exit_code == 0
     assert "of 2 datasets" in forced.stderr
@@ -233,7 +233,7 @@ def test_figures(few: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--draw", "metrics"], "--draw metrics: add --figures DIR, the folder to draw them into"),
+        (["--draw", "metrics"], "--draw metrics: add --figures DIR, the folder for the figures"),
         (
             ["--figures", "x", "--draw", "matrixes"],
             "did you mean 'matrices'? expected some of metrics, matrix, accuracy, over-time",
@@ -297,9 +297,9 @@ def test_a_long_csv_of_a_real_run(run: Path, trained, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "--long is a form of csv, not of terminal: write --format csv --long"),
-        (["--json"], "--long is a form of csv"),
-        (["--output", "x.html"], "--long is a form of csv, not of html"),
+        ([], "--long needs the format csv, not terminal: write --format csv --long"),
+        (["--json"], "--long needs the format csv"),
+        (["--output", "x.html"], "--long needs the format csv, not html"),
         (["--format", "csv", "--ci", "--add", "challenge"], "leave --add and --ci out"),
     ],
 )

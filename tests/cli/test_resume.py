@@ -22,7 +22,7 @@ from clearctl.cli import app
 from clearctl.layout import read_filelist
 
 EPOCHS = ["--set", "cl_strategy.train_epochs=40"]
-STOPPING = "stopping at the next step; a second signal ends at once"
+STOPPING = "stopping after this step; a second signal stops immediately"
 
 
 def clearctl(*arguments: object) -> Result:
@@ -139,7 +139,7 @@ def test_a_finished_run_says_so_and_prints_the_same(straight) -> None:
     again = clearctl("resume", run)
     assert again.exit_code == 0
     assert again.stdout == printed.stdout
-    assert again.stderr == f"{run} is finished: there is nothing to resume\neverything is in {run}\n"
+    assert again.stderr == f"{run} is already finished: nothing to resume\neverything is in {run}\n"
     answer = json.loads(clearctl("resume", run, "--json").stdout)
     assert answer["run"] == str(run)
     assert answer["accuracy_matrix"] == rundir.read_matrix(run)[0].tolist()
@@ -254,7 +254,7 @@ def test_deterministic_is_in_the_config_of_the_run(features_config: Path, prepar
     options = ["--dataset-root", prepared, "--device", "cpu"]
     result = clearctl("train", features_config, "--work-dir", tmp_path, *options, "--deterministic")
     assert result.exit_code == 0, result.stderr
-    assert "deterministic=True: on a CPU this costs no time that could be measured" in result.stderr
+    assert "deterministic=True: no measurable slowdown on a CPU" in result.stderr
     run = only_run(tmp_path)
     assert "deterministic = True" in (run / "config.py").read_text()
     assert "deterministic=True:" in clearctl("eval", run, "--device", "cpu").stderr

@@ -29,7 +29,7 @@ from clearctl.sweep.plan import PlannedRun, make_plan
 
 LR = "cl_strategy.optimizer.lr"
 LONG = "cl_strategy.train_epochs=40"
-STOPPING = "stopping at the next step; a second signal ends at once"
+STOPPING = "stopping after this step; a second signal stops immediately"
 STACKED = "; 4 of the runs as 2 batched models, equal to runs alone but for the last digits (--no-stack: bit-identical)"
 
 
@@ -49,7 +49,7 @@ def clearctl(*arguments: object) -> Result:
         (["{}", "--engine", "ray", "--device", "cpu"], 2, "--device is not for --engine ray: see --gpus-per-run"),
         (["{}", "--address", "127.0.0.1:9"], 2, "--address is not for --engine local"),
         (["{}", "--seeds", "0,1,0"], 2, "features with seed 0 is in the sweep twice"),
-        (["nowhere.py"], 3, "nowhere.py: no config file there"),
+        (["nowhere.py"], 3, "nowhere.py: no such config file"),
         (["{}", "--set", "cl_strategy.optimizer.type=SDG,SGD"], 3, "no optimizer is called 'SDG'"),
         (["{}", "--seeds", "0-1", "--dataset-root", "nowhere"], 4, "no dataset folder at"),
         (["{}", "--device", "cuda:99"], 6, "--device cuda:99"),
@@ -160,7 +160,7 @@ def test_off_a_terminal_it_says_what_begins_and_ends(features_config: Path, prep
             assert ended[0].endswith(f": accuracy {100 * run['clear_metrics']['accuracy']:.1f} %")
     warnings = [line for line in lines if line.startswith("warning: ")]
     assert len(warnings) == 1, lines  # of all four runs
-    assert "load_from has no fitting head.fc.bias: left as initialised" in warnings[0]
+    assert "load_from has no matching head.fc.bias: these keep their initial weights" in warnings[0]
     at = lines.index("error: 2 runs failed")
     reported = f"features,train_mb_size=8 seed 1 and features,train_mb_size=16 seed 1: {file}: expected a list"
     assert lines[at + 1].startswith(reported)
@@ -287,7 +287,7 @@ def end(sweep: Sweep, signals: Sequence[int], code: int, all_processes: bool = F
     done = sum(rundir.is_finished(run) for run in sweep.runs())
     assert done < 4
     if code != -signal.SIGKILL:
-        assert reported[-2:] == [f"stopped: {done} of 4 runs are finished", "the same command continues"]
+        assert reported[-2:] == [f"stopped: {done} of 4 runs are finished", "run the same command to continue"]
         assert not any("Traceback" in line or "could not be saved" in line for line in reported)
     assert len(sweep.runs()) == 2  # no other began
     for run in sweep.runs():
@@ -336,8 +336,8 @@ def test_a_row_follows_its_run(planned: list[PlannedRun], monkeypatch: pytest.Mo
     assert (row.name, row.status, row.spent_s(), row.left_s()) == ("features,lr=0.1 seed 0", "waiting", None, None)
     row.update(RunStarted(0))
     assert (row.status, row.doing) == ("running", "starting")
-    row.update(RunProgress(0, Counted("decode the images once", 3, 12, "images")))
-    assert row.doing == "decode the images once 25%"
+    row.update(RunProgress(0, Counted("decode the images", 3, 12, "images")))
+    assert row.doing == "decode the images 25%"
     now[0] = 1010.0
     row.update(RunProgress(0, step(1, 1, 2)))  # 2 of 40 steps
     assert (row.doing, row.bucket, row.epoch, row.left_s()) == ("training", "1/2", "1/5", None)

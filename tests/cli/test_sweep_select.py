@@ -24,10 +24,10 @@ def clearctl(*arguments: object) -> Result:
     [
         (
             ["--select", "accuracy"],
-            "--select accuracy: a setting is chosen by validation images alone: write validation",
+            "--select accuracy: settings are chosen on validation images only: write validation",
         ),
-        (["--select", "validation.acc"], "--select validation.acc: no run has such a number: expected validation.acc"),
-        (list(SELECT), "features holds no images out to choose by: add --set scenario.validation=0.1"),
+        (["--select", "validation.acc"], "--select validation.acc: unknown number, expected validation.acc"),
+        (list(SELECT), "features has no validation images: add --set scenario.validation=0.1"),
         (["--select-on", "first:2"], "--select-on needs --select, such as --select validation.accuracy"),
         ([*SELECT, *HELD_OUT, "--select-on", "2"], "--select-on 2: expected first:K, such as first:3"),
         ([*SELECT, *HELD_OUT, "--select-on", "first:9"], "--select-on first:9: features has 3 buckets"),
@@ -36,7 +36,7 @@ def clearctl(*arguments: object) -> Result:
         (["--trials", "3"], "--trials is not for --engine local"),
         (["--sampler-seed", "3"], "--sampler-seed is not for --engine local"),
         (["--gpus-per-run", "1", "--engine", "optuna"], "--gpus-per-run is not for --engine optuna"),
-        (["--set", f"{LR}=0.1..0.2"], f"--set {LR}=0.1..0.2: a range is for --engine optuna"),
+        (["--set", f"{LR}=0.1..0.2"], f"--set {LR}=0.1..0.2: a range needs --engine optuna"),
         (
             ["--engine", "optuna", "--trials", "3", *SELECT, *HELD_OUT, "--set", f"{LR}=0.2..0.1"],
             "expected LOW..HIGH with LOW below HIGH",

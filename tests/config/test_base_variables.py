@@ -34,7 +34,7 @@ def test_a_base_variable_that_is_not_alone(line: str, tmp_path: Path) -> None:
         load(file)
     first, second = str(caught.value).splitlines()
     assert re.match(rf"{file}, line 3: found a base variable in {MISPLACED[line]}", first)
-    assert second.startswith("write it alone, outside quotes")
+    assert second.startswith("write it outside quotes")
     (tmp_path / "child.py").write_text("_base_ = ['config.py']\n")
     with pytest.raises(ConfigError, match=f"^{file}, line 3: found a base variable"):
         load(tmp_path / "child.py")

@@ -65,9 +65,9 @@ def test_configs_of_the_tests_have_no_faults(tiny_config: Path, features_config:
             "cl_strategy.plugins.0.type: no plugin is called 'ReplayPlugn'; did you mean 'ReplayPlugin'?",
         ),
         ("cl_strategy.type=zzz", "cl_strategy.type: no strategy is called 'zzz'"),
-        ("cl_strategy.type=5", "cl_strategy.type: type is 5: expected the name of a strategy"),
+        ("cl_strategy.type=5", "cl_strategy.type: type is 5, expected the name of a strategy"),
         ("cl_strategy.optimizer.type=LBFGS", "optimizer 'LBFGS' cannot be used: it needs a closure"),
-        ("cl_strategy.optimizer={'lr': 0.1}", "cl_strategy.optimizer: has no type: expected the name of"),
+        ("cl_strategy.optimizer={'lr': 0.1}", "cl_strategy.optimizer: type is missing, expected the name of"),
         # arguments
         (
             "cl_strategy.optimizer.momentm=0.9",
@@ -98,8 +98,8 @@ def test_configs_of_the_tests_have_no_faults(tiny_config: Path, features_config:
             "checkpoint_config.intervall: checkpoint_config has no such key; did you mean 'interval'?",
         ),
         ("data={'worker': 2}", "data.worker: data has no such key; did you mean 'workers'?"),
-        ("wrok_dir=runs", "wrok_dir: there is no such section; did you mean 'work_dir'?"),
-        ("anything=1", "anything: there is no such section"),
+        ("wrok_dir=runs", "wrok_dir: unknown section; did you mean 'work_dir'?"),
+        ("anything=1", "anything: unknown section"),
         # values
         ("scenario.seed=None", "scenario.seed: the iid protocol needs the seed of a split, such as seed=0"),
         ("scenario.evaluation_protocol=idd", "found 'idd', expected 'streaming' or 'iid'; did you mean 'iid'?"),
@@ -120,7 +120,7 @@ def test_configs_of_the_tests_have_no_faults(tiny_config: Path, features_config:
         ),
         ("scenario.classes=camera", "scenario.classes: found 'camera', expected a list of class names"),
         ("scenario.drop_classes=[3]", "scenario.drop_classes: found [3], expected a list of class names"),
-        ("scenario.classes=['a', 'a']", "scenario.classes: found 'a' more than once: each counts once"),
+        ("scenario.classes=['a', 'a']", "scenario.classes: found 'a' more than once: list each once"),
         ("scenario.max_per_class=0", "scenario.max_per_class: found 0, expected a whole number from 1"),
         (
             "scenario.train_transform={'type': 'ToTensor'}",
@@ -149,7 +149,10 @@ def test_configs_of_the_tests_have_no_faults(tiny_config: Path, features_config:
         ("model=None", "model: this section is missing"),
         ("model=resnet", "model: found 'resnet', expected a dict"),
         ("model={}", "model: expected a head, such as head=dict("),
-        ("model.torchmodel={'type': 'Linear', 'in_features': 1, 'out_features': 2}", "model.torchmodel: stands alone"),
+        (
+            "model.torchmodel={'type': 'Linear', 'in_features': 1, 'out_features': 2}",
+            "model.torchmodel: cannot be combined",
+        ),
         (
             "model.freeze=['bakbone']",
             "model.freeze: found 'bakbone', expected 'backbone' or 'neck' or 'head'; did you mean 'backbone'?",
@@ -183,7 +186,7 @@ def test_all_faults_at_once_each_with_its_own_file(tmp_path: Path, monkeypatch: 
     with pytest.raises(ConfigError) as caught:
         require(load("top.py", ["cl_strategy.optimizer.momentm=0.9"]), CATALOGUE)
     assert str(caught.value).split("\n") == [
-        "top.py: wrok_dir: there is no such section; did you mean 'work_dir'?",
+        "top.py: wrok_dir: unknown section; did you mean 'work_dir'?",
         "top.py: scenario.shoot: scenario has no such key; did you mean 'shot'?",
         "top.py: scenario.seed: the iid protocol needs the seed of a split, such as seed=0",
         "base.py: model.head: LinearClsHead needs the argument 'in_channels'",
@@ -241,12 +244,12 @@ def test_an_argument_left_over_from_another_type(tmp_path: Path, features_config
     [fault] = faults(child)
     base = str(tmp_path / "base.py")
     assert fault == (
-        f"{base}: cl_strategy.optimizer.momentum: Adam has no argument 'momentum', which {base} gives with another"
+        f"{base}: cl_strategy.optimizer.momentum: Adam has no argument 'momentum', which {base} gives for another"
         " type: write dict(_delete_=True, type='Adam', ...)"
     )
     child.write_text("_base_ = ['base.py']\ncl_strategy = dict(optimizer=dict(_delete_=True, type='Adam', lr=0.1))\n")
     assert faults(child) == []
     [fault] = faults(tmp_path / "base.py", "cl_strategy.optimizer.type=Adam")
-    assert fault.endswith("""with another type: --set cl_strategy.optimizer="{'type': 'Adam', ...}" replaces both""")
+    assert fault.endswith("""for another type: --set cl_strategy.optimizer="{'type': 'Adam', ...}" replaces both""")
     given = "{'type': 'Adam', 'lr': 0.1}"
     assert faults(tmp_path / "base.py", f"cl_strategy.optimizer={given}") == []

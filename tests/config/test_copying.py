@@ -31,7 +31,7 @@ def test_again_it_changes_nothing_and_a_file_that_differs_is_kept(tmp_path):
     assert copy_config("demo", tmp_path) == files
     files[-1].write_text("mine = 1\n")
     files[0].unlink()
-    with pytest.raises(ConfigError, match=r"is there and differs from the shipped file\nname another folder"):
+    with pytest.raises(ConfigError, match=r"already exists and differs from the shipped file\ngive another folder"):
         copy_config("demo", tmp_path)
     assert files[-1].read_text() == "mine = 1\n"
     assert not files[0].exists()
@@ -40,13 +40,13 @@ def test_again_it_changes_nothing_and_a_file_that_differs_is_kept(tmp_path):
 def test_a_file_of_the_users_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("mine").write_text("a = 1\n")
-    with pytest.raises(ConfigError, match="mine: a file of yours, expected the name of a shipped config"):
+    with pytest.raises(ConfigError, match="mine: found a file, expected the name of a shipped config"):
         copy_config("mine", tmp_path / "copy")
 
 
 @pytest.mark.parametrize("name", ["demoo", "_base_/ewc"])
 def test_a_name_there_is_not(name, tmp_path):
-    with pytest.raises(ConfigError, match="no config file there"):
+    with pytest.raises(ConfigError, match="no such config file"):
         copy_config(name, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -54,7 +54,7 @@ def test_a_name_there_is_not(name, tmp_path):
 @pytest.mark.parametrize("where", ["file", "file/below", "/proc/clearctl"])
 def test_a_folder_that_cannot_be_written(tmp_path, where):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot be read or written: .*\nname another folder"):
+    with pytest.raises(UsageError, match="cannot be read or written: .*\ngive another folder"):
         copy_config("demo", tmp_path / where)
 
 
@@ -64,5 +64,5 @@ def test_a_folder_in_place_of_a_file_and_bytes_that_are_no_text(tmp_path):
         copy_config("demo", tmp_path)
     (tmp_path / "demo.py").rmdir()
     (tmp_path / "demo.py").write_bytes(b"\xff")
-    with pytest.raises(ConfigError, match="demo.py is there and differs"):
+    with pytest.raises(ConfigError, match="demo.py already exists and differs"):
         copy_config("demo", tmp_path)

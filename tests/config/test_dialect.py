@@ -54,7 +54,7 @@ def test_a_config_of_no_dialect_keeps_its_meaning_and_is_reported(name: str) -> 
     first, last = notices(config)
     assert first.startswith(f"{name}: the predecessor ")
     assert last == (
-        "dialect='clear_avalanche_mmlab' has all that can be had of these; dialect='clearctl' ends these notices"
+        "dialect='clear_avalanche_mmlab' applies all that clearctl can; dialect='clearctl' silences these notices"
     )
     assert translated(config).values == values
     assert list(notices(Config({**values, "dialect": CLEARCTL}, "a.py"))) == []

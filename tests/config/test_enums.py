@@ -97,7 +97,7 @@ def test_a_function_cannot_be_given() -> None:
     assert [(fault.key, fault.message) for fault in found.faults] == [
         (
             "cl_strategy.scheduler.scale_fn",
-            "found 'lambda x: x', but it takes a function, which a config cannot give: leave it out",
+            "found 'lambda x: x', but it takes a function, which a config cannot contain: leave it out",
         )
     ]
 

@@ -31,7 +31,7 @@ def test_it_is_a_fault_that_says_what_to_write(name: str, features_config: Path,
     file = tmp_path / "a.py"
     file.write_text(f"_base_ = [{str(features_config)!r}]\n{name} = {MMCLS[name]!r}\n")
     (fault,) = check(load(file), CATALOGUE)
-    assert str(fault) == f"{file}: {name}: mmcls's key, which does nothing here: {RUNTIME[name]}, and leave it out"
+    assert str(fault) == f"{file}: {name}: this key of mmcls does nothing here: {RUNTIME[name]}, and leave it out"
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -39,7 +39,7 @@ def test_data_of_mmcls(name: str, features_config: Path, tmp_path: Path) -> None
     file = tmp_path / "a.py"
     file.write_text(f"_base_ = [{str(features_config)!r}]\ndata = dict(workers=0, {name}=3)\n")
     (fault,) = check(load(file), CATALOGUE)
-    assert str(fault).startswith(f"{file}: data.{name}: mmcls's key, which does nothing here: {DATA[name]}")
+    assert str(fault).startswith(f"{file}: data.{name}: this key of mmcls does nothing here: {DATA[name]}")
 
 
 @pytest.mark.parametrize("name", ["resume_from", "fp16", "optimizer_config"])

@@ -209,15 +209,15 @@ def test_json_base(write) -> None:
 
 def test_missing_file(write, tmp_path: Path) -> None:
     expected = "expected a Python file, or the name of a shipped config: `clearctl config list` lists them"
-    assert fault("none.py") == f"none.py: no config file there\n{expected}"
+    assert fault("none.py") == f"none.py: no such config file\n{expected}"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a = 1\n\nb = 1 / 0\n", "top.py, line 3: raises ZeroDivisionError while it is read: division by zero"),
-        ("def f():\n    raise ValueError('a\\nb')\nf()\n", "top.py, line 3: raises ValueError while it is read: a b"),
-        ("a = 1\nb = (\n", "top.py, line 2: raises SyntaxError while it is read: '(' was never closed"),
+        ("a = 1\n\nb = 1 / 0\n", "top.py, line 3: raises ZeroDivisionError: division by zero"),
+        ("def f():\n    raise ValueError('a\\nb')\nf()\n", "top.py, line 3: raises ValueError: a b"),
+        ("a = 1\nb = (\n", "top.py, line 2: raises SyntaxError: '(' was never closed"),
         ("import no_such_module\n", None),
         ("a = 1\nopen('absent.txt')\n", None),
     ],
@@ -236,8 +236,8 @@ def test_config_that_raises_is_one_line_with_file_and_line(text: str, message: s
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("\n\nraise ValueError('no')\n", "shared/base.py, line 3: raises ValueError while it is read: no"),
-        ("a = 1\nb = = 2\n", "shared/base.py, line 2: raises SyntaxError while it is read: invalid syntax"),
+        ("\n\nraise ValueError('no')\n", "shared/base.py, line 3: raises ValueError: no"),
+        ("a = 1\nb = = 2\n", "shared/base.py, line 2: raises SyntaxError: invalid syntax"),
     ],
 )
 def test_fault_of_a_base_names_the_base(text: str, message: str, write) -> None:
@@ -275,7 +275,7 @@ def test_missing_file_names_a_file_nearby(write) -> None:
     write("configs/quickstart.py", "a = 1\n")
     for missing in ("quickstart.py", "configs/quick_start.py"):
         first = fault(missing).split("\n")[0]
-        assert first == f"{missing}: no config file there; did you mean 'configs/quickstart.py'?"
+        assert first == f"{missing}: no such config file; did you mean 'configs/quickstart.py'?"
 
 
 def test_fault_leaves_nothing_to_be_reported_at_exit(write, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,50 +49,50 @@ def found(file: Path, plugins: list[dict[str, Any]] | None = None, **sections: A
             dict(patience=2),
             dict(cl_strategy=dict(eval_every=3), metrics=ACCURACY),
             "plugins.0.patience",
-            "found 2, but the metric is renewed every 3 epochs (eval_every): give 3 or more",
+            "found 2, but the metric is updated every 3 epochs (eval_every): give 3 or more",
         ),
         (
             dict(patience=2, peval_mode="iteration"),
             dict(cl_strategy=dict(eval_every=3, peval_mode="iteration"), metrics=ACCURACY),
             "plugins.0.patience",
-            "found 2, but the metric is renewed every 3 steps",
+            "found 2, but the metric is updated every 3 steps",
         ),
         (dict(patience=0), WATCHED, "plugins.0.patience", "found 0, expected a whole number from 1"),
         (
             dict(peval_mode="iteration"),
             WATCHED,
             "plugins.0.peval_mode",
-            "found 'iteration', but cl_strategy.peval_mode is 'epoch': give both alike",
+            "found 'iteration', expected 'epoch', as cl_strategy.peval_mode",
         ),
         (
             {},
             dict(cl_strategy=dict(eval_every=1), metrics=[]),
             "plugins.0.metric_name",
-            "no metric of the config is called 'Top1_Acc_Stream' in a test: there are none",
+            "no metric of the tests is called 'Top1_Acc_Stream', expected one of: none",
         ),
         (
             {},
             dict(cl_strategy=dict(eval_every=1), metrics=[dict(type="accuracy_metrics", epoch=True, experience=True)]),
             "plugins.0.metric_name",
-            "there are Top1_Acc_Exp; add it to `metrics`, such as dict(type='accuracy_metrics', stream=True)",
+            "expected one of: Top1_Acc_Exp; add it to `metrics`, such as dict(type='accuracy_metrics', stream=True)",
         ),
         (
             dict(metric_name="ConfusionMatrix_Stream"),
             dict(cl_strategy=dict(eval_every=1), metrics=EVERYTHING),
             "plugins.0.metric_name",
-            "no metric of the config is called 'ConfusionMatrix_Stream'",
+            "no metric of the tests is called 'ConfusionMatrix_Stream'",
         ),
         (
             dict(val_stream_name="train_stream"),
             WATCHED,
             "plugins.0.val_stream_name",
-            "found 'train_stream', but tests are of 'test_stream'",
+            "found 'train_stream', expected 'test_stream'",
         ),
         (
             dict(val_stream_name="test_stream/Task000/Exp001"),
             WATCHED,
             "plugins.0.val_stream_name",
-            "Top1_Acc_Stream is of the whole stream, not of a bucket",
+            "Top1_Acc_Stream is for the whole stream, not a bucket",
         ),
         (dict(margin=0), WATCHED, "plugins.0.margin", "found 0, expected a float such as 0.0"),
         (dict(mode="most"), WATCHED, "plugins.0.mode", "found 'most', expected 'max' or 'min'"),
@@ -100,7 +100,7 @@ def found(file: Path, plugins: list[dict[str, Any]] | None = None, **sections: A
             dict(metric_name="Loss_Stream"),
             dict(cl_strategy=dict(eval_every=1), metrics=EVERYTHING),
             "plugins.0.mode",
-            "found 'max', but the lower Loss_Stream the better: give 'min'",
+            "found 'max', but lower Loss_Stream is better: give 'min'",
         ),
     ],
 )
@@ -175,7 +175,7 @@ MER = dict(type="MER", mem_size=20, batch_size_mem=4)
 
 def test_no_plugin_acts_on_the_inner_steps_of_mer(features_config: Path) -> None:
     faults = found(features_config, [dict(type="GradientClipping", max_norm=1.0)], cl_strategy=MER)
-    text = "MER takes its steps by itself, and no plugin acts on their loss or gradients: leave GradientClipping out"
+    text = "MER runs its own training steps, on whose loss and gradients no plugin acts: leave GradientClipping out"
     assert faults == {"plugins.0": text}
     assert found(features_config, [dict(type="ExponentialMovingAverage")], cl_strategy=MER) == {}
 
@@ -193,19 +193,17 @@ def test_importances_of_samples_need_a_loss_of_samples(features_config: Path) ->
 def test_early_stopping_decides_alone_which_weights_a_bucket_ends_with(other: str, features_config: Path) -> None:
     faults = found(features_config, [EARLY, dict(type=other)], **WATCHED)
     assert faults == {
-        "plugins.1": f"EarlyStoppingPlugin and {other} each decide which weights a bucket ends with: leave one out"
+        "plugins.1": f"EarlyStoppingPlugin and {other} each choose the weights at the end of a bucket: leave one out"
     }
 
 
 def test_one_loader_with_a_memory_is_not_replaced_by_another(features_config: Path) -> None:
     replay, rar = dict(type="ReplayPlugin"), dict(type="RARPlugin", batch_size_mem=8)
     twice = found(features_config, [replay, rar])
-    assert twice == {
-        "plugins.1": "ReplayPlugin and RARPlugin each replace the loader that is learned from: leave one out"
-    }
+    assert twice == {"plugins.1": "ReplayPlugin and RARPlugin each replace the training data loader: leave one out"}
     strategy = found(features_config, [replay], cl_strategy=dict(type="Replay"))
     assert strategy == {
-        "plugins.0": "Replay and ReplayPlugin each replace the loader that is learned from: leave ReplayPlugin out"
+        "plugins.0": "Replay and ReplayPlugin each replace the training data loader: leave ReplayPlugin out"
     }
     assert found(features_config, [replay, dict(type="GDumbPlugin")]) == {}
     assert found(features_config, [dict(type="LwFPlugin")], cl_strategy=dict(type="Replay")) == {}
@@ -280,7 +278,7 @@ def notices(file: Path, plugins: list[dict[str, Any]] | None = None, **sections:
 
 def test_early_stopping_says_that_it_looks_at_test_data(features_config: Path) -> None:
     (seen,) = notices(features_config, [EARLY], **WATCHED)
-    assert "chooses the epoch by test data, those of later buckets included" in seen
+    assert "chooses the epoch by test data, including those of later buckets" in seen
     _, never = notices(features_config, [EARLY | dict(patience=2)], **WATCHED)
     assert never == "cl_strategy.plugins.0: EarlyStoppingPlugin never stops: patience=2 is not below train_epochs=2"
     assert notices(features_config, [dict(type="RestoreBestEpoch")]) == []
@@ -306,7 +304,7 @@ def test_reduce_on_plateau_says_that_a_bucket_is_too_short(epochs: int, lowers: 
 
 def test_rar_says_which_batches_it_learns(features_config: Path) -> None:
     (reported,) = notices(features_config, [dict(type="RARPlugin", batch_size_mem=5)])
-    assert "takes batch_size_mem=5 samples of a bucket for each step too" in reported
+    assert "also takes batch_size_mem=5 samples of a bucket per step" in reported
     assert notices(features_config, [dict(type="RARPlugin", batch_size_mem=8)]) == []
 
 

@@ -95,8 +95,8 @@ def test_a_dataset_that_is_there_outranks_its_name(clear_folder: Callable[..., P
     found = config(scenario={"data_name": "clear10", "buckets": ["12"]}, model={"head": {"num_classes": 3}})
     assert lines(found, root) == []
     assert misnamed(found, root) == (
-        "scenario.data_name: 'clear10' has 11 classes, but the dataset has 3: it is another one, so give it a name of"
-        " its own"
+        "scenario.data_name: 'clear10' has 11 classes, but the dataset has 3: it is another dataset,"
+        " so use another name"
     )
     assert len(lines(found, root / "nothing")) == 2
     assert len(lines(config(scenario={"data_name": "clear10"}, model={"head": {"num_classes": 4}}), root)) == 1
@@ -107,7 +107,7 @@ def test_another_of_clears_datasets_under_that_name_is_a_fault(clear_folder: Cal
     found = config(scenario={"data_name": "clear100"}, model={"head": {"num_classes": 11}})
     assert lines(found, root) == [
         "a.py: model.head.num_classes: found 11, but data_name 'clear100' has 100 classes; for another dataset leave"
-        " data_name out or give it a name of its own"
+        " data_name out or use another name"
     ]
 
 
@@ -153,7 +153,7 @@ def test_a_dataset_of_ones_own_has_no_default_folder(monkeypatch: pytest.MonkeyP
     assert str(caught.value).splitlines() == [
         "a.py: scenario.dataset_root: missing, and data_name 'my flowers' is none of clear10, clear10_neurips2021,"
         " clear100, clear100_cvpr2022, whose folders are known",
-        "name the folder there, with --dataset-root DIR or with $CLEARCTL_DATASET_ROOT",
+        "give the folder there, with --dataset-root DIR or with $CLEARCTL_DATASET_ROOT",
     ]
     assert dataset_root(own, "flowers") == Path("flowers")
 

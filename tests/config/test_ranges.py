@@ -90,15 +90,15 @@ def test_the_numbers_in_a_value() -> None:
 
 
 NONSENSE = {
-    "scenario.buckets=['1', '1']": "scenario.buckets: found '1' more than once: each counts once",
-    "scenario.buckets=['1', 1]": "scenario.buckets: found '1' more than once: each counts once",
+    "scenario.buckets=['1', '1']": "scenario.buckets: found '1' more than once: list each once",
+    "scenario.buckets=['1', 1]": "scenario.buckets: found '1' more than once: list each once",
     "seed=18446744073709551616": f"seed: found 18446744073709551616, expected a whole number from 0 to {2**63 - 1}",
     "seed=True": "seed: found True, expected a whole number from 0",
     "data={'workers': 100000}": "data.workers: found 100000, expected a whole number from 0 to 1024",
     "model.head.topk=0": "model.head.topk: found 0, expected a whole number from 1",
     "model.head.num_classes=0": "model.head.num_classes: found 0, expected a whole number from 1",
     "metrics=[{'type': 'topk_acc_metrics', 'top_k': 50}]": "metrics.0.top_k: found 50, but model.head has 3 classes",
-    "loggers=[{'type': 'TextLogger'}, {'type': 'TextLogger'}]": "loggers.1: writes to the same place as loggers.0",
+    "loggers=[{'type': 'TextLogger'}, {'type': 'TextLogger'}]": "loggers.1: writes to the same file as loggers.0",
     "loggers=[{'type': 'CSVLogger', 'log_folder': 'a'}, {'type': 'CSVLogger', 'log_folder': 'a'}]": "loggers.1: writes",
     "cl_strategy.optimizer.lr=-0.1": "cl_strategy.optimizer.lr: found -0.1, expected a number from 0",
     "cl_strategy.optimizer.lr=1e999": "cl_strategy.optimizer.lr: found inf, expected a number from 0",

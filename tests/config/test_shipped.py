@@ -55,7 +55,7 @@ def test_a_wrong_name(wrong, hint):
     with pytest.raises(ConfigError) as raised:
         shipped.find(wrong)
     first, second = str(raised.value).splitlines()
-    assert first.startswith(f"{Path(wrong)}: no config file there{hint}")
+    assert first.startswith(f"{Path(wrong)}: no such config file{hint}")
     assert "clearctl config list" in second
 
 

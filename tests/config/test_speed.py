@@ -51,7 +51,7 @@ def test_allowed(overrides: tuple[str, ...], tiny_config: Path) -> None:
         (("channels_last=yes",), "channels_last: found 'yes', expected a bool"),
         (("tf32=None",), "tf32: found None, expected a bool"),
         (("deterministic=1",), "deterministic: found 1, expected a bool"),
-        (("determinstic=True",), "determinstic: there is no such section; did you mean 'deterministic'?"),
+        (("determinstic=True",), "determinstic: unknown section; did you mean 'deterministic'?"),
         (
             ("data.loader=residnet",),
             "data.loader: found 'residnet', expected 'auto' or 'resident' or 'mapped' or 'workers'",
@@ -62,21 +62,21 @@ def test_allowed(overrides: tuple[str, ...], tiny_config: Path) -> None:
         (("data.chache=ram",), "data.chache: data has no such key; did you mean 'cache'?"),
         (("data.workers=-1",), "data.workers: found -1, expected a whole number from 0"),
         (("data=3",), "data: found 3, expected a dict"),
-        (("precison=bf16",), "precison: there is no such section; did you mean 'precision'?"),
+        (("precison=bf16",), "precison: unknown section; did you mean 'precision'?"),
         (
             (*MIR, "precision=fp16"),
-            "precision: MIR cannot go with precision='fp16': it differentiates a loss that is not scaled",
+            "precision: MIR cannot be combined with precision='fp16': it differentiates a loss that is not scaled",
         ),
         (("data.loader=resident",), "data.loader: images cannot be resident: name features in scenario.feature_type"),
         (("data.loader=mapped",), "data.loader: images cannot be mapped: name features in scenario.feature_type"),
-        (("data.loader=workers", "data.cache=disk"), "data.cache: loader='workers' reads every image again"),
+        (("data.loader=workers", "data.cache=disk"), "data.cache: loader='workers' decodes every image again"),
         (
             ("cl_strategy.plugins=[{'type': 'MIRPlugin', 'batch_size_mem': 2}]",),
             "plugin 'MIRPlugin' cannot be used: it switches the reduction of a loss",
         ),
         (
             (*AGEM, "channels_last=True"),
-            "channels_last: AGEM cannot go with channels_last=True: it flattens gradients as views",
+            "channels_last: AGEM cannot be combined with channels_last=True: it flattens gradients as views",
         ),
     ],
 )
@@ -88,8 +88,8 @@ def test_refused(overrides: tuple[str, ...], message: str, tiny_config: Path) ->
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("compile=True", "compile: there is no model.backbone, the part that is compiled: leave it out"),
-        ("channels_last=True", "channels_last: there is no model.backbone, the part that takes that memory format"),
+        ("compile=True", "compile: model.backbone is missing, the part that is compiled: leave compile out"),
+        ("channels_last=True", "channels_last: model.backbone is missing, the part that takes that memory format"),
     ],
 )
 def test_refused_on_features(override: str, message: str, features_config: Path) -> None:

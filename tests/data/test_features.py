@@ -50,8 +50,8 @@ def test_a_flipped_bit(file: Path) -> None:
     flip(file)
     assert not torch.equal(torch.load(file, weights_only=True)[0], X)  # torch.load does not see it
     assert refusal(file) == (
-        f"{file} is damaged: its entry archive/data/0 does not have its CRC-32\n"
-        "copy or download it again, or make it again with the command that made it"
+        f"{file} is damaged: its entry archive/data/0 has a wrong CRC-32\n"
+        "copy or download it again, or rerun the command that wrote it"
     )
 
 
@@ -64,7 +64,7 @@ def test_a_flipped_bit_where_the_sha256_is_recorded(file: Path) -> None:
     assert first.startswith(f"{file} is damaged: its sha256 is ")
     assert first.endswith(f", expected {sha256[:12]}...")
     assert second == (
-        f"run the `clearctl extract-features` again that made it, which makes this bucket again: {there} says how"
+        f"run the same `clearctl extract-features` again, which extracts this bucket: {there} has its options"
     )
 
 
@@ -78,7 +78,7 @@ def test_a_record_without_the_sha256(file: Path) -> None:
     record(file, rows=12)
     assert torch.equal(read_features(file.parents[4], "tiny", "0", LISTED)[0], X)
     flip(file)
-    assert "does not have its CRC-32" in refusal(file)
+    assert "has a wrong CRC-32" in refusal(file)
 
 
 @pytest.mark.parametrize(
@@ -100,4 +100,4 @@ def test_a_flipped_bit_in_a_released_file(tmp_path: Path) -> None:
     flip(file)
     with pytest.raises(DatasetError) as caught:
         load_released_features(file)
-    assert str(caught.value).startswith(f"{file} is damaged: its entry archive/data/5 does not have its CRC-32\n")
+    assert str(caught.value).startswith(f"{file} is damaged: its entry archive/data/5 has a wrong CRC-32\n")

@@ -49,7 +49,7 @@ def test_no_image_of_the_validation_part_is_trained_or_tested_on(
     there = by_class(whole.train, labels)
     short = sum(0 < count <= max(1, int(count * share + 0.5)) for count in there.values())
     if short:
-        with pytest.raises(ConfigError, match=rf"scenario.validation: .* leaves {short} with none to train on"):
+        with pytest.raises(ConfigError, match=rf"scenario.validation: .* leaves {short} without training images"):
             parts(labels, share, seed, split=split)
         return
     train, test, held_out = parts(labels, share, seed, split=split, max_per_class=most)
@@ -92,7 +92,7 @@ def test_classes_with_too_few_images_are_counted_and_three_are_named() -> None:
     with pytest.raises(ConfigError) as caught:
         parts_of_buckets(listed, None, Selection(validation=0.1), NAMES, 0)
     assert str(caught.value) == (
-        "scenario.validation: 0.1 of each class is held out, which leaves 4 with none to train on:"
+        "scenario.validation: 0.1 of each class is held out, which leaves 4 without training images:"
         " 'camera' in bucket 0 has 1, 'cup of tea' in bucket 0 has 1, 'camera' in bucket 1 has 1 and 1 more"
     )
 

@@ -130,13 +130,13 @@ def test_missing_image_is_named_with_its_bucket(root: Path) -> None:
     for path in (paths[2], paths[9]):
         (root / path).unlink()
     assert fault(root) == (
-        f"{root / paths[2]} (bucket 1) is listed but not there; 2 of the bucket's 12 images are missing"
+        f"{root / paths[2]} (bucket 1) is listed but missing; 2 of the bucket's 12 images are missing"
     )
 
 
 def test_missing_folder_of_images(root: Path) -> None:
     (root / "labeled_images/0/camera").rename(root / "labeled_images/0/gone")
-    assert "(bucket 0) is listed but not there; 4 of the bucket's 12 images are missing" in fault(root)
+    assert "(bucket 0) is listed but missing; 4 of the bucket's 12 images are missing" in fault(root)
 
 
 @pytest.mark.parametrize("content", ["empty", "text", "cut"])
@@ -194,7 +194,7 @@ def test_folder_that_is_not_prepared(clear_folder: Folder) -> None:
 )
 def test_split_that_is_not_there_names_the_command(arguments: dict, folder: str, command: str, root: Path) -> None:
     assert fault(root, protocol="iid", **arguments) == (
-        f"the split {root}/training_folder/{folder} is not on disk\nmake it with `clearctl {command.format(root)}`"
+        f"the split {root}/training_folder/{folder} does not exist\nrun `clearctl {command.format(root)}`"
     )
 
 
@@ -230,7 +230,7 @@ def test_class_index_out_of_range(root: Path) -> None:
 
 def test_features_that_are_not_there(root: Path) -> None:
     missing = layout.features_file(root, "other", "0")
-    assert fault(root, feature_type="other") == f"no features 'other': {missing} is missing\nfeatures there: tiny"
+    assert fault(root, feature_type="other") == f"no features 'other': {missing} is missing\navailable features: tiny"
 
 
 def test_features_with_too_few_rows(root: Path) -> None:
@@ -243,7 +243,7 @@ def test_features_with_too_few_rows(root: Path) -> None:
 def test_features_with_other_labels(root: Path) -> None:
     labels = labels_of(root, "1")
     file = write_features(root, "1", [labels[-1], *labels[1:-1], labels[0]])
-    assert fault(root, feature_type="tiny") == f"{file}: its labels are not those of the bucket's file list"
+    assert fault(root, feature_type="tiny") == f"{file}: its labels differ from the bucket's file list"
 
 
 def test_features_of_another_width_in_one_bucket(root: Path) -> None:
@@ -257,8 +257,8 @@ def test_features_file_that_is_damaged(content: bytes, root: Path) -> None:
     file.write_bytes(content)
     first, *rest = fault(root, feature_type="tiny").split("\n")
     if content.startswith(b"PK"):
-        assert first.startswith(f"{file} is damaged: its zip archive is not whole")
-        assert rest == ["copy or download it again, or make it again with the command that made it"]
+        assert first.startswith(f"{file} is damaged: its zip archive is incomplete")
+        assert rest == ["copy or download it again, or rerun the command that wrote it"]
     else:
         assert first.startswith(f"{file} is not (tensor [N, D], list of N ints): ")
         assert rest == []
@@ -369,7 +369,7 @@ def test_another_file_list_is_seen_though_the_features_are_in_memory(root: Path)
     held = read_stream(root, feature_type="tiny")
     file = layout.filelist_file(root, "1")
     file.write_text("\n".join(reversed(file.read_text().split("\n"))))
-    assert "its labels are not those of the bucket's file list" in fault(root, feature_type="tiny")
+    assert "its labels differ from the bucket's file list" in fault(root, feature_type="tiny")
     assert held.bucket_names == ["0", "1"]
 
 
@@ -384,7 +384,7 @@ def test_features_that_were_saved_with_their_gradients(root: Path) -> None:
 def test_a_path_that_no_file_can_have(root: Path) -> None:
     file = layout.filelist_file(root, "0")
     file.write_text(file.read_text().replace("labeled_images/", "a\0b/", 1))
-    assert "is listed but not there" in fault(root)
+    assert "is listed but missing" in fault(root)
 
 
 # Parts of a dataset
@@ -432,7 +432,7 @@ def test_features_of_some_classes_are_rows_of_the_same_matrix(root: Path) -> Non
             Selection(drop_classes=("x",)),
             "scenario.drop_classes: the dataset has no class 'x': it has BACKGROUND, camera",
         ),
-        (Selection(classes=("camera",)), "scenario.classes: leaves 1 of 3 classes: a stream has two or more"),
+        (Selection(classes=("camera",)), "scenario.classes: leaves 1 of 3 classes, expected two or more"),
         (Selection(drop_classes=("camera", "BACKGROUND")), "scenario.drop_classes: leaves 1 of 3 classes"),
     ],
 )

@@ -58,5 +58,5 @@ def test_what_leads_is_what_gives_one_rgb_image(steps, leading, floats):
 )
 def test_a_step_that_may_look_at_more_than_pixels_keeps_all_from_being_stored(steps, name):
     split = split_steps(steps)
-    assert split.refusal == f"{name} may look at more of them than pixels"
+    assert split.refusal == f"{name} may use more than their pixels"
     assert split.leading == ()

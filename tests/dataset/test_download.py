@@ -136,7 +136,7 @@ def test_force_downloads_and_replaces(mirror, root, published):
 def test_what_is_in_the_way_is_reported_before_anything_is_downloaded(mirror, root):
     make_clear_folder(root, buckets=("5",))
     before = files(root)
-    refused(mirror, root, "labeled_images is there already", "--force", "--dataset-root")
+    refused(mirror, root, "labeled_images already exists", "--force", "--dataset-root")
     assert files(root) == before
     assert mirror.log == []
     assert not (root / ".download").exists()
@@ -145,7 +145,7 @@ def test_what_is_in_the_way_is_reported_before_anything_is_downloaded(mirror, ro
 def test_a_folder_of_which_a_part_was_removed_is_not_taken_as_whole(mirror, root):
     get(mirror, root)
     (root / "class_names.txt").unlink()
-    refused(mirror, root, "labeled_images is there already")
+    refused(mirror, root, "labeled_images already exists")
 
 
 def test_the_archive_is_kept_on_request_and_used_again(mirror, root, data, published):
@@ -171,7 +171,7 @@ def test_an_archive_put_there_by_hand(mirror, root, data, published):
 def test_a_bad_archive_put_there_by_hand_is_not_deleted(mirror, root, data):
     (root / ".download").mkdir(parents=True)
     (root / f".download/{PUBLIC}").write_bytes(data[:-30])
-    refused(mirror, root, "no whole zip archive", f"put another one at {root}/.download/{PUBLIC}")
+    refused(mirror, root, "not a complete zip archive", f"put another file at {root}/.download/{PUBLIC}")
     refused(mirror, root, "the md5 is", md5="0" * 32)
     assert (root / f".download/{PUBLIC}").read_bytes() == data[:-30]
     assert files(root) == {}
@@ -182,7 +182,7 @@ def test_an_archive_put_there_by_hand_after_a_download_gave_up(mirror, root, dat
     mirror.cuts = [50_000, 0, 0, 0]
     refused(mirror, root, error=CapabilityError)
     (root / f".download/{PUBLIC}").write_bytes(data[:-30])
-    refused(mirror, root, "no whole zip archive", "put another one at")
+    refused(mirror, root, "not a complete zip archive", "put another file at")
     assert in_workshop(root) == [PUBLIC]
     (root / f".download/{PUBLIC}").write_bytes(data)
     assert get(mirror, root).archives[0].url is None
@@ -222,7 +222,7 @@ def test_two_archives_with_the_same_folder_are_refused(published, root):
 def test_the_second_archive_bad_means_that_none_is_unpacked(data, root):
     train, test = (archive.file for archive in find_archives("clear10", "full"))
     with Mirror({train: data, test: b"nothing"}) as mirror:
-        refused(mirror, root, f"{test} is no whole zip archive", release="full")
+        refused(mirror, root, f"{test} is not a complete zip archive", release="full")
         assert files(root) == {}
         mirror.files[test] = data  # the first is here, checked
         mirror.log.clear()
@@ -283,7 +283,7 @@ def test_a_wrong_md5(mirror, root, data):
 
 def test_a_length_shorter_than_the_body_is_never_complete(mirror, root, data):
     mirror.declared_length = len(data) - 1000
-    refused(mirror, root, "is no whole zip archive", "it was deleted and nothing of it unpacked")
+    refused(mirror, root, "is not a complete zip archive", "it was deleted and not unpacked")
     assert not root.exists()
 
 
@@ -295,17 +295,17 @@ def test_a_length_longer_than_the_body_is_never_complete(mirror, root, data):
 
 def test_a_page_in_place_of_the_archive(mirror, root):
     mirror.files[PUBLIC] = b"<html>please sign in</html>"
-    refused(mirror, root, f"{PUBLIC} is no whole zip archive")
+    refused(mirror, root, f"{PUBLIC} is not a complete zip archive")
     assert not root.exists()
 
 
 @pytest.mark.parametrize(
     ("name", "reported"),
     [
-        ("../../evil", "leaves its folder"),
-        ("/tmp/evil", "no plain relative path"),
+        ("../../evil", "may leave its folder"),
+        ("/tmp/evil", "not a plain relative path"),
         ("labeled_images/link", "is a link"),
-        (".download/x", "clearctl's own"),
+        (".download/x", "which clearctl itself writes"),
     ],
 )
 def test_a_poisoned_archive(mirror, root, data, name, reported):
@@ -313,7 +313,7 @@ def test_a_poisoned_archive(mirror, root, data, name, reported):
     info.external_attr = ((stat.S_IFLNK if name.endswith("link") else stat.S_IFREG) | 0o777) << 16
     mirror.files[PUBLIC] = added(data, {info: b"/etc/passwd"})
     parent = sorted(root.parents[1].rglob("*"))
-    refused(mirror, root, reported, "it was deleted and nothing of it unpacked")
+    refused(mirror, root, reported, "it was deleted and not unpacked")
     assert sorted(root.parents[1].rglob("*")) == parent
     assert not Path("/tmp/evil").exists()
 
@@ -347,7 +347,7 @@ def test_a_server_that_refuses(mirror, root, status):
 def test_an_archive_that_is_not_there_any_more_names_the_other_releases(mirror, root):
     mirror.statuses = [404]
     text = refused(mirror, root, "answers 404", error=CapabilityError)
-    assert text.endswith("or take another release of clear10: --release image-only, --release full")
+    assert text.endswith("or use another release of clear10: --release image-only, --release full")
 
 
 def test_a_mirror_of_the_whole_hub(monkeypatch):
@@ -463,7 +463,7 @@ def test_a_kill_while_force_replaces_is_not_taken_as_done(mirror, root, publishe
     unpacked.mkdir()
     (root / "class_names.txt").rename(unpacked / "class_names.txt")
     (root / "class_names.txt").write_text("old")
-    refused(mirror, root, "class_names.txt is there already", "--force")
+    refused(mirror, root, "class_names.txt already exists", "--force")
     get(mirror, root, force=True)
     assert files(root) == files(published)
     assert not unpacked.exists()
@@ -493,7 +493,7 @@ def test_the_disk_fills_up(mirror, root, large):
 
 def test_no_room_for_what_is_to_come(mirror, root):
     mirror.declared_length = 10**18
-    refused(mirror, root, "1,000,000,000,000 MB are to come", "MB are free")
+    refused(mirror, root, "1,000,000,000,000 MB are still to download", "MB are free")
     assert not root.exists()
 
 
@@ -517,7 +517,7 @@ def test_a_file_where_the_folder_should_be(mirror, root):
         ({"release": "private"}, "--release private: expected public, image-only, full"),
         ({"md5": "abc"}, "--md5 abc: an md5 has 32 hexadecimal digits"),
         ({"md5": {"other.zip": "0" * 32}}, "this release has clear10-public.zip"),
-        ({"md5": "0" * 32, "release": "full"}, "of which file?"),
+        ({"md5": "0" * 32, "release": "full"}, "this release has several files"),
         ({"url": "file:///data"}, "--url file:///data: expected the address"),
         ({"url": "ftp://host/clear"}, "expected the address"),
         ({"url": "host/clear"}, "expected the address"),

@@ -86,7 +86,7 @@ def test_differing_file_stops_before_anything_is_written(root):
     file = root / "training_folder/2_shot/split_0/10/train.txt"
     file.write_text("mine")
     before = stamps(root)
-    with pytest.raises(DatasetError, match="with other contents"):
+    with pytest.raises(DatasetError, match="with different contents"):
         make_fewshot(root, shot=2, seeds=[0, 1])
     assert stamps(root) == before
     make_fewshot(root, shot=2, force=True)

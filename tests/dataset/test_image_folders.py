@@ -46,9 +46,9 @@ def test_prepared_in_a_fixed_order(named, image_folder, tmp_path):
     assert layout.read_class_names(root) == names
     assert (root / "training_folder/class_names.txt").exists() is not named
     assert (root / "class_names.txt").exists() is named
-    said = [f"{root} has no labeled_metadata.json: its images are listed by class and file name"]
+    said = [f"{root} has no labeled_metadata.json: images are listed by class and file name"]
     if not named:
-        said.append("there is no class_names.txt: classes are numbered by the names of their folders, sorted")
+        said.append("no class_names.txt: classes are numbered by the names of their folders, sorted")
     assert messages(reported) == said
     again = prepare_avalanche(root, seeds=[0])
     assert (again.written, again.unchanged) == (0, result.written)
@@ -141,7 +141,7 @@ def test_the_image_only_release(names, image_only):
             for line in expected_lines(root / "train_image_only", bucket, there, "train_image_only/")
         ]
         assert lines_of(root, bucket) == train_lines + expected_lines(root / "test", bucket, expected, "test/")
-    assert "not both in train and in test, so left out: bucket 0" in messages(reported)
+    assert "left out because not in both train and test: bucket 0" in messages(reported)
     make_fewshot(root, shot=2, buckets=["2"])
     checked = verify(root)
     assert checked.sound
@@ -204,7 +204,7 @@ def test_class_folders_that_come_later(image_folder):
     prepare_avalanche(root, seeds=[0])
     for bucket in "012":
         shutil.copytree(root / f"labeled_images/{bucket}/zebra", root / f"labeled_images/{bucket}/bus")
-    with pytest.raises(DatasetError, match="all.txt is there already, with other contents"):
+    with pytest.raises(DatasetError, match="all.txt already exists, with different contents"):
         prepare_avalanche(root, seeds=[0])
     prepare_avalanche(root, seeds=[0], force=True)
     assert layout.read_class_names(root) == ["apple", "bus", "cup of tea", "zebra"]
@@ -215,7 +215,7 @@ def test_rebuild_needs_metadata(image_folder, tmp_path):
     with pytest.raises(DatasetError) as caught:
         rebuild_by_metadata(root, tmp_path / "new", where="bucket > 0")
     assert str(caught.value) == (
-        f"{root}/labeled_metadata.json is missing: rebuild-by-metadata sorts and filters by what it says of each image"
+        f"{root}/labeled_metadata.json is missing: rebuild-by-metadata sorts and filters by this metadata"
     )
     assert not (tmp_path / "new").exists()
 
@@ -230,7 +230,7 @@ def test_equal_names_in_several_classes_and_buckets(image_folder):
     result = verify(root, images=True)
     assert result.sound
     assert [finding.text for finding in result.findings] == [
-        "labeled_metadata.json: no such file: the images are labelled by their folders alone",
+        "labeled_metadata.json: no such file: the images are labelled by their folders only",
         "4 file names are in several buckets or parts, such as 0.jpg in bucket 0, class 'cup of tea', and in bucket"
         " 1, class 'cup of tea'; --images compares contents",
         *[finding.text for finding in result.findings if finding.check == "images"],
@@ -262,18 +262,18 @@ def test_equal_names_in_several_classes_and_buckets(image_folder):
         (lambda root: (root / "labeled_images/7").mkdir(), "labeled_images: bucket 7 has no images"),
         (
             lambda root: (root / "labeled_images/1/apple/a\nb.jpg").touch(),
-            "labeled_images/1/apple: image 'a\\nb' has an IMG_PATH that holds a line end",
+            "labeled_images/1/apple: image 'a\\nb' has an IMG_PATH that contains a line end",
         ),
         (
             lambda root: [(root / "labeled_images/1/apple" / name).touch() for name in ("5.jpg", "5.png")],
-            "labeled_images/1/apple: 5.jpg and 5.png have one id, '5': rename one (bucket 1, class 'apple')",
+            "labeled_images/1/apple: 5.jpg and 5.png have the same id, '5': rename one (bucket 1, class 'apple')",
         ),
         (
             lambda root: (
                 (root / "labeled_images/1/apple").rename(root.parent / "elsewhere")
                 and (root / "labeled_images/1/apple").symlink_to(root.parent / "elsewhere")
             ),
-            "labeled_images: 'labeled_images/1/apple' leaves the folder (bucket 1, class 'apple')",
+            "labeled_images: 'labeled_images/1/apple' is outside the folder (bucket 1, class 'apple')",
         ),
         (lambda root: (root / "class_names.txt").write_text("apple\n\nzebra"), "class_names.txt, line 2 is empty"),
     ],
@@ -299,12 +299,12 @@ def test_verify_says_what_it_leaves_out(image_folder):
     (root / "labeled_images/1/apple/more").mkdir()
     result = verify(root)
     assert [(finding.severity, finding.check, finding.text) for finding in result.findings] == [
-        ("note", "structure", "labeled_metadata.json: no such file: the images are labelled by their folders alone"),
+        ("note", "structure", "labeled_metadata.json: no such file: the images are labelled by their folders only"),
         ("note", "class names", "no class_names.txt: classes are numbered by the names of their folders, sorted"),
         (
             "note",
             "metadata",
-            "labeled_images: 2 of its files and folders are no images, such as labeled_images/1/apple/more: left out",
+            "labeled_images: 2 of its files and folders are not images, such as labeled_images/1/apple/more: ignored",
         ),
     ]
     assert [(check.looked_at, check.unit) for check in result.checks if check.name == "metadata"] == [(9, "folders")]

@@ -113,7 +113,7 @@ def test_dates_of_named_buckets(tmp_path: Path, heard: Heard) -> None:
         "2004/cat/b.jpg": ("2004-01-01 00:00:00.0", "bucket"),
         "2005/cat/c.jpg": ("2005-01-01 00:00:00.0", "bucket"),
     }
-    assert any("1 date not in the time that the bucket is called by" in text for text in heard)
+    assert any("1 date outside the time in the bucket's name" in text for text in heard)
 
 
 def test_buckets_of_other_names_and_their_order(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_images_without_a_date(tmp_path: Path, heard: Heard) -> None:
         "with a date in the future": 1,
         "without EXIF DateTimeOriginal": 1,
         "with a date before 1900": 1,
-        "with an EXIF date that is none": 1,
+        "with an invalid EXIF date": 1,
     }
     assert "warning: left out: 1 file without EXIF DateTimeOriginal: cat/none.jpg" in heard
     shutil.rmtree(source)
@@ -184,12 +184,12 @@ def test_files_that_cannot_be_used_are_listed(tmp_path: Path, heard: Heard) -> N
     (source / "readme.txt").touch()
     result = import_images(source, tmp_path / "own", listener=heard)
     assert result.left_out["of a format that clearctl does not decode"] == ["cat/phone.HEIC"]
-    assert result.left_out["that is no image"] == ["readme.txt"]
+    assert result.left_out["that is not an image"] == ["readme.txt"]
     unusable = result.left_out["that cannot be used"]
     assert [name.split(" ")[0] for name in unusable] == ["cat/cut.jpg", "cat/empty.jpg", "cat/gone.jpg", "cat/text.png"]
     assert "truncated" in unusable[0]
     assert sum(count for _, count in buckets(result)) == 24
-    assert any(text.startswith("left out: 1 file that is no image") for text in heard)
+    assert any(text.startswith("left out: 1 file that is not an image") for text in heard)
     assert any(text.startswith("warning: left out: 4 files that cannot be used") for text in heard)
     trusting = import_images(source, tmp_path / "trusting", decode=False)
     assert [name.split(" ")[0] for name in trusting.left_out["that cannot be used"]] == [
@@ -281,12 +281,12 @@ def test_layouts_that_are_named(tmp_path: Path, given: str, files: list[str], na
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (["cat/a.jpg", "cat/x/b.jpg"], r"images lie at several depths: 1 at depth 1: cat/a.jpg; 1 at depth 2"),
-        (["a.jpg"], r"images lie in 0 folders, such as a.jpg: expected class/image"),
-        (["1/2/3/4/a.jpg"], r"images lie in 4 folders, such as 1/2/3/4/a.jpg"),
-        (["train/cat/a.jpg", "test/cat/b.jpg", "new/cat/c.jpg"], r"has test, train and, beside them, new"),
-        (["notes.txt"], r"has no images in it: found 1 file that is no image: notes.txt"),
-        ([".hidden.jpg"], r"has no images in it: found no file"),
+        (["cat/a.jpg", "cat/x/b.jpg"], r"images are at several depths: 1 at depth 1: cat/a.jpg; 1 at depth 2"),
+        (["a.jpg"], r"images are 0 folders deep, such as a.jpg: expected class/image"),
+        (["1/2/3/4/a.jpg"], r"images are 4 folders deep, such as 1/2/3/4/a.jpg"),
+        (["train/cat/a.jpg", "test/cat/b.jpg", "new/cat/c.jpg"], r"has test, train next to new"),
+        (["notes.txt"], r"has no images: found 1 file that is not an image: notes.txt"),
+        ([".hidden.jpg"], r"has no images: found no file"),
     ],
 )
 def test_folders_that_are_not_understood(tmp_path: Path, files: list[str], message: str) -> None:
@@ -343,7 +343,7 @@ def test_val_beside_test_is_left_out(tmp_path: Path) -> None:
         photo(tmp_path / f"in/{part}/2004/cat/{part}.jpg")
     result = import_images(tmp_path / "in", tmp_path / "own")
     assert result.images_per_part == {"train": 1, "test": 1}
-    assert result.left_out == {"of the split val, beside which there is a test": ["validation/2004/cat/validation.jpg"]}
+    assert result.left_out == {"of the split val, since there is a test": ["validation/2004/cat/validation.jpg"]}
 
 
 def test_a_split_of_which_one_side_cannot_be_used(tmp_path: Path) -> None:
@@ -425,14 +425,16 @@ def test_parquet(tmp_path: Path, table: Callable[..., Path]) -> None:
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     (tmp_path / "t.parquet").touch()
-    with pytest.raises(CapabilityError, match=r"read by pyarrow, which is not installed\n`pip install pyarrow`"):
+    with pytest.raises(
+        CapabilityError, match=r"reading parquet needs pyarrow, which is not installed\nrun `pip install pyarrow`"
+    ):
         import_images(tmp_path / "t.parquet", tmp_path / "own")
 
 
 def test_other_columns(tmp_path: Path, table: Callable[..., Path]) -> None:
     file = table("t.csv", header=("picture", "kind", "when"))
     with pytest.raises(
-        DatasetError, match=r"no column of the path: found picture, kind, when; expected path, file_name"
+        DatasetError, match=r"no column for the path: found picture, kind, when; expected path, file_name"
     ):
         import_images(file, tmp_path / "own")
     with pytest.raises(DatasetError, match=r"no column 'pictures' .*; did you mean 'picture'\?\nit has picture, kind"):
@@ -481,7 +483,7 @@ def test_rows_without_an_image(tmp_path: Path, table: Callable[..., Path], heard
     (tmp_path / "in/images/2.jpg").unlink()
     result = import_images(file, tmp_path / "own", listener=heard)
     assert len(result.buckets) == 5
-    assert "warning: left out: 1 file that is not there: images/2.jpg" in heard
+    assert "warning: left out: 1 file that is missing: images/2.jpg" in heard
     with pytest.raises(UsageError, match="--layout is for folders"):
         import_images(file, tmp_path / "other", layout="class")
     (tmp_path / "in/images").rename(tmp_path / "moved")
@@ -590,10 +592,10 @@ def test_a_second_time(tmp_path: Path) -> None:
     assert again.written == 0
     assert again.images_per_bucket_and_class == first.images_per_bucket_and_class
     assert snapshot(tmp_path / "own") == before
-    with pytest.raises(DatasetError, match=r"is an import with bucket_by 'year', not 'month'\n.*--force"):
+    with pytest.raises(DatasetError, match=r"was imported with bucket_by 'year', not 'month'\n.*--force"):
         import_images(source, tmp_path / "own", bucket_by="month")
     photo(source / "cat/new.jpg", datetime(2004, 1, 1))
-    with pytest.raises(DatasetError, match=r"is an import of other images\n"):
+    with pytest.raises(DatasetError, match=r"was imported from other images\n"):
         import_images(source, tmp_path / "own")
     assert snapshot(tmp_path / "own") == before
     assert import_images(source, tmp_path / "own", force=True).written == 25
@@ -605,20 +607,20 @@ def test_folders_that_are_never_replaced(tmp_path: Path, clear_folder: Callable[
     source = dated_photos(tmp_path / "in")
     other = clear_folder()
     before = snapshot(other)
-    with pytest.raises(UsageError, match=r"is a folder with other things in it \(class_names.txt\)"):
+    with pytest.raises(UsageError, match=r"is a folder that contains other files \(class_names.txt\)"):
         import_images(source, other, force=True)
     (other / "dataset.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"dataset.json is not one of `clearctl import`"):
+    with pytest.raises(UsageError, match=r"dataset.json was not written by `clearctl import`"):
         import_images(source, other, force=True)
     (other / "dataset.json").unlink()
     assert snapshot(other) == before
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="is a file: name a new folder"):
+    with pytest.raises(UsageError, match="is a file: choose a new folder"):
         import_images(source, tmp_path / "file")
     for output in (source, source / "own", tmp_path):
-        with pytest.raises(UsageError, match=r"lies in .*, which is only read|holds images of"):
+        with pytest.raises(UsageError, match=r"is inside .*, which is only read|contains images of"):
             import_images(source, output)
-    with pytest.raises(DatasetError, match=r"is a CLEAR folder already\nrun `clearctl prepare-avalanche"):
+    with pytest.raises(DatasetError, match=r"is already a CLEAR dataset folder\nrun `clearctl prepare-avalanche"):
         import_images(other, tmp_path / "own")
 
 
@@ -678,15 +680,15 @@ def test_folders_that_cannot_be_written_or_read(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ({"bucket_by": "week"}, "--bucket-by week: expected year"),
-        ({"equal": "time"}, "--equal time is for a number of buckets"),
+        ({"equal": "time"}, "--equal time needs a number of buckets"),
         ({"equal": "size", "bucket_by": 2}, "--equal size: expected count or time"),
         ({"undated": "keep"}, "--undated keep: expected error or skip"),
         ({"duplicates": "none"}, "--duplicates none: expected keep or first"),
         ({"images": "move"}, "--images move: expected link, hardlink or copy"),
         ({"min_per_class": 0}, "--min-per-class 0 is not a whole number"),
-        ({"order": ["a", "a"]}, "--order names a bucket twice"),
-        ({"order": ["a"], "bucket_by": 2}, "--order is for the buckets that SOURCE has"),
-        ({"order": ["a"]}, "--order is for buckets, and .* has none"),
+        ({"order": ["a", "a"]}, "--order lists a bucket twice"),
+        ({"order": ["a"], "bucket_by": 2}, "--order is for the buckets of SOURCE"),
+        ({"order": ["a"]}, "--order needs buckets, but .* has none"),
         ({"layout": "bucket"}, "--layout bucket: expected class, bucket/class"),
         ({"columns": {"path": "a"}}, "--columns is for tables"),
         ({"date_pattern": "%m"}, "--date-pattern %m: expected one year"),
@@ -703,7 +705,7 @@ def test_sources_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(DatasetError, match="is neither a folder nor a table"):
         import_images(tmp_path / "notes.txt", tmp_path / "own")
-    with pytest.raises(DatasetError, match="is not there: expected a folder of images"):
+    with pytest.raises(DatasetError, match="does not exist: expected a folder of images"):
         import_images(tmp_path / "nowhere", tmp_path / "own")
 
 
@@ -712,7 +714,7 @@ def test_own_buckets_may_be_cut_again(tmp_path: Path, heard: Heard) -> None:
         photo(tmp_path / f"in/batch{place}/cat/{place}.jpg", datetime(2004 + place // 2, 1, 1))
     result = import_images(tmp_path / "in", tmp_path / "own", bucket_by="year", listener=heard)
     assert buckets(result) == [("2004", 2), ("2005", 2)]
-    assert any("are not used: they are cut again by year" in text for text in heard)
+    assert any("are not used: new ones are made by year" in text for text in heard)
 
 
 def test_the_dates_of_named_buckets_may_be_cut_by(tmp_path: Path) -> None:
@@ -732,7 +734,7 @@ def test_photographs_that_are_stored_turned(tmp_path: Path, heard: Heard) -> Non
         photo(source / f"cat/turned{number}.jpg", datetime(2004, 1, 1), orientation=orientation)
     import_images(source, tmp_path / "own", listener=heard)
     assert any(
-        text.startswith("2 images stored turned (EXIF Orientation): training takes the pixels") for text in heard
+        text.startswith("2 images stored rotated (EXIF Orientation): training uses the pixels") for text in heard
     )
 
 
@@ -781,7 +783,7 @@ def test_a_table_in_one_split_alone(tmp_path: Path) -> None:
     for part in ("train", "test"):
         photo(tmp_path / f"in/{part}/cat/a.jpg", datetime(2004, 1, 1))
     write_csv(tmp_path / "in/train/metadata.csv", [("file_name", "label"), ("cat/a.jpg", "cat")])
-    with pytest.raises(DatasetError, match=r"train has a table, metadata.csv or the like, and test/ has none\n"):
+    with pytest.raises(DatasetError, match=r"train has a table such as metadata.csv, but test/ has none\n"):
         import_images(tmp_path / "in", tmp_path / "own")
     assert import_images(tmp_path / "in", tmp_path / "own", layout="split/class").written == 2
 

@@ -144,7 +144,7 @@ def test_path_that_leaves_the_folder(clear_folder, path):
     set_path(root, path)
     with pytest.raises(DatasetError) as error:
         read_labeled_bucket(root, "1")
-    assert_named(error, str(camera_json(root)), "leaves the folder", repr(path), "bucket 1", "'camera'")
+    assert_named(error, str(camera_json(root)), "outside the folder", repr(path), "bucket 1", "'camera'")
 
 
 def test_path_that_leaves_the_folder_through_a_linked_folder(clear_folder):
@@ -154,7 +154,7 @@ def test_path_that_leaves_the_folder_through_a_linked_folder(clear_folder):
     folder.symlink_to(root.parent / "elsewhere", target_is_directory=True)
     with pytest.raises(DatasetError) as error:
         read_labeled_bucket(root, "1")
-    assert_named(error, str(camera_json(root)), "leaves the folder", "bucket 1", "'camera'")
+    assert_named(error, str(camera_json(root)), "outside the folder", "bucket 1", "'camera'")
 
 
 def test_a_linked_root_and_linked_images_are_fine(clear_folder):
@@ -173,7 +173,7 @@ def test_class_json_that_leaves_the_folder(clear_folder):
     edit(root / "labeled_metadata.json", lambda value: value["1"].update(camera="../camera.json"))
     with pytest.raises(DatasetError) as error:
         read_labeled_bucket(root, "1")
-    assert_named(error, str(root / "labeled_metadata.json"), "leaves the folder", "bucket 1", "'camera'")
+    assert_named(error, str(root / "labeled_metadata.json"), "outside the folder", "bucket 1", "'camera'")
 
 
 @pytest.mark.parametrize("path", ["labeled_images/a\nb.jpg", "labeled_images/a\0.jpg", "labeled_images/\ud800.jpg"])
@@ -287,7 +287,7 @@ def test_no_bucket_and_unknown_bucket(clear_folder):
     with pytest.raises(DatasetError, match="has no bucket '7'"):
         read_labeled_bucket(root, "7")
     (root / "labeled_metadata.json").write_text("{}")
-    with pytest.raises(DatasetError, match="names no bucket"):
+    with pytest.raises(DatasetError, match="contains no bucket"):
         read_index(root)
 
 

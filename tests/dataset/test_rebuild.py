@@ -222,7 +222,7 @@ def test_a_class_left_out_by_where_keeps_its_number(clear_folder, tmp_path):
     )
     assert (tmp_path / "new/class_names.txt").read_text().split("\n") == CLASSES
     assert result.images_per_bucket_and_class["1"] == {"BACKGROUND": 7, "camera": 0, "cup of tea": 7}
-    assert Message("no image is left of class camera: its number stays, without images", warning=True) in events
+    assert Message("no image is left of class camera: it keeps its index, without images", warning=True) in events
     assert {line.rpartition(b" ")[2] for line in file_lists(tmp_path / "new")["2"].split(b"\n")} == {b"0", b"2"}
 
 
@@ -239,7 +239,7 @@ def test_train_and_test_are_taken_together(later_folder, tmp_path):
     rebuild_by_metadata(root, tmp_path / "new", sort_by="date_uploaded", num_buckets=4, listener=events.append)
     parts = [(root / "train", "train/"), (root / "test", "test/")]
     assert_original(root, tmp_path / "new", by("date_uploaded", int), 4, parts)
-    assert any(isinstance(event, Message) and "train/ and test/ are taken together" in event.text for event in events)
+    assert any(isinstance(event, Message) and "train/ and test/ are combined" in event.text for event in events)
     rebuild_by_metadata(root, tmp_path / "unsorted", where="True", num_buckets=4)
     assert_original(root, tmp_path / "unsorted", list, 4, parts)
 
@@ -365,7 +365,7 @@ def test_features_stay_behind_and_that_is_reported(clear_folder, tmp_path):
     assert not any("features" in event.text for event in events if isinstance(event, Message))
     (root / "training_folder/features/resnet50").mkdir(parents=True)
     rebuild_by_metadata(root, tmp_path / "two", where="True", num_buckets=2, listener=events.append)
-    assert Message("features stay behind: extract them from the new folder") in events
+    assert Message("features are not copied: extract them from the new folder") in events
 
 
 def test_too_few_images_for_a_test_set(clear_folder, tmp_path):
@@ -463,16 +463,16 @@ def test_where_comes_before_process(clear_folder, tmp_path):
 @pytest.mark.parametrize(
     ("process", "reported"),
     [
-        (lambda records: records.sort(key=str), "returned None; it is to return the list of records"),
+        (lambda records: records.sort(key=str), "returned None, expected the list of records"),
         (lambda records: records[0]["no such field"], "raised KeyError: 'no such field'"),
         (lambda records: 5, "raised TypeError: 'int' object is not iterable"),
         (lambda records: records + records[:1], "returned a record twice"),
         (lambda records: [*records, dict(records[0])], "returned a record twice"),
         (lambda records: [dict(records[0]), dict(records[0])], "returned a record twice"),
-        (lambda records: [record["img_path"] for record in records], "which is none of the records it was given"),
-        (lambda records: [{**records[0], "img_path": "x.jpg"}], "which is none of the records it was given"),
-        (lambda records: [{"id": 1}], "{'id': 1}, which is none of"),
-        (lambda records: [{"img_path": []}], "which is none of"),
+        (lambda records: [record["img_path"] for record in records], "which is not one of the given records"),
+        (lambda records: [{**records[0], "img_path": "x.jpg"}], "which is not one of the given records"),
+        (lambda records: [{"id": 1}], "{'id': 1}, which is not one of"),
+        (lambda records: [{"img_path": []}], "which is not one of"),
     ],
 )
 def test_a_process_that_is_wrong_is_named_with_the_class(clear_folder, tmp_path, process, reported):
@@ -536,7 +536,7 @@ def test_records_without_the_field_are_an_error_or_dropped(clear_folder, tmp_pat
     set_field(root, "DATE_TAKEN", lambda b, c, p: [None, "", "null", f"2004-01-{10 + b}"][min(p, 3)])
     with pytest.raises(DatasetError) as error:
         rebuild_by_metadata(root, tmp_path / "new", sort_by="date_taken", num_buckets=2)
-    assert "27 records lack a field that is asked for" in str(error.value)
+    assert "27 records lack a required field" in str(error.value)
     assert "date_taken (bucket 0, class 'BACKGROUND', id '6979')" in str(error.value)
     assert "--drop-missing" in str(error.value)
     assert not (tmp_path / "new").exists()
@@ -552,7 +552,7 @@ def test_records_without_the_field_are_an_error_or_dropped(clear_folder, tmp_pat
 def test_records_without_a_field_of_where(clear_folder, tmp_path):
     root = clear_folder()
     set_field(root, "VIEWS", lambda b, c, p: None if p == 0 else p)
-    with pytest.raises(DatasetError, match=r"^9 records lack a field that is asked for, the first views"):
+    with pytest.raises(DatasetError, match=r"^9 records lack a required field, the first one views"):
         rebuild_by_metadata(root, tmp_path / "new", where="views > 2", num_buckets=2)
     result = rebuild_by_metadata(root, tmp_path / "new", where="views > 2", num_buckets=2, drop_missing=True)
     assert result.dropped == {"where": 18, "missing": 9, "process": 0}
@@ -607,7 +607,7 @@ def test_no_record_has_the_field(clear_folder, tmp_path):
 def test_no_record_has_a_value(clear_folder, tmp_path):
     root = clear_folder()
     set_field(root, "VIEWS", lambda *_: "")
-    with pytest.raises(DatasetError, match="63 records lack a field"):
+    with pytest.raises(DatasetError, match="63 records lack a required field"):
         rebuild_by_metadata(root, tmp_path / "new", sort_by="views")
     with pytest.raises(DatasetError, match="none of the 63 images is left"):
         rebuild_by_metadata(root, tmp_path / "new", sort_by="views", drop_missing=True)
@@ -629,7 +629,7 @@ def test_too_few_images_of_a_class(clear_folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "reported"),
     [
-        ({}, "nothing to rebuild by"),
+        ({}, "nothing to do"),
         ({"sort_by": "id", "process": list}, "--sort-by and --process"),
         ({"process": list, "descending": True}, "--descending is for --sort-by"),
         ({"process": list, "drop_missing": True}, "--drop-missing is for"),
@@ -663,7 +663,7 @@ def test_an_output_with_other_things_in_it(clear_folder, tmp_path):
     rebuild_by_metadata(root, tmp_path / "new", sort_by="id", num_buckets=2)  # empty
     (tmp_path / "other").mkdir()
     (tmp_path / "other/thesis.tex").touch()
-    with pytest.raises(UsageError, match=r"other things in it \(thesis\.tex\)"):
+    with pytest.raises(UsageError, match=r"contains other files \(thesis\.tex\)"):
         rebuild_by_metadata(root, tmp_path / "other", sort_by="id")
     with pytest.raises(UsageError, match="is a file"):
         rebuild_by_metadata(root, tmp_path / "other/thesis.tex", sort_by="id")
@@ -687,7 +687,7 @@ def test_an_output_of_another_rebuild(clear_folder, tmp_path):
         rebuild_by_metadata(clear_folder("other"), tmp_path / "new", sort_by="id", num_buckets=2)
     assert snapshot(tmp_path / "new") == before
     (tmp_path / "new/rebuild.json").write_text("[]")
-    with pytest.raises(DatasetError, match=r"rebuild\.json is not what rebuild-by-metadata writes"):
+    with pytest.raises(DatasetError, match=r"rebuild\.json was not written by rebuild-by-metadata"):
         rebuild_by_metadata(root, tmp_path / "new", sort_by="id", num_buckets=2)
 
 
@@ -744,7 +744,7 @@ def test_ids_and_names_that_would_meet(clear_folder, tmp_path):
     rename(1, "camera", 0, "77", "labeled_images/1/camera/b.jpg")
     with pytest.raises(DatasetError) as error:
         rebuild_by_metadata(root, tmp_path / "new", where="True", num_buckets=1)
-    assert "the id '77' would be twice in the new bucket 1" in str(error.value)
+    assert "the id '77' would occur twice in the new bucket 1" in str(error.value)
     assert "labeled_images/0/camera/a.jpg (bucket 0) and labeled_images/1/camera/b.jpg (bucket 1)" in str(error.value)
     # In two new buckets they may be, and what the message says to do helps.
     assert rebuild_by_metadata(root, tmp_path / "apart", where="True", num_buckets=6).written
@@ -754,13 +754,13 @@ def test_ids_and_names_that_would_meet(clear_folder, tmp_path):
 
     rename(1, "camera", 0, "78", "labeled_images/1/camera/b.jpg")
     rename(2, "laptop", 0, "77", "labeled_images/2/laptop/c.jpg")
-    with pytest.raises(DatasetError, match=r"the id '77' would be twice in the new bucket 1"):
+    with pytest.raises(DatasetError, match=r"the id '77' would occur twice in the new bucket 1"):
         rebuild_by_metadata(root, tmp_path / "new", where="True", num_buckets=1)
 
     rename(2, "laptop", 0, "79", "labeled_images/2/laptop/c.jpg")
     rename(0, "laptop", 0, "80", "labeled_images/0/laptop/c.jpg")
     with pytest.raises(
-        DatasetError, match=r"the file name 'c\.jpg' would be twice in the new bucket 1, class 'laptop'"
+        DatasetError, match=r"the file name 'c\.jpg' would occur twice in the new bucket 1, class 'laptop'"
     ):
         rebuild_by_metadata(root, tmp_path / "new", where="True", num_buckets=1)
     assert not (tmp_path / "new").exists()
@@ -805,7 +805,7 @@ def test_class_names_that_lead_elsewhere(clear_folder, tmp_path, name):
         text = text.replace('"camera":', f'"{name}":') if file.endswith("json") else text.replace("camera", name)
         (root / file).write_text(text)
     before = snapshot(tmp_path)
-    with pytest.raises(DatasetError, match="no folder can be called"):
+    with pytest.raises(DatasetError, match="is not a valid folder name"):
         rebuild_by_metadata(root, tmp_path / "new", sort_by="date_taken", num_buckets=2)
     assert snapshot(tmp_path) == before
 
@@ -903,7 +903,7 @@ def test_a_process_that_chooses_otherwise_cannot_finish_the_folder(clear_folder,
     rebuild = functools.partial(rebuild_by_metadata, root, tmp_path / "new", process=process, num_buckets=3)
     rebuild()
     assert len(calls) == 3
-    with pytest.raises(DatasetError, match=r"its source was changed since, or its --process"):
+    with pytest.raises(DatasetError, match=r"its source or its --process changed"):
         rebuild()
 
 

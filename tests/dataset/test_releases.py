@@ -62,7 +62,7 @@ def test_later_layout_refuses_another_split(later_folder, option, arguments):
     root = later_folder()
     with pytest.raises(UsageError) as error:
         prepare_avalanche(root, **arguments)
-    assert str(error.value).startswith(f"{option}: {root} comes split into train/ and test/")
+    assert str(error.value).startswith(f"{option}: {root} is already split into train/ and test/")
     assert not (root / "training_folder").exists()
 
 
@@ -117,7 +117,7 @@ def test_a_bucket_that_only_train_has_is_left_out_and_reported(later_folder, cle
     index = json.loads(file.read_text())
     file.write_text(json.dumps({"1": index["1"]}))
     reported = messages(lambda listener: prepare_avalanche(root, listener=listener))
-    assert reported == ["not both in train and in test, so left out: bucket 0"]
+    assert reported == ["left out because not in both train and test: bucket 0"]
     assert layout.read_bucket_indices(root) == ["1"]
     with pytest.raises(UsageError, match="has no bucket 0; it has 1"):
         prepare_avalanche(root, buckets=["0"])
@@ -138,7 +138,7 @@ def test_a_path_must_stay_in_its_own_part(later_folder):
     records = json.loads(file.read_text())
     next(iter(records.values()))["IMG_PATH"] = "../train/labeled_images/1/camera/10102991.jpg"
     file.write_text(json.dumps(records))
-    with pytest.raises(DatasetError, match="leaves the folder"):
+    with pytest.raises(DatasetError, match="outside the folder"):
         prepare_avalanche(root)
 
 
@@ -160,7 +160,7 @@ def test_a_published_training_folder_without_bucket_0_stays_as_it_is(clear_folde
     prepare_avalanche(root, buckets=["1", "2"])
     before = stamps(root)
     reported = messages(lambda listener: prepare_avalanche(root, listener=listener))
-    assert reported == ["bucket_indices.json is there without bucket 0: left out (--buckets takes it in)"]
+    assert reported == ["bucket_indices.json does not list bucket 0: left out (--buckets adds it)"]
     assert stamps(root) == before
     prepare_avalanche(root, buckets=["0", "1", "2"], force=True)
     assert layout.read_bucket_indices(root) == ["0", "1", "2"]
@@ -170,7 +170,7 @@ def test_broken_bucket_indices_are_replaced_with_force_only(clear_folder):
     root = clear_folder()
     prepare_avalanche(root)
     layout.bucket_indices_file(root).write_text("[")
-    with pytest.raises(DatasetError, match=r"bucket_indices\.json is there already"):
+    with pytest.raises(DatasetError, match=r"bucket_indices\.json already exists"):
         prepare_avalanche(root)
     assert prepare_avalanche(root, force=True).written == 1
 
@@ -261,7 +261,7 @@ def test_features_that_differ_stop_it_before_anything_is_written(clear_folder):
     for contents in ((x + 1, targets), (x, targets[::-1]), "damaged"):
         torch.save(contents, file)
         (root / "training_folder/filelists/0/all.txt").unlink()
-        with pytest.raises(DatasetError, match=r"2/all\.pth is there already"):
+        with pytest.raises(DatasetError, match=r"2/all\.pth already exists"):
             prepare_avalanche(root, seeds=[0])
         assert not (root / "training_folder/filelists/0/all.txt").exists()
         assert prepare_avalanche(root, seeds=[0], force=True).written == 2
@@ -324,7 +324,7 @@ def test_features_that_do_not_fit_the_images(clear_folder, change, reported):
     [
         ("{", "is not JSON"),
         ("[]", "expected {bucket"),
-        ('{"0": {"camera": "../x.pth"}}', "'../x.pth' is not a path in the folder"),
+        ('{"0": {"camera": "../x.pth"}}', "'../x.pth' is not a path inside the folder"),
         ('{"0": {"camera": 3}}', "bucket 0, class 'camera'"),
         ('{"0": {"camera": "features/moco_b0/0/camera.pth"}}', "features.json lacks the class 'BACKGROUND'"),
     ],

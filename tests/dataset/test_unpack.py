@@ -173,11 +173,11 @@ def test_a_link_or_device(root, archive, mode, reported):
 @pytest.mark.parametrize(
     ("names", "reported"),
     [
-        (["a", "b", "a"], "'a' comes 2 times"),
-        (["a/", "a/"], "'a' comes 2 times"),
-        (["a", "a/"], "'a' comes 2 times"),
-        (["a", "a/b"], "'a' is a file and a folder at once"),
-        (["a/b/c/d", "a/b"], "'a/b' is a file and a folder at once"),
+        (["a", "b", "a"], "'a' occurs 2 times"),
+        (["a/", "a/"], "'a' occurs 2 times"),
+        (["a", "a/"], "'a' occurs 2 times"),
+        (["a", "a/b"], "'a' is both a file and a folder"),
+        (["a/b/c/d", "a/b"], "'a/b' is both a file and a folder"),
     ],
 )
 def test_names_that_contradict_each_other(root, archive, names, reported):
@@ -215,7 +215,7 @@ def test_a_bad_crc(root, archive):
 def test_a_bomb_that_declares_its_size_is_bounded(root, archive):
     make(archive, [(f"zeros{i}", bytes(1_000_000)) for i in range(30)])
     assert archive.stat().st_size < 60_000
-    refused(archive, root, "would unpack to 30 MB: 29 MB are allowed", max_bytes=29_000_000)
+    refused(archive, root, "would unpack to 30 MB, the limit is 29 MB", max_bytes=29_000_000)
 
 
 @pytest.mark.parametrize("honest_crc", [False, True])
@@ -239,14 +239,14 @@ def test_an_entry_shorter_than_it_declares(root, archive):
 def test_a_truncated_archive(root, archive, share):
     make(archive, GOOD.items())
     archive.write_bytes(archive.read_bytes()[: int(archive.stat().st_size * share)])
-    refused(archive, root, "a.zip is no whole zip archive")
+    refused(archive, root, "a.zip is not a complete zip archive")
 
 
 def test_no_archive_at_all(root, archive):
     archive.write_text("<html>sign in first</html>")
-    refused(archive, root, "a.zip is no whole zip archive")
+    refused(archive, root, "a.zip is not a complete zip archive")
     make(archive, [])
-    refused(archive, root, "a.zip holds no file")
+    refused(archive, root, "a.zip contains no file")
 
 
 @settings(deadline=None, max_examples=100)
@@ -296,7 +296,7 @@ def test_what_is_there_is_refused_before_anything_is_written(root, archive):
     make(archive, GOOD.items())
     (root / "labeled_images").symlink_to("nowhere")  # a dangling link is in the way too
     before = tree(root)
-    with pytest.raises(DatasetError, match="labeled_images is there already\nuse --force to replace labeled_images"):
+    with pytest.raises(DatasetError, match="labeled_images already exists\nuse --force to replace labeled_images"):
         run(archive, root)
     assert tree(root) == before
 
@@ -357,7 +357,7 @@ def test_a_kill_between_putting_the_old_aside_and_the_new_in_place(root, archive
     for folder in (root / "training_folder", archive.with_name("a.zip.replaced") / "labeled_images"):
         folder.mkdir(parents=True)
         (folder / "old").write_text("old")
-    with pytest.raises(DatasetError, match="training_folder is there already"):
+    with pytest.raises(DatasetError, match="training_folder already exists"):
         run(archive, root)
     run(archive, root, force=True)
     clear(archive)

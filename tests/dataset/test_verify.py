@@ -133,7 +133,7 @@ def test_a_raw_folder_is_sound_and_said_to_be_unprepared(clear_folder):
     assert result.sound
     assert not result.prepared
     assert [finding.text for finding in result.findings] == [
-        "not prepared: no training_folder/bucket_indices.json; `clearctl prepare-avalanche` makes it"
+        "not prepared: no training_folder/bucket_indices.json; run `clearctl prepare-avalanche`"
     ]
 
 
@@ -185,7 +185,7 @@ def test_a_bucket_that_only_train_has(later_folder):
     edit(root, "test/labeled_metadata.json", lambda value: value.pop("1") and None)
     prepare_avalanche(root)
     assert found(root) == [
-        ("note", "structure", "bucket 1 is not both in train/ and in test/, so never prepared"),
+        ("note", "structure", "bucket 1 is not both in train/ and in test/, so it is not prepared"),
     ]
 
 
@@ -309,7 +309,7 @@ FAULTS = {
         lambda root: edit(
             root, "labeled_metadata/1/camera.json", lambda value: first_record(value).update(IMG_PATH="../x.jpg")
         ),
-        [("metadata", "has an IMG_PATH that leaves the folder: '../x.jpg' (bucket 1, class 'camera')")],
+        [("metadata", "has an IMG_PATH outside the folder: '../x.jpg' (bucket 1, class 'camera')")],
     ),
     "an id twice in a class": (
         lambda root: (root / "labeled_metadata/1/camera.json").write_text('{"5": {"IMG_PATH": "a"}, "5": {}}'),
@@ -328,7 +328,7 @@ FAULTS = {
     ),
     "no image is there": (
         lambda root: [shutil.rmtree(root / name) for name in ("labeled_images", "training_folder/features")],
-        [("paths", "none of the 108 images is there, such as labeled_images/0/BACKGROUND/")],
+        [("paths", "none of the 108 images exists, such as labeled_images/0/BACKGROUND/")],
     ),
     "a folder in place of an image": (
         lambda root: [(path := root / images(root, 1, "camera")[0]).unlink(), path.mkdir()],
@@ -340,7 +340,7 @@ FAULTS = {
     ),
     "a bucket twice": (
         lambda root: edit(root, f"{PREPARED}/bucket_indices.json", lambda value: [*value, "1"]),
-        [("file lists", "bucket_indices.json: the bucket name '1' is there twice")],
+        [("file lists", "bucket_indices.json: the bucket name '1' is listed twice")],
     ),
     "a bucket that is not labelled": (
         lambda root: edit(root, f"{PREPARED}/bucket_indices.json", lambda value: [*value, "7"]),
@@ -385,7 +385,7 @@ FAULTS = {
             shutil.rmtree(root / SPLIT),
             shutil.rmtree(root / SHOTS),
         ],
-        [("file lists", f"{LIST}: 1 line with a path that the list has more than once, such as labeled_images/1/")],
+        [("file lists", f"{LIST}: 1 line with a path that is listed more than once, such as labeled_images/1/")],
     ),
     "a path in two buckets": (
         second_path,
@@ -428,7 +428,7 @@ FAULTS = {
     ),
     "a flipped bit": (
         lambda root: (root / FEATURES).write_bytes(flipped((root / FEATURES).read_bytes())),
-        [("features", f"{FEATURES} is damaged: its entry all/data/0 does not have its CRC-32")],
+        [("features", f"{FEATURES} is damaged: its entry all/data/0 has a wrong CRC-32")],
     ),
     "other features than were extracted": (
         lambda root: (root / FEATURES).parents[1].joinpath("extraction.json").write_text(OF_OTHER_FEATURES),
@@ -440,7 +440,7 @@ FAULTS = {
     ),
     "rows in another order": (
         lambda root: edit_features(root, FEATURES, lambda x, labels: (x, labels[::-1])),
-        [("features", f"{FEATURES}: its labels are not those of the bucket's file list")],
+        [("features", f"{FEATURES}: its labels differ from the bucket's file list")],
     ),
     "a number that is not finite": (
         lambda root: edit_features(root, FEATURES, nan_in_a_row),
@@ -448,7 +448,7 @@ FAULTS = {
     ),
     "vectors of two lengths": (
         lambda root: edit_features(root, FEATURES, lambda x, labels: (x[:, :3], labels)),
-        [("features", "'tiny' have vectors of several lengths: 5 in bucket 0, 3 in bucket 1, 5 in bucket 2")],
+        [("features", "'tiny' have several dimensions: 5 in bucket 0, 3 in bucket 1, 5 in bucket 2")],
     ),
 }
 
@@ -496,7 +496,7 @@ def test_notes_are_no_faults(root):
         ("note", "features"),
         ("note", "features"),
     ]
-    assert "nothing but zeros in 1 row (such as row 5, of labeled_images/1/BACK" in result.findings[-2].text
+    assert "only zeros in 1 row (such as row 5, of labeled_images/1/BACK" in result.findings[-2].text
 
 
 def test_a_file_list_in_another_order_is_noted(clear_folder):
@@ -504,7 +504,7 @@ def test_a_file_list_in_another_order_is_noted(clear_folder):
     prepare_avalanche(root, test_ratio=0)
     edit_lines(root, LIST, lambda lines: lines[::-1])
     assert found(root) == [
-        ("note", "file lists", f"{LIST}: the lines are those of the metadata, in another order (bucket 1)")
+        ("note", "file lists", f"{LIST}: the lines match the metadata, but in another order (bucket 1)")
     ]
 
 
@@ -560,7 +560,7 @@ def test_train_and_test_that_number_the_classes_differently(later_folder):
         (
             "fault",
             "class names",
-            "test/class_names.txt: not the class names of train/class_names.txt, or in another order",
+            "test/class_names.txt: expected the class names of train/class_names.txt, in the same order",
         )
     ]
 

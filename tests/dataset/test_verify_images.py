@@ -216,7 +216,7 @@ def test_a_journal_that_cannot_be_written(root):
     warnings = [event.text for event in events if isinstance(event, Message) and event.warning]
     assert len(warnings) == 1
     assert FILE_NAME in warnings[0]
-    assert "the next run looks at every image again" in warnings[0]
+    assert "the next run checks every image again" in warnings[0]
 
 
 def test_a_disk_that_is_full(root):
@@ -246,5 +246,5 @@ def test_an_interrupt_ends_it_at_once_and_says_how_to_continue(root):
 
     with pytest.raises(KeyboardInterrupt):
         look(root, jobs=1, listener=interrupt)
-    assert messages == ["32 of 108 images are done: the same command continues from there"]
+    assert messages == ["32 of 108 images are done: run the same command to continue"]
     assert looked_at(root) == 76

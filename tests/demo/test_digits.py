@@ -196,7 +196,7 @@ def test_another_demo_dataset_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["notes.txt", "labeled_metadata.json"])
 def test_a_folder_that_holds_anything_else_is_refused_and_left_alone(tmp_path, name):
     (tmp_path / name).write_text("mine")
-    with pytest.raises(DatasetError, match="something other than the demo dataset\nname a folder") as caught:
+    with pytest.raises(DatasetError, match="something other than the demo dataset\nchoose a folder") as caught:
         make_dataset(tmp_path)
     assert str(tmp_path) in str(caught.value)
     assert contents(tmp_path) == {name: b"mine"}

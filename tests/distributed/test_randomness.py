@@ -9,9 +9,9 @@ import torch
 from sharing import environment
 
 from clearctl.distributed.randomness import (
-    own_random_numbers,
     passes,
     random_states,
+    rank_random_numbers,
     seed_everything,
     seed_worker,
     set_passes,
@@ -36,12 +36,12 @@ def draw() -> Numbers:
 
 
 def draw_own() -> Numbers:
-    with own_random_numbers(CPU, transforms=True):
+    with rank_random_numbers(CPU, transforms=True):
         return draw()
 
 
 def draw_own_and_fail() -> float:
-    with own_random_numbers(CPU, transforms=True):
+    with rank_random_numbers(CPU, transforms=True):
         return random.random() / np.random.rand() / torch.zeros(()).item()
 
 
@@ -93,7 +93,7 @@ def test_a_pass_of_a_network_sets_torchs_generators_alone(monkeypatch: pytest.Mo
     seed_everything(3)
     expected = [draw(), draw()]
     seed_everything(3)
-    with own_random_numbers(CPU):
+    with rank_random_numbers(CPU):
         within = draw()
     assert within[:2] == expected[0][:2]
     assert within[2] != expected[0][2]
@@ -149,7 +149,7 @@ def test_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     for rank in range(2):
         be(monkeypatch, rank)
         seed_everything(3)
-        with own_random_numbers(device):
+        with rank_random_numbers(device):
             own.append(float(torch.rand((), device=device)))
         assert torch.rand(2, device=device).tolist() == alike
     assert len({*own, *alike}) == 4

@@ -38,7 +38,7 @@ def test_without_torchrun_there_is_one_process() -> None:
     with process_group(CPU):
         assert not distributed.is_initialized()
     world.remember("run", "here")
-    assert world.remembered("run") is None
+    assert world.recall("run") is None
 
 
 def test_the_numbers_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +70,7 @@ def talk() -> dict[str, Any]:
     asked = {0: [0] * 8, 1: [0, 0, 2, 0, 0, 0, 0, 0], 2: [0, 0, 0, 0, 0, 15, 2, 0]}[rank]
     found["reached"] = [agreement.reached(number) for number in asked]
     found["not told"] = (world.is_first_to_report(), world.is_first_to_report())
-    found["nothing kept"] = world.remembered("run")
+    found["nothing kept"] = world.recall("run")
     found.update(_with_store())
     return found
 
@@ -86,7 +86,7 @@ def _with_store() -> dict[str, Any]:
         world.remember("run", "a folder: ä")
     world.broadcast(None)
     os.environ["TORCHELASTIC_RESTART_COUNT"] = "2"
-    found["kept"] = world.remembered("run"), world.remembered("other")
+    found["kept"] = world.recall("run"), world.recall("other")
     world.gather_to_first(None)  # before the store is gone
     return found
 
@@ -138,7 +138,7 @@ def test_a_store_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     for rank in range(2):
         be(monkeypatch, rank, 2, TORCHELASTIC_USE_AGENT_STORE=True)
         assert world.is_first_to_report() == (rank == 0)
-    assert world.remembered("run") is None
+    assert world.recall("run") is None
 
 
 def test_who_does_not_come_to_the_meeting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,5 +147,5 @@ def test_who_does_not_come_to_the_meeting_is_named(monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(world, "START_TIMEOUT", timedelta(seconds=1))
     server.set("clearctl/attempt/0/there/2", "")
-    with pytest.raises(RunError, match="^process 1 of 3 did not come"), world.process_group(torch.device("cpu")):
+    with pytest.raises(RunError, match="^process 1 of 3 did not connect"), world.process_group(torch.device("cpu")):
         pass

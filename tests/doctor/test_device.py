@@ -27,7 +27,7 @@ def test_gpus_each_on_a_line() -> None:
 @pytest.mark.parametrize(
     ("torch", "variable", "state", "said"),
     [
-        (found(), None, "ok", "there is no NVIDIA driver"),
+        (found(), None, "ok", "no NVIDIA driver found"),
         (found(driver="470.1", driver_cuda="11.4"), None, "warning", "CUDA 13.0 finds no GPU with driver 470.1"),
         (found(driver="580.1", cuda=None), None, "warning", "built without CUDA"),
         (found(driver="580.1", driver_cuda="13.0"), "", "ok", "$CUDA_VISIBLE_DEVICES is ''"),

@@ -128,7 +128,7 @@ def test_without_a_python(tmp_path):
 
 def test_a_cache_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CapabilityError, match=r"file: .*\nset XDG_CACHE_HOME to a folder"):
+    with pytest.raises(CapabilityError, match=r"file: .*\nset XDG_CACHE_HOME to a writable folder"):
         build_wheel(PYTHON, tmp_path / "file")
 
 
@@ -151,7 +151,7 @@ def test_an_environment_without_an_installer(monkeypatch):
         ("ERROR: a\nERROR: [Errno 28] No space left on device\n", "[Errno 28] No space left on device"),
         ("error: Failed to fetch\n  Caused by: dns error\n", "Failed to fetch\nno package index is reachable"),
         ("Killed\n", "Killed"),
-        ("", "it ended without a message"),
+        ("", "no error message"),
     ],
 )
 def test_what_is_said_of_a_failure(printed, said):
@@ -176,7 +176,7 @@ def test_it_runs_before_anything_is_installed(tmp_path):
     command[-1] = tmp_path / "file"
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 6
-    assert done.stderr.splitlines()[-1] == "set XDG_CACHE_HOME to a folder that you may write"
+    assert done.stderr.splitlines()[-1] == "set XDG_CACHE_HOME to a writable folder"
 
 
 INSTALL = "import sys; sys.path.insert(0, sys.argv[1]); from clearctl.doctor.mmcv_wheel import install; install(print)"

@@ -106,7 +106,7 @@ def test_with_stop_on_divergence_it_ends_there(run: Callable[..., TrainResult], 
     [folder] = (tmp_path / "runs").iterdir()
     first, second, third = str(caught.value).splitlines()
     assert first.startswith("the run has diverged: bucket ")
-    assert third == f"what it learned before is in {folder}"
+    assert third == f"earlier results are in {folder}"
     found = read_run(folder)
     assert 0 < len(found.matrix) < 3
     assert found.diverged is not None

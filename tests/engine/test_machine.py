@@ -84,7 +84,7 @@ def test_each_of_several_processes_has_a_gpu_of_its_own(monkeypatch: pytest.Monk
         assert resolve_device("cpu") == torch.device("cpu")
         with pytest.raises(UsageError) as caught:
             resolve_device("cuda:1")
-        assert str(caught.value) == "--device cuda:1: each of 6 processes needs a GPU of its own: use --device cuda"
+        assert str(caught.value) == "--device cuda:1: each of 6 processes needs its own GPU: use --device cuda"
 
 
 def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def test_description_is_json_and_names_every_package(tmp_path: Path, monkeypatch
 
 
 CPU = torch.device("cpu")
-COST = Message("deterministic=True: on a CPU this costs no time that could be measured")
+COST = Message("deterministic=True: no measurable slowdown on a CPU")
 
 
 def test_deterministic_algorithms_are_on_within_alone(monkeypatch: pytest.MonkeyPatch) -> None:

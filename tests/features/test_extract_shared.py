@@ -107,7 +107,7 @@ def test_several_continue_where_one_stopped_with_as_many_threads(whole, bare):
     extract(bare, 1, threads=2, buckets=["0"])
     first, second = extract(bare, 2, threads=1)
     assert (first.require().written, second.require().written) == (("1", "2"), ("1", "2"))
-    assert "torch had 1 threads here and 2 when the extraction began: it gets 2" in first.said
+    assert "torch uses 2 threads, as when the extraction began, instead of 1" in first.said
     assert files(bare) == files(straight)
     assert json.loads(files(bare)["extraction.json"])["about"]["torch_threads"] == 2
     assert json.loads(files(whole)["extraction.json"])["about"]["torch_threads"] == 1
@@ -124,7 +124,7 @@ def test_an_image_that_one_process_cannot_decode_ends_all(whole, bare, workers):
     assert re.fullmatch(rf"{re.escape(str(path))} \(bucket 2\) cannot be decoded: .*", ended.text)
     lost = (
         "PeerLostError",
-        "another process of this run has ended\nthe same command continues from the last whole bucket",
+        "another process of this run has ended\nrun the same command to continue from the last complete bucket",
     )
     assert [(other.error, other.text) for other in others] == [lost] * 2
     assert set(files(bare)) == {"extraction.json", "0/all.pth", "1/all.pth"}
@@ -145,7 +145,7 @@ def test_a_process_with_another_transform_than_the_first_is_refused(bare):
     """As on a machine where another file lies at the config's place."""
     first, second = extract(bare, 2, special={1: {"config": bare / "other.py"}})
     assert (first.error, second.error) == ("PeerLostError", "RunError")
-    assert re.match(r"process 1, on .*, has another transform than the first\n", second.text)
+    assert re.match(r"process 1, on .*, differs from the first in transform\n", second.text)
     assert files(bare) == {}
 
 

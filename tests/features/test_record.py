@@ -84,7 +84,7 @@ def test_an_entry_that_is_none_is_a_bucket_that_is_not_done(root, entry):
 
 def test_features_that_nobody_knows_the_making_of_are_refused(root):
     write(root, "0")
-    with pytest.raises(DatasetError, match=r"no extraction\.json that says how they were made"):
+    with pytest.raises(DatasetError, match=r"without a extraction\.json that says how they were extracted"):
         resume_or_start(record(root), force=False)
 
 

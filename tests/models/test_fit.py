@@ -51,7 +51,7 @@ def linear(in_channels: int, num_classes: int = 3) -> dict[str, Any]:
             dict(backbone=BACKBONE, head=linear(32)),
             IMAGES,
             "neck",
-            "the head takes a vector for each sample, and gets the shape [32, 2, 2]:"
+            "the head takes a vector for each sample, but gets the shape [32, 2, 2]:"
             " add neck=dict(type='GlobalAveragePooling')",
         ),
         (
@@ -86,7 +86,7 @@ def test_misfit_names_the_key_and_both_values(section: dict[str, Any], x: torch.
             dict(backbone=BACKBONE, neck=dict(type="HRFuseScales", in_channels=(4, 8)), head=linear(32)),
             IMAGES,
             "neck",
-            "HRFuseScales refuses what the backbone gives it",
+            "HRFuseScales refuses the backbone's output",
         ),
         (
             dict(torchmodel=dict(type="Conv2d", in_channels=3, out_channels=3, kernel_size=3)),

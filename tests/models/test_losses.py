@@ -195,7 +195,7 @@ def test_the_loss_is_the_given_one_or_else_the_heads() -> None:
         ("CrossEntropyLoss", dict(class_weight=[1.0, 2.0]), False, "weight tensor should be defined .* for all 3"),
         ("LabelSmoothLoss", dict(label_smooth_val=0.1, num_classes=10), False, "num_classes: 10"),
         ("SeesawLoss", {}, False, r"does not match the `num_classes` of seesaw loss \(1000\)"),
-        ("SeesawLoss", dict(num_classes=3), True, "takes no soft labels, which model.train_cfg.augments makes"),
+        ("SeesawLoss", dict(num_classes=3), True, "does not accept soft labels, which model.train_cfg.augments makes"),
     ],
 )
 def test_a_loss_that_cannot_score_the_classes_says_so(

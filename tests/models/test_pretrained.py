@@ -103,7 +103,7 @@ def test_position_embeddings_are_resized_as_mmcls_does(tmp_path: Path) -> None:
     "address", ["https://download.openmmlab.com/resnet50.pth", "torchvision://resnet50", "open-mmlab://resnet50_v1c"]
 )
 def test_addresses_are_refused(address: str) -> None:
-    with pytest.raises(ValueError, match=f"found '{address}': clearctl fetches no weights; download them"):
+    with pytest.raises(ValueError, match=f"found '{address}': weights are not downloaded; give the path"):
         network(pretrained=address)
 
 
@@ -113,7 +113,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, file: Path) -> None
     with pytest.raises(ValueError, match=r"other.pth holds none of the weights of Classifier"):
         network(pretrained=str(other))
     cfg = dict(type="Pretrained", checkpoint=str(file), prefix="bakbone")
-    with pytest.raises(ValueError, match="holds under the prefix 'bakbone.' none of the weights of ResNet_CIFAR"):
+    with pytest.raises(ValueError, match="has under the prefix 'bakbone.' none of the weights of ResNet_CIFAR"):
         network(backbone=dict(**BACKBONE, init_cfg=cfg))
     with pytest.raises(RunError, match="no checkpoint at"):
         network(pretrained=str(tmp_path / "missing.pth"))
@@ -122,7 +122,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, file: Path) -> None
 def test_pickled_code_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "code.pth"
     torch.save({"state_dict": {"a": torch.zeros(1)}, "meta": Path("x")}, file)
-    with pytest.raises(RunError, match="refused: it holds more than weights"):
+    with pytest.raises(RunError, match="refused: it contains more than weights"):
         network(pretrained=str(file))
 
 
@@ -324,7 +324,7 @@ def test_a_flipped_bit_is_refused(way: Callable[[Path], None], file: Path) -> No
     file.write_bytes(data)
     first, second = refused(way, file).split("\n")
     assert first.startswith(f"{file} is damaged: its entry with space/data/")
-    assert first.endswith(" does not have its CRC-32")
+    assert first.endswith(" has a wrong CRC-32")
     assert second == "copy or download it again"
 
 
@@ -370,7 +370,7 @@ def test_tensors_that_hold_no_array_are_refused(
 ) -> None:
     with_weight(tmp_path / "file.pth", change)
     assert refused(way, tmp_path / "file.pth") == (
-        f"{tmp_path}/file.pth has weights that are no plain tensors: {KEY} ({kind})\n"
+        f"{tmp_path}/file.pth has weights that are not plain tensors: {KEY} ({kind})\n"
         "save them as dense tensors of floating-point numbers"
     )
 

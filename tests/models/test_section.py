@@ -87,7 +87,7 @@ def test_pretrained_of_a_pasted_section_is_loaded(
     model = loaded.strategy.model.state_dict()
     assert all(torch.equal(model[name], value) for name, value in weights.items())
     assert [message.text for message in messages] == [
-        "model.pretrained has no fitting head.fc.bias: left as initialised"
+        "model.pretrained has no matching head.fc.bias: these keep their initial weights"
     ]
 
 
@@ -103,7 +103,7 @@ def test_load_from_says_what_it_takes_of_a_raw_checkpoint(
     assert all(torch.equal(backbone[name], value) for name, value in weights.items())
     assert [(message.text, message.warning) for message in messages] == [
         (f"load_from: the weights under 'encoder_q.' of {file}", False),
-        ("load_from has no fitting head.fc.weight, head.fc.bias: left as initialised", True),
+        ("load_from has no matching head.fc.weight, head.fc.bias: these keep their initial weights", True),
     ]
 
 
@@ -141,7 +141,7 @@ def test_without_any_loss_it_is_torchs_cross_entropy(tiny_config: Path, prepared
         ),
         (
             "cl_strategy.loss={'type': 'SeesawLoss'}",
-            "cl_strategy.loss: SeesawLoss refuses its arguments: The channel number of output",
+            "cl_strategy.loss: SeesawLoss rejects its arguments: The channel number of output",
         ),
         ("cl_strategy.loss={'type': 'CrossEntropyLoss', 'reduction': 'none'}", "reduction must be 'mean' or 'sum'"),
     ],

@@ -269,7 +269,7 @@ def test_wrappers(wrap: Any, tmp_path: Path) -> None:
     "content", [{}, [torch.zeros(1)], {"state_dict": {}}, {0: torch.zeros(1)}, {"a": {"b": {"c": torch.zeros(1)}}}, "x"]
 )
 def test_file_without_weights(content: Any, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"holds no weights: expected a state dict \{name: tensor\}"):
+    with pytest.raises(RunError, match=r"contains no weights: expected a state dict \{name: tensor\}"):
         read_weights(saved(content, tmp_path))
 
 
@@ -284,7 +284,7 @@ def test_pickled_code_is_refused(tmp_path: Path) -> None:
         {"args": Path("x"), "model": BACKBONE},
         {"args": argparse.Namespace(p=Path("x")), "model": BACKBONE},
     ):
-        with pytest.raises(RunError, match="is refused: it holds more than weights, a pickled pathlib"):
+        with pytest.raises(RunError, match="is refused: it contains more than weights, a pickled pathlib"):
             read_weights(saved(content, tmp_path))
 
 
@@ -313,7 +313,7 @@ def test_file_of_a_shallower_network(tmp_path: Path) -> None:
     text = refusal(resnet34, numbered(R18, "module.encoder_q."), tmp_path)
     assert "resnet34 (under its prefix 'encoder_q.'): missing: layer1.2.conv1.weight, layer1.2.bn1.weight, " in text
     assert "unexpected" not in text
-    assert text.endswith(" and 77 more\n--allow-partial takes it, and leaves random what is missing")
+    assert text.endswith(" and 77 more\n--allow-partial accepts it and leaves the missing weights random")
 
 
 def test_file_of_a_wider_network(tmp_path: Path) -> None:
@@ -369,7 +369,7 @@ def test_a_flipped_bit_is_refused(resnet18: FeatureExtractor, tmp_path: Path) ->
     at = data.index(BACKBONE["conv1.weight"].flatten()[:1].numpy().tobytes())
     data[at + 1] ^= 1
     file.write_bytes(data)
-    with pytest.raises(RunError, match=r"is damaged: its entry with space/\S+ does not have its CRC-32\ncopy or downl"):
+    with pytest.raises(RunError, match=r"is damaged: its entry with space/\S+ has a wrong CRC-32\ncopy or downl"):
         load_checkpoint(resnet18, file)
 
 
@@ -511,7 +511,7 @@ def test_damaged_file_of_the_cache_is_refused(served: Path, tmp_path: Path) -> N
 def test_what_comes_damaged_is_not_kept(served: Path, tmp_path: Path) -> None:
     (file,) = served.iterdir()
     file.write_bytes(b"<html>please log in</html>")
-    with pytest.raises(CapabilityError, match="IMAGENET1K_V1 cannot be fetched: invalid hash value"):
+    with pytest.raises(CapabilityError, match="IMAGENET1K_V1 cannot be downloaded: invalid hash value"):
         load_default_weights(build_extractor("squeezenet1_1"))
     assert cached(tmp_path) == []
 
@@ -524,7 +524,7 @@ def test_weights_that_cannot_be_fetched(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(CapabilityError) as caught:
         load_default_weights(build_extractor("resnet18"))
     first, second = str(caught.value).split("\n")
-    assert first.startswith("ResNet18_Weights.IMAGENET1K_V1 cannot be fetched: <urlopen error")
+    assert first.startswith("ResNet18_Weights.IMAGENET1K_V1 cannot be downloaded: <urlopen error")
     folder = tmp_path / "cache/hub/checkpoints"
     assert second == (
         f"put https://download.pytorch.org/models/resnet18-f37072fd.pth into {folder}, "

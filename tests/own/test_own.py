@@ -149,17 +149,17 @@ def test_resume_says_that_the_users_file_has_changed(files: Files, prepared: Pat
     text = files["module"].read_text()
     try:
         files["module"].write_text(text + "\n# changed\n")
-        with pytest.raises(RunError, match=f"code: module {M} was changed"):
+        with pytest.raises(RunError, match=f"code: module {M} has changed"):
             resume(run)
         resume(run, accept_changes=True)
     finally:
         files["module"].write_text(text)
-    assert rundir.read_environment(run)["resumed"][0]["accepted"] == [f"code: module {M} was changed"]
+    assert rundir.read_environment(run)["resumed"][0]["accepted"] == [f"code: module {M} has changed"]
 
 
 WRONG = {
     "cl_strategy.plugins=[{'type': 'nowhere:Anchor'}]": (
-        "cl_strategy.plugins.0.type: module 'nowhere' cannot be imported: it is neither beside the config file nor"
+        "cl_strategy.plugins.0.type: module 'nowhere' cannot be imported: it is not installed, and not"
     ),
     f"cl_strategy.plugins=[{{'type': '{M}:Anchr'}}]": f"module '{M}' has no 'Anchr'; did you mean 'Anchor'?",
     f"cl_strategy.plugins=[{{'type': '{M}:NOT_A_CLASS'}}]": f"'{M}:NOT_A_CLASS' is a int, expected a class",
@@ -177,7 +177,7 @@ WRONG = {
     "custom_imports={'imports': ['nowhere']}": "custom_imports.imports.0: module 'nowhere' cannot be imported",
     "custom_imports={'import': ['nowhere']}": "custom_imports.import: custom_imports has no such key; did you mean",
     "custom_imports={'imports': ['json', 'needs_nowhere']}": "needs_nowhere.py, line 1: ModuleNotFoundError: No module",
-    "custom_imports={'imports': ['calendar']}": "calendar.py is not what is imported as 'calendar'",
+    "custom_imports={'imports': ['calendar']}": "calendar.py is hidden by another module 'calendar'",
 }
 
 

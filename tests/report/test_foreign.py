@@ -78,7 +78,7 @@ def test_a_single_bucket(write) -> None:
         ("80,60\n70,90\n", ", line 1: found '80', expected a fraction from 0 to 1: divide percentages by 100"),
         (PLAIN.replace("0.9,0.5", "0.9"), ", line 2: found 2 cells, expected 3 as in line 1"),
         (WHOLE + "mean,0.7,0.7\n", ", line 5: found 3 cells, expected 4 as in line 1"),
-        (PLAIN.replace(",", ";"), ", line 1: found '0.8;0.6;0.4', expected numbers with commas between them"),
+        (PLAIN.replace(",", ";"), ", line 1: found '0.8;0.6;0.4', expected comma-separated numbers"),
         ("\n\n", " is empty: expected an accuracy matrix"),
         ("1,2,3\n0.8,0.6,0.4\n", ": found 2 lines of 3 cells, expected an accuracy matrix, N rows of N fractions,\n"),
         (WHOLE.rpartition("3,")[0], ": found 3 lines of 4 cells, expected an accuracy matrix"),
@@ -151,7 +151,7 @@ def test_other_buckets_do_not_belong_in_one_table(write, tmp_path: Path) -> None
     require_one_dataset(find_runs([run, write(PLAIN)]))
     for text in (WHOLE, "0.5,0.5\n0.5,0.5\n"):  # buckets 1 to 3, and two buckets; the run has 0 to 2
         runs = find_runs([run, write(text)])
-        with pytest.raises(RunError, match=r"run and \S+joint.csv are of different buckets"):
+        with pytest.raises(RunError, match=r"run and \S+joint.csv have different buckets"):
             require_one_dataset(runs)
     groups = make_report([run, write(WHOLE)], force=True)
     assert json.loads(render_json(groups))["notes"] == [

@@ -127,10 +127,10 @@ def test_labels_of_ones_own(texts: list[str], expected: list[str]) -> None:
 @pytest.mark.parametrize(
     ("texts", "words"),
     [
-        (["ewd=EWC"], "--label ewd=EWC: there is no such label, or part of one; did you mean 'ewc'?\nKEY is one of: "),
+        (["ewd=EWC"], "--label ewd=EWC: no such label, or part of one; did you mean 'ewc'?\nKEY is one of: "),
         (["ewc"], "--label ewc: expected KEY=TEXT\nKEY is one of: naive, lr=0.1; naive, lr=1; ewc; naive; lr=0.1"),
         (["ewc="], "--label ewc=: expected KEY=TEXT"),
-        (["lr=0.1=x", "lr=1=x"], "--label: 2 groups would have the label 'naive, x': give each its own"),
+        (["lr=0.1=x", "lr=1=x"], "--label: 2 groups would have the label 'naive, x': give each a different one"),
     ],
 )
 def test_labels_that_are_refused(texts: list[str], words: str) -> None:

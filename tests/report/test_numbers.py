@@ -30,7 +30,7 @@ def test_which_numbers_there_are() -> None:
     assert list(choose_numbers(["final_domain"])) == [*list(NUMBERS)[:5], "final_domain", *list(NUMBERS)[5:]]
     assert list(choose_numbers(BOTH)) == [*list(NUMBERS)[:5], "challenge", "final_domain", *list(NUMBERS)[5:]]
     assert choose_numbers(["accuracy"]) == NUMBERS
-    with pytest.raises(UsageError, match="--add chalenge: there is no such number; did you mean 'challenge'?"):
+    with pytest.raises(UsageError, match="--add chalenge: no such number; did you mean 'challenge'?"):
         choose_numbers(["chalenge"])
     with pytest.raises(UsageError, match="expected challenge or final_domain"):
         make_report(["nowhere"], add=["x"])

@@ -59,7 +59,7 @@ def test_figures_by_name(tmp_path: Path) -> None:
     groups = groups_of(tmp_path / "runs")
     written = write_plots(groups[:2], tmp_path / "a", names=["difference", "classes", "difference"])
     assert [path.name for path in written] == ["difference", "classes"]
-    with pytest.raises(UsageError, match="--draw difference: these runs do not suffice for it; it needs --compare A B"):
+    with pytest.raises(UsageError, match="--draw difference: these runs are not enough; it needs --compare A B"):
         write_plots(groups, tmp_path / "b", names=["difference"])
     assert not (tmp_path / "b").exists()
     view = make_view(groups, {}, compared=("LwF", "Naive"), width="column")
@@ -89,7 +89,7 @@ def test_of_many_groups_the_first_are_drawn_and_it_is_said(tmp_path: Path) -> No
     write_plots(groups_of(tmp_path / "runs"), tmp_path / "plots", reported.append, names=["over-time"])
     [message] = [event.text for event in reported if isinstance(event, Message)]
     assert message == (
-        "figures of several groups have the first 12 of 14: name fewer runs, or choose with --sort which come first"
+        "figures of several groups show the first 12 of 14: give fewer runs, or choose the first ones with --sort"
     )
 
 
@@ -104,7 +104,7 @@ def test_letters_that_no_font_has_are_named_in_a_line(tmp_path: Path, monkeypatc
         write_plots(groups_of(tmp_path / "runs"), tmp_path / "plots", reported.append, names=["over-time"])
     [message] = [event for event in reported if isinstance(event, Message)]
     assert message.warning
-    assert message.text.startswith("no font of this machine has 经 and 验: figures have boxes in their place")
+    assert message.text.startswith("no installed font has 经 and 验: figures show boxes instead")
     assert "\n" not in message.text
 
 

@@ -87,7 +87,9 @@ def test_runs_of_one_split_seed_that_learned_from_other_splits(tmp_path: Path) -
     for seed, print_ in enumerate("001"):
         values = {"scenario.seed": 7}
         make_run(tmp_path / str(seed), MATRIX, seed, environment={"dataset": {"fingerprint": print_ * 64}}, **values)
-    expected = "naive: seeds 0, 1 and seed 2 learned from different splits of split seed 7, though their configs agree"
+    expected = (
+        "naive: seeds 0, 1 and seed 2 were trained on different splits of split seed 7, although their configs agree"
+    )
     assert texts(tmp_path) == [expected]
 
 
@@ -96,7 +98,7 @@ def test_a_memory_of_the_newest_bucket_is_noted(size: int, alpha: float, noted: 
     buffer = dict(type="BiasedReservoirSamplingBuffer", max_size=size, alpha_mode="Dynamic", alpha_value=alpha)
     make_run(tmp_path / "0", MATRIX, **{"cl_strategy.type": "Replay", "cl_strategy.buffer": buffer})
     assert [text.partition(" (")[0] for text in texts(tmp_path)] == (
-        ["naive: its memory holds samples of the newest bucket only"] if noted else []
+        ["naive: its memory contains samples of the newest bucket only"] if noted else []
     )
 
 

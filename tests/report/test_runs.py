@@ -129,10 +129,10 @@ def test_what_cannot_be_reported_is_named_and_left_out(tmp_path: Path, reported:
     assert [run.folder.name for run in find_runs(folders, listener)] == ["good"]
     assert reported == [
         f"{tmp_path}/nowhere is no such folder: left out",
-        f"{tmp_path}/empty is no run folder, and has none below it: left out",
+        f"{tmp_path}/empty is not a run folder, and contains none: left out",
         f"{tmp_path}/fresh has no evaluation yet: no bucket was tested: left out",
     ]
-    with pytest.raises(RunError, match="there is no run to report"):
+    with pytest.raises(RunError, match="no run to report"):
         find_runs(folders[:3], listener)
 
 
@@ -157,7 +157,7 @@ def test_what_cannot_be_reported_is_named_and_left_out(tmp_path: Path, reported:
         ("metrics.jsonl", "1\n", "0: found 1, expected an object"),
         ("metrics.jsonl", '{"event": "epoch"}\n', "bucket: missing"),
         ("environment.json", "{}", "device: missing"),
-        ("config.py", "import os\n", "not as a run writes it"),
+        ("config.py", "import os\n", "is damaged"),
         ("config.py", "scenario = {}\n", "cl_strategy: missing"),
         ("config.py", "cl_strategy = {'type': 'Naive'}\n", "scenario: missing"),
     ],
@@ -167,7 +167,7 @@ def test_a_damaged_file_is_named(
 ) -> None:
     folder = make_run(tmp_path / "run")
     (folder / file).write_text(text)
-    with pytest.raises(RunError, match="there is no run to report"):
+    with pytest.raises(RunError, match="no run to report"):
         find_runs([folder], listener)
     [line] = reported
     assert str(folder) in line
@@ -205,5 +205,5 @@ def test_one_dataset_whatever_its_place_protocol_and_features(tmp_path: Path) ->
 def test_other_datasets_and_buckets_are_refused(tmp_path: Path, other: dict, what: str) -> None:
     make_run(tmp_path / "1")
     make_run(tmp_path / "2", **other)
-    with pytest.raises(RunError, match=f"1 and .*2 are of different {what}.*\n.*--force"):
+    with pytest.raises(RunError, match=f"1 and .*2 have different {what}.*\n.*--force"):
         require_one_dataset(find_runs([tmp_path]))

@@ -179,7 +179,7 @@ def test_the_same_seed_twice_is_noted(tmp_path: Path) -> None:
     make_run(tmp_path / "1", MATRIX, 4)
     make_run(tmp_path / "2", MATRIX, 4)
     [group] = groups_of(tmp_path)
-    text = f"naive: of seed 4 {tmp_path}/{{}} counts, the newest; {tmp_path}/{{}} does not"
+    text = f"naive: of seed 4 {tmp_path}/{{}} is used, the newest; {tmp_path}/{{}} does not"
     assert len(group.counted) == 1
     one, other = (run.folder.name for run in (*group.counted, *(r for r in group.runs if r is not group.counted[0])))
     for rendered in (json.loads(render_json([group]))["notes"][0], render_csv([group]), render_latex([group])):

@@ -1,6 +1,6 @@
 """Avalanche's own strategies on its own CLEAR, without clearctl: what test_parity.py compares its runs with.
 
-A script, so that nothing of clearctl is imported beside it: `python plain_clear.py DATASET_ROOT FILE` learns with every
+A script, so nothing of clearctl is imported beside it: `python plain_clear.py DATASET_ROOT FILE` learns with every
 strategy under both labellings, and saves what each left.
 """
 

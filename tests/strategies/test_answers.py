@@ -31,7 +31,7 @@ from clearctl.strategies.traits import STRATEGIES, traits_of
 def test_by_the_loss(loss: str, expected: str | None, key: str, features_config: Path) -> None:
     overrides = ["scenario.dataset_root=nowhere", "work_dir=nowhere", "seed=0", f"{key}={loss}"]
     found = why_no_probabilities(fill(load(features_config, overrides)))
-    assert found == (expected and f"the network has learned by {expected}: its scores are no probabilities")
+    assert found == (expected and f"the network was trained by {expected}: scores are not probabilities")
 
 
 def test_what_every_closed_form_gives_is_known() -> None:

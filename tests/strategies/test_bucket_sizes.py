@@ -13,7 +13,7 @@ from clearctl.engine.build.preflight import check_config
 from clearctl.engine.run.dry_run import dry_run
 from clearctl.errors import ConfigError
 from clearctl.progress import Event, Message
-from clearctl.strategies.bucket_sizes import asks_for_samples, check_against_samples, training_steps
+from clearctl.strategies.bucket_sizes import check_against_samples, depends_on_sample_counts, training_steps
 
 pytest_plugins = ("blobs",)
 BATCH, EPOCHS = 8, 2  # of write_config
@@ -102,10 +102,10 @@ def test_a_warm_up_that_does_not_end_is_reported_of(
 
 
 def test_only_what_asks_for_samples_has_them_counted() -> None:
-    assert asks_for_samples(strategy_settings(dict(type="Naive", plugins=[RWALK])))
-    assert asks_for_samples(strategy_settings(dict(type="BiC")))
-    assert not asks_for_samples(strategy_settings(dict(type="Naive")))
-    assert not asks_for_samples(strategy_settings(dict(type="EWC", plugins=[dict(type="RestoreBestEpoch")])))
+    assert depends_on_sample_counts(strategy_settings(dict(type="Naive", plugins=[RWALK])))
+    assert depends_on_sample_counts(strategy_settings(dict(type="BiC")))
+    assert not depends_on_sample_counts(strategy_settings(dict(type="Naive")))
+    assert not depends_on_sample_counts(strategy_settings(dict(type="EWC", plugins=[dict(type="RestoreBestEpoch")])))
 
 
 ANEW = dict(_delete_=True)  # without what the base gives another scheduler
@@ -171,11 +171,11 @@ def test_a_cycle_that_is_long_enough(scheduler: dict[str, Any], write_config: Ca
 @pytest.mark.parametrize("strategy", [dict(type="Ridge"), dict(type="RanPAC", validate_every_bucket=True)])
 def test_what_is_chosen_on_held_out_samples_needs_two_of_a_class(strategy: dict[str, Any]) -> None:
     settings = strategy_settings(dict(train_mb_size=BATCH) | strategy | dict(ridge_lambda="validation"))
-    assert asks_for_samples(settings)
+    assert depends_on_sample_counts(settings)
     assert check_against_samples(settings, [[0, 0, 1], [1, 1]], ["a", "b"]) == []
     (fault,) = check_against_samples(settings, [[0, 1], [1, 2]], ["a", "b"])
     assert str(fault).endswith(
-        "ridge_lambda: 'validation', but bucket a has no class with two samples, of which one could be held out:"
+        "ridge_lambda: 'validation', but bucket a has no class with two samples, one of them to hold out:"
         " give a number, such as 1.0"
     )
     later = check_against_samples(settings, [[0, 0], [1, 2]], ["a", "b"])

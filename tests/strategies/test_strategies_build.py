@@ -92,7 +92,7 @@ def test_parts_that_a_strategy_has_no_use_for(faults: Callable[..., Any]) -> Non
         ("cl_strategy.optimizer", "Prototype learns without one: leave it out"),
         ("cl_strategy.scheduler", "Prototype learns without an optimizer: leave it out"),
     ]
-    assert faults("icarl", loss=loss) == [("cl_strategy.loss", "ICaRL has a loss of its own: leave it out")]
+    assert faults("icarl", loss=loss) == [("cl_strategy.loss", "ICaRL has its own loss: leave it out")]
     assert faults("replay", optimizer=None)[0][0] == "cl_strategy.optimizer"
 
 
@@ -155,11 +155,11 @@ def nowhere(stream: str, last: int, labels: str) -> str:
         (dict(type="DER", mem_size=200, train_mb_size=200), {}),
         (
             dict(type="FeatureReplay", mem_size=9),
-            {"mem_size": "9 is less than a batch of 10 from the memory, so that it would never replay"},
+            {"mem_size": "9 is less than a batch of 10 from the memory, so it would never replay"},
         ),
         (
             dict(type="DER", train_mb_size=256),
-            {"mem_size": "200 is less than a batch of 256 from the memory, so that it would never replay"},
+            {"mem_size": "200 is less than a batch of 256 from the memory, so it would never replay"},
         ),
         (dict(type="ER_ACE"), {}),
         (early_stopping("test_stream"), {}),

@@ -20,7 +20,7 @@ from clearctl.sweep.grid import Range, read_grid, read_ranges, require_no_ranges
 )
 def test_a_range(text: str, expected: Range) -> None:
     assert read_ranges(read_grid([f"a.b={text}", "c=1,2"])) == {"a.b": expected}
-    with pytest.raises(UsageError, match=rf"--set a.b={text}: a range is for --engine optuna; else .* a.b=V1,V2"):
+    with pytest.raises(UsageError, match=rf"--set a.b={text}: a range needs --engine optuna; .* a.b=V1,V2"):
         require_no_ranges(read_grid([f"a.b={text}"]))
 
 
@@ -39,9 +39,9 @@ def test_what_is_no_range(text: str) -> None:
         (["5..1"], "expected LOW..HIGH with LOW below HIGH"),
         (["1..1"], "expected LOW..HIGH with LOW below HIGH"),
         (["1..1e999"], "expected LOW..HIGH with LOW below HIGH"),
-        (["0..1:log"], "a log scale has no 0: expected LOW above 0"),
-        (["1..5", "7"], "expected a range alone, or values alone"),
-        (["7", "1..5"], "expected a range alone, or values alone"),
+        (["0..1:log"], "a log scale needs LOW above 0"),
+        (["1..5", "7"], "expected one range, or values only"),
+        (["7", "1..5"], "expected one range, or values only"),
     ],
 )
 def test_a_range_that_cannot_be(texts: list[str], fault: str) -> None:

@@ -186,7 +186,7 @@ def test_one_crashes_and_one_is_killed_and_the_rest_continues(
     crash, death = (outcome for _, outcome in result.failed)
     assert str(broken) in crash.error
     assert crash.exit_code == 4
-    assert death.error == "its process was killed by SIGKILL: perhaps memory ran out, then use fewer --jobs"
+    assert death.error == "its process was killed by SIGKILL: it may have run out of memory: use fewer --jobs"
     assert death.exit_code == 5
 
     broken.write_text(whole)

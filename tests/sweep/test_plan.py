@@ -1,4 +1,4 @@
-"""What runs a sweep is made of, and which of them are there already."""
+"""What runs a sweep is made of, and which of them already exist."""
 
 import shutil
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_what_is_no_grid(text: str) -> None:
 
 
 def test_a_key_that_is_given_twice() -> None:
-    with pytest.raises(UsageError, match="a is given twice; put all its values into one --set"):
+    with pytest.raises(UsageError, match="a is given twice: put all its values into one --set"):
         read_grid(["a=1", "a =2"])
 
 
@@ -119,7 +119,7 @@ def test_the_faults_of_all_configs_at_once(features_config: Path, tmp_path: Path
     assert len(lines) == len(set(lines)) == 4  # each once, of two combinations and two seeds
     assert "cl_strategy.optimizer.type" in lines[0]
     assert "train_epoch" in lines[1]
-    assert lines[2].startswith(f"{files[2]}: no config file there")
+    assert lines[2].startswith(f"{files[2]}: no such config file")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_sweep_of_nothing(seeds: list[int] | None, features_config: Path) -> N
 
 
 def test_seeds_that_are_given_twice(features_config: Path) -> None:
-    with pytest.raises(UsageError, match="given twice: with --seeds, and as values of seed"):
+    with pytest.raises(UsageError, match="given twice, with --seeds and as values of seed"):
         make_plan([features_config], seeds=[0], grid={"seed": ["1"]})
 
 

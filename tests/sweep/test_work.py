@@ -101,7 +101,7 @@ def test_a_stack_in_parts_fails_part_by_part(
     error = KeyboardInterrupt()
     outcomes = together([runs[2], runs[3], *plan_sweep(**given, grid={LR: ["0.6"]}).runs], [ignore, act, ignore])
     assert [outcome.status for outcome in outcomes] == ["stopped"] * 3
-    assert outcomes[2].error == "stopped before it began"
+    assert outcomes[2].error == "stopped before it started"
 
 
 def test_a_stack_and_a_run_alone_have_the_same_outcome(given: dict[str, Any], tmp_path: Path) -> None:

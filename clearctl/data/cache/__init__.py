@@ -1,7 +1,7 @@
 """Images decoded once: a store of uint8 images that runs, seeds and processes share."""
 
 from clearctl.deferred import defer_compiler
-from clearctl.standins import import_less
+from clearctl.standins import defer_imports
 
 defer_compiler()
-import_less()
+defer_imports()

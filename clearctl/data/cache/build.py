@@ -1,4 +1,4 @@
-"""Decode what a store lacks, in threads: decoding and resizing leave Python's lock alone."""
+"""Decodes the images that a store lacks, in threads: decoding and resizing release the GIL."""
 
 import errno
 import random
@@ -31,16 +31,16 @@ def fill(
     image_bytes: int,
     threads: int | None = None,
     segment_bytes: int = SEGMENT_BYTES,
-    work: str = "decode the images once",
+    work: str = "decode the images",
     listener: Listener = ignore,
 ) -> None:
     """Store every image that `store` lacks, in its folder or in memory, in segments of about `segment_bytes`.
 
     `image_bytes` is what an image takes on average. A killed build leaves the segments that were finished. Builders
-    of one folder take the segments each in a random order of its own, and leave out what others have added by then:
+    of one folder take the segments each in its own random order, and leave out what others have added by then:
     without a lock, and no more than a few are built twice.
-    Raises DatasetError for an image that cannot be decoded, OSError where a segment cannot be written or read back,
-    CapabilityError where too many files are open.
+    Raises DatasetError for an image that cannot be decoded, OSError if a segment cannot be written or read back,
+    CapabilityError if too many files are open.
     """
     missing, listener = store.missing(), rate_limited(listener)
     for number in missing:
@@ -106,4 +106,4 @@ def _add(store: ImageStore, images: Iterator[Planes], on_disk: bool) -> None:
         found, fault = False, error
     if not found:  # nor would it be by the next run, which would write it again
         path.unlink(missing_ok=True)
-        raise OSError(fault.errno, f"what was written there cannot be read back: {fault.strerror}")
+        raise OSError(fault.errno, f"written data cannot be read back: {fault.strerror}")

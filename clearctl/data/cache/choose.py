@@ -1,4 +1,4 @@
-"""Where decoded images go: to disk, into memory, or nowhere."""
+"""Chooses where decoded images are kept: on disk, in memory, or nowhere."""
 
 import os
 import shutil
@@ -39,32 +39,32 @@ def choose(
     `auto` takes the disk if they fit there with a margin, since later runs share it and what is read twice is in memory
     anyway; else memory if they fit in half of what is available; else nothing. What was promised to other stores
     counts as taken. `ram` and `off` need no `folder`. Nothing is written.
-    Raises DatasetError where `disk` was asked for and `folder` has no room or cannot be written, CapabilityError where
+    Raises DatasetError if `disk` was asked for and `folder` has no room or cannot be written, CapabilityError where
     `ram` was and they do not fit, and DatasetError for an image that cannot be decoded.
     """
     if cache == "off":
-        return CacheChoice("off", "images are decoded at every use: data.cache is off")
+        return CacheChoice("off", "images are decoded at every use, since data.cache is off")
     image_bytes, need_bytes = estimate(store)
     if cache != "ram" and not need_bytes:
         where = " and ".join(map(str, store.cache_folders))
-        return CacheChoice("disk", f"all {store.num_wanted:,} images are there decoded, in {where}", image_bytes)
-    disk = _disk_fault(folder, need_bytes, disk_promised_bytes) if folder and cache != "ram" else "not asked for"
+        return CacheChoice("disk", f"all {store.num_wanted:,} images are already decoded, in {where}", image_bytes)
+    disk = _disk_fault(folder, need_bytes, disk_promised_bytes) if folder and cache != "ram" else "the disk is not used"
     memory = memory_fault(need_bytes, memory_promised_bytes)
-    what = f"images are decoded once ({byte_size(need_bytes)} to come)"
+    what = f"images are decoded once ({byte_size(need_bytes)} needed)"
     if cache == "disk" and disk:
         raise DatasetError(
             f"data.cache='disk': the decoded images take {byte_size(need_bytes)}, but {disk}\n"
-            "name a folder with room as data.cache_dir, or use data.cache='auto'"
+            "set data.cache_dir to a folder with more space, or use data.cache='auto'"
         )
     if cache == "ram" and memory:
         raise CapabilityError(
             f"data.cache='ram': the decoded images take {byte_size(need_bytes)}, but {memory}\n"
-            "use data.cache='disk', or 'auto'"
+            "use data.cache='disk' or 'auto'"
         )
     if folder and not disk:
         free = shutil.disk_usage(_existing(folder)).free
         return CacheChoice(
-            "disk", f"{what} and kept in {folder}: {byte_size(free)} are free there", image_bytes, need_bytes
+            "disk", f"{what} and kept in {folder}, which has {byte_size(free)} free", image_bytes, need_bytes
         )
     why = "" if cache == "ram" else f", since {disk}"
     if not memory:
@@ -87,7 +87,7 @@ def estimate(store: ImageStore) -> tuple[int, int]:
 
 
 def writable(folder: Path) -> bool:
-    """Whether this user may write to `folder`, or make it where it is not there."""
+    """Whether this user may write to `folder`, or make it if it does not exist."""
     return os.access(_existing(folder), os.W_OK | os.X_OK)
 
 
@@ -99,7 +99,7 @@ def _disk_fault(folder: Path, need_bytes: int, promised_bytes: int) -> str | Non
         return f"{_existing(folder)} cannot be written"
     free = shutil.disk_usage(_existing(folder)).free - promised_bytes
     if need_bytes + _DISK_MARGIN_BYTES > free:
-        return f"{folder} has {byte_size(max(0, free))} free, of which {byte_size(_DISK_MARGIN_BYTES)} are to stay so"
+        return f"{folder} has {byte_size(max(0, free))} free, of which {byte_size(_DISK_MARGIN_BYTES)} are kept free"
     return None
 
 
@@ -107,10 +107,10 @@ def memory_fault(need_bytes: int, promised_bytes: int = 0) -> str | None:
     """Why `need_bytes` do not fit in memory; None if they do."""
     available = available_bytes() - promised_bytes
     if need_bytes > available // 2:
-        return f"{byte_size(max(0, available))} of memory are available, of which half may be used"
+        return f"{byte_size(max(0, available))} of memory are available, of which half is used"
     return None
 
 
 def _existing(folder: Path) -> Path:
-    """`folder`, or the nearest folder above it that is there, for all that this user may see."""
+    """`folder`, or its nearest existing parent that this user can see."""
     return next(path for path in (folder, *folder.parents) if os.path.isdir(path))

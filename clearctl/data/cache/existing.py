@@ -1,4 +1,4 @@
-"""Images that earlier runs left decoded, read by what decodes images once and keeps none: `extract-features`."""
+"""Reads images that earlier runs have decoded, for `extract-features`, which decodes images once and keeps none."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ from clearctl.progress import Listener, ignore
 class ExistingImages:
     """What the transforms `stages` make of the images `files`, by number, before `finish`.
 
-    An image is read where it lies decoded in one of the cache `folders`: after all leading transforms, or after fewer
+    An image is read where one of the cache `folders`: after all leading transforms, or after fewer
     of them, and the others are done to what was read. Other images are decoded. Either way the bits are the same.
     Nothing is added to the folders; what is damaged there is removed, as by a run that trains. Can be pickled.
     """
@@ -37,9 +37,9 @@ class ExistingImages:
             self._sources.append(CachedTransform(store, part))
 
     def pixels(self, number: int) -> torch.Tensor:
-        """One image, `[3, h, w] uint8` where the transforms end in ToTensor; not to be written to.
+        """One image, `[3, h, w] uint8` where the transforms end in ToTensor; read-only.
 
-        Raises DatasetError where it cannot be decoded, and what the transforms raise.
+        Raises DatasetError if it cannot be decoded, and what the transforms raise.
         """
         chosen = next((source for source in self._sources if source.store.has(number)), self._sources[0])
         return chosen.sample(number)

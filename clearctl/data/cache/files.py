@@ -1,4 +1,4 @@
-"""All images of a run in one list: an image's place in it is its number, whichever bucket, split or store it is in."""
+"""All images of a run in one list; the index of an image is its number in all buckets, splits and stores."""
 
 import errno
 import hashlib
@@ -37,7 +37,7 @@ class ImageFiles:
     def decode(self, number: int) -> Image.Image:
         """The image in RGB.
 
-        Raises DatasetError, naming file and bucket, where it cannot be decoded, CapabilityError where too many files
+        Raises DatasetError, naming file and bucket, where it cannot be decoded, CapabilityError if too many files
         are open.
         """
         try:
@@ -46,7 +46,7 @@ class ImageFiles:
             if isinstance(error.__context__, OSError) and error.__context__.errno in (errno.EMFILE, errno.ENFILE):
                 raise CapabilityError(
                     f"{self.root / self.paths[number]} cannot be opened: {error.__context__.strerror}\n"
-                    "allow this process more of them (ulimit -n)"
+                    "raise the limit (ulimit -n)"
                 ) from None
             raise
 
@@ -76,7 +76,7 @@ class ImageFiles:
 
 
 def list_files(parts: Iterable[ImageSamples]) -> ImageFiles:
-    """Every image of `parts` once, in the order in which they come. All parts have one root."""
+    """Every image of `parts` once, in order. All parts have one root."""
     buckets: dict[str, str] = {}
     root = Path()
     for part in parts:

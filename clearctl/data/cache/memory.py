@@ -1,4 +1,4 @@
-"""How much memory this process may still take."""
+"""How much memory is available to this process."""
 
 import os
 import resource
@@ -18,7 +18,7 @@ def available_bytes() -> int:
 
 
 def _of_data_limit() -> int | None:
-    """What is left of RLIMIT_DATA, the memory of a process's own that it may have; None where there is no limit."""
+    """What is left of RLIMIT_DATA, the memory of a process's own that it may have; None if there is no limit."""
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     if limit == resource.RLIM_INFINITY:
         return None

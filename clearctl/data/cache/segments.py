@@ -41,22 +41,23 @@ class Planes:
     crc: int
 
     def record(self, offset: int) -> tuple[bytes, int, int, int, int]:
-        """Its record (RECORD) where it lies at `offset`."""
+        """Its record (RECORD) where it is at `offset`."""
         _, height, width = self.pixels.shape
         return self.identity, offset, height, width, self.crc
 
 
 @dataclass(frozen=True)
 class Segment:
-    """The bytes of some images, `data [bytes] uint8`, not to be written to; `path` is None where they are in memory."""
+    """The bytes of some images, `data [bytes] uint8`, read-only; `path` is None if they are in memory."""
 
     data: torch.Tensor
     path: Path | None = None
 
 
 def write(path: Path, images: Iterable[Planes]) -> None:
-    """Write a segment of `images`, each as it comes, whole or not at all. Raises OSError, and what `images` raises."""
-    # Not flushed: that takes as long as decoding on a slow disk, and the checksums show what a power cut left undone.
+    """Write a segment of `images`, each as it comes, atomically. Raises OSError, and what `images` raises."""
+    # Not flushed: that takes as long as decoding on a slow disk, and the checksums show what a power failure left
+    # undone.
     with atomic.replacing(path, flush=False) as temporary, temporary.open("wb") as file:
         rows, offset = [], 0
         for image in images:
@@ -68,7 +69,7 @@ def write(path: Path, images: Iterable[Planes]) -> None:
 
 
 def in_memory(images: Iterable[Planes]) -> tuple[Segment, RecordArray]:
-    """A segment of `images` that is no file."""
+    """A segment of `images` that is not a file."""
     rows, pixels, offset = [], [], 0
     for image in images:
         rows.append(image.record(offset))
@@ -78,7 +79,7 @@ def in_memory(images: Iterable[Planes]) -> tuple[Segment, RecordArray]:
 
 
 def read(path: Path) -> tuple[Segment, RecordArray] | None:
-    """The segment in the file `path`, mapped, and its records; None where it is damaged. Raises OSError."""
+    """The segment in the file `path`, mapped, and its records; None if it is damaged. Raises OSError."""
     with open_regular(path) as file:
         size = file.seek(0, 2)
         if size < _END.size:

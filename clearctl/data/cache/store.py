@@ -54,7 +54,7 @@ def store_name(leading: Sequence[Any]) -> str:
 class ImageStore:
     """What the `leading` transforms make of the images `files`, by number; an image that is not stored is decoded.
 
-    Only the `wanted` numbers, by default all, are to be stored. The segments are read that lie in `folder`, which is
+    Only the `wanted` numbers, by default all, are to be stored. The segments are read that are in `folder`, which is
     the one to write to, and in the folders `also`; without any nothing is stored until segments are added.
     Can be pickled: files are mapped again. Forked workers share what is in memory.
     """
@@ -91,7 +91,7 @@ class ImageStore:
 
     @property
     def num_wanted(self) -> int:
-        """How many of the images are to be stored."""
+        """The number of images to store."""
         return int(self._wanted.sum())
 
     @property
@@ -104,12 +104,12 @@ class ImageStore:
         return bool(self._places[number]["segment"] >= 0)
 
     def missing(self) -> list[int]:
-        """The numbers of the images that are to be stored and are not."""
+        """The numbers of the images to store that are not stored yet."""
         found: list[int] = np.flatnonzero((self._places["segment"] < 0) & self._wanted).tolist()
         return found
 
     def pixels(self, number: int) -> torch.Tensor:
-        """Image `number`, `[3, h, w] uint8`: a view of the store, not to be written to.
+        """Image `number`, `[3, h, w] uint8`: a view of the store, read-only.
 
         Raises DatasetError for an image that is not stored and cannot be decoded.
         """
@@ -126,7 +126,7 @@ class ImageStore:
         return view
 
     def decode(self, number: int) -> Image.Image:
-        """Image `number` from its file, through the leading transforms. Raises DatasetError where that fails."""
+        """Image `number` from its file, through the leading transforms. Raises DatasetError if that fails."""
         image: Any = self.files.decode(number)
         for step in self.leading:
             image = step(image)
@@ -135,13 +135,13 @@ class ImageStore:
     def planes(self, number: int) -> Planes:
         """Decode image `number` for a segment; any number of threads may.
 
-        Raises DatasetError where it cannot be decoded, or is another file than when the store was opened.
+        Raises DatasetError if it cannot be decoded, or is another file than when the store was opened.
         """
         pixels = to_planes(self.decode(number))
         identity = self.files.identity(number)
         if identity != self.files.first_identity(number):
             raise DatasetError(
-                f"{self.files.place(number)} was changed while it was read\n"
+                f"{self.files.place(number)} changed while it was read\n"
                 "run this again when nothing else changes the dataset"
             )
         return Planes(identity, pixels, zlib.crc32(pixels.data))
@@ -162,7 +162,7 @@ class ImageStore:
             self._segments.append(segment)
 
     def refresh(self) -> None:
-        """Add the segments that have come to the folders; what is damaged there is removed, to be rebuilt."""
+        """Add new segments in the folders; damaged ones are removed, to be rebuilt."""
         faults: list[str] = []
         for folder in self._also if self.folder is None else (*self._also, self.folder):
             paths: list[Path] = []
@@ -177,7 +177,7 @@ class ImageStore:
             self._listener(Message(f"{faults[0]}{others}; the images there are decoded again", warning=True))
 
     def add_file(self, path: Path) -> bool:
-        """Add the segment in the file `path`; False where it is damaged. Raises OSError where it cannot be read."""
+        """Add the segment in the file `path`; False if it is damaged. Raises OSError if it cannot be read."""
         self._seen.add(path)
         found = segments.read(path)
         if found is not None:
@@ -189,12 +189,12 @@ class ImageStore:
         path = self._segments[self._places[number]["segment"]].path
         self._places[number]["segment"] = -1
         if path is not None and os.path.exists(path):
-            self._remove(path, "holds a damaged image, which is decoded again")
+            self._remove(path, "contains a damaged image, which is decoded again")
 
     def _remove(self, path: Path, why: str) -> None:
         try:
             path.unlink()
-            outcome = "it is removed, to be built again"
+            outcome = "removed, to be built again"
         except OSError as error:
             outcome = f"it cannot be removed: {error.strerror}"
         if os.getpid() == self._process:  # a worker process has no way to a person

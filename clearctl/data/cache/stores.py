@@ -1,4 +1,4 @@
-"""The stores of a run: chosen, filled before training begins, and shared with later runs where they are on disk."""
+"""The image stores of a run: chosen and filled before training starts, and shared with later runs if on disk."""
 
 import hashlib
 import os
@@ -16,10 +16,10 @@ from clearctl.progress import Listener, Message, ignore
 
 
 def cache_folders(root: Path, cache_dir: Path | str | None = None) -> list[Path]:
-    """Where the decoded images of the dataset `root` lie: they are read from all of these, and written to the last.
+    """The folders of the decoded images of the dataset `root`: read from all of them, written to the last.
 
     In the dataset folder itself; where that cannot be written, in the user's cache folder too, if there is a home.
-    There, and in a `cache_dir` that is named, each dataset has a folder of its own, by name and path: another may have
+    There, and in a `cache_dir` that is named, each dataset has its own folder, by name and path: another may have
     other images of one name.
     """
     inside = layout.image_cache_folder(root)
@@ -49,7 +49,7 @@ def open_stores(
     cache_dir: Path | str | None = None,
     listener: Listener = ignore,
 ) -> dict[str, ImageStore]:
-    """A store over `files` for each of `splits` (say "train_transform"), filled as `cache` says.
+    """A store over `files` for each of `splits` (for example "train_transform"), filled as `cache` says.
 
     `wanted` has the numbers of the images that each is to hold, by default all; others are decoded at every use.
     `cache_dir` is an absolute path.
@@ -110,7 +110,7 @@ def _fill(store: ImageStore, choice: CacheChoice, name: str, cache: Cache, liste
     except OSError as error:
         fault = f"{store.folder} cannot be used: {error.strerror or error}"
         if cache != "auto":
-            raise DatasetError(f"{fault}\nname another folder as data.cache_dir, or use data.cache='auto'") from None
+            raise DatasetError(f"{fault}\nset data.cache_dir to another folder, or use data.cache='auto'") from None
         image_bytes, need_bytes = estimate(store)
         kept = not memory_fault(need_bytes)
         where = "kept in memory" if kept else "decoded at every use"

@@ -1,4 +1,4 @@
-"""From an image's number to what the network gets: the stored bytes, the random transforms, then floats."""
+"""From an image's number to the network's input: stored bytes, random transforms, then floats."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -44,9 +44,9 @@ class CachedTransform:
         return self.finish(self.pixels(numbers))
 
     def pixels(self, numbers: Sequence[int], *, pinned: bool = False) -> torch.Tensor:
-        """The images `numbers` as they are before `finish`: `[B, 3, h, w] uint8`, contiguous, nobody else's.
+        """The images `numbers` as they are before `finish`: `[B, 3, h, w] uint8`, contiguous, not shared.
 
-        A GPU copies them from `pinned` memory while this process goes on (`without_waiting`). Raises RuntimeError, as
+        A GPU copies them from `pinned` memory while this process continues (`without_waiting`). Raises RuntimeError, as
         `torch.stack` does, for images that come out in different sizes.
         """
         first = self.sample(numbers[0])
@@ -61,7 +61,7 @@ class CachedTransform:
         return batch
 
     def sample(self, number: int) -> torch.Tensor:
-        """Image `number` before `finish`: may be a view of the store, not to be written to."""
+        """Image `number` before `finish`: may be a view of the store, read-only."""
         if self.split.refusal or not self.store.has(number):
             return self._through_image(self.store.decode(number), self.split.per_sample)
         planes = self.store.pixels(number)

@@ -1,1 +1,1 @@
-"""The checks of `verify`: each looks at one thing, stops at no fault and puts what it finds into a `Findings`."""
+"""The checks of `verify`: each checks one thing, continues after errors and adds what it finds to a `Findings`."""

@@ -17,7 +17,7 @@ FEATURES = "features"
 
 
 def feature_files(root: Path) -> list[tuple[str, str]]:
-    """The (name, bucket) of all features that are there, sorted."""
+    """The (name, bucket) of all existing features, sorted."""
     files = [
         file for name in layout.feature_names(root) for file in layout.features_folder(root, name).glob("*/all.pth")
     ]
@@ -40,16 +40,16 @@ def check_features(findings: DatasetFindings, lists: Lists, listener: Listener) 
             if dimension is not None:
                 dimensions.setdefault(name, {})[bucket] = dimension
         elif bucket not in lists.unreadable:
-            findings.note(FEATURES, f"the features {name!r} are of bucket {bucket} too, which has no file list")
+            findings.note(FEATURES, f"the features {name!r} include bucket {bucket}, which has no file list")
         listener(Counted("check the features", done, len(there), "files"))
     for name, of_buckets in dimensions.items():
         if len(set(of_buckets.values())) > 1:
             lengths = ", ".join(f"{dimension} in bucket {bucket}" for bucket, dimension in of_buckets.items())
-            findings.fault(FEATURES, f"the features {name!r} have vectors of several lengths: {lengths}")
+            findings.fault(FEATURES, f"the features {name!r} have several dimensions: {lengths}")
 
 
 def _check_file(findings: DatasetFindings, lists: Lists, name: str, bucket: str) -> int | None:
-    """The dimension of the features of a bucket; None where they cannot be read or are not those of its list."""
+    """The dimension of the features of a bucket; None if they cannot be read or are not those of its list."""
     from clearctl.data.features import read_features
 
     file = layout.features_file(findings.root, name, bucket)
@@ -65,7 +65,7 @@ def _check_file(findings: DatasetFindings, lists: Lists, name: str, bucket: str)
         findings.fault(FEATURES, what, file=file, bucket=bucket)
     zero = (x == 0).all(dim=1).nonzero().flatten().tolist()
     if zero:
-        findings.note(FEATURES, f"nothing but zeros in {_rows(zero, listed)}", file=file, bucket=bucket)
+        findings.note(FEATURES, f"only zeros in {_rows(zero, listed)}", file=file, bucket=bucket)
     return int(x.shape[1])
 
 

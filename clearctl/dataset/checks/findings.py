@@ -1,4 +1,4 @@
-"""What the checks of a dataset folder found, and how much each of them looked at."""
+"""The findings of the checks of a dataset folder, and how much each check covered."""
 
 import os
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Finding:
     """A fault, or a note of something that is allowed but worth knowing.
 
     `text` says all of it in one line, with paths relative to the dataset folder. `file` (relative too), `bucket` and
-    `class_name` are where it is, for programs; None where it is in no single one.
+    `class_name` are where it is, for programs; None if it is in no single one.
     """
 
     severity: Severity

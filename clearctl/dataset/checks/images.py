@@ -1,4 +1,4 @@
-"""Whether every image decodes, as it will have to in training: read once, hashed and decoded, many at a time.
+"""Checks that every image decodes, as in training: read once, hashed and decoded, many at a time.
 
 In threads, not processes: reading, hashing and decoding leave Python's lock alone for 19 of 20 parts of the time, and
 a killed command leaves no processes behind that wait for it.
@@ -34,14 +34,14 @@ def default_jobs() -> int:
 
 
 def check_images(findings: DatasetFindings, images: Sequence[Image], jobs: int, listener: Listener) -> dict[str, str]:
-    """Check that every image decodes; each path is there once. Gives {path: sha256} of those that can be read.
+    """Check that every image decodes; each path occurs once. Returns {path: sha256} of the readable ones.
 
     What was found out before about files that have not changed is taken from the dataset folder's journal.
     """
     journal = Journal(findings.root)
     known = journal.unchanged(image.path for image in images)
     if known:
-        listener(Message(f"{len(known):,} of {len(images):,} images are as they were when looked at before"))
+        listener(Message(f"{len(known):,} of {len(images):,} images are unchanged since an earlier check"))
     paths = [image.path for image in images if image.path not in known]
     decoded = dict(known)
     listener(Counted("decode the images", len(decoded), len(images), "images"))
@@ -53,10 +53,10 @@ def check_images(findings: DatasetFindings, images: Sequence[Image], jobs: int, 
             listener(Counted("decode the images", len(decoded), len(images), "images"))
     finally:
         if journal.fault:
-            text = f"{journal.path} cannot be written ({journal.fault}): the next run looks at every image again"
+            text = f"{journal.path} cannot be written ({journal.fault}): the next run checks every image again"
             listener(Message(text, warning=True))
         elif len(decoded) < len(images):
-            text = f"{len(decoded):,} of {len(images):,} images are done: the same command continues from there"
+            text = f"{len(decoded):,} of {len(images):,} images are done: run the same command to continue"
             listener(Message(text))
     findings.looked_at(IMAGES, len(decoded), "images")
     _report(findings, [(image, decoded[image.path]) for image in images])

@@ -1,6 +1,6 @@
-"""What was found out about each image file, kept so that a killed run continues and a second one is quick.
+"""A journal of checked image files, so that a killed check continues and a second one is fast.
 
-    .clearctl-verify.jsonl in the dataset folder: {"pillow": "11.0.0", "formats": [...]}, then a line for each image
+    .clearctl-verify.jsonl in the dataset folder: {"pillow": "11.0.0", "formats": [...]}, then a line per image
 
 Lines are only ever appended, some at a time in one write. One that was cut off by a kill is not read.
 """
@@ -25,7 +25,7 @@ DECODER = {"pillow": PIL.__version__, "formats": list(FORMATS)}
 class Decoded:
     """An image file that was read: `path` relative to the dataset folder, as large and as old as it was then.
 
-    `width_px`, `height_px` and Pillow's `mode` are None where it cannot be decoded, `sha256` where
+    `width_px`, `height_px` and Pillow's `mode` are None if it cannot be decoded, `sha256` where
     it cannot even be read; `error` says why.
     """
 
@@ -70,7 +70,7 @@ class Journal:
             self.fault = str(error.strerror)
 
     def _read(self) -> None:
-        """Read what is there, and note what has to be written before more can be added."""
+        """Read what is there, and note what must be written before more can be added."""
         try:
             text = read_text(self.path, errors="replace")
         except FileNotFoundError:

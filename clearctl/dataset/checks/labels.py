@@ -1,4 +1,4 @@
-"""The labelled folders: which there are, their class names, their metadata."""
+"""Checks the labelled folders, their class names and their metadata."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ METADATA = "metadata"
 class Image:
     """An image as it is listed: `path` relative to the dataset folder, `part` "" or the release's "train", "test".
 
-    `id` is None where only a file list names the image, and its path where no metadata gives it one.
+    `id` is None if only a file list names the image, and its path where no metadata gives it one.
     """
 
     path: str
@@ -77,7 +77,7 @@ def read_labels(findings: DatasetFindings, listener: Listener) -> Labels:
     differ = [folder for folder, of_part in zip(folders, names, strict=False) if of_part and of_part != class_names]
     if differ:
         other = layout.class_names_file(folders[0]).relative_to(root)
-        what = f"not the class names of {other}, or in another order"
+        what = f"expected the class names of {other}, in the same order"
         findings.fault(CLASS_NAMES, what, file=layout.class_names_file(differ[0]))
     parts = []
     whole = not differ and all(names)
@@ -92,7 +92,7 @@ def read_labels(findings: DatasetFindings, listener: Listener) -> Labels:
 
 
 def _labeled_folders(findings: DatasetFindings) -> list[Path]:
-    """The folders that hold labelled images. Raises DatasetError without any where there is no prepared stream."""
+    """The folders that hold labelled images. Raises DatasetError without any if there is no prepared stream."""
     root = findings.root
     try:
         folders = layout.labeled_folders(root)
@@ -109,13 +109,13 @@ def _labeled_folders(findings: DatasetFindings) -> list[Path]:
             findings.error(STRUCTURE, error)
     for folder in folders:
         if not layout.has_metadata(folder):
-            what = "no such file: the images are labelled by their folders alone"
+            what = "no such file: the images are labelled by their folders only"
             findings.note(STRUCTURE, what, file=layout.labeled_metadata_file(folder))
     return folders
 
 
 def _every_class_names(findings: DatasetFindings, folders: Sequence[Path]) -> list[tuple[str, ...]]:
-    """The class names of each labelled folder, as `labeled.read_class_names` has them; none where they are at fault."""
+    """The class names of each labelled folder, as in `labeled.read_class_names`; none where they are at fault."""
     names = [_class_names(findings, folder) for folder in folders]
     by_folders = [folder for folder in folders if layout.is_labeled(folder) and not has_class_names(folder)]
     if by_folders:
@@ -210,13 +210,13 @@ def _read_images(
     for part in parts:
         strange = [] if part.index.has_metadata else image_folders.others(part.folder)
         if strange:
-            what = f"{len(strange):,} of its files and folders are no images, such as {strange[0]}: left out"
+            what = f"{len(strange):,} of its files and folders are not images, such as {strange[0]}: ignored"
             findings.note(METADATA, what, file=part.index.place(part.folder))
     return images, frozenset(doubtful)
 
 
 def _read_class(findings: DatasetFindings, part: ReleasePart, bucket: str, class_name: str) -> list[Image] | None:
-    """The images of one class in one bucket; None where they cannot be read."""
+    """The images of one class in one bucket; None if they cannot be read."""
     path = part.index.class_files[bucket][class_name]
     only = replace(part.index, class_files={bucket: {class_name: path}})
     try:
@@ -238,7 +238,7 @@ def _note_gaps(findings: DatasetFindings, labels: Labels) -> None:
     """Note the buckets that only one part has, and the classes that have no images in a bucket."""
     unpaired = [bucket for bucket in labels.images if not labels.paired(bucket)]
     if unpaired:
-        text = f"not both in {' and in '.join(f'{part.folder.name}/' for part in labels.parts)}, so never prepared"
+        text = f"not both in {' and in '.join(f'{part.folder.name}/' for part in labels.parts)}, so it is not prepared"
         findings.note(STRUCTURE, f"bucket {', '.join(unpaired)} is {text}")
     filled: dict[tuple[str, str], set[str]] = {}
     for part in labels.parts:

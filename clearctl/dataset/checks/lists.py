@@ -1,4 +1,4 @@
-"""The list of buckets and the file lists, by themselves and against the labels."""
+"""Checks the list of buckets and the file lists, alone and against the labels."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ Listed = list[tuple[str, int]]
 
 @dataclass(frozen=True)
 class Lists:
-    """What has been prepared: `buckets` of bucket_indices.json, none where there is no such file.
+    """What has been prepared: `buckets` of bucket_indices.json, none if there is no such file.
 
     `listed` is {bucket: (path, class index) for each line}, for the file lists that can be read; `unreadable` are the
     buckets of the others.
@@ -35,7 +35,7 @@ def read_lists(findings: DatasetFindings, labels: Labels) -> Lists:
     indices = layout.bucket_indices_file(root)
     buckets = _read_buckets(findings, labels) if indices.exists() else ()
     if not indices.exists():
-        what = f"not prepared: no {indices.relative_to(root)}; `clearctl prepare-avalanche` makes it"
+        what = f"not prepared: no {indices.relative_to(root)}; run `clearctl prepare-avalanche`"
         findings.note(STRUCTURE, what)
     folders = [file.parent.name for file in layout.filelist_file(root, "*").parent.parent.glob("*/all.txt")]
     others = sorted(set(folders) - set(buckets), key=_by_number)
@@ -92,7 +92,7 @@ def _read_buckets(findings: DatasetFindings, labels: Labels) -> tuple[str, ...]:
 
 
 def _check_list(findings: DatasetFindings, labels: Labels, bucket: str, listed: Listed) -> None:
-    """Check a file list by itself: class indices, paths that leave the folder, paths that it has twice."""
+    """Check a single file list: class indices, paths outside the folder, duplicate paths."""
     file = layout.filelist_file(findings.root, bucket)
     unknown = [path for path, label in listed if label >= len(labels.class_names)]
     if unknown and labels.class_names:
@@ -100,10 +100,10 @@ def _check_list(findings: DatasetFindings, labels: Labels, bucket: str, listed: 
         _list_fault(findings, file, bucket, unknown, what)
     outside = [path for path, _ in listed if path.startswith("/") or ".." in path.split("/")]
     if outside:
-        _list_fault(findings, file, bucket, outside, "a path that leaves the folder")
+        _list_fault(findings, file, bucket, outside, "a path outside the folder")
     twice = [path for path, times in Counter(path for path, _ in listed).items() if times > 1]
     if twice:
-        _list_fault(findings, file, bucket, twice, "a path that the list has more than once")
+        _list_fault(findings, file, bucket, twice, "a path that is listed more than once")
 
 
 def _compare(findings: DatasetFindings, labels: Labels, bucket: str, listed: Listed) -> None:
@@ -127,7 +127,7 @@ def _compare(findings: DatasetFindings, labels: Labels, bucket: str, listed: Lis
         what = f"{_lines(unlisted)} missing, such as that of {unlisted[0]}"
         findings.fault(FILE_LISTS, what, file=file, bucket=bucket)
     if sorted(listed) == sorted(expected):
-        what = f"the lines are those of {_place(labels)}, in another order"
+        what = f"the lines match {_place(labels)}, but in another order"
         findings.note(FILE_LISTS, what, file=file, bucket=bucket)
 
 

@@ -1,4 +1,4 @@
-"""Whether every image is there, and in one place only: not in two buckets, nor in both train and test."""
+"""Checks that every image exists, and in one place only: not in two buckets, nor in both train and test."""
 
 import os
 from collections import Counter
@@ -27,11 +27,11 @@ def check_paths(
     there = _there(findings.root, paths, listener)
     missing = [image for image in paths.values() if image.path not in there]
     if missing and len(missing) == len(paths):
-        text = f"none of the {len(paths):,} images is there, such as {missing[0].path}"
+        text = f"none of the {len(paths):,} images exists, such as {missing[0].path}"
         if has_features:
             findings.note(PATHS, f"{text}: only features can be trained on")
         else:
-            findings.fault(PATHS, f"{text}: was the archive unpacked whole?")
+            findings.fault(PATHS, f"{text}: was the archive unpacked completely?")
         return []
     sizes = Counter(image.place for image in paths.values())
     for place, group in groupby(missing, key=lambda image: image.place):
@@ -101,7 +101,7 @@ def _list_files(folder: Path) -> frozenset[str]:
     try:
         with os.scandir(folder) as entries:
             return frozenset(entry.name for entry in entries if entry.is_file())
-    except (OSError, ValueError):  # not there, not to be listed, a NUL in the name: the image itself is asked for
+    except (OSError, ValueError):  # not there, not to be listed, a NUL in the name: the image itself is requested
         return frozenset()
 
 

@@ -1,4 +1,4 @@
-"""The train and test splits: their files agree, and together they are the bucket's file list."""
+"""Checks the train and test splits: their files agree, and together they are the bucket's file list."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ def check_splits(findings: DatasetFindings, labels: Labels, lists: Lists) -> Non
     looked_at = 0
     if len(labels.parts) == 2 and lists.buckets and not layout.has_published_split(findings.root):
         folder = layout.published_split_folder(findings.root)
-        findings.fault(SPLITS, "the release's own split is missing; `clearctl prepare-avalanche` makes it", file=folder)
+        findings.fault(SPLITS, "the release's split is missing; run `clearctl prepare-avalanche`", file=folder)
     for folder in _split_folders(findings.root):
         there = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
         left = [bucket for bucket in lists.buckets if bucket not in there]

@@ -32,7 +32,7 @@ class BucketOfSource:
 
 @dataclass(frozen=True)
 class Cut:
-    """The buckets, and `notes` on what the cut came upon."""
+    """The buckets, and `notes` on the cut."""
 
     buckets: tuple[BucketOfSource, ...]
     notes: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ def read_bucket_by(text: str | int) -> str | int:
 
 
 def cut_by_date(moments: Sequence[datetime], bucket_by: str | int, equal: str) -> Cut:
-    """Buckets by a unit of UNITS, or so many of equal "count" or "time"."""
+    """Buckets by a unit of UNITS, or a number of buckets of equal "count" or "time"."""
     if isinstance(bucket_by, str):
         return cut_by_unit(moments, bucket_by)
     return cut_by_count(moments, bucket_by) if equal == "count" else cut_by_time(moments, bucket_by)
@@ -117,13 +117,13 @@ def _named_by_dates(moments: Sequence[datetime], members: Sequence[int]) -> Buck
 def own_buckets(names: Iterable[str], order: Sequence[str] | None) -> list[str]:
     """The names of the source's buckets in time order: in that of `order`, else the natural one.
 
-    Raises DatasetError for an order that leaves one out, or has one that is not there.
+    Raises DatasetError for an order that leaves one out, or has one that does not exist.
     """
     there = sorted(set(names), key=natural_key)
     if order is None:
         return there
     missing, unknown = [name for name in there if name not in order], [name for name in order if name not in there]
     if missing or unknown:
-        what = f"lacks {few(missing)}" if missing else f"has {few(unknown)}, which no bucket is called"
-        raise DatasetError(f"--order {what}\nthe buckets are {', '.join(there)}: expected each once, one a line")
+        what = f"lacks {few(missing)}" if missing else f"has {few(unknown)}, expected names of buckets"
+        raise DatasetError(f"--order {what}\nthe buckets are {', '.join(there)}: list each once, one per line")
     return list(order)

@@ -1,4 +1,4 @@
-"""What the image files hold: whether they decode, their EXIF date, and which of them are the same bytes.
+"""The contents of image files: whether they decode, their EXIF date, and which are duplicates.
 
 In threads: reading and decoding leave Python's lock alone most of the time.
 """

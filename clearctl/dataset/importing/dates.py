@@ -59,10 +59,10 @@ class DatePattern:
         named = [part for part in parts if part in _FIELDS and part != "%%"]
         wrong = [part for part in parts if part.startswith("%") and part not in _FIELDS]
         if wrong or len(set(named)) < len(named) or not {"%Y", "%y", "%s"} & set(named):
-            what = f"{wrong[0]} is not known" if wrong else "expected one year, %Y, %y or %s, and each field once"
+            what = f"{wrong[0]} is unknown" if wrong else "expected one year, %Y, %y or %s, and each field once"
             raise UsageError(
                 f"--date-pattern {text}: {what}\n"
-                "fields are %Y %y %m %d %H %M %S %s, such as IMG_%Y%m%d_%H%M%S; * is anything"
+                "fields are %Y %y %m %d %H %M %S %s, such as IMG_%Y%m%d_%H%M%S; * matches anything"
             )
         expressions = []
         for part, following in zip(parts, [*parts[1:], ""], strict=True):
@@ -73,7 +73,7 @@ class DatePattern:
         self._expression = re.compile(before + "".join(expressions) + after, re.ASCII | re.DOTALL)
 
     def find(self, text: str) -> datetime | None:
-        """The first date in `text` that is one; None where there is none."""
+        """The first date in `text` that is one; None if there is none."""
         for match in self._expression.finditer(text):
             found = {name: int(value) for name, value in match.groupdict().items()}
             year = found.get("Y", 1900 + found.get("y", 0) + (100 if found.get("y", 69) < 69 else 0))
@@ -97,7 +97,7 @@ class ExifTags(NamedTuple):
 
 
 def exif_tags(image: Image.Image) -> ExifTags:
-    """What an image's EXIF says; nothing where it has none, or one that cannot be read."""
+    """What an image's EXIF says; nothing if it has none, or one that cannot be read."""
     try:
         tags = image.getexif()
         is_turned = tags.get(_ORIENTATION) in _TURNED
@@ -111,7 +111,7 @@ def exif_tags(image: Image.Image) -> ExifTags:
 
 
 def read_exif(text: str) -> datetime | None:
-    """The moment in the text of an EXIF date; None for "0000:00:00 00:00:00" and whatever else is no date."""
+    """The moment in the text of an EXIF date; None for "0000:00:00 00:00:00" and whatever else is not a date."""
     match = _EXIF.fullmatch(text)
     if not match:
         return None
@@ -122,7 +122,7 @@ def read_exif(text: str) -> datetime | None:
 
 
 def read_cell(value: Any, pattern: DatePattern | None = None) -> datetime | None:
-    """The moment in a cell of a table; None for an empty one. Raises ValueError for what is no date.
+    """The moment in a cell of a table; None for an empty one. Raises ValueError for what is not a date.
 
     Numbers of four digits are years, of eight YYYYMMDD, larger ones seconds or (13 digits) milliseconds since 1970.
     """
@@ -153,7 +153,7 @@ def _read_number(text: str) -> datetime | None:
 
 
 def _moment(parts: Sequence[int]) -> datetime:
-    """The moment of year, month, day, hour, minute and second. Raises ValueError where there is none."""
+    """The moment of year, month, day, hour, minute and second. Raises ValueError if there is none."""
     year, month, day, hour, minute, second = parts
     return datetime(year, month, day, hour, minute, second)
 

@@ -1,4 +1,4 @@
-"""The date of each image: the table's, else that in its file name, else EXIF's; and what to do without one."""
+"""The date of each image: from the table, else its file name, else EXIF; and what to do without one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from clearctl.wording import counted
 
 
 class Undated(NamedTuple):
-    """Why an image has no date, and its name, with what was found in place of a date."""
+    """Why an image has no date, and its name, with what was found instead of a date."""
 
     why: str
     name: str
@@ -38,7 +38,7 @@ class Dating:
                 return Undated(f"without EXIF DateTimeOriginal{also}", image.name)
             moment = read_exif(contents.exif.date)
             if moment is None:
-                return Undated("with an EXIF date that is none", f"{image.name} ({contents.exif.date[:30]!r})")
+                return Undated("with an invalid EXIF date", f"{image.name} ({contents.exif.date[:30]!r})")
             found = DateTaken(moment, "exif")
         fault = implausible(found.moment, self.now)
         return Undated(f"with a date {fault}", f"{image.name} ({found.moment.date()})") if fault else found
@@ -65,7 +65,7 @@ def date_all(
         remedy = "" if number == len(images) else "--undated skip leaves them out; "
         raise DatasetError(
             f"{number:,} of {counted(len(images), 'image')} cannot be dated: {'; '.join(without.lines())}\n"
-            f"{remedy}--date-pattern reads dates in file names, such as IMG_%Y%m%d, and a table may give them"
+            f"{remedy}--date-pattern reads dates from file names, such as IMG_%Y%m%d; a table can contain them"
         )
     for why, names in without.files.items():
         left_out.add(why, names)
@@ -93,7 +93,7 @@ def date_in_buckets(
     notes = []
     if outside:
         notes.append(
-            f"{counted(len(outside), 'date')} not in the time that the bucket is called by, such as that of "
-            f"{outside[0]}: the bucket's is taken"
+            f"{counted(len(outside), 'date')} outside the time in the bucket's name, such as that of "
+            f"{outside[0]}: the bucket's date is used"
         )
     return dated, notes

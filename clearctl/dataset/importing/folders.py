@@ -1,6 +1,6 @@
-"""Images whose folders say what they are: bucket/class/image, class/image, with train/ and test/ around them or not.
+"""Images whose folders give their labels: bucket/class/image or class/image, optionally in train/ and test/.
 
-Which of these it is follows from the depth at which the images lie, and from folders called train and test; a layout
+The layout follows from the depth of the images, and from folders called train and test; a layout
 that is named may have its parts in any order, and folders below them.
 """
 
@@ -26,7 +26,7 @@ UNDECODED = frozenset(
     (".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".pef")
 )
 SYSTEM_FILES = frozenset(("thumbs.db", "desktop.ini", "ehthumbs.db"))
-NO_IMAGE = "that is no image"
+NO_IMAGE = "that is not an image"
 _SEVERAL_SPLITS = 2
 
 
@@ -69,7 +69,7 @@ def find_in_folders(root: Path, layout: str | None, listener: Listener) -> Found
         others = scanned.left_out.lines()
         what = f"found {others[0]}" if others else "found no file"
         raise DatasetError(
-            f"{root} has no images in it: {what}\nexpected names that end in {', '.join(sorted(SUFFIXES))}"
+            f"{root} has no images: {what}\nexpected file names that end in {', '.join(sorted(SUFFIXES))}"
         )
     parts = read_layout(layout) if layout else _detect(root, scanned.images)
     found = Found([], "/".join(parts), scanned.left_out)
@@ -81,7 +81,7 @@ def find_in_folders(root: Path, layout: str | None, listener: Listener) -> Found
         roles = dict(zip(parts, path, strict=False))
         split = roles.get("split")
         if split is not None and split.lower() not in SPLITS:
-            found.left_out.add("in no folder that is called train or test", [name])
+            found.left_out.add("outside the folders train and test", [name])
             continue
         found.images.append(
             SourceImage(
@@ -89,7 +89,7 @@ def find_in_folders(root: Path, layout: str | None, listener: Listener) -> Found
             )
         )
     if not found.images:
-        raise DatasetError(f"{root} has no image at {found.layout}/image, but {name}\nanother --layout may be meant")
+        raise DatasetError(f"{root} has no image at {found.layout}/image, but {name}\ntry another --layout")
     return found
 
 
@@ -111,8 +111,8 @@ def _detect(root: Path, images: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     if not is_split and len({SPLITS[name.lower()] for name in splits}) >= _SEVERAL_SPLITS:
         other = sorted(tops - splits)[0]
         raise DatasetError(
-            f"{root} has {', '.join(sorted(splits))} and, beside them, {other}: are they splits or classes?\n"
-            "name what the folders are with --layout, such as split/class or bucket/class"
+            f"{root} has {', '.join(sorted(splits))} next to {other}: are they splits or classes?\n"
+            "say what the folders are with --layout, such as split/class or bucket/class"
         )
     depths = Counter(len(path) - 1 for path in images)
     if len(depths) > 1:
@@ -120,15 +120,15 @@ def _detect(root: Path, images: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
             f"{count:,} at depth {depth}: {_example(images, depth)}" for depth, count in sorted(depths.items())
         )
         raise DatasetError(
-            f"{root}: images lie at several depths: {found}\n"
-            "name what the folders are with --layout, such as class or bucket/class; what lies deeper belongs to them"
+            f"{root}: images are at several depths: {found}\n"
+            "say what the folders are with --layout, such as class or bucket/class; deeper files belong to them"
         )
     depth = next(iter(depths))
     parts = {1: ("class",), 2: ("bucket", "class")}.get(depth - is_split)
     if parts is None:
         raise DatasetError(
-            f"{root}: images lie in {depth} folders, such as {_example(images, depth)}: expected class/image or "
-            "bucket/class/image\nname what the folders are with --layout, or give a table of path, label and date"
+            f"{root}: images are {depth} folders deep, such as {_example(images, depth)}: expected class/image or "
+            "bucket/class/image\nsay what the folders are with --layout, or give a table of path, label and date"
         )
     return ("split", *parts) if is_split else parts
 
@@ -140,7 +140,7 @@ def _example(images: Sequence[tuple[str, ...]], depth: int) -> str:
 def _walk(root: Path) -> Iterator[tuple[tuple[str, ...], list[str], int]]:
     """(the folder's path below `root`, the visible files in it, how many folders are known to follow) for each folder.
 
-    A link to a folder that it lies in is not followed.
+    A link to a folder that it is in is not followed.
     """
     pending: list[tuple[tuple[str, ...], tuple[tuple[int, int], ...]]] = [((), ())]
     while pending:

@@ -1,4 +1,4 @@
-"""An image of a source on its way into a dataset folder, and the list of what is left out on that way."""
+"""An image of a source, and the list of files that are left out."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,8 +13,8 @@ from clearctl.wording import counted, few
 class SourceImage:
     """An image file with its label, and what else the source says of it.
 
-    `name` is its path as messages have it: relative to the source, parts joined by "/". `bucket` and `split` ("train"
-    or "test") are None where the source has none. `fields` are the other columns of a table.
+    `name` is its path as in messages: relative to the source, parts joined by "/". `bucket` and `split` ("train"
+    or "test") are None if the source has none. `fields` are the other columns of a table.
     """
 
     file: Path

@@ -19,7 +19,7 @@ NaturalKey = tuple[tuple[tuple[int, int, str], ...], str]
 def natural_key(text: str) -> NaturalKey:
     """The key of a sort in which numbers within names count as numbers: "class2" before "class10".
 
-    Names that are equal but for zeros in front of a number ("07", "7") are ordered by their characters.
+    Names that are equal except for zeros in front of a number ("07", "7") are ordered by their characters.
     """
     parts = []
     for number, part in enumerate(_DIGITS.split(text)):
@@ -45,7 +45,7 @@ def clean_name(text: str) -> str:
 def class_names_of(labels: Iterable[str]) -> dict[str, str]:
     """{label: name of its class}, in the natural order of the names, which is that of the class indices.
 
-    Labels that differ only in spaces or in how Unicode composes them are one class. Labels that come to one name
+    Labels that differ only in spaces or in how Unicode composes them are one class. Labels that map to one name
     otherwise ("a/b" and "a_b") stay apart: all but the first get a number, "a_b_2".
     """
     spellings: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Which image comes into which bucket, as which class, under which name. Nothing is written here."""
+"""The plan of an import: each image's bucket, class and name. Nothing is written here."""
 
 import hashlib
 import json
@@ -21,13 +21,13 @@ from clearctl.progress import Listener, Message
 from clearctl.wording import counted, few, plural
 
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
-_AS_STORED = "training takes the pixels as they are stored, as torchvision's ImageFolder does"
+_AS_STORED = "training uses the pixels as stored, like torchvision's ImageFolder"
 RARE = 10  # a class with fewer images is worth a line
 
 
 @dataclass(frozen=True)
 class CutOptions:
-    """How images become buckets: `bucket_by` is None where the source's own buckets are kept."""
+    """How images become buckets: `bucket_by` is None if the source's own buckets are kept."""
 
     bucket_by: str | int | None
     equal: str
@@ -43,7 +43,7 @@ class CutOptions:
 class ImportedBucket:
     """A bucket of the new folder: its `number` there, and its `name`, that of the source's or of its time.
 
-    `first` and `last` are the dates of its images, None where none has one.
+    `first` and `last` are the dates of its images, None if none has one.
     """
 
     number: str
@@ -66,7 +66,7 @@ class PlannedImage:
 
     @property
     def path(self) -> str:
-        """Where it lies, relative to the labelled folder."""
+        """Where it is, relative to the labelled folder."""
         suffix = PurePosixPath(self.image.name).suffix.lower()
         suffix = suffix if _SUFFIX.fullmatch(suffix) else ""  # a table may name a file whatever it is called
         return f"labeled_images/{self.bucket}/{self.class_name}/{self.id}{suffix}"
@@ -105,7 +105,7 @@ class ImportPlan:
 
 
 def make_plan(found: Found, options: CutOptions, now: datetime, listener: Listener) -> ImportPlan:
-    """Read the files of `found`, and decide what comes where. Raises DatasetError where nothing is left or dated."""
+    """Read the files of `found`, and decide what comes where. Raises DatasetError if nothing is left or dated."""
     left_out = found.left_out
     images, contents = _usable(found, options.decode, listener)
     of_file = {image.name: each for image, each in zip(images, contents, strict=True)}
@@ -125,7 +125,7 @@ def make_plan(found: Found, options: CutOptions, now: datetime, listener: Listen
     plan = _named(images, cut, of_file, left_out, duplicates)
     turned = sum(of_file[each.image.name].exif.is_turned for each in plan.images)
     if turned:
-        listener(Message(f"{counted(turned, 'image')} stored turned (EXIF Orientation): {_AS_STORED}"))
+        listener(Message(f"{counted(turned, 'image')} stored rotated (EXIF Orientation): {_AS_STORED}"))
     _report(plan, options, listener)
     return plan
 
@@ -156,7 +156,7 @@ def _dated(
         return date_all(images, contents, dating, options.undated, left_out), notes
     without = sum(image.date is None for image in images)
     if without:
-        notes.append(f"{counted(without, 'image')} without a date: they have no DATE_TAKEN to cut by again")
+        notes.append(f"{counted(without, 'image')} without a date, so without DATE_TAKEN for rebuild-by-metadata")
     return images, notes
 
 

@@ -1,4 +1,4 @@
-"""The images that a table names, or the tables of a Hugging Face imagefolder."""
+"""The images listed in a table, or in the tables of a Hugging Face imagefolder."""
 
 import os
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from clearctl.wording import counted, few
 def metadata_tables(root: Path) -> list[tuple[Path, str | None]]:
     """(table, split) of the metadata of a Hugging Face imagefolder: in `root`, or in its train/, test/ and so on.
 
-    Raises DatasetError where only some of these have one, OSError for a folder that cannot be listed.
+    Raises DatasetError if only some of these have one, OSError for a folder that cannot be listed.
     """
     folders: list[tuple[Path, str | None]] = [(root, None)]
     names = sorted(os.listdir(root))
@@ -29,8 +29,8 @@ def metadata_tables(root: Path) -> list[tuple[Path, str | None]]:
     without = [folder for folder, split in folders if split is not None and folder not in of_splits and folder.is_dir()]
     if of_splits and without:
         raise DatasetError(
-            f"{min(of_splits)} has a table, {METADATA[0]} or the like, and {without[0].name}/ has none\n"
-            "give each of them one, or name what the folders are with --layout"
+            f"{min(of_splits)} has a table such as {METADATA[0]}, but {without[0].name}/ has none\n"
+            "give each of them one, or say what the folders are with --layout"
         )
     return tables
 
@@ -119,7 +119,7 @@ class _Reader:
         return DateTaken(moment, "table") if moment else None
 
 
-MISSING = "that is not there"
+MISSING = "that is missing"
 
 
 def _report_columns(table: Table, listener: Listener) -> None:
@@ -134,7 +134,7 @@ def _report_columns(table: Table, listener: Listener) -> None:
 
 
 def _check_missing(found: Found, table: Path, image_root: Path | None) -> None:
-    """Raise DatasetError where no image is there."""
+    """Raise DatasetError if no image exists."""
     missing = found.left_out.files.get(MISSING, [])
     if missing and not found.images:
         raise DatasetError(
@@ -146,7 +146,7 @@ def _check_missing(found: Found, table: Path, image_root: Path | None) -> None:
 
 
 def _check_repeats(found: Found, table: Path) -> None:
-    """Leave out a second row of an image. Raises DatasetError where it says something else."""
+    """Leave out a second row of an image. Raises DatasetError if it says something else."""
     first: dict[str, SourceImage] = {}
     for image in found.images:
         earlier = first.setdefault(image.name, image)
@@ -184,7 +184,7 @@ def _text(value: Any) -> str | None:
 
 
 def _name(root: Path, file: Path) -> str:
-    """The path of `file` as messages have it: relative to `root` where it lies in it."""
+    """The path of `file` as in messages: relative to `root` where it is in it."""
     normal = os.path.normpath(file)
     relative = os.path.relpath(normal, root)
     return normal if relative.startswith("..") else Path(relative).as_posix()

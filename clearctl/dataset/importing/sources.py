@@ -1,4 +1,4 @@
-"""What a source is: a folder of folders, a table, a Hugging Face imagefolder with metadata; and the images in it."""
+"""The kinds of a source: folders, a table, a Hugging Face imagefolder with metadata; and the images in it."""
 
 import os
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def find_images(
 ) -> Found:
     """The images of `source`, in the natural order of their names; "val" is a split of theirs no more.
 
-    Raises UsageError for options that are for another kind of source, DatasetError for a source that is none.
+    Raises UsageError for options that are for another kind of source, DatasetError for an invalid source.
     """
     listener = rate_limited(listener)
     tables = _tables(source, by_folders=layout is not None)
@@ -53,21 +53,21 @@ def scanned_folder(source: Path) -> Path | None:
 def _tables(source: Path, *, by_folders: bool) -> list[tuple[Path, str | None]]:
     """The tables to be read, with the split that each is of; none where the folders say what the images are.
 
-    Raises DatasetError for what is no source, UsageError for a table that is to be read `by_folders`.
+    Raises DatasetError for what is not a source, UsageError for a table that is to be read `by_folders`.
     """
     if source.is_dir():
         if clear_layout.is_labeled(source) or any(
             clear_layout.is_labeled(source / name) for name in clear_layout.TRAIN_FOLDERS
         ):
             raise DatasetError(
-                f"{source} is a CLEAR folder already\nrun `clearctl prepare-avalanche --dataset-root {source}`"
+                f"{source} is already a CLEAR dataset folder\nrun `clearctl prepare-avalanche --dataset-root {source}`"
             )
         try:
             return [] if by_folders else metadata_tables(source)
         except OSError as error:
             raise DatasetError(f"{source} cannot be listed: {error.strerror}") from None
     if not os.path.lexists(source):
-        raise DatasetError(f"{source} is not there: expected a folder of images, or a table of them")
+        raise DatasetError(f"{source} does not exist: expected a folder of images, or a table of them")
     if source.suffix.lower() not in table.SUFFIXES:
         raise DatasetError(f"{source} is neither a folder nor a table ({', '.join(table.SUFFIXES)})")
     if by_folders:
@@ -76,9 +76,9 @@ def _tables(source: Path, *, by_folders: bool) -> list[tuple[Path, str | None]]:
 
 
 def _settle_splits(source: Path, found: Found) -> None:
-    """Let the splits be train and test alone: "val" is the test set where there is no other, else it is left out.
+    """Let the splits be train and test alone: "val" is the test set if there is no other, else it is left out.
 
-    Raises DatasetError where only some of the images have a split.
+    Raises DatasetError if only some of the images have a split.
     """
     splits = {image.split for image in found.images}
     if splits == {None}:
@@ -87,16 +87,16 @@ def _settle_splits(source: Path, found: Found) -> None:
     if without:
         raise DatasetError(
             f"{source}: {len(without):,} of {len(found.images):,} images have no split, such as {without[0]}\n"
-            "expected one for each image, train or test, or for none"
+            "expected train or test for each image, or for none"
         )
     if "val" in splits and "test" in splits:
         dropped = [image.name for image in found.images if image.split == "val"]
-        found.left_out.add("of the split val, beside which there is a test", dropped)
+        found.left_out.add("of the split val, since there is a test", dropped)
         found.images = [image for image in found.images if image.split != "val"]
     elif "val" in splits:
         found.images = [replace(image, split="test" if image.split == "val" else image.split) for image in found.images]
     if len({image.split for image in found.images}) == 1:
         only = found.images[0].split
         if only == "test":
-            raise DatasetError(f"{source} has test images alone: there is nothing to train on")
+            raise DatasetError(f"{source} has only test images: there is nothing to train on")
         found.images = [replace(image, split=None) for image in found.images]

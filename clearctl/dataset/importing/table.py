@@ -43,14 +43,14 @@ class Table:
     names: Sequence[str]
 
     def cell(self, row: Row, role: str) -> Any:
-        """What a row has in the column of a role; None for an empty cell and where there is no such column."""
+        """What a row has in the column of a role; None for an empty cell and if there is no such column."""
         value = row.get(self.columns[role]) if role in self.columns else None
         if isinstance(value, str):
             value = value.strip() or None
         return None if isinstance(value, float) and math.isnan(value) else value
 
     def others(self, row: Row) -> dict[str, Any]:
-        """The columns without a role, as JSON has them; what is no text, number or truth value is left out."""
+        """The columns without a role, as in JSON; what is not a text, number or truth value is left out."""
         used = set(self.columns.values())
         kept = {name: _plain(value) for name, value in row.items() if name not in used}
         return {name: value for name, value in kept.items() if value is not None}
@@ -89,7 +89,7 @@ def _find_columns(file: Path, names: Sequence[str], given: Mapping[str, str]) ->
     if missing:
         role = missing[0]
         raise DatasetError(
-            f"{file} has no column of the {role}: found {', '.join(names)}; expected {any_of(COLUMNS[role])}\n"
+            f"{file} has no column for the {role}: found {', '.join(names)}; expected {any_of(COLUMNS[role])}\n"
             f"name it: --columns {role}=COLUMN,label=COLUMN,date=COLUMN"
         )
     return found
@@ -126,7 +126,9 @@ def _csv_rows(file: Path, text: str) -> Iterator[Row]:
                 continue
             if len(cells) != len(names):
                 what = f"line {reader.line_num} has {len(cells)} cells, the header has {len(names)}"
-                raise DatasetError(f'{file}, {what}: a cell with the separator {delimiter!r} in it needs quotes, "…"')
+                raise DatasetError(
+                    f'{file}, {what}: a cell that contains the separator {delimiter!r} needs quotes, "…"'
+                )
             yield dict(zip(names, cells, strict=True))
     except csv.Error as error:
         raise DatasetError(f"{file}, line {reader.line_num}: {error}") from None
@@ -155,8 +157,8 @@ def _read_parquet(file: Path) -> list[Row]:
         from pyarrow import ArrowException, parquet
     except ImportError:
         raise CapabilityError(
-            f"{file}: parquet is read by pyarrow, which is not installed\n"
-            "`pip install pyarrow`, or write the table as CSV or JSON lines"
+            f"{file}: reading parquet needs pyarrow, which is not installed\n"
+            "run `pip install pyarrow`, or save the table as CSV or JSON lines"
         ) from None
     try:
         rows: list[Row] = parquet.read_table(file).to_pylist()

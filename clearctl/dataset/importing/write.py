@@ -1,8 +1,8 @@
-"""Write what a plan has as a new CLEAR folder: built beside its place, then renamed, so that it is whole or not there.
+"""Write a plan as a new CLEAR folder, atomically: built next to the target, then renamed.
 
 class_names.txt, labeled_metadata.json, labeled_metadata/<bucket>/<class>.json
 labeled_images/<bucket>/<class>/<id>.<suffix>   links to the source's images, hard links or copies
-train/, test/    each with all of that, where the source comes split
+train/, test/    each with all of that, if the source is already split
 dataset.json     where the images are from
 """
 
@@ -28,7 +28,7 @@ _OWN_FIELDS = frozenset(("id", "img_path", "date_taken", "date_from", "source_pa
 
 
 def earlier_import(output: Path) -> dict[str, Any] | None:
-    """The dataset.json of the folder that `output` is already; None where there is none or an empty folder.
+    """The dataset.json of the folder that `output` is already; None if there is none or an empty folder.
 
     Raises UsageError for a folder of something else, which is never replaced.
     """
@@ -37,22 +37,22 @@ def earlier_import(output: Path) -> dict[str, Any] | None:
         note = layout.read_json(file)
         if isinstance(note, dict) and note.get("made_by") == "clearctl import":
             return note
-        raise UsageError(f"--output {output}: {file.name} is not one of `clearctl import`: name another folder")
+        raise UsageError(f"--output {output}: {file.name} was not written by `clearctl import`: choose another folder")
     try:
         there = sorted(name.name for name in output.iterdir())
     except FileNotFoundError:
         return None
     except NotADirectoryError:
-        raise UsageError(f"--output {output} is a file: name a new folder") from None
+        raise UsageError(f"--output {output} is a file: choose a new folder") from None
     except OSError as error:
         raise DatasetError(f"{output} cannot be read: {error.strerror}") from None
     if there:
-        raise UsageError(f"--output {output} is a folder with other things in it ({there[0]}): name a new one")
+        raise UsageError(f"--output {output} is a folder that contains other files ({there[0]}): choose a new one")
     return None
 
 
 def write_folder(plan: ImportPlan, note: dict[str, Any], output: Path, mode: str, listener: Listener) -> int:
-    """Make `output` what `plan` and `note` say, with images by `mode`; an import that is there is replaced.
+    """Make `output` what `plan` and `note` say, with images by `mode`; an existing import is replaced.
 
     Returns the number of images. Raises DatasetError for what cannot be written or linked; then nothing is changed.
     """
@@ -82,7 +82,7 @@ def _staging(target: Path) -> Iterator[Path]:
 
 
 def _publish(staging: Path, target: Path) -> None:
-    """Rename `staging` to `target`; an import that is there is removed, unless another command is changing it."""
+    """Rename `staging` to `target`; an existing import is removed, unless another command is changing it."""
     staging.chmod(atomic.permissions(0o777))  # mkdtemp makes folders private
     if not target.is_dir() or not any(target.iterdir()):
         staging.replace(target)

@@ -1,1 +1,1 @@
-"""What `rebuild` cuts by: conditions (`where`) over fields (`fields`), one's own function (`process`), the `plan`."""
+"""The parts of `rebuild`: conditions (`where`) over `fields`, a user-defined function (`process`), the `plan`."""

@@ -77,7 +77,7 @@ class Field:
     first: dict[str, tuple[Any, RecordKey]] = field(default_factory=dict)
 
     def note(self, value: Any, place: RecordKey) -> None:
-        """Take in the value of a record; a missing one is passed over."""
+        """Take in the value of a record; a missing one is skipped."""
         if is_missing(value):
             return
         reading = _reading(value)
@@ -86,7 +86,7 @@ class Field:
             self.first[reading] = (value, place)
 
     def kind(self) -> Kind | None:
-        """What the field holds; None where no record has it.
+        """The kind of the field's values; None if no record has it.
 
         Numbers and strings that spell numbers are numbers; strings that all spell dates are dates; other strings are
         text. Raises DatasetError, naming two values, where they do not go together.
@@ -117,7 +117,7 @@ class Field:
                 raise DatasetError(
                     f"{self.name} is {reading} in {self.counts[reading]:,} of {total:,} records, and "
                     f"{shortened(repr(value))} in {place}\n"
-                    f"leave out those that are not, such as --where {f'{self.name} != {value!r}'!r}"
+                    f"leave out the others, such as with --where {f'{self.name} != {value!r}'!r}"
                 )
 
     def _sighting(self, reading: str) -> str:
@@ -133,7 +133,7 @@ def is_missing(value: Any) -> bool:
 
 
 def read_value(value: Any, kind: Kind) -> FieldValue:
-    """`value` as what its field holds. Raises ValueError where it is not that."""
+    """`value` as what its field holds. Raises ValueError if it is not that."""
     read: FieldValue | None = value
     if isinstance(value, str) and kind is Kind.NUMBER:
         read = parse_number(value)
@@ -189,7 +189,7 @@ def _offset(zone: str | None) -> timedelta:
 
 
 def _reading(value: Any) -> str:
-    """What a value is by itself."""
+    """The kind of a single value."""
     if isinstance(value, bool):
         return _TRUTH
     if isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""How an image of one dataset folder comes to be in another: by a link, a hard link or a copy."""
+"""Links or copies images of one dataset folder into another."""
 
 import errno
 import filecmp
@@ -25,7 +25,7 @@ class Images:
     _folders: dict[str, str] = field(default_factory=dict, compare=False)
 
     def wanted(self, path: Path, source: Path) -> WantedFile:
-        """The image `source`, to be there as `path`. Writing raises DatasetError where links cannot be made."""
+        """The image `source`, to be there as `path`. Writing raises DatasetError if links cannot be made."""
         if self.mode == "copy":
             return WantedFile(path, lambda there: filecmp.cmp(there, source), lambda new: _copy(source, new))
         real = self._real(source)
@@ -36,9 +36,9 @@ class Images:
         return WantedFile(path, lambda there: _leads_to(there, target), lambda new: _symlink(target, new))
 
     def check(self, folder: Path, source: Path) -> None:
-        """Raise DatasetError where images such as `source` cannot be linked from the new folder; leaves nothing there.
+        """Raise DatasetError if images such as `source` cannot be linked from the new folder; leaves nothing there.
 
-        To be asked before the folder is begun, so that it may be made in another way instead.
+        To be asked before the folder is started, so that it may be made in another way instead.
         """
         if self.mode == "copy":
             return
@@ -51,7 +51,7 @@ class Images:
             raise DatasetError(f"{folder} cannot be written: {error.strerror}") from None
 
     def _real(self, image: Path) -> str:
-        """The image itself where it is a link: that of a folder which was rebuilt, say, which may be removed later."""
+        """The image itself if it is a link, such as one in a rebuilt folder, which may be removed later."""
         if image.is_symlink():
             return os.path.realpath(image)
         return os.path.join(self._real_folder(image), image.name)

@@ -1,4 +1,4 @@
-"""rebuild.json: how a rebuilt folder was made, by which a second run knows it as its own.
+"""rebuild.json: how a folder was rebuilt, by which a second run recognises it.
 
 It is called rebuild.unfinished.json until the folder is finished.
 """
@@ -19,13 +19,13 @@ SAME = ("source", "sort_by", "descending", "where", "process", "drop_missing", "
 def earlier_note(output: Path) -> dict[str, Any] | None:
     """What the rebuild.json of `output` says, finished or not; None for a folder that is empty or not there.
 
-    Raises UsageError where other things are there, DatasetError for a rebuild.json that is not one.
+    Raises UsageError if it contains other files, DatasetError for an invalid rebuild.json.
     """
     for file in (output / FINISHED, output / UNFINISHED):
         if file.is_file():
             note = layout.read_json(file)
             if not isinstance(note, dict):
-                raise DatasetError(f"{file} is not what rebuild-by-metadata writes\nname another folder for --output")
+                raise DatasetError(f"{file} was not written by rebuild-by-metadata\nchoose another folder for --output")
             return note
     try:
         there = [
@@ -34,11 +34,13 @@ def earlier_note(output: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except NotADirectoryError:
-        raise UsageError(f"--output {output} is a file: name a new folder") from None
+        raise UsageError(f"--output {output} is a file: choose a new folder") from None
     except OSError as error:
         raise DatasetError(f"{output} cannot be read: {error.strerror}") from None
     if there:
-        raise UsageError(f"--output {output} is a folder with other things in it ({sorted(there)[0]}): name a new one")
+        raise UsageError(
+            f"--output {output} is a folder that contains other files ({sorted(there)[0]}): choose a new one"
+        )
     return None
 
 
@@ -55,12 +57,12 @@ def check_earlier(output: Path, note: dict[str, Any]) -> None:
         key = other[0]
         raise UsageError(
             f"--output {output} was rebuilt with {key} {earlier.get(key)!r}, not {note[key]!r}\n"
-            "name another folder, or remove this one"
+            "choose another folder, or remove this one"
         )
     if "sha256" in note and earlier.get("sha256") != note["sha256"]:
         raise DatasetError(
-            f"--output {output} was rebuilt with other images, or in another order: its source was changed since, or "
-            "its --process\nname another folder, or remove this one"
+            f"--output {output} was rebuilt with other images, or in another order: its source or its --process "
+            "changed\nchoose another folder, or remove this one"
         )
 
 

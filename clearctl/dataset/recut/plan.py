@@ -1,4 +1,4 @@
-"""Which labelled images go into which new bucket, and in which order. Nothing is written here.
+"""The plan of a rebuild: each labelled image's new bucket and position. Nothing is written here.
 
 The procedure is that of the CLEAR paper's code (its `create_dataset` over a `process`): for each class, the records of
 all buckets in bucket order, filtered and sorted, cut into num_buckets runs of len // num_buckets.
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from clearctl.config.registry import closest
 from clearctl.dataset.labeled import LabeledIndex, read_labeled_bucket, read_records
 from clearctl.dataset.recut.fields import Field, MissingValue, RecordKey, is_missing, read_value
-from clearctl.dataset.recut.process import Process, new_order
+from clearctl.dataset.recut.process import Process, run_process
 from clearctl.dataset.recut.where import Condition, Where
 from clearctl.dataset.release import Release, ReleasePart
 from clearctl.errors import DatasetError, UsageError
@@ -25,7 +25,7 @@ from clearctl.progress import Counted, Listener, Message
 
 @dataclass(frozen=True)
 class Recut:
-    """What is asked for: what to keep (`where`), in which order (`sort_by` or `process`), in how many buckets.
+    """What is requested: what to keep (`where`), in which order (`sort_by` or `process`), in how many buckets.
 
     `process_name` is how messages call `process`, empty without one.
     """
@@ -138,7 +138,7 @@ def all_buckets(release: Release) -> list[str]:
 
 
 def check_images(release: Release, listener: Listener) -> None:
-    """Raise DatasetError as `labeled.read_labeled_bucket` does: an image that is not there, an id listed twice, ..."""
+    """Raise DatasetError as `labeled.read_labeled_bucket` does: a missing image, an id listed twice, ..."""
     buckets = all_buckets(release)
     for done, bucket in enumerate(buckets, 1):
         for part in release.parts:
@@ -212,7 +212,7 @@ class _Selection:
             kept.append(SelectedRecord(number, record.place, record.path))
         if self.recut.process:
             handed = [records[chosen.number].lowercase_fields() for chosen in kept]
-            order = new_order(self.recut.process, self.recut.process_name, class_name, handed)
+            order = run_process(self.recut.process, self.recut.process_name, class_name, handed)
             self.dropped["process"] += len(kept) - len(order)
             kept = [kept[number] for number in order]
         self.kept[class_name] = kept
@@ -225,7 +225,7 @@ class _Selection:
         if self.first_missing and not self.recut.drop_missing:
             name, place = self.first_missing
             raise DatasetError(
-                f"{self.dropped['missing']:,} records lack a field that is asked for, the first {name} ({place})\n"
+                f"{self.dropped['missing']:,} records lack a required field, the first one {name} ({place})\n"
                 "use --drop-missing to leave them out"
             )
         kind = self.sort_field.kind() if self.sort_field else None
@@ -284,10 +284,10 @@ def _check_absent(
     """Report classes without an image; raise DatasetError if none has any."""
     absent = [name for name in release.class_names if not ordered[name]]
     if len(absent) == len(release.class_names):
-        raise DatasetError(f"{release.root}: none of the {sum(num_records.values()):,} images is left")
+        raise DatasetError(f"{release.root}: none of the {sum(num_records.values()):,} images is left: change --where")
     if absent:
         names = ", ".join(absent)
-        listener(Message(f"no image is left of class {names}: its number stays, without images", warning=True))
+        listener(Message(f"no image is left of class {names}: it keeps its index, without images", warning=True))
 
 
 def _check_collisions(plan: Plan) -> None:
@@ -306,7 +306,7 @@ def _note_once(seen: dict[str, SelectedRecord], what: str, value: str, chosen: S
     if value in seen:
         one, other = seen[value], chosen
         raise DatasetError(
-            f"the {what} {value!r} would be twice in the new {where}: {one.path} (bucket {one.place.bucket}) and "
+            f"the {what} {value!r} would occur twice in the new {where}: {one.path} (bucket {one.place.bucket}) and "
             f"{other.path} (bucket {other.place.bucket})\n"
             f"leave one of them out, such as --where {f'img_path != {other.path!r}'!r}"
         )

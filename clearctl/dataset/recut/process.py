@@ -1,4 +1,4 @@
-"""A function of one's own that filters and sorts the records of a class: `rebuild-by-metadata --process`."""
+"""A user-defined function that filters and sorts the records of a class: `rebuild-by-metadata --process`."""
 
 import functools
 import importlib
@@ -33,7 +33,7 @@ def load_process(name: str) -> Process:
     except (Exception, SystemExit) as error:
         raise UsageError(
             f"--process {name}: importing {module_name} raised {type(error).__name__}: {error}\n"
-            f"modules are looked for in {os.getcwd()} and among the installed ones"
+            f"modules are searched in {os.getcwd()} and among the installed ones"
         ) from error
     try:
         found = operator.attrgetter(attribute)(module)
@@ -55,11 +55,11 @@ def name_of(process: Process) -> str:
     return f"{getattr(function, '__module__', None) or type(function).__module__}:{name}"
 
 
-def new_order(process: Process, name: str, class_name: str, records: Sequence[dict[str, Any]]) -> list[int]:
+def run_process(process: Process, name: str, class_name: str, records: Sequence[dict[str, Any]]) -> list[int]:
     """The numbers of `records` in the order in which `process` returns them, or copies of them.
 
-    `records` are those of a class, as `LabeledRecord.lowercase_fields` gives them. Raises UsageError where `process`
-    raises, or returns what is none of them or one twice.
+    `records` are those of a class, as `LabeledRecord.lowercase_fields` gives them. Raises UsageError if `process`
+    raises, or returns something else or a record twice.
     """
     who = f"--process {name}, class {class_name!r}"
     by_identity = {id(record): number for number, record in enumerate(records)}
@@ -73,7 +73,7 @@ def new_order(process: Process, name: str, class_name: str, records: Sequence[di
     except (Exception, SystemExit) as error:
         raise UsageError(f"{who}: raised {type(error).__name__}: {error}") from error
     if returned is None:
-        raise UsageError(f"{who}: returned None; it is to return the list of records, in their new order")
+        raise UsageError(f"{who}: returned None, expected the list of records in their new order")
     # A dict for its order and its look-up.
     order: dict[int, None] = {}
     for item in returned:
@@ -81,7 +81,7 @@ def new_order(process: Process, name: str, class_name: str, records: Sequence[di
         if number < 0:
             number = _number_of_copy(item, by_path, order)
         if number < 0:
-            raise UsageError(f"{who}: returned {shortened(repr(item))}, which is none of the records it was given")
+            raise UsageError(f"{who}: returned {shortened(repr(item))}, which is not one of the given records")
         if number in order:
             raise UsageError(f"{who}: returned a record twice: {shortened(repr(item))}")
         order[number] = None

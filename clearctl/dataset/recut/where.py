@@ -133,7 +133,7 @@ class _Structure:
             case ast.Constant(value=bool()):
                 pass
             case ast.Constant():
-                self._refuse(node, "is no condition: compare it with a field")
+                self._refuse(node, "is not a condition: compare it with a field")
             case _:
                 self._refuse(node, f"is {_words(node)}")
 
@@ -193,7 +193,7 @@ class _Binding:
                 return lambda record: all(pair(record) for pair in pairs)
             case ast.Name():
                 if self._kind(node) not in (Kind.TRUTH, None):
-                    self._refuse(node, f"holds {self._held(node)}: compare it with something")
+                    self._refuse(node, f"is {self._held(node)}: compare it with something")
                 reader = self._reader(node, Kind.TRUTH)
                 return lambda record: bool(reader(record))
             case _:
@@ -285,7 +285,7 @@ class _Binding:
 
 
 def _fields_first(left: ast.expr, right: ast.expr) -> list[ast.expr]:
-    """A literal is read as what the field beside it holds, whichever side it is on."""
+    """A literal is read as what the field next to it holds, whichever side it is on."""
     return [left, right] if isinstance(left, ast.Name) else [right, left]
 
 

@@ -1,1 +1,1 @@
-"""The published archives: where they lie, how they come, what they are checked against, how they are put in place."""
+"""The published archives: where they are, how they are downloaded, checked and unpacked."""

@@ -1,4 +1,4 @@
-"""The archives in which CLEAR is published, by dataset and release, and where they go."""
+"""The published archives of CLEAR, by dataset and release, and their target folders."""
 
 import os
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the bytes of a downloaded file are checked against: what the caller names, else what the server declares."""
+"""The checksums of a downloaded file: given by the caller, else declared by the server."""
 
 import base64
 import binascii
@@ -33,7 +33,7 @@ def declared_checksums(answers: Sequence[Mapping[str, str]]) -> Iterator[Checksu
     """What a server declares of a whole file; `answers` are the headers of its redirects and of the answer, in order.
 
     Hugging Face sends the sha256 as X-Linked-ETag, with the redirect; Google the md5 in x-goog-hash; others have
-    Content-MD5. S3's ETag is the md5 of a file that was not uploaded in parts, nor encrypted with a key of its own.
+    Content-MD5. S3's ETag is the md5 of a file that was not uploaded in parts, nor encrypted with its own key.
     Any other ETag says nothing about the bytes: some servers hash the date.
     """
     for headers in answers:

@@ -1,4 +1,4 @@
-"""One archive on its way into the dataset folder: fetched, checked, unpacked, and a receipt left.
+"""Brings one archive into the dataset folder: downloads, checks and unpacks it, and writes a receipt.
 
     .download/<file>.part, <file>.part.json    what has come so far, and of what (`origin`)
     .download/<file>                           the whole archive, checked
@@ -31,7 +31,7 @@ FOLDER = ".download"
 class Receipt:
     """An archive that was downloaded and unpacked.
 
-    `url` is None where someone put the archive there by hand. `checked` says whose checksums were found right, say
+    `url` is None if someone put the archive there by hand. `checked` says whose checksums were found right, say
     ("--md5",) or ("X-Linked-ETag",). `top_level` are the names that it put into the dataset folder.
     """
 
@@ -94,7 +94,7 @@ class ArchiveInstall:
         if self.md5 not in (None, receipt.md5):
             raise DatasetError(
                 f"{self.root} was unpacked from another {self.archive.file}: its md5 is {receipt.md5}, "
-                f"--md5 says {self.md5}\nuse --force to download it again and replace what is there"
+                f"--md5 says {self.md5}\nuse --force to download it again and replace the files"
             )
         return receipt
 
@@ -102,10 +102,10 @@ class ArchiveInstall:
         """Download what is missing of the archive, check it, and give it its final name."""
         received = 0
         if not unpack.is_unpacked(self.file):
-            unpack.refuse_occupied(self.archive.holds, self.root, self.force)
+            unpack.require_absent(self.archive.holds, self.root, self.force)
         if not self.file.exists():
             received = fetch(self.url, self.part, patience, self.listener)
-        elif self.part.exists():  # put there by hand meanwhile: what is known of the part says nothing of it
+        elif self.part.exists():  # put there by hand in the meantime: what is known of the part says nothing about it
             remove_origin(self.part)
         path = self.file if self.file.exists() else self.part
         origin = read_origin(self.part)
@@ -113,7 +113,7 @@ class ArchiveInstall:
             found, checked = self._checksums(path, origin)
             contents = unpack.read_contents(path, max_bytes=max_bytes)
             if FOLDER in contents.top_level:
-                raise unpack.BadArchiveError(f"{self.file.name} holds {FOLDER}/, which is clearctl's own")
+                raise unpack.BadArchiveError(f"{self.file.name} contains {FOLDER}/, which clearctl itself writes")
         if path == self.part:
             _rename_whole(self.part, self.file)
         receipt = Receipt(
@@ -128,7 +128,7 @@ class ArchiveInstall:
         return CheckedArchive(receipt, contents, received)
 
     def unpack(self, ready: CheckedArchive) -> None:
-        """Put its files into the dataset folder, and the receipt beside them."""
+        """Put its files into the dataset folder, and the receipt next to them."""
         with self._discarding(self.file, read_origin(self.part)):
             unpack.unpack(self.file, ready.contents, self.root, force=self.force, listener=self.listener)
         atomic.write_json(self.receipt_file, asdict(ready.receipt))
@@ -141,11 +141,11 @@ class ArchiveInstall:
             yield
         except unpack.BadArchiveError as error:
             if origin is None:
-                raise DatasetError(f"{error}\nput another one at {path}, or remove it to have it downloaded") from None
+                raise DatasetError(f"{error}\nput another file at {path}, or remove it to download it again") from None
             path.unlink()
             remove_origin(self.part)
             raise DatasetError(
-                f"{error}\nit was deleted and nothing of it unpacked: run this again, or name a mirror with --url BASE"
+                f"{error}\nit was deleted and not unpacked: run this again, or use a mirror with --url BASE"
             ) from None
 
     def _checksums(self, path: Path, origin: Origin | None) -> tuple[str, tuple[str, ...]]:

@@ -1,6 +1,6 @@
-"""A file over HTTP, so that whatever ends the transfer, the next call continues where it stopped.
+"""Downloads a file over HTTP; after any interruption the next call continues where it stopped.
 
-The rest is asked for with Range, guarded by If-Range: a file that has changed since, or a server that cannot continue,
+The rest is requested with Range, guarded by If-Range: a file that has changed since, or a server that cannot continue,
 means starting over. Where the server declares a checksum, If-Range is left out, as Hugging Face's own client does:
 the checksum guards better, and not every server behind a redirect knows the header. Nothing here is taken as the whole
 file before it has exactly the size that was declared.
@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError, IncompleteRead
 
 from clearctl.dataset.remote.checksum import declared_checksums
 from clearctl.dataset.remote.origin import Origin, read_origin, remove_origin, shown, size_of, write_origin
-from clearctl.dataset.remote.patience import BrokenError, Patience, RateLimit, SlowError, call_within
+from clearctl.dataset.remote.patience import BrokenError, Patience, RateLimit, SlowError, call_with_timeout
 from clearctl.errors import CapabilityError, DatasetError
 from clearctl.progress import Counted, Listener, Message, rate_limited
 from clearctl.units import megabytes
@@ -38,9 +38,9 @@ class NotFoundError(CapabilityError):
 def fetch(url: str, part: Path, patience: Patience, listener: Listener) -> int:
     """Bring the file at `url` into `part`, from where an earlier call stopped, and return the bytes that it received.
 
-    Raises CapabilityError where the server cannot be reached, refuses, is too slow, or breaks off too often (what has
+    Raises CapabilityError if the server cannot be reached, refuses, is too slow, or breaks off too often (what has
     come stays),
-    NotFoundError where it has no such file; DatasetError where the disk has no room. OSError where `part` cannot be
+    NotFoundError if it has no such file; DatasetError if the disk has no room. OSError if `part` cannot be
     written.
     """
     farthest, failures, started = size_of(part), 0, time.monotonic()
@@ -65,7 +65,7 @@ def fetch(url: str, part: Path, patience: Patience, listener: Listener) -> int:
                 time.sleep(pause_s)
 
 
-def loses_encryption(urls: Sequence[str]) -> bool:
+def is_https_downgrade(urls: Sequence[str]) -> bool:
     """Whether a chain of redirects goes from https to anything else."""
     schemes = [urlsplit(url).scheme for url in urls]
     return any(before == "https" != after for before, after in pairwise(schemes))
@@ -104,7 +104,7 @@ class _Transfer:
                 write_origin(self.part, origin)
             elif not self.received_bytes:
                 here = f"{megabytes(offset):,} of {megabytes(origin.size_bytes):,} MB"
-                self.listener(Message(f"{self.name}: {here} are here, continuing from there"))
+                self.listener(Message(f"{self.name}: {here} are already downloaded, continuing"))
             try:
                 self._receive(response, origin, offset)
             except OSError:
@@ -120,11 +120,11 @@ class _Transfer:
     def failed(self, reason: str) -> CapabilityError:
         """With what to do about it."""
         kept = size_of(self.part)
-        stays = f"the {megabytes(kept):,} MB that came stay for the next run; " if kept else ""
+        stays = f"the {megabytes(kept):,} downloaded MB are kept for the next run; " if kept else ""
         by_hand = self.part.with_name(self.name)
         return CapabilityError(
             f"{shown(self.url)} cannot be downloaded: {reason}\n"
-            f"{stays}run this again, name a mirror with --url BASE, or put the file at {by_hand} and run this again"
+            f"{stays}run this again, use a mirror with --url BASE, or put the file at {by_hand} and run this again"
         )
 
     def _usable_origin(self) -> Origin | None:
@@ -134,11 +134,11 @@ class _Transfer:
             remove_origin(self.part)
             return None
         if origin.url != shown(self.url):
-            self._start_over(f"what is here came from {origin.url}")
+            self._start_over(f"the partial file came from {origin.url}")
         elif size_of(self.part) > origin.size_bytes:
-            self._start_over("what is here is longer than the file")
+            self._start_over("the partial file is longer than the file")
         elif size_of(self.part) < origin.size_bytes and not (origin.validator or origin.checksums):
-            self._start_over("the server gives nothing to recognise a changed file by")
+            self._start_over("the server sends no ETag or date to detect a changed file")
         else:
             return origin
         return None
@@ -156,17 +156,19 @@ class _Transfer:
                 headers["If-Range"] = origin.validator
         timeout = (self.patience.connect_timeout_s, self.patience.read_timeout_s)
         try:
-            response = call_within(
+            response = call_with_timeout(
                 self.patience.answer_timeout_s,
                 lambda: session.get(self.url, headers=headers, stream=True, timeout=timeout),
             )
         except _BAD_ADDRESS as error:
-            raise self.failed(f"its address leads to where clearctl does not follow ({in_one_line(error)})") from None
+            raise self.failed(
+                f"its address redirects to one that clearctl does not follow ({in_one_line(error)})"
+            ) from None
         except requests.exceptions.SSLError as error:
-            raise self.failed(f"the encrypted connection is refused: {_reason(error)}") from None
+            raise self.failed(f"the TLS connection fails: {_reason(error)}") from None
         except (requests.RequestException, HTTPError, TimeoutError) as error:
             raise BrokenError(_reason(error)) from None
-        if loses_encryption([step.url for step in (*response.history, response)]):
+        if is_https_downgrade([step.url for step in (*response.history, response)]):
             response.close()
             raise self.failed(f"it redirects from https to plain http ({shown(response.url)})")
         return response
@@ -181,7 +183,7 @@ class _Transfer:
         if status != (206 if offset else 200):
             raise self.failed(f"the server answers {status} {response.reason}")
         if encoding != "identity":
-            raise self.failed(f"the server sends it compressed ({encoding}), though asked not to")
+            raise self.failed(f"the server sends it compressed ({encoding}), although not requested")
 
     def _origin_of(self, response: requests.Response) -> Origin:
         """From the answer with the whole file."""
@@ -191,7 +193,7 @@ class _Transfer:
         sizes = {int(size) if size.isascii() and size.isdecimal() else -1 for size in declared.values()}
         if len(sizes) != 1 or -1 in sizes:
             found = " but ".join(f"{name} {size}" for name, size in declared.items()) or "no Content-Length"
-            raise self.failed(f"the server does not say how long it is ({found})")
+            raise self.failed(f"the server does not send its size ({found})")
         return Origin(
             shown(self.url),
             sizes.pop(),
@@ -204,13 +206,13 @@ class _Transfer:
         free = shutil.disk_usage(self.part.parent).free
         if needed_bytes > free:
             raise DatasetError(
-                f"no room for {self.name}: {megabytes(needed_bytes):,} MB are to come, "
+                f"no room for {self.name}: {megabytes(needed_bytes):,} MB are still to download, "
                 f"{megabytes(free):,} MB are free at {self.part.parent}\n"
-                "make room and run this again (what came stays), or choose another --dataset-root"
+                "free some space and run this again (the download continues), or choose another --dataset-root"
             )
 
     def _receive(self, response: requests.Response, origin: Origin, offset: int) -> None:
-        """Append the body. Raises BrokenError where it ends before the file does."""
+        """Append the body. Raises BrokenError if it ends before the file does."""
         position, broken = offset, "the connection ended"
         listener, limit = rate_limited(self.listener), RateLimit(self.patience, offset)
         with self.part.open("ab") as file:
@@ -248,25 +250,25 @@ class _Transfer:
 
 
 def _cannot_continue(response: requests.Response, origin: Origin, offset: int) -> str | None:
-    """Why the answer to a Range request cannot be appended; None where it can, or is no answer at all."""
+    """Why the answer to a Range request cannot be appended; None if it can, or is not an answer at all."""
     headers = response.headers
     validators = {headers[name] for name in ("ETag", "Last-Modified") if name in headers}
     same = origin.validator in validators
     if response.status_code == 200:
-        return "the server cannot continue a download" if same else "the file there is another one now"
+        return "the server cannot continue a download" if same else "the file on the server has changed"
     if response.status_code == 416:
-        return f"the server has nothing to send from byte {offset:,} on"
+        return f"the server sends nothing from byte {offset:,}"
     if response.status_code == 206:
         start, _, rest = headers.get("Content-Range", "").partition("-")
         if start != f"bytes {offset}" or rest.partition("/")[2] != str(origin.size_bytes):
-            return "the server sends another part than asked for"
+            return "the server sends another part than requested"
         if validators and origin.validator and not same:
-            return "the file there is another one now"
+            return "the file on the server has changed"
     return None
 
 
 def _reason(error: BaseException) -> str:
-    """What lies at the bottom of an exception of requests, whose own text is a nest of object names."""
+    """What is at the bottom of an exception of requests, whose own text is a nest of object names."""
     while (deeper := error.__cause__ or error.__context__) is not None:
         error = deeper
     if isinstance(error, TimeoutError):

@@ -1,4 +1,4 @@
-"""What has come of a file, and what the server said of it when its first byte came.
+"""The state of a partial download, and what the server said about the file at its start.
 
 <file>.part        what has come so far
 <file>.part.json   its `Origin`; it stays until the file is done with
@@ -30,7 +30,7 @@ class Origin:
 
 
 def read_origin(part: Path) -> Origin | None:
-    """The `Origin` of what is in `part`; None where none is kept, or none that can be read."""
+    """The `Origin` of what is in `part`; None if none is kept, or none that can be read."""
     try:
         value = layout.read_json(_origin_file(part))
         checksums = tuple(Checksum(**checksum) for checksum in value.pop("checksums"))
@@ -53,7 +53,7 @@ def write_origin(part: Path, origin: Origin) -> None:
 
 
 def size_of(path: Path) -> int:
-    """Bytes in the file, 0 where there is none."""
+    """Bytes in the file, 0 if there is none."""
     return path.stat().st_size if path.exists() else 0
 
 

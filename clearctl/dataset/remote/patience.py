@@ -59,7 +59,7 @@ class RateLimit:
         self._since_s, self._from = time.monotonic(), position
 
 
-def call_within(seconds: float, call: Callable[[], Answer]) -> Answer:
+def call_with_timeout(seconds: float, call: Callable[[], Answer]) -> Answer:
     """What `call` returns or raises; TimeoutError after `seconds`, when it is left to itself.
 
     The timeouts of requests are those of each read from the socket: headers may come in a byte at a time.

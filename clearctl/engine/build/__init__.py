@@ -1,1 +1,1 @@
-"""From a config to live objects. Below this package nobody receives a config."""
+"""From a config to live objects. No package below receives a config."""

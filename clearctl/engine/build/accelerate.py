@@ -1,4 +1,4 @@
-"""How a run uses its device: precision, memory format, compilation, TF32. All is off unless the config asks for it."""
+"""How a run uses its device: precision, memory format, compilation, TF32. All are off unless the config sets them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from clearctl.progress import Listener, Message
 def accelerate(compute: ComputeSettings, model: nn.Module, device: torch.device, listener: Listener) -> None:
     """Have `model`, in place, compute on `device` as `precision`, `channels_last`, `compile` and `tf32` say.
 
-    Names and values of its weights stay. Raises CapabilityError where `compile` is asked for and does not work here.
+    Names and values of its weights stay. Raises CapabilityError if `compile` is requested and does not work here.
     """
     allow_tf32(compute.tf32, device)
     if not isinstance(model, Classifier):
@@ -65,4 +65,4 @@ def warn_of_slow_precision(device: torch.device, precision: str, listener: Liste
     if device.type != "cpu" or precision == "fp32" or capabilities.get("architecture") != "x86_64":
         return
     if not any(capabilities.get(f"{unit}_{precision}") for unit in ("avx512", "amx")):
-        listener(Message(f"this processor has no {precision} units: --precision fp32 is faster here", warning=True))
+        listener(Message(f"this processor does not support {precision}: --precision fp32 is faster here", warning=True))

@@ -1,4 +1,4 @@
-"""Whether the samples of a stream can be put into batches that the network takes."""
+"""Checks that the samples of a stream form batches that the network accepts."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -18,7 +18,7 @@ from clearctl.strategies.traits import traits_of
 
 
 def require_equal_shapes(settings: Settings, stream: Stream, train_transform: Any, eval_transform: Any) -> None:
-    """Raise ConfigError where a transform gives images of several shapes, as Resize(224) does of portraits too.
+    """Raise ConfigError if a transform gives images of several shapes, as Resize(224) does of portraits too.
 
     The images are looked at only if the transform keeps something of an image's shape.
     """
@@ -39,13 +39,13 @@ def require_equal_shapes(settings: Settings, stream: Stream, train_transform: An
                     (one, first), (other, second) = found.items()
                     raise settings.error(
                         key,
-                        f"images of different shapes come out of it: {_shape(one)} of {first}, {_shape(other)} of"
+                        f"its images have different shapes: {_shape(one)} for {first}, {_shape(other)} for"
                         f" {second}\ncrop them, or give Resize both sizes: size=({min(one[1:])}, {min(one[1:])})",
                     )
 
 
 def require_no_batch_of_one(settings: Settings, stream: Stream, model: nn.Module, x: torch.Tensor) -> None:
-    """Raise ConfigError where the last batch of a bucket is one sample, and a batch norm of `model` needs two.
+    """Raise ConfigError if the last batch of a bucket is one sample, and a batch norm of `model` needs two.
 
     `x [B, ...]` are samples as they are learned. A strategy that learns from a memory too has larger batches once it
     has one, and one that learns from nothing else has none of these. One that sees each sample once does so in eval
@@ -66,8 +66,8 @@ def require_no_batch_of_one(settings: Settings, stream: Stream, model: nn.Module
                 raise
             raise settings.error(
                 "cl_strategy.train_mb_size",
-                f"found {size}, but bucket {single.name} has {len(single.train)} samples, so that its last batch is of"
-                " one, which the batch norms of the network cannot normalise: choose another size",
+                f"found {size}, but bucket {single.name} has {len(single.train)} samples, so its last batch has"
+                " one, which the network's batch norms cannot normalise: choose another size",
             ) from None
 
 
@@ -82,7 +82,7 @@ def _keeps_shape(transform: Any, image: Image.Image) -> bool:
 
 
 def _of_each_size(parts: list[ImageSamples]) -> Iterator[tuple[Path, Image.Image]]:
-    """The first image of each size, with its file. One that cannot be read is passed over."""
+    """The first image of each size, with its file. One that cannot be read is skipped."""
     seen = set()
     for part in parts:
         for index, path in enumerate(part.paths):

@@ -1,4 +1,4 @@
-"""Build what a config describes: what a class raises at its arguments becomes a ConfigError that names their place."""
+"""Build the objects of a config: an exception of a constructor becomes a ConfigError that names the place."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,4 +26,4 @@ def building(name: str, error_of: Callable[[str], ConfigError]) -> Iterator[None
         raise
     except (Exception, SystemExit) as error:
         text = str(error).replace("\n", " ") or type(error).__name__
-        raise error_of(f"{name} refuses its arguments: {text}") from error
+        raise error_of(f"{name} rejects its arguments: {text}") from error

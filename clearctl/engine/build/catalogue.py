@@ -1,4 +1,4 @@
-"""Where each kind of `type=` in a config is looked up: the one place that lists all registries."""
+"""The registries of each kind of `type=` in a config: the one place that lists all of them."""
 
 import inspect
 
@@ -49,11 +49,11 @@ def _scheduler_base() -> type:
 OPTIMIZERS = Registry(
     "optimizer",
     _optimizers,
-    refused={"LBFGS": "it needs a closure that Avalanche does not give"},
+    refused={"LBFGS": "it needs a closure, which Avalanche does not pass"},
     base=_optimizer_base,
     registered=registered_optimizers,
 )
-_FUNCTION = "it takes a function, which a config cannot give; a class of your own can: type='module:Class'"
+_FUNCTION = "it takes a function, which a config cannot contain; use your own class: type='module:Class'"
 SCHEDULERS = Registry(
     "scheduler", _schedulers, refused={"LambdaLR": _FUNCTION, "MultiplicativeLR": _FUNCTION}, base=_scheduler_base
 )

@@ -1,6 +1,6 @@
-"""Precision, TF32 and memory format: which a config could ask for on a GPU, and what they gained where it was measured.
+"""Precision, TF32 and memory format: the options for a GPU, and their measured speed-ups.
 
-docs/performance.md has the figures and how they came about ("On a GPU").
+docs/performance.md has the figures and how they were measured ("On a GPU").
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class ComputeOption:
 
     @classmethod
     def of(cls, compute: ComputeSettings) -> "ComputeOption":
-        """What `compute` asks for; in half precision TF32 plays no part."""
+        """What `compute` asks for; in half precision TF32 has no effect."""
         return cls(compute.precision, compute.tf32 and compute.precision == "fp32", compute.channels_last)
 
     @property
@@ -86,8 +86,8 @@ def say_what_gained(settings: Settings, stream: Stream, device: torch.device, li
         for option in other_options(settings, device)
     ]
     if gains:
-        what = f"on an {KNOWN.card} {KNOWN.network} trained on more images a second: {', '.join(gains)}"
-        listener(Message(f"precision fp32: {what}; `clearctl train --dry-run` times them here"))
+        what = f"on an {KNOWN.card} {KNOWN.network} trained faster: {', '.join(gains)}"
+        listener(Message(f"precision fp32: {what}; `clearctl train --dry-run` measures them here"))
 
 
 def _is_accepted(settings: Settings, option: ComputeOption) -> bool:

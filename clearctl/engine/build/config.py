@@ -30,7 +30,7 @@ def open_config(
     """The checked config of `file`, complete: paths absolute, seed and folders filled in.
 
     `dataset_root` wins over the config's, which wins over $CLEARCTL_DATASET_ROOT. Raises ConfigError with all faults,
-    and DatasetError where the config takes its number of classes from a folder that is not prepared.
+    and DatasetError if the config takes its number of classes from a folder that is not prepared.
     """
     read = load(file, overrides)
     config = translated(read)
@@ -51,7 +51,7 @@ def open_run_config(
 ) -> Config:
     """The config of a run folder, checked and complete as `open_config` does it. Nothing in the folder runs as code.
 
-    What contradicts the published facts of its dataset is let through: earlier versions made such runs. Raises RunError
+    Contradictions to the published facts of its dataset are accepted: earlier versions made such runs. Raises RunError
     for a config that no run has written, and ConfigError with all faults.
     """
     file = rundir.config_file(run)
@@ -82,7 +82,7 @@ def _complete(config: Config, root: Path, seed: int | None, work_dir: Path | str
                 section[name] = str(Path(section[name]).expanduser().resolve())
             except RuntimeError:
                 key = place + name
-                text = f"{section[name]}: there is no such home folder"
+                text = f"{section[name]}: no such home folder"
                 raise ConfigError(f"{config.origin(key)}: {key}: {text}") from None
     _set_width(values, root)
     values["seed"] = seed if seed is not None else values.get("seed") or TOP["seed"].default
@@ -105,7 +105,7 @@ def _set_width(values: dict[str, Any], root: Path) -> None:
 
 
 def _of_its_dataset(config: Config, root: Path) -> Config:
-    """`config`, with a notice if `root` is not what its data_name says. Raises ConfigError where they cannot go."""
+    """`config`, with a notice if `root` is not what its data_name says. Raises ConfigError if they cannot go."""
     faults = published_faults(config, root)
     if faults:
         raise ConfigError("\n".join(str(each) for each in faults))

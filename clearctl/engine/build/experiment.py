@@ -1,4 +1,4 @@
-"""A strategy and all that it needs, built. Below this module nobody receives a config."""
+"""Builds a strategy and all that it needs. No module below receives a config."""
 
 import warnings
 from collections.abc import Sequence
@@ -124,7 +124,7 @@ def require_buildable(settings: Settings, model: nn.Module) -> None:
 def build_tested_model(settings: Settings, model: nn.Module, device: torch.device, listener: Listener) -> nn.Module:
     """`model` on the device as the strategy tests it, in eval mode: what the weights that a run saves are of.
 
-    It answers what the run's tests answer once it has such weights. Raises RunError where a strategy or plugin changes
+    It answers what the run's tests answer once it has such weights. Raises RunError if a strategy or plugin changes
     the answers of a test by something that is not in them.
     """
     model = _placed(model, settings.compute, device, listener)
@@ -133,8 +133,8 @@ def build_tested_model(settings: Settings, model: nn.Module, device: torch.devic
     changing = changes_answers(strategy)
     if changing is not None:
         raise RunError(
-            f"{changing} changes the network's answers in a test by what is not in its weights\n"
-            "weights alone do not answer as the run did: train with another strategy"
+            f"{changing} changes the network's outputs in tests by something outside its weights\n"
+            "the weights alone do not reproduce the run's outputs: train with another strategy"
         )
     return strategy.model.eval()
 

@@ -1,4 +1,4 @@
-"""What a config may name, each with one line that says what it is: for `clearctl list` and docs/config.md.
+"""The names that a config may use, each with a one-line description: for `clearctl list` and docs/config.md.
 
 The line is the first sentence of the class's docstring, or ours where the library's says too little. What configs are
 refused is in no registry's `classes`, and so not here.
@@ -24,8 +24,12 @@ KINDS: Mapping[str, Registry] = {
 }
 
 _GEM = "Gradient episodic memory (Lopez-Paz and Ranzato, NeurIPS 2017): no step may raise the loss of a bucket's memory"
-_LWF = "Learning without forgetting (Li and Hoiem, ECCV 2016): outputs are held to those of the model before the bucket"
-_MAS = "Memory aware synapses (Aljundi et al., ECCV 2018): weights are held back by what the outputs owe to them"
+_LWF = (
+    "Learning without forgetting (Li and Hoiem, ECCV 2016): keeps outputs close to those of the model before the bucket"
+)
+_MAS = (
+    "Memory aware synapses (Aljundi et al., ECCV 2018): penalises changes of the weights that outputs are sensitive to"
+)
 
 _STRATEGIES = {
     "CWRStar": "CWR* (Lomonaco et al., CVPR Workshops 2020): consolidated weights of the last layer",
@@ -35,10 +39,10 @@ _STRATEGIES = {
     "LwF": _LWF,
     "MAS": _MAS,
     "MER": "Meta-experience replay (Riemer et al., ICLR 2019)",
-    "Naive": "Fine-tuning on bucket after bucket, with nothing against forgetting",
+    "Naive": "Fine-tuning on bucket after bucket, without measures against forgetting",
 }
 _PLUGINS = {
-    "EarlyStoppingPlugin": "Ends a bucket's training after `patience` epochs or iterations without a better test",
+    "EarlyStoppingPlugin": "Stops a bucket's training after `patience` epochs or iterations without a better test",
     "GEMPlugin": _GEM,
     "LwFPlugin": _LWF,
     "MASPlugin": _MAS,
@@ -48,13 +52,13 @@ _METRICS = {
     "accuracy_matrix_metrics": "Avalanche's own matrix of accuracies",
     "accuracy_metrics": "Top-1 accuracy",
     "amca_metrics": "Average mean class accuracy",
-    "bwt_metrics": "Accuracy now less that right after the bucket was learned",
+    "bwt_metrics": "Accuracy now minus the accuracy right after training on the bucket",
     "class_accuracy_metrics": "Accuracy of each class",
-    "confusion_matrix_metrics": "Counts of each class taken for each",
+    "confusion_matrix_metrics": "Counts of predicted classes for each class",
     "cpu_usage_metrics": "Processor use",
     "disk_usage_metrics": "Disk use",
-    "forgetting_metrics": "Accuracy right after a bucket was learned less that now",
-    "forward_transfer_metrics": "Accuracy on a bucket right before it is learned less that before any training",
+    "forgetting_metrics": "Accuracy right after training on a bucket minus the accuracy now",
+    "forward_transfer_metrics": "Accuracy on a bucket right before training on it minus that before any training",
     "gpu_usage_metrics": "GPU use",
     "images_samples_metrics": "Grids of sample images",
     "labels_repartition_metrics": "Counts of the images of each class",

@@ -35,12 +35,12 @@ def build_model(settings: Settings, stream: Stream, listener: Listener, *, first
         report = load_network(model, Path(file))
         if report.prefix:
             listener(Message(f"load_from: the weights under {report.prefix!r} of {file}"))
-        _say_what_is_left("load_from", report.left_random, listener)
+        _report_unmatched("load_from", report.left_random, listener)
     return model
 
 
 def build_network(settings: Settings, num_classes: int, listener: Listener, *, first_weights: bool = True) -> nn.Module:
-    """The network that the model section describes, for so many classes; `load_from` is not read.
+    """The network that the model section describes, for a number of classes; `load_from` is not read.
 
     No dataset is needed. Without `first_weights` no file of weights is read. Raises ConfigError.
     """
@@ -48,14 +48,14 @@ def build_network(settings: Settings, num_classes: int, listener: Listener, *, f
     with building("the network", partial(settings.error, "model")):
         return build_classifier(
             **_parts(settings.model, first_weights),
-            on_left=lambda key, left: _say_what_is_left(f"model.{key}", left, listener),
+            on_left=lambda key, left: _report_unmatched(f"model.{key}", left, listener),
             listener=listener,
         )
 
 
-def _say_what_is_left(key: str, left: Sequence[str], listener: Listener) -> None:
+def _report_unmatched(key: str, left: Sequence[str], listener: Listener) -> None:
     if left:
-        listener(Message(f"{key} has no fitting {', '.join(left)}: left as initialised", warning=True))
+        listener(Message(f"{key} has no matching {', '.join(left)}: these keep their initial weights", warning=True))
 
 
 def _parts(model: ModelSettings, first_weights: bool) -> dict[str, Any]:
@@ -95,14 +95,14 @@ def build_head(settings: Settings) -> nn.Module:
 
 
 def _require_classes(settings: Settings, classes: int, listener: Listener) -> None:
-    """Raise ConfigError where the config has another number of classes than the dataset.
+    """Raise ConfigError if the config has another number of classes than the dataset.
 
     Earlier versions made runs with more, which can still be tested and resumed.
     """
     for key, text in class_count_faults(settings.config.values, classes):
         if not settings.config.of_run:
             raise settings.error(key, text)
-        listener(Message(f"{key}: {text}: scores of classes that are not there are never right", warning=True))
+        listener(Message(f"{key}: {text}: scores of classes outside the dataset are never right", warning=True))
 
 
 def require_fit(settings: Settings, stream: Stream, model: nn.Module) -> None:

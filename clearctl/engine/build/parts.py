@@ -1,4 +1,4 @@
-"""What a strategy is built of: optimizer, schedule, loss, plugins, the augmentation of its batches."""
+"""The parts of a strategy: optimizer, schedule, loss, plugins, the augmentation of its batches."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,7 @@ from clearctl.config.settings import Call, ModelSettings, SchedulerSettings, Set
 from clearctl.distributed import world
 from clearctl.engine.build.calls import build, building
 from clearctl.engine.build.catalogue import CATALOGUE
-from clearctl.engine.build.sharing import of_all_processes
+from clearctl.engine.build.sharing import with_global_batch_sizes
 from clearctl.models.augments import build_augments
 from clearctl.models.losses import build_criterion
 from clearctl.strategies.stepping.augment import BatchAugment, SoftLabelLoss
@@ -34,7 +34,7 @@ def build_parts(settings: Settings, model: nn.Module, device: torch.device) -> S
     """What the config gives the strategy. Raises ConfigError, naming the key, for arguments that a class refuses."""
     strategy = settings.strategy
     if world.size() > 1 and settings.data.batch_per_rank:
-        strategy = of_all_processes(strategy)
+        strategy = with_global_batch_sizes(strategy)
     optimizer = None
     if strategy.optimizer is not None:
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -61,7 +61,7 @@ def build_loss(settings: Settings, model: nn.Module, device: torch.device) -> nn
     key = "cl_strategy.loss" if given is not None else "model.head.loss"
     if not takes_loss(settings.strategy.call):
         if of_head is not None:
-            raise settings.error(key, f"{settings.strategy.call.type} has a loss of its own: leave it out")
+            raise settings.error(key, f"{settings.strategy.call.type} has its own loss: leave it out")
         return None
     loss = build(given, CATALOGUE.losses) if given is not None else None
     name = given.type if given is not None else (of_head or {"type": "the loss"})["type"]
@@ -90,7 +90,7 @@ def build_augment(settings: Settings) -> Any | None:
     key = "model.train_cfg.augments"
     for call in augments:
         if settings.scenario.feature_type and call.type not in ("BatchMixup", "Identity"):
-            raise settings.error(key, f"{call.type} needs images: for features there is BatchMixup")
+            raise settings.error(key, f"{call.type} needs images: use BatchMixup for features")
     with building("Augments", partial(settings.error, key)):
         return build_augments([call.entry for call in augments])
 

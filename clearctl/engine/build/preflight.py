@@ -1,4 +1,4 @@
-"""Everything that can be known to be wrong with a config before it runs, the dataset folder's part included."""
+"""Finds all errors of a config before a run, including those against the dataset folder."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,7 +22,7 @@ from clearctl.engine.build.config import with_width
 from clearctl.engine.build.experiment import require_buildable
 from clearctl.engine.build.model import build_head
 from clearctl.errors import ConfigError, DatasetError
-from clearctl.strategies.bucket_sizes import asks_for_samples, check_against_samples, sample_notices
+from clearctl.strategies.bucket_sizes import check_against_samples, depends_on_sample_counts, sample_notices
 from clearctl.strategies.build import check_against_stream
 from clearctl.strategies.patches import applied
 from clearctl.strategies.traits import traits_of
@@ -46,7 +46,7 @@ class Preflight:
 def check_config(
     file: Path | str, *, dataset_root: Path | str | None = None, overrides: Sequence[str] = ()
 ) -> Preflight:
-    """Every fault of the config `file`; where its dataset folder is there, those that only show against it too.
+    """Every error of the config `file`, also those that need its dataset folder if that exists.
 
     Builds and writes nothing. A file that cannot even be read has that one fault.
     """
@@ -71,7 +71,7 @@ def check_config(
         config.values["scenario"]["dataset_root"] = str(root)
         settings = fill(with_width(config, root))
         faults = [str(fault) for fault in dataset_faults(settings)]
-        if not faults and (settings.scenario.has_validation or asks_for_samples(settings.strategy)):
+        if not faults and (settings.scenario.has_validation or depends_on_sample_counts(settings.strategy)):
             of_samples, unused = _sample_faults(settings)
             faults, noted = [str(fault) for fault in of_samples], (*noted, *unused)
         if not faults:
@@ -80,7 +80,7 @@ def check_config(
 
 
 def dataset_faults(settings: Settings) -> list[Fault]:
-    """What a config without a fault in itself asks of its dataset folder that is not there."""
+    """What an otherwise valid config needs that its dataset folder lacks."""
     faults = []
 
     def add(key: str, message: str) -> None:
@@ -104,9 +104,7 @@ def dataset_faults(settings: Settings) -> list[Fault]:
     feature_type = scenario.feature_type
     if feature_type and not layout.features_folder(root, feature_type).is_dir():
         folder, names = layout.features_folder(root, feature_type).parent, layout.feature_names(root)
-        add(
-            "scenario.feature_type", f"no features {feature_type!r} in {folder}: there are {', '.join(names) or 'none'}"
-        )
+        add("scenario.feature_type", f"no features {feature_type!r} in {folder}: found {', '.join(names) or 'none'}")
     selection = scenario.selection
     unknown = class_faults(class_names, selection)
     for key, message in unknown:
@@ -166,4 +164,4 @@ def _split_fault(scenario: ScenarioSettings, buckets: list[str]) -> str | None:
     seeds = sorted(entry.name.removeprefix("split_") for entry in split.parent.glob("split_*"))
     there = ", ".join(seeds) or "none"
     command = iid_split_command(root, ratio, shot, seed)
-    return f"no split of seed {seed} in {split.parent}: there are {there}; make it with `{command}`"
+    return f"no split of seed {seed} in {split.parent}: found {there}; run `{command}`"

@@ -29,7 +29,7 @@ def loader_arguments(data: DataSettings, stream: Stream) -> dict[str, Any]:
 
 
 def gathers_features(data: DataSettings, stream: Stream) -> bool:
-    """Whether batches are gathered from features, on the device or mapped, as `data.loader` has it."""
+    """Whether batches are gathered from features, on the device or mapped, as in `data.loader`."""
     return stream.feature_dim is not None and data.loader != "workers"
 
 
@@ -54,21 +54,21 @@ def build_samples(
     That may take a while.
     Without `training` only the images that are tested on are stored. For a strategy that looks at what it learns under
     the transform of tests too, these images are stored after both. Raises what `open_stores` raises, and
-    CapabilityError where there can be no worker processes.
+    CapabilityError if there can be no worker processes.
     """
     data = settings.data
     if gathers_features(data, stream):
         if stream.is_mapped and data.loader == "auto":
-            text = "the features do not fit in memory: batches are gathered from their files"
+            text = "the features do not fit in memory: batches are read from their files"
             listener(Message(f"{text} (data.loader='mapped')"))
         if data.workers:
-            place = "are gathered from their files" if stream.is_mapped else "stay on the device"
-            listener(Message(f"data.workers plays no part: the features {place}"))
+            place = "are read from their files" if stream.is_mapped else "stay on the device"
+            listener(Message(f"data.workers has no effect: the features {place}"))
         return BuiltSamples(stream.to(device), None, None, gathered=True)
     require_worker_processes(data.workers)
     if stream.feature_dim is not None or data.cache == "off" or data.loader == "workers":
         if stream.feature_dim is None and world.size() > 1:
-            text = "each process reads every image of a batch: it reads only its part with data.cache"
+            text = "each process reads all images of a batch: with data.cache it reads only its part"
             listener(Message(text, warning=True))
         return BuiltSamples(stream, *build_transforms(settings), gathered=False)
     learned = [_images(bucket.train) for bucket in stream.buckets]

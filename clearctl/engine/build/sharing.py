@@ -1,4 +1,4 @@
-"""What of a config several processes can share, and what its batch sizes mean for them."""
+"""Checks what of a config several processes can share, and converts its batch sizes for them."""
 
 import socket
 from collections.abc import Mapping
@@ -21,24 +21,22 @@ def require_shareable(strategy: StrategySettings) -> None:
     if world.size() == 1:
         return
     faults = [
-        call.fault("'sample' is worked out by one process: run it with one, or use 'batch'", "importance")
+        call.fault("'sample' is computed by one process: run with one process, or use 'batch'", "importance")
         for call in strategy.calls
         if call.arguments.get("importance") == "sample"
     ]
     for call in strategy.calls:
         if not traits_of(call.type).shareable and not _declares_shareable(call.type):
             shared = shareable(STRATEGIES if call is strategy.call else PLUGINS)
-            own = "; or give the class shareable = True" if is_own(call.type) else ""
-            text = (
-                f"{call.type} was never tried with several processes: run it with one, or use {', '.join(shared)}{own}"
-            )
+            own = "; or set shareable = True in the class" if is_own(call.type) else ""
+            text = f"{call.type} is not tested with several processes: run with one, or use {', '.join(shared)}{own}"
             faults.append(call.fault(text, "type"))
     if faults:
         raise ConfigError("\n".join(map(str, faults)))
 
 
 def _declares_shareable(name: str) -> bool:
-    """Whether a class of a user's own says of itself that several processes may share its run."""
+    """Whether a user-defined class says of itself that several processes may share its run."""
     return is_own(name) and bool(getattr(find(name), "shareable", False))
 
 
@@ -52,13 +50,13 @@ def require_alike(config: Config, dataset: Mapping[str, Any]) -> None:
         keys = [key for key in {**own, **found} if own.get(key) != found.get(key) and key not in PLACES]
         if keys:
             raise RunError(
-                f"process {rank}, on {machine}, has another {', '.join(keys)} than the first\n"
-                "give all machines the same config and dataset"
+                f"process {rank}, on {machine}, differs from the first in {', '.join(keys)}\n"
+                "use the same config and dataset on all machines"
             )
 
 
-def of_all_processes(strategy: StrategySettings) -> StrategySettings:
-    """A strategy with the sizes of each process's batches made those of the whole batches."""
+def with_global_batch_sizes(strategy: StrategySettings) -> StrategySettings:
+    """A strategy with batch sizes per process converted to those of the whole batches."""
 
     def whole(call: Call) -> Call:
         given = {name: value for name, value in call.arguments.items() if name in BATCH_SIZES and value}

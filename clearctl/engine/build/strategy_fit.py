@@ -17,7 +17,7 @@ from clearctl.strategies.build import check_against_model, check_against_stream
 
 
 def require_strategy_fit(settings: Settings, stream: Stream, model: nn.Module, listener: Listener) -> None:
-    """Raise ConfigError where the strategy and its plugins do not fit the stream or the network; nothing is built.
+    """Raise ConfigError if the strategy and its plugins do not fit the stream or the network; nothing is built.
 
     `listener` is notified of settings that have no effect on so many samples.
     """
@@ -42,7 +42,7 @@ def require_strategy_fit(settings: Settings, stream: Stream, model: nn.Module, l
 
 
 def require_fits_stream(settings: Settings, stream: Stream) -> None:
-    """Raise ConfigError where the strategy or a plugin would fail on the buckets of the stream, or do nothing."""
+    """Raise ConfigError if the strategy or a plugin would fail on the buckets of the stream, or do nothing."""
     _raise_all(check_against_stream(settings.strategy, len(stream.buckets), settings.scenario.task_labels))
 
 

@@ -1,4 +1,4 @@
-"""The stream of buckets that a config describes, and the benchmark made of it."""
+"""The stream of buckets of a config, and the benchmark built from it."""
 
 import torch
 
@@ -20,7 +20,7 @@ _CPU = torch.device("cpu")
 def build_stream(
     scenario: ScenarioSettings, data: DataSettings, listener: Listener = ignore, device: torch.device = _CPU
 ) -> Stream:
-    """Read the stream that the scenario describes, its features as `data.loader` has it.
+    """Read the stream that the scenario describes, its features as in `data.loader`.
 
     `auto` leaves them in their files, mapped, where they do not fit in memory, or not on the GPU of the run.
     Raises DatasetError.
@@ -28,14 +28,14 @@ def build_stream(
     root = scenario.dataset_root
     if scenario.evaluation_protocol == "iid" and not scenario.shot and layout.has_published_split(root):
         listener(
-            Message("train and test are the release's own split: scenario.seed and scenario.test_ratio play no part")
+            Message("train and test are the release's own split: scenario.seed and scenario.test_ratio have no effect")
         )
     if scenario.evaluate_on == "validation":
         listener(
-            Message("tests are on images held out of the training part (scenario.validation): no test image is read")
+            Message("testing on images held out of the training part (scenario.validation): no test image is read")
         )
     elif scenario.has_validation and scenario.evaluation_protocol == "streaming":
-        text = "what scenario.validation holds out is not tested on either: the test parts are smaller than others' are"
+        text = "images held out by scenario.validation are not tested on either: the test parts are smaller than usual"
         listener(Message(text))
     return read_stream(
         root,

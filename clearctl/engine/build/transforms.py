@@ -1,4 +1,4 @@
-"""The transforms that a config's scenario lists, built. Imports neither Avalanche nor mmcls."""
+"""Builds the transforms of a config's scenario. Imports neither Avalanche nor mmcls."""
 
 from collections.abc import Sequence
 from typing import Any

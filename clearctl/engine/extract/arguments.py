@@ -19,7 +19,7 @@ def check_arguments(
     cache: str,
     cache_dir: Path | str | None,
 ) -> None:
-    """Raise UsageError for a value that makes no sense."""
+    """Raise UsageError for a value that is invalid."""
     if precision not in PRECISIONS:
         raise UsageError(f"--precision {precision}: expected {any_of(PRECISIONS)}")
     if batch_size is not None and batch_size < 1:
@@ -27,15 +27,15 @@ def check_arguments(
     if workers is not None and workers < 0:
         raise UsageError(f"--workers {workers} is not a number of processes ≥ 0")
     if weights not in (None, "default", "none"):
-        raise UsageError(f"--weights {weights}: expected default or none; a file is given with --checkpoint")
+        raise UsageError(f"--weights {weights}: expected default or none; give a file with --checkpoint")
     if checkpoint is not None and weights is not None:
-        raise UsageError("--weights is for a network without --checkpoint: give one of them")
+        raise UsageError("--weights and --checkpoint exclude each other: give one of them")
     if cache not in CACHES:
         raise UsageError(f"--cache {cache}: expected {any_of(CACHES)}")
     if cache == "off" and cache_dir is not None:
-        raise UsageError("--cache-dir is where decoded images are read from: leave it out with --cache off")
+        raise UsageError("--cache-dir has no effect with --cache off: leave it out")
     if cache_dir is not None and not Path(cache_dir).is_dir():
-        raise UsageError(f"--cache-dir {cache_dir}: there is no such folder")
+        raise UsageError(f"--cache-dir {cache_dir}: no such folder")
 
 
 def check_name(name: str) -> str:

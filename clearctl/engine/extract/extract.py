@@ -46,9 +46,9 @@ MOST_WORKERS = 16
 
 @dataclass(frozen=True, repr=False)
 class ExtractResult(ShortRepr):
-    """What `extract_features` did: where the features lie, their dimension, and how fast they came.
+    """What `extract_features` did: where the features are, their dimension, and how fast they came.
 
-    `buckets` are those that are there now, `written` those of this call; `images` were read in `seconds`, `cached` of
+    `buckets` are all that exist now, `written` those of this call; `images` were read in `seconds`, `cached` of
     them without decoding. Of the seconds the network waited `waiting_s` for images and was compiled for `compiling_s`.
     `official` are the folders of per-class files, where they were asked for. Of several processes `images` and
     `cached` are of all, the times and `workers` the first's.
@@ -125,7 +125,7 @@ def extract_features(
         cache_dir: where those runs kept them, if their config has a `data.cache_dir`.
         buckets: only these; all when None.
         official: also write the per-class files that releases ship (`features.official`).
-        force: replace features of that name that were made otherwise.
+        force: replace features of that name that were extracted differently.
         listener: notified of the images done and of what was decided.
 
     The same command after a kill continues from the last whole bucket and ends in the same bytes. Raises UsageError,
@@ -134,7 +134,7 @@ def extract_features(
 
     Under torchrun every process calls it, and they share the batches; the first writes, and all return its result. The
     bytes are those that one process writes, on a CPU with as many threads of torch (OMP_NUM_THREADS, which torchrun
-    sets to 1): with more or fewer, sums are rounded elsewhere. Raises PeerLostError where another process has ended.
+    sets to 1): with more or fewer, sums are rounded elsewhere. Raises PeerLostError if another process has ended.
     """
     root = Path(root)
     listener = listener if world.is_first() else ignore
@@ -159,7 +159,7 @@ def extract_features(
         stages = split_steps(built(steps))
         probe = probe_images(root, chosen[0], stages)
         dimension = feature_dimension(network, probe)
-        listener(Message(f"features {called!r}: {recipe.arch}, {source.name}, {dimension} numbers an image"))
+        listener(Message(f"features {called!r}: {recipe.arch}, {source.name}, {dimension} numbers per image"))
         exact = not (compile or (fast if fast is not None else not network.is_exact))
         record = ExtractionRecord(
             root,
@@ -221,22 +221,22 @@ def extract_features(
 
 @contextmanager
 def _shared_work(device: torch.device) -> Iterator[None]:
-    """Within, the processes of a run can talk; where one is lost, the others' PeerLostError says how to continue."""
+    """A context in which the processes of a run can communicate; a PeerLostError says how to continue."""
     try:
         with current_device(device), detect_lost_peers(), process_group(device):
             yield
     except PeerLostError as error:
         rest = (
-            "torchrun starts them all again, and they continue"
+            "torchrun restarts all processes, which continue"
             if world.restarts_processes()
-            else "the same command continues"
+            else "run the same command to continue"
         )
-        raise PeerLostError(f"{error}\n{rest} from the last whole bucket") from None
+        raise PeerLostError(f"{error}\n{rest} from the last complete bucket") from None
 
 
 @contextmanager
 def _features_lock(root: Path, name: str) -> Iterator[None]:
-    """Hold the features of a name, for all processes. Entering raises DatasetError where another command holds them.
+    """Hold the features of a name, for all processes. Entering raises DatasetError if another command holds them.
 
     What a killed one was writing is removed first.
     """
@@ -262,7 +262,7 @@ def _about(source: dict[str, Any], device: torch.device) -> dict[str, Any]:
 
 
 def _official(root: Path, name: str, force: bool, listener: Listener) -> tuple[Path, ...]:
-    """Write per-class files of all buckets that are there, so that they are of one make too; returns their folders."""
+    """Write per-class files of all existing buckets, so that all have one origin; returns their folders."""
     made = [bucket for bucket in layout.read_bucket_indices(root) if layout.features_file(root, name, bucket).is_file()]
     return write_official(root, name, made, force=force, listener=listener)
 
@@ -272,7 +272,7 @@ def _as_json(settings: dict[str, Any]) -> dict[str, Any]:
     try:
         value: dict[str, Any] = json.loads(json.dumps(settings))
     except (TypeError, ValueError) as error:
-        raise UsageError(f"--arch-arg: extraction.json cannot hold it: {error}") from None
+        raise UsageError(f"--arch-arg: the value cannot be written to extraction.json: {error}") from None
     return value
 
 

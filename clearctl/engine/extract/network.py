@@ -1,4 +1,4 @@
-"""The network of `extract-features` filled with weights, and the transform that goes with it."""
+"""The network of `extract-features` with its weights, and the matching transform."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from clearctl.progress import Listener, Message
 from clearctl.wording import few, in_one_line
 
 PROBE_SEED = 0
-RANDOM = "RANDOM WEIGHTS (--weights none): nothing was learned"  # the name of weights that are none
+RANDOM = "RANDOM WEIGHTS (--weights none): nothing was learned"  # recorded in extraction.json
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def fill(
     if checkpoint is not None:
         report = load_weights(network, Path(checkpoint), allow_partial=allow_partial)
         if report.left_random:
-            listener(Message(f"{checkpoint} leaves random: {few(report.left_random)}", warning=True))
+            listener(Message(f"{checkpoint} has no weights for, left random: {few(report.left_random)}", warning=True))
         name = Path(checkpoint).name
         record = {
             "from": name,
@@ -59,7 +59,9 @@ def fill(
         return Source(name, record, network.arch.startswith((TIMM, OPEN_CLIP)))
     if weights == "none":
         listener(
-            Message("--weights none: the network is RANDOM, its features are of no use but to try things", warning=True)
+            Message(
+                "--weights none: the network is RANDOM, its features are useful for trying things only", warning=True
+            )
         )
         return Source(RANDOM, {"from": RANDOM}, False)
     name = load_default_weights(network, listener)
@@ -73,7 +75,7 @@ def choose_transform(recipe: Recipe, network: FeatureExtractor, source: Source, 
     stated = transform_steps(network) if source.is_stated else None
     differing = disagreements(steps, stated) if stated else []
     if differing:
-        text = f"{source.name} states {', '.join(differing)}: features are not those that its authors mean"
+        text = f"{source.name} states {', '.join(differing)}: these are not the features that its authors intended"
         listener(Message(f"{text} (--transform model uses theirs)", warning=True))
     return steps
 
@@ -87,12 +89,12 @@ def probe_images(root: Path, bucket: str, stages: TransformStages) -> torch.Tens
     except (DatasetError, CapabilityError):
         raise
     except Exception as error:
-        raise UsageError(f"the transform refuses {first.paths[0]}: {in_one_line(error)}") from None
-    return probe_like(shape, stages)
+        raise UsageError(f"the transform fails on {first.paths[0]}: {in_one_line(error)}") from None
+    return probe_batch(shape, stages)
 
 
-def probe_like(shape: torch.Size, stages: TransformStages) -> torch.Tensor:
-    """Two random images of the `shape` [3, H, W] that images have before `finish`, after it."""
+def probe_batch(shape: torch.Size, stages: TransformStages) -> torch.Tensor:
+    """Two random images of `shape` [3, H, W], passed through `finish`."""
     generator = torch.Generator().manual_seed(PROBE_SEED)
     noise = torch.randint(0, 256, (2, *shape), generator=generator, dtype=torch.uint8)
     return stages.finish(noise).float()

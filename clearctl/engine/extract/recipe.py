@@ -1,4 +1,4 @@
-"""What features are extracted with: an architecture from the command line or a config, and a transform."""
+"""The recipe of features: an architecture from the command line or a config, and a transform."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ _KEY = "scenario.eval_transform"
 class Recipe:
     """What is extracted with. `transform` is as a config lists it, and None means the model's own.
 
-    `name` is what the features are called where nobody says.
+    `name` is what the features are called where no one says.
     """
 
     arch: str
@@ -58,7 +58,7 @@ def build_recipe(
         name = arch.removeprefix(TIMM).removeprefix(OPEN_CLIP).removeprefix(MMCLS).replace("/", "_")
     else:
         if arch is not None or arguments:
-            raise UsageError("--config says which backbone: leave --arch and --arch-arg out")
+            raise UsageError("--config already gives the backbone: leave --arch and --arch-arg out")
         opened = load(config)
         name = Path(config).stem
         arch, arguments = _backbone(opened)
@@ -70,11 +70,11 @@ def build_recipe(
 
 
 def model_transform(network: FeatureExtractor) -> Steps:
-    """The transform that the library states for the weights. Raises UsageError where it states none."""
+    """The transform that the library states for the weights. Raises UsageError if it states none."""
     steps = transform_steps(network)
     if steps is None:
         raise UsageError(
-            f"--transform {OF_MODEL}: no transform is stated for {network.arch}\n"
+            f"--transform {OF_MODEL}: no transform is published for {network.arch}\n"
             f"use --transform {PUBLISHED}, or the transform of a config with --transform FILE"
         )
     return steps
@@ -85,7 +85,7 @@ def built(steps: Steps) -> list[Any]:
     return build_steps(calls_of(Config({}, "the transform of extract-features"), _KEY, steps))
 
 
-def built_of_record(steps: Steps, file: Path) -> list[Any]:
+def build_recorded(steps: Steps, file: Path) -> list[Any]:
     """The transforms that a run folder or an extraction.json, `file`, notes. No code of its folder is run.
 
     Raises ConfigError.
@@ -100,7 +100,7 @@ def _backbone(opened: Config) -> tuple[str, dict[str, Any]]:
     _require_sound(opened, "model.backbone", _KEY)
     backbone = (opened.values.get("model") or {}).get("backbone")
     if not isinstance(backbone, dict):
-        raise ConfigError(f"{opened.file}: model.backbone: not there, and it is what features are extracted with")
+        raise ConfigError(f"{opened.file}: model.backbone: missing, but features are extracted with it")
     given = {key: value for key, value in backbone.items() if key not in ("type", "init_cfg", "pretrained")}
     of_timm = str(backbone["type"]).startswith(TIMM)
     return as_timm(backbone["type"] if of_timm else f"{MMCLS}{backbone['type']}", given)
@@ -131,7 +131,7 @@ def _of_file(file: Path) -> Steps:
     _require_sound(opened, _KEY)
     steps = _listed(opened)
     if not isinstance(steps, list) or not steps:
-        raise ConfigError(f"{file}: {_KEY}: not there, and it is what --transform takes from a config")
+        raise ConfigError(f"{file}: {_KEY}: missing, but --transform takes it from a config")
     return steps
 
 

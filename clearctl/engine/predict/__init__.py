@@ -1,1 +1,1 @@
-"""A trained network used on images of one's own, and written to a file that others read."""
+"""A trained network used on your own images, and written to a file that others read."""

@@ -16,7 +16,7 @@ from torch import nn
 from clearctl import atomic
 from clearctl.data.transforms import split_steps
 from clearctl.engine.build.transforms import build_steps
-from clearctl.engine.extract.network import probe_like
+from clearctl.engine.extract.network import probe_batch
 from clearctl.engine.predict.extractor import find_record
 from clearctl.engine.predict.images import transformed
 from clearctl.engine.predict.network import build_model, in_float32
@@ -58,11 +58,11 @@ def export_model(
     config: Path | str | None = None,
     listener: Listener = ignore,
 ) -> ExportResult:
-    """Write a trained network to `output`, its class names and transform beside it. No dataset is read.
+    """Write a trained network to `output`, its class names and transform next to it. No dataset is read.
 
     Args:
         target: a run folder, or a checkpoint.
-        output: the file to write; what is there is replaced.
+        output: the file to write; an existing one is replaced.
         format: `safetensors`, the weights by their names, or `torchscript`, the network itself, from a batch as the
             tests take it to scores; None for what the suffix of `output` says (.safetensors; .pt, .ts, .torchscript).
         bucket: the model after the bucket of this name; None for the last one.
@@ -85,7 +85,7 @@ def export_model(
     )
     ((name, checkpoint),) = asked.checkpoints.items()
     if asked.run is not None and file.resolve().is_relative_to((asked.run / "checkpoints").resolve()):
-        raise UsageError(f"--output {file} lies among the run's own weights: name another place")
+        raise UsageError(f"--output {file} is inside the run's checkpoints folder: choose another place")
     model = build_model(asked, torch.device("cpu"), listener)
     load_exactly(model, checkpoint)
     listener(Message(f"the model after bucket {name}: {checkpoint}"))
@@ -113,8 +113,8 @@ def describe(target: Target, bucket: str, listener: Listener) -> tuple[dict[str,
 
     `class_names`; `input`, its shape ("H" and "W" where the transform leaves images as large as they are);
     `eval_transform`, as a config lists it, with which images become inputs, or for a head on features `in_features` and
-    `extraction`, how they are made of images (None where that is not known); `scores`, "logits" or what else they are;
-    `model`, the config's section; `strategy`, `bucket`, `clearctl`. All of it as JSON has it.
+    `extraction`, how they are made of images (None if that is not known); `scores`, "logits" or what else they are;
+    `model`, the config's section; `strategy`, `bucket`, `clearctl`. All of it as in JSON.
     """
     values, scenario = target.config.values, target.settings.scenario
     model = {name: _without_files(part) for name, part in values["model"].items() if name not in _OF_FILES}
@@ -131,12 +131,12 @@ def describe(target: Target, bucket: str, listener: Listener) -> tuple[dict[str,
         square, wide = (transformed(stages, Image.new("RGB", size)).shape for size in _EXAMPLES_PX)
         sizes = square[1:] if square == wide else ("H", "W")
         found |= {"input": ["B", square[0], *sizes], "eval_transform": values["scenario"]["eval_transform"]}
-        return _as_json(found), probe_like(square, stages)
+        return _as_json(found), probe_batch(square, stages)
     record = None
     with suppress(DatasetError):
         record = find_record(target)[0]
     if record is None:
-        listener(Message("how the features were made is not known: the file does not say it", warning=True))
+        listener(Message("it is unknown how the features were extracted: the file does not contain it", warning=True))
     else:
         about = {
             name: each for name, each in ((record.get("about") or {}).get("weights") or {}).items() if name != "file"
@@ -168,7 +168,7 @@ def _in_features(target: Target, record: Mapping[str, Any] | None) -> int:
             return int(call.arguments[name])
     if record is not None:
         return int(record["dimension"])
-    raise RunError("how many features the network takes is not known: neither its config nor extraction.json says it")
+    raise RunError("the number of input features is unknown: neither its config nor extraction.json has it")
 
 
 def _as_safetensors(model: nn.Module, metadata: Mapping[str, Any]) -> bytes:
@@ -195,5 +195,5 @@ def _as_torchscript(model: nn.Module, x: torch.Tensor, metadata: Mapping[str, An
         raise RunError(f"{kind} cannot be written as TorchScript: {first_line(error)}\n{remedy}") from None
     scale = max(1.0, float(expected.abs().max()))
     if expected.shape != found.shape or not (expected - found).abs().max() <= _TOLERANCE * scale:
-        raise RunError(f"{kind} cannot be written as TorchScript: traced, it answers otherwise\n{remedy}")
+        raise RunError(f"{kind} cannot be written as TorchScript: the traced network gives other outputs\n{remedy}")
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""The network that made a run's features, built again from what extraction.json says of it."""
+"""The network that extracted a run's features, rebuilt from extraction.json."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +9,8 @@ from torch import nn
 
 from clearctl import layout, rundir
 from clearctl.data.transforms import TransformStages, split_steps
-from clearctl.engine.extract.network import RANDOM, probe_like
-from clearctl.engine.extract.recipe import built_of_record
+from clearctl.engine.extract.network import RANDOM, probe_batch
+from clearctl.engine.extract.recipe import build_recorded
 from clearctl.engine.predict.target import Target
 from clearctl.engine.run.inputs import RunInputs
 from clearctl.errors import CapabilityError, DatasetError, RunError, UsageError
@@ -31,29 +31,29 @@ def find_record(target: Target) -> tuple[Record, Path]:
 
     That is the run's environment.json, or, of earlier runs, extraction.json of the dataset.
 
-    Raises RunError where the run's note is damaged, DatasetError where nothing says it, or what says it is of features
+    Raises RunError if the run's note is damaged, DatasetError if nothing says it, or what says it is of features
     that have been made again since.
     """
     noted = target.environment.get("extraction")
     if noted is not None:
         wrong = misfit(noted, NETWORK)
         if wrong:
-            raise RunError(f"environment.json of {target.run} is not as a run writes it: extraction: {wrong}")
+            raise RunError(f"environment.json of {target.run} is damaged: extraction: {wrong}")
         return noted, rundir.environment_file(target.run or Path())
     scenario = target.settings.scenario
     assert scenario.feature_type is not None
     file = layout.extraction_file(scenario.dataset_root, scenario.feature_type)
     found = read_extraction(scenario.dataset_root, scenario.feature_type)
     if found is None:
-        there = "it does not say it" if file.is_file() else "it is not there"
+        there = "which does not say it" if file.is_file() else "which does not exist"
         raise DatasetError(
-            f"how the features {scenario.feature_type!r} were made is in {file}, and {there}\n"
-            "bring it back, or extract features with clearctl, and train on them: runs since then note it themselves"
+            f"how the features {scenario.feature_type!r} were extracted should be in {file}, {there}\n"
+            "restore it, or extract features with clearctl and train on them: new runs record it themselves"
         )
     if target.run is not None and "the features" in RunInputs().changes(target.config, target.environment):
         raise DatasetError(
-            f"{file} says how the features are made that are there now, and the run has learned from others\n"
-            "train again, or bring the run's features back"
+            f"{file} describes the current features, but the run was trained on others\n"
+            "train again, or restore the run's features"
         )
     return found, file
 
@@ -61,16 +61,16 @@ def find_record(target: Target) -> tuple[Record, Path]:
 def fill(network: FeatureExtractor, record: Record, weights: Path | None, listener: Listener) -> None:
     """Fill the network with the weights that made the features: of the file `weights`, or from where they came.
 
-    Raises DatasetError, naming both digests, for other weights; and where it is not known where they lie.
+    Raises DatasetError, naming both digests, for other weights; and where it is not known where they are.
     """
     noted = (record.get("about") or {}).get("weights") or {}
     source, is_file = noted.get("from") or "", "prefix" in noted
     file = weights or (Path(noted["file"]) if noted.get("file") else None)
     if weights is None and is_file and (file is None or not file.exists()):
-        where = f"{file}, which is not there any more" if file is not None else f"a file called {source}"
+        where = f"{file}, which no longer exists" if file is not None else f"a file called {source}"
         raise DatasetError(
-            f"the features were made by {network.arch} with the weights of {where}\n"
-            "name the file with --extractor-weights FILE"
+            f"the features were extracted by {network.arch} with the weights of {where}\n"
+            "give the file with --extractor-weights FILE"
         )
     if file is not None:
         load_weights(network, file, allow_partial=bool(noted.get("left_random")))
@@ -83,7 +83,7 @@ def fill(network: FeatureExtractor, record: Record, weights: Path | None, listen
     if found != expected:
         raise DatasetError(
             f"{name}: the weights of {network.arch} have the sha256 {found[:12]}..., expected {expected[:12]}..., those"
-            " that the features were made with\nname their file with --extractor-weights FILE"
+            " that the features were extracted with\ngive their file with --extractor-weights FILE"
         )
     listener(Message(f"features by {network.arch}, {name}"))
 
@@ -109,7 +109,7 @@ class Extractor:
         settings = record["settings"]
         self.network = build_extractor(settings["arch"], settings["arguments"])
         fill(self.network, record, weights, listener)
-        self.stages: TransformStages = split_steps(built_of_record(settings["transform"], file))
+        self.stages: TransformStages = split_steps(build_recorded(settings["transform"], file))
         self.is_exact = bool(settings.get("exact", False))
         self.precision: str = settings["precision"]
         self.device = device
@@ -121,7 +121,7 @@ class Extractor:
         if self._forward is None:
             network: nn.Module = self.network
             if not self.is_exact:
-                network = folded(self.network, probe_like(pixels.shape[1:], self.stages))
+                network = folded(self.network, probe_batch(pixels.shape[1:], self.stages))
             self._forward = Forward(
                 network,
                 self.stages.finish,

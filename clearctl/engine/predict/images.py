@@ -1,4 +1,4 @@
-"""The images to answer for: which files are meant, and how they come in batches, as the run's tests read them."""
+"""The images to predict: which files they are, and their batches, read as in the run's tests."""
 
 import glob
 import os
@@ -26,11 +26,11 @@ def find_images(sources: Sequence[Path | str], listener: Listener) -> list[Path]
     """The files that `sources` mean, each once, in their order.
 
     A source is a file, whatever its name; a folder, whose images are found by their suffixes, also in folders below it,
-    in natural order; or a pattern such as `photos/**/*.jpg` where there is no file of that name. Raises UsageError for
-    no source, and DatasetError, naming all of them, for those that are not there or have no image.
+    in natural order; or a pattern such as `photos/**/*.jpg` if there is no file of that name. Raises UsageError for
+    no source, and DatasetError, naming all of them, for those that do not exist or have no image.
     """
     if not sources:
-        raise UsageError("no image is named: give files, folders, or patterns such as 'photos/*.jpg'")
+        raise UsageError("no images given: give files, folders, or patterns such as 'photos/*.jpg'")
     found: dict[Path, None] = {}
     missing, empty = [], []
     for source in sources:
@@ -55,7 +55,7 @@ def find_images(sources: Sequence[Path | str], listener: Listener) -> list[Path]
             missing.append(str(source))
     faults = []
     if missing:
-        faults.append(f"there is no such file: {few(missing)} ({len(missing)} of {counted(len(sources), 'name')})")
+        faults.append(f"no such file: {few(missing)} ({len(missing)} of {counted(len(sources), 'name')})")
     if empty:
         endings = ", ".join(sorted(SUFFIXES))
         faults.append(f"{len(empty)} {plural('folder', len(empty))} without images ({endings}): {few(empty)}")
@@ -95,7 +95,7 @@ class _Images(Dataset[tuple[int, torch.Tensor | str]]):
             with open_image(self.files[number]) as image:
                 sample = image.convert("RGB")
         except FileNotFoundError:
-            return number, "there is no such file"
+            return number, "no such file"
         except Exception as error:  # Pillow raises many kinds
             return number, f"it cannot be decoded: {getattr(error, 'strerror', None) or in_one_line(error)}"
         try:
@@ -107,7 +107,7 @@ class _Images(Dataset[tuple[int, torch.Tensor | str]]):
 def read_batches(
     files: Sequence[Path], stages: TransformStages, *, batch_size: int, workers: int, unreadable: dict[Path, str]
 ) -> Iterator[Batch]:
-    """The images in batches of at most `batch_size`, in order; those of another size are a batch of their own.
+    """The images in batches of at most `batch_size`, in order; those of another size are their own batch.
 
     What cannot be decoded or transformed is left out, and noted in `unreadable` {file: why}.
     """

@@ -1,4 +1,4 @@
-"""A run's network, ready to be filled with its weights: pixels of images in, class scores out."""
+"""A run's network for prediction: pixels of images in, class scores out."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -71,7 +71,7 @@ class Answers:
         """(name, scores [B, C] float32 on the CPU) of images `pixels [B, C, H, W]` for each of `weights` {name: them}.
 
         What comes before the network is done once. Raises DatasetError for images of a size that the network does not
-        take, RunError for scores that are not finite, CapabilityError where memory is full.
+        take, RunError for scores that are not finite, CapabilityError if memory is full.
         """
         try:
             x = self._prepare(pixels)
@@ -86,7 +86,7 @@ class Answers:
         except (RuntimeError, MemoryError, ValueError, AssertionError) as error:
             size = "x".join(map(str, pixels.shape[2:]))
             raise shortage(error) or DatasetError(
-                f"the network takes no images of {size} px, as its eval_transform leaves them: {in_one_line(error)}"
+                f"the network rejects images of {size} px, the size after its eval_transform: {in_one_line(error)}"
             ) from error
 
 

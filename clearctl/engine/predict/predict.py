@@ -39,7 +39,7 @@ class PredictResult(ShortRepr):
         class_names: the C names.
         history: {bucket: scores [N, C] of the model after it}; of one bucket unless all were asked.
         checkpoints: {bucket: the file of weights}.
-        no_probabilities: what the scores are where their softmax is no probability; None where it is.
+        no_probabilities: what the scores are where their softmax is not a probability; None if it is.
         without_weights: the run's buckets after which no weights were saved.
         unreadable: {file: why} of the images that are left out.
     """
@@ -64,7 +64,7 @@ class PredictResult(ShortRepr):
 
     @property
     def probabilities(self) -> NDArray[np.float64] | None:
-        """The softmax of the scores [N, C]; None where that is no probability (`no_probabilities`)."""
+        """The softmax of the scores [N, C]; None if that is not a probability (`no_probabilities`)."""
         return None if self.no_probabilities else softmax(self.scores)
 
     @property
@@ -75,7 +75,7 @@ class PredictResult(ShortRepr):
     def top(self, count: int = 5, bucket: str | None = None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """(class indices [N, count], values [N, count]) of the best classes of each image, the best first.
 
-        The values are probabilities, or scores where there are none. `bucket` is one of `history`.
+        The values are probabilities, or scores if there are none. `bucket` is one of `history`.
         """
         scores = self.scores if bucket is None else self.history[bucket]
         indices = np.argsort(-scores, axis=1, kind="stable")[:, :count]
@@ -140,7 +140,7 @@ def predict(
         listener=listener,
     )
     if extractor_weights is not None and not asked.settings.scenario.feature_type:
-        raise UsageError("--extractor-weights is for runs on features, and this one is on images: leave it out")
+        raise UsageError("--extractor-weights is for runs on features, but this run is on images: leave it out")
     files = find_images([images] if isinstance(images, str | Path) else list(images), rate_limited(listener))
     deterministic = deterministic_algorithms(asked.settings.compute.deterministic, where, listener)
     with current_device(where), deterministic, preserve_random_states():
@@ -194,5 +194,5 @@ def _ask(
 
 
 def _names(target: Target, classes: int) -> list[str]:
-    """The names of so many classes; one that has none is called by its index."""
+    """The names of the classes; one without a name is called by its index."""
     return [*target.class_names, *(f"class {index}" for index in range(len(target.class_names), classes))]

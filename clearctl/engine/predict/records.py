@@ -1,4 +1,4 @@
-"""Predictions for programs: JSON, and CSV with a row for each image, bucket and rank."""
+"""Predictions for programs: JSON, and CSV with a row per image, bucket and rank."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ class Answer:
 
 
 def answers(result: PredictResult, top: int) -> Iterator[Answer]:
-    """The best `top` classes of each image by each model, image after image, bucket after bucket, the best first."""
+    """The `top` classes of each image by each model, in the order of images, then buckets, the best first."""
     found = {bucket: [part.tolist() for part in result.top(top, bucket)] for bucket in result.history}
     for number, image in enumerate(result.images):
         for bucket, (indices, values) in found.items():
@@ -74,7 +74,7 @@ def render_json(result: PredictResult, top: int) -> str:
 
 
 def _printable(text: str) -> str:
-    """`text` with what is no character, in a file's name, as Python writes it."""
+    """`text` with what is not a character, in a file's name, as Python writes it."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -87,7 +87,7 @@ def choose_format(output: Path | None, format: str | None, json: bool) -> str:
         raise UsageError(f"--format {format}: expected {any_of(FORMATS)}")
     if json and output is None:
         if format not in (None, "json"):
-            raise UsageError(f"--json prints JSON, but --format says {format}: leave one of them out")
+            raise UsageError(f"--json contradicts --format {format}: leave one of them out")
         return "json"
     if output is None:
         return format or TABLE

@@ -1,4 +1,4 @@
-"""Which weights are asked: those of a run after a bucket, after each bucket, or a file."""
+"""The weights to predict with: a run's after one bucket, after each bucket, or a file."""
 
 import re
 from dataclasses import dataclass
@@ -47,23 +47,23 @@ def find_target(
     Raises UsageError, RunError, ConfigError; the dataset is not read, unless a config has to.
     """
     if bucket is not None and all_buckets:
-        raise UsageError("--bucket asks one model, --all-buckets all of them: give one of the two")
+        raise UsageError("--bucket and --all-buckets exclude each other: give one of them")
     if target.is_dir():
         return _of_run(target, config, bucket, all_buckets, listener)
     if target.suffix == ".py":
-        raise UsageError(f"{target} is a config: name a run folder, or a checkpoint with --config {target}")
+        raise UsageError(f"{target} is a config: give a run folder, or a checkpoint with --config {target}")
     if not target.exists():
         raise RunError(f"no run folder or checkpoint at {target}{nearby_file(target)}")
     if bucket is not None or all_buckets:
-        raise UsageError(f"--bucket and --all-buckets choose among the weights of a run, and {target} is a file")
+        raise UsageError(f"--bucket and --all-buckets are for run folders, but {target} is a file: leave them out")
     run = _run_around(target) if config is None else config if config.is_dir() else None
     if run is not None:
         _require_run(run)
         return _target(open_run_config(run), run, {_name_in(run, target): target}, (), listener)
     if config is None:
         raise UsageError(
-            f"{target} lies in no run folder, so what it is the weights of is not known\n"
-            "name the run folder or the config that it was trained with: --config RUN|FILE"
+            f"{target} is not in a run folder, so its config is unknown\n"
+            "give its run folder or config: --config RUN|FILE"
         )
     return _target(open_config(config), None, {target.stem: target}, (), listener)
 
@@ -71,19 +71,19 @@ def find_target(
 def _of_run(run: Path, config: Path | None, bucket: str | None, all_buckets: bool, listener: Listener) -> Target:
     _require_run(run)
     if config is not None:
-        raise UsageError(f"--config is for a checkpoint outside of a run folder, and {run} is one: leave it out")
+        raise UsageError(f"--config is for a checkpoint outside a run folder, but {run} is one: leave it out")
     found = rundir.checkpoints(run)
     names = bucket_names(run)
     named = {_name(names, number): file for number, file in found.items()}
     if bucket is not None and bucket not in {*names, *named}:
         raise UsageError(f"--bucket {bucket}: the run has trained on {all_of(names) if names else 'no bucket'}")
     if not found:
-        raise RunError(f"{run} has no weights: expected checkpoints/exp_<k>.pth, one for each bucket that it learned")
+        raise RunError(f"{run} has no weights: expected checkpoints/exp_<k>.pth, one for each trained bucket")
     without = tuple(name for name in names if name not in named)
     if bucket is not None and bucket not in named:
         number = names.index(bucket) + 1
         raise RunError(
-            f"{run} has no weights after bucket {bucket}: {rundir.checkpoint_file(Path(), number)} is not there\n"
+            f"{run} has no weights after bucket {bucket}: {rundir.checkpoint_file(Path(), number)} is missing\n"
             f"there are weights after bucket {all_of(list(named))} (checkpoint_config.interval)"
         )
     if all_buckets:
@@ -104,13 +104,13 @@ def _target(
 
 
 def _names_of_dataset(settings: Settings, listener: Listener) -> tuple[str, ...]:
-    """The class names of the config's dataset, where that is there; else none, which is reported."""
+    """The class names of the config's dataset, if that exists; else none, which is reported."""
     scenario = settings.scenario
     try:
         return tuple(scenario.selection.names(layout.read_class_names(scenario.dataset_root)))
     except ClearctlError:
         text = (
-            f"the class names are not known, and there is no dataset at {scenario.dataset_root}: classes are numbered"
+            f"the class names are unknown, since there is no dataset at {scenario.dataset_root}: classes are numbered"
         )
         listener(Message(text, warning=True))
         return ()
@@ -136,10 +136,10 @@ def _name_in(run: Path, file: Path) -> str:
 
 
 def _run_around(file: Path) -> Path | None:
-    """The run folder that a file lies in."""
+    """The run folder that a file is in."""
     return next((folder for folder in file.absolute().parents if rundir.is_run(folder)), None)
 
 
 def _require_run(folder: Path) -> None:
     if not rundir.is_run(folder):
-        raise RunError(f"{folder} is no run folder: it has no config.py and environment.json")
+        raise RunError(f"{folder} is not a run folder: it has no config.py and environment.json")

@@ -1,1 +1,1 @@
-"""What is done with what was built: train, resume, evaluate, dry run."""
+"""Operations on built objects: train, resume, evaluate, dry run."""

@@ -1,4 +1,4 @@
-"""What has changed since a run began: its config, its dataset, the versions. Reported, and accepted on request."""
+"""Changes since a run started: its config, its dataset, the versions. Reported, and accepted on request."""
 
 import platform
 from collections.abc import Iterator
@@ -28,10 +28,10 @@ def other_values(before: dict[str, Any], now: Config) -> Iterator[str]:
     """A line for each value of the config that is another."""
     old_values, new_values = dict(flatten(before)), dict(flatten(now.values))
     for key in [*old_values, *(key for key in new_values if key not in old_values)]:
-        old, new = (repr(values[key]) if key in values else "not there" for values in (old_values, new_values))
+        old, new = (repr(values[key]) if key in values else "missing" for values in (old_values, new_values))
         if old != new and key != "work_dir":  # a run folder may be moved
-            note = ", which plays no part any more" if _only_affects_start(key) else ""
-            yield f"config: {key} was {old}, and is {new}{note}"
+            note = ", which no longer has an effect" if _only_affects_start(key) else ""
+            yield f"config: {key} was {old}, is now {new}{note}"
 
 
 def _only_affects_start(key: str) -> bool:
@@ -49,7 +49,7 @@ def other_versions(environment: dict[str, Any]) -> Iterator[str]:
     now = {"clearctl": __version__, "python": platform.python_version(), **packages()}
     for name, version in before.items():
         if version != now.get(name):
-            yield f"version: {name} was {version}, and is {now.get(name)}"
+            yield f"version: {name} was {version}, is now {now.get(name)}"
 
 
 def with_changes(
@@ -81,6 +81,6 @@ def with_changes(
         return SavedStates(saved.bucket, changed(saved.start), None if within is None else changed(within))
     except OtherPartsError as error:
         raise RunError(
-            f"the config of {run} has changed so that its run is made of other parts, at {error}\n"
+            f"the config of {run} has changed the parts of its run, at {error}\n"
             "undo that, or start a new run with load_from"
         ) from None

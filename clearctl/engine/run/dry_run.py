@@ -1,4 +1,4 @@
-"""Build everything that a run needs, learn and test one batch, and say what the whole run would take."""
+"""Build everything that a run needs, train and test on one batch, and estimate the whole run."""
 
 import resource
 import sys

@@ -77,25 +77,25 @@ def evaluate(
         checkpoints: a folder of files to test instead, one for each bucket in the order of the numbers in their names,
             as CLEAR's challenge takes them (`submission`).
         device: where: "auto", "cpu", "cuda" or "cuda:N".
-        dataset_root: the dataset folder, in place of the config's.
+        dataset_root: the dataset folder, instead of the config's.
         overrides: "key.path=value", applied to the config in order.
         listener: notified of progress.
 
     Under torchrun every process calls it, and they share the work.
     Writes nothing but decoded images, where `data.cache` has them kept. Raises UsageError for a config without weights
-    and for both kinds of them; RunError for a folder that is no run, a checkpoint that is damaged or not of the model,
-    and `checkpoints` that are not one for each bucket. Weights that are not finite are refused where they are named;
-    the run's own are tested, with a warning.
+    and for both kinds of them; RunError for a folder that is not a run, a checkpoint that is damaged or not of the
+    model, and `checkpoints` that are not one for each bucket. Weights that are not finite are refused where they are
+    named; the run's own are tested, with a warning.
     """
     if checkpoint is not None and checkpoints is not None:
-        raise UsageError("--checkpoint is one file, --checkpoints a folder of them: give one of the two")
+        raise UsageError("--checkpoint is one file, --checkpoints a folder of files: give one of them")
     named = checkpoint if checkpoint is not None else checkpoints
     target = Path(target)
     if target.is_dir():
         if not rundir.is_run(target):
             hint = f"\nto test the checkpoints in it: clearctl eval CONFIG --checkpoints {target}"
             raise RunError(
-                f"{target} is no run folder: it has no config.py and environment.json"
+                f"{target} is not a run folder: it has no config.py and environment.json"
                 f"{hint if any(target.glob('*.pth')) else ''}"
             )
         found = rundir.checkpoints(target)
@@ -105,7 +105,7 @@ def evaluate(
         found = {}
         if named is None:
             raise UsageError(
-                f"{target} is a config: name the weights to test with --checkpoint FILE, or --checkpoints DIR"
+                f"{target} is a config: give the weights to test with --checkpoint FILE, or --checkpoints DIR"
             )
     opened = open_run_config if target.is_dir() else open_config
     config = opened(target, overrides=tuple(overrides), dataset_root=dataset_root)
@@ -113,7 +113,7 @@ def evaluate(
     require_shareable(settings.strategy)
     torch_device = resolve_device(device)
     if checkpoint is not None and Path(checkpoint).is_dir():
-        raise RunError(f"{checkpoint} is a folder: --checkpoints DIR tests all of its checkpoints, one for each bucket")
+        raise RunError(f"{checkpoint} is a folder: use --checkpoints DIR to test its checkpoints, one for each bucket")
     if checkpoints is not None:
         found = dict(enumerate(checkpoint_files(Path(checkpoints)), 1))
     files = [Path(checkpoint)] if checkpoint is not None else list(found.values())
@@ -174,7 +174,7 @@ def _rows(
 
 
 def _warn_of_diverged(file: Path, listener: Listener, names: list[str]) -> None:
-    text = f"{file} has weights that are not finite: {few(names)}; the run diverged, and its accuracies are of chance"
+    text = f"{file} has weights that are not finite: {few(names)}; the run diverged, its accuracies are at chance level"
     listener(Message(text, warning=True))
 
 

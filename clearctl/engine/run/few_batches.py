@@ -1,4 +1,4 @@
-"""A few batches of a run's first buckets: what a dry run learns and tests."""
+"""A few batches of a run's first buckets, for a dry run."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +19,7 @@ def evenly_spaced(samples: Samples, count: int) -> Samples:
 
 
 def with_epochs(strategy: StrategySettings, epochs: int) -> StrategySettings:
-    """`strategy` with so many epochs a bucket, if it takes a number of them."""
+    """`strategy` with this number of epochs per bucket, if it takes one."""
     if "train_epochs" not in parameters(CATALOGUE.strategies[strategy.call.type])[0]:
         return strategy
     return replace(strategy, call=strategy.call.having(train_epochs=epochs))

@@ -1,4 +1,4 @@
-"""What a run begins with that its config only names: the contents of its dataset and of the files of weights."""
+"""The inputs of a run that its config only names: the contents of its dataset and weight files."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ def weight_files(values: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
 
 
 def weight_digests(values: Mapping[str, Any]) -> dict[str, str]:
-    """{dotted key: sha256} of the files that a config takes first weights from, as far as they are there."""
+    """{dotted key: sha256} of the files that a config takes initial weights from, if they exist."""
     return {key: file_sha256(file) for key, file in weight_files(values) if file.is_file()}
 
 
@@ -53,7 +53,7 @@ def other_code(values: Mapping[str, Any], environment: Mapping[str, Any]) -> lis
 
 
 class RunInputs:
-    """What runs that are there began with, against what they would begin with now; each dataset is read once."""
+    """Compares the inputs of existing runs with those that they would have now; each dataset is read once."""
 
     def __init__(self) -> None:
         self._described: dict[str, dict[str, Any] | None] = {}
@@ -62,7 +62,7 @@ class RunInputs:
     def changes(self, config: Config, environment: Mapping[str, Any]) -> list[str]:
         """What is other now than `environment` says: "the features", "the weights of load_from", ...
 
-        What cannot be read any more, or was not noted, is passed over.
+        What cannot be read any more, or was not noted, is skipped.
         """
         now, then = self._dataset(config), environment["dataset"]
         found = []

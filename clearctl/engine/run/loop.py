@@ -1,6 +1,6 @@
-"""The training loop: every bucket is learned, and every bucket tested after it; what is saved, and where it stops.
+"""The training loop: trains on each bucket, tests every bucket after it, saves, and stops on request.
 
-Who calls whom, from the command down to one step:
+The calls, from the command down to one step:
 
     run/train.train                     a config file -> checked config (build/config)
       run/train.start                   -> settings; device, seed, stream, network, samples, run folder
@@ -107,7 +107,7 @@ class TrainingLoop:
             except DivergedError as error:
                 if self.results.rows and world.is_first():
                     self.results.write(self.run)  # which says that it has diverged
-                raise DivergedError(f"{error}\nwhat it learned before is in {self.run}") from None
+                raise DivergedError(f"{error}\nearlier results are in {self.run}") from None
             except ConfigError as error:  # a head that has no solution names the key alone
                 raise ConfigError(f"{self.settings.config.file}: {error}") from None
             except RuntimeError as error:
@@ -210,7 +210,7 @@ class TrainingLoop:
         progress = self.epochs.progress()
         self._save_within(wait=True)
         here = None if progress is None else StateKey(self._bucket, progress.epochs, progress.steps)
-        # All wait here for the first, whom their end would end while it saves.
+        # All wait here for the first process, which would be killed while it saves if another ended.
         raise Stopped(world.broadcast(str(self._stopped(signum, here))), signum)
 
     def _stopped(self, signum: int, here: StateKey | None = None) -> Stopped:
@@ -218,9 +218,9 @@ class TrainingLoop:
         if here is not None and self.saver.latest == here:
             kept = "its state is saved"
         elif state_files.state_keys(self.saver.folder):
-            kept = "what came after its last state will be done again"
+            kept = "steps after its last saved state will be repeated"
         else:
-            kept = "nothing of it is saved yet"
+            kept = "no state is saved yet"
         return Stopped(f"stopped, {kept}\n{how_to_resume(self.run)}", signum)
 
     def _save_within(self, *, wait: bool = False) -> None:

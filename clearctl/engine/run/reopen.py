@@ -1,4 +1,4 @@
-"""Opening a run that has begun: config, dataset and versions are checked, and what came after its state is removed."""
+"""Reopen a started run: check config, dataset and versions, and remove everything newer than its state."""
 
 import shutil
 import time
@@ -48,7 +48,7 @@ class SharedData:
 
 @dataclass(frozen=True)
 class Reopened:
-    """A run that has begun, built as its config says; its state is `saved`, and not yet loaded."""
+    """A run that has started, built as its config says; its state is `saved`, and not yet loaded."""
 
     stream: Stream
     experiment: Experiment
@@ -83,13 +83,13 @@ def reopen(
     dataset = stream.describe(scenario.dataset_root) if shared is None else shared.description
     require_alike(opened, dataset)
     if environment["dataset"].get("fingerprint") not in (None, dataset["fingerprint"]):
-        differences.append(f"dataset: what is in {scenario.dataset_root} is not what the run began with")
+        differences.append(f"dataset: {scenario.dataset_root} has changed since the run started")
     if saved is not None and saved.start["buckets"] != stream.bucket_names:
         raise RunError(
-            f"{run} has learned the buckets {', '.join(saved.start['buckets'])}, and the dataset or config now has"
+            f"{run} was started with the buckets {', '.join(saved.start['buckets'])}, but the dataset or config now has"
             f" {', '.join(stream.bucket_names)}\nundo that, or start a new run"
         )
-    differences += [f"code: module {name} was changed" for name in other_code(opened.values, environment)]
+    differences += [f"code: module {name} has changed" for name in other_code(opened.values, environment)]
     _require_accepted(run, differences, accept_changes, listener)
     _keep_threads(environment, device, listener)
     model = build_model(settings, stream, listener).to(target)
@@ -121,7 +121,7 @@ def reopen(
 
 
 def _saved(run: Path, listener: Listener) -> SavedStates | None:
-    """The latest state that is whole; None where none was ever written. Raises RunError where none is left."""
+    """The latest state that is whole; None if none was ever written. Raises RunError if none is left."""
     folder = rundir.state_folder(run)
     for place in (folder, run, rundir.checkpoint_file(run, 0).parent):
         state_files.clean(place)
@@ -145,13 +145,13 @@ def _saved(run: Path, listener: Listener) -> SavedStates | None:
             continue
         write_out_defaults(start["config"], of_run=True)
         for text in dict.fromkeys(damaged):
-            listener(Message(f"{text}: the state before it is used", warning=True))
+            listener(Message(f"{text}: using the previous state", warning=True))
         return SavedStates(key.bucket, start, within)
     if not there:
         return None
     weights = list(rundir.checkpoints(run).values())
     rest = (
-        f"its last weights are whole: start a new run with load_from={str(weights[-1])!r}"
+        f"its last weights are intact: start a new run with load_from={str(weights[-1])!r}"
         if weights
         else "it has no weights yet: start a new run"
     )
@@ -163,7 +163,9 @@ def _require_accepted(run: Path, differences: list[str], accept: bool, listener:
         return
     if not accept:
         lines = "\n".join(differences)
-        raise RunError(f"{run} is not what it was:\n{lines}\nundo that, or resume anyway with --accept-changes")
+        raise RunError(
+            f"{run} has changed since it was started:\n{lines}\nundo that, or resume anyway with --accept-changes"
+        )
     for text in differences:
         listener(Message(f"accepted: {text}", warning=True))
 

@@ -1,4 +1,4 @@
-"""Resuming a run that was killed or stopped, so that it ends as if it had never been."""
+"""Resume a run that was killed or stopped, with the results of an uninterrupted one."""
 
 import time
 from pathlib import Path
@@ -42,18 +42,18 @@ def resume(
     A finished one is only read, and gets its report.html if that is missing. Config, seed and, unless another `device`
     is given, the device are the run's. It ends with the weights, the accuracy matrix and the metrics of a run that
     never stopped, on the same machine with the same versions.
-    Raises RunError for a folder that is no run, that another process holds, whose states are all damaged, or whose
+    Raises RunError for a folder that is not a run, that another process holds, whose states are all damaged, or whose
     config, dataset or versions have changed, each difference a line, unless `accept_changes`; and what `train` raises.
     """
     started = time.perf_counter()
     listener = listener if world.is_first() else ignore
     run = Path(run).resolve()
     if not rundir.is_run(run):
-        raise RunError(f"{run} is no run folder: it has no config.py and environment.json")
+        raise RunError(f"{run} is not a run folder: it has no config.py and environment.json")
     with run_lock(run):
         finished = _finished(run, started)
         if finished is not None:
-            listener(Message(f"{run} is finished: there is nothing to resume"))
+            listener(Message(f"{run} is already finished: nothing to resume"))
             if world.is_first() and not rundir.report_file(run).is_file():  # the last that is written
                 write_report(run, listener)
             return finished
@@ -89,8 +89,8 @@ def _device(name: str | None, environment: dict[str, Any], listener: Listener) -
     if processes != world.size():
         listener(
             Message(
-                f"the run was shared by {processes} processes and resumes with {world.size()}: the numbers will differ"
-                " in their last digits from those of a run that never stopped",
+                f"the run had {processes} processes and resumes with {world.size()}: the results will differ"
+                " from those of an uninterrupted run in their last digits",
                 warning=True,
             )
         )
@@ -98,14 +98,14 @@ def _device(name: str | None, environment: dict[str, Any], listener: Listener) -
         listener(
             Message(
                 f"the run was on {before} ({environment.get('device_name')}) and resumes on {target}"
-                f" ({device_name(target)}): the numbers will not be exactly those of a run that never stopped",
+                f" ({device_name(target)}): the results will not be bit-identical to those of an uninterrupted run",
                 warning=True,
             )
         )
     for change in changes_of_gpu(environment.get("gpu"), describe_gpu(target)):
         listener(
             Message(
-                f"{change} since the run began: the numbers may not be exactly those of a run that never stopped",
+                f"{change} since the run started: the last digits of results may differ from an uninterrupted run",
                 warning=True,
             )
         )
@@ -114,7 +114,7 @@ def _device(name: str | None, environment: dict[str, Any], listener: Listener) -
 
 def _where(saved: SavedStates | None, names: list[str]) -> str:
     if saved is None:
-        return "from its beginning: it was stopped before anything was saved"
+        return "from its beginning: no state was saved"
     if saved.within is None:
         return f"at the start of bucket {names[saved.bucket]}"
     place = saved.within["place"]

@@ -1,4 +1,4 @@
-"""How many images a second a run's training steps make, with its own options of the GPU and with others."""
+"""Measures the images per second of a run's training steps, with its own GPU options and with others."""
 
 import gc
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ STEPS = 5  # of an epoch; the last of a few epochs is timed
 
 @dataclass(frozen=True)
 class StepSpeed:
-    """What training steps make with one option; `gain` is how many times the images a second of the config's own.
+    """What training steps make with one option; `gain` is how many times the images per second of the config's own.
 
     `arguments` ask `clearctl train` for it. Where it fails, `fault` says why, and there are no numbers.
     """
@@ -40,10 +40,9 @@ def compare_step_speeds(
 ) -> tuple[StepSpeed, ...]:
     """Time training steps on the images of one batch, with the config's own option, which comes first, and with others.
 
-    The steps are the strategy's own, on images that lie decoded in memory. Each option has a network, a strategy and
-    random numbers of its own, from the same start; nothing of them is left but TF32's switches, which `applied` puts
-    back. A network that is to be compiled is timed uncompiled. Empty on a CPU, for features, and for strategies that
-    split buckets.
+    The steps are the strategy's own, on decoded images in memory. Each option has its own network, strategy and random
+    numbers, from the same start. All of them are discarded; `applied` restores TF32's switches. A network that is to be
+    compiled is timed uncompiled. Empty on a CPU, for features, and for strategies that split buckets.
     """
     others = other_options(settings, device)
     if stream.feature_dim is not None or needs_whole_buckets(settings.strategy) or not others:
@@ -61,7 +60,7 @@ def compare_step_speeds(
     own = ComputeOption.of(settings.compute)
     for option in (own, *others):
         speeds.append(_speed(timed, option, short, samples, device))
-        listener(Counted("time training steps", len(speeds), 1 + len(others), "options"))
+        listener(Counted("measure training steps", len(speeds), 1 + len(others), "options"))
     plain = speeds[0].images_per_s
     return tuple(
         replace(each, gain=each.images_per_s / plain if each.images_per_s and plain else None) for each in speeds

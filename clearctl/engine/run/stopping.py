@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to stop, which a run obeys at its next step."""
+"""Ctrl-C and SIGTERM as a request to stop, which a run follows after its current step."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from types import FrameType
 from clearctl.progress import Message
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-STOPPING = Message("stopping at the next step; a second signal ends at once")
+STOPPING = Message("stopping after this step; a second signal stops immediately")
 
 
 class StopRequest:
@@ -23,7 +23,7 @@ class StopRequest:
 
 @contextmanager
 def catch_stop_signals(listener: Callable[[Message], None]) -> Iterator[StopRequest]:
-    """Within, the first signal is kept in the StopRequest and reported to `listener`; a second one acts as usual.
+    """A context in which the first signal is noted in the StopRequest and reported; a second one acts as usual.
 
     Outside of the main thread, where Python has no signals, there is never a request.
     """
@@ -49,13 +49,13 @@ def catch_stop_signals(listener: Callable[[Message], None]) -> Iterator[StopRequ
 
     def report_others(unraisable: "sys.UnraisableHookArgs") -> None:
         # A second Ctrl-C in a finalizer, say a loader's that ends its workers, goes no further: the first still counts.
-        # And Python says so where a signal comes while its handler is put back.
+        # And Python says so where a signal comes while its handler is restored.
         late = unraisable.exc_type is OSError and "race condition" in str(unraisable.exc_value)
         if unraisable.exc_type is not KeyboardInterrupt and not late:
             report(unraisable)
 
     for number in SIGNALS:
-        if before[number] is not signal.SIG_IGN:  # as shells have it for Ctrl-C in background jobs
+        if before[number] is not signal.SIG_IGN:  # as in shells for Ctrl-C in background jobs
             signal.signal(number, take)
     sys.unraisablehook = report_others
     try:

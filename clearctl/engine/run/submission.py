@@ -33,19 +33,21 @@ def checkpoint_files(folder: Path) -> list[Path]:
     if not found:
         raise RunError(f"{folder} has no checkpoints: expected one for each bucket, such as exp_1.pth, exp_2.pth")
     if others:
-        raise RunError(f"{folder} holds something else than checkpoints: {few(others)}\nmove it out, or name a folder")
+        raise RunError(
+            f"{folder} contains other files than checkpoints: {few(others)}\nmove them, or give another folder"
+        )
     numbers = _numbers(folder, found)
     for number, times in Counter(numbers.values()).items():
         if times > 1:
             same = [name for name in found if numbers[name] == number]
-            raise RunError(f"{folder} has {few(same)}, which have one number: expected one checkpoint for each bucket")
+            raise RunError(f"{folder} has {few(same)} with the same number: expected one checkpoint for each bucket")
     ordered = sorted(found, key=lambda name: numbers[name])
     first, last = numbers[ordered[0]], numbers[ordered[-1]]
     lacking = last - first + 1 - len(ordered)
     if lacking:
         gap = next(number for number in range(first, last) if number not in numbers.values())
         more = f" and {lacking - 1} more" if lacking > 1 else ""
-        raise RunError(f"{folder} goes from {ordered[0]} to {ordered[-1]} and lacks number {gap}{more}")
+        raise RunError(f"{folder} has {ordered[0]} to {ordered[-1]} but lacks number {gap}{more}")
     return [folder / name for name in ordered]
 
 
@@ -55,7 +57,7 @@ def require_one_each(files: Sequence[Path], bucket_names: Sequence[str]) -> None
         raise RunError(
             f"{files[0].parent} has {counted(len(files), 'checkpoint')}, {files[0].name} to "
             f"{files[-1].name}, but the stream has {len(bucket_names)} buckets: {', '.join(bucket_names)}\n"
-            "expected one for each; scenario.buckets says which buckets are tested"
+            "expected one per bucket; choose the buckets to test with scenario.buckets"
         )
 
 
@@ -67,11 +69,11 @@ def _numbers(folder: Path, names: Sequence[str]) -> dict[str, int]:
     first = parts[names[0]]
     for name in names[1:]:
         if parts[name][::2] != first[::2]:
-            raise RunError(f"{folder}: {names[0]} and {name} do not differ in one number alone: which comes first?")
+            raise RunError(f"{folder}: {names[0]} and {name} must differ in one number only, which gives their order")
     places = {
         place for of_name in parts.values() for place in range(1, len(first), 2) if of_name[place] != first[place]
     }
     if len(places) != 1:
-        raise RunError(f"{folder}: {names[0]} and {names[-1]} do not differ in one number alone: which comes first?")
+        raise RunError(f"{folder}: {names[0]} and {names[-1]} must differ in one number only, which gives their order")
     (place,) = places
     return {name: int(of_name[place]) for name, of_name in parts.items()}

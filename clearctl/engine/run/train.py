@@ -1,4 +1,4 @@
-"""Training: bucket after bucket, every bucket tested after each. The one visible loop."""
+"""Training: bucket after bucket, with a test on every bucket after each."""
 
 import errno
 import shutil
@@ -52,7 +52,7 @@ class TrainResult(Summary):
     """A finished run: its folder, the accuracy matrix R [N, N], and the summary numbers of it.
 
     `seconds` is the time that this call took: of a run that was resumed, since then. `diverged` is where the run did
-    (see `Divergence`), as {"bucket", "epoch", "reason"}; None where it did not. `on_training_images` are the names
+    (see `Divergence`), as {"bucket", "epoch", "reason"}; None if it did not. `on_training_images` are the names
     of the summary numbers that have accuracies on images that were trained on. `validation_numbers` are the summary
     numbers of the validation parts, if the run has any.
     """
@@ -97,7 +97,7 @@ def train(
 
 def earlier_run() -> Path | None:
     """The run folder that these processes began before torchrun started them again; None if there is none."""
-    begun = world.remembered(RUN) if world.restart_count() else None
+    begun = world.recall(RUN) if world.restart_count() else None
     return Path(begun) if begun is not None else None
 
 
@@ -145,7 +145,7 @@ def open_run(
     """Build the experiment of a new run, and write its config and `environment`; where that fails, remove its folder.
 
     `benchmark` is that of `samples`, if it has been built before.
-    Raises what `build_experiment` raises, and RunError where nothing can be written.
+    Raises what `build_experiment` raises, and RunError if nothing can be written.
     """
     try:
         experiment = build_experiment(
@@ -168,7 +168,7 @@ def open_run(
         if world.is_first():
             shutil.rmtree(run)
         if isinstance(error, OSError) and error.errno in NO_ROOM:
-            raise RunError(f"nothing can be written in {run.parent}: {error.strerror}") from None
+            raise RunError(f"{run.parent} is not writable: {error.strerror}") from None
         raise
     listener(Message(f"run folder {run}"))
     for logger in experiment.run_loggers:
@@ -193,15 +193,15 @@ def run_lock(run: Path) -> Iterator[None]:
 
 @contextmanager
 def report_unwritable(run: Path) -> Iterator[None]:
-    """Within, a run folder that cannot be written ends the run with a RunError.
+    """A context in which a run folder that cannot be written ends the run with a RunError.
 
-    Its disk is full or no longer there, or somebody removed or changed the folder meanwhile.
+    The disk is full or gone, or the folder was removed or changed during the run.
     """
     try:
         yield
     except OSError as error:
         if not run.is_dir():
-            text = f"{run} is gone: it was removed or renamed while it was written\nstart the run again"
+            text = f"{run} was removed or renamed during the run\nstart the run again"
             raise RunError(text) from None
         if error.errno not in NO_ROOM and run not in Path(str(error.filename2 or error.filename or "")).parents:
             raise
@@ -228,7 +228,7 @@ def run_to_end(
 ) -> TrainResult:
     """Learn all buckets, from what is `saved` on if anything is, and end the run folder."""
     if settings.data.graph == "auto":
-        listener(Message("data.graph='auto' plays no part here: only the steps of a stack of `sweep` are captured"))
+        listener(Message("data.graph='auto' has no effect here: only the steps of a stack of `sweep` are captured"))
     loop = TrainingLoop(settings, experiment, stream, run, listener)
     try:
         with report_unwritable(run), closing(loop), detect_lost_peers():
@@ -238,7 +238,7 @@ def run_to_end(
     except DatasetError as error:
         raise DatasetError(f"{original_error(error)}\nfix that, then {how_to_resume(run)}") from None
     except PeerLostError as error:
-        rest = "torchrun starts them all again" if world.restarts_processes() else how_to_resume(run)
+        rest = "torchrun restarts all processes" if world.restarts_processes() else how_to_resume(run)
         raise PeerLostError(f"{error}\n{rest}") from None
     except (CapabilityError, RuntimeError, MemoryError, OSError) as error:
         lacking = original_error(error) or shortage(error)
@@ -248,7 +248,7 @@ def run_to_end(
     except Stopped:
         raise
     except KeyboardInterrupt:  # a second one
-        raise Stopped(f"stopped at once\n{how_to_resume(run)}", signal.SIGINT) from None
+        raise Stopped(f"stopped immediately\n{how_to_resume(run)}", signal.SIGINT) from None
     loop.remove_states()
     if world.is_first():
         write_report(run, listener)

@@ -1,1 +1,1 @@
-"""What a run leaves on disk: states to resume from, weights, results."""
+"""The files that a run writes: states to resume from, weights, results."""

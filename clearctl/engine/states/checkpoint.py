@@ -14,7 +14,7 @@ from clearctl.models.state_dict import Weights, read_weights
 
 
 def save_weights(model: nn.Module, file: Path) -> None:
-    """Write the weights of `model`, on the CPU, to `file`, and their sha256 beside it. Raises RunError on failure."""
+    """Write the weights of `model`, on the CPU, to `file`, and their sha256 next to it. Raises RunError on failure."""
     weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
     # Not to the file itself: torch.save would put its temporary name into it, and the same weights have one sha256.
     buffer = io.BytesIO()
@@ -40,7 +40,7 @@ def read_exactly(model: nn.Module, file: Path, *, diverged: Callable[[list[str]]
     own = model.state_dict()
     faults = differences(own, weights)
     if faults:
-        raise RunError(f"{file} is not of this model: {faults}")
+        raise RunError(f"{file} does not match this model: {faults}")
     require_usable(file, own, weights, {name: name for name in own}, finite=diverged is None)
     if diverged is not None and (bad := not_finite(own, weights)):
         diverged(bad)

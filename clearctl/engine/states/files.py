@@ -1,4 +1,4 @@
-"""The files in a run's `state` folder: each with its digest, written whole or not at all, two generations of each kind.
+"""The files in a run's `state` folder: each with its digest, written atomically, two generations of each kind.
 
 bucket_<k>.state                        all that a run is at the start of bucket k (from 0)
 bucket_<k>_epoch_<e>.state              what has come since, e epochs later; it needs the former too
@@ -69,7 +69,7 @@ def write(folder: Path, key: StateKey, state: dict[str, Any]) -> None:
     What the state says of the run's other files is on disk before it. A state within a bucket needs that of its start.
     """
     if not (key.is_start or (folder / key.start.file_name).is_file()):
-        raise FileNotFoundError(errno.ENOENT, "that of the bucket's start is not there")
+        raise FileNotFoundError(errno.ENOENT, "the state of the bucket's start is missing")
     for name in state.get("files", {}):
         with open_regular(folder.parent / name) as file:
             os.fsync(file.fileno())
@@ -97,7 +97,7 @@ def read(folder: Path, key: StateKey) -> dict[str, Any]:
         raise DamagedStateError(f"{file.name} cannot be read: {error.strerror}") from None
     heading, _, payload = content.partition(b"\n")
     if heading != _FIRST_LINE + hashlib.sha256(payload).hexdigest().encode():
-        raise DamagedStateError(f"{file.name} is damaged: it does not have its digest")
+        raise DamagedStateError(f"{file.name} is damaged: its digest does not match")
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:  # written by another torch, say
@@ -111,7 +111,7 @@ def clean(folder: Path) -> None:
 
 
 def replace_all(folder: Path, key: StateKey, state: dict[str, Any]) -> None:
-    """Write a state in place of all others. Raises OSError.
+    """Write a state instead of all others. Raises OSError.
 
     The others go first: after a kill in between there is none that does not fit it.
     """

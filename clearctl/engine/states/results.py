@@ -1,4 +1,4 @@
-"""What a run found, written so that a kill leaves the latest whole state: eval.json and accuracy_matrix.csv."""
+"""The results of a run, written so that a kill leaves the latest complete state: eval.json and accuracy_matrix.csv."""
 
 import copy
 import math
@@ -43,7 +43,7 @@ class RunResults:
 
     @property
     def diverged(self) -> dict[str, Any] | None:
-        """Where the run has diverged (see `Divergence`); None where it has not."""
+        """Where the run has diverged (see `Divergence`); None if it has not."""
         return self.divergence.found if self.divergence is not None else None
 
     @property

@@ -1,4 +1,4 @@
-"""When a run's state is saved: as often as the config has it, and never so often that it costs much of the time."""
+"""When to save a run's state: as often as in the config, but limited to a small part of the run's time."""
 
 import threading
 import time
@@ -54,7 +54,7 @@ class Saver:
             state = capture()
         except CannotCaptureError as error:
             self._gave_up = True
-            self.listener(Message(f"no state of this run can be saved, so that it cannot be resumed: {error}", True))
+            self.listener(Message(f"no state of this run can be saved, so it cannot be resumed: {error}", True))
             return
         captured_s = time.monotonic() - started
         if self.in_background and not wait:
@@ -76,7 +76,7 @@ class Saver:
         try:
             state_files.write(self.folder, key, state)
             self.latest, self._failure = key, None
-        except Exception as error:  # in a thread nobody else would hear of it
+        except Exception as error:  # an exception in a thread would be lost
             self._failure = getattr(error, "strerror", None) or str(error) or type(error).__name__
         self._ended_at = time.monotonic()
         self._cost_s = captured_s + self._ended_at - started
@@ -85,8 +85,8 @@ class Saver:
         if self._failure is not None and not self._failing:
             self.listener(
                 Message(
-                    f"the state cannot be saved in {self.folder}: {self._failure}; the run continues, and what was"
-                    " saved before stays good",
+                    f"the state cannot be saved in {self.folder}: {self._failure}; the run continues, and the states"
+                    " saved before stay valid",
                     warning=True,
                 )
             )

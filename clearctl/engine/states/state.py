@@ -1,4 +1,4 @@
-"""What a run is at one moment: its strategy and all that hangs on it, generators, results, the lengths of its files."""
+"""The state of a run: its strategy with everything in it, generators, results, the lengths of its files."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -13,7 +13,7 @@ from clearctl.engine.states.results import RunResults
 from clearctl.errors import RunError
 from clearctl.strategies.loggers.run_logger import truncate_files
 from clearctl.strategies.snapshot.capture import CannotCaptureError, Capturer
-from clearctl.strategies.snapshot.kinds import Node, Nodes, given_objects
+from clearctl.strategies.snapshot.kinds import Node, Nodes, external_objects
 from clearctl.strategies.snapshot.restore import CannotRestoreError, restore
 from clearctl.strategies.stepping.epochs import BucketProgress
 from clearctl.strategies.strategy import left_out_stream, validation_stream
@@ -31,7 +31,7 @@ class RunState:
         self.run = run
         benchmark = experiment.benchmark
         held_out, left_out = validation_stream(benchmark), left_out_stream(benchmark)
-        self._given = given_objects(
+        self._given = external_objects(
             {
                 "train": [experience.dataset for experience in benchmark.train_stream],
                 "test": [experience.dataset for experience in benchmark.test_stream],
@@ -56,7 +56,7 @@ class RunState:
         }
 
     def require_capturable(self) -> None:
-        """Raise RunError, naming it, for an object of a user's own that no state can hold."""
+        """Raise RunError, naming it, for a user-defined object that cannot be captured in a state."""
         try:
             self.capture_strategy()
         except CannotCaptureError as error:
@@ -102,17 +102,17 @@ class RunState:
 def truncate_run_files(state: dict[str, Any], run: Path, there: Iterable[Path] = ()) -> None:
     """Cut the files back to what they held when `state` was taken, and delete others of those that are `there`.
 
-    Raises RunError where one is shorter.
+    Raises RunError if one is shorter.
     """
     sizes = {run / name: size for name, size in state["files"].items()}
     for file in sizes:
         if not file.resolve().is_relative_to(run.resolve()):
-            raise RunError(f"the state of {run} names a file outside of it: {file}")
+            raise RunError(f"the state of {run} contains a file outside the run folder: {file}")
     truncate_files({str(file): size for file, size in sizes.items()}, there)
 
 
 def without_loggers(nodes: Nodes) -> Nodes:
-    """A captured state in which the evaluator's loggers are left to what is there."""
+    """A captured state that leaves the evaluator's loggers unchanged."""
     return [(name, _left_alone(node)) for name, node in nodes]
 
 

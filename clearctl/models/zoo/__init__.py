@@ -1,1 +1,1 @@
-"""Model zoos: the backbones of torchvision, mmcls, timm and open_clip, each as its library means it."""
+"""Model zoos: the backbones of torchvision, mmcls, timm and open_clip, as their libraries define them."""

@@ -16,12 +16,12 @@ from clearctl.models.zoo.names import TIMM
 from clearctl.progress import Listener, Message, ignore
 from clearctl.wording import in_one_line
 
-_CUT = "the classifier is left out: model.head scores the classes"
-_ELSEWHERE = "pretrained=True or pretrained='FILE' says where the weights come from"
+_CUT = "the classifier is removed: model.head scores the classes"
+_ELSEWHERE = "use pretrained=True or pretrained='FILE' for the weights"
 _REFUSED = {
     "num_classes": _CUT,
-    "features_only": "model.head takes one vector an image",
-    "out_indices": "model.head takes one vector an image",
+    "features_only": "model.head takes one vector per image",
+    "out_indices": "model.head takes one vector per image",
     "in_chans": "images have 3 channels",
     "checkpoint_path": _ELSEWHERE,
     "init_cfg": _ELSEWHERE,
@@ -35,7 +35,7 @@ class TimmModels:
     """The names of timm's models, for a config's registry of backbones."""
 
     def fault(self, name: str) -> str | None:
-        """Why timm has no model, or no weights, called `name`. Raises CapabilityError where it is not installed."""
+        """Why timm has no model, or no weights, called `name`. Raises CapabilityError if it is not installed."""
         return timm.name_fault(name)
 
     def __getitem__(self, name: str) -> Factory:
@@ -60,7 +60,7 @@ class TimmBackbone:
     def build(self, arguments: Mapping[str, Any], listener: Listener) -> nn.Module:
         """The model, in train mode; `listener` is reported to when weights are fetched.
 
-        Raises what timm does for its arguments, UsageError where timm has no weights, CapabilityError where they cannot
+        Raises what timm does for its arguments, UsageError if timm has no weights, CapabilityError if they cannot
         be fetched, RunError for a file that does not fit.
         """
         given = {name: value for name, value in arguments.items() if name != "pretrained"}
@@ -76,7 +76,7 @@ class TimmBackbone:
         extractor = timm.extractor_of(f"{TIMM}{self.name}", arguments, network)  # takes the gradients away
         if isinstance(source, str):
             file = weights_in(Path(source).expanduser())
-            timm.adopt_statement(extractor, file)
+            timm.apply_published_config(extractor, file)
         else:
             file, name = timm.default_weights(extractor, listener)
             listener(Message(f"the backbone starts from {name}"))
@@ -85,13 +85,13 @@ class TimmBackbone:
             parameter.requires_grad = does
 
     def arguments_fault(self, arguments: Mapping[str, Any]) -> tuple[str, str] | None:
-        """(argument, what is wrong with it) of what cannot be given; the argument is "" where timm does not say which.
+        """(argument, what is wrong with it) of what cannot be given; the argument is "" if timm does not say which.
 
         The model is built for that, without memory for its weights where that is possible.
         """
         for argument, why in _REFUSED.items():
             if argument in arguments:
-                return argument, f"timm's models take no {argument!r} here: {why}"
+                return argument, f"timm's models do not accept {argument!r} here: {why}"
         given = {name: value for name, value in arguments.items() if name != "pretrained"}
         if not given:
             return None
@@ -104,4 +104,4 @@ class TimmBackbone:
                 except Exception as error:
                     text = in_one_line(error)
         named = next((name for name in given if repr(name) in text), "")
-        return named, f"timm's {self.name} refuses it: {text}"
+        return named, f"timm's {self.name} rejects it: {text}"

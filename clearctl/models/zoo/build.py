@@ -1,4 +1,4 @@
-"""An extractor by the name of its architecture, and its library's own weights and transform for it.
+"""Builds an extractor by the name of its architecture, with its library's weights and transform.
 
 resnet50                      torchvision
 timm:resnet50.a1_in1k         timm
@@ -56,7 +56,7 @@ def load_default_weights(extractor: FeatureExtractor, listener: Listener = ignor
     """Fill the backbone with the weights that its library has for it; returns their name.
 
     Raises UsageError for a backbone without default weights, or built for images of another size than theirs;
-    CapabilityError where they cannot be fetched; RunError if the file is damaged, or does not fit the arguments.
+    CapabilityError if they cannot be downloaded; RunError if the file is damaged, or does not fit the arguments.
     """
     file, name = _library(extractor.arch).default_weights(extractor, listener)
     load_checkpoint(extractor, file)
@@ -70,14 +70,14 @@ def load_weights(extractor: FeatureExtractor, path: Path, *, allow_partial: bool
     """
     file = weights_in(path)
     if extractor.arch.startswith(TIMM):
-        timm.adopt_statement(extractor, file)
+        timm.apply_published_config(extractor, file)
     return load_checkpoint(extractor, file, allow_partial=allow_partial)
 
 
 def transform_steps(extractor: FeatureExtractor) -> Steps | None:
     """The transform of evaluation that the library states for the extractor's weights, as a config lists it.
 
-    None where it states none (mmcls).
+    None if it states none (mmcls).
     """
     steps: Steps | None = _library(extractor.arch).transform_steps(extractor)
     return steps

@@ -1,4 +1,4 @@
-"""Weights fetched from the network: how long is waited, and what can be done where they do not come."""
+"""Downloads of weights: timeouts, and what to do if a download fails."""
 
 import socket
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ TIMEOUT_S = 20.0
 
 @contextmanager
 def fetching(weights: str, remedy: str) -> Iterator[None]:
-    """Within, whatever a library raises as it fetches `weights` is a CapabilityError that ends in the `remedy`."""
+    """A context in which errors of a library that downloads `weights` become a CapabilityError with the `remedy`."""
     try:
         yield
     except ClearctlError:
         raise
     except Exception as error:
         raise CapabilityError(
-            f"{weights} cannot be fetched: {in_one_line(error)}\n{remedy} (--weights none: random)"
+            f"{weights} cannot be downloaded: {in_one_line(error)}\n{remedy} (--weights none: random)"
         ) from None
 
 
 @contextmanager
 def timeout() -> Iterator[None]:
-    """torch.hub waits for ever, as machines behind a firewall would otherwise."""
+    """A context with a timeout for torch.hub, which would wait forever behind a firewall."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_S)
     try:

@@ -1,4 +1,4 @@
-"""Hugging Face's hub: the file of weights of a repository, or of a folder that holds what a repository does."""
+"""Hugging Face's hub: the weights file of a repository, or of a local copy of one."""
 
 import json
 import socket
@@ -17,10 +17,10 @@ from clearctl.regular import read_text
 _FILES = ("model.safetensors", "pytorch_model.bin")
 
 
-def from_hub(repository: str, listener: Listener) -> Path:
-    """The file of weights of a `repository` on Hugging Face's hub, from its cache where it is there.
+def download_from_hub(repository: str, listener: Listener) -> Path:
+    """The file of weights of a `repository` on Hugging Face's hub, from its cache if it exists.
 
-    Raises CapabilityError where it cannot be fetched.
+    Raises CapabilityError if it cannot be downloaded.
     """
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -32,7 +32,7 @@ def from_hub(repository: str, listener: Listener) -> Path:
     remedy = f"put {_FILES[0]} of huggingface.co/{repository} on this machine and give it with --checkpoint FILE"
     with fetching(f"the weights {repository}", remedy), quiet("huggingface_hub"):
         _require_host()
-        listener(Message(f"fetching {repository} from Hugging Face's hub"))
+        listener(Message(f"downloading {repository} from Hugging Face's hub"))
         try:
             return Path(hf_hub_download(repository, _FILES[0], etag_timeout=TIMEOUT_S))
         except LocalEntryNotFoundError:  # there is no network
@@ -42,7 +42,7 @@ def from_hub(repository: str, listener: Listener) -> Path:
 
 
 def _require_host() -> None:
-    """Raise OSError where the hub's name is not known: its library would try again for half a minute."""
+    """Raise OSError if the hub's name is not known: its library would try again for half a minute."""
     from huggingface_hub import constants
 
     host = urlsplit(constants.ENDPOINT).hostname
@@ -61,7 +61,7 @@ def weights_in(path: Path) -> Path:
 
 
 def config_beside(file: Path) -> dict[str, Any]:
-    """What config.json beside a `file` of weights says of them; {} where there is none that can be read."""
+    """What config.json beside a `file` of weights says of them; {} if there is none that can be read."""
     try:
         content = json.loads(read_text(file.parent / "config.json"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""mmcls's backbones, called `mmcls:TYPE`. They come without weights, and state no transform."""
+"""mmcls's backbones, called `mmcls:TYPE`. They have no weights and no published transform."""
 
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def default_weights(extractor: FeatureExtractor, listener: Listener) -> tuple[Pa
     """Raises UsageError: there are none."""
     raise UsageError(
         f"{extractor.arch} has no default weights\n"
-        "give a file with --checkpoint FILE, or take random ones with --weights none"
+        "give a file with --checkpoint FILE, or use random ones with --weights none"
     )
 
 
@@ -53,7 +53,7 @@ def transform_steps(extractor: FeatureExtractor) -> Steps | None:
 
 
 def as_timm(arch: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """`arch` and `arguments`, with timm's own name in place of mmcls's wrapper of timm's models.
+    """`arch` and `arguments`, with timm's own name instead of mmcls's wrapper of timm's models.
 
     The wrapper takes the last feature map behind the head's norm, which for ConvNeXt, EdgeNeXt, PoolFormer, DaViT,
     TinyViT, HGNetV2, MobileNetV3 and others gives other features than timm's. Raises UsageError for arguments that only
@@ -64,7 +64,7 @@ def as_timm(arch: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     left = {name: value for name, value in arguments.items() if name not in ("model_name", "in_channels")}
     name = arguments.get("model_name")
     if not isinstance(name, str):
-        raise UsageError(f"{arch} needs the argument 'model_name'\nuse --arch {TIMM}NAME, say {TIMM}resnet50")
+        raise UsageError(f"{arch} needs the argument 'model_name'\nuse --arch {TIMM}NAME, such as {TIMM}resnet50")
     if left.pop("features_only", False) or "out_indices" in left:
         raise UsageError(f"{arch}: feature maps of stages cannot be extracted\nuse --arch {TIMM}{name}")
     return f"{TIMM}{name}", left
@@ -85,7 +85,7 @@ class _Pool:
         """`[B, D]`. Raises UsageError if the backbone's arguments leave no output."""
         if isinstance(output, tuple):
             if not output:
-                raise UsageError(f"{self.arch} gives nothing: its out_indices name no stage that it has")
+                raise UsageError(f"{self.arch} has no output: its out_indices contain no existing stage")
             output = output[-1]
         if isinstance(output, list | tuple):
             first, second = output[:2]

@@ -1,4 +1,4 @@
-"""What the libraries' architectures are called, and what their constructors may be given."""
+"""The names of the libraries' architectures, and the arguments that their constructors accept."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -12,8 +12,8 @@ MMCLS = "mmcls:"
 TIMM = "timm:"
 OPEN_CLIP = "open_clip:"
 
-_CUT = "the classifier is cut off"
-_ELSEWHERE = "--weights and --checkpoint say where the weights come from"
+_CUT = "the classifier is removed"
+_ELSEWHERE = "use --weights or --checkpoint for the weights"
 _REFUSED = {
     "num_classes": _CUT,
     "representation_size": _CUT,
@@ -31,7 +31,7 @@ def require_arguments_of_networks(arch: str, arguments: Iterable[str]) -> None:
     """Raise UsageError for an argument that says what commands have options for."""
     for name in arguments:
         if name in _REFUSED:
-            raise UsageError(f"{arch} takes no argument {name!r} here: {_REFUSED[name]}")
+            raise UsageError(f"{arch} does not accept the argument {name!r} here: {_REFUSED[name]}")
 
 
 def require_known(arch: str, arguments: Mapping[str, Any], accepted: Iterable[str]) -> None:
@@ -39,7 +39,7 @@ def require_known(arch: str, arguments: Mapping[str, Any], accepted: Iterable[st
     candidates = list(accepted)
     for name in arguments:
         if name not in candidates:
-            raise UsageError(f"{arch} takes no argument {name!r}{closest(name, candidates)}")
+            raise UsageError(f"{arch} has no argument {name!r}{closest(name, candidates)}")
 
 
 def cannot_build(arch: str, arguments: Mapping[str, Any], error: Exception) -> UsageError:

@@ -1,6 +1,6 @@
 """open_clip's image towers, called `open_clip:NAME/PRETRAINED`, with the transform that the weights state.
 
-Features are what `model.encode_image(x)` gives, not normalised: they lie in the space that image and text share.
+Features are what `model.encode_image(x)` gives, not normalised: they are in the space that image and text share.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ def build(arch: str, arguments: dict[str, Any]) -> FeatureExtractor:
     """The image tower of the model called `arch`, its weights random.
 
     QuickGELU is used where the weights of that tag were trained with it. Raises UsageError for names and arguments that
-    open_clip does not take, CapabilityError where it, or a package that this model needs, is not installed.
+    open_clip does not take, CapabilityError if it, or a package that this model needs, is not installed.
     """
     library = _library()
     name, _, tag = arch.removeprefix(OPEN_CLIP).partition("/")
@@ -35,11 +35,13 @@ def build(arch: str, arguments: dict[str, Any]) -> FeatureExtractor:
     tags = library.list_pretrained_tags_by_model(name)
     if tag and not library.pretrained.is_pretrained_cfg(name, tag):
         raise UsageError(
-            f"open_clip's {name} has no weights called {tag!r}{near(tag, tags) or f': there are {few(tags) or None}'}"
+            f"open_clip's {name} has no weights called {tag!r}{near(tag, tags) or f': it has {few(tags) or None}'}"
         )
     for argument in arguments:
         if argument not in _OWN_ARGUMENTS:
-            raise UsageError(f"{arch} takes no argument {argument!r}: expected one of {', '.join(_OWN_ARGUMENTS)}")
+            raise UsageError(
+                f"{arch} does not accept the argument {argument!r}: expected one of {', '.join(_OWN_ARGUMENTS)}"
+            )
     stated = library.get_pretrained_cfg(name, tag) if tag else {}
     given = {"force_quick_gelu": bool(stated.get("quick_gelu")), **arguments}
     try:
@@ -61,15 +63,15 @@ def build(arch: str, arguments: dict[str, Any]) -> FeatureExtractor:
 def default_weights(extractor: FeatureExtractor, listener: Listener) -> tuple[Path, str]:
     """(file, name) of the weights that PRETRAINED names.
 
-    Raises UsageError where none are named, CapabilityError where they cannot be fetched.
+    Raises UsageError if none are named, CapabilityError if they cannot be downloaded.
     """
     library = _library()
     name, _, tag = extractor.arch.removeprefix(OPEN_CLIP).partition("/")
     if not tag:
         tags = library.list_pretrained_tags_by_model(name)
         raise UsageError(
-            f"{extractor.arch} names no weights: add /PRETRAINED, one of {few(tags) or 'none'}\n"
-            "or give a file with --checkpoint FILE, or take random ones with --weights none"
+            f"{extractor.arch} does not give the weights: add /PRETRAINED, one of {few(tags) or 'none'}\n"
+            "or give a file with --checkpoint FILE, or use random ones with --weights none"
         )
     stated = library.get_pretrained_cfg(name, tag)
     listener(Message(f"looking for open_clip's {name}/{tag}"))

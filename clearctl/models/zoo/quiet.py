@@ -1,4 +1,4 @@
-"""Libraries that log and warn as they build a model, kept quiet."""
+"""Silences libraries that log and warn while they build a model."""
 
 import logging
 import warnings
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet(logger: str) -> Iterator[None]:
-    """Within, `logger` (`root`: the one of all) passes errors on only, and nothing is warned of."""
+    """A context in which `logger` (`root`: the root logger) logs errors only, and warnings are silenced."""
     of_library = logging.getLogger(None if logger == "root" else logger)
     level = of_library.level
     of_library.setLevel(logging.CRITICAL)

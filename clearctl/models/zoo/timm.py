@@ -13,7 +13,7 @@ from torch import nn
 from clearctl.errors import CapabilityError, RunError, UsageError
 from clearctl.models.extractor import FeatureExtractor, StateDict
 from clearctl.models.zoo.fetch import fetching, timeout
-from clearctl.models.zoo.hub import config_beside, from_hub
+from clearctl.models.zoo.hub import config_beside, download_from_hub
 from clearctl.models.zoo.names import TIMM, cannot_build, near
 from clearctl.models.zoo.quiet import quiet
 from clearctl.models.zoo.transforms import Steps, normalized
@@ -29,9 +29,9 @@ _FEATURES_ONLY = ("features_only", "out_indices", "pretrained_cfg", "pretrained_
 
 
 def name_fault(name: str) -> str | None:
-    """Why timm has no model called `name` (without `timm:`), or no weights of that tag; None where it has.
+    """Why timm has no model called `name` (without `timm:`), or no weights of that tag; None if it has.
 
-    Raises CapabilityError where timm is not installed.
+    Raises CapabilityError if timm is not installed.
     """
     timm = _library()
     architecture, _, tag = name.partition(".")
@@ -39,7 +39,7 @@ def name_fault(name: str) -> str | None:
         return f"no model of timm is called {architecture!r}{near(architecture, timm.list_models())}"
     tags = list(filter(None, _weights_of(architecture)))
     if tag and tag not in tags:
-        there = f": there are {few(tags)}" if tags else ""
+        there = f": it has {few(tags)}" if tags else ""
         return f"timm's {architecture} has no weights called {tag!r}{near(tag, tags) or there}"
     return None
 
@@ -61,7 +61,7 @@ def weights_by_name() -> dict[str, list[str]]:
 def build(arch: str, arguments: dict[str, Any]) -> FeatureExtractor:
     """The model called `arch` as `timm.create_model(NAME, num_classes=0)` makes it, its weights random.
 
-    Raises UsageError for a name or arguments that timm does not take, CapabilityError where it is not installed.
+    Raises UsageError for a name or arguments that timm does not take, CapabilityError if it is not installed.
     """
     name = arch.removeprefix(TIMM)
     fault = name_fault(name)
@@ -69,7 +69,9 @@ def build(arch: str, arguments: dict[str, Any]) -> FeatureExtractor:
         raise UsageError(fault)
     for argument in arguments:
         if argument in _FEATURES_ONLY:
-            raise UsageError(f"{arch} takes no argument {argument!r} here: features are of RGB images, one vector each")
+            raise UsageError(
+                f"{arch} does not accept the argument {argument!r} here: features are of RGB images, one vector each"
+            )
     try:
         return extractor_of(arch, arguments, create(name, **arguments))
     except Exception as error:
@@ -105,38 +107,38 @@ def create_classifier(name: str) -> nn.Module:
 
 
 def require_installed() -> None:
-    """Raise CapabilityError where timm is not installed."""
+    """Raise CapabilityError if timm is not installed."""
     _library()
 
 
 def default_weights(extractor: FeatureExtractor, listener: Listener) -> tuple[Path, str]:
     """(file, name) of the weights that the model's tag names, from the cache of Hugging Face's hub or of torch.hub.
 
-    Raises UsageError where timm has none, CapabilityError where they cannot be fetched.
+    Raises UsageError if timm has none, CapabilityError if they cannot be downloaded.
     """
     stated: dict[str, Any] = extractor.backbone.pretrained_cfg  # type: ignore[assignment]
     name = ".".join(filter(None, (stated["architecture"], stated.get("tag"))))
     for note in stated.get("notes") or ():
-        listener(Message(f"timm says of {name}: {note}", warning=True))
+        listener(Message(f"timm's note on {name}: {note}", warning=True))
     if stated.get("hf_hub_id"):
-        return from_hub(stated["hf_hub_id"], listener), f"timm/{name}"
+        return download_from_hub(stated["hf_hub_id"], listener), f"timm/{name}"
     if not stated.get("url"):
         others = [f"{TIMM}{one}" for one in _same_with_weights(stated["architecture"])]
         raise UsageError(
             f"timm has no weights for {name}{f'; it has for {few(others)}' if others else ''}\n"
-            "give a file with --checkpoint FILE, or take random ones with --weights none"
+            "give a file with --checkpoint FILE, or use random ones with --weights none"
         )
     from timm.models._hub import download_cached_file
 
-    listener(Message(f"fetching {name}"))
+    listener(Message(f"downloading {name}"))
     with fetching(f"timm's {name}", f"download {stated['url']} and give it with --checkpoint FILE"), timeout():
         return Path(download_cached_file(stated["url"])), f"timm/{name}"
 
 
-def adopt_statement(extractor: FeatureExtractor, file: Path) -> None:
-    """Take over what config.json beside a `file` of weights, as on the hub, states of the model's input.
+def apply_published_config(extractor: FeatureExtractor, file: Path) -> None:
+    """Use what config.json next to a `file` of weights, as on the hub, says about the model's input.
 
-    Raises RunError where it is of another architecture.
+    Raises RunError if it is of another architecture.
     """
     config = config_beside(file)
     architecture, stated = config.get("architecture"), config.get("pretrained_cfg", config)
@@ -195,7 +197,7 @@ def _library() -> Any:
 
 
 def _weights_of(architecture: str) -> dict[str, Any]:
-    """{tag: what timm states of these weights}; "" where there is no tag."""
+    """{tag: what timm states of these weights}; "" if there is no tag."""
     from timm.models import get_arch_pretrained_cfgs
 
     return {name.partition(".")[2]: stated for name, stated in get_arch_pretrained_cfgs(architecture).items()}
@@ -220,9 +222,9 @@ def _converted(name: str, arguments: dict[str, Any], weights: StateDict, model: 
 
 
 def _conversion(name: str, arguments: dict[str, Any]) -> Callable[[StateDict, nn.Module], StateDict] | None:
-    """timm's function that makes of other codes' weights those of an architecture; None where it has none.
+    """timm's function that makes of other codes' weights those of an architecture; None if it has none.
 
-    It is handed to timm's loading of weights, and known nowhere else: so that is asked, and loads nothing.
+    It is passed to timm's loading of weights, and known nowhere else: so that is asked, and loads nothing.
     """
     from timm.models import _builder
 

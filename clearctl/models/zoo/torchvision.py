@@ -1,4 +1,4 @@
-"""torchvision's classifiers without their last layer, their weights and the transforms that these state."""
+"""torchvision's classifiers without their last layer, with their weights and transforms."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ def build(arch: str, arguments: dict[str, Any]) -> FeatureExtractor:
     if arch not in known:
         raise UsageError(
             f"no classification model of torchvision is called {arch!r}{near(arch, known)}\n"
-            f"other libraries' are called {TIMM}NAME, {OPEN_CLIP}NAME/PRETRAINED and {MMCLS}TYPE, say {TIMM}resnet50"
+            f"for other libraries use {TIMM}NAME, {OPEN_CLIP}NAME/PRETRAINED and {MMCLS}TYPE, such as {TIMM}resnet50"
         )
     # These two have classifiers inside, for training, and would warn if not told how to draw their weights.
     own = {"aux_logits": False, "init_weights": True} if arch in ("googlenet", "inception_v3") else {}
@@ -48,7 +48,7 @@ def default_weights(extractor: FeatureExtractor, listener: Listener) -> tuple[Pa
     The file is taken from torch.hub's folder if it is there and its hash is right, else fetched into it; `listener`
     is reported before that.
 
-    Raises UsageError for a backbone built for images of another size than theirs; CapabilityError where they cannot be
+    Raises UsageError for a backbone built for images of another size than theirs; CapabilityError if they cannot be
     fetched; RunError if the file is damaged.
     """
     weights = _default(extractor.arch)
@@ -111,7 +111,7 @@ def _file_of(weights: Any, listener: Listener) -> Path:
         if not file_sha256(file).startswith(expected):
             raise RunError(f"{file} is damaged: its sha256 does not begin with {expected}\ndelete it and try again")
         return file
-    listener(Message(f"fetching {weights} ({weights.meta['_file_size']:.0f} MB) into {file.parent}"))
+    listener(Message(f"downloading {weights} ({weights.meta['_file_size']:.0f} MB) into {file.parent}"))
     with fetching(str(weights), f"put {weights.url} into {file.parent}, or give it with --checkpoint FILE"), timeout():
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(weights.url, str(file), expected or None, progress=False)

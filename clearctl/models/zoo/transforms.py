@@ -1,4 +1,4 @@
-"""Transforms of evaluation as a config lists them, and what they state of a model's input."""
+"""Evaluation transforms as in a config, and what they say about a model's input."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Steps = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Input:
-    """What a transform makes of every image: its side lengths in px, and the normalisation; None where it is open."""
+    """What a transform makes of every image: its side lengths in px, and the normalisation; None if it is open."""
 
     size_px: tuple[int, int] | None
     mean: tuple[float, ...] | None

@@ -1,4 +1,4 @@
-"""What torch's DataLoaders fetch from Avalanche's datasets: whole batches, gathered at once.
+"""How torch's DataLoader fetches from Avalanche's datasets: whole batches, gathered at once.
 
 Plugins make such loaders themselves (EWC's and MAS's importances, GEM's memory, DER's replay). torch asks a dataset for
 `__getitems__`, which Avalanche's lacks; `strategies.patches` gives it `samples_at`. The batches are the same.
@@ -16,8 +16,8 @@ from clearctl.strategies.strategy import ClassificationDataset
 class GatheredSamples(Sequence[Any]):
     """The samples of an Avalanche `dataset` at `indices`, on their way from a DataLoader to its collate function.
 
-    torch's own function is given the batch of all of them, gathered; for any other they are samples as ever, each read
-    when it is asked for.
+    torch's own function is given the batch of all of them, gathered; for any other they are samples as usual, each read
+    when it is requested.
     """
 
     def __init__(self, dataset: ClassificationDataset, indices: Sequence[int]) -> None:
@@ -34,7 +34,7 @@ class GatheredSamples(Sequence[Any]):
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
             return [self.sample(number) for number in range(*place.indices(len(self)))]
-        return SampleOfBatch(self, range(len(self))[place])
+        return FetchedSample(self, range(len(self))[place])
 
     def sample(self, place: int) -> Any:
         """What the dataset has there."""
@@ -43,8 +43,8 @@ class GatheredSamples(Sequence[Any]):
         return self.read[place]
 
 
-class SampleOfBatch(Sequence[Any]):
-    """A sample of a batch on its way; by this type torch's collate function knows the batch."""
+class FetchedSample(Sequence[Any]):
+    """A sample of a batch in progress; torch's collate function recognises the batch by this type."""
 
     def __init__(self, batch: GatheredSamples, place: int) -> None:
         self.batch = batch

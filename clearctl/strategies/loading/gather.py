@@ -17,7 +17,7 @@ from torch.utils.data import ConcatDataset, DataLoader, default_collate, get_wor
 from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.feature_parts import FeatureParts
 from clearctl.data.pixels import fresh, without_waiting
-from clearctl.distributed.randomness import own_random_numbers, seed_worker
+from clearctl.distributed.randomness import rank_random_numbers, seed_worker
 from clearctl.distributed.split import Shard, own_rows
 from clearctl.strategies.loading.positions import BatchIterator, LoaderPosition, SideBySide
 from clearctl.strategies.loading.rows import Columns, Rows, resolve
@@ -104,12 +104,12 @@ def _own_pixels(source: CachedTransform, rows: torch.Tensor, *, pinned: bool = F
     own = rows[own_rows(len(rows))] if source.shares_reading else rows
     # A worker process draws numbers that nobody else draws anyway: `seed_worker`.
     shared = len(own) == len(rows) or get_worker_info() is not None
-    with nullcontext() if shared else own_random_numbers(torch.device("cpu"), transforms=True):
+    with nullcontext() if shared else rank_random_numbers(torch.device("cpu"), transforms=True):
         return source.pixels(own.tolist(), pinned=pinned)
 
 
 def _take(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """x[rows], in memory that nobody else holds: on a CPU that of an earlier batch, whose pages are there already."""
+    """x[rows], in memory that is not shared: on a CPU that of an earlier batch, whose pages already exist."""
     if x.device.type != "cpu":
         return x.index_select(0, rows)
     return torch.index_select(x, 0, rows, out=fresh((len(rows), *x.shape[1:]), x.dtype))

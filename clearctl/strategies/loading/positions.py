@@ -1,4 +1,4 @@
-"""Iterators over batches that say where they stand, so that another process can continue from there.
+"""Iterators over batches with a position that can be saved, so that another process can continue from there.
 
 The orders are drawn as torch's samplers draw them, at the same moments. A position is plain: numbers, truth values,
 None and tensors, in lists and dicts. It is taken, and gone to, between two batches, and its tensors are never written.
@@ -54,7 +54,7 @@ class Pass:
         self._batches: list[tuple[torch.Tensor, ...]] | None = None
 
     def take(self) -> Columns | None:
-        """The next batch, views of what is there already; None when all are through."""
+        """The next batch, views of what already exists; None when all are through."""
         if self.taken == self.count:
             return None
         if self._batches is None:
@@ -69,7 +69,7 @@ class Pass:
     def _cut(self) -> list[tuple[torch.Tensor, ...]]:
         columns = self.columns
         if self.order is not None:
-            # Row numbers of images lie on the CPU, and their labels on a GPU.
+            # Row numbers of images are on the CPU, and their labels on a GPU.
             orders = {device: without_waiting(self.order, device) for device in {column.device for column in columns}}
             columns = [column[orders[column.device]] for column in columns]
         return list(zip(*(torch.split(column, self.batch_size) for column in columns), strict=True))
@@ -158,7 +158,7 @@ class BatchIterator:
         return next(self.columns)
 
     def position(self) -> LoaderPosition:
-        """Where it stands: whether it has `begun`, and the position of its columns."""
+        """Where it stands: whether it has `started`, and the position of its columns."""
         return {"begun": self.begun, **self.columns.position()}
 
     def seek(self, position: LoaderPosition) -> None:

@@ -1,4 +1,4 @@
-"""Batches copied to a GPU while it works on the batch before."""
+"""Copies batches to a GPU while it works on the previous one."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ class Prefetch:
         batches = iter(self.loader)
         following = self._copied(batches, aside)
         while following is not None:
-            # The stream may have changed between two batches, so it is asked for each time.
+            # The stream may have changed between two batches, so it is requested each time.
             stream = torch.cuda.current_stream(self.device)
             stream.wait_stream(aside)
             batch = following

@@ -1,7 +1,7 @@
 """Loaders whose position is known, so that a run can be resumed between two batches.
 
-Avalanche's endless loaders are generators, which nobody can look into. These are made when a bucket begins, read in
-this process, and gone when it ends. Samples and random numbers are those of Avalanche's loaders without worker
+Avalanche's endless loaders are generators, whose position is not accessible. These are made when a bucket begins, read
+in this process, and gone when it ends. Samples and random numbers are those of Avalanche's loaders without worker
 processes, exactly."""
 
 import torch

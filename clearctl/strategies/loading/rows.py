@@ -1,4 +1,4 @@
-"""What an Avalanche dataset holds, as row numbers of one source: a matrix of features, or a store of images.
+"""The content of an Avalanche dataset as row numbers of one source: a matrix of features, or a store of images.
 
 An Avalanche dataset is a tree of subsets and concatenations with transforms; here it is resolved to its leaves.
 """
@@ -30,7 +30,7 @@ class Rows:
     """Samples of one source: sample i is its row `rows[i]`, with class index y[i] and the values extra[k][i].
 
     The source is features `[M, D]`, a matrix or in parts, or the transform that makes images of their numbers.
-    `rows [N] int64`, `y [N]` and each of `extras` `[N, ...]` lie on the device of the matrix; else on the CPU.
+    `rows [N] int64`, `y [N]` and each of `extras` `[N, ...]` are on the device of the matrix; else on the CPU.
     """
 
     source: RowSource
@@ -48,7 +48,7 @@ class Rows:
 
 
 def resolve(dataset: object) -> Rows | None:
-    """What an Avalanche dataset holds; None where that is not rows of one source."""
+    """What an Avalanche dataset holds; None if that is not rows of one source."""
     if not isinstance(dataset, AvalancheDataset) or len(dataset) == 0:
         return None
     found = _Leaves(dataset._flat_data._transform_groups.current_group)
@@ -148,14 +148,14 @@ def _select(values: torch.Tensor, indices: Sequence[int] | None) -> torch.Tensor
     return values[torch.as_tensor(indices, dtype=torch.int64)]
 
 
-def each_value(attribute: DataAttribute[Any]) -> Iterator[Any]:
-    """What Avalanche's attributes iterate over, without asking for each value where they are lists as they are."""
+def iter_values(attribute: DataAttribute[Any]) -> Iterator[Any]:
+    """The values of an Avalanche attribute, without a call per value if it is a plain list."""
     listed = _listed(attribute)
     return (attribute[place] for place in range(len(attribute))) if listed is None else iter(listed)
 
 
 def _listed(node: Any) -> list[Any] | None:
-    """All values of an attribute; None where it has a subset below, or a sequence of another kind."""
+    """All values of an attribute; None if it has a subset below, or a sequence of another kind."""
     if isinstance(node, DataAttribute):
         return _listed(node.data)
     if type(node) is ConstantSequence:

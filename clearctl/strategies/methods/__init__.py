@@ -1,1 +1,1 @@
-"""One method a file: the strategies and plugins that differ from Avalanche's, or that it lacks."""
+"""Strategies and plugins that differ from Avalanche's, or that it lacks: one file per method."""

@@ -42,7 +42,7 @@ class AGEMPlugin(AvalancheAGEMPlugin):
             self.memory = ReservoirSamplingBuffer(self.patterns_per_experience)
 
     def before_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
-        """Begin to read the memories, for ever and side by side."""
+        """Start to read the memories, endlessly and in parallel."""
         if self.memory is None and self.buffers:
             loader = GroupBalancedInfiniteDataLoader(self.buffers, batch_size=self.sample_size // len(self.buffers))
             self.buffer_dliter = iter(positioned(loader, strategy.device))

@@ -32,16 +32,16 @@ class BatchSLDA(ClosedForm):
         self.moments.add(features, y)
 
     def write_head(self) -> None:
-        """Write the discriminant. Raises ConfigError where the covariance is singular, and nothing shrinks it."""
+        """Write the discriminant. Raises ConfigError if the covariance is singular, and nothing shrinks it."""
         means = self.moments.means  # [C, D]
         covariance = self.moments.within().div_(self.moments.counts.sum())
         covariance.mul_(1 - self.shrinkage_param).diagonal().add_(self.shrinkage_param)
         weight = self.solve(covariance, means)
         if weight is None:
             raise ConfigError(
-                f"cl_strategy.shrinkage_param: found {self.shrinkage_param:g}, with which the covariance of"
+                f"cl_strategy.shrinkage_param: found {self.shrinkage_param:g}, for which the covariance of"
                 f" {int(self.moments.counts.sum())} samples of {len(covariance)} numbers is singular\n"
-                "give a larger one, such as 1e-4"
+                "give a larger value, such as 1e-4"
             )
         self.layer.weight.copy_(weight.T)
         self.layer.bias.copy_(-0.5 * (means.T * weight).sum(dim=0))

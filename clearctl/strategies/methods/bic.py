@@ -46,7 +46,7 @@ class BiCPlugin(AvalancheBiCPlugin):
         )
 
     def before_train_dataset_adaptation(self, strategy: Strategy, **kwargs: object) -> None:
-        """Hold samples out for the correction. Raises ConfigError where that would leave none to learn from."""
+        """Hold samples out for the correction. Raises ConfigError if that would leave none to learn from."""
         counts = Counter(int(target) for target in strategy.experience.dataset.targets)
         held_out = min(self.get_group_lengths(len(self.seen_classes | counts.keys())))
         if max(counts.values()) <= held_out:
@@ -57,7 +57,7 @@ class BiCPlugin(AvalancheBiCPlugin):
         super().before_train_dataset_adaptation(strategy, **kwargs)
 
     def make_distillation_loss(self, strategy: Strategy) -> torch.Tensor:
-        """How far the scores of old classes moved; 0 where there are none, of which Avalanche's mean is NaN."""
+        """How far the scores of old classes moved; 0 if there are none, of which Avalanche's mean is NaN."""
         initial, previous, _ = self._classes_groups(strategy)
         if not initial and not previous:
             return strategy.loss.new_zeros(())

@@ -90,7 +90,7 @@ class BiasedReservoirSamplingBuffer(ExemplarsBuffer):
 
 
 def memory_size(mem_size: int | None, buffer: ExemplarsBuffer | None) -> int:
-    """The size of a memory that `mem_size`, a buffer, both or neither give. Raises ValueError where they disagree."""
+    """The size of a memory that `mem_size`, a buffer, both or neither give. Raises ValueError if they disagree."""
     if buffer is None:
         return DEFAULT_MEM_SIZE if mem_size is None else mem_size
     if mem_size is not None and mem_size != buffer.max_size:

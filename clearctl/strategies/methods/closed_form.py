@@ -1,4 +1,4 @@
-"""What strategies without gradients share: one pass over the bucket in its own order, then the head is written.
+"""Base of strategies without gradients: one pass over the bucket in its own order, then the head is written.
 
 They see each sample once, so they have no `train_epochs`, and they draw no random numbers.
 """
@@ -41,8 +41,8 @@ def forward_passes(strategy: SupervisedTemplate, embedding: Embedding, **kwargs:
 class ClosedForm(SupervisedTemplate):
     """Adds up something of the features that the head's last layer takes, and solves for the head from all of it.
 
-    What has been added up goes on over the buckets. Features are taken in eval mode, of the train transform's samples.
-    The scores of a bucket in training are those of the head before it.
+    What has been added up continues over the buckets. Features are taken in eval mode, of the train transform's
+    samples. The scores of a bucket in training are those of the head before it.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class ClosedForm(SupervisedTemplate):
         return last_layer(self.model)[1]
 
     def no_samples(self, accumulate: str = "float32", of: Of = "all") -> Moments:
-        """Sums over no samples, for this head. Raises ValueError for an `accumulate` that is no dtype to add up in."""
+        """Empty sums for this head. Raises ValueError for an `accumulate` that is not a dtype to add up in."""
         if accumulate not in DTYPES:
             raise ValueError(f"accumulate={accumulate!r}: expected {' or '.join(map(repr, DTYPES))}")
         classes, width = self.layer.weight.shape
@@ -108,7 +108,7 @@ class ClosedForm(SupervisedTemplate):
 
     @abstractmethod
     def write_head(self) -> None:
-        """Write the head from all samples so far. Raises ConfigError where there is no solution."""
+        """Write the head from all samples so far. Raises ConfigError if there is no solution."""
 
 
 def require_linear(model: nn.Module) -> None:

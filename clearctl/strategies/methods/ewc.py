@@ -1,4 +1,4 @@
-"""Elastic weight consolidation with importances of batches, as Avalanche has them, or of samples, as its paper does."""
+"""Elastic weight consolidation with importances of batches, as in Avalanche, or of samples, as its paper does."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from clearctl.strategies.strategy import ClassificationDataset
 from clearctl.wording import in_one_line
 
 IMPORTANCES = ("batch", "sample")
-NUMBERS_AT_ONCE = 1 << 26  # gradients of so many weights are held at a time: 256 MB
+NUMBERS_AT_ONCE = 1 << 26  # gradients held at a time: 256 MB
 
 
 class SampleEWCPlugin(EWCPlugin):

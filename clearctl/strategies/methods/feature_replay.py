@@ -12,7 +12,7 @@ from clearctl.strategies.loading.resumable import passes
 class FeatureReplay(supervised.FeatureReplay):
     """Replay of features with masked losses (Magistri et al., ICLR 2024).
 
-    Its loss draws from the memory, and is worked out in tests too: between buckets `replay_position` remembers how far
+    Its loss draws from the memory, and is computed in tests too: between buckets `replay_position` remembers how far
     the tests have drawn.
     """
 
@@ -23,7 +23,7 @@ class FeatureReplay(supervised.FeatureReplay):
         self.replay_position: LoaderPosition | None = None
 
     def _draw_from_memory(self) -> None:
-        """Continue drawing. Raises ConfigError where the memory does not fill a batch: Avalanche would wait forever."""
+        """Continue drawing. Raises ConfigError if the memory does not fill a batch: Avalanche would wait forever."""
         memory = self.storage_policy.buffer
         if self.replay_loader is not None or not len(memory):
             return

@@ -17,8 +17,8 @@ class FeCAM(ClosedForm):
     Features are raised to Tukey's power; means and covariances are of those. Each covariance is shrunk twice, by
     `Σ + shrink1 V1 I + shrink2 V2 (1 - I)` with the means V1 of its diagonal and V2 of its other numbers that are not
     0, and with `covnorm` divided by its standard deviations; distances are between vectors of length 1. Names and
-    defaults are Avalanche's FeCAMClassifier's, which follows the authors' code (github.com/dipamgoswami/FeCAM) but for
-    the means, which there are taken before the power. For classes that come again the authors average the shrunk
+    defaults are Avalanche's FeCAMClassifier's, which follows the authors' code (github.com/dipamgoswami/FeCAM) except
+    for the means, which there are taken before the power. For classes that come again the authors average the shrunk
     covariances of the buckets, and Avalanche halves means and covariances with the latest; here both are those of all
     samples so far. A class counts from its second sample on.
     """
@@ -46,7 +46,7 @@ class FeCAM(ClosedForm):
         self.moments.add(self.layer.transform(features), y)
 
     def write_head(self) -> None:
-        """Write means and inverse covariances. Raises ConfigError where there is none."""
+        """Write means and inverse covariances. Raises ConfigError if there is none."""
         self._require_transformable()
         layer, moments = self.layer, self.moments
         assert moments.products is not None
@@ -54,7 +54,7 @@ class FeCAM(ClosedForm):
         varied = moments.counts >= 2
         if not varied.any():
             raise ConfigError(
-                "cl_strategy.type: FeCAM has no class with two samples so far, which a covariance needs\n"
+                "cl_strategy.type: FeCAM needs a class with two samples for a covariance, but found none so far\n"
                 "use NCM or BatchSLDA"
             )
         for target in torch.nonzero(varied).flatten().tolist():
@@ -69,8 +69,8 @@ class FeCAM(ClosedForm):
     def _require_transformable(self) -> None:
         if self.layer.tukey != 1 and self.least < 0:
             raise ConfigError(
-                f"model.head.tukey: found {self.layer.tukey:g}, a power, but there are features below 0, as low as"
-                f" {float(self.least):.3g}\ngive tukey=1.0, which leaves them as they are, as the paper has it for ViTs"
+                f"model.head.tukey: found {self.layer.tukey:g}, a power, but some features are negative, as low as"
+                f" {float(self.least):.3g}\ngive tukey=1.0, which leaves features unchanged, as in the paper for ViTs"
             )
 
     def _inverse(self, covariance: torch.Tensor) -> torch.Tensor:
@@ -82,7 +82,7 @@ class FeCAM(ClosedForm):
         factor, info = torch.linalg.cholesky_ex(covariance)
         if info or not factor.isfinite().all():
             raise ConfigError(
-                f"cl_strategy.shrink1: found {self.shrink1:g}, with which a covariance is singular: give a larger one"
+                f"cl_strategy.shrink1: found {self.shrink1:g}, for which a covariance is singular: give a larger value"
             )
         return torch.cholesky_inverse(factor)
 

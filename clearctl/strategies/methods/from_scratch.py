@@ -1,4 +1,4 @@
-"""Avalanche's training from scratch, made to forget batch norms too."""
+"""Avalanche's training from scratch, which also resets batch norms."""
 
 import torch
 from avalanche.training.plugins import FromScratchTrainingPlugin as AvalancheFromScratchTrainingPlugin

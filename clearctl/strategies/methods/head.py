@@ -12,7 +12,7 @@ from clearctl.distributed.split import whole_batch
 def last_layer(network: nn.Module) -> tuple[str, Any]:
     """(dotted name, module) of the last layer with a weight matrix `[num_classes, D]`. Raises ValueError without one.
 
-    That is the Linear of mmcls's heads, or a cosine layer; the name is empty where the network is that layer itself.
+    That is the Linear of mmcls's heads, or a cosine layer; the name is empty if the network is that layer itself.
     """
     found = [
         (name, module)

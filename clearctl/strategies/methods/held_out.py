@@ -1,4 +1,4 @@
-"""Which samples of a bucket are set aside to choose a setting by. Test samples are never looked at."""
+"""Which samples of a bucket are held out to choose a setting. Test samples are never used."""
 
 import torch
 

@@ -15,7 +15,7 @@ class KLDA(BatchSLDA):
 
     As in the authors' code (github.com/salehmomeni/klda) nothing shrinks the covariance, and its pseudo-inverse is
     taken: directions in which no class varies do not count. Theirs is the scatter, in float32; here it is divided by
-    N, which changes no prediction, and worked out in float64, without which the little that these features vary is
+    N, which changes no prediction, and computed in float64, without which the little that these features vary is
     lost in rounding. With a `shrinkage_param` above 0 it is BatchSLDA's inverse, which takes a fraction of the time.
     """
 

@@ -12,7 +12,7 @@ def with_memory(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """`x [B, ...]`, `y [B]` and task labels `t [B]` of a batch, each followed by that of samples from the memory.
 
-    In place of `MERBuffer.get_batch`, which reads each sample three times: for its x, then its y, then its t. Samples
+    Instead of `MERBuffer.get_batch`, which reads each sample three times: for its x, then its y, then its t. Samples
     and random numbers are the same; transforms of images draw for each reading.
     """
     memory = self.storage_policy.buffer

@@ -1,4 +1,4 @@
-"""What LwF, EWC and MAS add to the loss: Avalanche's arithmetic, in which the host waits for the device in each step.
+"""The penalties of LwF, EWC and MAS: Avalanche's arithmetic, without its synchronization in each step.
 
 Each function takes the place of a method of Avalanche's (`strategies.patches`), whose name it has.
 """
@@ -21,7 +21,7 @@ def distillation_loss(
     """`LearningWithoutForgetting._distillation_loss`, of scores `[B, C]` now and before, for the classes seen before.
 
     Avalanche indexes the scores by a list, which is copied to the device: twice forward and once backward. Here the
-    index lies there, and nothing is indexed where all classes were seen, as in CLEAR.
+    index is there, and nothing is indexed where all classes were seen, as in CLEAR.
     """
     classes = tuple(active_units)
     if classes != tuple(range(out.shape[1])):

@@ -16,7 +16,7 @@ class Prototype(SupervisedTemplate):
     """Class means of the features as the head's weights: nearest class mean, in one pass and without SGD.
 
     With `cumulate` the means run over all buckets so far, else over the latest one. A head with normalised weights
-    (cosine) gets the normalised means. In a plain linear head the bias, where there is one, becomes -|mean|²/2, which
+    (cosine) gets the normalised means. In a plain linear head the bias, if there is one, becomes -|mean|²/2, which
     makes the highest score that of the nearest mean (Snell et al., NeurIPS 2017, equation 8). A class that has had no
     sample keeps its weights. Features are taken in eval mode, of the train transform's samples.
     """

@@ -61,7 +61,7 @@ class RARPlugin(AvalancheRARPlugin):
             distances = torch.cdist(layer_features(ahead, x, self.name_ext_layer), here)
         differs = y[:, None] != strategy.mb_y
         nearest = distances.masked_fill(~differs, torch.inf).argmin(1)
-        target = torch.where(differs.any(1), strategy.mb_y[nearest], 0)  # 0 is Avalanche's, where there is no other
+        target = torch.where(differs.any(1), strategy.mb_y[nearest], 0)  # 0 is Avalanche's, if there is no other
         x.requires_grad = True
         strategy._criterion(ahead(x), target).backward()  # type: ignore[no-untyped-call]
         assert x.grad is not None

@@ -66,7 +66,7 @@ class Ridge(ClosedForm):
         if not self.held_out.any():
             raise ConfigError(
                 f"cl_strategy.ridge_lambda: found 'validation', but bucket {self.experience.current_experience + 1} has"
-                f" no class with two samples, of which one could be held out\ngive a number, such as 1.0"
+                f" no class with two samples, one of them to hold out\ngive a number, such as 1.0"
             )
         self.others = self.no_samples(self.accumulate)
 
@@ -84,7 +84,7 @@ class Ridge(ClosedForm):
         self.others.add(features[others], y[others])
 
     def write_head(self) -> None:
-        """Choose the lambda, if this bucket is to, then solve. Raises ConfigError where there is no solution."""
+        """Choose the lambda, if this bucket is to, then solve. Raises ConfigError if there is no solution."""
         if self.others is not None:
             self.solved_lambda = choose(self.lambdas, self.others, self.validation)
             self.moments.merge(self.others)
@@ -95,9 +95,9 @@ class Ridge(ClosedForm):
         weight = solve_ridge(self.moments, self.solved_lambda)
         if weight is None:
             raise ConfigError(
-                f"cl_strategy.ridge_lambda: found {self.solved_lambda:g}, with which G + lambda I of"
+                f"cl_strategy.ridge_lambda: found {self.solved_lambda:g}, for which G + lambda I of"
                 f" {int(self.moments.counts.sum())} samples of {self.layer.weight.shape[1]} numbers is singular\n"
-                "give a larger one, or accumulate='float64', which rounds less"
+                "give a larger value, or accumulate='float64', which rounds less"
             )
         self.layer.weight.copy_(weight.T)
         self.layer.bias.zero_()
@@ -115,7 +115,7 @@ def choose(
 ) -> float:
     """That of `lambdas` whose solution from `learned` has the least squared error on `validation`.
 
-    Those are batches of features `[B, D]` and class indices `[B]`. The errors are of the samples themselves: worked out
+    Those are batches of features `[B, D]` and class indices `[B]`. The errors are of the samples themselves: computed
     from sums they would be lost in rounding where weights are large. Where nothing has a solution it is the largest.
     """
     errors: dict[float, float] = {}

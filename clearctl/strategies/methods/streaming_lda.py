@@ -15,7 +15,7 @@ from clearctl.strategies.strategy import MetricValues
 class StreamingLDA(AvalancheStreamingLDA):
     """Deep streaming LDA (Hayes & Kanan, CVPR Workshops 2020) of the features that the head's last layer takes.
 
-    Avalanche's takes a model without its head and keeps the discriminant beside it, out of every checkpoint. The
+    Avalanche's takes a model without its head and keeps the discriminant next to it, out of every checkpoint. The
     discriminant is linear: here it is written into the head after each epoch. `num_classes` and `input_size` are the
     head's.
     """

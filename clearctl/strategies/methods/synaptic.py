@@ -20,7 +20,7 @@ class SynapticIntelligencePlugin(AvalancheSynapticIntelligencePlugin):
     that the paper's c is `si_lambda` / 2. Importances below zero, which would push weights away, count as zero.
 
     `max_importance` caps them, as Avalanche does at 0.001: with `si_lambda` up to 1 the penalty is then so small that
-    training is plain fine-tuning. None leaves them as the paper has them.
+    training is plain fine-tuning. None leaves them as in the paper.
 
     What Avalanche does besides: it remembers weights by `param.detach().cpu().flatten()`, which on the CPU is the live
     weight itself, so that every importance is 0, and waits on a GPU for five copies a parameter and step; it bounds

@@ -1,7 +1,7 @@
-"""Every change that clearctl makes to something that is not its own, one row each; and those that a run needs, applied.
+"""Every change that clearctl makes to third-party objects, one row each; and the application of those that a run needs.
 
 Nothing that all code of a process sees is changed by an import, but the imports that are left for later (`deferred`,
-`standins`). What a call changes, it puts back at its end; a row says so where that cannot be, and why.
+`standins`). What a call changes, it restores at its end; a row says so where that cannot be, and why.
 """
 
 import threading
@@ -18,8 +18,8 @@ from avalanche.training.plugins import EWCPlugin, MASPlugin
 from avalanche.training.supervised.mer import MERBuffer
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from clearctl.strategies.loading.fetching import SampleOfBatch, collate_samples, samples_at
-from clearctl.strategies.loading.rows import each_value
+from clearctl.strategies.loading.fetching import FetchedSample, collate_samples, samples_at
+from clearctl.strategies.loading.rows import iter_values
 from clearctl.strategies.methods.mer import with_memory
 from clearctl.strategies.methods.penalties import distillation_loss, ewc_before_backward, mas_before_backward
 from clearctl.strategies.patches.objects import OBJECTS
@@ -33,7 +33,7 @@ PATCHES: tuple[Patch, ...] = (*PROCESS, *OBJECTS, *SUBCLASSES)
 
 _REPLACED: tuple[tuple[type, str, Any], ...] = (
     (AvalancheDataset, "__getitems__", samples_at),
-    (DataAttribute, "__iter__", each_value),
+    (DataAttribute, "__iter__", iter_values),
     (type(DistributedHelper), "is_distributed", False),
     (LearningWithoutForgetting, "_distillation_loss", distillation_loss),
     (EWCPlugin, "before_backward", ewc_before_backward),
@@ -42,15 +42,15 @@ _REPLACED: tuple[tuple[type, str, Any], ...] = (
 )
 
 _lock = threading.Lock()
-_depth = 0  # of calls that are under way, one in another or in several threads
+_depth = 0  # of calls that are in progress, one in another or in several threads
 _undo = ExitStack()
 
 
 @contextmanager
 def applied() -> Iterator[None]:
-    """Within, Avalanche and torch have the changes that a run needs; the last call to end puts back what they had.
+    """A context in which Avalanche and torch have the changes that a run needs; the last one to exit undoes them.
 
-    The number of torch's threads and the TF32 switches, which a run may set, are put back too.
+    The number of torch's threads and the TF32 switches, which a run may set, are restored too.
     """
     global _depth
     with _lock:
@@ -69,14 +69,14 @@ def applied() -> Iterator[None]:
 def _apply() -> None:
     for owner, name, value in _REPLACED:
         _undo.enter_context(_replaced(owner, name, value))
-    default_collate_fn_map[SampleOfBatch] = collate_samples
-    _undo.callback(default_collate_fn_map.pop, SampleOfBatch)
+    default_collate_fn_map[FetchedSample] = collate_samples
+    _undo.callback(default_collate_fn_map.pop, FetchedSample)
     _undo.enter_context(_switches_kept())
 
 
 @contextmanager
 def _replaced(owner: type, name: str, value: Any) -> Iterator[None]:
-    """Within, a class has `value` as its attribute `name`."""
+    """A context in which a class has `value` as its attribute `name`."""
     own, before = name in vars(owner), vars(owner).get(name)
     setattr(owner, name, value)
     try:
@@ -90,7 +90,7 @@ def _replaced(owner: type, name: str, value: Any) -> Iterator[None]:
 
 @contextmanager
 def _switches_kept() -> Iterator[None]:
-    """Put back the number of torch's threads and the TF32 switches, if they were changed within."""
+    """Restore the number of torch's threads and the TF32 switches, if they were changed within."""
     threads, tf32 = torch.get_num_threads(), _tf32()
     try:
         yield

@@ -1,4 +1,4 @@
-"""What is changed in single objects of the libraries that a run has built, and that end with it."""
+"""Changes to single objects of the libraries that a run has built, which end with it."""
 
 from clearctl.strategies.patches.row import AVALANCHE, MMCV, TENSORBOARD, TORCH, TORCHVISION, WANDB, Patch
 
@@ -6,7 +6,7 @@ OBJECTS: tuple[Patch, ...] = (
     Patch(
         "the attributes of a strategy and of all that it holds",
         "strategies.snapshot.restore.restore",
-        "a resumed run has them as they were; Avalanche pickles a strategy as a whole, which fails for some",
+        "a resumed run restores them; Avalanche pickles a whole strategy, which fails for some",
         AVALANCHE,
         "tests/strategies/snapshot/test_restore.py::test_a_network_and_its_optimizer_continue_as_if_nothing_had_been",
         "object",
@@ -15,7 +15,7 @@ OBJECTS: tuple[Patch, ...] = (
     Patch(
         "strategy._train_exp, _after_training_iteration, _after_eval_iteration",
         "strategies.stepping.epochs.Epochs",
-        "a run stops between two steps, and is resumed there; Avalanche's can be saved between experiences alone",
+        "a run stops between two steps, and is resumed there; Avalanche's can be saved only between experiences",
         AVALANCHE,
         "tests/strategies/stepping/test_epochs.py::test_it_continues_from_the_place_it_was_stopped_at",
         "object",
@@ -55,7 +55,7 @@ OBJECTS: tuple[Patch, ...] = (
     ),
     Patch(
         "strategy.criterion, _inner_updates",
-        "strategies.stepping.stateful_loss.learn_in_steps_alone",
+        "strategies.stepping.stateful_loss.train_loss_only_in_steps",
         "Avalanche calls the loss in tests too, and one with buffers would learn there",
         AVALANCHE,
         "tests/strategies/stepping/test_stateful_loss.py::test_the_weights_do_not_depend_on_how_often_one_tests",
@@ -63,7 +63,7 @@ OBJECTS: tuple[Patch, ...] = (
     ),
     Patch(
         "PeriodicEval._peval",
-        "strategies.watching.periodic_tests.keep_training_in_tests",
+        "strategies.watching.periodic_tests.preserve_training_in_tests",
         "a test draws random numbers, so that `eval_every` would change the weights",
         AVALANCHE,
         "tests/strategies/test_upstream.py::test_a_test_of_avalanches_draws_random_numbers",
@@ -80,7 +80,7 @@ OBJECTS: tuple[Patch, ...] = (
     Patch(
         "strategy.dataloader",
         "strategies.loading.resumable.KnownPosition",
-        "nobody knows how far an iterator of torch's DataLoader has come",
+        "the position of an iterator of torch's DataLoader is not accessible",
         TORCH,
         "tests/strategies/loading/test_positions.py::test_samples_are_collated_as_avalanches_loader_does",
         "object",
@@ -112,7 +112,7 @@ OBJECTS: tuple[Patch, ...] = (
     Patch(
         "SummaryWriter.file_writer.event_writer",
         "strategies.loggers.tensorboard.TensorboardLogger",
-        "each process begins a new event file, and what two of them hold of one step shows twice",
+        "each process starts a new event file, and steps that are in two of them are shown twice",
         TENSORBOARD,
         "tests/strategies/test_upstream.py::test_tensorboard_begins_a_file_for_each_writer",
         "object",
@@ -129,7 +129,7 @@ OBJECTS: tuple[Patch, ...] = (
     Patch(
         "Module.__class__, of nn.SyncBatchNorm",
         "models.sync_bn.synchronised",
-        "torch's works on GPUs alone",
+        "torch's works only on GPUs",
         TORCH,
         "tests/strategies/test_upstream.py::test_torchs_synchronised_batch_norm_refuses_a_cpu",
         "object",
@@ -138,7 +138,7 @@ OBJECTS: tuple[Patch, ...] = (
     Patch(
         "the network's forward hooks",
         "models.parallel.share_passes",
-        "DistributedDataParallel would have to be called in the place of the network, which plugins call themselves",
+        "DistributedDataParallel would have to be called instead of the network, which plugins call directly",
         TORCH,
         "tests/models/test_parallel.py::test_scores_and_gradients",
         "object",
@@ -146,7 +146,7 @@ OBJECTS: tuple[Patch, ...] = (
     Patch(
         "Tensor.head_outputs",
         "models.classifier.sum_of_outputs",
-        "mmcls's loss of a head with several outputs is the mean of theirs, and a strategy hands on their sum alone",
+        "mmcls's loss of a head with several outputs is the mean of theirs, and a strategy passes on only their sum",
         TORCH,
         "tests/models/test_families.py::test_conformer_scores_are_the_sum_of_its_outputs_and_its_loss_the_mean_of_theirs",
         "object",
@@ -154,7 +154,7 @@ OBJECTS: tuple[Patch, ...] = (
     Patch(
         "BaseModule.init_cfg",
         "models.classifier.build_classifier",
-        "mmcv's Pretrained fetches network addresses, and may run pickled code: the file is read by clearctl",
+        "mmcv's Pretrained downloads from URLs, and may run pickled code: clearctl reads the file",
         MMCV,
         "tests/models/test_pretrained.py::test_pickled_code_is_refused",
         "object",
@@ -162,7 +162,7 @@ OBJECTS: tuple[Patch, ...] = (
     Patch(
         "the last layer of torchvision's models",
         "models.zoo.torchvision.build",
-        "features are what it takes: an Identity stands in its place",
+        "features are its input: it is replaced by an Identity",
         TORCHVISION,
         "tests/models/test_extractor.py::test_features_are_what_torchvision_classifies",
         "object",
@@ -170,7 +170,7 @@ OBJECTS: tuple[Patch, ...] = (
     Patch(
         "transform_input of GoogLeNet and Inception",
         "models.weights.load_checkpoint",
-        "torchvision's weights for them expect another input, which torchvision sets where it fetches them itself",
+        "torchvision's weights for them expect another input, which torchvision sets when it downloads them",
         TORCHVISION,
         "tests/models/test_weights.py::test_classifiers_inside_are_ignored_and_the_input_is_converted",
         "object",

@@ -1,4 +1,4 @@
-"""What all code of the process sees: undone by the end of the call that changed it, unless the row says why not."""
+"""Changes that all code of the process sees: undone at the end of the call, unless the row says why not."""
 
 from clearctl.strategies.patches.row import AVALANCHE, MATPLOTLIB, MMCV, PYTHON, RAY, TIMM, TORCH, Patch
 
@@ -24,7 +24,7 @@ PROCESS: tuple[Patch, ...] = (
     Patch(
         "torch.utils.data default_collate_fn_map",
         "strategies.loading.fetching.collate_samples",
-        "torch's collate function has to know the batches that are gathered already",
+        "torch's collate function must recognise batches that are already gathered",
         TORCH,
         "tests/strategies/loading/test_gather.py::test_a_loader_with_another_collate_function_gets_samples",
         "process",
@@ -73,7 +73,7 @@ PROCESS: tuple[Patch, ...] = (
     Patch(
         "torch.set_num_threads",
         "engine.run.resume.resume",
-        "sums are split among the threads, so that a run which is resumed needs as many as before",
+        "sums are split among the threads, so a resumed run needs the same number",
         TORCH,
         "tests/strategies/test_patches.py::test_threads_and_tf32_are_put_back",
         "process",
@@ -101,7 +101,7 @@ PROCESS: tuple[Patch, ...] = (
         PYTHON,
         "tests/distributed/test_randomness.py::test_seed_everything_seeds_all_three",
         "process",
-        stays="a run is seeded as a script is: what a program draws after it follows from the seed, too",
+        stays="a run is seeded like a script: later draws of the program follow from the seed, too",
     ),
     Patch(
         "sys.modules of torch._dynamo",
@@ -111,16 +111,16 @@ PROCESS: tuple[Patch, ...] = (
         TORCH,
         "tests/test_standins.py::test_a_feature_run_has_not_loaded_them_at_its_first_step",
         "process",
-        stays="they are the modules themselves, and whole as soon as a name of theirs is used",
+        stays="they are the real modules, and complete on first attribute access",
     ),
     Patch(
-        "sys.meta_path, and what Avalanche, mmcv, mmcls and torchvision hold in place of modules and classes",
-        "standins.import_less",
+        "sys.meta_path, and what Avalanche, mmcv, mmcls and torchvision hold instead of modules and classes",
+        "standins.defer_imports",
         "they import matplotlib, torchmetrics, timm and more for a class or two that most runs never use",
         AVALANCHE,
         "tests/test_standins.py::test_a_feature_run_has_not_loaded_them_at_its_first_step",
         "process",
-        stays="a stand-in loads the real one as soon as something is done with it, and what others import is as ever",
+        stays="a placeholder loads the real one on first use, and imports elsewhere work as usual",
     ),
     Patch(
         "torch.cuda.is_available, the level of the logger torch.utils.cpp_extension",
@@ -143,7 +143,7 @@ PROCESS: tuple[Patch, ...] = (
     Patch(
         "the levels of the loggers mmcv and mmcls",
         "models.openmmlab.quiet",
-        "they tell of every layer that is initialised",
+        "they log every layer that is initialised",
         MMCV,
         "tests/models/test_openmmlab.py::test_their_loggers_are_quiet_within_alone",
         "process",
@@ -158,12 +158,12 @@ PROCESS: tuple[Patch, ...] = (
     ),
     Patch(
         "sys.path",
-        "config.own.look_beside",
-        "a class of the user's own may lie beside the config file",
+        "config.own.add_import_folder",
+        "a user-defined class may be next to the config file",
         PYTHON,
         "tests/own/test_own.py::test_a_module_beside_a_base",
         "process",
-        stays="such a module may import others that lie there when its classes are used, later",
+        stays="such a module may import others from there when its classes are used later",
     ),
     Patch(
         "SIGINT, SIGTERM, sys.unraisablehook",
@@ -193,11 +193,11 @@ PROCESS: tuple[Patch, ...] = (
     Patch(
         "torch.distributed's process group",
         "distributed.world.process_group",
-        "the processes of a run talk to each other",
+        "the processes of a run communicate",
         TORCH,
         "tests/distributed/test_world.py::test_what_processes_report_each_other",
         "process",
-        stays="after an error the others would notice the end of the group before the error reaches them",
+        stays="after an error the other processes would notice the end of the group before the error",
     ),
     Patch(
         "inductor's freezing, dynamo's recompile_limit",
@@ -210,7 +210,7 @@ PROCESS: tuple[Patch, ...] = (
     Patch(
         "torch.backends.cudnn.flags",
         "features.forward.Forward",
-        "the same images are to give the same features on a GPU",
+        "the same images must give the same features on a GPU",
         TORCH,
         "tests/engine/extract/test_extract.py::test_on_a_gpu_the_rows_are_those_of_the_cpu",
         "process",
@@ -234,7 +234,7 @@ PROCESS: tuple[Patch, ...] = (
     Patch(
         "socket.setdefaulttimeout",
         "models.zoo.fetch.timeout",
-        "torch.hub waits for ever",
+        "torch.hub has no timeout",
         TORCH,
         "tests/models/test_weights.py::test_weights_that_cannot_be_fetched",
         "process",
@@ -242,7 +242,7 @@ PROCESS: tuple[Patch, ...] = (
     Patch(
         "timm.models._builder.load_pretrained",
         "models.zoo.timm.extractor_of",
-        "timm hands its conversion of other codes' weights to its own loading alone: that is asked, and loads nothing",
+        "timm passes its conversion of other codes' weights only to its own loading: this reads it, and loads nothing",
         TIMM,
         "tests/models/zoo/test_timm.py::test_names_of_another_code_are_converted_as_timm_does",
         "process",
@@ -250,7 +250,7 @@ PROCESS: tuple[Patch, ...] = (
     Patch(
         "levels of the loggers of timm, open_clip and Hugging Face's hub",
         "models.zoo.quiet.quiet",
-        "they report every step of building a model, and every try to reach a network that is not there",
+        "they report every step of building a model, and every attempt to reach a missing network",
         TIMM,
         "tests/models/zoo/test_timm.py::test_building_reports_nothing",
         "process",
@@ -291,7 +291,7 @@ PROCESS: tuple[Patch, ...] = (
     Patch(
         "$RAY_USAGE_STATS_ENABLED, $RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",
         "sweep.cluster.engine.import_ray",
-        "no statistics are sent, and no warning of a coming default is printed; a value that is there stays",
+        "no statistics are sent, and no warning of a coming default is printed; an existing value stays",
         RAY,
         "tests/sweep/cluster/test_engine.py::test_ray_and_local_leave_the_same_runs",
         "process",
@@ -304,7 +304,7 @@ PROCESS: tuple[Patch, ...] = (
         PYTHON,
         "tests/sweep/test_local.py::test_two_at_a_time_are_what_each_is_alone",
         "process",
-        stays="these are processes of clearctl's own, which end with the sweep",
+        stays="these are clearctl's own processes, which end with the sweep",
     ),
     Patch(
         "SIGINT, sys.stdout and sys.stderr, warnings.filters, logger levels, gc",

@@ -1,4 +1,4 @@
-"""Classes of clearctl's in the place of a library's, which breaks, or does otherwise than it says."""
+"""Subclasses that replace a library's class that fails, or does not do what it documents."""
 
 from clearctl.strategies.patches.row import AVALANCHE, TENSORBOARD, TORCH, WANDB, Patch
 
@@ -96,7 +96,7 @@ SUBCLASSES: tuple[Patch, ...] = (
     Patch(
         "FeatureReplay",
         "strategies.methods.feature_replay.FeatureReplay",
-        f"{_POSITION}; it waits for ever where the memory fills no batch",
+        f"{_POSITION}; it waits forever if the memory does not fill a batch",
         AVALANCHE,
         f"{_UPSTREAM}::test_avalanches_endless_loaders_are_generators",
         "subclass",
@@ -105,7 +105,7 @@ SUBCLASSES: tuple[Patch, ...] = (
     Patch(
         "ER_AML, which is refused",
         "strategies.traits.STRATEGIES",
-        "it waits for ever for a batch of a class that the memory has too few samples of",
+        "it waits forever for a batch of a class with too few samples in the memory",
         AVALANCHE,
         f"{_UPSTREAM}::test_avalanches_er_aml_waits_for_batches_that_never_come",
         "subclass",
@@ -113,7 +113,7 @@ SUBCLASSES: tuple[Patch, ...] = (
     Patch(
         "ICaRL",
         "strategies.methods.icarl.ICaRL",
-        "Avalanche's asks the benchmark for n_classes_per_exp, and learns nothing of a class that comes back",
+        "Avalanche's asks the benchmark for n_classes_per_exp, and does not learn a class that returns",
         AVALANCHE,
         f"{_UPSTREAM}::test_avalanches_icarl_asks_for_what_a_benchmark_has_not",
         "subclass",
@@ -122,7 +122,7 @@ SUBCLASSES: tuple[Patch, ...] = (
     Patch(
         "StreamingLDA",
         "strategies.methods.streaming_lda.StreamingLDA",
-        "Avalanche's takes a model without its head, and keeps what it has learned beside it, out of every checkpoint",
+        "Avalanche's takes a model without its head, and keeps what it has learned outside of every checkpoint",
         AVALANCHE,
         "tests/strategies/test_strategies.py::test_streaming_lda_writes_its_discriminant_into_the_head",
         "subclass",
@@ -172,7 +172,7 @@ SUBCLASSES: tuple[Patch, ...] = (
     Patch(
         "WandBLogger",
         "strategies.loggers.wandb.WandBLogger",
-        "Avalanche's names what is gone from wandb, and asks on the terminal for a login",
+        "Avalanche's uses names removed from wandb, and asks for a login on the terminal",
         WANDB,
         f"{_UPSTREAM}::test_avalanche_names_what_wandb_has_no_longer",
         "subclass",
@@ -181,7 +181,7 @@ SUBCLASSES: tuple[Patch, ...] = (
     Patch(
         "SyncBatchNorm",
         "models.sync_bn.SyncBatchNorm",
-        "torch's works on GPUs alone",
+        "torch's works only on GPUs",
         TORCH,
         f"{_UPSTREAM}::test_torchs_synchronised_batch_norm_refuses_a_cpu",
         "subclass",

@@ -1,1 +1,1 @@
-"""The state of a strategy and all that it holds, as plain values and tensors, loaded into one that was built again."""
+"""The state of a strategy and all that it contains, as plain values and tensors, loaded into a newly built one."""

@@ -1,4 +1,4 @@
-"""Live objects as a tree of plain values and tensors, which `torch.load(weights_only=True)` reads back.
+"""Captures live objects as a tree of plain values and tensors, which `torch.load(weights_only=True)` can read.
 
 A node is a plain value, or a tuple that begins with its kind:
 
@@ -38,8 +38,8 @@ from clearctl.strategies.snapshot.kinds import (
     has_position,
     has_state_dict,
     is_known,
-    is_left_alone,
     is_left_out,
+    is_not_captured,
     name_of,
 )
 
@@ -51,7 +51,7 @@ class CannotCaptureError(Exception):
 
 
 class Capturer:
-    """Takes the states of one run, in which `given` are the objects that every run has (`given_objects`)."""
+    """Takes the states of one run, in which `given` are the objects that every run has (`external_objects`)."""
 
     def __init__(self, given: dict[str, Any]) -> None:
         self._given = given  # keeps them alive, so that an id() stays theirs
@@ -81,7 +81,7 @@ class _Capture:
         self.indices_before = indices
         self.indices: dict[int, tuple[list[Any], torch.Tensor]] = {}
         self.ids: dict[int, int] = {}
-        self.alive: list[object] = []  # so that no id() is used again meanwhile
+        self.alive: list[object] = []  # so that no id() is used again in the meantime
         self.storages: dict[int, int] = {}  # address of a storage: id of the tensor that is all of it
         self.trail: list[object] = []  # the names and keys on the way to where it is
 
@@ -110,7 +110,7 @@ class _Capture:
             return ("class", name_of(value))
         if kind is partial and value.func is identity:  # the factory of Avalanche's empty groups of transforms
             return ("identity", self.node(value.args[0]))
-        if is_left_alone(kind):
+        if is_not_captured(kind):
             return ("alone",)
         if has_state_dict(kind):
             return ("stateful", self.new_id(value), self.node(value.state_dict()))

@@ -1,4 +1,4 @@
-"""What of the objects below a strategy is state, what is structure that a build makes again, and what is neither."""
+"""Which objects below a strategy are state, which are structure that a build recreates, and which are neither."""
 
 import inspect
 import io
@@ -100,7 +100,7 @@ def name_of(kind: type) -> str:
 
 
 @_cached
-def is_left_alone(kind: type) -> bool:
+def is_not_captured(kind: type) -> bool:
     """Whether objects of a class are structure."""
     return (
         issubclass(kind, _LEFT_ALONE)
@@ -123,7 +123,7 @@ def has_position(kind: type) -> bool:
 
 @_cached
 def has_state_dict(kind: type) -> bool:
-    """Whether a class of the user's own says by itself what its state is."""
+    """Whether a user-defined class says by itself what its state is."""
     if not hasattr(kind, "load_state_dict"):
         return False
     defining = next((cls for cls in kind.__mro__ if "state_dict" in vars(cls)), None)
@@ -179,12 +179,12 @@ def class_named(name: str) -> type:
                     found = getattr(found, part, None)
                 break
     if not isinstance(found, type) or name_of(found) != name:  # not one that a module has only imported
-        raise ValueError(f"there is no class {name} here")
+        raise ValueError(f"no class {name} found")
     return found
 
 
-def given_objects(roots: dict[str, Any]) -> dict[str, Any]:
-    """{path: object} of all that lies below `roots`: what a run is given, and no state holds.
+def external_objects(roots: dict[str, Any]) -> dict[str, Any]:
+    """{path: object} of all that is below `roots`: what a run is given, and no state holds.
 
     To be called before anything is learned; two runs of the same config and dataset have the same paths.
     """

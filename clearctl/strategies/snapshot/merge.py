@@ -1,4 +1,4 @@
-"""A captured state with the values of another config, where that has other ones."""
+"""Merges a captured state with the values of another config, where they differ."""
 
 from typing import Any, TypeAlias
 
@@ -7,7 +7,7 @@ import torch
 from clearctl.strategies.snapshot.kinds import PLAIN, Node, Nodes
 from clearctl.strategies.snapshot.moved import current_name
 
-Compound: TypeAlias = tuple[Any, ...]  # a node that is no plain value
+Compound: TypeAlias = tuple[Any, ...]  # a node that is not a plain value
 
 
 class OtherPartsError(Exception):
@@ -18,7 +18,7 @@ def merged(saved: Nodes, before: Nodes, now: Nodes) -> Nodes:
     """The captured state `saved`, with the values that differ between `before` and `now` taken from `now`.
 
     These were captured of experiments that had learned nothing: of the config that `saved` comes from, and of the one
-    that it is to be resumed with. Raises OtherPartsError where they differ in more than numbers and words.
+    that it is to be resumed with. Raises OtherPartsError if they differ in more than numbers and words.
     """
     olds, news = dict(before), dict(now)
     return [(name, _merged(node, olds[name], news[name], str(name))) for name, node in saved]

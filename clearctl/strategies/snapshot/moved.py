@@ -1,4 +1,4 @@
-"""Where classes are that state files of earlier versions name by the modules they were in, or by other names.
+"""The current place of classes in state files of earlier versions, which had other modules or names.
 
 A class whose objects are in states gets a row here when it moves or gets another name. A row may lead to another one:
 the name of a version before both leads to that of today.

@@ -1,4 +1,4 @@
-"""A captured state loaded into live objects: they take its values, and what is not there yet is made.
+"""Loads a captured state into live objects: they take its values, and missing ones are created.
 
 Objects that are there stay the same ones, since closures and hooks hold them; a network's parameters and buffers are
 written into, since the optimizer and compiled code hold those.
@@ -20,7 +20,7 @@ from avalanche.logging import BaseLogger
 from avalanche.training.storage_policy import ExemplarsBuffer
 from torch import nn
 
-from clearctl.strategies.snapshot.kinds import Node, Nodes, class_named, is_left_alone, name_of, passing, slots
+from clearctl.strategies.snapshot.kinds import Node, Nodes, class_named, is_not_captured, name_of, passing, slots
 from clearctl.strategies.snapshot.values import SIMPLE, insertion_order
 
 # What a build makes, in the same places each time: one of another class means that the state is of another run.
@@ -37,7 +37,7 @@ class CannotRestoreError(Exception):
 def restore(nodes: Nodes, roots: dict[str, Any], given: dict[str, Any], device: torch.device) -> None:
     """Load the state `nodes`, captured below `roots`, into the `roots` of a run that was built again, on `device`.
 
-    Raises CannotRestoreError where it is not of such a run; then the roots are of no use any more.
+    Raises CannotRestoreError if it is not of such a run; then the roots are unusable.
     """
     work = _Restore(given, device)
     for (name, node), (live_name, live) in zip(nodes, roots.items(), strict=True):
@@ -98,7 +98,7 @@ class _Restore:
 
     def _given(self, live: object, path: str, name: str) -> object:
         if name not in self.given:
-            raise CannotRestoreError(path, f"the run is not given {name}")
+            raise CannotRestoreError(path, f"the run has no {name}")
         return self.given[name]
 
     def _alone(self, live: object, path: str) -> object:
@@ -106,13 +106,13 @@ class _Restore:
 
     def _position(self, live: object, path: str, number: int, node: Node) -> object:
         if not hasattr(live, "seek"):
-            raise CannotRestoreError(path, "there is no iterator to resume")
+            raise CannotRestoreError(path, "no iterator to resume")
         live.seek(self.value(node, _ABSENT, path))
         return self._keep(number, live)
 
     def _stateful(self, live: object, path: str, number: int, node: Node) -> object:
         if not hasattr(live, "load_state_dict"):
-            raise CannotRestoreError(path, "there is no object that takes its state_dict")
+            raise CannotRestoreError(path, "no object accepts its state_dict")
         live.load_state_dict(self.value(node, _ABSENT, path))
         return self._keep(number, live)
 
@@ -125,7 +125,7 @@ class _Restore:
             self.value(node, old, f"{path}[{n}]") for n, (node, old) in enumerate(zip(nodes, there, strict=False))
         ]
         if any(value is _ABSENT for value in values):
-            raise CannotRestoreError(path, "what stands in it cannot be made again")
+            raise CannotRestoreError(path, "its content cannot be rebuilt")
         return values
 
     def _list(self, live: object, path: str, number: int, nodes: list[Node]) -> object:
@@ -173,7 +173,7 @@ class _Restore:
         elif issubclass(kind, defaultdict):
             made = self.value(factory, getattr(live, "default_factory", _ABSENT), path)
             if made is _ABSENT:
-                raise CannotRestoreError(path, "the factory of its values cannot be made again")
+                raise CannotRestoreError(path, "the factory of its values cannot be rebuilt")
             target = kind(made)
         else:
             target = kind()
@@ -198,13 +198,13 @@ class _Restore:
         except ValueError as error:
             raise CannotRestoreError(path, str(error)) from None
         if not issubclass(found, base):
-            raise CannotRestoreError(path, f"{name} is no {base.__name__}")
+            raise CannotRestoreError(path, f"{name} is not a {base.__name__}")
         return found
 
     def _object(self, live: object, path: str, number: int, kind_name: str, nodes: dict[str, Node]) -> object:
         kind = self._class_of(kind_name, path, object)
         if isinstance(live, _BUILT) and type(live) is not kind:
-            raise CannotRestoreError(path, f"the state has a {kind_name}, this run a {name_of(type(live))}")
+            raise CannotRestoreError(path, f"the state has a {kind_name}, but this run has a {name_of(type(live))}")
         if type(live) is not kind and Metric in kind.__mro__:
             live = _new_metric(kind)
         target = self._keep(number, live if self._free(live, kind) else kind.__new__(kind))
@@ -249,7 +249,7 @@ class _Restore:
                 target.__dict__[name] = value
         kept = passing(type(target))
         for name, value in list(getattr(target, "__dict__", {}).items()):
-            if name not in nodes and name not in kept and not is_left_alone(type(value)):
+            if name not in nodes and name not in kept and not is_not_captured(type(value)):
                 del target.__dict__[name]
 
     # Tensors.
@@ -276,7 +276,7 @@ class _Restore:
         return self._keep(number, value.requires_grad_(requires) if requires else value)
 
     def _place(self, live: torch.Tensor | None, path: str, on_device: bool) -> torch.device:
-        """Where a tensor belongs. Of a run on the CPU nothing says what lies on the device of another run."""
+        """Where a tensor belongs. Of a run on the CPU nothing says what is on the device of another run."""
         if not on_device or self.device.type == "cpu":
             return torch.device("cpu")
         if live is not None:

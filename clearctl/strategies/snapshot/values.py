@@ -1,4 +1,4 @@
-"""Values that a state holds without looking at what is live."""
+"""Values of a state that do not depend on live objects."""
 
 import random
 from collections.abc import Callable

@@ -13,7 +13,7 @@ from clearctl.strategies.strategy import Strategy
 
 
 class SoftLabelLoss(nn.Module):
-    """A criterion that takes soft labels in place of the class indices of the batch that BatchAugment has mixed.
+    """A criterion that takes soft labels instead of the class indices of the batch that BatchAugment has mixed.
 
     It knows that batch's indices by identity: a loss on other samples, such as AGEM's on its memory or EWC's on a
     bucket that is over, is the plain one.
@@ -61,4 +61,4 @@ def mixing_fault(strategy: Strategy) -> str | None:
     plain = kind.criterion is SupervisedProblem.criterion and kind.training_epoch is SGDUpdate.training_epoch
     if plain and isinstance(strategy._criterion, SoftLabelLoss):
         return None
-    return "cannot train on mixed samples: its loss or training step is its own, and knows no soft labels"
+    return "cannot train on mixed samples: its own loss or training step does not support soft labels"

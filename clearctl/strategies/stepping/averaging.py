@@ -11,7 +11,7 @@ AveragedWeights = dict[str, torch.Tensor]
 
 
 class ExponentialMovingAverage(SupervisedPlugin):
-    """Tests and keeps a running average of the weights in place of the weights that the optimizer steps.
+    """Tests and keeps a running average of the weights instead of the weights that the optimizer steps.
 
     After each step the average moves towards the weights: average = decay * average + (1 - decay) * weight, so that
     mmcv's `momentum` is 1 - `decay`. In each bucket it starts at the weights that the bucket starts with. As with

@@ -1,4 +1,4 @@
-"""Restore the best epoch of a bucket, where a config asks for it."""
+"""Restores the best epoch of a bucket, if the config asks for it."""
 
 import logging
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The epochs of a bucket, with places to stop at between them and between their steps, and to continue from."""
+"""The epochs of a bucket, which can stop and resume between epochs and between steps."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ class Epochs:
         self.on_epoch = on_epoch
         self.resume_point: ResumePoint | None = None
         self._done = 0
-        self._batches: _CountingLoader | None = None  # those of the epoch under way
+        self._batches: _CountingLoader | None = None  # those of the epoch in progress
         strategy._train_exp = self._train_exp
         for event in ("_after_training_iteration", "_after_eval_iteration"):
             setattr(strategy, event, _CallInTurn(getattr(strategy, event), self._step_done))

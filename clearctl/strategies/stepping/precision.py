@@ -1,4 +1,4 @@
-"""Training in float16: the loss is scaled, so that small gradients are not lost, over any strategy as it stands."""
+"""Training in float16 with loss scaling, so that small gradients are not lost, for any strategy."""
 
 import logging
 from functools import partial
@@ -42,7 +42,7 @@ def _backward(strategy: Strategy) -> None:
         # Left as they are they would end GEM's solver, and turn the sums of synaptic intelligence into NaN.
         torch._foreach_zero_(gradients)
         if 0.5 <= scaler.get_scale() < 1:  # once on the way down
-            _LOG.warning("fp16 is too narrow for this network, whose steps overflow and are left out: use bf16 or fp32")
+            _LOG.warning("fp16 overflows for this network, and its steps are skipped: use bf16 or fp32")
 
 
 def _optimizer_step(strategy: Strategy) -> None:

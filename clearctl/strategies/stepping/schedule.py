@@ -1,4 +1,4 @@
-"""When a learning-rate scheduler steps, and what becomes of it at the next bucket."""
+"""When a learning-rate scheduler steps, and whether it is reset at the next bucket."""
 
 from copy import deepcopy
 from typing import Any

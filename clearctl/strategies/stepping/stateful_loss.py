@@ -1,4 +1,4 @@
-"""A loss that learns, such as SeesawLoss, learns in the steps of training alone."""
+"""A loss with state, such as SeesawLoss, which is updated in training steps only."""
 
 from collections.abc import Callable
 
@@ -7,8 +7,8 @@ from torch import nn
 from clearctl.strategies.strategy import Strategy
 
 
-def learn_in_steps_alone(strategy: Strategy) -> None:
-    """Put a loss with buffers in eval mode for every call but that of a training step.
+def train_loss_only_in_steps(strategy: Strategy) -> None:
+    """Put a loss with buffers in eval mode for every call except in a training step.
 
     Other calls are those of tests, of A-GEM's and GEM's memories and of the importances of EWC and MAS: what the loss
     counts there would make the weights depend on how often one tests. The steps of MER are its inner updates.

@@ -1,4 +1,4 @@
-"""The steps of an epoch without what nobody acts at: Avalanche's loop, in its order and with its arithmetic."""
+"""The steps of an epoch without unused callbacks: Avalanche's loop, in its order and with its arithmetic."""
 
 from functools import partial
 
@@ -44,7 +44,7 @@ def _training_epoch(strategy: Strategy, **kwargs: object) -> None:
         type(strategy).training_epoch(strategy, **kwargs)
         return
     has_penalties = not is_idle(strategy, "before_backward")
-    # These are lists already, and what Avalanche moves to a CPU lies there.
+    # These are lists already, and what Avalanche moves to a CPU is there.
     counted = getattr(strategy.dataloader, "loader", None)  # see `Epochs`
     unpacked = strategy.device.type == "cpu" and isinstance(counted, GatheringLoader)
     for batch in strategy.dataloader:
@@ -62,6 +62,6 @@ def _training_epoch(strategy: Strategy, **kwargs: object) -> None:
             strategy._before_backward(**kwargs)
         strategy.backward()
         if as_it_is:
-            strategy.loss = loss.detach().reshape(1) + 0.0  # as Avalanche has it, who adds it to zeros
+            strategy.loss = loss.detach().reshape(1) + 0.0  # as in Avalanche, who adds it to zeros
         strategy.optimizer_step()
         strategy._after_training_iteration(**kwargs)

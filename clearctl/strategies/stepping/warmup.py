@@ -11,7 +11,7 @@ class WarmUp(SupervisedPlugin):
 
     The rise is linear: step i, counted from 0, has the factor 1 - (1 - i / steps) * (1 - start_factor), as mmcv's
     linear warm-up has it. With `every_bucket` each bucket warms up, else the first alone. The factor counts in the
-    optimizer's step only: a scheduler, which may step meanwhile, sees the learning rates without it.
+    optimizer's step only: a scheduler, which may step in the meantime, sees the learning rates without it.
     """
 
     def __init__(self, steps: int, start_factor: float = 0.001, every_bucket: bool = True) -> None:

@@ -1,1 +1,1 @@
-"""What watches a strategy and changes nothing: metrics, accuracies, progress."""
+"""Observers of a strategy, which change nothing: metrics, accuracies, progress."""

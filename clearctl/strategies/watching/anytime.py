@@ -1,7 +1,7 @@
-"""Anytime accuracy: tests every so many steps of training, over the whole run, as online learning is judged.
+"""Anytime accuracy: tests at regular numbers of training steps, over the whole run, as in online learning.
 
-A point of the curve is {"bucket": number of the bucket under way, "step": steps of training since the beginning of the
-run, "samples_seen": samples of the stream since then, "accuracies": one for each bucket}.
+A point of the curve is {"bucket": number of the bucket in progress, "step": steps of training since the beginning of
+the run, "samples_seen": samples of the stream since then, "accuracies": one for each bucket}.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What each batch gave, kept once for everything that watches a strategy: metrics, accuracies, progress."""
+"""The results of each batch, computed once for all observers of a strategy: metrics, accuracies, progress."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
-"""Calibration in tests: how far the probabilities that a model gives its answers can be trusted.
+"""Calibration in tests: how reliable the probabilities of a model are.
 
 Probabilities are the softmax of the scores. Strategies and losses whose scores are no logits are refused
-(`config.check_metrics`); of a class of a user's own nothing is known, and its scores are taken as logits.
+(`config.check_metrics`); of a user-defined class nothing is known, and its scores are taken as logits.
 """
 
 from collections.abc import Callable
@@ -37,11 +37,11 @@ def calibration_metrics(n_bins: int = 15, experience: bool = True, stream: bool 
 def expected_calibration_error(scores: torch.Tensor, labels: torch.Tensor, n_bins: int = 15) -> float:
     """The mean distance of confidence and accuracy over bins of equal width of confidence, 0 to 1, by torchmetrics.
 
-    `scores` are logits `[N, C]`, `labels` `[N]`. NaN where a score is.
+    `scores` are logits `[N, C]`, `labels` `[N]`. NaN if a score is.
     """
     from torchmetrics.functional.classification import multiclass_calibration_error
 
-    # Already probabilities: torchmetrics takes logits that happen to lie in [0, 1] for such.
+    # Already probabilities: torchmetrics takes logits that happen to be in [0, 1] for such.
     probabilities = functional.softmax(scores, dim=1).clamp(0, 1)
     if probabilities.isnan().any():
         return float("nan")
@@ -57,7 +57,7 @@ def negative_log_likelihood(scores: torch.Tensor, labels: torch.Tensor) -> float
 
 
 class KeptScores(Metric[dict[int, float]]):
-    """The scores and labels of a test, by task label. They stay on the device until the result is asked for."""
+    """The scores and labels of a test, by task label. They stay on the device until the result is requested."""
 
     def __init__(self, measure: OfScores) -> None:
         self.measure = measure
@@ -68,7 +68,7 @@ class KeptScores(Metric[dict[int, float]]):
         self.kept.setdefault(task, []).append((scores.detach(), labels))
 
     def result(self) -> dict[int, float]:
-        """{task label: the measure of its samples}, worked out on the CPU, so that it is the same on every device."""
+        """{task label: the measure of its samples}, computed on the CPU, so that it is the same on every device."""
         found = {}
         for task, batches in self.kept.items():
             scores, labels = (torch.cat(parts).cpu() for parts in zip(*batches, strict=True))

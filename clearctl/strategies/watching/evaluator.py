@@ -23,7 +23,7 @@ from avalanche.training.plugins import EvaluationPlugin
 from clearctl.strategies.figures import is_figure
 from clearctl.strategies.strategy import Strategy, tests_validation
 from clearctl.strategies.watching.batch import BatchRecord, BatchResult, BatchResults
-from clearctl.strategies.watching.hooks import EVENTS, STEP_EVENTS, acts
+from clearctl.strategies.watching.hooks import EVENTS, STEP_EVENTS, handles
 
 PERIOD_S = 2.0  # a live curve is at most this far behind
 
@@ -46,7 +46,7 @@ _ENDS = ("after_training_epoch", "after_eval_exp", "before_eval")
 
 @dataclass
 class _Phase:
-    """How far the `metrics` of training, or of testing, have come with the batches that are under way."""
+    """How far the `metrics` of training, or of testing, have come with the batches that are in progress."""
 
     metrics: list[PluginMetric]
     batches: BatchResults = field(default_factory=BatchResults)
@@ -83,7 +83,7 @@ class Evaluator(EvaluationPlugin):
         super().__init__(*metrics, loggers=list(loggers))
         self._record = record
         self._caught_up_at = 0.0
-        listens = any(acts(logger, event) for logger in self.loggers for event in STEP_EVENTS)
+        listens = any(handles(logger, event) for logger in self.loggers for event in STEP_EVENTS)
         later = [] if listens else [m for m in self.metrics if type(m) in (*_ACCURACIES, *_LOSSES, *_FORGETTING)]
         self._learning = _Phase([metric for metric in later if _mode(metric) == "train"])
         self._testing = _Phase([metric for metric in later if _mode(metric) == "eval"])
@@ -99,7 +99,7 @@ class Evaluator(EvaluationPlugin):
                 [m for m in kind if _metric_acts(m, event) and not (m in later and event in STEP_EVENTS)]
                 for kind in (self.metrics, again)
             )
-            listened = any(acts(logger, event) for logger in self.loggers)
+            listened = any(handles(logger, event) for logger in self.loggers)
             if event in _BEGINNINGS:
                 setattr(self, event, partial(self._begin, called, of_validation_called, event))
             elif called or of_validation_called or listened or event in _ENDS:
@@ -107,7 +107,7 @@ class Evaluator(EvaluationPlugin):
         record.watchers.append(self._follow)
 
     def publish_metric_value(self, mval: MetricValue) -> None:
-        """As Avalanche's, but a figure is let go of by pyplot, which would keep and show it after the run too."""
+        """As Avalanche's, but a figure is released by pyplot, which would keep and show it after the run too."""
         super().publish_metric_value(mval)
         for value in getattr(mval.value, "alternatives", (mval.value,)):
             if is_figure(value):
@@ -142,7 +142,7 @@ class Evaluator(EvaluationPlugin):
         strategy: Strategy,
         **kwargs: object,
     ) -> None:
-        """The batches of an epoch or of a bucket begin; the record, which comes first, has begun with them."""
+        """The batches of an epoch or of a bucket begin; the record, which comes first, has started with them."""
         if strategy.is_training:
             phase, phase.batches = self._learning, self._record.learned
         elif self._validating is not None and tests_validation(strategy):
@@ -247,7 +247,7 @@ def _mode(metric: PluginMetric) -> str:
 
 def _metric_acts(metric: PluginMetric, event: str) -> bool:
     """Whether a metric does anything at an event: most inherit callbacks that look at where they reset and emit."""
-    if not acts(metric, event):
+    if not handles(metric, event):
         return False
     if getattr(type(metric), event) is not getattr(GenericPluginMetric, event, None):
         return True

@@ -1,4 +1,4 @@
-"""The callbacks of a strategy, called where something acts on them and nowhere else."""
+"""The callbacks of a strategy, called only if a plugin, metric or logger implements them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +20,7 @@ STEP_EVENTS = tuple(name for name in EVENTS if name.endswith(("_iteration", "_fo
 _EMPTY = {getattr(base, name, None) for base in (SupervisedPlugin, PluginMetric) for name in EVENTS}
 
 
-def acts(watcher: object, event: str) -> bool:
+def handles(watcher: object, event: str) -> bool:
     """Whether a plugin, metric or logger has a callback for `event` that is not an empty one of Avalanche's."""
     method = getattr(watcher, event, None)
     return method is not None and getattr(method, "__func__", method) not in _EMPTY
@@ -63,7 +63,7 @@ class _Trigger:
         plugins = self.strategy.plugins
         if plugins != self.asked:  # one was added since, or this is the first time
             self.asked = list(plugins)
-            self.methods = [getattr(plugin, self.event) for plugin in plugins if acts(plugin, self.event)]
+            self.methods = [getattr(plugin, self.event) for plugin in plugins if handles(plugin, self.event)]
         return self.methods
 
 

@@ -1,4 +1,4 @@
-"""How well confidence tells the classes of a stream from classes that it leaves out."""
+"""How well confidence separates the classes of a stream from classes outside it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +28,7 @@ def auroc_metrics() -> list[PluginMetric]:
 def auroc(known: torch.Tensor, unknown: torch.Tensor) -> float:
     """The area, by torchmetrics, of logits `[N, C]` of known and `[M, C]` of unknown samples.
 
-    NaN where there are none of one kind, or a logit is NaN.
+    NaN if there are none of one kind, or a logit is NaN.
     """
     from torchmetrics.functional.classification import binary_auroc
 
@@ -48,7 +48,7 @@ class KeptConfidence(Metric[Values]):
         self.task = 0
 
     def result(self) -> Values:
-        """{task label: the area}, worked out on the CPU; nothing where nothing was tested."""
+        """{task label: the area}, computed on the CPU; nothing if nothing was tested."""
         if not self.known:
             return {}
         known = torch.cat(self.known).cpu()

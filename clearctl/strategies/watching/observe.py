@@ -1,4 +1,4 @@
-"""Plugins that watch a strategy and change nothing: the accuracy of each bucket, and progress events."""
+"""Plugins that observe a strategy without changing it: the accuracy of each bucket, and progress events."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Tests during training (`eval_every`, `eval_every_steps`) leave the training as it was."""
+"""Tests during training (`eval_every`, `eval_every_steps`) that do not change the training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +8,13 @@ from avalanche.training.templates.base_sgd import PeriodicEval
 from clearctl.distributed.randomness import preserve_random_states
 from clearctl.strategies.strategy import Strategy
 
-# What a step of training has at hand, which Avalanche empties at the end of a test.
+# What a step of training has available, which Avalanche empties at the end of a test.
 _OF_THE_STEP = ("adapted_dataset", "dataloader", "mbatch", "mb_output", "loss")
 
 
 @contextmanager
 def training_kept(strategy: Strategy) -> Iterator[None]:
-    """Within, the strategy may be tested: the random generators and the step under way are put back afterwards.
+    """A context in which the strategy may be tested: restores the random generators and the step in progress.
 
     A loader draws a number when it starts; in Avalanche a run that is tested more often learns other batches. What a
     strategy itself does in a test stays: FeatureReplay draws from its memory there.
@@ -26,8 +26,8 @@ def training_kept(strategy: Strategy) -> Iterator[None]:
         setattr(strategy, name, value)
 
 
-def keep_training_in_tests(strategy: Strategy) -> None:
-    """Make each test of `eval_every` leave the training as it was, so that it does not change the weights."""
+def preserve_training_in_tests(strategy: Strategy) -> None:
+    """Restore the training's state after each test of `eval_every`, so that tests do not change the weights."""
     plugin = next(plugin for plugin in strategy.plugins if isinstance(plugin, PeriodicEval))
     plain = plugin._peval
 

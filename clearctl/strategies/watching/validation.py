@@ -1,4 +1,4 @@
-"""Test the model on what is held out for validation of the bucket that it learns, in between two epochs."""
+"""Tests the model on a bucket's validation images between two of its epochs."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ def validate(strategy: Strategy, workers: int = 0) -> Validation:
     """Test `strategy.model` on the validation part of the bucket that is learned; of all buckets where all are at once.
 
     Nothing of it is seen by metrics, and every random generator and the model's train/eval mode stay as they were.
-    Raises ValueError where the stream has no validation parts.
+    Raises ValueError if the stream has no validation parts.
     """
     model, device = strategy.model, strategy.device
     loss = torch.zeros((), dtype=torch.float64, device=device)

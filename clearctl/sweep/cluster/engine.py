@@ -1,4 +1,4 @@
-"""The engine `ray` as the machine sees it that asks for a sweep."""
+"""The engine `ray` on the machine that starts the sweep."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ class Cluster:
         for amount, what in ((self.cpus_per_run, "CPUs"), (self.gpus_per_run, "GPUs")):
             if amount < 0 or amount != round(amount, 4) or (amount > 1 and not float(amount).is_integer()):
                 raise UsageError(
-                    f"{amount} {what} per run: Ray gives a whole number, or a part of one with at most four decimals"
+                    f"{amount} {what} per run: Ray allows a whole number, or a fraction with at most four decimals"
                 )
 
     @property
@@ -77,8 +77,8 @@ def run_on_ray(
     with _connected(ray, address), _tokens(runs) as tokens:
         for text in _missing_resources(ray, cluster):
             if address is None:  # no other machine will ever come
-                raise CapabilityError(f"{text}\nuse a smaller --cpus-per-run or --gpus-per-run, or name a cluster")
-            listener(Message(f"{text}: runs wait for one", warning=True))
+                raise CapabilityError(f"{text}\nuse a smaller --cpus-per-run or --gpus-per-run, or give a cluster")
+            listener(Message(f"{text}: runs wait until one joins", warning=True))
         event_queue = ray.util.queue.Queue(actor_options={"num_cpus": 0})
         work = ray.remote(num_cpus=cluster.cpus_per_run, num_gpus=cluster.gpus_per_run, max_retries=0)(_run_unit)
         waiting: dict[Any, WorkUnit] = {}
@@ -108,7 +108,7 @@ def run_on_ray(
 
 
 def import_ray() -> Any:
-    """The library, with what is used of it. Raises CapabilityError where it is not installed."""
+    """The library, with what is used of it. Raises CapabilityError if it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # it warns that this will be the default
     try:
@@ -170,7 +170,7 @@ def _missing_resources(ray: Any, cluster: Cluster) -> Iterator[str]:
     for name, wanted in (("CPU", cluster.cpus_per_run), ("GPU", cluster.gpus_per_run)):
         most = max((resources.get(name, 0) for resources in there), default=0)
         if wanted > most:
-            yield f"a run takes {wanted:g} {name}s and no machine of the Ray has more than {most:g}"
+            yield f"a run takes {wanted:g} {name}s, but no machine of the Ray cluster has more than {most:g}"
 
 
 @contextmanager
@@ -185,7 +185,7 @@ def _preserve_sigterm_handler() -> Iterator[None]:
 
 
 def _require_reachable(address: str | None) -> None:
-    """Raise OSError at once where nobody listens: Ray itself would try for a minute."""
+    """Raise OSError at once where no one listens: Ray itself would try for a minute."""
     host, colon, port = (address or "").rpartition("://")[2].rpartition(":")
     if colon and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
@@ -223,7 +223,7 @@ def _relay_events(
     listener: SweepListener,
     stop_request: StopRequest,
 ) -> None:
-    """Pass on events until all runs have ended; on a stop request those under way save their state first."""
+    """Pass on events until all runs have ended; on a stop request those in progress save their state first."""
     passed_on = False
     begun: set[int] = set()
     while waiting:
@@ -249,7 +249,7 @@ def _outcomes(ray: Any, reference: Any, unit: WorkUnit) -> list[RunOutcome]:
     except ray.exceptions.TaskCancelledError:
         return [RunOutcome("stopped", error="stopped before its state could be saved")] * len(unit)
     except ray.exceptions.RayError as error:
-        text = f"it was lost on the cluster: {_last_line(error)}"
+        text = f"lost on the cluster: {_last_line(error)}"
         return [RunOutcome("failed", error=text, exit_code=5, traceback=str(error))] * len(unit)
     return [_outcome(result, planned) for result, (_, planned) in zip(results, unit, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Run folders on their way between machines that share no file system."""
+"""Transfers run folders between machines without a shared file system."""
 
 import io
 import os
@@ -30,7 +30,7 @@ def unpack(packed: bytes, run: Path) -> None:
 
 
 def install_run(packed: bytes, name: str, planned: PlannedRun) -> Path:
-    """Put a run that was made elsewhere where the plan has it, whole or not at all, and return its folder.
+    """Put a run that was made elsewhere where the plan has it, atomically, and return its folder.
 
     A run that was resumed there replaces the folder that it was resumed from.
     """
@@ -38,7 +38,7 @@ def install_run(packed: bytes, name: str, planned: PlannedRun) -> Path:
     with tempfile.TemporaryDirectory(prefix=".gathered-", dir=planned.work_dir) as folder:
         made = Path(folder) / name
         unpack(packed, made)
-        # There it was in a folder of its own, which is gone.
+        # There it was in its own folder, which is gone.
         atomic.write_text(rundir.config_file(made), dump(planned.config.values))
         target = planned.run or _free(planned.work_dir / name)
         if planned.run is not None:

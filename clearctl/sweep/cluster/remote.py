@@ -1,4 +1,4 @@
-"""What a process of the cluster does for a sweep: runs, or stacks of them, with events sent to the planner."""
+"""The work of a process of the cluster: runs, or stacks of them, with events sent to the planner."""
 
 import tempfile
 import time

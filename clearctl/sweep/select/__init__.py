@@ -1,1 +1,1 @@
-"""Choosing settings by images held out of the training part, and testing the chosen ones alone."""
+"""Chooses settings on images held out of the training part, and tests only the chosen ones."""

@@ -1,4 +1,4 @@
-"""Which setting of each config is the best one by its runs on validation images."""
+"""The best setting of each config by its runs on validation images."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Setting:
 
     @property
     def why_not(self) -> str:
-        """Why it cannot be chosen, in a few words; "" where it can."""
+        """Why it cannot be chosen, in a few words; "" if it can."""
         for (run, outcome), value in zip(self.runs, self.values, strict=True):
             if outcome.diverged is not None:
                 return f"seed {run.seed} diverged"
@@ -35,7 +35,7 @@ class Setting:
 
     @property
     def spread(self) -> Spread | None:
-        """Mean and standard deviation over the seeds; None where it cannot be chosen."""
+        """Mean and standard deviation over the seeds; None if it cannot be chosen."""
         return None if self.why_not else spread(self.values)
 
     def as_json(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Choice:
-    """The settings of a config, in the order of the plan, and the best of them: None where none can be chosen.
+    """The settings of a config, in the order of the plan, and the best of them: None if none can be chosen.
 
     `ties` are the labels of later ones whose mean is the same.
     """

@@ -1,4 +1,4 @@
-"""What settings are chosen by: a summary number of the matrix on validation images."""
+"""The metric that settings are chosen by: a summary number of the matrix on validation images."""
 
 import difflib
 import math
@@ -38,7 +38,7 @@ class SelectionMetric:
         return NUMBERS[self.number].lower_is_better
 
     def value(self, outcome: RunOutcome) -> float:
-        """The number of a run that was tested on validation images; NaN where it has none."""
+        """The number of a run that was tested on validation images; NaN if it has none."""
         if self.number in outcome.numbers:
             return outcome.numbers[self.number]
         if outcome.matrix is None or outcome.matrix.shape[0] != outcome.matrix.shape[1]:
@@ -46,7 +46,7 @@ class SelectionMetric:
         return compute_numbers(outcome.matrix).get(self.number, math.nan)
 
     def require_buckets(self, count: int) -> None:
-        """Raise UsageError where a stream of `count` buckets has no such number, as none off the diagonal of one."""
+        """Raise UsageError if a stream of `count` buckets has no such number, as none off the diagonal of one."""
         if math.isnan(compute_numbers(np.zeros((count, count)), np.zeros(count))[self.number]):
             raise UsageError(
                 f"--select {self.name}: {counted(count, 'bucket')} {'has' if count == 1 else 'have'} no such number:"
@@ -60,9 +60,9 @@ def read_metric(text: str) -> SelectionMetric:
     if text.startswith(PREFIX) and number in NAMES:
         return SelectionMetric(number)
     if number in NAMES:
-        raise UsageError(f"--select {text}: a setting is chosen by validation images alone: write {PREFIX}{number}")
+        raise UsageError(f"--select {text}: settings are chosen on validation images only: write {PREFIX}{number}")
     near = difflib.get_close_matches(number.rpartition(".")[2], NAMES, n=3, cutoff=0.4) or NAMES
-    raise UsageError(f"--select {text}: no run has such a number: expected {any_of([PREFIX + name for name in near])}")
+    raise UsageError(f"--select {text}: unknown number, expected {any_of([PREFIX + name for name in near])}")
 
 
 def read_first(text: str) -> int:

@@ -1,4 +1,4 @@
-"""What a sweep with `--select` is made of: the settings as their configs have them, and the runs that choose."""
+"""The plan of a sweep with `--select`: the settings of its configs, and the runs that choose."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ _SAME = (
 class SelectionPlan:
     """What is tried, by which `metric`, on the `first` so many buckets (None: on all).
 
-    `settings` are the runs of a grid as the configs have them, with their tests; those of a `search` are drawn one
+    `settings` are the runs of a grid as in the configs, with their tests; those of a `search` are drawn one
     after another, and `settings` are then examples that span its ranges.
     """
 
@@ -79,7 +79,7 @@ class SelectionPlan:
         return [key for key, texts in self.grid.items() if len(texts) > 1 or key in ranges]
 
     def list_runs(self, combinations: Mapping[str, Sequence[Combination]]) -> list[PlannedRun]:
-        """The runs of {name of a config: combinations of values} as the configs have them, with all seeds."""
+        """The runs of {name of a config: combinations of values} as in the configs, with all seeds."""
         return list_runs(
             self.configs,
             combinations,
@@ -90,11 +90,11 @@ class SelectionPlan:
         )
 
     def selecting(self, runs: Sequence[PlannedRun]) -> SweepPlan:
-        """The same runs on validation images, compared with those that are there."""
+        """The same runs on validation images, compared with the existing ones."""
         return self.arranged(find_states([self._on_validation(run) for run in runs]))
 
     def testing(self, runs: Sequence[PlannedRun]) -> SweepPlan:
-        """The runs as they are, compared with those that are there."""
+        """The runs as planned, compared with the existing ones."""
         return self.arranged(find_states(runs))
 
     def _on_validation(self, run: PlannedRun) -> PlannedRun:
@@ -137,11 +137,11 @@ def plan_selection(
         require_optuna()
         search = Search(trials, sampler_seed if sampler_seed is not None else (seeds or [0])[0], ranges)
         if not any(len(texts) > 1 for texts in grid.values()) and not ranges:
-            raise UsageError("there is nothing to search: give --set KEY=LOW..HIGH, or KEY=V1,V2")
+            raise UsageError("nothing to search: give --set KEY=LOW..HIGH, or KEY=V1,V2")
     else:
         require_no_ranges(grid)
     if "seed" in grid:
-        raise UsageError("--set seed: a seed is no setting to choose: give the seeds with --seeds")
+        raise UsageError("--set seed: a seed cannot be chosen: give seeds with --seeds")
     plan = SelectionPlan(
         configs=configs,
         seeds=seeds,
@@ -187,26 +187,26 @@ def _require_held_out(run: PlannedRun, metric: SelectionMetric) -> None:
     scenario = fill(run.config).scenario
     if not scenario.has_validation:
         raise UsageError(
-            f"--select {metric.name}: {run.label} holds no images out to choose by: add"
+            f"--select {metric.name}: {run.label} has no validation images: add"
             " --set scenario.validation=0.1, or write it into the config"
         )
     if scenario.evaluate_on != "test":
         raise UsageError(
-            f"--select {metric.name}: {run.label} has scenario.evaluate_on={scenario.evaluate_on!r}, so that nothing"
-            " would ever be tested: leave it out"
+            f"--select {metric.name}: {run.label} has scenario.evaluate_on={scenario.evaluate_on!r}, so nothing"
+            " would be tested: leave it out"
         )
 
 
 def _require_same_images(runs: Sequence[PlannedRun]) -> None:
-    """Raise UsageError where settings of a config are not measured on the same images with a seed."""
+    """Raise UsageError if settings of a config are not measured on the same images with a seed."""
     firsts: dict[tuple[str, int], PlannedRun] = {}
     for run in runs:
         other = firsts.setdefault((run.name, run.seed), run)
         key = next(_differing(run, other), None)
         if key is not None:
             raise UsageError(
-                f"{other.label} and {run.label} differ in scenario.{key}, so they hold out different images and cannot"
-                " be chosen between: make a sweep of each"
+                f"{other.label} and {run.label} differ in scenario.{key}, so their validation images differ and cannot"
+                " be compared: use one sweep for each"
             )
 
 

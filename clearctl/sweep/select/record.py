@@ -1,4 +1,4 @@
-"""selection.json: which settings were tried, how each went, which was chosen; in the work directory and in runs."""
+"""selection.json: the settings tried, their results, the chosen one; in the work directory and in runs."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from clearctl.sweep.select.metric import SelectionMetric
 
 
 def record(choice: Choice, metric: SelectionMetric, first: int | None, engine: str) -> dict[str, Any]:
-    """A choice as selection.json has it."""
+    """A choice as in selection.json."""
     assert choice.chosen is not None
     return {
         "metric": metric.name,
@@ -53,8 +53,8 @@ def earlier_choices(folder: Path, records: Sequence[dict[str, Any]]) -> Iterator
         label, tried = chosen.get(one["config"], (one["chosen"], 0))
         if label != one["chosen"]:
             yield (
-                f"{label} was chosen before, of {tried}, and {one['chosen']} is now, of {one['tried']}: both are"
-                " tested then, which whoever reads the numbers has to know"
+                f"{label} was chosen before from {tried}, now {one['chosen']} from {one['tried']}: both are"
+                " tested on the test images, so say so when you publish the numbers"
             )
 
 

@@ -1,4 +1,4 @@
-"""A sweep with `--select`: runs on validation images choose a setting of each config, and that one alone is tested."""
+"""A sweep with `--select`: runs on validation images choose a setting of each config, and only that one is tested."""
 
 import hashlib
 import math
@@ -61,7 +61,7 @@ def run_selection(plan: SelectionPlan, *, stage: Stage = _silent, local: LocalEn
     """Carry out both stages of a plan; what is finished is not run again.
 
     No test image is read until all settings are measured and the choices are written down. `local` carries out the
-    runs on this machine, if it was started before. Raises RunError where no setting of a config can be chosen, and what
+    runs on this machine, if it was started before. Raises RunError if no setting of a config can be chosen, and what
     `run_sweep` raises: the same plan, made again, continues.
     """
     first = _FirstStage(plan, stage, local)
@@ -132,7 +132,7 @@ def _search(plan: SelectionPlan, first: _FirstStage) -> None:
 
 
 def _values(plan: SelectionPlan, measured: Sequence[Measured]) -> dict[str, float | None]:
-    """{label: mean of the metric}, None where the setting cannot be chosen."""
+    """{label: mean of the metric}, None if the setting cannot be chosen."""
     settings = [setting for choice in choose(measured, plan.metric) for setting in choice.settings]
     return {setting.label: found.mean if (found := setting.spread) else None for setting in settings}
 
@@ -142,8 +142,8 @@ def _tell(study: Study, trial: Trial, value: float | None) -> None:
         study.tell(trial, value)
     elif trial.value is not None and value is not None and not math.isclose(trial.value, value, abs_tol=1e-3):
         raise RunError(
-            f"the study has {trial.value:.4f} of trial {trial.number + 1}, its runs {value:.4f}: the data changed\n"
-            "use another --work-dir, where the search starts over"
+            f"the study has {trial.value:.4f} for trial {trial.number + 1}, its runs {value:.4f}: the data changed\n"
+            "start the search over in another --work-dir"
         )
 
 
@@ -166,5 +166,5 @@ def _require_chosen(choices: Sequence[Choice], plan: SelectionPlan) -> None:
     for choice in choices:
         if choice.chosen is None:
             reasons = few([f"{setting.label}: {setting.why_not}" for setting in choice.settings])
-            what = f"no setting of {choice.config} can be chosen by {plan.metric.name}, so none is tested"
+            what = f"no setting of {choice.config} can be chosen by {plan.metric.name}: none is tested"
             raise RunError(f"{what}\n{reasons}")

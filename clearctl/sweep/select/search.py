@@ -66,7 +66,7 @@ class Study:
         return sum(trial.state.is_finished() for trial in self._study.trials)
 
     def batch(self, number: int) -> list[Trial]:
-        """The trials of a batch, drawn now where they are not in the study yet. All earlier ones have to be told."""
+        """The trials of a batch, drawn now where they are not in the study yet. All earlier ones must be told."""
         first = number * BATCH
         trials = self._study.trials
         if len(trials) < first + BATCH:
@@ -89,7 +89,7 @@ class Study:
         ]
 
     def tell(self, trial: Trial, value: float | None) -> None:
-        """Write how a trial went: None where its setting cannot be chosen."""
+        """Write how a trial went: None if its setting cannot be chosen."""
         if value is None:
             self._study.tell(trial.number, state=self._optuna.trial.TrialState.FAIL)
         else:
@@ -128,7 +128,7 @@ def open_storage(folder: Path) -> Iterator[Any]:
 
 
 def require_optuna() -> Any:
-    """The library. Raises CapabilityError where it is not installed."""
+    """The library. Raises CapabilityError if it is not installed."""
     try:
         import optuna
     except ImportError:

@@ -1,4 +1,4 @@
-# FeCAM: CLEAR-10, features of a foundation model, 1 image a class to train on.
+# FeCAM: CLEAR-10, features of a foundation model, 1 image per class to train on.
 _base_ = ["../streaming/fecam.py"]
 
 name = "FeCAM (1 shot)"

@@ -1,4 +1,4 @@
-# Fine-tuning of a linear head: CLEAR-10, features of a foundation model, 1 image a class to train on.
+# Fine-tuning of a linear head: CLEAR-10, features of a foundation model, 1 image per class to train on.
 _base_ = ["../streaming/linear.py"]
 
 name = "Linear (1 shot)"

@@ -1,4 +1,4 @@
-# Nearest class mean: CLEAR-10, features of a foundation model, 1 image a class to train on.
+# Nearest class mean: CLEAR-10, features of a foundation model, 1 image per class to train on.
 _base_ = ["../streaming/ncm.py"]
 
 name = "NCM (1 shot)"

@@ -1,4 +1,4 @@
-# Replay of one bucket: CLEAR-10, features of a foundation model, 1 image a class to train on.
+# Replay of one bucket: CLEAR-10, features of a foundation model, 1 image per class to train on.
 _base_ = ["../streaming/replay.py"]
 
 name = "Replay (1 shot)"

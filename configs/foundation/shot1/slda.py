@@ -1,4 +1,5 @@
-# Linear discriminant analysis in whole batches: CLEAR-10, features of a foundation model, 1 image a class to train on.
+# Linear discriminant analysis in whole batches: CLEAR-10, features of a foundation model, 1 image per class to train
+# on.
 _base_ = ["../streaming/slda.py"]
 
 name = "SLDA (1 shot)"

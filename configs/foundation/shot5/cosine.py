@@ -1,4 +1,4 @@
-# Fine-tuning of a cosine head: CLEAR-10, features of a foundation model, 5 images a class to train on.
+# Fine-tuning of a cosine head: CLEAR-10, features of a foundation model, 5 images per class to train on.
 _base_ = ["../streaming/cosine.py"]
 
 name = "Cosine (5 shot)"

@@ -1,4 +1,4 @@
-# FeCAM: CLEAR-10, features of a foundation model, 5 images a class to train on.
+# FeCAM: CLEAR-10, features of a foundation model, 5 images per class to train on.
 _base_ = ["../streaming/fecam.py"]
 
 name = "FeCAM (5 shot)"

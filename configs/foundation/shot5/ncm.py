@@ -1,4 +1,4 @@
-# Nearest class mean: CLEAR-10, features of a foundation model, 5 images a class to train on.
+# Nearest class mean: CLEAR-10, features of a foundation model, 5 images per class to train on.
 _base_ = ["../streaming/ncm.py"]
 
 name = "NCM (5 shot)"

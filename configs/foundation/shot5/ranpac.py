@@ -1,4 +1,4 @@
-# RanPAC: CLEAR-10, features of a foundation model, 5 images a class to train on.
+# RanPAC: CLEAR-10, features of a foundation model, 5 images per class to train on.
 _base_ = ["../streaming/ranpac.py"]
 
 name = "RanPAC (5 shot)"

@@ -1,4 +1,4 @@
-# Ridge regression: CLEAR-10, features of a foundation model, 5 images a class to train on.
+# Ridge regression: CLEAR-10, features of a foundation model, 5 images per class to train on.
 _base_ = ["../streaming/ridge.py"]
 
 name = "Ridge (5 shot)"

@@ -1,4 +1,5 @@
-# Linear discriminant analysis in whole batches: CLEAR-10, features of a foundation model, 5 images a class to train on.
+# Linear discriminant analysis in whole batches: CLEAR-10, features of a foundation model, 5 images per class to train
+# on.
 _base_ = ["../streaming/slda.py"]
 
 name = "SLDA (5 shot)"

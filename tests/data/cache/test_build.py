@@ -86,7 +86,7 @@ def test_all_images_and_how_far_it_is(many, tmp_path, on_disk, threads):
     assert torch.equal(torch.get_rng_state(), before[1])
     require_right(store)
     assert len(list(tmp_path.iterdir())) == (4 if on_disk else 0)
-    assert heard[-1] == Counted("decode the images once", 160, 160, "images")
+    assert heard[-1] == Counted("decode the images", 160, 160, "images")
     assert [event.done for event in heard] == sorted({event.done for event in heard})
     fill(store, on_disk=on_disk, image_bytes=IMAGE_BYTES, listener=heard.append)
     assert heard[-1].done == 160
@@ -151,7 +151,7 @@ def test_two_builders_at_once(many, tmp_path):
 def test_what_cannot_be_read_back_is_a_fault_and_leaves_nothing(photos, tmp_path, monkeypatch):
     """Without an error each run would decode all and write it beside the last."""
     monkeypatch.setattr(segments, "_MAGIC", b"\0")  # packed to 8 bytes, and so not found again
-    with pytest.raises(OSError, match="written there cannot be read back: it is damaged"):
+    with pytest.raises(OSError, match="written data cannot be read back: it is damaged"):
         fill(ImageStore(photos, LEADING, tmp_path), on_disk=True, image_bytes=IMAGE_BYTES)
     assert [path.name for path in tmp_path.iterdir()] == ["clear"]
 
@@ -169,6 +169,6 @@ def test_an_image_that_changes_while_it_is_read(photos, tmp_path):
     store = ImageStore(photos, LEADING, tmp_path)
     photos.first_identity(2)
     os.utime(photos.root / photos.paths[2], (0, 0))
-    with pytest.raises(DatasetError, match=r"2\.jpg \(bucket 0\) was changed while it was read"):
+    with pytest.raises(DatasetError, match=r"2\.jpg \(bucket 0\) changed while it was read"):
         fill(store, on_disk=True, image_bytes=IMAGE_BYTES)
     assert not list(tmp_path.glob("*.*"))

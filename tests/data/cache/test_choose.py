@@ -48,9 +48,14 @@ def test_need_is_of_what_is_missing(photos, tmp_path):
 @pytest.mark.parametrize(
     ("disk", "memory", "chosen", "said"),
     [
-        (NEED + MARGIN, 0, "disk", "kept in {folder}: 1.0 GB are free there"),
-        (NEED + MARGIN - 1, 2 * NEED, "ram", "kept in memory, since {folder} has 1.0 GB free, of which 1.0 GB are to"),
-        (10**9, 2 * NEED - 1, "off", "since they take 5.4 MB, {folder} has 1.0 GB free, of which 1.0 GB are to stay"),
+        (NEED + MARGIN, 0, "disk", "kept in {folder}, which has 1.0 GB free"),
+        (
+            NEED + MARGIN - 1,
+            2 * NEED,
+            "ram",
+            "kept in memory, since {folder} has 1.0 GB free, of which 1.0 GB are kept",
+        ),
+        (10**9, 2 * NEED - 1, "off", "since they take 5.4 MB, {folder} has 1.0 GB free, of which 1.0 GB are kept free"),
     ],
 )
 def test_auto(photos, tmp_path, free, disk, memory, chosen, said):
@@ -96,7 +101,7 @@ def test_what_is_there_needs_no_room(photos, tmp_path, free):
     free(0, 0)
     choice = choose(ImageStore(photos, LEADING, tmp_path / "key"), "auto", tmp_path)
     assert (choice.cache, choice.need_bytes) == ("disk", 0)
-    assert choice.text == f"all 9 images are there decoded, in {tmp_path}"
+    assert choice.text == f"all 9 images are already decoded, in {tmp_path}"
 
 
 def test_how_many_of_the_images_are_decoded_at_every_use(photos, tmp_path, free):

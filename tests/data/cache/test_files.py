@@ -72,6 +72,6 @@ def test_too_many_open_files_are_no_bad_image(photos):
     process = multiprocessing.get_context("fork").Process(target=decode_with_no_file_left, args=(photos, there))
     process.start()
     there.close()
-    expected = f"{photos.root / photos.paths[1]} cannot be opened: Too many open files\nallow this process more"
+    expected = f"{photos.root / photos.paths[1]} cannot be opened: Too many open files\nraise the limit"
     assert here.recv().startswith(expected)
     process.join()

@@ -72,7 +72,7 @@ def test_a_cache_folder_that_another_user_made_for_himself(photos):
     assert said[0].endswith(f"and kept in memory, since {folder} cannot be written")
     assert (missing, error) == (0, None)
     said, missing, error = as_nobody(photos, cache_dir=shared, cache="disk")
-    assert f"but {folder} cannot be written\nname a folder with room as data.cache_dir" in error
+    assert f"but {folder} cannot be written\nset data.cache_dir to a folder with more space" in error
     shared.chmod(0o700)
     said, missing, error = as_nobody(photos, cache_dir=shared)
     assert said[0].endswith(f"and kept in memory, since {shared} cannot be written")
@@ -83,7 +83,7 @@ def test_without_a_home(photos):
     said, missing, error = as_nobody(photos)
     assert said[0].endswith(f"and kept in memory, since {inside} cannot be written")
     assert (missing, error) == (0, None)
-    assert f"but {inside} cannot be written\nname a folder" in as_nobody(photos, cache="disk")[2]
+    assert f"but {inside} cannot be written\nset data.cache_dir" in as_nobody(photos, cache="disk")[2]
     assert as_nobody(photos, cache="ram")[1:] == (0, None)
     assert as_nobody(photos, cache="off") == ([], 9, None)
 
@@ -99,7 +99,7 @@ def test_a_store_in_a_dataset_that_cannot_be_written_is_used(photos):
     os.chown(home, NOBODY, NOBODY)
     environment = {"XDG_CACHE_HOME": str(home)}
     said, missing, error = as_nobody(some, environment=environment)
-    assert (said, missing) == ([f"eval_transform: all 6 images are there decoded, in {inside}"], 0)
+    assert (said, missing) == ([f"eval_transform: all 6 images are already decoded, in {inside}"], 0)
     assert not list(home.iterdir())
     said, missing, error = as_nobody(photos, environment=environment)
     assert f" and kept in {home}/clearctl/images/clear-" in said[0]
@@ -107,7 +107,7 @@ def test_a_store_in_a_dataset_that_cannot_be_written_is_used(photos):
     (own,) = (home / "clearctl/images").iterdir()
     said, missing, error = as_nobody(photos, environment=environment)
     assert said == [
-        f"eval_transform: all 9 images are there decoded, in {' and '.join(sorted((str(own), str(inside))))}"
+        f"eval_transform: all 9 images are already decoded, in {' and '.join(sorted((str(own), str(inside))))}"
     ]
     assert sorted(inside.rglob("*")) == before
 

@@ -113,7 +113,7 @@ def test_a_damaged_image_is_noticed_decoded_and_built_again(photos, folder, plac
     assert store.missing() == []
     assert right(store)
     assert [message.warning for message in heard] == [True]
-    assert f"{victim} holds a damaged image, which is decoded again: it is removed, to be built again" == heard[0].text
+    assert f"{victim} contains a damaged image, which is decoded again: removed, to be built again" == heard[0].text
     assert not victim.exists()
     assert right(store)
     assert len(store.missing()) == 1
@@ -149,7 +149,7 @@ def test_a_damaged_segment_is_not_used_and_built_again(photos, folder, damage):
     )
     heard: list[Message] = []
     store = ImageStore(photos, LEADING, folder, heard.append)
-    assert [message.text for message in heard] == [f"{victim} is damaged: it is removed, to be built again"]
+    assert [message.text for message in heard] == [f"{victim} is damaged: removed, to be built again"]
     assert not victim.exists()
     assert 0 < len(store.missing()) < len(photos)
     assert right(store)

@@ -48,7 +48,7 @@ def test_two_stores_then_none_of_it_again(photos):
     assert len(written) == 4  # of each store a segment and the note
     heard.clear()
     again = open_stores(photos, SPLITS, listener=heard.append)
-    assert texts(heard) == [f"{name}: all 9 images are there decoded, in {folder}" for name in SPLITS]
+    assert texts(heard) == [f"{name}: all 9 images are already decoded, in {folder}" for name in SPLITS]
     assert files_under(folder) == written
     for name, split in SPLITS.items():
         torch.manual_seed(0)
@@ -81,7 +81,7 @@ def test_what_cannot_be_split_is_said_once_and_works(photos):
     splits = {"train_transform": split_steps(steps), "eval_transform": TEST}
     stores = open_stores(photos, splits, cache="disk", listener=heard.append)
     assert heard[0] == Message(
-        "train_transform: images are decoded at every use, since Lambda may look at more of them than pixels", True
+        "train_transform: images are decoded at every use, since Lambda may use more than their pixels", True
     )
     assert len(texts(heard)) == 2
     assert (len(stores["train_transform"].missing()), stores["eval_transform"].missing()) == (9, [])
@@ -111,7 +111,7 @@ def test_a_mount_that_cannot_be_mapped(photos, monkeypatch, cache):
             store = open_stores(photos, {"eval_transform": TEST}, cache=cache, listener=heard.append)["eval_transform"]
             assert store.missing() == []
         else:
-            with pytest.raises(DatasetError, match="cannot be used: what was written .* read back: No such device"):
+            with pytest.raises(DatasetError, match="cannot be used: written data cannot be read back: No such device"):
                 open_stores(photos, {"eval_transform": TEST}, cache=cache)
         assert [path.name for path in files_under(folder)] == ["transforms.json"]
     said = [text for text in texts(heard) if "cannot be used" in text]
@@ -151,7 +151,7 @@ def test_a_file_that_cannot_be_written(photos, cache):
         assert Message(f"eval_transform: {fault}; 9 images are kept in memory", warning=True) in heard
         assert (missing, error) == ([], None)
     else:
-        assert error == f"{fault}\nname another folder as data.cache_dir, or use data.cache='auto'"
+        assert error == f"{fault}\nset data.cache_dir to another folder, or use data.cache='auto'"
 
 
 def test_a_store_in_the_way_of_nothing(clear_folder):
@@ -168,7 +168,7 @@ def test_a_store_in_the_way_of_nothing(clear_folder):
     heard: list[Event] = []
     files = list_files(part for bucket in split.buckets for part in (bucket.train, bucket.test))
     open_stores(files, SPLITS, listener=heard.append)
-    assert all("are there decoded" in text for text in texts(heard))
+    assert all("are already decoded" in text for text in texts(heard))
     assert files_under(root / "training_folder/image_cache") == before
 
 

@@ -111,5 +111,5 @@ def test_own_buckets() -> None:
     assert own_buckets(["old", "new"], ["old", "new"]) == ["old", "new"]
     with pytest.raises(DatasetError, match=r"--order lacks new\nthe buckets are new, old"):
         own_buckets(["old", "new"], ["old"])
-    with pytest.raises(DatasetError, match="--order has newer, which no bucket is called"):
+    with pytest.raises(DatasetError, match="--order has newer, expected names of buckets"):
         own_buckets(["old"], ["old", "newer"])

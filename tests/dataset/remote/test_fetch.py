@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mirror import Mirror
 
 from clearctl.dataset.remote.checksum import Checksum
-from clearctl.dataset.remote.fetch import fetch, loses_encryption
+from clearctl.dataset.remote.fetch import fetch, is_https_downgrade
 from clearctl.dataset.remote.origin import Origin, read_origin, shown, write_origin
 from clearctl.dataset.remote.patience import Patience
 from clearctl.errors import CapabilityError, DatasetError
@@ -116,7 +116,9 @@ def test_many_cuts_are_gone_on_from_while_something_comes(mirror, part):
 
 def test_a_server_that_always_cuts_at_the_same_byte_is_given_up(mirror, part):
     mirror.cuts = [300_000, 0, 0, 0, 0]
-    refused(mirror, part, f"{mirror.url}/f.zip", "300,000 of 1,000,000 bytes", "the 1 MB that came stay", "--url BASE")
+    refused(
+        mirror, part, f"{mirror.url}/f.zip", "300,000 of 1,000,000 bytes", "the 1 downloaded MB are kept", "--url BASE"
+    )
     assert len(mirror.log) == 1 + 1 + QUICK.retries
     assert part.read_bytes() == DATA[:300_000]
     mirror.cuts = []
@@ -124,7 +126,7 @@ def test_a_server_that_always_cuts_at_the_same_byte_is_given_up(mirror, part):
     assert part.read_bytes() == DATA
     assert received_bytes == 700_000
     assert mirror.sent[-1] == ("bytes=300000-", 206, 700_000)
-    assert messages[0] == "f.zip: 1 of 1 MB are here, continuing from there"
+    assert messages[0] == "f.zip: 1 of 1 MB are already downloaded, continuing"
 
 
 def test_the_pauses_grow(mirror, part, monkeypatch):
@@ -192,7 +194,7 @@ def test_a_file_that_changes_between_two_requests(mirror, part, with_etag):
     fetch(f"{mirror.url}/f.zip", part, QUICK, change)
     assert part.read_bytes() == bytes(reversed(DATA))
     assert "v2" in str(read_origin(part)) or "02 Jan" in str(read_origin(part))
-    assert any("the file there is another one now" in event.text for event in reported if isinstance(event, Message))
+    assert any("the file on the server has changed" in event.text for event in reported if isinstance(event, Message))
 
 
 def test_a_changed_file_from_a_server_that_does_not_know_if_range(mirror, part):
@@ -228,7 +230,7 @@ def test_without_etag_and_date_it_starts_over(mirror, part):
     _, messages = get(mirror, part)
     assert part.read_bytes() == DATA
     assert [asked.range for asked in mirror.log] == [None, None]
-    assert any("nothing to recognise a changed file by" in text for text in messages)
+    assert any("no ETag or date to detect a changed file" in text for text in messages)
 
 
 def test_a_file_that_shrank_below_what_is_here(mirror, part):
@@ -238,7 +240,7 @@ def test_a_file_that_shrank_below_what_is_here(mirror, part):
     _, messages = get(mirror, part)
     assert part.read_bytes() == DATA[:500_000]
     assert [status for _, status, _ in mirror.sent] == [416, 200]
-    assert "nothing to send from byte 500,000 on, so the download starts over" in messages[0]
+    assert "sends nothing from byte 500,000, so the download starts over" in messages[0]
 
 
 def test_a_length_longer_than_the_body_is_never_complete(mirror, part):
@@ -257,7 +259,7 @@ def test_a_body_longer_than_its_declared_range_is_refused(mirror, part):
 
 def test_no_length_at_all_is_refused(mirror, part):
     mirror.no_length = True
-    refused(mirror, part, "does not say how long it is (no Content-Length)")
+    refused(mirror, part, "does not send its size (no Content-Length)")
     assert not part.exists()
 
 
@@ -302,7 +304,7 @@ def test_a_redirect_to_what_is_no_address_is_refused(mirror, part, target):
 
 
 def test_encryption_that_cannot_be_agreed_on_is_refused(mirror, part):
-    refused(mirror, part, "the encrypted connection is refused", url=mirror.url.replace("http:", "https:") + "/f.zip")
+    refused(mirror, part, "the TLS connection fails", url=mirror.url.replace("http:", "https:") + "/f.zip")
 
 
 SLOW = replace(QUICK, retries=1, slowest_bytes_s=1e9, slow_for_s=0.01)
@@ -349,10 +351,10 @@ def test_a_redirect_in_a_circle_is_refused(mirror, part):
 
 
 def test_a_redirect_may_gain_encryption_but_not_lose_it():
-    assert loses_encryption(["https://a/x", "http://b/x"])
-    assert loses_encryption(["http://a/x", "https://b/x", "http://c/x"])
-    assert not loses_encryption(["http://a/x", "https://b/x", "https://c/x"])
-    assert not loses_encryption(["http://a/x"])
+    assert is_https_downgrade(["https://a/x", "http://b/x"])
+    assert is_https_downgrade(["http://a/x", "https://b/x", "http://c/x"])
+    assert not is_https_downgrade(["http://a/x", "https://b/x", "https://c/x"])
+    assert not is_https_downgrade(["http://a/x"])
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 500, 503])
@@ -372,7 +374,7 @@ def test_an_error_that_passes_is_waited_for(mirror, part):
 
 def test_an_error_that_stays_ends_it_and_keeps_what_came(mirror, part):
     mirror.cuts, mirror.statuses = [400_000], [200, 404]
-    refused(mirror, part, "the server answers 404", "the 1 MB that came stay")
+    refused(mirror, part, "the server answers 404", "the 1 downloaded MB are kept")
     assert part.read_bytes() == DATA[:400_000]
 
 
@@ -402,7 +404,7 @@ def test_compressed_though_asked_not_to(mirror, part):
 
 def test_no_room(mirror, part):
     mirror.declared_length = 10**18
-    refused(mirror, part, "1,000,000,000,000 MB are to come", "MB are free", error=DatasetError)
+    refused(mirror, part, "1,000,000,000,000 MB are still to download", "MB are free", error=DatasetError)
     assert not part.exists()
 
 
@@ -412,7 +414,7 @@ def test_another_address_means_starting_over(mirror, part):
     mirror.cuts = []
     _, messages = get(mirror, part, url=f"http://127.0.0.1:{mirror.port}/elsewhere/f.zip")
     assert part.read_bytes() == DATA
-    assert messages[0] == f"f.zip: what is here came from {mirror.url}/f.zip, so the download starts over"
+    assert messages[0] == f"f.zip: the partial file came from {mirror.url}/f.zip, so the download starts over"
 
 
 @pytest.mark.parametrize("note", ["", "{", "[]", '{"url": 3}', '{"checksums": [{"a": 1}]}', '"text"'])

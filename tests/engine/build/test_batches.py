@@ -34,7 +34,7 @@ def test_images_of_different_shapes(steps: str, uneven: Path, tiny_config: Path,
         with pytest.raises(ConfigError) as caught:
             command(tiny_config, overrides=transforms(steps), dataset_root=uneven, device="cpu", **more)
         first, second = str(caught.value).splitlines()
-        assert first.startswith("--set: scenario.train_transform: images of different shapes come out of it: ")
+        assert first.startswith("--set: scenario.train_transform: its images have different shapes: ")
         assert first.endswith(f"of {max(uneven.glob('labeled_images/2/camera/*.jpg'))}")
         assert second.startswith("crop them, or give Resize both sizes: size=(")
     assert not (tmp_path / "runs").exists()

@@ -46,9 +46,9 @@ def test_the_figures_are_those_of_the_page() -> None:
 def test_in_float32_one_line_says_what_was_measured_where(tiny_config: Path, prepared: Path) -> None:
     with RehearsalGpu():
         assert said(tiny_config, prepared) == [
-            "precision fp32: on an NVIDIA H200 ResNet-50 (224 px, batch 64) trained on more images a second:"
+            "precision fp32: on an NVIDIA H200 ResNet-50 (224 px, batch 64) trained faster:"
             " 1.9 times with --precision bf16, 1.9 times with --set tf32=True,"
-            " 1.6 times with --precision bf16 --set channels_last=True; `clearctl train --dry-run` times them here"
+            " 1.6 times with --precision bf16 --set channels_last=True; `clearctl train --dry-run` measures them here"
         ]
 
 

@@ -74,4 +74,4 @@ def test_the_width_of_extracted_features_is_that_of_their_record(features_config
 def test_images_have_no_width_of_features():
     file = Path(__file__).parents[2] / "configs" / "tiny.py"
     (fault,) = check_config(file, dataset_root="nowhere", overrides=[WIDTH]).faults
-    assert "model.head.in_channels: found 'features', the dimension of scenario.feature_type, and that is not" in fault
+    assert "model.head.in_channels: found 'features', the dimension of scenario.feature_type, which is missing" in fault

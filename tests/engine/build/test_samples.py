@@ -174,7 +174,7 @@ def test_a_file_is_no_place_for_a_store(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["data.cache_dir", "work_dir", "load_from", "scenario.dataset_root"])
 def test_a_home_that_there_is_not_is_a_fault_of_the_config(key: str, tiny_config: Path) -> None:
-    with pytest.raises(ConfigError, match=rf"{key}: ~nobody-here/x: there is no such home folder"):
+    with pytest.raises(ConfigError, match=rf"{key}: ~nobody-here/x: no such home folder"):
         open_config(tiny_config, overrides=(f"{key}=~nobody-here/x",))
 
 
@@ -222,7 +222,7 @@ def test_features_that_do_not_fit_are_mapped_by_auto_alone(
             said: list[Event] = []
             build_samples(settings, stream, torch.device("cpu"), said.append)
             assert [event.text for event in said if isinstance(event, Message)] == is_mapped * [
-                "the features do not fit in memory: batches are gathered from their files (data.loader='mapped')"
+                "the features do not fit in memory: batches are read from their files (data.loader='mapped')"
             ]
             del stream  # which the next one would find in memory
 

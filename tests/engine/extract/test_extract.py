@@ -245,7 +245,7 @@ def test_a_precision_that_the_processor_only_imitates_is_reported(root, config, 
     arguments = {"config": config, "weights": "none", "device": "cpu", "buckets": ["0"]}
     extract_features(root, precision="bf16", listener=said.append, **arguments)
     texts = [event.text for event in said if isinstance(event, Message) and event.warning]
-    assert any("no bf16 units: --precision fp32 is faster" in text for text in texts) == warned
+    assert any("does not support bf16: --precision fp32 is faster" in text for text in texts) == warned
 
 
 def test_features_of_a_release_are_not_overwritten(root, config):
@@ -268,7 +268,7 @@ def test_a_damaged_bucket_is_refused_and_then_extracted_again(root, config):
         read_stream(root, feature_type="mine")
     first, second = str(caught.value).split("\n")
     assert first.startswith(f"{file} is damaged: its sha256 is ")
-    assert second.startswith("run the `clearctl extract-features` again that made it")
+    assert second.startswith("run the same `clearctl extract-features` again, which")
     assert extract_features(root, **given).written == ("1",)
     assert feature_bytes(root, "mine") == whole
     read_stream(root, feature_type="mine")
@@ -382,7 +382,7 @@ def test_features_of_another_file_list_are_refused_and_made_again(root, config):
     file = layout.filelist_file(root, "1")
     lines = file.read_text().split("\n")
     file.write_text("\n".join([lines[1], lines[0], *lines[2:]]))
-    with pytest.raises(DatasetError, match="features 'small' of bucket 1 were made for another"):
+    with pytest.raises(DatasetError, match="features 'small' of bucket 1 were extracted for another"):
         read_stream(root, feature_type="small")
     assert extract_features(root, config=config, weights="none", device="cpu").written == ("1",)
     assert feature_bytes(root, "small")["1"] != before["1"]
@@ -475,7 +475,7 @@ def test_an_image_that_cannot_be_decoded_ends_it_before_its_bucket(root, config,
 def test_a_missing_image_is_named_before_anything_is_read(root, config):
     path = (root / "training_folder/filelists/2/all.txt").read_text().split("\n")[4].rpartition(" ")[0]
     (root / path).unlink()
-    with pytest.raises(DatasetError, match=rf"{re.escape(str(root / path))} \(bucket 2\) is listed but not there"):
+    with pytest.raises(DatasetError, match=rf"{re.escape(str(root / path))} \(bucket 2\) is listed but missing"):
         extract_features(root, config=config, weights="none", device="cpu")
     assert feature_bytes(root, "small") == {}
 
@@ -545,7 +545,7 @@ def test_allow_partial_says_what_it_left_random(root, config, tmp_path):
     said = []
     arguments = {"config": config, "checkpoint": tmp_path / "partial.pth", "device": "cpu"}
     result = extract_features(root, allow_partial=True, listener=said.append, **arguments)
-    assert any("leaves random: layer4.1.conv2.weight" in event.text for event in said if isinstance(event, Message))
+    assert any("left random: layer4.1.conv2.weight" in event.text for event in said if isinstance(event, Message))
     record = json.loads((result.folder / "extraction.json").read_text())
     assert record["about"]["weights"]["left_random"] == ["layer4.1.conv2.weight"]
 

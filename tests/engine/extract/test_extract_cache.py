@@ -66,7 +66,7 @@ def test_the_bytes_are_those_of_decoded_images(root, config, workers):
     result = extracted(root, config, "read", workers=workers, listener=heard.append)
     assert (result.images, result.cached) == (27, 27)
     folder = root / "training_folder/image_cache"
-    assert f"all 27 images are read decoded, from {folder}" in [e.text for e in heard if isinstance(e, Message)]
+    assert f"all 27 images are read from the cache {folder}" in [e.text for e in heard if isinstance(e, Message)]
     assert extracted(root, config, "decoded", cache="off").cached == 0
     assert rows(root, "read") == rows(root, "decoded")
     assert record(root, "read")["settings"] == record(root, "decoded")["settings"]
@@ -125,7 +125,7 @@ def test_of_another_transform_nothing_is_read_and_that_is_said(root, config, tmp
     other.write_text(config.read_text().replace("size=20", "size=22"))
     heard: list[Event] = []
     assert extracted(root, other, "other", listener=heard.append).cached == 0
-    assert any("no image was decoded for transforms that begin" in e.text for e in heard if isinstance(e, Message))
+    assert any("all images are decoded: these transforms" in e.text for e in heard if isinstance(e, Message))
 
 
 def test_a_folder_of_its_own(trained_on, config, tmp_path):
@@ -142,8 +142,8 @@ def test_a_folder_of_its_own(trained_on, config, tmp_path):
     ("arguments", "reported"),
     [
         ({"cache": "disk"}, "--cache disk: expected auto or off"),
-        ({"cache_dir": "nowhere"}, "--cache-dir nowhere: there is no such folder"),
-        ({"cache": "off", "cache_dir": "."}, "leave it out with --cache off"),
+        ({"cache_dir": "nowhere"}, "--cache-dir nowhere: no such folder"),
+        ({"cache": "off", "cache_dir": "."}, "no effect with --cache off: leave it out"),
     ],
 )
 def test_arguments_that_make_no_sense(trained_on, config, arguments, reported):

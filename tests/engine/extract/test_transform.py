@@ -124,13 +124,13 @@ def test_a_transform_that_does_not_suit_the_weights_is_warned_of(root: Path, tmp
     found = messages(root, name="unsuited", transform="published", **common)
     assert found == [
         "vit.pth states mean 0.5 0.5 0.5 (used: 0.485 0.456 0.406), std 0.5 0.5 0.5 (used: 0.229 0.224 0.225):"
-        " features are not those that its authors mean (--transform model uses theirs)"
+        " these are not the features that its authors intended (--transform model uses theirs)"
     ]
     assert messages(root, name="suited", **common) == []
 
 
 def test_a_size_that_the_model_cannot_take_is_refused(root: Path) -> None:
-    with pytest.raises(UsageError, match=r"timm:vit_tiny_patch16_224 takes no RGB images of 224x224 px: Input height"):
+    with pytest.raises(UsageError, match=r"timm:vit_tiny_patch16_224 rejects RGB images of 224x224 px: Input height"):
         extract_features(root, arch=VIT, arguments=SMALL, weights="none", transform="published", device="cpu")
 
 
@@ -172,7 +172,7 @@ def test_a_slip_in_the_name_of_a_transform_gets_the_closest() -> None:
 
 
 def test_mmcls_states_no_transform(root: Path) -> None:
-    with pytest.raises(UsageError, match="--transform model: no transform is stated for mmcls:ResNet"):
+    with pytest.raises(UsageError, match="--transform model: no transform is published for mmcls:ResNet"):
         extract_features(
             root, arch="mmcls:ResNet", arguments={"depth": 18}, weights="none", transform="model", device="cpu"
         )

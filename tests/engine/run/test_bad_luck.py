@@ -72,7 +72,7 @@ def training(tiny_config: Path, dataset: Path, tmp_path: Path) -> Training:
 
 def test_a_run_folder_that_is_removed(training: Training) -> None:
     text = training.fails(RunError, shutil.rmtree)
-    assert text == f"{training.run} is gone: it was removed or renamed while it was written\nstart the run again"
+    assert text == f"{training.run} was removed or renamed during the run\nstart the run again"
 
 
 def test_a_run_folder_that_is_renamed(training: Training) -> None:
@@ -115,7 +115,7 @@ def test_a_dataset_that_is_removed_after_it_was_read(training: Training, cache: 
 
 def test_memory_that_runs_out(training: Training) -> None:
     text = training.fails(CapabilityError, lambda run: torch.empty(1 << 55))
-    assert text.startswith("memory is full: ")
+    assert text.startswith("out of memory: ")
     assert how_to_resume(training.run) in text
 
 
@@ -126,9 +126,7 @@ def test_a_gpu_whose_memory_is_full(training: Training) -> None:
         )
 
     text = training.fails(CapabilityError, fill)
-    assert text.startswith(
-        "the memory of the GPU is full: CUDA out of memory. Tried to allocate 2.00 GiB.\nuse smaller"
-    )
+    assert text.startswith("out of GPU memory: CUDA out of memory. Tried to allocate 2.00 GiB.\nuse smaller")
 
 
 # The clock

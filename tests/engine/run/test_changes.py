@@ -244,7 +244,7 @@ def test_other_parts_are_refused(part: str, write_config: Callable[..., Path], t
     ended = run_process(run, arguments={"accept_changes": True})
     assert (ended.exit_code, ended.error) == (5, "RunError"), ended
     first, second = ended.text.splitlines()
-    assert first.startswith(f"the config of {run} has changed so that its run is made of other parts, at ")
+    assert first.startswith(f"the config of {run} has changed the parts of its run, at ")
     assert second == "undo that, or start a new run with load_from"
     assert {path: path.read_bytes() for path in (run / "state").iterdir()} == before
     assert "resumed" not in json.loads((run / "environment.json").read_text())
@@ -261,7 +261,7 @@ def test_other_buckets_are_refused_and_the_states_stay(write_config: Callable[..
     edit(run, "'feature_type': 'blobs'", "'feature_type': 'blobs', 'buckets': ['0', '1']")
     ended = run_process(run, arguments={"accept_changes": True})
     assert (ended.exit_code, ended.error) == (5, "RunError"), ended
-    assert "has learned the buckets 0, 1, 2, and the dataset or config now has 0, 1" in ended.text
+    assert "was started with the buckets 0, 1, 2, but the dataset or config now has 0, 1" in ended.text
     assert sorted(path.name for path in (run / "state").iterdir()) == before
     (run / "config.py").write_text(text)
     assert run_process(run).require().warnings == []
@@ -275,7 +275,7 @@ def test_another_seed_is_said_to_play_no_part(write_config: Callable[..., Path],
     accepted(
         run,
         "config: cl_strategy.mem_size was 12, and is 15",
-        "config: seed was 0, and is 7, which plays no part any more",
+        "config: seed was 0, is now 7, which no longer has an effect",
         at=("step", 2, 1, 2),
     )
     state = state_files.read(run / "state", StateKey(2, 1))

@@ -79,11 +79,11 @@ def test_checkpoint_of_another_model_names_what_differs(trained: TrainResult, tm
     weights = torch.load(trained.run / "checkpoints/exp_1.pth", weights_only=True)
     bias = weights.pop("head.fc.bias")
     torch.save(weights, file)
-    assert refusal(trained.run, file) == f"{file} is not of this model: missing: head.fc.bias"
+    assert refusal(trained.run, file) == f"{file} does not match this model: missing: head.fc.bias"
     torch.save({**weights, "head.fc.bias": bias, "head.scale": bias}, file)
-    assert refusal(trained.run, file) == f"{file} is not of this model: unexpected: head.scale"
+    assert refusal(trained.run, file) == f"{file} does not match this model: unexpected: head.scale"
     torch.save({**weights, "head.fc.bias": torch.zeros(4)}, file)
-    assert refusal(trained.run, file) == f"{file} is not of this model: other shape: head.fc.bias [4] for [3]"
+    assert refusal(trained.run, file) == f"{file} does not match this model: other shape: head.fc.bias [4] for [3]"
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99])
@@ -96,7 +96,7 @@ def test_truncated_checkpoint(kept: float, trained: TrainResult, tmp_path: Path)
         assert text.startswith(f"{file} is not a checkpoint, or damaged: ")
         assert "\n" not in text
     else:
-        why = "its zip archive is not whole, as after a copy or download that was cut short"
+        why = "its zip archive is incomplete, as after an interrupted copy or download"
         assert text == f"{file} is damaged: {why}\ncopy or download it again"
 
 
@@ -124,7 +124,7 @@ def test_pickled_code_is_refused_and_not_run(zipped: bool, trained: TrainResult,
     file, marker = tmp_path / "evil.pth", tmp_path / "ran"
     content = {"state_dict": {"head.fc.bias": torch.zeros(3)}, "hook": Payload(marker)}
     torch.save(content, file, _use_new_zipfile_serialization=zipped)
-    assert refusal(trained.run, file) == f"{file} is refused: it holds more than weights, a pickled posix.system"
+    assert refusal(trained.run, file) == f"{file} is refused: it contains more than weights, a pickled posix.system"
     assert not marker.exists()
     # The file does what it says where pickled code is let run, so the refusal is what kept the marker away.
     torch.load(file, weights_only=False)
@@ -135,7 +135,7 @@ def test_pickled_code_is_refused_and_not_run(zipped: bool, trained: TrainResult,
 def test_file_without_weights(content: object, trained: TrainResult, tmp_path: Path) -> None:
     file = tmp_path / "empty.pth"
     torch.save(content, file)
-    assert refusal(trained.run, file) == f"{file} holds no weights: expected a state dict {{name: tensor}}"
+    assert refusal(trained.run, file) == f"{file} contains no weights: expected a state dict {{name: tensor}}"
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_a_flipped_bit_in_a_checkpoint_of_an_older_run(run: Path) -> None:
     file = run / "checkpoints/exp_2.pth"
     flip(file)
     assert re.fullmatch(
-        rf"{file} is damaged: its entry archive/data/\d+ does not have its CRC-32\ncopy or download it again",
+        rf"{file} is damaged: its entry archive/data/\d+ has a wrong CRC-32\ncopy or download it again",
         refusal(run),
     )
 
@@ -193,7 +193,7 @@ def test_a_run_that_diverged_is_tested_with_a_warning(run: Path) -> None:
     said: list[Event] = []
     assert evaluate(run, device="cpu", listener=said.append).matrix is not None
     assert [event.text for event in said if isinstance(event, Message) and event.warning] == [
-        f"{file} has weights that are not finite: head.fc.bias; the run diverged, and its accuracies are of chance"
+        f"{file} has weights that are not finite: head.fc.bias; the run diverged, its accuracies are at chance level"
     ]
     text = f"{file} has weights that are not finite: head.fc.bias\n"
     assert refusal(run, file).startswith(text)
@@ -214,7 +214,7 @@ def test_checkpoint_that_is_not_there(trained: TrainResult, tmp_path: Path) -> N
 
 
 def test_folder_that_is_no_run(tmp_path: Path) -> None:
-    assert refusal(tmp_path) == f"{tmp_path} is no run folder: it has no config.py and environment.json"
+    assert refusal(tmp_path) == f"{tmp_path} is not a run folder: it has no config.py and environment.json"
 
 
 def test_run_without_checkpoints(trained: TrainResult, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_run_without_checkpoints(trained: TrainResult, tmp_path: Path) -> None:
 
 
 def test_config_without_a_checkpoint(tiny_config: Path, prepared: Path) -> None:
-    with pytest.raises(UsageError, match="name the weights to test with --checkpoint FILE"):
+    with pytest.raises(UsageError, match="give the weights to test with --checkpoint FILE"):
         evaluate(tiny_config, dataset_root=prepared)
 
 
@@ -261,5 +261,5 @@ def test_a_strategy_that_several_processes_cannot_share_is_not_tested_by_them(
         monkeypatch.setenv(name, value)
     config = tmp_path / "other.py"
     config.write_text(f"_base_ = {[str(tiny_config)]!r}\ncl_strategy = dict(type='CWRStar')\n")
-    with pytest.raises(ConfigError, match="CWRStar was never tried with several processes"):
+    with pytest.raises(ConfigError, match="CWRStar is not tested with several processes"):
         evaluate(config, checkpoint=tmp_path / "any.pth", dataset_root=prepared)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA cou
 BUCKETS, CLASSES, PER_BUCKET, DIM = 3, 4, 400, 40_000
 FEATURES_BYTES = BUCKETS * PER_BUCKET * DIM * 4  # 192 MB
 OWN_BYTES = FEATURES_BYTES // 2
-SAID = "the features do not fit in memory: batches are gathered from their files (data.loader='mapped')"
+SAID = "the features do not fit in memory: batches are read from their files (data.loader='mapped')"
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_a_matrix_of_them_does_not_fit(config: Path, tmp_path: Path) -> None:
     ended = limited(config, arguments=arguments)
     assert (ended.error, ended.exit_code) == ("CapabilityError", 6)
     assert ended.text == (
-        "memory is full: the features take 0.2 GB\nuse data.loader='mapped', which leaves them in their files"
+        "out of memory: the features take 0.2 GB\nuse data.loader='mapped', which reads them from their files"
     )
     assert not list(tmp_path.iterdir())
 

@@ -50,7 +50,9 @@ def test_published_facts_count_what_is_left(tiny_config: Path) -> None:
 
 def test_contradictions_are_faults(features_config: Path, prepared: Path, tmp_path: Path) -> None:
     both = [WITHOUT, "scenario.classes=['camera', 'cup of tea']", COUNTED]
-    with pytest.raises(ConfigError, match="drop_classes: says what scenario.classes leaves out already"):
+    with pytest.raises(ConfigError, match="drop_classes: cannot be combined with scenario.classes"):
         train(features_config, device="cpu", work_dir=tmp_path, dataset_root=prepared, overrides=both)
     (fault,) = check_config(features_config, overrides=["scenario.shot=1", "scenario.max_per_class=1"]).faults
-    assert "scenario.max_per_class: the few-shot split says how many images a class has: leave shot out" in fault
+    assert (
+        "scenario.max_per_class: cannot be combined with shot, which gives the images per class: leave one out" in fault
+    )

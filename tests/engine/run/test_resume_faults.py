@@ -107,7 +107,7 @@ def test_damaged_state_is_reported_and_the_one_before_used(
     file.write_bytes(DAMAGE[damage](file.read_bytes()))
     ended = run_process(run).require()
     assert len(ended.warnings) == 1
-    assert re.fullmatch(rf"{file.name} .*: the state before it is used", ended.warnings[0])
+    assert re.fullmatch(rf"{file.name} .*: using the previous state", ended.warnings[0])
     assert sentence(run, (1, 1, 1)) in ended.said
     require_same(run, finished(config, overrides=WATCHED))
 
@@ -173,8 +173,8 @@ def test_full_disk_is_reported_once_and_the_older_state_stays_good(
         full = run_process(run, at=("step", 2, 1, 2), saving=saving, most_bytes=smallest // 2)
         assert full.exit_code == KILLED
         assert full.warnings == [
-            f"the state cannot be saved in {run / 'state'}: File too large; the run continues, and what was"
-            " saved before stays good"
+            f"the state cannot be saved in {run / 'state'}: File too large; the run continues, and the states"
+            " saved before stay valid"
         ]
         assert {path.name: path.read_bytes() for path in (run / "state").iterdir()} == before
     assert run_process(run).require().warnings == []
@@ -222,7 +222,7 @@ def test_each_change_is_listed_and_may_be_accepted(
     x, labels = torch.load(features_file(root, "blobs", "2"), weights_only=True)
     x[3, 2] += 1e-3
     torch.save((x, labels), features_file(root, "blobs", "2"))
-    assert f"dataset: what is in {root} is not what the run began with" in refused(run).splitlines()
+    assert f"dataset: {root} has changed since the run started" in refused(run).splitlines()
 
     edit(run / "config.py", "'lr': 0.125", "'lr': 0.25")
     edit(run / "environment.json", f'"torch": "{version}"', '"torch": "1.0.0"')
@@ -245,7 +245,7 @@ def test_a_label_that_changed_is_a_change(config: Path, features_root: Path, tmp
     x, labels = torch.load(features_file(root, "blobs", "0"), weights_only=True)
     torch.save((x, [1, *labels[1:]]), features_file(root, "blobs", "0"))
     edit(filelist_file(root, "0"), "x/0/0.jpg 0", "x/0/0.jpg 1")
-    assert f"dataset: what is in {root} is not what the run began with" in refused(run)
+    assert f"dataset: {root} has changed since the run started" in refused(run)
 
 
 # Run folders
@@ -268,7 +268,7 @@ def test_finished_run_says_so_and_stays_as_it_is(config: Path, tmp_path: Path) -
     first = straight(config, tmp_path / "straight", overrides=WATCHED)
     before = files(first.run)
     again = run_process(first.run).require()
-    assert again.said == [f"{first.run} is finished: there is nothing to resume"]
+    assert again.said == [f"{first.run} is already finished: nothing to resume"]
     assert (again.run, again.matrix) == (first.run, first.matrix)
     assert files(first.run) == before
 
@@ -276,7 +276,7 @@ def test_finished_run_says_so_and_stays_as_it_is(config: Path, tmp_path: Path) -
 def test_folder_that_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "some folder").mkdir()
     assert refused(tmp_path / "some folder") == (
-        f"{tmp_path / 'some folder'} is no run folder: it has no config.py and environment.json"
+        f"{tmp_path / 'some folder'} is not a run folder: it has no config.py and environment.json"
     )
     assert list((tmp_path / "some folder").iterdir()) == []
 
@@ -301,7 +301,7 @@ def test_run_without_states_starts_over_in_its_folder(
     assert not (run / "state").exists()
     ended = run_process(run).require()
     if at == ("bucket", 2):  # everything is on disk
-        assert ended.said == [f"{run} is finished: there is nothing to resume"]
+        assert ended.said == [f"{run} is already finished: nothing to resume"]
     else:
         assert sentence(run, None) in ended.said
     require_same(run, finished(config, overrides=WATCHED))
@@ -326,8 +326,8 @@ def test_signal_ends_a_run_at_the_next_step(
     ended = run_process(config, arguments=given, at=at, signals=(signum,), saving="epochs")
     [run] = (tmp_path / "stopped").iterdir()
     assert (ended.exit_code, ended.error, ended.warnings) == (exit_code, "Stopped", [])
-    assert ended.said[-1] == "stopping at the next step; a second signal ends at once"
-    kept = "what came after its last state will be done again" if at[0] == "test" else "its state is saved"
+    assert ended.said[-1] == "stopping after this step; a second signal stops immediately"
+    kept = "steps after its last saved state will be repeated" if at[0] == "test" else "its state is saved"
     assert ended.text == f"stopped, {kept}\nresume with `clearctl resume {run}`"
     bucket, epochs, steps = at[1:]
     there = (bucket, epochs, 0 if at[0] == "test" else steps)
@@ -341,7 +341,7 @@ def test_second_ctrl_c_ends_at_once(config: Path, finished: Callable[..., Path],
     child = ChildProcess(Work(config, given, at=("step", 1, 1, 2), signals=(), saving="epochs"))
     child.wait_for("at")  # a step that takes minutes
     os.kill(child.pid, signal.SIGINT)
-    while child.wait_for("said")[0] != "stopping at the next step; a second signal ends at once":
+    while child.wait_for("said")[0] != "stopping after this step; a second signal stops immediately":
         pass
     os.kill(child.pid, signal.SIGINT)
     ended = child.end()  # before the step, which waits longer than this
@@ -368,7 +368,7 @@ def test_ctrl_c_with_worker_processes_leaves_none(
     workers = psutil.Process(child.pid).children(recursive=True)
     assert len(workers) == 2
     os.killpg(child.pid, signal.SIGINT)
-    while child.wait_for("said")[0] != "stopping at the next step; a second signal ends at once":
+    while child.wait_for("said")[0] != "stopping after this step; a second signal stops immediately":
         pass
     if number == 2:
         os.killpg(child.pid, signal.SIGINT)

@@ -308,7 +308,7 @@ def test_images_without_a_store_and_mixed_ones_are_read_whole(
         for count in (1, 2)
     )
     require_alike(shared, alone)  # they flip the same images
-    assert shared.warnings == ["each process reads every image of a batch: it reads only its part with data.cache"]
+    assert shared.warnings == ["each process reads all images of a batch: with data.cache it reads only its part"]
 
 
 def test_synchronised_batch_norms_see_the_whole_batch(write_images: Callable[..., Path], tmp_path: Path) -> None:
@@ -347,8 +347,8 @@ def test_what_was_never_tried_is_refused_by_name(write: Callable[..., Path], tmp
         ended = child.end()
         assert (ended.exit_code, ended.error) == (3, "ConfigError")
         first, second = ended.text.splitlines()
-        assert "cl_strategy.type: CWRStar was never tried with several processes" in first
-        assert "cl_strategy.plugins.0.type: RARPlugin was never tried with several processes" in second
+        assert "cl_strategy.type: CWRStar is not tested with several processes" in first
+        assert "cl_strategy.plugins.0.type: RARPlugin is not tested with several processes" in second
     assert not (tmp_path / "runs").exists()
 
 
@@ -433,7 +433,7 @@ def test_another_number_of_processes_continues_too(write: Callable[..., Path], t
     for count, folder in ((3, run), (1, fewer)):
         resumed = run_by_processes(count, folder)
         require_alike(resumed, alone)
-        said = f"the run was shared by 2 processes and resumes with {count}: the numbers will differ"
+        said = f"the run had 2 processes and resumes with {count}: the results will differ"
         assert any(text.startswith(said) for text in resumed.warnings)
         environment = json.loads((folder / "environment.json").read_text())
         assert (environment["processes"], environment["resumed"][0]["processes"]) == (count, count)
@@ -444,7 +444,7 @@ def test_a_process_with_another_config_ends_all(write: Callable[..., Path], tmp_
     other = {1: dict(arguments={**given, "overrides": ("cl_strategy.train_epochs=3",)})}
     first, second = (child.end() for child in begin(write("naive"), 2, other, arguments=given))
     assert (first.exit_code, first.error) == (5, "RunError")
-    assert re.match(r"process 1, on .*, has another cl_strategy.train_epochs than the first\n", first.text)
+    assert re.match(r"process 1, on .*, differs from the first in cl_strategy.train_epochs\n", first.text)
     assert (second.exit_code, second.error) == (5, "PeerLostError")
     assert not (tmp_path / "runs").exists()
 

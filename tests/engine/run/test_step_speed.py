@@ -55,7 +55,7 @@ def test_the_configs_own_option_comes_first(tiny_config: Path, prepared: Path) -
     for speed in found.speeds:
         assert speed.images_per_s is not None
         assert speed.gain == speed.images_per_s / found.speeds[0].images_per_s
-    assert [event.done for event in heard if isinstance(event, Counted) and event.work == "time training steps"] == [
+    assert [event.done for event in heard if isinstance(event, Counted) and event.work == "measure training steps"] == [
         1,
         2,
         3,

@@ -30,7 +30,7 @@ def test_the_first_is_kept_and_reported(number: int) -> None:
         assert stop_request.signum is None
         signal.raise_signal(number)
         assert stop_request.signum == number
-    assert reported == [Message("stopping at the next step; a second signal ends at once")]
+    assert reported == [Message("stopping after this step; a second signal stops immediately")]
 
 
 def test_the_second_acts_as_ever() -> None:

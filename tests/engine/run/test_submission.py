@@ -47,18 +47,18 @@ def test_files_are_in_the_order_of_their_number(names: list[str], folder) -> Non
     [
         ([], " has no checkpoints: expected one for each bucket, such as exp_1.pth, exp_2.pth"),
         (["model.py"], " has no checkpoints: expected"),
-        (["1.pth", "2.pth", "log.txt", "readme.md"], " holds something else than checkpoints: log.txt, readme.md\n"),
-        (["1.pth", "2.pth", "4.pth"], " goes from 1.pth to 4.pth and lacks number 3"),
-        (["a_1.pth", "a_3.pth", "a_9.pth"], " goes from a_1.pth to a_9.pth and lacks number 2 and 5 more"),
-        (["1.pth", "99999999999999999999.pth"], " goes from 1.pth to 99999999999999999999.pth and lacks number 2 and"),
+        (["1.pth", "2.pth", "log.txt", "readme.md"], " contains other files than checkpoints: log.txt, readme.md\n"),
+        (["1.pth", "2.pth", "4.pth"], " goes from 1.pth to 4.pth but lacks number 3"),
+        (["a_1.pth", "a_3.pth", "a_9.pth"], " goes from a_1.pth to a_9.pth but lacks number 2 and 5 more"),
+        (["1.pth", "99999999999999999999.pth"], " goes from 1.pth to 99999999999999999999.pth but lacks number 2 and"),
         (["1.pth", "01.pth", "2.pth"], " has 01.pth, 1.pth, which have one number"),
         (
             ["exp_1.pth", "model_2.pth"],
-            ": exp_1.pth and model_2.pth do not differ in one number alone: wh",
+            ": exp_1.pth and model_2.pth must differ in one number only",
         ),
-        (["a.pth", "b.pth"], ": a.pth and b.pth do not differ in one number alone"),
-        (["1.pth", "2.pt"], ": 1.pth and 2.pt do not differ in one number alone"),
-        (["e1_1.pth", "e2_2.pth"], ": e1_1.pth and e2_2.pth do not differ in one number alone"),
+        (["a.pth", "b.pth"], ": a.pth and b.pth must differ in one number only"),
+        (["1.pth", "2.pt"], ": 1.pth and 2.pt must differ in one number only"),
+        (["e1_1.pth", "e2_2.pth"], ": e1_1.pth and e2_2.pth must differ in one number only"),
     ],
 )
 def test_other_folders_are_refused_with_names(names: list[str], message: str, folder) -> None:
@@ -72,7 +72,7 @@ def test_other_folders_are_refused_with_names(names: list[str], message: str, fo
 def test_folders_below_and_places_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "1.pth").touch()
     (tmp_path / "2.pth").mkdir()
-    with pytest.raises(RunError, match="holds something else than checkpoints: 2.pth"):
+    with pytest.raises(RunError, match="contains other files than checkpoints: 2.pth"):
         checkpoint_files(tmp_path)
     with pytest.raises(RunError, match="no folder of checkpoints at .*nowhere"):
         checkpoint_files(tmp_path / "nowhere")
@@ -87,7 +87,7 @@ def test_as_many_as_buckets(tmp_path: Path) -> None:
         require_one_each(files, ["1", "2"])
     assert str(caught.value).split("\n") == [
         f"{tmp_path} has 3 checkpoints, exp_1.pth to exp_3.pth, but the stream has 2 buckets: 1, 2",
-        "expected one for each; scenario.buckets says which buckets are tested",
+        "expected one per bucket; choose the buckets to test with scenario.buckets",
     ]
 
 
@@ -121,7 +121,7 @@ def test_the_checkpoints_of_a_run_are_one_with_their_sums_beside_them(trained: T
 def test_weights_that_do_not_fit_are_named_before_any_is_tested(submission: Path, trained: TrainResult) -> None:
     reported = []
     torch.save({"head.fc.bias": torch.zeros(3)}, submission / "11.pth")
-    with pytest.raises(RunError, match=r"submission/11.pth is not of this model: missing: backbone\.conv1"):
+    with pytest.raises(RunError, match=r"submission/11.pth does not match this model: missing: backbone\.conv1"):
         evaluate(trained.run, checkpoints=submission, device="cpu", listener=reported.append)
     assert not [message for message in reported if "testing" in getattr(message, "text", "")]
 
@@ -139,7 +139,7 @@ def test_one_option_or_the_other(submission: Path, trained: TrainResult, tiny_co
         evaluate(trained.run, checkpoint=submission / "9.pth", checkpoints=submission)
     with pytest.raises(UsageError, match="with --checkpoint FILE, or --checkpoints DIR"):
         evaluate(tiny_config)
-    with pytest.raises(RunError, match="submission is a folder: --checkpoints DIR tests all of its checkpoints"):
+    with pytest.raises(RunError, match="submission is a folder: use --checkpoints DIR to test its checkpoints"):
         evaluate(trained.run, checkpoint=submission)
     with pytest.raises(RunError, match=r"environment.json\nto test the checkpoints in it: clearctl eval CONFIG --ch"):
         evaluate(submission)
@@ -153,4 +153,4 @@ def test_on_the_command_line(submission: Path, trained: TrainResult, tmp_path: P
     shutil.copy(submission / "9.pth", submission / "notes.txt")
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 5
-    assert "holds something else than checkpoints: notes.txt" in result.stderr
+    assert "contains other files than checkpoints: notes.txt" in result.stderr

@@ -390,9 +390,9 @@ def test_faults_found_while_building_leave_no_run_folder(
         attempt(features_config, "model.head.num_classes=2")
     with pytest.raises(ConfigError, match=r"^--set: scenario.train_transform: images need .*ToTensor"):
         attempt(tiny_config, "scenario.train_transform=[]")
-    with pytest.raises(ConfigError, match=r"cl_strategy.optimizer: SGD refuses its arguments: Nesterov momentum"):
+    with pytest.raises(ConfigError, match=r"cl_strategy.optimizer: SGD rejects its arguments: Nesterov momentum"):
         attempt(features_config, "cl_strategy.optimizer.nesterov=True")
-    with pytest.raises(DatasetError, match=r"^no features 'other'.*\nfeatures there: tiny$"):
+    with pytest.raises(DatasetError, match=r"^no features 'other'.*\navailable features: tiny$"):
         attempt(features_config, "scenario.feature_type=other")
     assert list(tmp_path.iterdir()) == []
 
@@ -421,7 +421,7 @@ def test_unreadable_image_stops_the_run_with_one_line(workers: int, tiny_config:
 
 def test_work_dir_that_is_a_file(prepared: Path, features_config: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="choose another with --work-dir") as caught:
+    with pytest.raises(RunError, match="choose another folder with --work-dir") as caught:
         feature_run(prepared, features_config, tmp_path / "file")
     assert caught.value.exit_code == 5
 
@@ -445,5 +445,5 @@ def test_a_run_of_its_own_is_not_captured_and_says_so_once(
         listener=reported.append,
     )
     said = [event.text for event in reported if isinstance(event, Message) and "data.graph" in event.text]
-    assert said == ["data.graph='auto' plays no part here: only the steps of a stack of `sweep` are captured"]
+    assert said == ["data.graph='auto' has no effect here: only the steps of a stack of `sweep` are captured"]
     assert asked.matrix.tolist() == feature_run(prepared, features_config, tmp_path).matrix.tolist()

@@ -39,7 +39,7 @@ def test_code_in_the_config_of_a_run(command: Any, code: str, run: Path, tmp_pat
     base.write_text(CODE[0].format(made=str(made)))
     config = rundir.config_file(run)
     config.write_text(config.read_text() + code.format(made=str(made), base=str(base)))
-    with pytest.raises(RunError, match="config.py is not as a run writes it"):
+    with pytest.raises(RunError, match="config.py is damaged"):
         command(run)
     assert not made.exists()
 
@@ -60,9 +60,7 @@ def test_a_module_in_a_run_folder(
     rundir.config_file(run).write_text(dump(values))
     monkeypatch.chdir(run)
     monkeypatch.syspath_prepend("")  # as `python -m clearctl` does: the current folder
-    with pytest.raises(
-        ConfigError, match=f"custom_imports.imports.0: .*{module}.* lies in a run folder, from which no"
-    ):
+    with pytest.raises(ConfigError, match=f"custom_imports.imports.0: .*{module}.* is in a run folder, from which no"):
         command(run)
     assert not (tmp_path / "made").exists()
     assert module not in sys.modules

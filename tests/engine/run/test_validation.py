@@ -112,7 +112,7 @@ def test_in_streaming_what_is_held_out_is_not_tested_on_either(
     said: list[str] = []
     streaming = "scenario.evaluation_protocol=streaming"
     run(features_config, prepared, tmp_path, HELD_OUT, streaming, listener=lambda event: said.append(str(event)))
-    assert any("what scenario.validation holds out is not tested on either" in text for text in said)
+    assert any("images held out by scenario.validation are not tested on either" in text for text in said)
 
 
 @pytest.mark.parametrize("metric", ["validation_loss", "validation_accuracy"])
@@ -192,7 +192,7 @@ def test_a_killed_run_with_a_validation_part_resumes_exactly(write_config: Calla
     ("overrides", "fault"),
     [
         (["scenario.validation=2"], "scenario.validation: found 2, expected a fraction such as 0.1"),
-        ([ON_IT], "scenario.evaluate_on: nothing is held out to test on: give scenario.validation=0.1, say"),
+        ([ON_IT], "scenario.evaluate_on: no validation images are held out: give scenario.validation, such as 0.1"),
         (
             [HELD_OUT, "scenario.evaluate_on=train"],
             "scenario.evaluate_on: found 'train', expected 'test' or 'validation'",
@@ -200,15 +200,15 @@ def test_a_killed_run_with_a_validation_part_resumes_exactly(write_config: Calla
         (["scenario.validation=0.95"], "scenario.validation: 0.95 of each class is held out, which leaves 9 with none"),
         (
             ["cl_strategy.plugins=[{'type': 'RestoreBestEpoch', 'metric': 'validation_loss'}]"],
-            "cl_strategy.plugins.0.metric: found 'validation_loss', but nothing is held out to validate on",
+            "cl_strategy.plugins.0.metric: found 'validation_loss', but no validation images are held out",
         ),
         (
             ["cl_strategy.scheduler={'type': 'ReduceLROnPlateau', 'watch': 'validation_loss'}"],
-            "cl_strategy.scheduler.watch: found 'validation_loss', but nothing is held out to validate on",
+            "cl_strategy.scheduler.watch: found 'validation_loss', but no validation images are held out",
         ),
         (
             [HELD_OUT, "cl_strategy.scheduler={'type': 'StepLR', 'step_size': 1, 'watch': 'validation_loss'}"],
-            "cl_strategy.scheduler.watch: StepLR looks at no loss: it is for ReduceLROnPlateau",
+            "cl_strategy.scheduler.watch: StepLR watches no loss: only ReduceLROnPlateau takes this key",
         ),
     ],
 )

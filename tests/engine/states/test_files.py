@@ -54,7 +54,7 @@ def test_a_file_that_is_not_what_was_written_is_reported(tmp_path: Path, damage:
     state_files.write(tmp_path, StateKey(3), STATE)
     file = tmp_path / "bucket_0003.state"
     file.write_bytes(DAMAGES[damage](file.read_bytes()))
-    with pytest.raises(DamagedStateError, match=r"^bucket_0003\.state is damaged: it does not have its digest$"):
+    with pytest.raises(DamagedStateError, match=r"^bucket_0003\.state is damaged: its digest does not match$"):
         state_files.read(tmp_path, StateKey(3))
 
 
@@ -97,7 +97,7 @@ def test_what_was_gone_back_behind_is_removed(tmp_path: Path) -> None:
     for key in (StateKey(0), StateKey(0, 1), StateKey(1), StateKey(1, 1)):
         state_files.write(tmp_path, key, STATE)
     state_files.write(tmp_path, StateKey(0, 2), STATE)
-    with pytest.raises(OSError, match="that of the bucket's start is not there"):
+    with pytest.raises(OSError, match="the state of the bucket's start is missing"):
         state_files.write(tmp_path, StateKey(1, 1), STATE)
     assert state_files.state_keys(tmp_path) == [StateKey(0), StateKey(0, 1), StateKey(0, 2)]
 

@@ -93,7 +93,7 @@ def test_a_disk_that_is_full_is_reported_once_and_the_run_continues(
         one.finish()
     assert [event.warning for event in reported if isinstance(event, Message)] == [True]
     assert "the state cannot be saved" in str(reported[0])
-    assert "what was saved before stays good" in str(reported[0])
+    assert "what was saved before stay valid" in str(reported[0])
     assert one.latest == StateKey(0)
     assert (folder / "bucket_0000.state").read_bytes() == whole
     for epochs in (1, 2):
@@ -113,6 +113,6 @@ def test_what_cannot_be_captured_is_reported_once_and_not_tried_again(tmp_path: 
     for epochs in range(3):
         one.save(StateKey(0, epochs), refuse)
     assert len(tries) == 1
-    text = "no state of this run can be saved, so that it cannot be resumed: strategy.loader is a generator"
+    text = "no state of this run can be saved, so it cannot be resumed: strategy.loader is a generator"
     assert reported == [Message(text, warning=True)]
     assert state_files.state_keys(tmp_path) == []

@@ -54,7 +54,9 @@ def test_the_image_tower_of_a_whole_models_weights_is_taken(model: torch.nn.Modu
 
 
 def test_weights_without_a_name_are_asked_for() -> None:
-    with pytest.raises(UsageError, match=r"names no weights: add /PRETRAINED, one of openai.*\nor give a file"):
+    with pytest.raises(
+        UsageError, match=r"does not give the weights: add /PRETRAINED, one of openai.*\nor give a file"
+    ):
         load_default_weights(build_extractor("open_clip:ViT-B-32", SMALL))
 
 
@@ -67,7 +69,11 @@ def test_weights_without_a_name_are_asked_for() -> None:
             {},
             "open_clip's ViT-B-32 has no weights called 'laion2b'; did you mean 'laion2b_e16'",
         ),
-        ("open_clip:ViT-B-32/openai", {"colour": 1}, "takes no argument 'colour': expected one of force_image_size"),
+        (
+            "open_clip:ViT-B-32/openai",
+            {"colour": 1},
+            "does not accept the argument 'colour': expected one of force_image_size",
+        ),
         ("open_clip:ViT-B-32/openai", {"force_image_size": "x"}, "cannot be built with force_image_size='x'"),
     ],
 )

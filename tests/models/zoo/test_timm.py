@@ -115,7 +115,7 @@ def test_the_image_size_is_that_of_the_built_model() -> None:
     x = pixels(extractor)
     assert x.shape == (1, 3, 28, 28)
     assert feature_dimension(extractor, x) == 384
-    with pytest.raises(UsageError, match=r"takes no RGB images of 42x42 px: Input height"):
+    with pytest.raises(UsageError, match=r"rejects RGB images of 42x42 px: Input height"):
         feature_dimension(extractor, torch.zeros(1, 3, 42, 42))
 
 
@@ -271,8 +271,12 @@ def test_a_damaged_safetensors_file_is_refused(trained: nn.Module, tmp_path: Pat
         ("timm:ViT_base_patch16_224", {}, "did you mean 'vit_base_patch16_224'"),
         ("timm:resnet50.a1_in2k", {}, "timm's resnet50 has no weights called 'a1_in2k'; did you mean 'a1_in1k'"),
         ("timm:resnet50.zzz", {}, "timm's resnet50 has no weights called 'zzz': there are a1_in1k"),
-        ("timm:resnet18", {"num_classes": 3}, "takes no argument 'num_classes' here: the classifier is cut off"),
-        ("timm:resnet18", {"features_only": True}, "takes no argument 'features_only' here"),
+        (
+            "timm:resnet18",
+            {"num_classes": 3},
+            "does not accept the argument 'num_classes' here: the classifier is removed",
+        ),
+        ("timm:resnet18", {"features_only": True}, "does not accept the argument 'features_only' here"),
         ("timm:resnet18", {"colour": 3}, "timm:resnet18 cannot be built with colour=3: "),
         ("timm:vit_tiny_patch16_224", {"img_size": "x"}, "cannot be built with img_size='x'"),
     ],
@@ -311,7 +315,7 @@ def test_weights_that_cannot_be_fetched(hub: Path) -> None:
     with pytest.raises(CapabilityError) as caught:
         load_default_weights(build_extractor("timm:resnet18.a1_in1k"))
     first, second = str(caught.value).split("\n")
-    assert first.startswith("the weights timm/resnet18.a1_in1k cannot be fetched: ")
+    assert first.startswith("the weights timm/resnet18.a1_in1k cannot be downloaded: ")
     where = "put model.safetensors of huggingface.co/timm/resnet18.a1_in1k on this machine"
     assert second == f"{where} and give it with --checkpoint FILE (--weights none: random)"
 

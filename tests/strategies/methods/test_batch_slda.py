@@ -86,7 +86,7 @@ def test_it_predicts_as_streaming_lda_in_a_run(solved: Callable[..., Built]) -> 
 def test_without_shrinkage_a_singular_covariance_is_an_error(solved: Callable[..., Built]) -> None:
     built = solved("batch_slda", (), shrinkage_param=0.0)
     bucket = few(built, 2)
-    with pytest.raises(ConfigError, match=r"shrinkage_param: found 0, with which the covariance of 6 samples of 8"):
+    with pytest.raises(ConfigError, match=r"shrinkage_param: found 0, for which the covariance of 6 samples of 8"):
         built.strategy.train(bucket)
 
 

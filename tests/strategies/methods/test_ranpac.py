@@ -62,19 +62,19 @@ def test_without_rounding_the_order_of_the_buckets_does_not_matter(solved: Calla
             "ranpac",
             dict(model=head("LinearClsHead")),
             "model.head.type",
-            "found 'LinearClsHead', but RanPAC writes a head of its own: give 'RandomProjectionHead'",
+            "found 'LinearClsHead', but RanPAC writes its own head: give 'RandomProjectionHead'",
         ),
         (
             "klda",
             dict(model=head("LinearClsHead")),
             "model.head.type",
-            "found 'LinearClsHead', but KLDA writes a head of its own: give 'RandomFourierHead'",
+            "found 'LinearClsHead', but KLDA writes its own head: give 'RandomFourierHead'",
         ),
         (
             "fecam",
             dict(model=dict(torchmodel=dict(type="Linear", in_features=8, out_features=3))),
             "model.head.type",
-            "found None, but FeCAM writes a head of its own: give 'FeCAMHead'",
+            "found None, but FeCAM writes its own head: give 'FeCAMHead'",
         ),
         (
             "ranpac",

@@ -102,7 +102,7 @@ def test_a_singular_equation_names_lambda(write_config: Callable[..., Path], tmp
         x[:, 0] = 0.0  # as units of a network that are never active
         torch.save((x, labels), file)
     place = r"ridge.py: cl_strategy.ridge_lambda: found 0"
-    message = rf"{place}, with which G \+ lambda I of {PER_BUCKET} samples of 8 numbers is singular\ngive"
+    message = rf"{place}, for which G \+ lambda I of {PER_BUCKET} samples of 8 numbers is singular\ngive"
     with pytest.raises(ConfigError, match=message):
         train(config, device="cpu", work_dir=tmp_path / "runs", dataset_root=root)
 
@@ -124,12 +124,12 @@ def test_a_singular_equation_names_lambda(write_config: Callable[..., Path], tmp
         (
             dict(plugins=[dict(type="ReplayPlugin", mem_size=5)]),
             "plugins.0",
-            "Ridge adds up each sample once, and ReplayPlugin would show it some again: leave it out",
+            "Ridge must see each sample once, but ReplayPlugin repeats some: leave it out",
         ),
         (
             dict(plugins=[dict(type="GDumbPlugin", mem_size=5)]),
             "plugins.0",
-            "Ridge adds up each sample once, and GDumbPlugin would show it some again: leave it out",
+            "Ridge must see each sample once, but GDumbPlugin repeats some: leave it out",
         ),
     ],
 )

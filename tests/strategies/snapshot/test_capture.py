@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from clearctl.strategies.snapshot.capture import CannotCaptureError, Capturer
-from clearctl.strategies.snapshot.kinds import given_objects
+from clearctl.strategies.snapshot.kinds import external_objects
 from clearctl.strategies.snapshot.restore import restore
 from clearctl.strategies.watching.batch import BatchRecord, BatchResult
 
@@ -227,13 +227,13 @@ def test_indices_in_a_list_of_tensors_are_those_of_the_list_now() -> None:
 
 def test_what_every_run_is_given_is_named_and_not_held() -> None:
     rows = torch.zeros(1_000_000)
-    given_ones = given_objects({"train": [Holder(rows=rows)]})
+    given_ones = external_objects({"train": [Holder(rows=rows)]})
     assert "train.0.rows" in given_ones
     nodes = Capturer(given_ones).capture({"root": Holder(value=[rows])}, CPU)
     assert len(repr(nodes)) < 1000
     other = torch.ones(3)
     live = Holder(value=None)
-    restore(through_a_file(nodes), {"root": live}, given_objects({"train": [Holder(rows=other)]}), CPU)
+    restore(through_a_file(nodes), {"root": live}, external_objects({"train": [Holder(rows=other)]}), CPU)
     assert live.value[0] is other
 
 

@@ -90,7 +90,7 @@ def test_a_layer_that_grew_is_as_large_as_it_was() -> None:
 def test_no_class_is_made_that_states_do_not_know(name: str) -> None:
     live = Mean()
     nodes = [("root", ("object", 0, "avalanche.evaluation.metrics.mean.Mean", {"a": ("object", 1, name, {})}))]
-    with pytest.raises(CannotRestoreError, match=rf"root.a: there is no class {name} here"):
+    with pytest.raises(CannotRestoreError, match=rf"root.a: no class {name} found"):
         restore(nodes, {"root": live}, {}, CPU)
 
 
@@ -111,7 +111,7 @@ def test_an_object_that_only_other_data_has_is_refused() -> None:
     holder, live = Mean(), Mean()
     holder.__dict__ = {"rows": rows}
     nodes = Capturer({"train.7.x": rows}).capture({"root": holder}, CPU)
-    with pytest.raises(CannotRestoreError, match=r"root.rows: the run is not given train\.7\.x"):
+    with pytest.raises(CannotRestoreError, match=r"root.rows: the run has no train\.7\.x"):
         restore(nodes, {"root": live}, {}, CPU)
 
 

@@ -147,15 +147,15 @@ def test_what_cannot_be_built_is_reported(section: dict[str, Any], message: str,
         (dict(head={**HEAD, "loss": dict(type="CrossEntropy")}), "model.head.loss.type: no loss is called"),
         (
             dict(head=HEAD, pretrained="https://x.org/a.pth"),
-            "model.pretrained: found 'https://x.org/a.pth': weights are not fetched; download them",
+            "model.pretrained: found 'https://x.org/a.pth': weights are not downloaded; give the path",
         ),
         (
             dict(head={**HEAD, "init_cfg": dict(type="Pretrained", checkpoint="torchvision://resnet18")}),
-            "model.head.init_cfg.checkpoint: found 'torchvision://resnet18': weights are not fetched",
+            "model.head.init_cfg.checkpoint: found 'torchvision://resnet18': weights are not downloaded",
         ),
         (
             dict(head=dict(type="MultiLabelLinearClsHead", num_classes=3, in_channels=8)),
-            "head 'MultiLabelLinearClsHead' cannot be used: it predicts several labels an image",
+            "head 'MultiLabelLinearClsHead' cannot be used: it predicts several labels per image",
         ),
     ],
 )

@@ -131,7 +131,7 @@ def test_step_lr_is_as_with_avalanches_plugin(rates: Callable[..., Any]) -> None
         (dict(type="StepLR", step_size=1, reset=1), {"reset": "found 1, expected a bool"}),
         (
             dict(type="StepLR", step_size=1, by="bucket", reset=True),
-            {"reset": "by='bucket' with reset=True would undo every step"},
+            {"reset": "with by='bucket', reset=True would undo every step: give False"},
         ),
         (
             dict(type="SequentialLR", milestones=[1], schedulers=[dict(type="StepLr", step_size=1)]),
@@ -152,7 +152,7 @@ def test_faults(scheduler: dict[str, Any], expected: dict[str, str], write_confi
 
 
 def test_milestones_that_do_not_fit_are_a_config_fault(build: Callable[..., Built]) -> None:
-    with pytest.raises(ConfigError, match=r"cl_strategy.scheduler: SequentialLR refuses its arguments: .*milestone"):
+    with pytest.raises(ConfigError, match=r"cl_strategy.scheduler: SequentialLR rejects its arguments: .*milestone"):
         build("naive", scheduler={"_delete_": True, **SEQUENTIAL, "milestones": [1, 2]})
 
 

@@ -130,8 +130,8 @@ def test_samples_between_tests_are_weights() -> None:
         ({"type": "JointTraining"}, "eval_every_steps", "learns from the whole stream"),
         ({"type": "GDumb"}, "eval_every_steps", "learns from its memory"),
         ({"type": "Naive", "plugins": [{"type": "BiCPlugin"}]}, "eval_every_steps", "BiCPlugin holds samples"),
-        ({"type": "NCM"}, "eval_every_steps", "NCM is not tested between its steps"),
-        ({"type": "ICaRL"}, "eval_every_steps", "ICaRL is not tested between its steps"),
+        ({"type": "NCM"}, "eval_every_steps", "NCM is tested only between buckets"),
+        ({"type": "ICaRL"}, "eval_every_steps", "ICaRL is tested only between buckets"),
         ({"type": "Naive", "train_epochs": 2}, "train_epochs", "give 1"),
         ({"type": "Naive", "eval_every_steps": 0}, "eval_every_steps", "found 0, expected a whole number from 1"),
         ({"type": "Naive"}, None, ""),
@@ -147,5 +147,7 @@ def test_what_is_not_online_is_refused(section: dict[str, Any], key: str | None,
 
 
 def test_more_steps_than_the_run_has(config: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"eval_every_steps: found 10, but the run has 9 steps: no test would come"):
+    with pytest.raises(
+        ConfigError, match=r"eval_every_steps: found 10, but the run has only 9 steps: it would never be tested"
+    ):
         trained(config(), tmp_path, "cl_strategy.eval_every_steps=10")

@@ -11,7 +11,7 @@ from avalanche.training.templates import BaseSGDTemplate
 from avalanche.training.templates.problem_type.supervised_problem import SupervisedProblem
 
 from clearctl.strategies.watching import hooks
-from clearctl.strategies.watching.hooks import STEP_EVENTS, acts, skip_idle_callbacks
+from clearctl.strategies.watching.hooks import STEP_EVENTS, handles, skip_idle_callbacks
 
 pytest_plugins = ("blobs",)
 
@@ -33,10 +33,10 @@ class Loud(SupervisedPlugin):
 
 def test_empty_callbacks_are_reported_from_others() -> None:
     plugin = Loud("a", [])
-    assert [event for event in STEP_EVENTS if acts(plugin, event)] == ["after_eval_iteration", "before_forward"]
+    assert [event for event in STEP_EVENTS if handles(plugin, event)] == ["after_eval_iteration", "before_forward"]
     plugin.after_update = print
-    assert acts(plugin, "after_update")
-    assert not acts(object(), "after_update")
+    assert handles(plugin, "after_update")
+    assert not handles(object(), "after_update")
 
 
 @pytest.mark.parametrize("base", ["replay", "ewc", "agem", "gem", "lwf", "der", "er_ace", "synaptic_intelligence"])

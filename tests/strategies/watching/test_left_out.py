@@ -81,7 +81,7 @@ def test_images_are_read_from_the_store_too(tiny_config: Path, prepared: Path, t
 
 def test_all_classes_leave_nothing_to_tell_apart(features_config: Path, prepared: Path) -> None:
     (fault,) = check_config(features_config, dataset_root=prepared, overrides=[MEASURED]).faults
-    assert "metrics.0: it needs classes that are left out: give scenario.classes or scenario.drop_classes" in fault
+    assert "metrics.0: it needs classes outside the stream: give scenario.classes or scenario.drop_classes" in fault
 
 
 def test_scores_that_are_no_logits_have_none(features_config: Path, prepared: Path) -> None:
@@ -89,4 +89,4 @@ def test_scores_that_are_no_logits_have_none(features_config: Path, prepared: Pa
     faults = check_config(
         features_config, dataset_root=prepared, overrides=[MEASURED, WITHOUT, COUNTED, strategy]
     ).faults
-    assert any("it takes softmax of the scores for probabilities" in fault for fault in faults)
+    assert any("it uses the softmax of the scores as probabilities" in fault for fault in faults)

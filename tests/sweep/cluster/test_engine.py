@@ -160,7 +160,7 @@ def test_one_that_is_killed_fails_alone_and_continues(
     assert [outcome.status for outcome in result.outcomes] == ["failed", "finished", "finished", "finished"]
     (failed,) = result.failed
     assert failed[1].exit_code == 5
-    assert failed[1].error.startswith("it was lost on the cluster")
+    assert failed[1].error.startswith("lost on the cluster")
     again = plan(features_config, prepared, tmp_path, LONG, cluster=cluster)
     assert [run.state for run in again.runs] == ["resume", "finished", "finished", "finished"]
     assert run_sweep(again).failed == []
@@ -191,7 +191,7 @@ def test_a_wish_to_stop_saves_what_is_under_way_and_begins_nothing(
     try:
         with (
             halt(halting, f"{tmp_path}/*") as waiting,
-            pytest.raises(Stopped, match="0 of 4 runs are finished\nthe same command continues") as caught,
+            pytest.raises(Stopped, match="0 of 4 runs are finished\nrun the same command to continue") as caught,
         ):
             run_sweep(planned, listener=ask)
     finally:
@@ -225,12 +225,14 @@ def test_more_than_any_machine_has_is_reported_and_can_be_stopped(
             run_sweep(planned, listener=stop)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert reported == ["a run takes 64 CPUs and no machine of the Ray has more than 2: runs wait for one"]
+    assert reported == [
+        "a run takes 64 CPUs, but no machine of the Ray cluster has more than 2: runs wait until one joins"
+    ]
 
 
 @pytest.mark.parametrize("amounts", [(1.5, 0), (1, 2.5), (0.00001, 0), (-1, 0), (float("inf"), 0), (1, float("nan"))])
 def test_amounts_that_ray_does_not_know(amounts: tuple[float, float]) -> None:
-    with pytest.raises(UsageError, match="Ray gives a whole number, or a part of one"):
+    with pytest.raises(UsageError, match="Ray allows a whole number, or a fraction"):
         Cluster(None, *amounts)
 
 

@@ -26,14 +26,14 @@ def test_every_number_of_a_matrix(number: str) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("accuracy", "by validation images alone: write validation.accuracy"),
-        ("test.accuracy", "no run has such a number: expected validation.accuracy"),
-        ("validation.acuracy", "no run has such a number: expected validation.accuracy"),
+        ("accuracy", "on validation images only: write validation.accuracy"),
+        ("test.accuracy", "unknown number, expected validation.accuracy"),
+        ("validation.acuracy", "unknown number, expected validation.accuracy"),
         ("validation.domain", "expected validation.in_domain, validation.next_domain or validation.final_domain"),
-        ("validation.training_s", "no run has such a number"),
+        ("validation.training_s", "unknown number"),
         ("validation.", "expected validation.in_domain, validation.next_domain, "),
         ("validation.zzz", "expected validation.in_domain, validation.next_domain, "),
-        ("", "no run has such a number"),
+        ("", "unknown number"),
     ],
 )
 def test_a_metric_that_no_run_has(text: str, fault: str) -> None:

@@ -72,15 +72,15 @@ def test_the_first_buckets_alone(features_config: Path, given: dict[str, Any]) -
     [
         (
             [f"{LR}=0.1,0.2"],
-            r"validation.accuracy: features,lr=0.1 holds no images out to choose by: add --set scenario.validation=0.1",
+            r"validation.accuracy: features,lr=0.1 has no validation images: add --set scenario.validation=0.1",
         ),
-        ([HELD_OUT, "scenario.evaluate_on=validation"], "so that nothing would ever be tested: leave it out"),
-        (["scenario.validation=0.1,0.2"], "differ in scenario.validation, so they hold out different images"),
-        ([HELD_OUT, "scenario.seed=0,1"], "differ in scenario.seed, so they hold out different images"),
+        ([HELD_OUT, "scenario.evaluate_on=validation"], "so that nothing would be tested: leave it out"),
+        (["scenario.validation=0.1,0.2"], "differ in scenario.validation, so their validation images differ"),
+        ([HELD_OUT, "scenario.seed=0,1"], "differ in scenario.seed, so their validation images differ"),
         ([HELD_OUT, "scenario.classes=['camera'],None"], "differ in scenario.classes"),
         ([HELD_OUT, "scenario.buckets='0-1','1-2'"], "differ in scenario.buckets"),
-        ([HELD_OUT, "seed=0,1"], "a seed is no setting to choose: give the seeds with --seeds"),
-        ([HELD_OUT, f"{LR}=0.1..0.2"], "a range is for --engine optuna"),
+        ([HELD_OUT, "seed=0,1"], "a seed cannot be chosen: give seeds with --seeds"),
+        ([HELD_OUT, f"{LR}=0.1..0.2"], "a range needs --engine optuna"),
     ],
 )
 def test_what_is_no_honest_choice(texts: list[str], fault: str, features_config: Path, given: dict[str, Any]) -> None:
@@ -101,5 +101,5 @@ def test_the_ends_of_ranges_are_checked(features_config: Path, given: dict[str, 
     assert len({run.config.values["cl_strategy"]["type"] for run in found.settings}) == 3
     with pytest.raises(ConfigError, match="cl_strategy.train_epochs"):
         plan(features_config, given, HELD_OUT, "cl_strategy.train_epochs=0..5", trials=9)
-    with pytest.raises(UsageError, match="there is nothing to search: give --set KEY=LOW..HIGH"):
+    with pytest.raises(UsageError, match="nothing to search: give --set KEY=LOW..HIGH"):
         plan(features_config, given, HELD_OUT, f"{LR}=0.1", trials=9)

@@ -120,7 +120,7 @@ def test_only_what_was_chosen_is_tested_and_nothing_twice(
     # Without the best one: another is chosen, and tested after the first one was.
     _, _, said = select(f"{LR}=0.0001", "cl_strategy.train_epochs=3,2")
     assert len(said) == 1
-    assert "was chosen before, of 3, and features,train_epochs=" in said[0]
+    assert "was chosen before from 3, now features,train_epochs=" in said[0]
 
 
 def test_on_the_first_buckets(features_config: Path, prepared: Path, tmp_path: Path, engine: LocalEngine) -> None:
@@ -153,7 +153,7 @@ def test_where_nothing_can_be_chosen_nothing_is_tested(
     with pytest.raises(RunError) as caught:
         run_selection(found, local=engine)
     first, second = str(caught.value).splitlines()
-    assert first == "no setting of features can be chosen by validation.accuracy, so none is tested"
+    assert first == "no setting of features can be chosen by validation.accuracy: none is tested"
     assert second.startswith("features,lr=1e+38: seed 0 diverged, features,lr=2e+38: seed 0 diverged")
     assert all(folder.parts[0] == "selection" for folder in folders(tmp_path))
 

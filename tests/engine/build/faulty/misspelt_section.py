@@ -1,3 +1,3 @@
-# wrok_dir: there is no such section; did you mean 'work_dir'?
+# wrok_dir: unknown section; did you mean 'work_dir'?
 _base_ = ["../../../configs/tiny.py"]
 wrok_dir = "./work_dirs/x"

@@ -1,2 +1,2 @@
-# line 2: raises ZeroDivisionError while it is read: division by zero
+# line 2: raises ZeroDivisionError: division by zero
 lr = 1 / 0

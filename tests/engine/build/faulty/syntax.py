@@ -1,2 +1,2 @@
-# line 2: raises SyntaxError while it is read: '(' was never closed
+# line 2: raises SyntaxError: '(' was never closed
 scenario = dict(
