@@ -10,6 +10,7 @@ from clearctl.nearby import nearby_file
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "away/from/other/tests"  # whose folders have files of these names too
     for name in (
         "configs/_base_/naive.py",
         "configs/_base_/synaptic_intelligence.py",
@@ -19,10 +20,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "configs/demo.py",
         ".hidden/secret.py",
     ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    monkeypatch.chdir(root)
+    return root
 
 
 @pytest.mark.parametrize(

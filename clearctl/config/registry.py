@@ -4,7 +4,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Protocol
 
 from clearctl.config import own
@@ -136,6 +136,15 @@ def parameters(factory: Factory) -> tuple[dict[str, Parameter], bool]:
     Arguments that a class passes to its bases through **kwargs are resolved up the inheritance chain; only a chain that
     ends in **kwargs at a class without further information counts as open.
     """
+    try:
+        found, open_ended = _parameters(factory)
+    except TypeError:  # an object of a user's own that is called and has no hash
+        found, open_ended = _parameters.__wrapped__(factory)
+    return dict(found), open_ended
+
+
+@cache  # a run asks for those of a few classes a dozen times
+def _parameters(factory: Factory) -> tuple[dict[str, Parameter], bool]:
     documented = documented_types(factory)
     if not inspect.isclass(factory):
         return _signature(factory, documented)
