@@ -132,8 +132,9 @@ docs: install ## write docs/config.md and docs/commands.md again, from the code
 	$(BIN)/python -W ignore docs/make_config.py
 	$(BIN)/python -W ignore docs/make_commands.py
 
+# Without --quiet, which makes mkdocs ignore warnings, so that --strict lets broken links through.
 site: install ## the docs as a site in site/, links checked, without a network
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -W ignore -m mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -W ignore -m mkdocs build --strict
 
 pictures: install ## draw the pictures of the README and the docs again, from runs on the demo's stream (minutes; Chromium)
 	$(BIN)/python -W ignore docs/make_pictures.py

@@ -1,7 +1,7 @@
 """Write docs/config.md from the code: python docs/make_config.py (`make docs`).
 
 Keys come from clearctl/config/keys.py, names and arguments from the registries and signatures that configs are checked
-against, and what a class is from the first sentence of its docstring.
+against, and descriptions of classes from the first sentence of their docstrings.
 """
 
 import importlib.metadata
@@ -33,29 +33,28 @@ LIBRARIES = ("avalanche-lib", "mmcls", "mmcv", "torch", "torchvision")
 HEAD = """\
 # Config reference
 
-A config is a Python file. Its variables with the names below are its sections; any other is used up once the file is
-read. `_base_` is a file, or a list of files, that it builds on: a key given again replaces theirs, and a dict with
-`_delete_=True` replaces theirs as a whole. `--set key.path=value` replaces one value; a number in the path is a place
-in a list. `{{ _base_.name }}`, alone and outside quotes, is the value of a base's key. The `config.py` of a run folder
-is read as literals, never run. `clearctl config check CONFIG...` checks a config against all that is said here.
+A config is a Python file. Its variables with the names below are its sections; other variables are only used while the
+file is read. `_base_` is a file, or a list of files, that it builds on: a key given again replaces theirs, and a dict
+with `_delete_=True` replaces theirs completely. `--set key.path=value` replaces one value; a number in the path is an
+index of a list. `{{ _base_.name }}`, alone and outside quotes, is the value of a base's key. The `config.py` of a run
+folder is read as literals and never executed. `clearctl config check CONFIG...` checks a config against this page.
 
-A *call* is `dict(type='Name', ...)`: a name of a list below, and arguments of that class. `type='module:Class'` is a
-class of your own ([extending.md](extending.md)). In the tables an argument has its default, or its type where it has
-none or None; **bold** ones must be given. An asterisk marks what is clearctl's own, a plus a class of the library's
-that clearctl has repaired or extended. Arguments that only an object can fill are left out.
+A *call* is `dict(type='Name', ...)`: a name from the lists below, and arguments of that class. `type='module:Class'` is
+a class of your own ([extending.md](extending.md)). The tables show the default of each argument, or its type if the
+default is missing or None; **bold** arguments are required. An asterisk marks clearctl's own names, a plus a library
+class that clearctl has fixed or extended. Arguments that can only be objects are left out.
 """
 
 OF_BATCHES = """\
-EWC, unless `importance='sample'`, and MAS take importances from the gradients of batch means, so that a good
+EWC, unless `importance='sample'`, and MAS compute importances from the gradients of batch means, so that a good
 `ewc_lambda` or `lambda_reg` depends on `train_mb_size`."""
 
 PLUGINS_NEED = """\
-Plugins are checked against what they read. EarlyStoppingPlugin needs `eval_every` of 1 or more, a `patience` that
-is not below it, and a metric and stream that tests in training give; it chooses by test data, those of later
-buckets included. RWalkPlugin needs `delta_t` steps in the first bucket. Plugins that act on the loss, the gradients
-or the learning rate of a step need a strategy with an optimizer, other than MER, which takes its steps by itself.
-One plugin or strategy alone can replace the loader (Replay, RAR, BiC), and one plugin alone decide which weights a
-bucket ends with."""
+Plugins are checked for what they need. EarlyStoppingPlugin needs `eval_every` of 1 or more, a `patience` of at least
+that, and a metric and stream that tests during training measure; it chooses by test data, including those of later
+buckets. RWalkPlugin needs `delta_t` steps in the first bucket. Plugins that act on the loss, the gradients or the
+learning rate of a step need a strategy with an optimizer, except MER, which makes its own steps. Only one plugin or
+strategy can replace the loader (Replay, RAR, BiC), and only one plugin can decide which weights a bucket ends with."""
 
 
 def page() -> str:
@@ -72,18 +71,18 @@ def _sections() -> Iterator[str]:
     yield _table_of_keys(keys.SCENARIO)
     yield _names("Transforms, of torchvision.transforms", CATALOGUE.transforms)
     yield (
-        "RandomApply, RandomChoice and RandomOrder have calls in `transforms`. A member of an enumeration is given by\n"
+        "RandomApply, RandomChoice and RandomOrder take calls in `transforms`. A member of an enumeration is given by\n"
         "its name: `interpolation='bicubic'`, `policy='cifar10'`."
     )
     yield "Transforms of images need a ToTensor or PILToTensor. Features are not transformed."
     yield "## model"
     yield _table_of_keys(keys.MODEL)
-    yield "Either a `head`, alone on features or after a `backbone` on images, or a `torchmodel`, which stands alone."
+    yield "Either a `head`, alone on features or after a `backbone` on images, or a `torchmodel`, without the others."
     yield (
-        "A number of classes (`num_classes` of a head, `out_features` of a `torchmodel`, and wherever else one is\n"
-        f"named) may be `{OF_DATASET!r}`: that of the dataset folder, which the run's `config.py` then has as a number."
+        "A number of classes (`num_classes` of a head, `out_features` of a `torchmodel`, and other arguments of that\n"
+        f"kind) may be `{OF_DATASET!r}`: that of the dataset folder; the run's `config.py` then has the number."
     )
-    yield f"Heads; each takes {_code(OF_EVERY_HEAD)} of mmcls's ClsHead besides:"
+    yield f"Heads; each also takes {_code(OF_EVERY_HEAD)} of mmcls's ClsHead:"
     yield _classes("head", CATALOGUE.heads, library("mmcls.models.heads"), OF_EVERY_HEAD)
     for what, registry in (
         ("Backbones, of mmcls", CATALOGUE.backbones),
@@ -98,10 +97,10 @@ def _sections() -> Iterator[str]:
     )
     yield from _strategy()
     yield "## metrics"
-    yield "A list of calls. [formats.md](formats.md) says under which names their values are written."
+    yield "A list of calls. [formats.md](formats.md#evaljson) has the names of their values."
     yield _classes("metric", CATALOGUE.metrics, library("avalanche.evaluation.metrics"))
     yield "## loggers"
-    yield "A list of calls. Files lie in the run folder where no other place is named."
+    yield "A list of calls. Files are in the run folder unless another path is given."
     yield _classes("logger", CATALOGUE.loggers, library("avalanche.logging"), filled=FILLED_LOGGER)
     yield "## custom_imports"
     yield _table_of_keys(keys.CUSTOM_IMPORTS)
@@ -109,11 +108,11 @@ def _sections() -> Iterator[str]:
     yield _table_of_keys(keys.CHECKPOINTS)
     yield "## data"
     yield _table_of_keys(keys.DATA)
-    yield "What they give and cost is in [performance.md](performance.md)."
+    yield "[performance.md](performance.md) has their gains and costs."
     yield "## Ranges"
     yield (
-        "Numbers have to be finite, and in these ranges; of a list or dict of numbers each of them has to be. Nothing\n"
-        "is asked of the arguments of a class of your own."
+        "Numbers must be finite and in these ranges, also each number of a list or dict. Arguments of a class of your\n"
+        "own are not checked."
     )
     yield _ranges()
 
@@ -140,10 +139,10 @@ def _strategy() -> Iterator[str]:
     yield _names("Optimizers, of torch.optim", CATALOGUE.optimizers)
     yield _refused(CATALOGUE.optimizers)
     yield _names("Schedulers, of torch.optim.lr_scheduler", CATALOGUE.schedulers)
-    yield "A scheduler takes these besides; a SequentialLR or ChainedScheduler has calls in `schedulers`."
+    yield "A scheduler also takes these; a SequentialLR or ChainedScheduler takes calls in `schedulers`."
     yield _table_of_keys(keys.SCHEDULER)
     yield _names("Losses, of mmcls", CATALOGUE.losses)
-    yield "### What does not go together"
+    yield "### Combinations that are refused"
     yield "\n".join(
         f"- `{key}={value!r}` with {_code(name for name in reasons if reasons[name] == reason)}: {reason}."
         for (key, value), reasons in CATALOGUE.refused_with.items()
@@ -164,7 +163,7 @@ def _ranges() -> str:
 
 
 def library(module: str) -> Mapping[str, Any]:
-    """{name: what it is} in a module of a library: what is not there is clearctl's own."""
+    """{name: object} of a module of a library: names that are not in it are clearctl's own."""
     return vars(importlib.import_module(module))
 
 
@@ -200,7 +199,7 @@ def _classes(
 
 
 def _lacks(factory: Factory) -> list[str]:
-    """What a strategy does without that the others have."""
+    """What other strategies take and this one does not."""
     accepted = parameters(factory)[0]
     missing = [name for name in keys.EVERY_STRATEGY if name not in accepted]
     remarks = [f"no {_code(missing)}"] if missing else []
@@ -233,7 +232,7 @@ def _kinds(parameter: Parameter) -> str:
 
 
 def _annotated(annotation: Any) -> str:
-    """An annotation in words, without None; empty where it says nothing."""
+    """An annotation in words, without None; empty if it has no information."""
     if annotation in (inspect.Parameter.empty, Any):
         return ""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
@@ -261,7 +260,7 @@ def _names(what: str, registry: Registry) -> str:
 
 
 def _refused(registry: Registry) -> str:
-    """The names that exist and cannot be used, those with the same reason together."""
+    """The names that exist and cannot be used, grouped by reason."""
     reasons: dict[str, list[str]] = {}
     for name, reason in (registry.refused or {}).items():
         reasons.setdefault(reason, []).append(name)

@@ -58,6 +58,14 @@ def test_the_quick_tests_are_those_of_folders_that_are_there():
     assert words[words.index("-m") + 1] == "not slow and not process"
 
 
+def test_a_broken_link_fails_the_site():
+    """With --quiet mkdocs 1.6 counts no warnings, so that --strict passes whatever the pages say."""
+    (line,) = (line for line in make(ROOT, "-n", "site").stdout.splitlines() if "mkdocs build" in line)
+    assert "--strict" in line
+    assert "--quiet" not in line
+    assert "-q" not in shlex.split(line)
+
+
 def test_nothing_is_installed_again(checkout):
     (checkout / ".venv" / "bin").mkdir(parents=True)
     (checkout / ".venv" / ".installed").write_text("")

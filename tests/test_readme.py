@@ -22,7 +22,7 @@ NOWHERE = "http://127.0.0.1:9"  # as a proxy it lets nothing out
 README = ROOT / "README.md"
 CHINESE = ROOT / "README.zh-CN.md"
 # In this order: what a page runs, those after it find. A block of the language sh is run; others are only parsed.
-PAGES = [README, *(ROOT / "docs" / f"{name}.md" for name in ("train", "sweep", "report"))]
+PAGES = [README, *(ROOT / "docs" / f"{name}.md" for name in ("train", "sweep", "report", "online", "reproducibility"))]
 
 
 def shell_blocks(page: Path) -> list[str]:

@@ -11,14 +11,21 @@ ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
+def block_lines(page: Path, program: str = "clearctl") -> list[list[str]]:
+    """The words of each `clearctl ...` in the blocks of the page."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    blocks = [block for language, block in fenced if language != "text"]  # text: the usage of a command
+    return _words([re.sub(r"^(\$|!|exec) ?", "", line) for block in blocks for line in block.splitlines()], program)
+
+
 def command_lines(page: Path, program: str = "clearctl") -> list[list[str]]:
     """The words of each `clearctl ...` in the page, in its blocks and in its sentences."""
-    text = page.read_text(encoding="utf-8")
-    fenced = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    blocks = [block for language, block in fenced if language != "text"]  # text: the usage of a command
-    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
-    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
-    lines += [" ".join(span.split()) for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", prose)]
+    prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    spans = [" ".join(span.split()) for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", prose)]
+    return block_lines(page, program) + _words(spans, program)
+
+
+def _words(lines: list[str], program: str) -> list[list[str]]:
     found = [re.sub(r"^[A-Z_]+=\S+ ", "", line).partition("  #")[0] for line in lines]
     return [shlex.split(line)[1:] for line in found if line.startswith(f"{program} ") and "COMMAND" not in line]
 
@@ -51,6 +58,24 @@ def test_command_lines(page, commands):
         for word in rest:
             if re.fullmatch(r"configs/[\w./-]+\.py", word):
                 assert (ROOT / word).is_file(), f"{page.name} names {word}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_of_blocks_parse(page, commands):
+    """They have all required arguments, and values of the right kinds."""
+    for words in block_lines(page):
+        command, rest = commands[words[0]], words[1:]
+        if rest and rest[0] in getattr(command, "commands", {}):
+            command, rest = command.commands[rest[0]], rest[1:]
+        assert command.make_context(words[0], list(rest)).command is command
+
+
+@pytest.mark.parametrize(
+    "line", [["train"], ["train", "demo", "--seed", "N"], ["resume", "a", "b"], ["train", "a", "--x"]]
+)
+def test_a_command_that_does_not_parse_is_found(line, commands):
+    with pytest.raises(Exception, match=r"(?i)missing|integer|unexpected|no such option"):
+        commands[line[0]].make_context(line[0], line[1:])
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
