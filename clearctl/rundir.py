@@ -66,6 +66,7 @@ ENVIRONMENT: Schema = {
     "code?": {ANY: str},
     "stacked?": int,
     "wandb_run?": str,
+    "mlflow_run?": str,
     "resumed?": [dict],
 }
 EVALUATION: Schema = {
@@ -180,6 +181,11 @@ def csv_folder(run: Path) -> Path:
 def tensorboard_folder(run: Path) -> Path:
     """The output of the TensorboardLogger."""
     return run / "tensorboard"
+
+
+def mlflow_folder(run: Path) -> Path:
+    """What the MLflowLogger writes: a database, and files below artifacts/."""
+    return run / "mlflow"
 
 
 def state_folder(run: Path) -> Path:

@@ -9,8 +9,10 @@ def megabytes(size_bytes: int) -> int:
 
 
 def byte_size(size_bytes: int) -> str:
-    """`6.6 GB`, or `12.3 MB` for small sizes."""
-    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 50_000_000 else f"{size_bytes / 1e6:.1f} MB"
+    """`6.6 GB`, `12.3 MB` or `4.5 kB`."""
+    if size_bytes >= 50_000_000:
+        return f"{size_bytes / 1e9:.1f} GB"
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 50_000 else f"{size_bytes / 1e3:.1f} kB"
 
 
 def duration(seconds: float) -> str:

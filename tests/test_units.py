@@ -8,8 +8,8 @@ def test_only_nothing_is_no_megabyte() -> None:
 
 
 def test_sizes() -> None:
-    found = [byte_size(size) for size in (0, 49_900_000, 50_000_000, 6_640_000_000)]
-    assert found == ["0.0 MB", "49.9 MB", "0.1 GB", "6.6 GB"]
+    found = [byte_size(size) for size in (0, 4_500, 50_000, 49_900_000, 50_000_000, 6_640_000_000)]
+    assert found == ["0.0 kB", "4.5 kB", "0.1 MB", "49.9 MB", "0.1 GB", "6.6 GB"]
 
 
 def test_durations() -> None:

@@ -73,7 +73,7 @@ def main(
             "--show-completion",
             callback=ending_by_errors(completion.show),
             is_eager=True,
-            help="Print the script that does so, and exit.",
+            help="Print the completion script, and exit.",
         ),
     ] = False,
     help_: Annotated[

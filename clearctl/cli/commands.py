@@ -1,4 +1,4 @@
-"""Typer's groups and commands as clearctl has them: what all of them share is set here once."""
+"""The settings that all of clearctl's commands and groups share."""
 
 import difflib
 import sys
@@ -19,7 +19,7 @@ _NO_ARGUMENTS = "NoArgsIsHelpError"  # the help page was printed
 
 
 def _without_types(parameters: list[Any]) -> list[Any]:
-    """`parameters` of a help page, where Typer would name the type of each flag, `<bool>`, and argument, `<path>`."""
+    """`parameters` as a help page shows them: without Typer's `<bool>` for flags and `<path>` for arguments."""
     for parameter in parameters:
         if getattr(parameter, "is_flag", False) and parameter.metavar is None:
             parameter.metavar = ""
@@ -36,20 +36,20 @@ class ClearctlCommand(TyperCommand):
         return _without_types(super().get_params(ctx))
 
     def invoke(self, ctx: Any) -> Any:
-        """Run it; what it prints may name it."""
+        """Run it; what it prints may include its name."""
         output.context = ctx
         return super().invoke(ctx)
 
 
 class ClearctlGroup(TyperGroup):
-    """A group of commands, which knows what a wrong command was meant to be."""
+    """A group of commands, which suggests the closest command for a wrong one."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, as a help page shows them."""
         return _without_types(super().get_params(ctx))
 
     def main(self, *arguments: Any, standalone_mode: bool = True, **settings: Any) -> Any:
-        """Run the command line; what is wrong in it is an error like all others, where Typer would draw a box."""
+        """Run the command line, and print its errors as all others are printed; Typer would draw a box."""
         run: Callable[..., Any] = super().main
         if not standalone_mode:
             return run(*arguments, standalone_mode=False, **settings)
@@ -64,7 +64,7 @@ class ClearctlGroup(TyperGroup):
             sys.exit(1)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that `args` begin with. Ends with a usage error that names the closest where there is none."""
+        """The command that `args` begin with. A usage error that suggests the closest if there is none."""
         name = args[0]
         if self.get_command(ctx, name) is None and not ctx.resilient_parsing and not name.startswith("-"):
             self._refuse(ctx, name)
@@ -84,7 +84,7 @@ class ClearctlGroup(TyperGroup):
 
 
 def _usage_text(error: Any) -> str:
-    """What Typer says of a command line, in the words and the form of all other errors."""
+    """Typer's error of a command line, in the words and the form of all other errors."""
     if hasattr(error, "possibilities"):
         return f"no such option {error.option_name!r}{_meant(sorted(error.possibilities or ()))}"
     if found := getattr(error.__cause__, "errors", None):  # pydantic's, of a value
@@ -99,7 +99,7 @@ def _meant(names: Sequence[str]) -> str:
 
 
 def closest_commands(name: str, paths: list[str]) -> list[str]:
-    """Up to three of `paths` that `name` may be meant for: it is a word of them, or almost one, or almost all."""
+    """Up to three of `paths` that `name` may stand for: it is one of their words, or close to a word or to the path."""
     name = name.lower()
     words = {path: path.replace("-", " ").split() for path in paths}
     found = [path for path in paths if name in words[path]] or difflib.get_close_matches(name, paths, n=3, cutoff=0.6)

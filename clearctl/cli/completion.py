@@ -1,6 +1,6 @@
 """What a shell completes: names of configs, values of --set, run folders. Nothing here imports torch or mmcv.
 
-Where nothing is found a shell completes file names by itself, which is why no completer offers folders.
+If nothing is found, a shell completes file names by itself, so no completer offers folders.
 """
 
 import io
@@ -21,7 +21,7 @@ _MOST_FOLDERS = 2000
 
 
 def answer(app: Callable[[], None]) -> None:
-    """Let `app` answer the shell that asks, with bash's words as they are on the command line; it ends the process.
+    """Let `app` answer the shell, with bash's words as they are on the command line; it ends the process.
 
     Of `KEY=VALUE` bash completes VALUE alone, as a word of its own.
     """
@@ -41,7 +41,7 @@ def answer(app: Callable[[], None]) -> None:
 
 
 def _undo_splitting() -> str:
-    """Put bash's words together where it has split them; returns what of the value it takes for another word."""
+    """Join the words that bash has split at `=`; returns the part of the value that bash takes for another word."""
     words, current = join_at_equal_signs(
         os.environ.get("COMP_WORDS", "").split("\n"), int(os.environ.get("COMP_CWORD", "0"))
     )
@@ -53,7 +53,7 @@ def _undo_splitting() -> str:
 
 
 def join_at_equal_signs(words: list[str], current: int) -> tuple[list[str], int]:
-    """Words in which bash has made three of `a=b`, and the number of the `current` one; with that undone."""
+    """Words in which bash has split `a=b` into three, and the index of the `current` one; joined again."""
     joined: list[str] = []
     number = current
     for index, word in enumerate(words):
@@ -85,7 +85,7 @@ def config_names(incomplete: str) -> list[str]:
 
 
 def set_values(incomplete: str) -> list[str]:
-    """KEY= for each key of a config, and after that the values of those that have few."""
+    """KEY= for each key of a config; after the `=` the values of a key that has few."""
     key, separator, value = incomplete.partition("=")
     if not separator:
         return [f"{name}=" for name in _keys() if name.startswith(key)]
@@ -128,14 +128,14 @@ def _values_of(key: str) -> Iterable[str]:
 
 
 def strategy_names() -> list[str]:
-    """What `cl_strategy.type` may be of the built-in ones, from their table: the classes would take seconds."""
+    """The built-in strategies, from their table: to import the classes takes seconds."""
     from clearctl.strategies.traits import STRATEGIES
 
     return sorted(name for name, traits in STRATEGIES.items() if traits.refused is None)
 
 
 def plugin_names() -> list[str]:
-    """The built-in plugins, likewise."""
+    """The built-in plugins, from their table."""
     from clearctl.strategies.traits import PLUGINS
 
     return sorted(name for name, traits in PLUGINS.items() if traits.refused is None)
@@ -147,7 +147,7 @@ def run_folders(incomplete: str) -> list[str]:
 
 
 def unfinished_runs(incomplete: str) -> list[str]:
-    """Those of them that have a state to be resumed from."""
+    """Those that have a state to resume from."""
     from clearctl.rundir import state_folder
 
     return [str(run) for run in _runs(incomplete, lambda run: state_folder(run).is_dir())]
@@ -163,7 +163,7 @@ def _runs(incomplete: str, is_wanted: Callable[[Path], bool]) -> list[Path]:
 
 
 def _below(top: Path) -> Iterator[Path]:
-    """The run folders at most so many levels below `top`, of the first so many folders there."""
+    """The run folders at most _LEVELS levels below `top`, among the first _MOST_FOLDERS folders."""
     from clearctl.rundir import is_run
 
     level = [top]
@@ -183,13 +183,13 @@ def _below(top: Path) -> Iterator[Path]:
 
 
 def completer(names: Iterable[str]) -> Callable[[str], list[str]]:
-    """What completes one of a few names."""
+    """A completer of a few names."""
     known = tuple(names)
     return lambda incomplete: [name for name in known if name.startswith(incomplete)]
 
 
 def show(wanted: bool) -> None:
-    """The callback of --show-completion: print the script of the shell it is called from, and exit."""
+    """The callback of --show-completion: print the script for the shell in use, and exit."""
     if wanted:
         from typer._completion_shared import get_completion_script
 
@@ -214,7 +214,7 @@ def install(wanted: bool) -> None:
 
 
 def _shell() -> str:
-    """The shell that clearctl was started from. Raises CapabilityError for one that has no completion."""
+    """The shell that clearctl was started from. Raises CapabilityError for one without completion."""
     import shellingham
 
     try:

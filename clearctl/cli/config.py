@@ -14,11 +14,9 @@ from clearctl.cli.next_commands import nearby
 from clearctl.cli.options import DatasetRoot, Json, Set
 from clearctl.errors import ConfigError
 
-_UNREAD = "images, features and weights were not read: a dry run reads them, and measures memory and speed"
+_UNREAD = "images, features and weights were not read: a dry run does"
 
-config = Commands(
-    name="config", help="Check configs, show what they come to, list and copy those that come with clearctl."
-)
+config = Commands(name="config", help="Check and show configs, list and copy those that come with clearctl.")
 
 
 @config.command("check")
@@ -34,9 +32,9 @@ def check(
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Name every fault of every file at once; where the dataset folder is there, check them against it too.
+    """Report all faults of all files at once; if the dataset folder is there, check them against it too.
 
-    It reads no images, features or weights, and says the command that does.
+    It reads no images, features or weights; it ends with the command that does.
 
     Example: `clearctl config check configs/demo.py configs/quickstart.py`
     """
@@ -74,7 +72,7 @@ def check(
 
 
 def _dry_run(file: str, dataset_root: Path | None, overrides: list[str]) -> list[str]:
-    """The words of the command, with what the check was given."""
+    """The words of the command, with the options of the check."""
     where = ["--dataset-root", str(dataset_root)] if dataset_root is not None else []
     changes = [part for override in overrides for part in ("--set", override)]
     return ["train", file, *where, *changes, "--dry-run"]
@@ -92,7 +90,7 @@ def show(
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Print the merged config, each value with the file it came from.
+    """Print the merged config, each value with the file that it came from.
 
     Example: `clearctl config show configs/demo.py --set cl_strategy.train_epochs=1`
     """
@@ -106,7 +104,7 @@ def show(
         return
     width = max(len(f"{key} = {value!r}") for key, value, _ in leaves)
     for key, value, origin in leaves:
-        output.stdout.print(f"{f'{key} = {value!r}':{min(width, 72)}}  # {origin}", markup=False)
+        output.stdout.print(f"{f'{key} = {value!r}':{min(width, 72)}}  # {origin}", markup=False, soft_wrap=True)
 
 
 @config.command("list")

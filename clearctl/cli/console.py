@@ -32,13 +32,13 @@ from clearctl.shortage import shortage
 
 INTERRUPTED = 130
 _ERASE_LINE = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
-INTERRUPTION = "interrupted: what was finished is on disk; run the same command again"
+INTERRUPTION = "interrupted: finished parts are on disk; run the same command again"
 REPORT = "this is a fault in clearctl: please report it with what `--verbose` prints (`clearctl --verbose COMMAND ...`)"
 
 
 @dataclass
 class Output:
-    """Where a command's words go. `verbose` shows tracebacks, `quiet` only results, warnings and errors."""
+    """Where a command prints. `verbose` shows tracebacks, `quiet` only results, warnings and errors."""
 
     verbose: bool = False
     quiet: bool = False
@@ -56,7 +56,7 @@ class Output:
             self.stderr.print(Text(text))
 
     def json(self, value: Any) -> None:
-        """One JSON object on stdout; JSON has no NaN, so a number that is none is null."""
+        """One JSON object on stdout; JSON has no NaN, so NaN is null."""
         sys.stdout.write(json_text(value))
         sys.stdout.flush()
 
@@ -71,7 +71,7 @@ class Output:
     def next_command(self, *words: object, first: str = "next") -> None:
         """What to do after a command, unless quiet: the `words` after `clearctl`, to be copied as they are."""
         if not self.quiet:
-            self.stdout.print(Text(f"{first}: clearctl {shlex.join(map(str, words))}"))
+            self.stdout.print(Text(f"{first}: clearctl {shlex.join(map(str, words))}"), soft_wrap=True)
 
     def error(self, text: str, note: str = "") -> None:
         """What is wrong and, in a line below, what to do, on stderr."""
@@ -79,18 +79,18 @@ class Output:
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """On a terminal, a line that says what the command waits for while libraries are imported; then it goes."""
+        """On a terminal, a line while libraries are imported, which is then erased."""
         if self.quiet or not (self.stderr.is_terminal and world.is_first()) or "avalanche" in sys.modules:
             yield
             return
-        self.stderr.print(Text("loading PyTorch and Avalanche: some seconds", style="dim"), end="")
+        self.stderr.print(Text("loading PyTorch and Avalanche (a few seconds)", style="dim"), end="")
         try:
             yield
         finally:
             self.stderr.control(_ERASE_LINE)
 
     def fail(self, error: BaseException, exit_code: int, note: str = "") -> NoReturn:
-        """Print `error` to stderr and end with `exit_code`; of several processes the first that fails says why."""
+        """Print `error` to stderr and end with `exit_code`; of several processes the first that fails prints it."""
         if not world.is_first_to_report():
             raise typer.Exit(exit_code)
         if not world.is_first():
@@ -113,7 +113,7 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only results, warnin
 
 
 def set_output(verbose: bool, quiet: bool) -> None:
-    """Print more or less, as one of the two places of -v and -q says: before the command, and after it."""
+    """Apply -v and -q, which may stand before the command and after it."""
     output.verbose |= verbose
     output.quiet |= quiet
     if not output.verbose:
@@ -121,7 +121,7 @@ def set_output(verbose: bool, quiet: bool) -> None:
 
 
 def silence_libraries() -> None:
-    """Keep what the libraries say about themselves at import off the terminal; with --verbose it stays."""
+    """Keep the warnings that libraries print at import off the terminal; --verbose shows them."""
     for package in ("mmcv", "mmcls", "avalanche", "torch", "torchvision", "wandb"):
         warnings.filterwarnings("ignore", module=rf"{package}(\.|$)")
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
@@ -129,25 +129,25 @@ def silence_libraries() -> None:
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """While the libraries are imported: what that makes stays, and the garbage collector would look through it often.
+    """Import libraries without the garbage collector, which would scan their objects often, though all of them stay.
 
-    A sixth of the time; what is there at the end is left out of later rounds too. Ctrl-C ends the process at once:
-    NumPy and Matplotlib take a KeyboardInterrupt in the middle of an import for something else, and continue.
+    That saves a sixth of the time; later collections skip the objects too. Ctrl-C ends the process at once: NumPy and
+    Matplotlib catch a KeyboardInterrupt during an import, and continue.
     """
     gc.disable()
     is_main = threading.current_thread() is threading.main_thread()
-    hears = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if hears:
+    is_default = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_default:
         signal.signal(signal.SIGINT, _exit_quietly)
     try:
         with output.loading():
             yield
     finally:
-        if hears:
+        if is_default:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         gc.freeze()
         gc.enable()
-        atexit.register(gc.unfreeze)  # else nanobind finds its types alive at the end, and says so
+        atexit.register(gc.unfreeze)  # else nanobind warns at the end that its types are alive
 
 
 def _exit_quietly(number: int, frame: FrameType | None) -> NoReturn:
@@ -157,14 +157,14 @@ def _exit_quietly(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def report_full_output(error: OSError) -> int:
-    """Say that stdout cannot be written, and return the exit code."""
-    write_nowhere(sys.stdout)  # what is left of it would be tried again at the end
+    """Report that stdout cannot be written, and return the exit code."""
+    write_nowhere(sys.stdout)  # else the interpreter tries to write the rest again at the end
     output.error(f"standard output cannot be written: {error.strerror}")
     return CapabilityError.exit_code
 
 
 def _fail_unexpected(error: Exception) -> NoReturn:
-    """End the command for what no part of clearctl raises on purpose: the machine's fault where it says so."""
+    """End the command for an exception that clearctl does not raise itself: a shortage of the machine, or a fault."""
     if lacking := shortage(error):
         lacking.__cause__ = error  # for --verbose
         output.fail(lacking, lacking.exit_code)
@@ -172,7 +172,7 @@ def _fail_unexpected(error: Exception) -> NoReturn:
 
 
 def _note(error: ClearctlError) -> str:
-    """What is printed below it, where it does not say itself what to do."""
+    """The line below an error that does not say what to do."""
     if error.exit_code == 1:
         return REPORT
     return hint_of(output.context) if isinstance(error, UsageError) and "\n" not in str(error) else ""
@@ -213,14 +213,14 @@ def ending_by_errors(command: Command) -> Command:
         if world.is_first() and signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
             signal.signal(
                 signal.SIGINT, signal.default_int_handler
-            )  # `__main__` has put it off until it can be reported
+            )  # `__main__` has left it to the system until it can be reported
         try:
             command(*arguments, **options)
             sys.stdout.flush()
         except ClearctlError as error:
             output.fail(error, error.exit_code, _note(error))
         except KeyboardInterrupt as interrupt:
-            # The libraries take a second or two to end, and another Ctrl-C would only print where they are.
+            # The libraries take a second or two to end; another Ctrl-C would only print a traceback of theirs.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             code, text = INTERRUPTED, INTERRUPTION
             if isinstance(interrupt, Stopped):
@@ -236,10 +236,12 @@ def ending_by_errors(command: Command) -> Command:
             raise typer.Exit(0) from None
         except (typer.Exit, typer.Abort):
             raise
-        except SystemExit as ended:  # of code of the user's own, a plugin say: clearctl's commands never raise it
+        except (
+            SystemExit
+        ) as ended:  # raised by the user's own code, such as a plugin: clearctl's commands never raise it
             if ended.code not in (0, None):
                 raise
-            text = "code that the command ran ended it with sys.exit(0), before it was done"
+            text = "your own code called sys.exit(0) before the command was done"
             output.fail(ConfigError(text), ConfigError.exit_code)
         except OSError as error:
             if not is_full_output(error):

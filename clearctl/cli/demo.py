@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @reporting_errors
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where everything is put.")] = Path("clearctl-demo"),
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where everything is written.")] = Path(
+        "clearctl-demo"
+    ),
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seed of the training run.")] = 0,
     device: Device = "auto",
     features: Annotated[
@@ -29,12 +31,12 @@ def demo(
     ] = "bucket1",
     json: Json = False,
 ) -> None:
-    """See the whole of it on real images, in under three minutes on two CPU cores.
+    """Run every step on real images, in under three minutes on two CPU cores.
 
     Makes a CLEAR-shaped stream from scikit-learn's handwritten digits, prepares it, trains a small network on bucket
     after bucket, tests it on every bucket, and shows the accuracy matrix and CLEAR's metrics. Then it extracts features
-    with the network as it was after bucket 1, and trains a linear head on them. With --features lite0 some minutes more
-    extract features that were learned on ImageNet, and solve for a head on them.
+    with the network as it was after bucket 1, and trains a linear head on them. --features lite0
+    also extracts features that were learned on ImageNet, and solves for a head on them, which takes some minutes more.
 
     Example: `clearctl demo`
     """
@@ -79,11 +81,11 @@ def demo(
     output.stdout.print(f"\ndataset     {result.dataset_root}")
     output.stdout.print(f"run folder  {trained.run}")
     for name, what in (
-        ("report.html", "all of it as a page: open it in a browser"),
+        ("report.html", "the report: open it in a browser"),
         ("accuracy_matrix.csv", "the matrix above"),
         ("eval.json", "every metric of every evaluation"),
         ("metrics.jsonl", "loss and accuracy of every epoch"),
-        ("config.py", "the config, runnable by itself"),
+        ("config.py", "the config, complete"),
         ("checkpoints", "the weights after each bucket"),
     ):
         output.stdout.print(f"  {name:20} {what}")
@@ -95,5 +97,5 @@ def demo(
 
 
 def _on_lite0(result: "TrainResult | None") -> dict[str, object]:
-    """What the JSON has of the head on ImageNet's features."""
+    """The head on ImageNet's features, for the JSON."""
     return {} if result is None else {"run_on_lite0": str(result.run), "clear_metrics_on_lite0": result.clear_metrics}

@@ -23,14 +23,14 @@ STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 def doctor(
     dataset_root: DatasetRoot = None,
     fix: Annotated[
-        bool, typer.Option("--fix", help="Build and install mmcv where it is missing or broken, and look again.")
+        bool, typer.Option("--fix", help="Build and install mmcv if it is missing or broken, and check again.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Look at what clearctl needs on this machine, and name the command for what is missing.
+    """Check what clearctl needs on this machine, and print the command that installs what is missing.
 
     Python, libraries and their versions, GPUs, memory, cores, disks, the dataset folder, W&B's login, write access.
-    Ends with exit code 6 if clearctl could not train on a CPU here, else 0. Asks no network, and changes nothing
+    Ends with exit code 6 if clearctl could not train on a CPU here, else 0. Uses no network, and changes nothing
     without --fix.
 
     Example: `clearctl doctor`
@@ -77,14 +77,14 @@ def _print(found: "Diagnosis", done: list[str], failed: CapabilityError | None, 
     if failed is not None:
         output.stdout.print(Text.assemble(("not fixed: ", "bold red"), str(failed)))
     elif asked_to_fix and not done:
-        output.stdout.print("nothing that --fix does is needed: it builds and installs mmcv")
+        output.stdout.print("--fix has nothing to do: mmcv is installed")
     output.stdout.print(_verdict(found))
     if found.can_train:
         output.next_command("demo")
 
 
 def _print_check(check: "Check", width: int) -> None:
-    """In columns; the fix is on a line of its own on a terminal."""
+    """In columns; on a terminal the fix has its own line."""
     first = [Text(f"  {check.state:7}  ", style=STYLES[check.state]), Text(f"{check.name:{width}}  ")]
     found, in_one_line = Text(check.found), Text(check.found)
     if check.fix:

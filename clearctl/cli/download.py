@@ -19,7 +19,7 @@ def download(
         typer.Option(
             "--dataset-root",
             metavar="DIR",
-            help="Where to. Default: $CLEARCTL_DATASET_ROOT, else dataset/CLEAR-10-PUBLIC, by name and release.",
+            help="The target. Default: $CLEARCTL_DATASET_ROOT, else dataset/CLEAR-10-PUBLIC, by name and release.",
         ),
     ] = None,
     release: Annotated[
@@ -27,7 +27,7 @@ def download(
         typer.Option(
             "--release",
             metavar="RELEASE",
-            help="public; or the later release with train and test apart: image-only, or full (with features).",
+            help="public, or the later release with separate train and test: image-only, or full (with features).",
         ),
     ] = "public",
     url: Annotated[
@@ -35,19 +35,21 @@ def download(
     ] = None,
     md5: Annotated[
         list[str] | None,
-        typer.Option("--md5", metavar="[FILE=]HEX", help="What an archive must have; may be repeated as FILE=HEX."),
+        typer.Option(
+            "--md5", metavar="[FILE=]HEX", help="The expected MD5 of an archive; may be repeated as FILE=HEX."
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there, download again.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Download again, and replace what is there.")] = False,
     keep_archive: Annotated[bool, typer.Option("--keep-archive", help="Do not delete the archives.")] = False,
     max_hours: Annotated[
         float,
-        typer.Option("--max-hours", metavar="HOURS", help="Stop after so long; what came stays for the next run."),
+        typer.Option("--max-hours", metavar="HOURS", help="Stop after this time; a later run continues."),
     ] = 72.0,
     json: Json = False,
 ) -> None:
-    """Download CLEAR from where its authors publish it, check it and unpack it.
+    """Download CLEAR from its authors' servers, check it and unpack it.
 
-    Continues where an earlier run stopped. A second run does nothing.
+    Continues an earlier download that stopped. After a complete one it does nothing.
 
     Example: `clearctl download clear10 --dataset-root dataset/CLEAR-10-PUBLIC`
     """
@@ -72,7 +74,7 @@ def download(
                 listener=display.show,
             )
     except KeyboardInterrupt:
-        output.stderr.print("interrupted: what came is on disk; the same command continues from there")
+        output.stderr.print("interrupted: the received part is on disk; the same command continues")
         raise typer.Exit(INTERRUPTED) from None
     if json:
         output.json(
@@ -99,17 +101,17 @@ def download(
         )
         return
     for archive in result.archives:
-        what = "unpacked" if archive.file in result.new else "nothing to do: unpacked before"
-        checked = f"checked: {', '.join(archive.checked)}" if archive.checked else "nothing to check it against"
+        what = "unpacked" if archive.file in result.new else "up to date"
+        checked = f"checked: {', '.join(archive.checked)}" if archive.checked else "no published checksum"
         output.stdout.print(f"{archive.file}: {what}, {archive.num_files:,} files, md5 {archive.md5} ({checked})")
     if result.dataset_root is None:
-        output.message(f"{result.root} holds no CLEAR folder: look at what the archive brought", warning=True)
+        output.message(f"{result.root} has no CLEAR folder: look at what the archive contains", warning=True)
     else:
         output.next_command("prepare-avalanche", *in_dataset(result.dataset_root))
 
 
 def _parse_md5(given: list[str]) -> str | dict[str, str] | None:
-    """The values of --md5 as the library takes them. Raises UsageError."""
+    """The values of --md5 in the library's form. Raises UsageError."""
     if len(given) == 1 and "=" not in given[0]:
         return given[0]
     pairs = [value.partition("=")[::2] for value in given]

@@ -34,7 +34,7 @@ def evaluate(
 ) -> None:
     """Test a run's checkpoints, one checkpoint, or a folder with one for each bucket, on every bucket.
 
-    A folder is what CLEAR's challenge takes: exp_1.pth to exp_10.pth, 1.pth to 10.pth, or any names that differ in
+    A folder has the form of CLEAR's challenge: exp_1.pth to exp_10.pth, 1.pth to 10.pth, or any names that differ in
     one number.
 
     Example: `clearctl eval work_dirs/quickstart/20260101-120000-seed0`

@@ -17,7 +17,8 @@ from clearctl.units import byte_size
 def export(
     target: Target,
     to: Annotated[
-        Path, typer.Option("--output", metavar="FILE", help="The file; what is there is replaced.", show_default=False)
+        Path,
+        typer.Option("--output", metavar="FILE", help="The file; an existing one is replaced.", show_default=False),
     ],
     format: Annotated[
         str | None,
@@ -32,7 +33,7 @@ def export(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Write a trained network to a file that is used without clearctl, with labels and transform in it.
+    """Write a trained network to a file that can be used without clearctl, with its labels and transform.
 
     safetensors holds the weights by their names; torchscript the network itself.
 

@@ -38,7 +38,7 @@ def extract_features(
             help="Take model.backbone and scenario.eval_transform from a config.",
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What the features are called. Default: the architecture.")] = None,
+    name: Annotated[str | None, typer.Option(help="The name of the features. Default: the architecture.")] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -54,7 +54,8 @@ def extract_features(
         ),
     ] = None,
     allow_partial: Annotated[
-        bool, typer.Option("--allow-partial", help="Continue where the checkpoint leaves weights random.")
+        bool,
+        typer.Option("--allow-partial", help="Continue though the checkpoint lacks some weights, which stay random."),
     ] = False,
     transform: Annotated[
         str | None,
@@ -77,28 +78,33 @@ def extract_features(
         ),
     ] = None,
     compile_: Annotated[
-        bool, typer.Option("--compile", help="Compile the network first: pays from thousands of images on.")
+        bool, typer.Option("--compile", help="Compile the network first: worth it from thousands of images on.")
     ] = False,
-    batch_size: Annotated[int | None, typer.Option(help="Images at once. Default: as fits the device.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that decode. Default: as fits the device.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images at once. Default: by device.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that decode. Default: by device.")] = None,
     cache: Annotated[
-        str, typer.Option("--cache", metavar="auto|off", help="Read images that train left decoded, or decode all.")
+        str,
+        typer.Option("--cache", metavar="auto|off", help="Read the decoded images of train's cache, or decode all."),
     ] = "auto",
     cache_dir: Annotated[
         Path | None,
-        typer.Option("--cache-dir", metavar="DIR", help="Where those lie: the data.cache_dir of the runs, if any."),
+        typer.Option(
+            "--cache-dir", metavar="DIR", help="Where that cache is: the data.cache_dir of the runs, if they have one."
+        ),
     ] = None,
     buckets: Buckets = None,
     layout_: Annotated[
-        str, typer.Option("--layout", metavar="training|official", help="official: per-class files too.")
+        str, typer.Option("--layout", metavar="training|official", help="official: also one file for each class.")
     ] = "training",
-    force: Annotated[bool, typer.Option("--force", help="Replace features of that name made otherwise.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace features of that name that were made with other settings.")
+    ] = False,
     nproc: Nproc = 1,
     json: Json = False,
 ) -> None:
     """Extract the features of a frozen network for every image, to train on with scenario.feature_type.
 
-    After a kill the same command continues.
+    If it is killed, the same command continues.
 
     Example: `clearctl extract-features --arch resnet50`
     """
@@ -161,7 +167,7 @@ def extract_features(
     for folder in result.official:
         output.stdout.print(f"{folder}: the same by class and id")
     if not result.written and not result.official:
-        output.stdout.print("nothing to do: all of it is there and whole")
+        output.stdout.print("nothing to do: all features are up to date")
     if not result.written:
         return
     output.stdout.print(
@@ -173,5 +179,5 @@ def extract_features(
 
 
 def _advice(waiting: float, workers: int) -> str:
-    """What would help where the network waits for images."""
+    """Advice for a network that waits for images."""
     return f" (more --workers than {workers} may help)" if waiting > 0.2 else ""

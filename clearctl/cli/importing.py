@@ -38,7 +38,7 @@ def import_(
             "--equal",
             metavar="count|time",
             autocompletion=completer(("count", "time")),
-            help="Whether N buckets have the same count of images, or the same length of time.",
+            help="Whether N buckets have equal counts of images, or equal lengths of time.",
         ),
     ] = "count",
     order: Annotated[
@@ -61,7 +61,9 @@ def import_(
     layout: Annotated[
         str | None,
         typer.Option(
-            "--layout", metavar="LAYOUT", help="What SOURCE's folders are, such as class/bucket. Default: found out."
+            "--layout",
+            metavar="LAYOUT",
+            help="The structure of SOURCE's folders, such as class/bucket. Default: detected.",
         ),
     ] = None,
     columns: Annotated[
@@ -83,11 +85,11 @@ def import_(
             "--duplicates",
             metavar="keep|first",
             autocompletion=completer(("keep", "first")),
-            help="Of files with the same bytes keep all, or the first in time.",
+            help="Of identical files keep all, or the earliest.",
         ),
     ] = "keep",
     no_decode: Annotated[
-        bool, typer.Option("--no-decode", help="Read the beginning of each image alone: damaged ones are not found.")
+        bool, typer.Option("--no-decode", help="Read only the header of each image: damaged images are not found.")
     ] = False,
     images: Annotated[
         str,
@@ -216,7 +218,7 @@ def _print(result: "ImportResult", dry_run: bool) -> None:
         console.next_command(*same_command("dry_run"))
         return
     if not result.written:
-        console.stdout.print("nothing to do: the folder was imported from these images before")
+        console.stdout.print("nothing to do: the import is up to date")
     console.next_command("prepare-avalanche", *in_dataset(result.root))
     console.next_command("train", "own_data", *in_dataset(result.root), first="then")
 

@@ -1,4 +1,4 @@
-"""`--nproc N`: the same command by several processes, started by torch's own launcher."""
+"""`--nproc N`: the same command in several processes, started by torch's launcher."""
 
 import logging
 import os
@@ -16,9 +16,9 @@ from clearctl.errors import RunError, UsageError
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-# Those that several processes can share; the others would all do the same.
+# The commands that several processes can share.
 SHARED = ("train", "resume", "eval", "extract-features")
-FORWARDED_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")  # what torch's launcher hands on to the processes
+FORWARDED_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")  # which torch's launcher sends to the processes
 
 
 def share_among(processes: int) -> None:
@@ -35,7 +35,7 @@ def share_among(processes: int) -> None:
 
 
 def refuse_if_shared(command: str | None) -> None:
-    """Raise UsageError where several processes were started for a `command` of one."""
+    """Raise UsageError if several processes were started for a `command` that one process does."""
     if world.size() > 1 and command is not None and command not in SHARED:
         raise UsageError(f"{command} is done by one process: start it without torchrun (for {', '.join(SHARED)})")
 
@@ -47,7 +47,7 @@ def _launch(processes: int) -> None:
         from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
         from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.disable(logging.ERROR)  # what torch says of an end that the processes themselves report
+    logging.disable(logging.ERROR)  # torch's report of an error that the processes themselves report
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // processes)))
     config = LaunchConfig(
         min_nodes=1,
@@ -74,7 +74,7 @@ def _launch(processes: int) -> None:
 def _exit_like(failed: "ChildFailedError", processes: int) -> NoReturn:
     """End with the exit code of the process that reported an error. Raises RunError where none could.
 
-    One that was killed is named, also where another, which found it gone, has ended before the launcher looks.
+    A process that was killed is named, even if another one, which lost contact to it, has ended before.
     """
     _, first = failed.get_first_failure()
     killed = [(rank, failure) for rank, failure in failed.failures.items() if failure.exitcode < 0]
@@ -89,5 +89,5 @@ def _exit_like(failed: "ChildFailedError", processes: int) -> NoReturn:
             f"{ended}, and so were the others\n"
             f"start it again; a run that has its folder is resumed with `clearctl resume RUN_DIR --nproc {processes}`"
         )
-    output.message(ended)  # the others only know that it is gone
+    output.message(ended)  # the others only report that they lost it
     raise typer.Exit(exit_codes[0])

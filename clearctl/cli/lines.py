@@ -1,4 +1,4 @@
-"""Lines of columns, of which the last is a text of any length."""
+"""Lines in columns, of which the last has a text of any length."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from clearctl.cli.console import output
 
 
 def print_line(first: Sequence[Text], last: Text, *, off_terminal: Text | None = None) -> None:
-    """On a terminal `last` is folded within its column; off one the line stays one line, which can be searched.
+    """On a terminal `last` is wrapped within its column; elsewhere the line stays one line, which can be searched.
 
     There `off_terminal` stands for `last`, which may have several lines.
     """

@@ -23,13 +23,13 @@ def list_(
     kind: Annotated[str, typer.Argument(metavar="KIND", autocompletion=completer(KINDS), help=f"{any_of(KINDS)}.")],
     pattern: Annotated[
         str | None,
-        typer.Argument(metavar="[PATTERN]", help="Only names that match, such as 'timm:*clip*': timm's are many."),
+        typer.Argument(metavar="[PATTERN]", help="Only names that match, such as 'timm:*clip*'."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """List what a config may name, or the configs that come with clearctl, each with a line that says what it is.
+    """List the names that a config may use, or the configs that come with clearctl, each with a short description.
 
-    What configs are refused is left out. docs/config.md has the arguments of each.
+    Names that configs may not use are left out. docs/config.md has the arguments of each.
 
     Example: `clearctl list strategies`
     """

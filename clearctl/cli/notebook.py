@@ -30,7 +30,7 @@ def _is_notebook() -> bool:
 
 
 class _CellOutput(Output):
-    """Messages on a cell's stdout: notebooks show stderr as if it were all errors."""
+    """Messages on a cell's stdout: notebooks show all of stderr as errors."""
 
     def message(self, text: str, warning: bool = False) -> None:
         """A line."""

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the small languages of their values."""
+"""Options that several commands share, and how their values are parsed."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ DatasetRoot = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else there.")]
-# Python itself refuses to read numbers of thousands of digits; a longer list than this is a slip.
+# Python itself refuses to read numbers of thousands of digits; a longer list is a mistake.
 MOST_DIGITS = 18
 MOST_NUMBERS = 10_000
 
@@ -26,7 +26,7 @@ Buckets = Annotated[
     str | None, typer.Option("--buckets", metavar="NAMES", help="Only these buckets, such as 1-10. Default: all.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that differ.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written, write nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be written, without writing it.")]
 Device = Annotated[
     str,
     typer.Option(
@@ -46,7 +46,10 @@ Set = Annotated[
 Nproc = Annotated[
     int,
     typer.Option(
-        "--nproc", min=1, metavar="N", help="Share the work among N processes of this machine; each has a GPU, or none."
+        "--nproc",
+        min=1,
+        metavar="N",
+        help="Share the work among N processes of this machine, each with its own GPU if there are any.",
     ),
 ]
 Precision = Annotated[
@@ -60,13 +63,13 @@ Precision = Annotated[
 Deterministic = Annotated[
     bool,
     typer.Option(
-        "--deterministic", help="Only torch's deterministic algorithms: the same numbers on a GPU too, and slower."
+        "--deterministic", help="Use only torch's deterministic algorithms: the same numbers on a GPU too, but slower."
     ),
 ]
 
 
 def with_precision(overrides: list[str] | None, precision: str | None) -> list[str]:
-    """The values of --set, and that of --precision after them. Raises UsageError for a precision there is not."""
+    """The values of --set, then that of --precision. Raises UsageError for an unknown precision."""
     from clearctl.config.keys import PRECISIONS
 
     if precision not in (None, *PRECISIONS):
@@ -95,7 +98,7 @@ def parse_buckets(text: str | None) -> list[str] | None:
 
 
 def parse_pairs(texts: list[str], option: str) -> dict[str, Any]:
-    """`key=value` texts as {key: literal}, or a string where it is none. Raises UsageError naming `option`."""
+    """`key=value` texts as {key: literal, else string}. Raises UsageError naming `option`."""
     from clearctl.config.load import read_literal
 
     pairs = {}

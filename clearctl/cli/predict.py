@@ -1,6 +1,8 @@
 """`clearctl predict`."""
 
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,7 +49,7 @@ def predict(
     top: Annotated[int, typer.Option("--top", metavar="K", help="How many classes of each image are shown.")] = 5,
     bucket: Bucket = None,
     all_buckets: Annotated[
-        bool, typer.Option("--all-buckets", help="Ask the model after each bucket: how the answer changes.")
+        bool, typer.Option("--all-buckets", help="Use the model after each bucket: how the prediction changes.")
     ] = False,
     config: Config = None,
     extractor_weights: Annotated[
@@ -55,11 +57,11 @@ def predict(
         typer.Option(
             "--extractor-weights",
             metavar="FILE",
-            help="Of a run on features: the weights that made them, where they lie elsewhere now.",
+            help="For a run on features: the weights that made them, if their file was moved.",
         ),
     ] = None,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Images that cannot be read are a warning, and no error (exit code 4).")
+        bool, typer.Option("--skip-bad", help="Images that cannot be read are a warning, not an error (exit code 4).")
     ] = False,
     format: Annotated[
         str | None,
@@ -74,14 +76,14 @@ def predict(
         Path | None, typer.Option("--output", metavar="FILE", help="A file that ends in .csv or .json.")
     ] = None,
     device: Device = "auto",
-    batch_size: Annotated[int | None, typer.Option(help="Images at once. Default: as fits the device.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that decode. Default: as fits the device.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images at once. Default: by device.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that decode. Default: by device.")] = None,
     json: Json = False,
 ) -> None:
     """Classify images of your own by a trained network.
 
-    They are transformed as the run's test images were; the dataset is not needed.
-    Of a run on features, the network that made them is built again first.
+    Images are transformed like the run's test images; the dataset is not needed.
+    For a run on features, the network that made the features is built first.
 
     Example: `clearctl predict work_dirs/quickstart/20260101-120000-seed0 photos`
     """
@@ -111,7 +113,7 @@ def predict(
             listener=display.show,
         )
     if result.no_probabilities:
-        console.message(f"{result.no_probabilities}; they are shown as they are", warning=True)
+        console.message(f"{result.no_probabilities}; the scores are shown", warning=True)
     if to is not None:
         try:
             atomic.write_text(to, RENDERERS[shown](result, top))
@@ -126,14 +128,25 @@ def predict(
     if result.unreadable:
         text = refusal(result.unreadable, len(result.images) + len(result.unreadable))
         if not skip_bad:
-            raise DatasetError(f"{text}\nthe others are answered; --skip-bad makes this a warning")
+            raise DatasetError(f"{text}\nthe others are classified; --skip-bad makes this a warning")
         console.message(text, warning=True)
 
 
 def _print(result: "PredictResult", top: int) -> None:
-    """The best classes of each image; of several models the best one of each."""
+    """The best classes of each image; for several models the best class by each."""
     from clearctl.cli.tables import predictions_table
     from clearctl.engine.predict.records import answers, value_name
 
     several = len(result.history) > 1
-    console.stdout.print(predictions_table(answers(result, 1 if several else top), value_name(result), several))
+    folder = _common_folder(result.images)
+    if folder.parts:
+        console.stdout.print(f"images in {folder}", soft_wrap=True)
+    shown = answers(result, 1 if several else top)
+    console.stdout.print(predictions_table(shown, value_name(result), several, folder))
+
+
+def _common_folder(images: Sequence[Path]) -> Path:
+    """The folder that several images are in; the empty path where there is none."""
+    if len(images) < 2 or len({image.is_absolute() for image in images}) > 1:
+        return Path()
+    return Path(os.path.commonpath([image.parent for image in images]))

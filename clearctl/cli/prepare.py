@@ -19,7 +19,7 @@ def prepare_avalanche(
     seeds: Annotated[
         str | None, typer.Option("--seeds", metavar="SEEDS", help="Seeds of the splits, such as 0,2. Default: 0-4.")
     ] = None,
-    stratified: Annotated[bool, typer.Option("--stratified", help="Split each class by itself.")] = False,
+    stratified: Annotated[bool, typer.Option("--stratified", help="Split each class separately.")] = False,
     buckets: Buckets = None,
     force: Force = False,
     dry_run: DryRun = False,
@@ -28,7 +28,7 @@ def prepare_avalanche(
     """Write file lists and train/test splits by the published procedure, byte for byte.
 
     Reads every release: the public folder, and the later one with train/ (or train_image_only/) and test/, which keeps
-    its own split. Features that a release ships are made ready to train on. Images without metadata are labelled by
+    its own split. Features of a release are prepared for training. Images without metadata are labelled by
     their folders, labeled_images/<bucket>/<class>/.
 
     Example: `clearctl prepare-avalanche --dataset-root dataset/CLEAR-10-PUBLIC --seeds 0-4`

@@ -1,4 +1,4 @@
-"""Draws a long command's events: live bars on a terminal, plain lines off one."""
+"""Shows a long command's events: live bars on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ NAME_WIDTH = 32  # of a bucket, or of what is done; what is longer is cut
 
 
 class Display:
-    """A listener. Use it as a context manager and hand its `show` to the library call."""
+    """A listener. Use it as a context manager, and pass its `show` to the library call."""
 
     def __init__(self, output: Output) -> None:
         self.output = output
@@ -111,7 +111,7 @@ class Display:
             self.output.message(f"{event.work}: {counted}{'  ' * bool(speed)}{speed}{left}")
 
     def _rate(self, event: Counted) -> float:
-        """Units a second since the first event of the work; 0 where that is too short ago to say."""
+        """Units a second since the first event of the work; 0 within the first second."""
         now = time.monotonic()
         began, first = self._began.get(event.work, (now, event.done))
         if event.done < first:  # started over
@@ -138,14 +138,14 @@ class Display:
 
 
 class _DetailColumn(ProgressColumn):
-    """What else is known of a task: as many of the `detail` of its fields, the most important first, as fit."""
+    """The `detail` of a task, as many parts of it as fit, the most important first."""
 
     def render(self, task: Task) -> "_AsFits":
         return _AsFits([part for part in task.fields["detail"] if part])
 
 
 class _AsFits:
-    """Parts of a line, two blanks between them, of which those at the end are left out that do not fit."""
+    """Parts of a line, separated by two blanks; those at the end that do not fit are left out."""
 
     def __init__(self, parts: Sequence[str]) -> None:
         self.parts = parts
@@ -164,7 +164,7 @@ class _AsFits:
 
 
 def _per_second(rate: float, unit: str) -> str:
-    """`12.5 MB/s`, or nothing where it would be 0."""
+    """`12.5 MB/s`, or nothing if it would be 0."""
     if rate < 0.05:
         return ""
     return f"{rate:,.0f} {unit}/s" if rate >= 100 else f"{rate:.1f} {unit}/s"
@@ -205,6 +205,6 @@ def short(loss: float) -> str:
 
 
 def fraction_done(event: TrainStep | EpochDone, of_epoch: float) -> float:
-    """How much of the whole stream's training is done, taking every epoch as equally long."""
+    """The fraction of the stream's training that is done, with all epochs counted as equally long."""
     epochs = (event.bucket_number - 1) * event.num_epochs + event.epoch - 1 + of_epoch
     return epochs / (event.num_buckets * event.num_epochs)

@@ -11,6 +11,7 @@ from clearctl.cli.console import output as console
 from clearctl.cli.console import reporting_errors
 from clearctl.cli.next_commands import in_dataset, same_command
 from clearctl.cli.options import DatasetRoot, DryRun, Json
+from clearctl.wording import counted
 
 if TYPE_CHECKING:
     from clearctl.dataset.rebuild import RebuildResult
@@ -24,7 +25,7 @@ def rebuild_by_metadata(
         str | None,
         typer.Option("--sort-by", metavar="FIELD", help="Sort by this field: numbers as numbers, dates as dates."),
     ] = None,
-    descending: Annotated[bool, typer.Option("--descending", help="Sort from the largest down.")] = False,
+    descending: Annotated[bool, typer.Option("--descending", help="Sort in descending order.")] = False,
     where: Annotated[
         str | None,
         typer.Option(
@@ -34,21 +35,23 @@ def rebuild_by_metadata(
     process: Annotated[
         str | None,
         typer.Option(
-            "--process", metavar="MODULE:FUNCTION", help="In place of --sort-by: your function on each class's records."
+            "--process",
+            metavar="MODULE:FUNCTION",
+            help="Instead of --sort-by: your function, called with each class's records.",
         ),
     ] = None,
     num_buckets: Annotated[int, typer.Option("--num-buckets", metavar="N", help="How many new buckets.")] = 10,
     images: Annotated[str, typer.Option("--images", metavar="HOW", help="link, hardlink or copy the images.")] = "link",
     drop_missing: Annotated[
-        bool, typer.Option("--drop-missing", help="Leave out records without a field that is asked for.")
+        bool, typer.Option("--drop-missing", help="Leave out records without a requested field.")
     ] = False,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Cut the labelled images again into buckets by their metadata, as a new folder that trains as it is.
+    """Re-cut the labelled images into buckets by their metadata, in a new folder that is ready to train on.
 
-    The images of each class are taken together from all buckets, filtered, sorted and cut into runs of the same
-    length. --where compares fields, `bucket` and `class_name` with numbers, dates and 'text' by == != < <= > >=, `in`
+    The images of each class, from all buckets, are filtered, sorted and cut into parts of the same
+    size. --where compares fields, `bucket` and `class_name` with numbers, dates and 'text' by == != < <= > >=, `in`
     and `not in`, joined by `and`, `or`, `not`; `title != None` asks whether there is a title.
 
     Example: `clearctl rebuild-by-metadata --output dataset/by-upload --sort-by date_uploaded --num-buckets 10`
@@ -104,7 +107,7 @@ def _print(result: "RebuildResult", dry_run: bool) -> None:
     console.stdout.print(f"changed bucket: {sum(result.changed_bucket.values()):,} of {total:,} images")
     for why, count in result.dropped.items():
         if count:
-            console.stdout.print(f"dropped: {count:,} images, {_REASONS[why]}")
+            console.stdout.print(f"dropped: {counted(count, 'image')}, {_REASONS[why]}")
     left_over = {name: count for name, count in result.left_over.items() if count}
     if left_over:
         most = max(left_over.values())
@@ -121,6 +124,6 @@ def _print(result: "RebuildResult", dry_run: bool) -> None:
 
 _REASONS = {
     "where": "for which --where does not hold",
-    "missing": "without a field that is asked for",
+    "missing": "without a requested field",
     "process": "which --process did not return",
 }

@@ -28,7 +28,7 @@ def report(
         typer.Argument(
             metavar="RUN_DIR",
             autocompletion=run_folders,
-            help="Run folders, or folders that have some below them; accuracy matrices as .csv files.",
+            help="Run folders, folders that contain some, or accuracy matrices as .csv files.",
         ),
     ],
     format: Annotated[
@@ -50,18 +50,18 @@ def report(
     draw: Annotated[
         str | None,
         typer.Option(
-            "--draw", metavar="NAMES", help="Which figures, such as over-time,forgetting; another name lists all."
+            "--draw", metavar="NAMES", help="Which figures, such as over-time,forgetting; an unknown name lists all."
         ),
     ] = None,
     add: Annotated[
         str | None,
         typer.Option(
-            "--add", metavar="NAMES", help="Further numbers, such as challenge,final_domain; another name lists all."
+            "--add", metavar="NAMES", help="Further numbers, such as challenge,final_domain; an unknown name lists all."
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Take runs of different datasets into one report.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Report runs of different datasets together.")] = False,
     include_diverged: Annotated[
-        bool, typer.Option("--include-diverged", help="Let runs that diverged count in the means.")
+        bool, typer.Option("--include-diverged", help="Include runs that diverged in the means.")
     ] = False,
     ci: Annotated[
         bool, typer.Option("--ci", help="Add 95 % confidence intervals, by bootstrap over the runs.")
@@ -77,7 +77,7 @@ def report(
     label: Annotated[
         list[str] | None,
         typer.Option(
-            "--label", metavar="KEY=TEXT", help="Another label for a group, or for a part of labels; may be repeated."
+            "--label", metavar="KEY=TEXT", help="A new label for a group, or for a part of labels; may be repeated."
         ),
     ] = None,
     columns: Annotated[
@@ -91,16 +91,16 @@ def report(
     title: Annotated[str, typer.Option("--title", metavar="TEXT", help="The report's title.")] = "",
     caption: Annotated[str, typer.Option("--caption", metavar="TEXT", help="The summary's caption.")] = "",
     width: Annotated[
-        str, typer.Option("--width", metavar="column|page", help="What LaTeX tables and figures have to fit in.")
+        str, typer.Option("--width", metavar="column|page", help="The width that LaTeX tables and figures must fit.")
     ] = "page",
     json: Json = False,
 ) -> None:
-    """Mean ± std over the runs that differ in their seeds alone: matrices, CLEAR's and GEM's numbers, training time.
+    """Mean ± std over runs that differ only in their seeds: matrices, CLEAR's and GEM's numbers, training time.
 
-    A run that is still going is reported as far as it is. Tables are in
-    percent; csv and json have raw fractions. Without --output a text goes to
-    stdout, and html to report.html: in the run folder where a single run is
-    named, else in the current one. A .csv file of N rows of N fractions,
+    A run in progress is reported up to its last bucket. Tables are in percent;
+    csv and json have raw fractions. Without --output a text goes to stdout, and
+    html to report.html: in the run folder if a single run is named, else in
+    the current one. A .csv file of N rows of N fractions,
     row i after training to bucket i, is a row of its own.
 
     Example: `clearctl report work_dirs --output report.html --figures figures`

@@ -24,12 +24,12 @@ def resume(
         str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N. Default: the run's.")
     ] = None,
     accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Continue though config, dataset or versions have changed.")
+        bool, typer.Option("--accept-changes", help="Continue although config, dataset or versions have changed.")
     ] = False,
     nproc: Nproc = 1,
     json: Json = False,
 ) -> None:
-    """Resume a run that was killed or stopped, exactly: it ends as if it had never stopped.
+    """Resume a run that was killed or stopped. It ends exactly as if it had never stopped.
 
     Example: `clearctl resume work_dirs/quickstart/20260101-120000-seed0`
     """

@@ -28,18 +28,18 @@ def sweep(
             "--set",
             autocompletion=set_values,
             metavar="KEY=V1,V2",
-            help="Values that a key takes in turn; may be repeated. With --engine optuna also LOW..HIGH[:log].",
+            help="The values of a key, one for each run; may be repeated. With --engine optuna also LOW..HIGH[:log].",
         ),
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", min=1, metavar="N", help="Runs at a time. Default: as many as this machine is best at."),
+        typer.Option("--jobs", min=1, metavar="N", help="Runs at a time. Default: what is fastest on this machine."),
     ] = None,
     stack: Annotated[
         bool,
         typer.Option(
             "--stack/--no-stack",
-            help="Train runs on features that differ in little as one batched model: equal but for the last digits.",
+            help="Train similar runs on features as one batched model: equal but for the last digits.",
         ),
     ] = True,
     engine: Annotated[
@@ -47,7 +47,7 @@ def sweep(
         typer.Option(
             "--engine",
             metavar="local|ray|optuna",
-            help="Where the runs are carried out; optuna draws the values of --set, and runs here.",
+            help="Where runs are executed; optuna draws the values of --set, and runs locally.",
         ),
     ] = "local",
     address: Annotated[
@@ -68,8 +68,8 @@ def sweep(
         typer.Option(
             "--select",
             metavar="METRIC",
-            help="Choose the best values of each config by images held out of the training part, such as by"
-            " validation.accuracy, and test these alone.",
+            help="Choose the best values of each config on images held out of the training part, such as by"
+            " validation.accuracy, and test only these.",
         ),
     ] = None,
     select_on: Annotated[
@@ -82,26 +82,28 @@ def sweep(
     ] = None,
     sampler_seed: Annotated[
         int | None,
-        typer.Option("--sampler-seed", min=0, metavar="N", help="Of what Optuna draws. Default: the first seed."),
+        typer.Option("--sampler-seed", min=0, metavar="N", help="The seed of Optuna's draws. Default: the first seed."),
     ] = None,
     work_dir: Annotated[
         Path | None,
         typer.Option(
-            "--work-dir", metavar="DIR", help="Where each config and combination of values has a folder for its runs."
+            "--work-dir",
+            metavar="DIR",
+            help="The folder that has a folder of runs for each config and combination of values.",
         ),
     ] = None,
     dataset_root: DatasetRoot = None,
     device: Device = "auto",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show all runs, estimate the time, and stop there.")
+        bool, typer.Option("--dry-run", help="Show all runs and estimate the time, without running them.")
     ] = False,
     json: Json = False,
 ) -> None:
     """Run each config with each seed and each combination of values.
 
-    What is finished is not run again, and what was stopped is resumed: the same command may always be repeated.
-    With --select all runs are tested on images held out of the training part (scenario.validation), and of each config
-    the best combination of values alone is then run with its tests.
+    Finished runs are not run again, and stopped runs are resumed: the same command can always be repeated.
+    With --select all runs are tested on images held out of the training part (scenario.validation); then only the best
+    combination of values of each config is run with its tests.
 
     Example: `clearctl sweep configs/quickstart_feature.py --seeds 0-4 --set cl_strategy.optimizer.lr=0.1,1.0`
     """
@@ -166,7 +168,7 @@ def sweep(
 
 
 def _require_fitting(engine: str, *options: dict[str, object]) -> None:
-    """Raise UsageError for an engine there is not, and for options of another one: of local, ray and optuna."""
+    """Raise UsageError for an unknown engine, and for options of another one: of local, ray and optuna."""
     if engine not in ENGINES:
         raise UsageError(f"--engine {engine}: expected {any_of(ENGINES)}")
     fitting = {"local": (0,), "ray": (1,), "optuna": (0, 2)}[engine]
@@ -178,7 +180,7 @@ def _require_fitting(engine: str, *options: dict[str, object]) -> None:
 
 
 def _require_selecting(engine: str, select: str | None, select_on: str | None, trials: int | None) -> None:
-    """Raise UsageError where an option lacks the one that it is for."""
+    """Raise UsageError for an option without the one that it needs."""
     if select is None and select_on is not None:
         raise UsageError("--select-on needs --select, such as --select validation.accuracy")
     if engine == "optuna" and select is None:

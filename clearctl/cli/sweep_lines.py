@@ -1,4 +1,4 @@
-"""What `clearctl sweep` prints and hands on as JSON: of a plan, and of how its runs ended."""
+"""What `clearctl sweep` prints, as text and as JSON: of a plan, and of how its runs ended."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ MOST_NAMED = 3  # runs that failed alike
 
 
 def show_plan(plan: "SweepPlan") -> None:
-    """How many runs there are, how far they are, how many go at a time, and where they lie."""
+    """How many runs there are, their states, how many run at a time, and where their folders are."""
     count = {state: sum(run.state == state for run in plan.runs) for state in ("finished", "resume", "new")}
     total = len(plan.runs)
     words = {"finished": "finished", "resume": "to resume", "new": "new"}
@@ -44,18 +44,18 @@ def show_plan(plan: "SweepPlan") -> None:
 
 
 def _how_stacked(plan: "SweepPlan") -> str:
-    """What is said of stacks, where any of the runs that are left are in one."""
+    """The line about stacks, if any of the runs that are left are in one."""
     stacks = [len(unit) for unit in plan.units if len(unit) > 1]
     if not stacks:
         return ""
     return (
-        f"; {sum(stacks)} of the runs as {counted(len(stacks), 'batched model')}, equal to runs alone but for the last"
-        " digits (--no-stack: bit-identical)"
+        f"\n{sum(stacks)} stacked as {counted(len(stacks), 'model')}: equal but for the last digits"
+        " (--no-stack: bit-identical)"
     )
 
 
 def show_dry_run(plan: "SweepPlan", json: bool, more: Mapping[str, Any] | None = None) -> None:
-    """All runs of a plan, and the time that they would take; `more` is what JSON has beside that."""
+    """All runs of a plan, and the time that they would take; `more` is added to the JSON."""
     from clearctl.cli.sweep_table import plan_table
 
     seconds = plan.estimate_s()
@@ -68,10 +68,10 @@ def show_dry_run(plan: "SweepPlan", json: bool, more: Mapping[str, Any] | None =
         return
     output.stdout.print(plan_table(plan.runs))
     if plan.left:
-        how = ", one run after another" if plan.cluster is not None else ""
+        how = " one run after another" if plan.cluster is not None else ""
         if any(len(unit) > 1 for unit in plan.units):
-            how = " at most, since stacks take less"
-        output.stdout.print(f"\nestimate  {duration(seconds)}{how}, and what strategies do between buckets")
+            how = " at most (stacks take less)"
+        output.stdout.print(f"\nestimate  {duration(seconds)}{how}, plus what strategies do between buckets")
     output.next_command(*same_command("dry_run"))
 
 
@@ -138,7 +138,7 @@ def list_failed(failed: "Sequence[tuple[PlannedRun, RunOutcome]]") -> None:
         output.stderr.print(Text(f"{_names([run for run, _ in pairs])}: {error}"))
     if any(outcome.exit_code == 1 for _, outcome in failed):
         output.stderr.print(Text(REPORT))
-    output.stderr.print(Text("the same command runs them again, and nothing that is finished"))
+    output.stderr.print(Text("the same command runs only these again"))
 
 
 def _names(runs: "list[PlannedRun]") -> str:

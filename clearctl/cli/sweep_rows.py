@@ -1,4 +1,4 @@
-"""How far each run of a sweep is, as its events say, and how long the rest will take."""
+"""The progress of each run of a sweep, from its events, and the time that is left."""
 
 import time
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ class Row:
         return (self.ended_at or time.monotonic()) - self._began_at if self._began_at else None
 
     def left_s(self) -> float | None:
-        """How long it will still run, if that can be said, by its share of the epochs."""
+        """The time that it will still run, by the share of its epochs; None if it is not known."""
         if self.status != "running" or self._first is None or self._done <= self._first[1]:
             return None
         began_at, already = self._first
@@ -101,7 +101,7 @@ class Row:
         self.epoch = f"{event.epoch}/{event.num_epochs}"
 
     def _measure(self) -> None:
-        """The headline number so far: of the buckets that were learned, as if there were no others."""
+        """The headline number so far, of the buckets that were learned."""
         done = len(self._rows)
         matrix = np.array([row[:done] for row in self._rows])
         self.headline = compute_numbers(matrix).get(HEADLINE) if done else None
@@ -119,9 +119,9 @@ class Row:
 
 
 def time_left(rows: Sequence[Row]) -> float | None:
-    """How long all that is left will take, as many runs at a time as now; None where nothing can be said yet.
+    """The time that all remaining runs will take, with as many at a time as now; None if it is not known yet.
 
-    A run that waits is taken to last as long as those of its label do, else as all do on average.
+    A waiting run is assumed to take as long as those of its label, else as all do on average.
     """
     running = [row for row in rows if row.status == "running"]
     expected: dict[str, list[float]] = {}

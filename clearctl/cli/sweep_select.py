@@ -1,4 +1,4 @@
-"""`clearctl sweep --select`: both stages as they are shown, and what came of them."""
+"""`clearctl sweep --select`: how both stages and their results are shown."""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Draws a sweep's events: one live table on a terminal, plain lines off one."""
+"""Shows a sweep's events: a live table on a terminal, plain lines elsewhere."""
 
 import time
 from collections import Counter
@@ -27,9 +27,9 @@ _REDRAWS_PER_S = 4
 
 
 class SweepDisplay:
-    """A listener. Use it as a context manager and hand its `show` to the library call.
+    """A listener. Use it as a context manager, and pass its `show` to the library call.
 
-    `measured_on` says of what images the accuracies are, where they are not those of tests.
+    `measured_on` names the images that the accuracies are of, if they are not the test images.
     """
 
     def __init__(self, output: Output, runs: Sequence[PlannedRun], measured_on: str = "") -> None:
@@ -74,13 +74,13 @@ class SweepDisplay:
         return [(row.planned, row.outcome) for row in self.rows if row.outcome and row.status == "failed"]
 
     def _warn(self, row: Row, message: Message) -> None:
-        """Warnings, and those that many runs have once: all else is in a run's own log, or in the table."""
+        """Print each warning once; other messages are in the run's own log, or in the table."""
         if message.warning and message.text not in self._warned:
             self._warned.add(message.text)
-            self.output.message(f"{message.text} (said first by {row.name})", warning=True)
+            self.output.message(f"{message.text} (first in {row.name})", warning=True)
 
     def _say(self, row: Row, event: RunStarted | RunProgress | RunEnded) -> None:
-        """A line where a run begins or ends, and in between one every now and then."""
+        """Print a line when a run begins or ends, and one from time to time in between."""
         if isinstance(event, RunStarted):
             self.output.message(f"{row.name}: {'resumed' if row.planned.state == 'resume' else 'started'}")
         elif isinstance(event, RunEnded):

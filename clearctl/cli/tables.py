@@ -1,7 +1,8 @@
-"""Results as a terminal shows them: the accuracy matrix as a coloured grid, numbers and checks as tables."""
+"""Results on a terminal: the accuracy matrix as a coloured grid, numbers and checks as tables."""
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _MOST_NUMBERS = 7  # beside each other
 _PLAIN: dict[str, Any] = {"box": None, "title_justify": "left"}
 
-# More classes or buckets than these make too large a table of images: it then has a line for each bucket.
+# With more classes or buckets than these, the table of images has a line for each bucket.
 MOST_CLASSES, MOST_BUCKETS = 29, 12
 
 
@@ -134,7 +135,7 @@ def summary_table(groups: Sequence[Group], numbers: Numbers | None = None) -> Ta
     numbers = in_order(groups, NUMBERS) if numbers is None else numbers
     title = "added" if numbers.keys() <= ADDED.keys() else heading(groups)
     if all(number.measured is not None for number in numbers.values()):
-        title = f"measured besides, in percent{in_units(numbers)}"
+        title = f"also measured, in percent{in_units(numbers)}"
     table = Table(title=_title(f"{title}{best}"), **_PLAIN, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("\ngroup", overflow="fold", min_width=12)
     table.add_column("\nn", justify="right", no_wrap=True)
@@ -153,7 +154,7 @@ def summary_table(groups: Sequence[Group], numbers: Numbers | None = None) -> Ta
 
 
 def extra_table(extra: Extra, groups: Sequence[Group], numbers: Numbers) -> Table:
-    """A further table, below the summary's columns: what stands in one line elsewhere is in two here."""
+    """A further table with the summary's columns; deviations and bounds are on lines of their own."""
     table = Table(title=_title(extra.title), **_PLAIN, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("\ngroup", overflow="fold", min_width=12)
     table.add_column("\nn", justify="right", no_wrap=True)
@@ -166,7 +167,8 @@ def extra_table(extra: Extra, groups: Sequence[Group], numbers: Numbers) -> Tabl
 
 
 def _title(text: str) -> Text:
-    return Text("\n" + textwrap.fill(text, 80))
+    filled = textwrap.fill(text.replace(" %", "\xa0%"), 80)  # no line begins with a percent sign
+    return Text("\n" + filled.replace("\xa0", " "))
 
 
 def _marked(groups: Sequence[Group], number: str) -> str:
@@ -192,7 +194,7 @@ def settings_table(groups: Sequence[Group]) -> Table:
 
 
 def checks_table(checks: Sequence[Check]) -> Table:
-    """A line for each check: how much it looked at, whether that is as it should be, and its notes."""
+    """A line for each check: how much it checked, its result, and its notes."""
     table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left", header_style="dim")
     table.add_column("check", no_wrap=True)
     table.add_column("", justify="right", no_wrap=True)
@@ -211,7 +213,7 @@ def counts_table(images: Mapping[str, Mapping[str, int]]) -> Table:
     table = Table(title="\nimages", box=None, padding=(0, 2, 0, 0), title_justify="left", header_style="dim")
     class_names = list(next(iter(images.values())))
     if len(class_names) > MOST_CLASSES or len(images) > MOST_BUCKETS:
-        for heading in ("bucket", "images", "least of a class", "most of a class"):
+        for heading in ("bucket", "images", "fewest of a class", "most of a class"):
             table.add_column(heading, justify="right", no_wrap=True)
         for bucket, counts in images.items():
             numbers = counts.values()
@@ -240,10 +242,10 @@ def imported_table(buckets: Sequence["ImportedBucket"], images: Mapping[str, Map
     return table
 
 
-def predictions_table(answers: Iterable["Answer"], value: str, several: bool) -> Table:
+def predictions_table(answers: Iterable["Answer"], value: str, several: bool, folder: Path) -> Table:
     """The answers for each image: a line for each rank, or, of `several` models, for each bucket.
 
-    `value` is what the numbers are. An image is named in its first line alone.
+    `value` is what the numbers are. An image is named in its first line alone, as it is below `folder`.
     """
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("image", overflow="fold")
@@ -254,10 +256,11 @@ def predictions_table(answers: Iterable["Answer"], value: str, several: bool) ->
     table.add_column("probability (%)" if is_probability else value, justify="right", no_wrap=True)
     named = None
     for each in answers:
-        image = "" if each.image == named else str(each.image)
+        image = each.image.relative_to(folder) if folder.parts else each.image
+        name = "" if each.image == named else str(image)
         named = each.image
         number = percent(each.value) if is_probability else f"{each.value:.4g}"
-        table.add_row(Text(image), *([each.bucket] if several else []), Text(each.label), number)
+        table.add_row(Text(name), *([each.bucket] if several else []), Text(each.label), number)
     return table
 
 

@@ -56,19 +56,19 @@ def train(
     ] = False,
     set_: Set = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Build everything, run one batch, say what the run would take.")
+        bool, typer.Option("--dry-run", help="Build everything, run one batch, and estimate time and memory.")
     ] = False,
     nproc: Nproc = 1,
     json: Json = False,
 ) -> None:
-    """Train on bucket after bucket, test on every bucket after each.
+    """Train on the buckets in order, and test on every bucket after each.
 
     Example: `clearctl train configs/demo.py --device cuda --set cl_strategy.train_epochs=1`
     """
     overrides = [*with_precision(set_, precision), *(["deterministic=True"] if deterministic else [])]
     overrides += ["stop_on_divergence=True"] if stop_on_divergence else []
     if dry_run and max(nproc, world.size()) > 1:
-        raise UsageError("--dry-run is done by one process: leave --nproc out")
+        raise UsageError("--dry-run is for one process: leave --nproc out")
     if dry_run:
         _dry_run(config, device, dataset_root, seed, overrides, json)
         return
@@ -130,7 +130,7 @@ def print_result(result: "TrainResult", json: bool) -> None:
     if result.diverged is not None:
         from clearctl.engine.divergence import place
 
-        output.message(f"the run has diverged: its numbers mean nothing ({place(result.diverged)})", warning=True)
+        output.message(f"the run has diverged: its numbers are meaningless ({place(result.diverged)})", warning=True)
     else:
         output.next_command("report", nearby(result.run), "--figures", "figures")
 
@@ -156,7 +156,7 @@ def _dry_run(
         ("stream", f"{len(result.buckets)} buckets: {', '.join(result.buckets)}"),
         ("samples", f"{result.train_samples:,} to train on, {result.test_samples:,} to test on{held_out}"),
         ("a batch", f"{1e3 * result.train_batch_s:.0f} ms to train on, {1e3 * result.test_batch_s:.0f} ms to test on"),
-        ("estimate", f"{duration(result.seconds)}, and what the strategy does between buckets"),
+        ("estimate", f"{duration(result.seconds)}, plus what the strategy does between buckets"),
         ("memory", f"{byte_size(result.memory_bytes)} at most so far"),
     )
     for name, text in lines:

@@ -31,10 +31,10 @@ def verify(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Look a dataset folder through: labels, paths, file lists, overlaps, splits, features and, if asked, every image.
+    """Check a dataset folder: labels, paths, file lists, overlaps, splits, features and, with --images, every image.
 
-    Stops at no fault and changes nothing. Ends with exit code 0 for a sound folder, 4 for one with faults. A run
-    with --images that was killed continues where it stopped, and a later one looks only at files that changed.
+    Reports all faults, and changes nothing. Exit code 0 for a sound folder, 4 for one with faults. A killed run with
+    --images continues where it stopped, and a later one checks only files that have changed.
 
     Example: `clearctl verify --dataset-root dataset/CLEAR-10-PUBLIC --images`
     """
@@ -82,8 +82,10 @@ def _print(result: "VerifyResult") -> None:
         for finding in found[:MOST_SHOWN]:
             _print_finding(finding)
         if len(found) > MOST_SHOWN:
-            output.stdout.print(Text(f"  and {len(found) - MOST_SHOWN:,} more, all of them with --json"))
+            output.stdout.print(Text(f"  and {len(found) - MOST_SHOWN:,} more: --json lists all"))
     output.stdout.print(_verdict(result))
+    if all(check.name != "images" for check in result.checks):
+        output.stdout.print("images were not decoded: --images does")
     if result.sound:
         what = ("train", "own_data") if result.prepared else ("prepare-avalanche",)
         output.next_command(*what, *in_dataset(result.root))
@@ -99,8 +101,6 @@ def _verdict(result: "VerifyResult") -> Text:
     notes = sum(check.notes for check in result.checks)
     images = sum(result.images_per_bucket.values())
     what = f"{images:,} images of {len(result.class_names)} classes in {len(result.buckets)} buckets"
-    if all(check.name != "images" for check in result.checks):
-        what += ", not decoded (--images does)"
     aside = f", {counted(notes, 'note')}" if notes else ""
     if result.sound:
         return Text.assemble("\n", ("sound", "bold green"), f": no fault{aside}; {what}")

@@ -37,7 +37,7 @@ from clearctl.selection import bucket_names
 SECTIONS = tuple(TOP)
 REQUIRED = tuple(name for name, key in TOP.items() if key.required)
 # Arguments that clearctl fills in itself: a config must not give them.
-FILLED_LOGGER = ("resumed", "run_id", "validation")
+FILLED_LOGGER = ("resumed", "run_id", "validation", "group", "settings")
 
 
 def own_folders(config: Config) -> list[Path]:

@@ -13,11 +13,12 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # in this order th
 
 
 def check_packages() -> Iterator[Check]:
-    """Ray, Optuna, timm, open_clip and Playwright; not imported, since that takes seconds."""
+    """Ray, Optuna, timm, open_clip, MLflow and Playwright; not imported, since that takes seconds."""
     yield _package("ray", "`clearctl sweep --engine ray`")
     yield _package("optuna", "`clearctl sweep --engine optuna`")
     yield _package("timm", "backbones of timm")
     yield _package("open_clip_torch", "image towers of open_clip")
+    yield _package("mlflow-skinny", "MLflowLogger", "'clearctl[mlflow]'")  # with the packages of its store
     yield _package("playwright", "the tests of HTML reports")
 
 
@@ -37,11 +38,11 @@ def check_programs() -> Iterator[Check]:
         yield ok("TeX", "no pdflatex (to compile a LaTeX report)", "apt install texlive-latex-recommended")
 
 
-def _package(name: str, use: str) -> Check:
+def _package(name: str, use: str, requirement: str | None = None) -> Check:
     try:
         return ok(name, version(name))
     except PackageNotFoundError:
-        fix = f"{installer()} install {Library(name, range_of(name)).requirement}"
+        fix = f"{installer()} install {requirement or Library(name, range_of(name)).requirement}"
         return ok(name, f"not installed (for {use})", fix)
 
 

@@ -26,12 +26,25 @@ _LETTER = 0.6  # width of a digit, in its size
 
 def matrix_figure(group: Group, scale: Scale, width: str = "page") -> Figure:
     """The mean accuracy matrix, each cell with its mean and standard deviation in percent where they can be read."""
-    rows, columns = group.mean.shape
+    title = f"{group.label}, {group.what}"
+    return heat_figure(group.mean, matrix_cells(group), group.bucket_names, title, scale, width)
+
+
+def heat_figure(
+    matrix: Matrix,
+    cells: Sequence[Sequence[Cell]],
+    bucket_names: Sequence[str],
+    title: str,
+    scale: Scale,
+    width: str = "page",
+) -> Figure:
+    """An accuracy matrix [rows, N] with its `cells` written in it."""
+    rows, columns = matrix.shape
     figure, axes, cell_in = _figure_of_one(rows, columns, width)
-    image = axes.imshow(100 * group.mean, cmap="Blues", vmin=100 * scale.low, vmax=100 * scale.high)
+    image = axes.imshow(100 * matrix, cmap="Blues", vmin=100 * scale.low, vmax=100 * scale.high)
     _colour_bar(figure, image, axes, "accuracy (%)")
-    _name(axes, group.bucket_names, rows, f"{group.label}, {group.what}", figure)
-    _write_cells(axes, image, matrix_cells(group), 72 * cell_in)
+    _name(axes, bucket_names, rows, title, figure)
+    _write_cells(axes, image, cells, 72 * cell_in)
     return figure
 
 

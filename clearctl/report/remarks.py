@@ -18,7 +18,7 @@ ON_TRAINING_IMAGES = (
 )
 # What of environment.json may differ within a group: what is another for each run by its nature, where things lie,
 # what distinguishes groups, and what has its own remark.
-_EXPECTED = ("seed", "wandb_run", "config", "dataset.root", "dataset.fingerprint")
+_EXPECTED = ("seed", "wandb_run", "mlflow_run", "config", "dataset.root", "dataset.fingerprint")
 _PARTED = ("dataset.filelists", "dataset.features", "dataset.class_names", "weights", "resumed")
 _WORDS = {
     "clearctl": "the version of clearctl",

@@ -23,7 +23,7 @@ from clearctl.report.tables import Cell, matrix_cells, summary
 from clearctl.wording import plural
 
 # What is another for each run by its nature.
-_OWN = ("dataset.fingerprint", "wandb_run")
+_OWN = ("dataset.fingerprint", "wandb_run", "mlflow_run")
 _NOT_THERE = "missing"
 _MOST_LETTERS = 300  # of a value
 

@@ -87,11 +87,12 @@ def _metrics() -> dict[str, Factory]:
 
 def _loggers() -> dict[str, Factory]:
     from clearctl.strategies.loggers.csv import CSVLogger
+    from clearctl.strategies.loggers.mlflow import MLflowLogger
     from clearctl.strategies.loggers.tensorboard import TensorboardLogger
     from clearctl.strategies.loggers.text import InteractiveLogger, TextLogger
     from clearctl.strategies.loggers.wandb import WandBLogger
 
-    own = (TextLogger, InteractiveLogger, CSVLogger, TensorboardLogger, WandBLogger)
+    own = (TextLogger, InteractiveLogger, CSVLogger, TensorboardLogger, WandBLogger, MLflowLogger)
     return {logger.__name__: logger for logger in own}
 
 

@@ -1,6 +1,7 @@
 """What reaches a terminal: no commands to it from names or files, any character, and one line where it is full."""
 
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clearctl.cli.console import Output, reporting_errors
-from clearctl.cli.streams import EscapingConsole, escaped
+from clearctl.cli.streams import EscapingConsole, escaped, fill
 from clearctl.report.records import without_formula
 
 HOSTILE = "a\x1b[2J\x1b]0;title\x07b\x9bc\r\u202egpj.exe\udcff"
@@ -61,7 +62,7 @@ def test_while_libraries_load_a_terminal_has_a_line_that_goes(
     console = EscapingConsole(file=stream, force_terminal=terminal, width=80, color_system=None)
     with Output(quiet=quiet, stderr=console).loading():
         shown = stream.getvalue()
-    assert shown == ("loading PyTorch and Avalanche: some seconds" if terminal and not quiet else "")
+    assert shown == ("loading PyTorch and Avalanche (a few seconds)" if terminal and not quiet else "")
     assert stream.getvalue() == (f"{shown}\r\x1b[2K" if shown else "")
 
 
@@ -115,3 +116,18 @@ def test_code_of_the_users_own_cannot_end_a_command_well(code: int | None) -> No
     with pytest.raises(typer.Exit) as caught:
         command()
     assert caught.value.exit_code == 3
+
+
+def test_a_terminal_breaks_lines_between_words_and_never_in_a_command() -> None:
+    text = io.StringIO()
+    console = EscapingConsole(file=text, force_terminal=True, width=12, soft_wrap=True, highlight=False, markup=False)
+    console.print("to be broken here")
+    console.print(Text.assemble(("warning: ", "yellow"), "a folder/that/is/long has it"))
+    console.print("run `clearctl report work_dirs` now")
+    plain = re.sub(r"\x1b\[[\d;]*m", "", text.getvalue()).splitlines()
+    broken = ["to be broken", "here", "warning: a", "folder/that/is/long", "has it"]
+    assert plain == [*broken, "run `clearctl report work_dirs` now"]
+    off = EscapingConsole(file=io.StringIO(), width=12, soft_wrap=True)
+    off.print("to be broken here")
+    assert off.file.getvalue() == "to be broken here\n"  # type: ignore[attr-defined]
+    assert fill("  indented", 4) == "  indented"

@@ -65,10 +65,7 @@ def test_download_then_prepare_as_it_says(mirror, root, data):
     assert "MB/s" in first.stderr
     assert clearctl("prepare-avalanche", "--dataset-root", root).exit_code == 0
     again = clearctl("download", "clear10", "--dataset-root", root, "--url", mirror.url)
-    assert (
-        again.stdout.splitlines()[0]
-        == f"{PUBLIC}: nothing to do: unpacked before, 75 files, md5 {md5} (checked: --md5)"
-    )
+    assert again.stdout.splitlines()[0] == f"{PUBLIC}: up to date, 75 files, md5 {md5} (checked: --md5)"
     assert again.stderr == ""
     assert len(mirror.log) == 1
 
@@ -120,7 +117,7 @@ def test_an_archive_of_something_else(mirror, root):
     mirror.files[PUBLIC] = buffer.getvalue()
     result = clearctl("download", "clear10", "--dataset-root", root, "--url", mirror.url)
     assert result.exit_code == 0
-    assert f"warning: {root} holds no CLEAR folder" in result.stderr
+    assert f"warning: {root} has no CLEAR folder" in result.stderr
     assert "next:" not in result.stdout
 
 
@@ -184,7 +181,7 @@ def test_an_interruption_says_that_the_same_command_continues(mirror, root, data
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (130, "")
-    assert stderr.splitlines()[-1] == "interrupted: what came is on disk; run the same command to continue from there"
+    assert stderr.splitlines()[-1] == "interrupted: the received part is on disk; the same command continues"
     here = part.stat().st_size
     assert data.startswith(part.read_bytes())
     mirror.stall_after = None

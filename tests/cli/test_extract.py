@@ -76,7 +76,7 @@ def test_it_speaks_json_and_a_second_run_has_nothing_to_do(root):
     assert "RANDOM" in answer["weights"]
     assert "warning: " in first.stderr
     again = clearctl(*arguments)
-    assert "nothing to do: all of it is there and whole" in again.stdout
+    assert "nothing to do: all features are up to date" in again.stdout
     by_class = clearctl(*arguments, "--layout", "official")
     assert f"{root}/features/small: the same by class and id" in by_class.stdout
     assert "nothing to do" not in by_class.stdout

@@ -42,7 +42,7 @@ def test_the_tables_and_what_comes_next(photos: Path, tmp_path: Path) -> None:
     ]
     assert done.stdout.splitlines()[:-2] == dry.stdout.splitlines()[:-2]
     again = clearctl("import", photos, "--output", output)
-    assert "nothing to do: the folder was imported from these images before" in again.stdout.splitlines()
+    assert "nothing to do: the import is up to date" in again.stdout.splitlines()
     assert clearctl("prepare-avalanche", "--dataset-root", output).exit_code == 0
     assert clearctl("make-fewshot", "--dataset-root", output, "--shot", "2").exit_code == 0
     assert clearctl("verify", "--dataset-root", output, "--images").exit_code == 0

@@ -359,7 +359,7 @@ sys.meta_path.insert(0, Deaf())
 
 @pytest.mark.process
 @pytest.mark.parametrize(
-    ("name", "code", "reported"), [("typer", -signal.SIGINT, ""), ("avalanche", 130, "interrupted: what was finished")]
+    ("name", "code", "reported"), [("typer", -signal.SIGINT, ""), ("avalanche", 130, "interrupted: finished parts")]
 )
 def test_ctrl_c_while_the_libraries_are_imported(
     name: str, code: int, reported: str, prepared: Path, tmp_path: Path
@@ -379,7 +379,7 @@ def test_ctrl_c_while_the_processes_start(rank: int, prepared: Path, tmp_path: P
     arguments = [*training(prepared, tmp_path / "runs"), "--nproc", 2]
     code, stdout, stderr = ended(*CLEARCTL, *arguments, folder=tmp_path, **environ)
     assert (code, stdout) == (130, ""), stderr
-    assert stderr in ("", "interrupted: what was finished is on disk; run the same command again\n")
+    assert stderr in ("", "interrupted: finished parts are on disk; run the same command again\n")
     assert not (tmp_path / "runs").exists()
 
 
@@ -408,7 +408,7 @@ def test_an_error_that_all_processes_have_is_reported_once(
     ("arguments", "reported"),
     [
         (["--bogus"], "error: no such option '--bogus'"),
-        (["--dry-run"], "--dry-run is done by one process: leave --nproc out"),
+        (["--dry-run"], "--dry-run is for one process: leave --nproc out"),
         (["--nproc", "0"], "--nproc"),
     ],
 )

@@ -123,7 +123,7 @@ def test_drop_missing(clear_folder, tmp_path):
     refused(rebuild(*arguments), 4, f"date_taken (bucket 1, class 'camera', id '{first}')")
     result = rebuild(*arguments, "--drop-missing", "--images", "copy")
     assert result.exit_code == 0, result.stderr
-    assert "dropped: 1 images, without a field that is asked for" in result.stdout
+    assert "dropped: 1 image, without a requested field" in result.stdout
 
 
 @pytest.mark.parametrize(

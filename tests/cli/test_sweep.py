@@ -30,7 +30,7 @@ from clearctl.sweep.plan import PlannedRun, make_plan
 LR = "cl_strategy.optimizer.lr"
 LONG = "cl_strategy.train_epochs=40"
 STOPPING = "stopping after this step; a second signal stops immediately"
-STACKED = "; 4 of the runs as 2 batched models, equal to runs alone but for the last digits (--no-stack: bit-identical)"
+STACKED = "4 stacked as 2 models: equal but for the last digits (--no-stack: bit-identical)"
 
 
 def clearctl(*arguments: object) -> Result:
@@ -92,18 +92,19 @@ def test_a_dry_run_shows_all_and_leaves_nothing(features_config: Path, prepared:
     assert result.exit_code == 0, result.stderr
     assert result.stderr.splitlines() == [
         "4 runs: 4 new",
-        f"2 at a time on cpu, 1 thread each{STACKED}",
+        "2 at a time on cpu, 1 thread each",
+        STACKED,
         f"run folders in 2 folders of {tmp_path / 'runs'}",
     ]
     rows = [line.split() for line in result.stdout.splitlines()]
     assert rows[0] == ["run", "seeds", "state"]
     assert rows[1:3] == [[f"features,lr={lr}", "0-1", "new"] for lr in (0.1, 0.5)]
     last, following = result.stdout.splitlines()[-2:]
-    assert re.fullmatch(r"estimate  .* s at most, since stacks take less, and what strategies do between buckets", last)
+    assert re.fullmatch(r"estimate  .* s at most \(stacks take less\), plus what strategies do between buckets", last)
     assert following.startswith(f"next: clearctl sweep {features_config} --seeds 0-1 --set ")
     assert "--dry-run" not in following
     alone = clearctl("sweep", *arguments, "--no-stack").stdout.splitlines()[-2]
-    assert re.fullmatch(r"estimate  .* s, and what strategies do between buckets", alone)
+    assert re.fullmatch(r"estimate  .* s, plus what strategies do between buckets", alone)
     answer = json.loads(clearctl("sweep", *arguments, "--json").stdout)
     assert answer["engine"] == "local"
     assert (answer["jobs"], answer["threads"], answer["device"]) == (2, 1, "cpu")
@@ -146,9 +147,10 @@ def test_off_a_terminal_it_says_what_begins_and_ends(features_config: Path, prep
             assert str(file) in run["error"]
             assert run["clear_metrics"] is None
     lines = result.stderr.splitlines()
-    assert lines[:3] == [
+    assert lines[:4] == [
         "4 runs: 4 new",
-        f"2 at a time on cpu, 1 thread each{STACKED}",
+        "2 at a time on cpu, 1 thread each",
+        STACKED,
         f"run folders in 2 folders of {work_dir}",
     ]
     for run in answer["runs"]:
@@ -164,7 +166,7 @@ def test_off_a_terminal_it_says_what_begins_and_ends(features_config: Path, prep
     at = lines.index("error: 2 runs failed")
     reported = f"features,train_mb_size=8 seed 1 and features,train_mb_size=16 seed 1: {file}: expected a list"
     assert lines[at + 1].startswith(reported)
-    assert lines[-1] == "the same command runs them again, and nothing that is finished"
+    assert lines[-1] == "the same command runs only these again"
     assert sum(line.startswith("features,train_mb_size=8 seed 1 and") for line in lines) == 1
 
     arguments[2] = "0"
@@ -387,7 +389,7 @@ def test_a_small_terminal_shows_what_matters(planned: list[PlannedRun]) -> None:
     display.show(RunProgress(28, Message("something is odd", warning=True)))
     display.show(RunProgress(29, Message("something is odd", warning=True)))
     display.show(RunProgress(29, Message("run folder x")))
-    assert text.getvalue() == "warning: something is odd (said first by features,lr=0.2 seed 8)\n"
+    assert text.getvalue() == "warning: something is odd (first in features,lr=0.2 seed 8)\n"
     text.truncate(text.seek(0))
     output.stderr.print(display._render())
     lines = [line.rstrip() for line in text.getvalue().splitlines()]

@@ -14,7 +14,7 @@ def test_a_run_that_diverged_is_reported_of_last(features_config: Path, prepared
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.stderr
     last = result.stderr.splitlines()[-1]
-    assert last.startswith("warning: the run has diverged: its numbers mean nothing (bucket 0, epoch ")
+    assert last.startswith("warning: the run has diverged: its numbers are meaningless (bucket 0, epoch ")
     assert not [line for line in result.stderr.splitlines() if len(line) > 250]  # losses are short
     result = CliRunner().invoke(app, [*words, "--stop-on-divergence"])
     assert result.exit_code == 5

@@ -14,7 +14,7 @@ from clearctl.features import record
 
 PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
 # Of what not every run has.
-NOT_ALWAYS = {"extraction", "resumed", "stacked", "graph"}
+NOT_ALWAYS = {"extraction", "resumed", "stacked", "graph", "mlflow_run"}
 
 
 def section(heading: str) -> str:

@@ -18,6 +18,7 @@ def test_nothing_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
         "optuna",
         "timm",
         "open_clip_torch",
+        "mlflow-skinny",
         "playwright",
         "Chromium",
         "TeX",

@@ -1,7 +1,7 @@
 """Builds a strategy and all that it needs. No module below receives a config."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,13 +68,13 @@ def build_experiment(
     samples: BuiltSamples | None = None,
     benchmark: Benchmark | None = None,
     resumed: bool = False,
-    wandb_id: str | None = None,
+    environment: Mapping[str, Any] | None = None,
 ) -> Experiment:
     """Strategy and benchmark. Without a `run` folder there are no metrics and loggers but the accuracy itself.
 
     `listener` is notified of the progress, and `on_epoch` of the end of each epoch, with its learning rate. `samples`
     are those of `stream`, and `benchmark` that of `samples`, if they have been built before. The loggers of a run that
-    `resumed` keep what is there.
+    `resumed` keep what is there, and `environment` is what environment.json says of it.
     """
     require_fits_stream(settings, stream)
     model = _placed(model, settings.compute, device, listener)
@@ -94,7 +94,7 @@ def build_experiment(
     if samples.gathered:
         watching.append(GatherBatches(lambda text: listener(Message(text, warning=True))))
     writes = run is not None and world.is_first()
-    loggers = build_loggers(settings, run, resumed=resumed, wandb_id=wandb_id) if run and writes else []
+    loggers = build_loggers(settings, run, resumed=resumed, environment=environment) if run and writes else []
     metrics = build_metrics(settings) if run else []
     again = build_metrics(settings) if run and settings.scenario.has_validation else []
     strategy = _build_strategy(settings, parts, model, device, metrics, loggers, watching, record, again)

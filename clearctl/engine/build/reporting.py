@@ -1,5 +1,7 @@
 """The metrics and the loggers of a run."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ from clearctl import rundir
 from clearctl.config.settings import Settings
 from clearctl.engine.build.calls import build
 from clearctl.engine.build.catalogue import CATALOGUE
+from clearctl.report.groups import group_name, settings_without_seeds
 
 
 def build_metrics(settings: Settings) -> list[Any]:
@@ -14,12 +17,16 @@ def build_metrics(settings: Settings) -> list[Any]:
     return [build(call, CATALOGUE.metrics) for call in settings.metrics]
 
 
-def build_loggers(settings: Settings, run: Path, *, resumed: bool = False, wandb_id: str | None = None) -> list[Any]:
+def build_loggers(
+    settings: Settings, run: Path, *, resumed: bool = False, environment: Mapping[str, Any] | None = None
+) -> list[Any]:
     """The loggers, writing into the `run` folder where the config names no other place.
 
-    For a run that is `resumed` they keep what is there. `wandb_id` is the id of the W&B run: where the run is resumed
-    the one that it has, else one for a config and an environment that name none.
+    For a run that is `resumed` they keep what is there. `environment` is what environment.json of a run that was begun
+    before says: which runs of W&B and MLflow are its own, and which file its config came from.
     """
+    noted = environment or {}
+    group = group_name(settings.config.values, noted.get("config") or settings.config.file)
     built = []
     for call in settings.loggers:
         given, filled = call.arguments, dict[str, Any]()
@@ -32,10 +39,30 @@ def build_loggers(settings: Settings, run: Path, *, resumed: bool = False, wandb
         elif call.type == "TensorboardLogger":
             filled["tb_log_dir"] = given.get("tb_log_dir") or str(rundir.tensorboard_folder(run))
             filled["resumed"] = resumed and not given.get("tb_log_dir")  # the last file there may be another run's
+            filled["group"] = group
         elif call.type == "WandBLogger":
             filled["config"] = settings.config.values
             filled["dir"] = given.get("dir") or str(run)
             filled["resumed"] = resumed
-            filled["run_id"] = wandb_id
+            filled["run_id"] = noted.get("wandb_run")
+            filled["group"] = group
+        elif call.type == "MLflowLogger":
+            filled |= _of_mlflow(given, run)
+            filled["settings"] = {**settings_without_seeds(settings.config.values), "seed": settings.seed}
+            filled["resumed"] = resumed
+            filled["run_id"] = noted.get("mlflow_run")
+            filled["group"] = group
         built.append(build(call.without(*filled), CATALOGUE.loggers, **filled))
     return built
+
+
+def _of_mlflow(given: Mapping[str, Any], run: Path) -> dict[str, Any]:
+    """The database and the place of artifacts, in the `run` folder if the config and the environment name no store."""
+    if given.get("tracking_uri") or os.environ.get("MLFLOW_TRACKING_URI"):
+        return {}
+    folder = rundir.mlflow_folder(run).absolute()
+    folder.mkdir(exist_ok=True)
+    return {
+        "tracking_uri": f"sqlite:///{folder / 'mlflow.db'}",
+        "artifact_location": given.get("artifact_location") or (folder / "artifacts").as_uri(),
+    }

@@ -108,7 +108,7 @@ def reopen(
             samples=samples,
             benchmark=None if shared is None else shared.benchmark,
             resumed=saved is not None,
-            wandb_id=environment.get("wandb_run"),
+            environment=environment,
         )
         if saved is not None and changed:
             if world.is_first():

@@ -33,6 +33,7 @@ from clearctl.engine.build.stream import build_stream
 from clearctl.engine.machine import current_device, describe, deterministic_algorithms, resolve_device
 from clearctl.engine.run.inputs import named_contents
 from clearctl.engine.run.loop import SavedStates, TrainingLoop, how_to_resume
+from clearctl.engine.states.results import RunResults
 from clearctl.errors import CapabilityError, DatasetError, RunError, Stopped
 from clearctl.lock import exclusive_lock
 from clearctl.metrics import Matrix, Summary
@@ -160,9 +161,9 @@ def open_run(
             benchmark=benchmark,
         )
         if world.is_first():
-            wandb_run = next((logger.run_id for logger in experiment.run_loggers if logger.run_id), None)
+            run_ids = {logger.run_key: logger.run_id for logger in experiment.run_loggers if logger.run_id}
             atomic.write_text(rundir.config_file(run), dump(settings.config.values))
-            atomic.write_json(rundir.environment_file(run), {**environment, "wandb_run": wandb_run})
+            atomic.write_json(rundir.environment_file(run), {**environment, "wandb_run": None, **run_ids})
             world.remember(RUN, str(run))
     except BaseException as error:
         if world.is_first():
@@ -233,8 +234,7 @@ def run_to_end(
     try:
         with report_unwritable(run), closing(loop), detect_lost_peers():
             results = loop.learn(saved)
-            for logger in experiment.run_loggers:
-                logger.log_summary(results.numbers(), results.matrix, stream.bucket_names)
+            log_summaries(experiment, results, listener)
     except DatasetError as error:
         raise DatasetError(f"{original_error(error)}\nfix that, then {how_to_resume(run)}") from None
     except PeerLostError as error:
@@ -262,6 +262,14 @@ def run_to_end(
         on_training_images(settings.config.values),
         results.validation_numbers(),
     )
+
+
+def log_summaries(experiment: Experiment, results: RunResults, listener: Listener) -> None:
+    """Let the loggers log what a finished run found, and say how to look at it."""
+    for logger in experiment.run_loggers:
+        logger.log_summary(results.numbers(), results.matrix, results.bucket_names)
+        if command := logger.view_command():
+            listener(Message(f"what was logged: `{command}`"))
 
 
 def write_report(run: Path, listener: Listener) -> None:

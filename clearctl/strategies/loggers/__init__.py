@@ -1,4 +1,4 @@
-"""The loggers that a config names. A logger of your own may derive from `RunLogger`."""
+"""The loggers that a config names. Your own logger may derive from `RunLogger`."""
 
 from clearctl.strategies.loggers.run_logger import RunLogger
 

@@ -55,14 +55,14 @@ class CSVLogger(AvalancheCSVLogger, RunLogger):
         train_loss: float,
         val_loss: float | str,
     ) -> None:
-        """Write the row of an epoch, and keep it until what tests it has run."""
+        """Write the row of an epoch, and keep it until its test has run."""
         self.training_file.flush()
         self.row_at = os.fstat(self.training_file.fileno()).st_size
         self.row = (training_exp, epoch, train_acc, train_loss)
         super().print_train_metrics(training_exp, epoch, train_acc, "", train_loss, "")
 
     def before_training(self, strategy: Strategy, metric_values: list[MetricValue], **kwargs: object) -> None:
-        """Begin a bucket: a test before its first epoch is not of the last epoch of the bucket before."""
+        """Begin a bucket: a test before its first epoch does not belong to the last epoch of the bucket before."""
         super().before_training(strategy, metric_values, **kwargs)
         self.row = None
 
@@ -92,7 +92,7 @@ class CSVLogger(AvalancheCSVLogger, RunLogger):
         return [Path(file.name) for file in self._tables()]
 
     def flush(self) -> None:
-        """Bring all that was logged into the files."""
+        """Write all that was logged."""
         for file in self._tables():
             file.flush()
 

@@ -1,9 +1,9 @@
 """What a run asks of its loggers.
 
-Loggers that write files only ever append to them, so that a run which was killed can be resumed: a resumed run cuts
-`files()` back to where its state was taken (`truncate_files`) and logs the rest again. Its attributes are plain values
-that a
-state can hold, and none of them says where a file is: a run folder may be moved."""
+Loggers that write files only append to them, so that a run that was killed can be resumed: a resumed run cuts `files()`
+back to where its state was taken (`truncate_files`) and logs the rest again. The attributes of a logger are plain
+values that a state can hold, and none of them says where a file is: a run folder may be moved.
+"""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -16,8 +16,8 @@ from clearctl.metrics import Matrix
 def truncate_files(sizes: Mapping[str, int], files: Iterable[Path]) -> None:
     """Cut append-only files back to `sizes`, {absolute path: bytes}, and delete those of `files` that it does not list.
 
-    A logger may have the former open. Only files inside the run folder are to be given: to others other runs may write
-    as well. Raises RunError, and changes nothing, where one is missing or shorter than that.
+    A logger may have the former open. Give only files inside the run folder: other runs may write to others.
+    Raises RunError, and changes nothing, where one is missing or shorter than that.
     """
     for name, size in sizes.items():
         found = Path(name).stat().st_size if Path(name).is_file() else None
@@ -37,23 +37,29 @@ def truncate_files(sizes: Mapping[str, int], files: Iterable[Path]) -> None:
 
 
 class RunLogger:
-    """What a run asks of a logger besides Avalanche's callbacks; by default each does nothing.
+    """What a run asks of a logger besides Avalanche's callbacks; by default each method does nothing.
 
-    Loggers derive from it last, so that what Avalanche's own have comes first. One of a user's own need not.
+    Loggers derive from it last, so that the methods of Avalanche's own come first. A user's own logger need not.
     """
 
-    run_id: str | None = None  # of W&B's run
+    run_id: str | None = None  # of W&B's or MLflow's run
+    run_key: str = "wandb_run"  # the name under which environment.json keeps it
+    group: str | None = None  # what runs of one config that differ in their seeds alone have in common
     offline_reason: str | None = None  # why it does not log where it should
 
     def files(self) -> list[Path]:
-        """The files that it adds to, as they are there now."""
+        """The files that it appends to, as they are now."""
         return []
 
     def flush(self) -> None:
-        """Bring all that was logged into the files."""
+        """Write all that was logged."""
 
     def close(self) -> None:
         """End it."""
 
     def log_summary(self, numbers: dict[str, float], matrix: Matrix, bucket_names: list[str]) -> None:
         """Log a finished run's summary numbers and its accuracy matrix R [N, N]."""
+
+    def view_command(self) -> str | None:
+        """The command that shows or uploads what was logged, to be called before `close`; None if there is none."""
+        return None

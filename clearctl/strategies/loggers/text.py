@@ -20,11 +20,11 @@ class TextLogger(AvalancheTextLogger, RunLogger):
         super().__init__(file=path.open("a", buffering=1, encoding="utf-8"))
 
     def _val_to_str(self, m_val: object) -> str:
-        """A value as text; of one in several forms the numbers, where Avalanche's writes its address in memory."""
+        """A value as text; if it has several forms, its numbers. Avalanche's writes its address in memory."""
         if isinstance(m_val, AlternativeValues):
             m_val = m_val.best_supported_value(torch.Tensor, float, int)
             return "a figure" if m_val is None else self._val_to_str(m_val)
-        if isinstance(m_val, float) and abs(m_val) >= 1e6:  # of a run that diverges, say: up to 39 digits
+        if isinstance(m_val, float) and abs(m_val) >= 1e6:  # as in a run that diverges: up to 39 digits
             return f"{m_val:.4g}"
         text: str = super()._val_to_str(m_val)
         return text
@@ -34,7 +34,7 @@ class TextLogger(AvalancheTextLogger, RunLogger):
         return [Path(self.file.name)]
 
     def flush(self) -> None:
-        """Bring all that was logged into the file."""
+        """Write all that was logged."""
         self.file.flush()
 
     def close(self) -> None:

@@ -1,8 +1,10 @@
 """Avalanche's W&B logger, with today's wandb."""
 
 import os
+import shlex
 import uuid
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +25,13 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
     """Avalanche's W&B logger, made to work with today's wandb.
 
     - It names `wandb.viz.CustomChart`, which has moved to `wandb.plot`, and `wandb.util.generate_id`, which is gone.
-    - A metric's figure is logged as an image: as it is, wandb wants plotly for it.
+    - A metric's figure is logged as an image: wandb would need plotly for the figure itself.
     - Without a login it works offline instead of asking on the terminal; `offline_reason` then says why.
     - `run_id` is the W&B run's: `params["id"]`, else $WANDB_RUN_ID, else the one given, else a new one.
-    - It can continue a run: `resumed` takes the given `run_id` before all others. W&B ignores what is logged for a
-      step it has, so only later steps are logged. Offline the rest of the run lies in a second folder, with the same id
-      and from the step on that the state was taken at.
+    - It can continue a run: if it is `resumed`, the given `run_id` comes first. W&B ignores what is logged for a step
+      that it has, so only later steps are logged. Offline the rest of the run is in a second folder, with the same id,
+      and begins with the step at which the state was taken.
+    - `params["group"]` is, if the config gives none, `group`: that of the runs which differ in their seeds alone.
     """
 
     wandb: ModuleType
@@ -45,8 +48,9 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
         params: dict[str, Any] | None = None,
         run_id: str | None = None,
         resumed: bool = False,
+        group: str | None = None,
     ) -> None:
-        params = {"settings": _settings(), **(params or {})}
+        params = {"settings": _settings(), "group": group, **(params or {})}
         if resumed:
             params["resume"] = "allow"
         if resumed and run_id:
@@ -66,10 +70,11 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
             params=params,
         )
         self.run_id: str = self.wandb.run.id
-        self.config = self.params = self.init_kwargs = self.dir = None  # used up, and nothing for a state to hold
+        self.group = self.wandb.run.group or None
+        self.config = self.params = self.init_kwargs = self.dir = None  # no longer needed, and not for a state
 
     def import_wandb(self) -> None:
-        """Give the base class a wandb that has the name it looks for; wandb itself stays as it is."""
+        """Give the base class a wandb that has the name that it looks for; wandb itself is not changed."""
         import wandb
 
         self.wandb = ModuleType("wandb")
@@ -81,7 +86,7 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
         if x_plot >= first - 1:  # the last of them may have been logged in part
             x_plot = max(x_plot, first, self.step)
             shown = value.alternatives[0] if isinstance(value, AlternativeValues) else value
-            if is_figure(shown):  # which W&B would take for one of plotly's
+            if is_figure(shown):  # which W&B would convert to plotly's
                 self.wandb.log({name: self.wandb.Image(shown)}, step=x_plot)
             else:
                 super().log_single_metric(name, value, x_plot)
@@ -93,14 +98,28 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
         self.exp_count += 1
 
     def log_summary(self, numbers: dict[str, float], matrix: Matrix, bucket_names: list[str]) -> None:
-        """The CLEAR and GEM numbers, and the accuracy matrix [N, N] as a table, at the end of a run."""
+        """The summary numbers, and the accuracy matrix [N, N] as a table and as an image, at the end of a run."""
         import wandb
+
+        from clearctl.report.matrix_image import matrix_image
 
         rows = [[name, *row] for name, row in zip(bucket_names, matrix.tolist(), strict=True)]
         table = wandb.Table(columns=["trained to bucket", *bucket_names], data=rows)
         if wandb.run is not None:
             wandb.run.summary.update(numbers)
-        wandb.log({"accuracy_matrix": table, **numbers})  # at W&B's own step, which no resumed run ignores
+        image = wandb.Image(matrix_image(matrix, bucket_names, self.group or "accuracy matrix"))
+        # At W&B's own step, which no resumed run ignores.
+        wandb.log({"accuracy_matrix": table, "accuracy_matrix_image": image, **numbers})
+
+    def view_command(self) -> str | None:
+        """The upload of an offline run, of which each process that resumed it has made a folder."""
+        import wandb
+
+        if wandb.run is None or wandb.run.settings.mode != "offline":
+            return None
+        folder = Path(wandb.run.settings.sync_dir)
+        folders = sorted(map(str, folder.parent.glob(f"offline-run-*-{self.run_id}"))) or [str(folder)]
+        return f"wandb sync {shlex.join(folders)}"
 
     def close(self) -> None:
         """End the W&B run."""
@@ -110,7 +129,7 @@ class WandBLogger(AvalancheWandBLogger, RunLogger):
 
 
 def _settings() -> "wandb.Settings":
-    """Nothing on the terminal; and what is logged is soon in the .wandb file, where no killed process loses it."""
+    """Print nothing on the terminal; write what is logged to the .wandb file soon, so that a kill does not lose it."""
     import wandb
 
     flush = "x_transaction_log_flush_interval"  # 15 s, where wandb has it

@@ -1,4 +1,4 @@
-"""Whether W&B has a login on this machine, found out without a network."""
+"""Whether W&B has a login on this machine, without asking a network."""
 
 import netrc
 import os

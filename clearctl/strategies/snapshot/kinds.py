@@ -62,7 +62,11 @@ _LEFT_ALONE = (
 )
 _LEFT_ALONE_ROOTS = frozenset({"_thread", "psutil", "tensorboard", "typing", "wandb"})
 _LEFT_ALONE_NAMES = frozenset(
-    {"torch.utils.tensorboard.writer.SummaryWriter", "clearctl.strategies.loggers.text._CurrentStderr"}
+    {
+        "torch.utils.tensorboard.writer.SummaryWriter",
+        "clearctl.strategies.loggers.text._CurrentStderr",
+        "clearctl.strategies.loggers.mlflow.MLflowStore",
+    }
 )
 
 # Pictures among the values of metrics: too much for a state, and no number depends on one.

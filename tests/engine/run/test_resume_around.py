@@ -244,3 +244,27 @@ def test_wandb_run_keeps_its_id(write_config: Callable[..., Path], tmp_path: Pat
     assert list(expected) == list(range(19))  # the last for what the end gives
     assert {"gem_bwt", "Top1_Acc_Stream/eval_phase/test_stream/Task000"} <= after[18].keys()
     assert {step: {**before.get(step, {}), **after.get(step, {})} for step in {*before, *after}} == expected
+
+
+@pytest.mark.slow
+def test_mlflow_has_every_value_once(write_config: Callable[..., Path], tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    overrides = (METRICS_ALONE, "loggers=[{'type': 'MLflowLogger'}]")
+    config = write_config("agem")
+    whole = straight(config, tmp_path / "straight", saving="nothing", overrides=overrides).run
+    run = killed(config, tmp_path / "killed", given={"overrides": overrides}, at=("step", 1, 0, 2), saving="steps")
+    for at in (("step", 1, 1, 2), ("test", 1, 2, 2)):
+        assert run_process(run, at=at, saving="epochs").exit_code == KILLED
+    run_process(run).require()
+
+    def values(folder: Path) -> dict[str, list[tuple[int, float]]]:
+        client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow/mlflow.db")
+        [logged] = client.search_runs([each.experiment_id for each in client.search_experiments()])
+        assert logged.info.run_id == json.loads((folder / "environment.json").read_text())["mlflow_run"]
+        assert logged.info.status == "FINISHED"
+        histories = {name: client.get_metric_history(logged.info.run_id, name) for name in logged.data.metrics}
+        return {name: [(each.step, each.value) for each in found] for name, found in histories.items()}
+
+    found = values(run)
+    assert found == values(whole)
+    assert len(found["Loss_MB/train_phase/train_stream/Task000"]) == 18

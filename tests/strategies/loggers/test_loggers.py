@@ -517,7 +517,7 @@ def test_wandb_continues_with_its_run(tmp_path: Path, monkeypatch: pytest.Monkey
     for steps, resumed in (((0, 1, 2, 3), False), ((2, 3, 4), True)):
         if resumed:
             monkeypatch.setenv("WANDB_RUN_ID", "another")
-        (logger,) = build_loggers(settings, tmp_path, resumed=resumed, wandb_id="mine")
+        (logger,) = build_loggers(settings, tmp_path, resumed=resumed, environment={"wandb_run": "mine"})
         assert logger.run_id == "mine"
         assert logger.wandb.run.settings.resume == ("allow" if resumed else None)
         for step in steps:
