@@ -7,7 +7,7 @@ from clearctl.config.registry import Factory, Registry
 from clearctl.models.zoo.backbone import TimmModels
 from clearctl.models.zoo.names import TIMM
 
-_MULTI_LABEL = "it predicts several labels per image, but CLEAR has one"
+_MULTI_LABEL = "it predicts several labels per image; CLEAR has one"
 
 
 def _mmcls(package: str) -> dict[str, Factory]:

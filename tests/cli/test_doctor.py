@@ -73,7 +73,7 @@ def test_libraries_that_are_missing_or_break(broken: Callable[..., Path]) -> Non
     lines = {line.split()[1]: line for line in result.stdout.splitlines() if line.startswith("  ")}
     assert lines["torch"].split()[0] == "problem"
     assert "pip install" in lines["torch"]
-    assert "its import needs torch, see there" in lines["torchvision"]
+    assert "its import needs torch, see that line" in lines["torchvision"]
     assert lines["wandb"].split()[0] == lines["scikit-learn"].split()[0] == lines["quadprog"].split()[0] == "warning"
     assert "its import calls sys.exit(1) (needed for the logger WandBLogger)" in lines["wandb"]
     assert "its import ends Python (exit code 9)" in lines["scikit-learn"]

@@ -121,7 +121,7 @@ def test_a_signal_ends_a_run_and_what_it_prints_continues_with_it(
         reported += stderr(process).read().splitlines()
         assert process.wait() == code, reported
     stopped = only_run(tmp_path / "r u n s")
-    assert reported[-2] == ("stopped, its state is saved" if len(signals) == 1 else "stopped at once")
+    assert reported[-2] == ("stopped, its state is saved" if len(signals) == 1 else "stopped immediately")
     assert reported[-1] == f"resume with `clearctl resume {shlex.quote(str(stopped))}`"
     assert not any("Traceback" in line for line in reported)
 
@@ -157,12 +157,12 @@ def test_what_resume_refuses(stopped: Path, straight, features_config: Path) -> 
     changed = clearctl("resume", stopped)
     assert changed.exit_code == 5
     assert changed.stderr.splitlines()[1:] == [
-        "config: cl_strategy.optimizer.lr was 0.1, and is 0.2",
+        "config: cl_strategy.optimizer.lr was 0.1, is now 0.2",
         "undo that, or resume anyway with --accept-changes",
     ]
     accepted = clearctl("resume", stopped, "--accept-changes", "--json")
     assert accepted.exit_code == 0, accepted.stderr
-    assert "warning: accepted: config: cl_strategy.optimizer.lr was 0.1, and is 0.2" in accepted.stderr
+    assert "warning: accepted: config: cl_strategy.optimizer.lr was 0.1, is now 0.2" in accepted.stderr
     assert json.loads(accepted.stdout)["run"] == str(stopped)
     with pytest.raises(AssertionError):
         require_same_numbers(stopped, straight[0])

@@ -116,6 +116,21 @@ def test_what_an_argument_takes(name: str, allowed: list, refused: list) -> None
     assert None not in [_fault(parameter, value) for value in refused]
 
 
+class Called:
+    """Called as a function, and without a hash."""
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __call__(self, size: int) -> None: ...
+
+
+def test_they_are_looked_up_once_and_nobody_can_change_them() -> None:
+    parameters(Derived)[0].clear()
+    assert parameters(Derived)[0]["own"] is parameters(Derived)[0]["own"]
+    assert list(parameters(Called())[0]) == ["size"]
+
+
 def test_the_message_names_what_is_documented() -> None:
     accepted = parameters(Derived)[0]
     assert _fault(accepted["own"], {}) == "found {}, expected bool or list"

@@ -70,7 +70,7 @@ def test_writing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wandb", "state", "said"),
     [
-        (Imported("wandb", facts={"logged_in": True}), "ok", "there is one"),
+        (Imported("wandb", facts={"logged_in": True}), "ok", "logged in"),
         (Imported("wandb", facts={"logged_in": False}), "ok", "kept offline"),
         (Imported("wandb", facts_error="OSError: x"), "warning", "OSError: x"),
         (Imported("wandb", error="broken"), "warning", "cannot be imported"),

@@ -72,7 +72,7 @@ def test_what_only_lacks_another_is_not_to_be_fixed_itself() -> None:
         torchvision=Imported("torchvision", **lacks),
         entry=Imported(ENTRY, **lacks),
     )
-    assert found["torchvision"].found.endswith("its import needs torch, see there")
+    assert found["torchvision"].found.endswith("its import needs torch, see that line")
     assert found["torchvision"].fix is None
     assert found["training"].found == "`clearctl train` cannot start: see the lines above"
 

@@ -15,7 +15,7 @@ def test_less_time_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     (check,) = check_cores()
     assert (check.state, check.fix) == ("warning", "export OMP_NUM_THREADS=2")
-    assert "the time of 2.5" in check.found
+    assert "limited to 2.5" in check.found
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     assert [check.state for check in check_cores()] == ["ok"]
     monkeypatch.setattr(machine, "cpu_quota", lambda: None)

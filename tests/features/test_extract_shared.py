@@ -87,7 +87,7 @@ def test_several_read_the_cache_and_the_bytes_stay(whole, bare):
     first, second = extract(bare, 2, workers=1)
     assert first.require() == second.require()
     assert first.result.cached == 20
-    assert sum("20 of 30 images are read decoded" in text for text in first.said) == 1
+    assert sum("20 of 30 images are read from the cache" in text for text in first.said) == 1
     assert second.said == []
     found, expected = files(bare), files(whole)
     assert {name: data for name, data in found.items() if name.endswith(".pth")} == {
@@ -137,7 +137,7 @@ def test_what_the_first_process_refuses_ends_all(whole, bare):
     shutil.copytree(layout.features_folder(whole / "clear", "small"), layout.features_folder(bare / "clear", "small"))
     first, second = extract(bare, 2, precision="bf16")
     assert (first.error, second.error) == ("DatasetError", "PeerLostError")
-    assert "precision was 'fp32', is 'bf16'" in first.text
+    assert "precision was 'fp32', is now 'bf16'" in first.text
     assert files(bare) == files(whole)
 
 

@@ -192,7 +192,7 @@ def test_an_environment_that_is_not_the_same_for_all_runs_is_marked(tmp_path: Pa
     assert re.findall(r'<tr class="notable"><th scope="row">(.*?)</th>', text) == ["python", "git"]
     environment = {row[0]: row[1] for row in Page(text).table("entries", 1)}
     assert environment["python"] == "3.11.7 (seeds 0, 1) 3.12.1 (seed 2)"
-    assert environment["git"] == "not there (seeds 0, 1) abc (seed 2)"
+    assert environment["git"] == "missing (seeds 0, 1) abc (seed 2)"
     assert environment["packages.torch"] == "2.11.0"
     assert "seed" not in environment
 

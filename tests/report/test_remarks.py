@@ -120,7 +120,7 @@ def test_divergence_is_in_every_format(tmp_path: Path) -> None:
     assert (group["n"], group["diverged"], group["runs"][3]["diverged"]) == (4, 1, diverged("2"))
     [row] = csv.DictReader(io.StringIO(render_csv(groups)))
     assert (row["n"], row["runs"], row["diverged"], row["notes"]) == ("4", "5", "1", f"{units_of({})} | {text}")
-    assert texts(tmp_path, include_diverged=True) == [text.replace("left out of", "they count in")]
+    assert texts(tmp_path, include_diverged=True) == [text.replace("left out of", "included in")]
 
 
 def test_where_all_runs_diverged_every_format_has_no_number(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_precision_that_the_processor_only_imitates_is_reported(
     said: list[object] = []
     arguments = dict(device="cpu", work_dir=tmp_path, dataset_root=prepared, listener=said.append)
     train(features_config, overrides=["precision=bf16"], **arguments)
-    assert any("no bf16 units" in event.text for event in said if isinstance(event, Message) and event.warning)
+    assert any("does not support bf16" in event.text for event in said if isinstance(event, Message) and event.warning)
 
 
 def test_tf32_is_set_on_cuda_alone_and_both_generations_of_switches_agree() -> None:

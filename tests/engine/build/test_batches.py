@@ -35,7 +35,7 @@ def test_images_of_different_shapes(steps: str, uneven: Path, tiny_config: Path,
             command(tiny_config, overrides=transforms(steps), dataset_root=uneven, device="cpu", **more)
         first, second = str(caught.value).splitlines()
         assert first.startswith("--set: scenario.train_transform: its images have different shapes: ")
-        assert first.endswith(f"of {max(uneven.glob('labeled_images/2/camera/*.jpg'))}")
+        assert first.endswith(f"for {max(uneven.glob('labeled_images/2/camera/*.jpg'))}")
         assert second.startswith("crop them, or give Resize both sizes: size=(")
     assert not (tmp_path / "runs").exists()
 
@@ -74,8 +74,8 @@ def test_a_last_batch_of_one_sample(prepared: Path, features_config: Path, tmp_p
 
 
 REFUSED = {
-    "cl_strategy.optimizer={'type': 'SGD', 'lr': 0.1, 'nesterov': True}": "cl_strategy.optimizer: SGD refuses",
-    "cl_strategy.scheduler={'type': 'OneCycleLR', 'max_lr': 0.1}": "cl_strategy.scheduler: OneCycleLR refuses",
+    "cl_strategy.optimizer={'type': 'SGD', 'lr': 0.1, 'nesterov': True}": "cl_strategy.optimizer: SGD rejects",
+    "cl_strategy.scheduler={'type': 'OneCycleLR', 'max_lr': 0.1}": "cl_strategy.scheduler: OneCycleLR rejects",
     "cl_strategy.loss={'type': 'CrossEntropyLoss', 'reduction': 'none'}": "cl_strategy.loss: ",
     "metrics=[{'type': 'accuracy_metrics', 'experience': 5, 'epoch': 'x'}]": "metrics.0",
 }

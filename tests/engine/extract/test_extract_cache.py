@@ -103,7 +103,7 @@ def test_images_that_came_since_are_decoded_and_none_is_stored(root, config):
         os.utime(path, ns=(0, 0))
     heard: list[Event] = []
     assert extracted(root, config, "read", listener=heard.append).cached == 22
-    assert any("22 of 27 images are read decoded" in event.text for event in heard if isinstance(event, Message))
+    assert any("22 of 27 images are read from the cache" in event.text for event in heard if isinstance(event, Message))
     extracted(root, config, "decoded", cache="off")
     assert rows(root, "read") == rows(root, "decoded")
     assert cache_files(root) == stored

@@ -76,7 +76,7 @@ def test_features_are_exact_or_fast(root: Path) -> None:
     exact, fast = (load_features(layout.features_file(root, name, "1"))[0] for name in ("exact", "fast"))
     assert not torch.equal(exact, fast)
     assert torch.allclose(exact, fast, rtol=0, atol=1e-4 * exact.std().item())
-    with pytest.raises(DatasetError, match="made otherwise: exact was True, is False"):
+    with pytest.raises(DatasetError, match="extracted differently: exact was True, is now False"):
         messages(root, name="exact", fast=True, **common)
     messages(root, name="own", arch="resnet18", weights="none", buckets=["1"], fast=False)
     torch.manual_seed(0)
@@ -152,7 +152,7 @@ def test_mmcls_wrapper_of_timm_is_timm_itself(root: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        ("own.py: x = 1", ConfigError, "own.py: scenario.eval_transform: not there"),
+        ("own.py: x = 1", ConfigError, "own.py: scenario.eval_transform: missing"),
         ("own.py: scenario = dict(eval_transform=[dict(type='Resise', size=3)])", ConfigError, "did you mean 'Resize'"),
         ('own.json: [{"type": "Resize", "sise": 3}]', ConfigError, "Resize has no argument 'sise'"),
         ("own.json: {", UsageError, "--transform .*own.json"),

@@ -68,7 +68,7 @@ def test_a_bucket_by_its_name_and_a_checkpoint_in_the_run(moved, tmp_path) -> No
 def test_a_checkpoint_outside_of_a_run(moved, tiny_config, prepared, tmp_path) -> None:
     shutil.copy(moved / "checkpoints/exp_3.pth", tmp_path / "last.pth")
     expected = predict(moved, photos(tmp_path), device="cpu").scores
-    with pytest.raises(UsageError, match=r"lies in no run folder.*\n.*--config RUN\|FILE"):
+    with pytest.raises(UsageError, match=r"is not in a run folder.*\n.*--config RUN\|FILE"):
         predict(tmp_path / "last.pth", photos(tmp_path), device="cpu")
     for config in (moved, tiny_config):
         messages = []
@@ -165,10 +165,10 @@ def test_weights_that_are_not_there(moved, tmp_path) -> None:
         ({"bucket": "7"}, UsageError, "--bucket 7: the run has trained on 0, 1 and 2"),
         ({"bucket": "1", "all_buckets": True}, UsageError, "--bucket and --all-buckets exclude each other"),
         ({"batch_size": 0}, UsageError, "--batch-size 0"),
-        ({"images": []}, UsageError, "no image is named"),
-        ({"target": "photos"}, RunError, "photos is no run folder"),
+        ({"images": []}, UsageError, "no images given"),
+        ({"target": "photos"}, RunError, "photos is not a run folder"),
         ({"target": "run/checkpoints/exp_9.pth"}, RunError, r"no run folder or checkpoint at .*exp_9.pth"),
-        ({"config": "run"}, UsageError, "--config is for a checkpoint outside of a run folder"),
+        ({"config": "run"}, UsageError, "--config is for a checkpoint outside a run folder"),
         ({"extractor_weights": "x.pth"}, UsageError, "--extractor-weights is for runs on features"),
     ],
 )
@@ -267,7 +267,7 @@ def test_a_run_of_before_it_noted_how_its_features_were_made(on_features, tmp_pa
     with pytest.raises(DatasetError, match="the run was trained on others"):
         predict(run, an_image(on_features), device="cpu")
     (features / "extraction.json").unlink()
-    with pytest.raises(DatasetError, match=r"extraction.json, and it is not there\n"):
+    with pytest.raises(DatasetError, match=r"extraction.json, which does not exist\n"):
         predict(run, an_image(on_features), device="cpu")
 
 
@@ -357,7 +357,7 @@ def test_a_checkpoint_whose_name_alone_was_noted(apart, on_features, tmp_path) -
     environment = json.loads(rundir.environment_file(apart).read_text())
     del environment["extraction"]["about"]["weights"]["file"]
     rundir.environment_file(apart).write_text(json.dumps(environment))
-    with pytest.raises(DatasetError, match=r"the weights of a file called weights.pth\nname the file with"):
+    with pytest.raises(DatasetError, match=r"the weights of a file called weights.pth\ngive the file with"):
         predict(apart, an_image(on_features), device="cpu")
     assert predict(apart, an_image(on_features), extractor_weights=tmp_path / "weights.pth", device="cpu").images
 

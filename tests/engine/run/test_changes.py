@@ -64,7 +64,7 @@ def attributes(node: Any, name: str) -> Iterator[Any]:
 def test_more_epochs(write_config: Callable[..., Path], tmp_path: Path) -> None:
     run = stopped(write_config("naive"), tmp_path / "killed")
     edit(run, "'train_epochs': 2", "'train_epochs': 4")
-    ended = accepted(run, "config: cl_strategy.train_epochs was 2, and is 4")
+    ended = accepted(run, "config: cl_strategy.train_epochs was 2, is now 4")
     assert sentence(run, (1, 1, 0)) in ended.said
     assert [(record["bucket"], record["epoch"]) for record in epochs(run)] == [
         *(("0", number) for number in (1, 2)),
@@ -76,7 +76,7 @@ def test_another_learning_rate(write_config: Callable[..., Path], tmp_path: Path
     scheduler = dict(type="ExponentialLR", gamma=0.5, by="epoch", _delete_=True)
     run = stopped(write_config("naive", optimizer=dict(lr=0.25), scheduler=scheduler), tmp_path / "killed")
     edit(run, "'lr': 0.25", "'lr': 0.125")
-    accepted(run, "config: cl_strategy.optimizer.lr was 0.25, and is 0.125")
+    accepted(run, "config: cl_strategy.optimizer.lr was 0.25, is now 0.125")
     rates = [record["lr"] for record in epochs(run)]
     assert rates[:3] == [0.25, 0.125, 0.25]
     assert rates[4:] == [0.125, 0.0625]  # the next bucket, from the start
@@ -85,7 +85,7 @@ def test_another_learning_rate(write_config: Callable[..., Path], tmp_path: Path
 def test_a_larger_memory(write_config: Callable[..., Path], tmp_path: Path) -> None:
     run = stopped(write_config("replay", mem_size=6), tmp_path / "killed", at=("step", 2, 0, 1))
     edit(run, "'mem_size': 6", "'mem_size': 12")
-    accepted(run, "config: cl_strategy.mem_size was 6, and is 12", at=("step", 2, 1, 2))
+    accepted(run, "config: cl_strategy.mem_size was 6, is now 12", at=("step", 2, 1, 2))
     again = state_files.read(run / "state", StateKey(2, 1))
     assert set(attributes(again["strategy"], "mem_size")) == {12}
     assert 12 in set(attributes(again["strategy"], "max_size"))
@@ -97,7 +97,7 @@ def test_another_batch_size_within_an_epoch(write_config: Callable[..., Path], t
     run = stopped(write_config("naive"), tmp_path / "killed", at=WITHIN_EPOCH)
     assert newest(run) == (1, 1, 2)
     edit(run, "'train_mb_size': 8", "'train_mb_size': 4")
-    ended = accepted(run, "config: cl_strategy.train_mb_size was 8, and is 4")
+    ended = accepted(run, "config: cl_strategy.train_mb_size was 8, is now 4")
     assert sentence(run, (1, -1, 0)) in ended.said  # the batches of that epoch are others
     steps = [max(place[3] for place in ended.places if place[:3] == ("step", *epoch)) for epoch in ((1, 0), (1, 1))]
     assert steps == [6, 6]  # of 24 samples
@@ -112,7 +112,7 @@ def test_other_task_labels(write_config: Callable[..., Path], tmp_path: Path) ->
     labels = (*WATCHED, "scenario.task_labels=single")
     run = stopped(config, tmp_path / "killed", at=("step", 2, 1, 3), overrides=labels)
     edit(run, "'task_labels': 'single'", "'task_labels': 'bucket'")
-    accepted(run, "config: scenario.task_labels was 'single', and is 'bucket'")
+    accepted(run, "config: scenario.task_labels was 'single', is now 'bucket'")
     tested = json.loads((run / "eval.json").read_text())["test"]
     name = "Top1_Acc_Exp/eval_phase/test_stream/Task{:03}/Exp001"
     assert [[name.format(label) in tested[row] for label in (0, 1)] for row in "012"] == [
@@ -128,7 +128,7 @@ def test_another_kill_after_the_change(write_config: Callable[..., Path], tmp_pa
     runs = [stopped(config, tmp_path / name) for name in ("once", "twice", "at once")]
     for run in runs:
         edit(run, "'train_epochs': 3", "'train_epochs': 4")
-    difference = "config: cl_strategy.train_epochs was 3, and is 4"
+    difference = "config: cl_strategy.train_epochs was 3, is now 4"
     accepted(runs[0], difference)
     for run, at in ((runs[1], ("step", 2, 1, 2)), (runs[2], ("loaded", 1))):
         accepted(run, difference, at=at)
@@ -147,7 +147,7 @@ def test_a_kill_while_the_change_is_taken_over(write_config: Callable[..., Path]
     runs = [stopped(config, tmp_path / name, at=WITHIN_EPOCH) for name in ("once", "twice")]
     for run in runs:
         edit(run, "'train_mb_size': 8", "'train_mb_size': 4")
-    difference = "config: cl_strategy.train_mb_size was 8, and is 4"
+    difference = "config: cl_strategy.train_mb_size was 8, is now 4"
     accepted(runs[0], difference)
     ended = run_process(runs[1], arguments={"accept_changes": True}, at=("renamed", "bucket_0001.state"))
     assert ended.exit_code == KILLED
@@ -165,7 +165,7 @@ def test_other_loggers(write_config: Callable[..., Path], tmp_path: Path) -> Non
     run = stopped(config, tmp_path / "killed", at=WITHIN_EPOCH)
     log = (run / "log.txt").read_text()
     edit(run, "{'type': 'TextLogger'}", "{'type': 'TensorboardLogger'}")
-    accepted(run, "config: loggers.0.type was 'TextLogger', and is 'TensorboardLogger'")
+    accepted(run, "config: loggers.0.type was 'TextLogger', is now 'TensorboardLogger'")
     ours = contents(run)
     for name in NUMBERS:
         assert ours[name] == whole[name], name
@@ -179,11 +179,11 @@ def test_other_loggers(write_config: Callable[..., Path], tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "difference"),
     [
-        ("{'type': 'TextLogger'}, ", "", "config: loggers.0.type was 'TextLogger', and is 'CSVLogger'"),
+        ("{'type': 'TextLogger'}, ", "", "config: loggers.0.type was 'TextLogger', is now 'CSVLogger'"),
         (
             "{'type': 'CSVLogger'}",
             "{'type': 'CSVLogger'}, {'type': 'InteractiveLogger'}",
-            "config: loggers.2.type was not there, and is 'InteractiveLogger'",
+            "config: loggers.2.type was missing, is now 'InteractiveLogger'",
         ),
     ],
 )
@@ -213,14 +213,14 @@ def test_images_somewhere_else(tiny_config: Path, prepared: Path, tmp_path: Path
     text = run_process(run)
     assert (text.exit_code, text.error) == (4, "DatasetError")
     edit(run, repr(str(root)), repr(str(tmp_path / "moved")))
-    accepted(run, f"config: scenario.dataset_root was {str(root)!r}, and is {str(tmp_path / 'moved')!r}")
+    accepted(run, f"config: scenario.dataset_root was {str(root)!r}, is now {str(tmp_path / 'moved')!r}")
     require_same(run, whole)
 
 
 def test_more_workers(tiny_config: Path, prepared: Path, tmp_path: Path) -> None:
     run = stopped(tiny_config, tmp_path / "killed", dataset_root=prepared, overrides=(*WATCHED, "data.workers=0"))
     edit(run, "'workers': 0", "'workers': 2")
-    ended = accepted(run, "config: data.workers was 0, and is 2")
+    ended = accepted(run, "config: data.workers was 0, is now 2")
     assert sentence(run, (1, 1, 0)) in ended.said
     assert len(epochs(run)) == 6
 
@@ -274,7 +274,7 @@ def test_another_seed_is_said_to_play_no_part(write_config: Callable[..., Path],
     edit(run, "'mem_size': 12", "'mem_size': 15")
     accepted(
         run,
-        "config: cl_strategy.mem_size was 12, and is 15",
+        "config: cl_strategy.mem_size was 12, is now 15",
         "config: seed was 0, is now 7, which no longer has an effect",
         at=("step", 2, 1, 2),
     )

@@ -211,12 +211,12 @@ def test_each_change_is_listed_and_may_be_accepted(
     kept = (run / "config.py").read_text(), (run / "environment.json").read_text()
 
     edit(run / "config.py", "'lr': 0.125", "'lr': 0.25")
-    assert "config: cl_strategy.optimizer.lr was 0.125, and is 0.25" in refused(run).splitlines()
+    assert "config: cl_strategy.optimizer.lr was 0.125, is now 0.25" in refused(run).splitlines()
     (run / "config.py").write_text(kept[0])
 
     version = torch.__version__.partition("+")[0]
     edit(run / "environment.json", f'"torch": "{version}"', '"torch": "1.0.0"')
-    assert f"version: torch was 1.0.0, and is {version}" in refused(run).splitlines()
+    assert f"version: torch was 1.0.0, is now {version}" in refused(run).splitlines()
     (run / "environment.json").write_text(kept[1])
 
     x, labels = torch.load(features_file(root, "blobs", "2"), weights_only=True)
@@ -347,7 +347,7 @@ def test_second_ctrl_c_ends_at_once(config: Path, finished: Callable[..., Path],
     ended = child.end()  # before the step, which waits longer than this
     [run] = (tmp_path / "stopped").iterdir()
     assert (ended.exit_code, ended.error) == (130, "Stopped")
-    assert ended.text == f"stopped at once\nresume with `clearctl resume {run}`"
+    assert ended.text == f"stopped immediately\nresume with `clearctl resume {run}`"
     assert newest(run) == (1, 1, 0)
     run_process(run).require()
     require_same(run, finished(config, overrides=WATCHED))

@@ -1,4 +1,3 @@
-# model.head.type: head 'MultiLabelLinearClsHead' cannot be used: it predicts several labels per image, but CLEAR has
-# one
+# model.head.type: head 'MultiLabelLinearClsHead' cannot be used: it predicts several labels per image; CLEAR has one
 _base_ = ["../../../configs/tiny.py"]
 model = dict(head=dict(type="MultiLabelLinearClsHead"))
