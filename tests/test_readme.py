@@ -64,7 +64,7 @@ def stopped_on_the_way(command: str, folder: Path) -> None:
             preexec_fn=deliver_sigint,
         )
         assert process.stderr is not None
-        reported = lines_until(process.stderr, "bucket 1 (1/10) done")
+        reported = lines_until(process.stderr, "bucket 1 (1/10): accuracy")
         halt.reached(process)
         process.send_signal(signal.SIGINT)
         reported += process.stderr.read().splitlines()
@@ -113,9 +113,9 @@ def test_every_command_of_the_readme_and_its_pages(folder):
 
 def demo_shows_what_the_readme_says(result: subprocess.CompletedProcess[str]) -> None:
     rows = [
-        [int(number) for number in line.split()]
+        [float(number) for number in line.split()]
         for line in result.stdout.splitlines()
-        if re.fullmatch(r"\s*\d+( +\d+){10}\s*", line)
+        if re.fullmatch(r"\s*\d+( +\d+\.\d){10}\s*", line)
     ]
     matrix = [row[1:] for row in rows]
     assert len(matrix) == 10

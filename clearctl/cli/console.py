@@ -122,7 +122,7 @@ def set_output(verbose: bool, quiet: bool) -> None:
 
 def silence_libraries() -> None:
     """Keep the warnings that libraries print at import off the terminal; --verbose shows them."""
-    for package in ("mmcv", "mmcls", "avalanche", "torch", "torchvision", "wandb"):
+    for package in ("mmcv", "mmcls", "avalanche", "torch", "torchvision", "wandb", "mlflow"):
         warnings.filterwarnings("ignore", module=rf"{package}(\.|$)")
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 

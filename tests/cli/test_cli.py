@@ -117,7 +117,7 @@ def test_version():
         (["prepare-avalanche", "--seeds", "0-x"], 2, "--seeds 0-x: expected numbers"),
         (["eval", "nowhere"], 2, "nowhere"),
         (["resume"], 2, "RUN_DIR"),
-        (["resume", "nowhere"], 5, "nowhere is no run folder"),
+        (["resume", "nowhere"], 5, "nowhere is not a run folder"),
     ],
 )
 def test_wrong_arguments(arguments, code, reported, tmp_path, monkeypatch):
@@ -182,7 +182,7 @@ def test_an_unknown_type(prepared, config):
 def test_an_unwritable_work_dir(prepared, config, tmp_path):
     (tmp_path / "file").write_text("")
     result = clearctl("train", config, "--dataset-root", prepared, "--work-dir", tmp_path / "file" / "runs")
-    refused(result, 5, "cannot be made", "--work-dir")
+    refused(result, 5, "cannot create a run folder", "--work-dir")
 
 
 def test_prepare_train_and_eval_speak_json(prepared, config, tmp_path):

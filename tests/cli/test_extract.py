@@ -85,7 +85,9 @@ def test_it_speaks_json_and_a_second_run_has_nothing_to_do(root):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 def test_compiled_it_says_how_long_that_took(root):
-    arguments = ["extract-features", "--arch", "mmcls:MobileNetV2", "--arch-arg", "widen_factor=0.25", "--compile"]
+    one_stage = ("depth=18", "num_stages=1", "strides=(1,)", "dilations=(1,)", "out_indices=(0,)", "base_channels=8")
+    arguments = ["extract-features", "--arch", "mmcls:ResNet", "--compile"]
+    arguments += [word for argument in (*one_stage, "stem_channels=8") for word in ("--arch-arg", argument)]
     arguments += ["--weights", "none", "--device", "cpu", "--batch-size", "4"]
     first = clearctl(*arguments, "--json", "--buckets", "0")
     assert first.exit_code == 0, first.stderr
@@ -132,6 +134,6 @@ def test_without_a_network_it_says_which_file_to_pass(root, monkeypatch, tmp_pat
         monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nobody listens there
     result = clearctl("extract-features", "--device", "cpu")
     assert result.exit_code == 6, result.stderr
-    assert "ResNet50_Weights.IMAGENET1K_V2 cannot be fetched" in result.stderr
+    assert "ResNet50_Weights.IMAGENET1K_V2 cannot be downloaded" in result.stderr
     assert "--checkpoint FILE" in result.stderr
     assert "resnet50-11ad3fa6.pth" in result.stderr

@@ -280,7 +280,7 @@ def test_a_run_that_is_ended_in_every_way_continues(prepared: Path, tmp_path: Pa
         require_reported_once(reported, beginning, "resume with ")
         if victim is None:
             assert code == 128 + number, reported
-            require_reported_once(reported, "stopping at the next step", "stopped, its state is saved\n")
+            require_reported_once(reported, "stopping after this step", "stopped, its state is saved\n")
             assert "error: " not in reported
         else:
             assert code == 5, reported

@@ -297,10 +297,10 @@ def test_a_long_csv_of_a_real_run(run: Path, trained, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "--long needs the format csv, not terminal: write --format csv --long"),
+        ([], "--long needs the format csv, not terminal: use --format csv --long"),
         (["--json"], "--long needs the format csv"),
         (["--output", "x.html"], "--long needs the format csv, not html"),
-        (["--format", "csv", "--ci", "--add", "challenge"], "leave --add and --ci out"),
+        (["--format", "csv", "--ci", "--add", "challenge"], "leave out --add and --ci"),
     ],
 )
 def test_what_a_long_csv_has_no_place_for(few: Path, arguments: list[str], words: str) -> None:

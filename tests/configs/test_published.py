@@ -109,11 +109,13 @@ def test_no_shipped_config_has_faults_or_notices() -> None:
 # Folders with the class names, the order and the buckets of the real ones, with few and small images.
 
 
-def make_published(root: Path, classes: Sequence[str], order: Sequence[str], buckets: Sequence[str]) -> Path:
-    """A prepared folder with 6 images a class in each bucket, few-shot splits and two kinds of features."""
-    make_clear_folder(root, buckets, classes, images=6, metadata_order=order)
+def make_published(
+    root: Path, classes: Sequence[str], order: Sequence[str], buckets: Sequence[str], images: int, shots: Sequence[int]
+) -> Path:
+    """A prepared folder with so many images a class in each bucket, few-shot splits and two kinds of features."""
+    make_clear_folder(root, buckets, classes, images=images, metadata_order=order)
     prepare_avalanche(root, seeds=[0])
-    for shot in (1, 5):
+    for shot in shots:
         make_fewshot(root, shot=shot, seeds=[0])
     generator = torch.Generator().manual_seed(0)
     for bucket in buckets:
@@ -130,14 +132,14 @@ def make_published(root: Path, classes: Sequence[str], order: Sequence[str], buc
 @pytest.fixture(scope="module")
 def clear10(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As CLEAR-10: BACKGROUND first in class_names.txt and last in the metadata, buckets 1 to 10."""
-    return make_published(tmp_path_factory.mktemp("clear10"), CLASS_NAMES, METADATA_ORDER, BUCKETS)
+    return make_published(tmp_path_factory.mktemp("clear10"), CLASS_NAMES, METADATA_ORDER, BUCKETS, 6, (1, 5))
 
 
 @pytest.fixture(scope="module")
 def clear100(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As CLEAR-100: 100 classes; two buckets."""
     names = [f"class {number}" for number in range(100)]
-    return make_published(tmp_path_factory.mktemp("clear100"), names, names, ("1", "2"))
+    return make_published(tmp_path_factory.mktemp("clear100"), names, names, ("1", "2"), 2, (1,))
 
 
 def test_file_lists_follow_the_metadata_and_indices_the_class_names(clear10: Path) -> None:

@@ -58,7 +58,7 @@ def test_other_settings_are_refused_and_named(root):
     record(root).write()
     with pytest.raises(DatasetError) as error:
         resume_or_start(record(root, arch="vit_b_16", transform=[]), force=False)
-    assert "arch was 'resnet50', is 'vit_b_16'; transform was None, is []" in str(error.value)
+    assert "arch was 'resnet50', is now 'vit_b_16'; transform was None, is now []" in str(error.value)
     assert "--force" in str(error.value)
     assert resume_or_start(record(root, arch="vit_b_16"), force=True).settings["arch"] == "vit_b_16"
 
@@ -84,7 +84,7 @@ def test_an_entry_that_is_none_is_a_bucket_that_is_not_done(root, entry):
 
 def test_features_that_nobody_knows_the_making_of_are_refused(root):
     write(root, "0")
-    with pytest.raises(DatasetError, match=r"without a extraction\.json that says how they were extracted"):
+    with pytest.raises(DatasetError, match=r"but no extraction\.json that says how they were extracted"):
         resume_or_start(record(root), force=False)
 
 

@@ -142,7 +142,7 @@ def test_own_head_is_not_in_the_registry_of_mmcls() -> None:
 
 @pytest.mark.parametrize("name", ["MultiLabelClsHead", "MultiLabelLinearClsHead", "CSRAClsHead"])
 def test_heads_of_several_labels_are_refused(name: str) -> None:
-    reason = "it predicts several labels per image, but CLEAR has one"
+    reason = "it predicts several labels per image; CLEAR has one"
     assert HEADS.fault(name) == f"head {name!r} cannot be used: {reason}"
 
 

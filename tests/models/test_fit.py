@@ -81,18 +81,18 @@ def test_misfit_names_the_key_and_both_values(section: dict[str, Any], x: torch.
 @pytest.mark.parametrize(
     ("section", "x", "key", "beginning"),
     [
-        (dict(backbone=BACKBONE, neck=POOL, head=linear(32)), FEATURES, "backbone", "ResNet_CIFAR refuses a sample of"),
+        (dict(backbone=BACKBONE, neck=POOL, head=linear(32)), FEATURES, "backbone", "ResNet_CIFAR rejects a sample of"),
         (
             dict(backbone=BACKBONE, neck=dict(type="HRFuseScales", in_channels=(4, 8)), head=linear(32)),
             IMAGES,
             "neck",
-            "HRFuseScales refuses the backbone's output",
+            "HRFuseScales rejects the backbone's output",
         ),
         (
             dict(torchmodel=dict(type="Conv2d", in_channels=3, out_channels=3, kernel_size=3)),
             FEATURES,
             "torchmodel",
-            "Conv2d refuses a sample of shape [8]: Expected",
+            "Conv2d rejects a sample of shape [8]: Expected",
         ),
         (
             dict(
@@ -101,7 +101,7 @@ def test_misfit_names_the_key_and_both_values(section: dict[str, Any], x: torch.
             ),
             IMAGES,
             "backbone",
-            "ConvNeXt gives nothing",
+            "ConvNeXt has no output",
         ),
     ],
 )

@@ -110,7 +110,7 @@ def test_addresses_are_refused(address: str) -> None:
 def test_a_file_of_something_else_is_refused(tmp_path: Path, file: Path) -> None:
     other = tmp_path / "other.pth"
     torch.save({"a.weight": torch.zeros(2)}, other)
-    with pytest.raises(ValueError, match=r"other.pth holds none of the weights of Classifier"):
+    with pytest.raises(ValueError, match=r"other.pth has none of the weights of Classifier"):
         network(pretrained=str(other))
     cfg = dict(type="Pretrained", checkpoint=str(file), prefix="bakbone")
     with pytest.raises(ValueError, match="has under the prefix 'bakbone.' none of the weights of ResNet_CIFAR"):

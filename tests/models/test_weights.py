@@ -378,7 +378,7 @@ def test_a_flipped_bit_is_refused(resnet18: FeatureExtractor, tmp_path: Path) ->
     [
         (lambda weight: weight * torch.nan, "not finite: conv1.weight\n"),
         (lambda weight: weight.int(), "not floating-point numbers as the model's are: conv1.weight (int32)\n"),
-        (lambda weight: weight.to_sparse(), "no plain tensors: conv1.weight (sparse_coo)\n"),
+        (lambda weight: weight.to_sparse(), "not plain tensors: conv1.weight (sparse_coo)\n"),
     ],
 )
 def test_weights_that_cannot_be_used_are_refused(
@@ -486,7 +486,7 @@ def test_default_weights_are_fetched_once(served: Path, tmp_path: Path) -> None:
     assert [path.name for path in cached(tmp_path)] == [file.name]
     (message,) = reported
     assert isinstance(message, Message)
-    assert message.text.startswith("fetching SqueezeNet1_1_Weights.IMAGENET1K_V1 (5 MB) into ")
+    assert message.text.startswith("downloading SqueezeNet1_1_Weights.IMAGENET1K_V1 (5 MB) into ")
     file.unlink()
     other = build_extractor("squeezenet1_1")
     load_default_weights(other, reported.append)

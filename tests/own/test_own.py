@@ -164,9 +164,9 @@ WRONG = {
     f"cl_strategy.plugins=[{{'type': '{M}:Anchr'}}]": f"module '{M}' has no 'Anchr'; did you mean 'Anchor'?",
     f"cl_strategy.plugins=[{{'type': '{M}:NOT_A_CLASS'}}]": f"'{M}:NOT_A_CLASS' is a int, expected a class",
     f"cl_strategy.plugins=[{{'type': '{M}:Noisy'}}]": (
-        f"'{M}:Noisy' is no plugin: expected a subclass of avalanche's BasePlugin"
+        f"'{M}:Noisy' is not a plugin: expected a subclass of avalanche's BasePlugin"
     ),
-    f"cl_strategy.type={M}:Anchor": f"'{M}:Anchor' is no strategy: expected a subclass of avalanche's BaseSGDTemplate",
+    f"cl_strategy.type={M}:Anchor": f"'{M}:Anchor' is not a strategy: expected a subclass of avalanche's",
     f"cl_strategy.plugins=[{{'type': '{M}:Anchor', 'strenth': 1.0}}]": (
         f"cl_strategy.plugins.0.strenth: {M}:Anchor has no argument 'strenth'; did you mean 'strength'?"
     ),

@@ -81,7 +81,7 @@ def test_filled_values_can_be_given(build: Callable[..., Built]) -> None:
     built = build("cwr_star", cwr_layer_name="head.fc")
     assert built.plugin("CWRStarPlugin").cwr_layer_name == "head.fc"
     assert build("streaming_lda", num_classes=CLASSES, input_size=DIM).strategy.input_size == DIM
-    with pytest.raises(ConfigError, match=r"cl_strategy: StreamingLDA refuses .* num_classes=3 and input_size=8"):
+    with pytest.raises(ConfigError, match=r"cl_strategy: StreamingLDA rejects .* num_classes=3 and input_size=8"):
         build("streaming_lda", input_size=4)
 
 

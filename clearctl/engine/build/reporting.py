@@ -9,7 +9,6 @@ from clearctl import rundir
 from clearctl.config.settings import Settings
 from clearctl.engine.build.calls import build
 from clearctl.engine.build.catalogue import CATALOGUE
-from clearctl.report.groups import group_name, settings_without_seeds
 
 
 def build_metrics(settings: Settings) -> list[Any]:
@@ -26,7 +25,7 @@ def build_loggers(
     before says: which runs of W&B and MLflow are its own, and which file its config came from.
     """
     noted = environment or {}
-    group = group_name(settings.config.values, noted.get("config") or settings.config.file)
+    config = noted.get("config") or settings.config.file
     built = []
     for call in settings.loggers:
         given, filled = call.arguments, dict[str, Any]()
@@ -39,30 +38,42 @@ def build_loggers(
         elif call.type == "TensorboardLogger":
             filled["tb_log_dir"] = given.get("tb_log_dir") or str(rundir.tensorboard_folder(run))
             filled["resumed"] = resumed and not given.get("tb_log_dir")  # the last file there may be another run's
-            filled["group"] = group
+            filled["group"] = _group(settings, config)
         elif call.type == "WandBLogger":
             filled["config"] = settings.config.values
             filled["dir"] = given.get("dir") or str(run)
             filled["resumed"] = resumed
             filled["run_id"] = noted.get("wandb_run")
-            filled["group"] = group
+            filled["group"] = _group(settings, config)
         elif call.type == "MLflowLogger":
-            filled |= _of_mlflow(given, run)
-            filled["settings"] = {**settings_without_seeds(settings.config.values), "seed": settings.seed}
+            filled |= _of_mlflow(settings, given, run)
             filled["resumed"] = resumed
             filled["run_id"] = noted.get("mlflow_run")
-            filled["group"] = group
+            filled["group"] = _group(settings, config)
         built.append(build(call.without(*filled), CATALOGUE.loggers, **filled))
     return built
 
 
-def _of_mlflow(given: Mapping[str, Any], run: Path) -> dict[str, Any]:
-    """The database and the place of artifacts, in the `run` folder if the config and the environment name no store."""
+def _group(settings: Settings, config: str) -> str:
+    from clearctl.report.groups import group_name  # here, since runs without such a logger need nothing of it
+
+    return group_name(settings.config.values, config)
+
+
+def _of_mlflow(settings: Settings, given: Mapping[str, Any], run: Path) -> dict[str, Any]:
+    """The settings, the database and the place of artifacts.
+
+    Those are in the `run` folder if the config and the environment name no store.
+    """
+    from clearctl.report.groups import settings_without_seeds
+
+    logged = {"settings": {**settings_without_seeds(settings.config.values), "seed": settings.seed}}
     if given.get("tracking_uri") or os.environ.get("MLFLOW_TRACKING_URI"):
-        return {}
+        return logged
     folder = rundir.mlflow_folder(run).absolute()
     folder.mkdir(exist_ok=True)
     return {
+        **logged,
         "tracking_uri": f"sqlite:///{folder / 'mlflow.db'}",
         "artifact_location": given.get("artifact_location") or (folder / "artifacts").as_uri(),
     }

@@ -53,6 +53,4 @@ def test_contradictions_are_faults(features_config: Path, prepared: Path, tmp_pa
     with pytest.raises(ConfigError, match="drop_classes: cannot be combined with scenario.classes"):
         train(features_config, device="cpu", work_dir=tmp_path, dataset_root=prepared, overrides=both)
     (fault,) = check_config(features_config, overrides=["scenario.shot=1", "scenario.max_per_class=1"]).faults
-    assert (
-        "scenario.max_per_class: cannot be combined with scenario.shot: leave one of them out" in fault
-    )
+    assert "scenario.max_per_class: cannot be combined with scenario.shot: leave one of them out" in fault

@@ -1,4 +1,4 @@
-"""`clearctl train configs/demo.py` as the README gives it, but on a CPU, for an epoch, on a few images."""
+"""`clearctl train configs/demo.py` as the README gives it, but on a CPU, for an epoch, on a few small images."""
 
 import json
 from pathlib import Path
@@ -20,6 +20,8 @@ def test_the_published_demo_runs(clear_folder, tmp_path, monkeypatch):
     root = clear_folder(buckets=("0", "1"), classes=names, images=1, size_px=64)
     prepare_avalanche(root, test_ratio=0)
     overrides = [f"scenario.dataset_root={root}", "cl_strategy.train_epochs=1", "data.workers=0"]
+    for transform in ("train_transform", "eval_transform"):  # Resize, and the crop
+        overrides += [f"scenario.{transform}.{step}.size=64" for step in (0, 1)]
     arguments = ["train", ROOT / "configs" / "demo.py", "--device", "cpu", "--work-dir", tmp_path / "runs", "--json"]
     for override in overrides:
         arguments += ["--set", override]

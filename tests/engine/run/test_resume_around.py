@@ -100,7 +100,7 @@ def test_a_first_start_on_a_disk_that_is_full_already(write_config: Callable[...
         config, arguments={"device": "cpu", "work_dir": runs, "overrides": (METRICS_ALONE,)}, most_bytes=room
     )
     assert (ended.exit_code, ended.error) == (5, "RunError"), ended
-    assert ended.text == f"{runs}: File too large"
+    assert ended.text == f"{runs} is not writable: File too large"
     assert list(runs.iterdir()) == []
 
 

@@ -48,10 +48,10 @@ def test_files_are_in_the_order_of_their_number(names: list[str], folder) -> Non
         ([], " has no checkpoints: expected one for each bucket, such as exp_1.pth, exp_2.pth"),
         (["model.py"], " has no checkpoints: expected"),
         (["1.pth", "2.pth", "log.txt", "readme.md"], " contains other files than checkpoints: log.txt, readme.md\n"),
-        (["1.pth", "2.pth", "4.pth"], " goes from 1.pth to 4.pth but lacks number 3"),
-        (["a_1.pth", "a_3.pth", "a_9.pth"], " goes from a_1.pth to a_9.pth but lacks number 2 and 5 more"),
-        (["1.pth", "99999999999999999999.pth"], " goes from 1.pth to 99999999999999999999.pth but lacks number 2 and"),
-        (["1.pth", "01.pth", "2.pth"], " has 01.pth, 1.pth, which have one number"),
+        (["1.pth", "2.pth", "4.pth"], " has 1.pth to 4.pth but lacks number 3"),
+        (["a_1.pth", "a_3.pth", "a_9.pth"], " has a_1.pth to a_9.pth but lacks number 2 and 5 more"),
+        (["1.pth", "99999999999999999999.pth"], " has 1.pth to 99999999999999999999.pth but lacks number 2 and"),
+        (["1.pth", "01.pth", "2.pth"], " has 01.pth, 1.pth with the same number"),
         (
             ["exp_1.pth", "model_2.pth"],
             ": exp_1.pth and model_2.pth must differ in one number only",
@@ -135,7 +135,7 @@ def test_too_few_for_the_stream(submission: Path, trained: TrainResult) -> None:
 
 
 def test_one_option_or_the_other(submission: Path, trained: TrainResult, tiny_config: Path) -> None:
-    with pytest.raises(UsageError, match="--checkpoint is one file, --checkpoints a folder of them"):
+    with pytest.raises(UsageError, match="--checkpoint is one file, --checkpoints a folder of files"):
         evaluate(trained.run, checkpoint=submission / "9.pth", checkpoints=submission)
     with pytest.raises(UsageError, match="with --checkpoint FILE, or --checkpoints DIR"):
         evaluate(tiny_config)

@@ -113,7 +113,7 @@ def test_all_of_a_backbone_learns_where_it_is_not_frozen(config: Any, weights: P
         ({"type": "timm:resnet50.b1"}, "model.backbone.type: timm's resnet50 has no weights called 'b1'"),
         ({"num_classes": 3}, "model.backbone.num_classes: timm's models do not accept 'num_classes' here"),
         ({"embed_dims": 3}, "model.backbone.embed_dims: timm's vit_tiny_patch16_224 rejects it: "),
-        ({"num_heads": 5}, "refuses it: "),
+        ({"num_heads": 5}, "rejects it: "),
         (
             {"pretrained": "https://a/b.pth"},
             "model.backbone.pretrained: found 'https://a/b.pth': weights are not downloaded",

@@ -192,12 +192,15 @@ def test_a_killed_run_with_a_validation_part_resumes_exactly(write_config: Calla
     ("overrides", "fault"),
     [
         (["scenario.validation=2"], "scenario.validation: found 2, expected a fraction such as 0.1"),
-        ([ON_IT], "scenario.evaluate_on: no validation images are held out: give scenario.validation, such as 0.1"),
+        ([ON_IT], "scenario.evaluate_on: no validation images are held out: give scenario.validation=0.1"),
         (
             [HELD_OUT, "scenario.evaluate_on=train"],
             "scenario.evaluate_on: found 'train', expected 'test' or 'validation'",
         ),
-        (["scenario.validation=0.95"], "scenario.validation: 0.95 of each class is held out, which leaves 9 with none"),
+        (
+            ["scenario.validation=0.95"],
+            "scenario.validation: 0.95 of each class is held out, which leaves 9 without training images",
+        ),
         (
             ["cl_strategy.plugins=[{'type': 'RestoreBestEpoch', 'metric': 'validation_loss'}]"],
             "cl_strategy.plugins.0.metric: found 'validation_loss', but no validation images are held out",

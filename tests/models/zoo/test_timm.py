@@ -270,7 +270,7 @@ def test_a_damaged_safetensors_file_is_refused(trained: nn.Module, tmp_path: Pat
         ("timm:resnet5O", {}, "no model of timm is called 'resnet5O'; did you mean 'resnet50"),
         ("timm:ViT_base_patch16_224", {}, "did you mean 'vit_base_patch16_224'"),
         ("timm:resnet50.a1_in2k", {}, "timm's resnet50 has no weights called 'a1_in2k'; did you mean 'a1_in1k'"),
-        ("timm:resnet50.zzz", {}, "timm's resnet50 has no weights called 'zzz': there are a1_in1k"),
+        ("timm:resnet50.zzz", {}, "timm's resnet50 has no weights called 'zzz': it has a1_in1k"),
         (
             "timm:resnet18",
             {"num_classes": 3},

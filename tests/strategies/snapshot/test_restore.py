@@ -96,7 +96,7 @@ def test_no_class_is_made_that_states_do_not_know(name: str) -> None:
 
 def test_nothing_is_called_but_what_holds_values() -> None:
     nodes = [("root", ("named", "torch.nn.modules.linear.Linear", [3, 4]))]
-    with pytest.raises(CannotRestoreError, match="Linear is no tuple"):
+    with pytest.raises(CannotRestoreError, match="Linear is not a tuple"):
         restore(nodes, {"root": Mean()}, {}, CPU)
 
 
@@ -117,5 +117,7 @@ def test_an_object_that_only_other_data_has_is_refused() -> None:
 
 def test_a_plugin_of_another_class_is_refused_instead_of_made_empty() -> None:
     nodes = Capturer({}).capture({"plugins": [LwFPlugin()]}, CPU)
-    with pytest.raises(CannotRestoreError, match=r"plugins\[0\]: the state has a .*LwFPlugin, this run a .*MASPlugin"):
+    with pytest.raises(
+        CannotRestoreError, match=r"plugins\[0\]: the state has a .*LwFPlugin, but this run has a .*MASPlugin"
+    ):
         restore(nodes, {"plugins": [MASPlugin()]}, {}, CPU)

@@ -118,7 +118,10 @@ def test_strategies_with_a_step_of_their_own_refuse(base: str, build: Callable[.
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        (model(dict(type="BatchCutMix", alpha=1.0, num_classes=3)), "BatchCutMix needs images: for features"),
+        (
+            model(dict(type="BatchCutMix", alpha=1.0, num_classes=3)),
+            "BatchCutMix needs images: use BatchMixup for features",
+        ),
         (
             model(dict(type="BatchMixup", alpha=0.0, num_classes=3)),
             "augments.0.alpha: found 0.0, expected a number above 0",

@@ -167,7 +167,7 @@ def test_a_network_too_narrow_for_float16_is_reported_once(
     learn: Callable[..., tuple[Built, Watch]], caplog: pytest.LogCaptureFixture
 ) -> None:
     learn("naive", "fp16", scale=4.0, train_epochs=4, loss=dict(type="CrossEntropyLoss", loss_weight=1e38))
-    reported = [record.getMessage() for record in caplog.records if "fp16 is too narrow" in record.getMessage()]
+    reported = [record.getMessage() for record in caplog.records if "fp16 overflows" in record.getMessage()]
     assert len(reported) == 1
 
 

@@ -111,7 +111,7 @@ def test_in_the_report(config: Callable[..., Path], tmp_path: Path) -> None:
     page = render(groups, "html")
     assert f"seed 0, 34 samples: {100 * read_run(run).measured['anytime'][0, 1]:.1f} %" in page
     left, right = (
-        float(x) for x in re.findall(r'class="x" x="([\d.]+)"', page[page.index("buckets so far, while") :])[:2]
+        float(x) for x in re.findall(r'class="x" x="([\d.]+)"', page[page.index("buckets so far, during") :])[:2]
     )
     assert 46 <= left < right <= 420  # in the chart
     assert "anytime" not in render(group_runs(find_runs([trained(config(), tmp_path / "plain")])), "html")
@@ -128,8 +128,8 @@ def test_samples_between_tests_are_weights() -> None:
     [
         ({"type": "Cumulative"}, "eval_every_steps", "learns from all buckets so far"),
         ({"type": "JointTraining"}, "eval_every_steps", "learns from the whole stream"),
-        ({"type": "GDumb"}, "eval_every_steps", "learns from its memory"),
-        ({"type": "Naive", "plugins": [{"type": "BiCPlugin"}]}, "eval_every_steps", "BiCPlugin holds samples"),
+        ({"type": "GDumb"}, "eval_every_steps", "learns only from its memory"),
+        ({"type": "Naive", "plugins": [{"type": "BiCPlugin"}]}, "eval_every_steps", "BiCPlugin holds out samples"),
         ({"type": "NCM"}, "eval_every_steps", "NCM is tested only between buckets"),
         ({"type": "ICaRL"}, "eval_every_steps", "ICaRL is tested only between buckets"),
         ({"type": "Naive", "train_epochs": 2}, "train_epochs", "give 1"),

@@ -160,10 +160,10 @@ def test_a_run_that_does_not_measure_it_has_no_such_number(trained: Any) -> None
         ({"cl_strategy": {"type": "NCM"}}, "those of NCM are nearness"),
         ({"cl_strategy": {"type": "FeCAM"}}, "those of FeCAM are nearness"),
         ({"cl_strategy": {"type": "RanPAC"}}, "those of RanPAC are regressions"),
-        ({"cl_strategy": {"type": "Naive", "loss": {"type": "FocalLoss"}}}, "FocalLoss here trains a sigmoid"),
+        ({"cl_strategy": {"type": "Naive", "loss": {"type": "FocalLoss"}}}, "FocalLoss here trains one sigmoid"),
         (
             {"model": {"head": {"type": "LinearClsHead", "loss": {"type": "CrossEntropyLoss", "use_sigmoid": True}}}},
-            "CrossEntropyLoss here trains a sigmoid",
+            "CrossEntropyLoss here trains one sigmoid",
         ),
         ({"cl_strategy": {"type": "BatchSLDA"}}, None),
         ({"cl_strategy": {"type": "Naive", "loss": {"type": "LabelSmoothLoss", "label_smooth_val": 0.1}}}, None),

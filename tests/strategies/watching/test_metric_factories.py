@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -31,7 +32,11 @@ NAMES = {
     "timing_metrics": "Time_Exp",
     "topk_acc_metrics": "Topk_2_Acc_Exp",
 }
-ARGUMENTS = {"topk_acc_metrics": {"top_k": 2}, "disk_usage_metrics": {"paths_to_monitor": ["."]}}
+ARGUMENTS = {
+    "topk_acc_metrics": {"top_k": 2},
+    "disk_usage_metrics": {"paths_to_monitor": [str(Path(__file__).parent)]},
+    "ram_usage_metrics": {"every": 0.01},  # seconds, for which the end of each of its threads is waited
+}
 FLAGS = ("experience", "stream")
 
 

@@ -45,7 +45,7 @@ def test_on_features_with_dropout(base: str, write_config: Any, tmp_path: Path) 
     require_equal([weights(config, tmp_path), weights(config, tmp_path, *by_step)])
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("loader", ["auto", "workers"])
 def test_on_augmented_images(loader: str, workers: int, tiny_config: Path, prepared: Path, tmp_path: Path) -> None:
     head = dict(type="StackedLinearClsHead", num_classes=3, in_channels=4, mid_channels=[8], dropout_rate=0.5)

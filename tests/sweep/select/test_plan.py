@@ -74,7 +74,7 @@ def test_the_first_buckets_alone(features_config: Path, given: dict[str, Any]) -
             [f"{LR}=0.1,0.2"],
             r"validation.accuracy: features,lr=0.1 has no validation images: add --set scenario.validation=0.1",
         ),
-        ([HELD_OUT, "scenario.evaluate_on=validation"], "so that nothing would be tested: leave it out"),
+        ([HELD_OUT, "scenario.evaluate_on=validation"], "so nothing would be tested: leave it out"),
         (["scenario.validation=0.1,0.2"], "differ in scenario.validation, so their validation images differ"),
         ([HELD_OUT, "scenario.seed=0,1"], "differ in scenario.seed, so their validation images differ"),
         ([HELD_OUT, "scenario.classes=['camera'],None"], "differ in scenario.classes"),
