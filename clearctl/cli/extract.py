@@ -163,7 +163,7 @@ def extract_features(
             }
         )
         return
-    output.stdout.print(f"{result.folder}: {result.dimension} numbers an image in {len(result.buckets)} buckets")
+    output.stdout.print(f"{result.folder}: {result.dimension} numbers per image in {len(result.buckets)} buckets")
     for folder in result.official:
         output.stdout.print(f"{folder}: the same by class and id")
     if not result.written and not result.official:

@@ -146,7 +146,7 @@ def _print(result: "PredictResult", top: int) -> None:
 
 
 def _common_folder(images: Sequence[Path]) -> Path:
-    """The folder that several images are in; the empty path where there is none."""
+    """The common folder of several images; the empty path if there is none."""
     if len(images) < 2 or len({image.is_absolute() for image in images}) > 1:
         return Path()
     return Path(os.path.commonpath([image.parent for image in images]))

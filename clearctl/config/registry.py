@@ -138,7 +138,7 @@ def parameters(factory: Factory) -> tuple[dict[str, Parameter], bool]:
     """
     try:
         found, open_ended = _parameters(factory)
-    except TypeError:  # an object of a user's own that is called and has no hash
+    except TypeError:  # a user's callable without a hash
         found, open_ended = _parameters.__wrapped__(factory)
     return dict(found), open_ended
 

@@ -98,7 +98,7 @@ def test_compiled_it_says_how_long_that_took(root):
     assert "of it compiling" in second.stdout
     plain = clearctl(*[argument for argument in arguments if argument != "--compile"])
     assert plain.exit_code == 4, plain.stderr
-    assert "compile was True, is False" in plain.stderr
+    assert "compile was True, is now False" in plain.stderr
 
 
 @pytest.mark.parametrize(

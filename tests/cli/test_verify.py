@@ -179,7 +179,7 @@ def test_off_a_terminal_in_a_process_of_its_own(root):
     command = [sys.executable, "-m", "clearctl", "verify", "--dataset-root", str(root), "--images", "--jobs", "1"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "\x1b" not in result.stdout + result.stderr
-    assert "\n  note  not prepared: no training_folder/bucket_indices.json; `clearctl prepare-" in result.stdout
+    assert "\n  note  not prepared: no training_folder/bucket_indices.json; run `clearctl prepare-" in result.stdout
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert again.stderr == "63 of 63 images are unchanged since an earlier check\n"
     assert again.stdout == result.stdout

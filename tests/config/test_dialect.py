@@ -102,7 +102,7 @@ def test_load_best_plugin_is_restore_best_epoch(features_config: Path, tmp_path:
     file = tmp_path / "a.py"
     file.write_text(f"_base_ = [{str(features_config)!r}]\ncl_strategy = dict(plugins=[dict(type='LoadBestPlugin')])\n")
     (fault,) = check_config(file).faults
-    assert "plugin 'LoadBestPlugin' cannot be used: it is the predecessor's; here it is RestoreBestEpoch" in fault
+    assert "plugin 'LoadBestPlugin' cannot be used: it is the predecessor's: use RestoreBestEpoch" in fault
     old = translated(load(file, [f"dialect={PREDECESSOR!r}"]))
     assert old.values["cl_strategy"]["plugins"] == [BEST_EPOCH]
     assert check_config(file, overrides=[f"dialect={PREDECESSOR!r}"]).faults == []

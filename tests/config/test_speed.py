@@ -65,14 +65,14 @@ def test_allowed(overrides: tuple[str, ...], tiny_config: Path) -> None:
         (("precison=bf16",), "precison: unknown section; did you mean 'precision'?"),
         (
             (*MIR, "precision=fp16"),
-            "precision: MIR cannot be combined with precision='fp16': it differentiates a loss that is not scaled",
+            "precision: MIR cannot be combined with precision='fp16': it differentiates an unscaled loss",
         ),
         (("data.loader=resident",), "data.loader: images cannot be resident: name features in scenario.feature_type"),
         (("data.loader=mapped",), "data.loader: images cannot be mapped: name features in scenario.feature_type"),
         (("data.loader=workers", "data.cache=disk"), "data.cache: loader='workers' decodes every image again"),
         (
             ("cl_strategy.plugins=[{'type': 'MIRPlugin', 'batch_size_mem': 2}]",),
-            "plugin 'MIRPlugin' cannot be used: it switches the reduction of a loss",
+            "plugin 'MIRPlugin' cannot be used: it changes the reduction of a loss",
         ),
         (
             (*AGEM, "channels_last=True"),

@@ -27,7 +27,7 @@ DELIBERATE: dict[tuple[str | None, str], str] = {
     (None, "scenario.dataset_root"): "the folder is that of `data_name`, or `--dataset-root`",
     ("demo_feature.py", "scenario.data_name"): "it names CLEAR-10, whose folder it takes",
     ("demo_feature.py", "scenario.feature_type"): "it takes the features that `extract-features --arch resnet50` makes",
-    ("demo_feature.py", "scenario.train_transform"): "transforms play no part for features",
+    ("demo_feature.py", "scenario.train_transform"): "transforms have no effect on features",
 }
 
 

@@ -20,10 +20,10 @@ _EVAL_COLUMNS = "eval_exp,training_exp,eval_accuracy,eval_loss,forgetting"
 class CSVLogger(AvalancheCSVLogger, RunLogger):
     """Avalanche's CSV logger: training_results.csv and eval_results.csv in `log_folder`, new unless it is `resumed`.
 
-    The validation columns of an epoch are of the test at its end (of the last bucket that was tested, as Avalanche has
-    it), and empty without one. Avalanche's are of the test before, and 0 before the first: an epoch is tested after
-    its row is written. Here the test writes the row again. Where the stream has validation parts (`validation`) the
-    columns are of these, and the rows of their tests after a bucket are in validation_results.csv.
+    The validation columns of an epoch are of the test at its end (of the last bucket that was tested, as in
+    Avalanche), and empty without one. Avalanche's are of the test before, and 0 before the first: an epoch is tested
+    after its row is written. Here the test writes the row again. If the stream has validation parts (`validation`),
+    the columns are of these, and the rows of their tests after a bucket are in validation_results.csv.
     """
 
     row: tuple[int, int, float, float] | None = (

@@ -222,7 +222,7 @@ def test_compiled_the_rows_are_those_of_the_network_and_the_record_says_so(root,
     layout.features_file(root, "small", "1").unlink()
     assert extract_features(root, compile=True, **arguments).written == ("1",)
     assert feature_bytes(root, "small") == whole
-    with pytest.raises(DatasetError, match="compile was True, is False"):
+    with pytest.raises(DatasetError, match="compile was True, is now False"):
         extract_features(root, **arguments)
     with pytest.raises(DatasetError, match="compile was False, is True"):
         extract_features(root, name="eager", compile=True, **arguments)

@@ -21,7 +21,7 @@ from clearctl.progress import Event, Message
 pytest_plugins = ("blobs",)
 
 OLD_RUNS = Path(__file__).parent / "old_runs"
-NOW = ("python", "packages", "dataset")  # of environment.json: the test is of states, not of other versions
+NOW = ("clearctl", "python", "packages", "dataset")  # of environment.json: the test is of states, not of other versions
 
 
 def moved(name: str, run: Path, now: Path) -> Path:

@@ -93,7 +93,7 @@ def test_a_disk_that_is_full_is_reported_once_and_the_run_continues(
         one.finish()
     assert [event.warning for event in reported if isinstance(event, Message)] == [True]
     assert "the state cannot be saved" in str(reported[0])
-    assert "what was saved before stay valid" in str(reported[0])
+    assert "the states saved before stay valid" in str(reported[0])
     assert one.latest == StateKey(0)
     assert (folder / "bucket_0000.state").read_bytes() == whole
     for epochs in (1, 2):
