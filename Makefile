@@ -135,6 +135,7 @@ docs: install ## write docs/config.md and docs/commands.md again, from the code
 # Without --quiet, which makes mkdocs ignore warnings, so that --strict lets broken links through.
 site: install ## the docs as a site in site/, links checked, without a network
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -W ignore -m mkdocs build --strict
+	@echo "site/index.html; for the search serve it: python3 -m http.server -d site"
 
 pictures: install ## draw the pictures of the README and the docs again, from runs on the demo's stream (minutes; Chromium)
 	$(BIN)/python -W ignore docs/make_pictures.py

@@ -67,7 +67,7 @@ def terminal(run: Path) -> str:
     with tempfile.TemporaryFile("w") as nowhere:
         console = Console(record=True, width=92, force_terminal=True, color_system="truecolor", file=nowhere)
         console.print("$ clearctl demo\n", highlight=False)
-        console.print(matrix_table(matrix.tolist(), buckets, buckets))
+        console.print(matrix_table(matrix.tolist(), buckets, buckets, console.width))
         for table in numbers_tables(from_json(results), on_training_images(rundir.read_config(run))):
             console.print(table)
     picture = console.export_svg(title="clearctl demo", unique_id="demo")

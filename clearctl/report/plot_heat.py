@@ -95,7 +95,9 @@ def matrices_figure(groups: Sequence[Group], scale: Scale, width: str = "page") 
     panel_in = (WIDTHS_IN[width] - 0.8) / beside
     figure = Figure(figsize=(WIDTHS_IN[width], down * (0.88 * panel_in + 0.3) + 0.3), layout="compressed")
     panels = list(figure.subplots(down, beside, squeeze=False).flat)
-    for panel, group in zip(panels, groups, strict=False):
+    cells = [matrix_cells(group) for group in groups]
+    widest = max(map(_widest, cells))
+    for panel, group, its_cells in zip(panels, groups, cells, strict=False):
         rows, columns = group.mean.shape
         image = panel.imshow(100 * group.mean, cmap="Blues", vmin=100 * scale.low, vmax=100 * scale.high)
         _bare(panel)
@@ -103,7 +105,7 @@ def matrices_figure(groups: Sequence[Group], scale: Scale, width: str = "page") 
         most = ticks_of(figure, group.bucket_names, beside)
         name_ticks(panel.xaxis, group.bucket_names, most)
         name_ticks(panel.yaxis, group.bucket_names[:rows], most)
-        _write_cells(panel, image, matrix_cells(group), 72 * (panel_in - 0.3) / columns, std=False)
+        _write_cells(panel, image, its_cells, 72 * (panel_in - 0.3) / columns, std=False, widest=widest)
     for panel in panels[len(groups) :]:
         panel.remove()
     figure.supxlabel("tested on bucket", fontsize="medium")
@@ -166,12 +168,15 @@ def _write_cells(
     *,
     std: bool = True,
     signs: bool = False,
+    widest: int | None = None,
 ) -> None:
     """The mean in each cell, on the diagonal in bold, and below it the deviation; what cannot be read is left out.
 
+    `widest` is the length of the longest mean that the size of the letters is for; by default that of these `cells`.
+
     Of `signs` a minus is left of a number that cannot be read.
     """
-    widest = max(len(cell.mean) for row in cells for cell in row)
+    widest = _widest(cells) if widest is None else widest
     size = min(8.0, 0.92 * cell_pt / (_LETTER * widest))
     whole = size < _LEAST_PT  # a percent without its decimal is narrower
     if whole:
@@ -198,6 +203,10 @@ def _write_cells(
             axes.annotate(text, (j, i), (0, 0.4 * size if shown else 0), weight=weight, size=max(size, 4.0), **place)
             if shown:
                 axes.annotate(f"±{cell.std}", (j, i), (0, -0.75 * size), size=0.75 * size, **place)
+
+
+def _widest(cells: Sequence[Sequence[Cell]]) -> int:
+    return max(len(cell.mean) for row in cells for cell in row)
 
 
 def _rgb(colour: Any) -> Rgb:

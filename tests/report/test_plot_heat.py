@@ -108,6 +108,13 @@ def test_a_grid_has_each_matrix_and_no_empty_panel(tmp_path: Path) -> None:
         assert np.asarray(axes.images[0].get_array()) == pytest.approx(100 * group.mean)
 
 
+def test_all_matrices_of_a_grid_have_numbers_of_one_size(tmp_path: Path) -> None:
+    for number, best in enumerate((0.9, 1.0)):  # 90.0 and 100.0
+        make_run(tmp_path / str(number), [[0.5] * 6] * 5 + [[best] * 6], **{"cl_strategy.k": number})
+    figure = matrices_figure(groups_of(tmp_path), SCALE, "column")
+    assert len({text.get_fontsize() for axes in figure.axes[:2] for text in axes.texts}) == 1
+
+
 def test_many_classes_are_rows(tmp_path: Path) -> None:
     names = [f"class {number}" for number in range(100)]
     matrix = np.linspace(0, 1, 300).reshape(100, 3)
