@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from clearctl.dataset.recut.images import IMAGE_MODES
 from clearctl.errors import DatasetError, UsageError
 from clearctl.progress import Listener, Message, ignore
 from clearctl.shortrepr import ShortRepr
+from clearctl.version import __version__
 from clearctl.wording import any_of
 
 DEFAULT_BUCKET_BY = "year"
@@ -227,7 +227,7 @@ def _note(asked: dict[str, Any], plan: ImportPlan) -> dict[str, Any]:
     """What dataset.json says."""
     return {
         "made_by": "clearctl import",
-        "clearctl": version("clearctl"),
+        "clearctl": __version__,
         **asked,
         "buckets": {
             bucket.number: {

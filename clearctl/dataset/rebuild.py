@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from clearctl.errors import DatasetError, UsageError
 from clearctl.jsontext import json_text
 from clearctl.progress import Listener, Message, ignore
 from clearctl.shortrepr import ShortRepr
+from clearctl.version import __version__
 
 DEFAULT_NUM_BUCKETS = 10
 
@@ -292,7 +292,7 @@ def _test_ratio(plan: Plan, listener: Listener) -> float:
 def _note(asked: dict[str, Any], plan: Plan) -> dict[str, Any]:
     """What rebuild.json says: how the folder was made, and what came out."""
     return {
-        "clearctl": version("clearctl"),
+        "clearctl": __version__,
         **asked,
         "images_per_class_and_bucket": {name: len(runs[0]) for name, runs in plan.runs.items()},
         "left_over": plan.left_over,

@@ -1,13 +1,12 @@
 """One run's accuracy matrix as a report draws it, in pixels: for what shows images, such as TensorBoard."""
 
-import io
 import warnings
 from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from numpy.typing import NDArray
-from PIL import Image
 
 from clearctl.metrics import Matrix
 from clearctl.report.colours import scale_of
@@ -27,6 +26,7 @@ def matrix_image(matrix: Matrix, bucket_names: Sequence[str], title: str) -> NDA
     with matplotlib.rc_context({**STYLE, "font.family": fonts}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # boxes in its place
         figure = heat_figure(matrix, cells, bucket_names, title, scale_of([matrix]))
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format="png", dpi=_DPI)
-    return np.asarray(Image.open(drawn).convert("RGB"))
+        figure.set_dpi(_DPI)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]

@@ -389,7 +389,7 @@ def test_ctrl_c_while_the_processes_start(rank: int, prepared: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "code", "reported"),
     [
-        (["--dataset-root", "nowhere"], 4, "nowhere: found nothing there"),
+        (["--dataset-root", "nowhere"], 4, "nowhere: found nothing"),
         ([part for value in MIR for part in ("--set", f"cl_strategy.{value}")], 3, "MIR is not tested with several"),
     ],
 )

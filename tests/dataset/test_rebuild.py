@@ -24,6 +24,7 @@ from clearctl.dataset.prepare import prepare_avalanche
 from clearctl.dataset.rebuild import rebuild_by_metadata
 from clearctl.errors import DatasetError, UsageError
 from clearctl.progress import Counted, Message
+from clearctl.version import __version__
 
 REPOSITORY = Path(__file__).parents[2]
 CLASSES = ["BACKGROUND", "camera", "cup of tea"]
@@ -286,7 +287,7 @@ def test_how_it_was_made_is_noted(clear_folder, tmp_path):
     note = json.loads((tmp_path / "new/rebuild.json").read_text())
     assert note.pop("sha256")
     assert note == {
-        "clearctl": "0.1.0",
+        "clearctl": __version__,
         "source": "../clear",
         "sort_by": "date_taken",
         "descending": False,

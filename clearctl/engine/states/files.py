@@ -75,6 +75,7 @@ def write(folder: Path, key: StateKey, state: dict[str, Any]) -> None:
             os.fsync(file.fileno())
     buffer = io.BytesIO()
     torch.save(state, buffer)
+    folder.mkdir(exist_ok=True)  # without parents: a run folder that was removed or renamed does not come back
     with atomic.replacing(folder / key.file_name) as temporary, temporary.open("wb") as file:
         file.write(_FIRST_LINE + hashlib.sha256(buffer.getbuffer()).hexdigest().encode() + b"\n")
         file.write(buffer.getbuffer())

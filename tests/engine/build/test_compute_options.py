@@ -39,7 +39,7 @@ def test_the_figures_are_those_of_the_page() -> None:
     assert {name: page[name] for name in KNOWN.images_per_s} == KNOWN.images_per_s
     assert f"one {KNOWN.card} " in text
     assert "ResNet-50, 224 px" in text
-    assert "batch 64 if not said" in text
+    assert "batch 64 unless stated" in text
     assert KNOWN.images_per_s.keys() == {"fp32", *(option.name for option in OFFERED)}
 
 

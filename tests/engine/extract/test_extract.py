@@ -224,7 +224,7 @@ def test_compiled_the_rows_are_those_of_the_network_and_the_record_says_so(root,
     assert feature_bytes(root, "small") == whole
     with pytest.raises(DatasetError, match="compile was True, is now False"):
         extract_features(root, **arguments)
-    with pytest.raises(DatasetError, match="compile was False, is True"):
+    with pytest.raises(DatasetError, match="compile was False, is now True"):
         extract_features(root, name="eager", compile=True, **arguments)
 
 

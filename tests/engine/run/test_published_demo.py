@@ -28,7 +28,8 @@ def test_the_published_demo_runs(clear_folder, tmp_path, monkeypatch):
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.stderr
     run = Path(json.loads(result.stdout)["run"])
-    assert result.stderr.count("offline") == 1  # W&B has no login here: said once
+    assert result.stderr.count("kept offline") == 1  # W&B has no login here: said once
+    assert "`wandb sync " in result.stderr
     assert list((run / "wandb").glob("offline-run-*/run-*.wandb"))
     assert "Top1_Acc_Exp/eval_phase" in rundir.log_file(run).read_text()
     assert sorted(rundir.checkpoints(run)) == [1, 2]

@@ -117,6 +117,12 @@ def test_a_write_that_fails_leaves_all_as_it_was(tmp_path: Path, monkeypatch: py
     assert (tmp_path / "bucket_0000.state").read_bytes() == before
 
 
+def test_a_run_folder_that_was_removed_does_not_come_back(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        state_files.write(tmp_path / "run" / "state", StateKey(0), STATE)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_end_of_a_run_leaves_nothing_and_takes_the_newest_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

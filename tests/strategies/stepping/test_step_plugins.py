@@ -145,5 +145,5 @@ def test_strategies_without_an_optimizer_have_no_use_for_them(name: str, build: 
 
 def test_two_plugins_that_decide_the_weights_are_refused(build: Callable[..., Built]) -> None:
     plugins = [dict(type="RestoreBestEpoch"), dict(type="WarmUp", steps=2), dict(type="ExponentialMovingAverage")]
-    with pytest.raises(ConfigError, match=r"plugins.2: RestoreBestEpoch and ExponentialMovingAverage each decide"):
+    with pytest.raises(ConfigError, match=r"plugins.2: RestoreBestEpoch and ExponentialMovingAverage each choose"):
         build("naive", plugins=plugins)
