@@ -15,7 +15,8 @@ TORCH_INDEX ?=
 # Of `make check-python` and `make wheelhouse`.
 CHECK_VENV ?= .venv-check
 WHEELHOUSE ?= wheelhouse
-WORKERS ?= 2
+# Of the tests: more than two cores need, since tests wait for processes and disks.
+WORKERS ?= 3
 # Of `make test-quick`: what is tested in a minute, before each commit; the rest of the tests trains networks.
 QUICK := tests/config tests/dataset tests/doctor tests/docs tests/report tests/test_*.py
 # Of `make fuzz`.
