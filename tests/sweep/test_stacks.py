@@ -55,14 +55,23 @@ def test_runs_are_stacked_unless_that_is_refused(plan: Planner) -> None:
 
 def test_each_job_has_a_stack_where_there_are_too_few(plan: Planner) -> None:
     assert numbers(plan(device="cpu", stack=True, jobs=2)) == [[0, 1], [2, 3]]
-    assert numbers(plan(device="cpu", stack=True, jobs=3)) == [[0], [1], [2, 3]]
+    assert numbers(plan(device="cpu", stack=True, jobs=3)) == [[2, 3], [0], [1]]
     assert numbers(plan(device="cpu", stack=True, jobs=9)) == [[0], [1], [2], [3]]
+
+
+def test_the_longest_stacks_come_first_and_runs_alone_last(plan: Planner) -> None:
+    types = {"cl_strategy.type": ["MAS", "Naive", "Cumulative"]}
+    assert numbers(plan(device="cpu", stack=True, jobs=1, grid=types)) == [[4, 5], [2, 3], [0], [1]]
+    assert numbers(plan(device="cpu", stack=False, jobs=1, grid=types)) == [[0], [1], [2], [3], [4], [5]]
+    memory = {"type": ["AGEM"], "patterns_per_exp": ["20"], "train_mb_size": ["4"], "sample_size": ["4", "40"]}
+    grid = {f"cl_strategy.{name}": values for name, values in memory.items()}
+    assert numbers(plan(device="cpu", stack=True, jobs=1, grid=grid)) == [[2, 3], [0, 1]]
 
 
 def test_what_differs_in_more_has_a_stack_of_its_own(plan: Planner) -> None:
     several = plan(device="cpu", stack=True, jobs=1, seeds=[0, 1], grid={"cl_strategy.train_mb_size": ["4", "8"]})
     assert numbers(several) == [[0, 1], [2, 3]]
-    strategies = plan(device="cpu", stack=True, jobs=1, grid={"cl_strategy.type": ["Naive", "Cumulative"]})
+    strategies = plan(device="cpu", stack=True, jobs=1, grid={"cl_strategy.type": ["Cumulative", "Naive"]})
     assert numbers(strategies) == [[0, 1], [2, 3]]
     optimizers = plan(device="cpu", stack=True, jobs=1, grid={"cl_strategy.optimizer.type": ["SGD", "RMSprop"]})
     assert numbers(optimizers) == [[0, 1], [2], [3]]
