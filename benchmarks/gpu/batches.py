@@ -1,4 +1,7 @@
-"""The bytes of images that reach the GPU while it is kept behind: buffers are used again, and must not be too early."""
+"""The bytes of images that reach the GPU while it is kept behind: buffers are used again, and must not be too early.
+
+Images that stay on the GPU are gathered there.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -18,32 +21,39 @@ from clearctl.strategies.loading.gather import in_order
 TURNS = 3  # through all images
 PRODUCTS = 8  # of 4096 x 4096 after each batch: some milliseconds
 WORKERS = (0, 2)
+LOADERS = ("mapped", "resident")
 
 
 def run(check: Check, findings: Findings) -> None:
     """Whatever the loader, the batches are those of the CPU."""
-    dataset = _tested_images(check)
-    expected = list(_pixels(check, dataset, "cpu", 0))
-    for workers in WORKERS:
-        with findings.noted(f"{workers} workers"):
-            found = []
-            for _ in range(TURNS):
-                kept = list(_behind(check, _pixels(check, dataset, check.device, workers)))
-                found += [batch.cpu() for batch in kept]
-            pairs = zip(found, expected * TURNS, strict=True)
-            wrong = [number for number, (batch, other) in enumerate(pairs) if not torch.equal(batch, other)]
-            findings.right(f"{workers} workers: batches", len(found), len(expected) > 1, "several")
-            findings.equal(f"{workers} workers: batches with other bytes than the CPU's", wrong, [])
+    expected = list(_pixels(check, _tested_images(check, "cpu", "mapped"), "cpu", 0))
+    for loader in LOADERS:
+        dataset = _tested_images(check, check.device, loader)
+        for workers in WORKERS:
+            name = f"{loader}, {workers} workers"
+            with findings.noted(name):
+                found = []
+                for _ in range(TURNS):
+                    kept = list(_behind(check, _pixels(check, dataset, check.device, workers)))
+                    found += [batch.cpu() for batch in kept]
+                pairs = zip(found, expected * TURNS, strict=True)
+                wrong = [number for number, (batch, other) in enumerate(pairs) if not torch.equal(batch, other)]
+                findings.right(f"{name}: batches", len(found), len(expected) > 1, "several")
+                findings.equal(f"{name}: batches with other bytes than the CPU's", wrong, [])
 
 
-def _tested_images(check: Check) -> Any:
+def _tested_images(check: Check, device: str, loader: str) -> Any:
     """The images of a bucket, resized and cropped, without Normalize: each float is a byte divided by 255."""
     resize, crop = (40, 32) if check.small else (256, 224)
     steps = f"{{'type': 'Resize', 'size': {resize}}}, {{'type': 'CenterCrop', 'size': {crop}}}, {{'type': 'ToTensor'}}"
-    overrides = [*image_overrides(check, 1, 32), f"scenario.eval_transform=[{steps}]"]
+    overrides = [
+        *image_overrides(check, 1, 32),
+        f"scenario.eval_transform=[{steps}]",
+        f"data.loader={loader!r}",
+    ]
     settings = fill(open_config(DEMO, overrides=tuple(overrides)))
     samples = build_samples(
-        settings, build_stream(settings.scenario, settings.data), torch.device("cpu"), ignore, training=False
+        settings, build_stream(settings.scenario, settings.data), torch.device(device), ignore, training=False
     )
     [tested] = benchmark_of(settings.scenario, samples).test_stream
     return tested.dataset.eval()

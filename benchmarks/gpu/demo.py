@@ -25,14 +25,15 @@ class Variant:
 
 
 CHANNELS_LAST, BF16 = "channels_last=True", "precision='bf16'"
+MAPPED = "data.loader='mapped'"  # images come from the CPU batch by batch, by default they stay on the GPU
 VARIANTS = {
     "fp32": Variant(bare=True, small=True),
     "tf32": Variant(("tf32=True",), bare=True),
     "bf16": Variant((BF16,), bare=True),
     "bf16, channels-last": Variant((BF16, CHANNELS_LAST), bare=True, small=True),
     "bf16, channels-last, batch 256": Variant((BF16, CHANNELS_LAST), 256, bare=True),
-    "bf16, channels-last, no workers": Variant((BF16, CHANNELS_LAST, "data.workers=0"), small=True),
-    "bf16, channels-last, 8 workers": Variant((BF16, CHANNELS_LAST, "data.workers=8")),
+    "bf16, channels-last, mapped": Variant((BF16, CHANNELS_LAST, MAPPED), small=True),
+    "bf16, channels-last, mapped, no workers": Variant((BF16, CHANNELS_LAST, MAPPED, "data.workers=0")),
     "fp16, channels-last": Variant(("precision='fp16'", CHANNELS_LAST)),
     "tf32, channels-last": Variant(("tf32=True", CHANNELS_LAST)),
     "fp32, deterministic": Variant(("deterministic=True",)),

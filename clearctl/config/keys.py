@@ -192,12 +192,17 @@ CHECKPOINTS: Keys = {
 }
 
 DATA: Keys = {
-    "workers": Key("int from 0", 0, "worker processes that read images; resident features need none"),
+    "workers": Key(
+        "int from 0",
+        0,
+        "worker processes that read images; features need none, and images that stay on a GPU only get the random"
+        " numbers that such processes would draw",
+    ),
     "loader": Key(
         _choice(LOADERS),
         "auto",
-        "`auto` decodes images once and keeps features on the device, like `resident`; features that do not fit are"
-        " read from their files batch by batch, like `mapped`; `workers` uses Avalanche's and torch's loaders",
+        "`auto` decodes images once and keeps features, and on a GPU decoded images, on the device, like `resident`;"
+        " what does not fit is read batch by batch, like `mapped`; `workers` uses Avalanche's and torch's loaders",
     ),
     "cache": Key(
         _choice(CACHES),

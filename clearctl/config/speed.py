@@ -36,13 +36,11 @@ def _data(found: Findings, section: Mapping[str, Any]) -> None:
     found.known("data", {name: value for name, value in section.items() if name not in OF_MMCLS}, tuple(DATA))
     found.count("data.workers", section.get("workers"), PROCESSES)
     found.one_of("data.loader", section.get("loader", DATA["loader"].default), LOADERS)
-    scenario = found.config.values.get("scenario")
-    loader = section.get("loader")
-    if loader in ("resident", "mapped") and isinstance(scenario, dict) and not scenario.get("feature_type"):
-        found.add("data.loader", f"images cannot be {loader}: name features in scenario.feature_type, or leave it out")
     found.one_of("data.cache", section.get("cache", DATA["cache"].default), CACHES)
     if section.get("loader") == "workers" and section.get("cache") in ("ram", "disk"):
         found.add("data.cache", "loader='workers' decodes every image again: leave one of the two out")
+    if section.get("loader") == "resident" and section.get("cache") == "off":
+        found.add("data.cache", "loader='resident' needs decoded images: leave one of the two out")
     if section.get("cache_dir") is not None:
         found.is_a("data.cache_dir", section["cache_dir"], str)
     found.is_a("data.batch_per_rank", section.get("batch_per_rank", DATA["batch_per_rank"].default), bool)

@@ -116,6 +116,28 @@ def seed_worker(number: int) -> None:
     _seed_all(_mixed(torch.initial_seed(), world.rank()))
 
 
+class WorkerRandomNumbers:
+    """torch's generator on the CPU as worker process `number` of a DataLoader has it, for use in this process.
+
+    `base_seed` is what the DataLoader draws for its workers; with `seed_worker` as their function it is `seeded` so.
+    """
+
+    def __init__(self, base_seed: int, number: int, *, seeded: bool) -> None:
+        seed = base_seed + number
+        self._state = torch.Generator().manual_seed(_mixed(seed, world.rank()) if seeded else seed).get_state()
+
+    @contextmanager
+    def drawn(self) -> Iterator[None]:
+        """A context in which torch draws the worker's next numbers; its own follow afterwards."""
+        own = torch.get_rng_state()
+        torch.set_rng_state(self._state)
+        try:
+            yield
+        finally:
+            self._state = torch.get_rng_state()
+            torch.set_rng_state(own)
+
+
 def _seed_all(number: int) -> None:
     random.seed(number)
     np.random.seed(number % 2**32)

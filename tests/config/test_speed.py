@@ -67,8 +67,7 @@ def test_allowed(overrides: tuple[str, ...], tiny_config: Path) -> None:
             (*MIR, "precision=fp16"),
             "precision: MIR cannot be combined with precision='fp16': it differentiates an unscaled loss",
         ),
-        (("data.loader=resident",), "data.loader: images cannot be resident: name features in scenario.feature_type"),
-        (("data.loader=mapped",), "data.loader: images cannot be mapped: name features in scenario.feature_type"),
+        (("data.loader=resident", "data.cache=off"), "data.cache: loader='resident' needs decoded images"),
         (("data.loader=workers", "data.cache=disk"), "data.cache: loader='workers' decodes every image again"),
         (
             ("cl_strategy.plugins=[{'type': 'MIRPlugin', 'batch_size_mem': 2}]",),

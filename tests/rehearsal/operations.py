@@ -141,7 +141,7 @@ class Dispatch(TorchDispatchMode):
             return result
         if name == "copy_":
             target, source = index_of(args[0]), index_of(args[1])
-            gpu.copied_between(args[1], source, target, non_blocking=False)
+            gpu.copied_between(args[1], source, target, non_blocking=any(args[2:]))
             return target
         if name in FREE:
             return places[0] if places else HOST if to is None else to

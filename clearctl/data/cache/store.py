@@ -95,6 +95,11 @@ class ImageStore:
         return int(self._wanted.sum())
 
     @property
+    def num_bytes(self) -> int:
+        """The bytes of all images that are stored."""
+        return int(3 * self.sizes().prod(1).sum())
+
+    @property
     def cache_folders(self) -> list[Path]:
         """The cache folders that images of this store are read from."""
         return sorted({segment.path.parent.parent for segment in self._segments if segment.path})
@@ -107,6 +112,12 @@ class ImageStore:
         """The numbers of the images to store that are not stored yet."""
         found: list[int] = np.flatnonzero((self._places["segment"] < 0) & self._wanted).tolist()
         return found
+
+    def sizes(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """(height, width) of each image as it is stored, `[N, 2]`; (0, 0) for one that is not."""
+        sizes = np.stack([self._places["height"], self._places["width"]], axis=1).astype(np.int64)
+        sizes[self._places["segment"] < 0] = 0
+        return sizes
 
     def pixels(self, number: int) -> torch.Tensor:
         """Image `number`, `[3, h, w] uint8`: a view of the store, read-only.

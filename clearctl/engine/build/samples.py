@@ -13,6 +13,7 @@ from clearctl.data.samples import ImageSamples
 from clearctl.data.stream import Samples, Stream
 from clearctl.data.transforms import split_steps
 from clearctl.distributed import world
+from clearctl.engine.build.resident import keep_images_resident
 from clearctl.engine.build.transforms import build_steps, build_transforms
 from clearctl.engine.machine import require_worker_processes
 from clearctl.progress import Listener, Message
@@ -51,7 +52,7 @@ def build_samples(
 ) -> BuiltSamples:
     """Features go to `device` unless they are mapped; images are decoded into stores, as `data.cache` says.
 
-    That may take a while.
+    That may take a while. On a GPU they stay there once they are used, as `data.loader` says.
     Without `training` only the images that are tested on are stored. For a strategy that looks at what it learns under
     the transform of tests too, these images are stored after both. Raises what `open_stores` raises, and
     CapabilityError if there can be no worker processes.
@@ -95,8 +96,9 @@ def build_samples(
     shared = {name: world.size() > 1 for name in NAMES}
     if settings.model.augments:
         shared["train_transform"] = False  # samples are mixed with any others of their batch
-    train_transform, eval_transform = (CachedTransform(stores[name], splits[name], shared[name]) for name in NAMES)
-    return BuiltSamples(replace(stream, buckets=tuple(buckets)), train_transform, eval_transform, gathered=True)
+    transforms = {name: CachedTransform(stores[name], splits[name], shared[name]) for name in NAMES}
+    keep_images_resident(transforms, data.loader, device, listener)
+    return BuiltSamples(replace(stream, buckets=tuple(buckets)), **transforms, gathered=True)
 
 
 def _images(samples: Samples) -> ImageSamples:

@@ -7,6 +7,7 @@ weight, is bit-identical to what Avalanche's own loaders give.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, TypeGuard
 
 import torch
@@ -16,21 +17,24 @@ from torch.utils.data import ConcatDataset, DataLoader, default_collate, get_wor
 
 from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.feature_parts import FeatureParts
-from clearctl.data.pixels import fresh, without_waiting
+from clearctl.data.pixels import without_waiting
 from clearctl.distributed.randomness import rank_random_numbers, seed_worker
 from clearctl.distributed.split import Shard, own_rows
-from clearctl.strategies.loading.positions import BatchIterator, LoaderPosition, SideBySide
+from clearctl.strategies.loading.as_workers import as_workers
+from clearctl.strategies.loading.in_order import InOrder, take
+from clearctl.strategies.loading.positions import BatchIterator, SideBySide
 from clearctl.strategies.loading.rows import Columns, Rows, resolve
 from clearctl.strategies.strategy import ClassificationDataset, Loader, MultiDatasetLoader, Strategy, TensorBatch
 
-ALIGNMENT_BYTES = 64  # of torch's allocations: a batch that starts elsewhere may be summed up in another order
+CPU = torch.device("cpu")
 
 
 class GatheringLoader:
     """The batches of one of Avalanche's loaders, gathered from the source of its `samples`.
 
-    Images come as bytes to `device`, from worker processes where the loader has any, and are made floats there. Rows of
-    features in parts are copied on the CPU, and come to `device` as batches.
+    Images come as bytes to `device`, from worker processes where the loader has any, and are made floats there; those
+    that are resident are gathered there. Rows of features in parts are copied on the CPU, and come to `device` as
+    batches.
     """
 
     def __init__(self, loader: MultiDatasetLoader, samples: Sequence[Rows], device: torch.device) -> None:
@@ -48,15 +52,19 @@ class GatheringLoader:
         columns = SideBySide([samples.columns for samples in self.samples], self.loader)
         if isinstance(self.source, CachedTransform):
             workers = self.loader.loader_kwargs.get("num_workers") or 0
-            if workers:
+            if workers and self.source.resident is None:
                 return self._from_workers(self.source, columns, workers)
-            return BatchIterator(SideBySide(self._with_labels_there(), self.loader), self._pixels)
+            with_labels = SideBySide(self._with_labels_there(), self.loader)
+            if not workers:
+                return BatchIterator(with_labels, self._pixels)
+            make = partial(self._pixels, in_worker=True)
+            return as_workers(with_labels, workers, make, seeded=self.source.shares_reading)
         if isinstance(self.source, FeatureParts):
             return BatchIterator(SideBySide(self._with_labels_there(), self.loader), self._from_parts)
         if len(self.samples) == 1 and not self.shuffle and not self.loader.never_ending:
             # The labels are views too, of copies: one that writes into them writes into no dataset.
             own = [column.clone() for column in self.samples[0].columns]
-            return _InOrder(SideBySide([own], self.loader), self.source, self.samples[0].rows)
+            return InOrder(SideBySide([own], self.loader), self.source, self.samples[0].rows)
         return BatchIterator(columns, self._taken)
 
     def _with_labels_there(self) -> list[Columns]:
@@ -67,17 +75,17 @@ class GatheringLoader:
     def _taken(self, columns: Columns) -> TensorBatch:
         rows, *others = columns
         assert isinstance(self.source, torch.Tensor)
-        return [_take(self.source, rows), *others]
+        return [take(self.source, rows), *others]
 
     def _from_parts(self, columns: Columns) -> TensorBatch:
         rows, *others = columns
         assert isinstance(self.source, FeatureParts)
         return [without_waiting(self.source.take(rows, pinned=self.device.type == "cuda"), self.device), *others]
 
-    def _pixels(self, columns: Columns) -> TensorBatch:
+    def _pixels(self, columns: Columns, *, in_worker: bool = False) -> TensorBatch:
         rows, *others = columns
         assert isinstance(self.source, CachedTransform)
-        x = self._finished(_own_pixels(self.source, rows, pinned=self.device.type == "cuda"), len(rows))
+        x = self._finished(_own_pixels(self.source, rows, self.device, in_worker=in_worker), len(rows))
         return [x, *(without_waiting(column, self.device) for column in others)]
 
     def _finished(self, pixels: torch.Tensor, size: int) -> torch.Tensor:
@@ -99,65 +107,20 @@ class GatheringLoader:
             yield [self._finished(pixels, len(others[0])), *others]
 
 
-def _own_pixels(source: CachedTransform, rows: torch.Tensor, *, pinned: bool = False) -> torch.Tensor:
-    """The bytes of the images `rows`, or of those that this process is to read; in `pinned` memory for a GPU."""
-    own = rows[own_rows(len(rows))] if source.shares_reading else rows
-    # A worker process draws numbers that nobody else draws anyway: `seed_worker`.
-    shared = len(own) == len(rows) or get_worker_info() is not None
-    with nullcontext() if shared else rank_random_numbers(torch.device("cpu"), transforms=True):
-        return source.pixels(own.tolist(), pinned=pinned)
+def _own_pixels(
+    source: CachedTransform, rows: torch.Tensor, device: torch.device = CPU, *, in_worker: bool = False
+) -> torch.Tensor:
+    """The bytes of the images `rows`, or of those that this process is to read.
 
-
-def _take(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """x[rows], in memory that is not shared: on a CPU that of an earlier batch, whose pages already exist."""
-    if x.device.type != "cpu":
-        return x.index_select(0, rows)
-    return torch.index_select(x, 0, rows, out=fresh((len(rows), *x.shape[1:]), x.dtype))
-
-
-class _InOrder(BatchIterator):
-    """The samples `rows` of `x` in their own order; rows that lie one after another as views of the matrix.
-
-    A network that writes into its input (an in-place activation at the front) would write into the matrix: it shows
-    on the first batch, which is a copy, and then all are copies.
+    For a GPU as `device` they are there, or in pinned memory. `in_worker` says that random numbers are those of
+    a worker process, which no other process draws (`seed_worker`).
     """
-
-    def __init__(self, columns: SideBySide, x: torch.Tensor, rows: torch.Tensor) -> None:
-        super().__init__(columns, lambda batch: batch)
-        self.x = x
-        self.row_bytes = x.stride(0) * x.element_size()
-        self.first = int(rows[0])
-        self.views = bool((rows.diff() == 1).all())
-        self._given: tuple[torch.Tensor, int, bool] | None = None  # a batch, its version, whether it is a copy
-
-    def __next__(self) -> TensorBatch:
-        self._see_whether_written()
-        start = self.first + self.columns.passes[0].taken * self.columns.passes[0].batch_size
-        rows, *others = super().__next__()
-        aligned = start * self.row_bytes % ALIGNMENT_BYTES == 0
-        own = start == self.first or not self.views or not aligned
-        batch = _take(self.x, rows) if own else self.x[start : start + len(rows)]
-        self._given = batch, batch._version, own
-        return [batch, *others]
-
-    def _see_whether_written(self) -> None:
-        """Into the latest batch, which has been used by now."""
-        if self._given is not None:
-            batch, version, own = self._given
-            if batch._version != version:
-                assert own, "a batch of the features' own matrix was written into"
-                self.views = False
-            self._given = None
-
-    def position(self) -> LoaderPosition:
-        """Where it stands, and whether there may be `views`."""
-        self._see_whether_written()
-        return {"views": self.views, **super().position()}
-
-    def seek(self, position: LoaderPosition) -> None:
-        """Let the next batch be the one that would have followed where `position` was taken."""
-        super().seek(position)
-        self.views, self._given = position.get("views", False), None  # which mapped features do not have
+    own = rows[own_rows(len(rows))] if source.shares_reading else rows
+    shared = len(own) == len(rows) or in_worker
+    with nullcontext() if shared else rank_random_numbers(CPU, transforms=True):
+        if device.type == "cuda" and source.resident is not None:
+            return source.on_device(own.tolist())
+        return source.pixels(own.tolist(), pinned=device.type == "cuda")
 
 
 class _TransformedRows:
@@ -168,7 +131,7 @@ class _TransformedRows:
 
     def __getitems__(self, columns: Columns) -> list[list[torch.Tensor]]:
         rows, *others = columns
-        return [[_own_pixels(self.transform, rows), *others]]
+        return [[_own_pixels(self.transform, rows, in_worker=True), *others]]
 
 
 def _first(batches: list[list[torch.Tensor]]) -> list[torch.Tensor]:
@@ -275,7 +238,7 @@ def collated(dataset: ClassificationDataset, indices: Sequence[int]) -> TensorBa
     rows, *others = (column[positions] for column in found.columns)
     source = found.source
     if isinstance(source, torch.Tensor):
-        return [_take(source, rows), *others]
+        return [take(source, rows), *others]
     if isinstance(source, FeatureParts):
         return [source.take(rows), *others]
     if get_worker_info() is not None:  # whose processes draw alike

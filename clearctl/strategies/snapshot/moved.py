@@ -50,6 +50,7 @@ _ROWS = (
     # Since the modules are in folders.
     ("watching.batch", "watching.batch", "Batch:BatchResult Batches:BatchResults"),
     ("loading.gather", "loading.gather", "_Pixels:_TransformedRows"),
+    ("loading.gather", "loading.in_order", "_InOrder:InOrder"),
     ("loading.positions", "loading.positions", "Batches:BatchIterator"),
     (
         "stepping.epochs",

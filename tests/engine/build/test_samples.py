@@ -227,11 +227,6 @@ def test_features_that_do_not_fit_are_mapped_by_auto_alone(
             del stream  # which the next one would find in memory
 
 
-def test_images_cannot_be_resident(tiny_config: Path, prepared: Path) -> None:
-    with pytest.raises(ConfigError, match="data.loader: images cannot be resident"):
-        open_config(tiny_config, overrides=("data.loader=resident",), dataset_root=prepared)
-
-
 def test_nothing_is_stored_where_it_is_not_wanted(tiny_config: Path, dataset: Path) -> None:
     for override in ("data.cache=off", "data.loader=workers"):
         settings = fill(open_config(tiny_config, overrides=(override,), dataset_root=dataset))
