@@ -1,4 +1,4 @@
-"""Facts about the GPU of a run, in addition to its name."""
+"""Facts about the GPU of a run, in addition to its name, and how much of its memory the run may plan with."""
 
 import ctypes
 from collections.abc import Iterator
@@ -10,6 +10,19 @@ import torch
 NVML = "libnvidia-ml.so.1"  # comes with the driver
 _COMPUTES = {"driver": "the GPU's driver", "cuda": "CUDA", "cudnn": "cuDNN"}
 _VERSION_BYTES = 80  # NVML_SYSTEM_DRIVER_VERSION_BUFFER_SIZE
+_runs = 1
+
+
+def share_gpu(runs: int) -> None:
+    """Let this process plan with its part of a GPU's memory: `runs` of a sweep use the GPU at a time."""
+    global _runs
+    _runs = runs
+
+
+def free_bytes(device: torch.device) -> int:
+    """The free memory of a GPU, or this process's part of it. Others may take more, or less, in the meantime."""
+    free: int = torch.cuda.mem_get_info(device)[0]
+    return free // _runs
 
 
 def describe_gpu(device: torch.device) -> dict[str, Any] | None:

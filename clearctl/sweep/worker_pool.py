@@ -28,6 +28,7 @@ from clearctl.config.settings import fill
 from clearctl.data.stream import Stream
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.engine.build.stream import build_stream
+from clearctl.engine.gpu import share_gpu
 from clearctl.engine.machine import hide_gpus
 from clearctl.engine.run.stopping import STOPPING
 from clearctl.progress import Event, rate_limited
@@ -203,6 +204,7 @@ def _run_worker(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     listeners = [rate_limited(functools.partial(report, index)) for index, _ in unit]
     device, threads = assignment.device, assignment.threads
+    share_gpu(assignment.jobs)
     if len(unit) == 1:
         outcomes = [execute_run(unit[0][1], device=device, threads=threads, listener=listeners[0])]
     else:

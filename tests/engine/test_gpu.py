@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from clearctl.engine import gpu
-from clearctl.engine.gpu import changes_of_gpu, describe_gpu
+from clearctl.engine.gpu import changes_of_gpu, describe_gpu, free_bytes, share_gpu
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("g++")
 # NVML's functions, as its header declares them.
@@ -61,3 +61,11 @@ def test_only_what_both_know_can_have_changed() -> None:
     now = {"driver": "2", "cuda": "13.0", "cudnn": "9.1.0", "memory_bytes": 6}
     assert list(changes_of_gpu(before, now)) == ["the GPU's driver was 1 and is 2"]
     assert list(changes_of_gpu(None, now)) == list(changes_of_gpu(before, None)) == []
+
+
+def test_runs_of_a_sweep_plan_with_their_part_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "_runs", 1)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (90, 100))
+    assert free_bytes(torch.device("cuda", 0)) == 90
+    share_gpu(4)
+    assert free_bytes(torch.device("cuda", 0)) == 22

@@ -7,6 +7,7 @@ import torch
 from clearctl.data.cache.resident import ResidentImages
 from clearctl.data.cache.store import ImageStore
 from clearctl.data.cache.transform import CachedTransform
+from clearctl.engine.gpu import free_bytes
 from clearctl.errors import CapabilityError
 from clearctl.progress import Listener, Message
 from clearctl.units import byte_size
@@ -25,15 +26,15 @@ def keep_images_resident(
     if device.type != "cuda" or loader == "mapped":
         return
     there: dict[int, ResidentImages] = {}
-    free_bytes = torch.cuda.mem_get_info(device)[0]
-    room_bytes = free_bytes if loader == "resident" else free_bytes // PART_OF_FREE_MEMORY
+    free = free_bytes(device)
+    room_bytes = free if loader == "resident" else free // PART_OF_FREE_MEMORY
     for name, transform in transforms.items():
         store = transform.store
         if not store.num_wanted:
             continue
         reason = transform.why_not_resident()
         if reason is None and id(store) not in there:
-            reason = _does_not_fit(store, room_bytes, free_bytes)
+            reason = _does_not_fit(store, room_bytes, free)
             if reason is None:
                 there[id(store)] = ResidentImages(store, device)
                 room_bytes -= store.num_bytes
@@ -49,7 +50,7 @@ def keep_images_resident(
             listener(Message(f"{name}: images are copied to the GPU batch by batch, since {reason}"))
 
 
-def _does_not_fit(store: ImageStore, room_bytes: int, free_bytes: int) -> str | None:
+def _does_not_fit(store: ImageStore, room_bytes: int, free: int) -> str | None:
     if store.num_bytes <= room_bytes:
         return None
-    return f"they take {byte_size(store.num_bytes)}, and {byte_size(free_bytes)} of its memory are free"
+    return f"they take {byte_size(store.num_bytes)}, and {byte_size(free)} of its memory are free for this run"

@@ -8,6 +8,7 @@ from clearctl.data.cache.memory import available_bytes
 from clearctl.data.stream import Stream, read_stream
 from clearctl.distributed import world
 from clearctl.engine.build.samples import BuiltSamples
+from clearctl.engine.gpu import free_bytes
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.loading.benchmark import build_benchmark
 from clearctl.strategies.strategy import Benchmark
@@ -58,7 +59,7 @@ def _room_bytes(data: DataSettings, device: torch.device) -> int | None:
         return 0 if data.loader == "mapped" else None
     room = available_bytes() // world.local_size()  # each process of this machine reads them
     if device.type == "cuda":
-        room = min(room, torch.cuda.mem_get_info(device)[0])
+        room = min(room, free_bytes(device))
     return int(room / _RUN_OF_FEATURES)
 
 

@@ -16,6 +16,7 @@ from clearctl.data.samples import FeatureSamples
 from clearctl.data.stream import Stream
 from clearctl.engine.build.accelerate import allow_tf32
 from clearctl.engine.build.config import open_run_config
+from clearctl.engine.gpu import free_bytes
 from clearctl.engine.machine import current_device, deterministic_algorithms, resolve_device
 from clearctl.engine.run.loop import bucket_done, write_bucket
 from clearctl.engine.run.stopping import StopRequest, catch_stop_signals
@@ -89,7 +90,7 @@ def _train_in_parts(given: Runs, device: str, listeners: Sequence[Listener]) -> 
 
 def largest_stack(settings: Settings, device: torch.device) -> int:
     """How many runs with `settings` fit into memory at once, in addition to the features; at least 1."""
-    room = torch.cuda.mem_get_info(device)[0] * GPU_SHARE if device.type == "cuda" else CPU_BYTES
+    room = free_bytes(device) * GPU_SHARE if device.type == "cuda" else CPU_BYTES
     return max(1, int(room // bytes_a_run(settings)))
 
 

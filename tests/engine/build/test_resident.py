@@ -73,7 +73,7 @@ def test_by_default_a_quarter_of_the_memory_is_used(photos: ImageFiles) -> None:
     assert kept(pair(photos, [T.RandomHorizontalFlip()]), "auto", 4 * NEED_BYTES - 4) == (
         [],
         [
-            f"{name}: {COPIED} they take 7.2 kB, and 28.8 kB of its memory are free"
+            f"{name}: {COPIED} they take 7.2 kB, and 28.8 kB of its memory are free for this run"
             for name in ("train_transform", "eval_transform")
         ],
     )
@@ -84,13 +84,19 @@ def test_by_default_a_quarter_of_the_memory_is_used(photos: ImageFiles) -> None:
     assert kept(pair(photos, [T.RandomHorizontalFlip()], size_px=24), "auto", both)[0] == list(two_stores)
 
 
+def test_runs_of_a_sweep_share_the_memory(photos: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clearctl.engine.gpu._runs", 3)
+    for free_bytes, stay in ((12 * NEED_BYTES, True), (12 * NEED_BYTES - 12, False)):
+        assert bool(kept(pair(photos, []), "auto", free_bytes)[0]) == stay
+
+
 def test_resident_takes_what_is_free_or_is_refused(photos: ImageFiles) -> None:
     assert kept(pair(photos, []), "resident", NEED_BYTES)[0] == ["train_transform", "eval_transform"]
     with pytest.raises(CapabilityError) as error:
         kept(pair(photos, []), "resident", NEED_BYTES - 1)
     assert str(error.value) == (
         "data.loader='resident': the images of train_transform cannot stay on the GPU: they take 7.2 kB, and 7.2 kB of"
-        " its memory are free\nuse data.loader='auto', which copies them batch by batch"
+        " its memory are free for this run\nuse data.loader='auto', which copies them batch by batch"
     )
 
 
