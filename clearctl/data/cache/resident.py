@@ -1,7 +1,6 @@
 """Decoded images in the memory of a GPU, which gathers batches of their pixels itself."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ class ResidentImages:
         self.pixels = torch.empty(store.num_bytes, dtype=torch.uint8, device=device)
         self._starts = np.full(len(store), -1)  # of each image in `pixels`, once it is there
         self._used = 0
+        self._axes: dict[tuple[int, int], list[torch.Tensor]] = {}
 
     def has_room_for(self, numbers: Sequence[int]) -> bool:
         """Whether all images `numbers` were in the store when this was made."""
@@ -66,19 +66,15 @@ class ResidentImages:
 
     def _take(self, places: torch.Tensor, height: int, width: int) -> torch.Tensor:
         """`places [4, B]`: where the first pixel of an image is, and how far the next plane, row and column."""
-        axes = _axes(height, width, self.pixels.device)
-        batch = torch.empty((places.shape[1], 3, height, width), dtype=torch.uint8, device=self.pixels.device)
+        device = self.pixels.device
+        if (height, width) not in self._axes:  # the numbers of planes, rows and columns
+            planes, rows, columns = (torch.arange(count, device=device) for count in (3, height, width))
+            self._axes[height, width] = [planes.view(-1, 1, 1), rows.view(-1, 1), columns]
+        batch = torch.empty((places.shape[1], 3, height, width), dtype=torch.uint8, device=device)
         at_once = max(1, _PIXELS_AT_ONCE // (3 * height * width))
         for part, given in zip(torch.split(batch, at_once), torch.split(places, at_once, 1), strict=True):
             start, *steps = (each.view(-1, 1, 1, 1) for each in given)
-            for step, axis in zip(steps, axes, strict=True):
+            for step, axis in zip(steps, self._axes[height, width], strict=True):
                 start = torch.addcmul(start, step, axis)
             torch.take(self.pixels, start, out=part)
         return batch
-
-
-@lru_cache(maxsize=8)
-def _axes(height: int, width: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The numbers of planes `[3, 1, 1]`, of rows `[height, 1]` and of columns `[width]`."""
-    planes, rows, columns = (torch.arange(count, device=device) for count in (3, height, width))
-    return planes.view(-1, 1, 1), rows.view(-1, 1), columns
