@@ -38,11 +38,10 @@ class ResidentImages:
         changed since.
         """
         self._copy(numbers)
-        of_rows = [window.row_step for window in windows], [window.column_step for window in windows]
-        first = np.array([(window.top, window.left) for window in windows])
+        top, left, row_step, column_step = np.array([window[2:] for window in windows]).T
         height, width = self.sizes[list(numbers)].T
-        start = self._starts[list(numbers)] + first[:, 0] * width + first[:, 1]
-        places = torch.from_numpy(np.stack([start, height * width, of_rows[0] * width, of_rows[1]]))
+        start = self._starts[list(numbers)] + top * width + left
+        places = torch.from_numpy(np.stack([start, height * width, row_step * width, column_step]))
         return self._take(without_waiting(places, self.pixels.device), *windows[0][:2])
 
     def _copy(self, numbers: Sequence[int]) -> None:
