@@ -4,7 +4,8 @@ import itertools
 from collections.abc import Hashable, Sequence
 from typing import TypeAlias
 
-from clearctl.config.settings import Settings, fill
+from clearctl.config.fill import fill
+from clearctl.config.settings import Settings
 from clearctl.engine.stack.key import stack_key
 from clearctl.engine.stack.opening import starting_bucket
 from clearctl.strategies.registry import argument

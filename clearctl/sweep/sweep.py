@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from clearctl import layout, rundir
-from clearctl.config.settings import fill
+from clearctl.config.fill import fill
 from clearctl.cores import usable_cores
 from clearctl.engine.build.preflight import dataset_faults
 from clearctl.engine.machine import resolve_device

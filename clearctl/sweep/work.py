@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from clearctl import rundir
-from clearctl.config.settings import fill
+from clearctl.config.fill import fill
 from clearctl.data.stream import Stream
 from clearctl.engine.build.stream import build_stream
 from clearctl.engine.machine import resolve_device

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from clearctl.config.check import check
-from clearctl.config.settings import fill
+from clearctl.config.fill import fill
 from clearctl.data.stream import Stream
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.engine.build.stream import build_stream

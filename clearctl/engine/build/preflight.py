@@ -8,12 +8,13 @@ from pathlib import Path
 from clearctl import layout
 from clearctl.config.check import check
 from clearctl.config.dialect import notices, translated
+from clearctl.config.fill import fill
 from clearctl.config.findings import Fault
 from clearctl.config.load import load
 from clearctl.config.plugins import plugin_notices, strategy_notes
 from clearctl.config.published import class_count_faults, fill_class_counts, misnamed, published_faults
 from clearctl.config.published import dataset_root as find_dataset_root
-from clearctl.config.settings import ScenarioSettings, Settings, fill
+from clearctl.config.settings import ScenarioSettings, Settings
 from clearctl.data.parts import iid_split_command, iid_split_folder
 from clearctl.data.stream import class_faults, read_train_labels
 from clearctl.distributed.randomness import preserve_random_states

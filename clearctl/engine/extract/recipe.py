@@ -7,9 +7,9 @@ from typing import Any
 
 from clearctl import layout
 from clearctl.config.check import check
+from clearctl.config.fill import calls_of
 from clearctl.config.load import Config, load, of_run
 from clearctl.config.registry import closest
-from clearctl.config.settings import calls_of
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.engine.build.transforms import build_steps
 from clearctl.errors import ConfigError, DatasetError, UsageError

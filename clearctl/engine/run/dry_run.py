@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
+from clearctl.config.fill import fill
 from clearctl.config.load import Config
-from clearctl.config.settings import Call, Settings, fill
+from clearctl.config.settings import Call, Settings
 from clearctl.data.samples import original_error
 from clearctl.data.stream import Bucket, Stream
 from clearctl.distributed.randomness import seed_everything

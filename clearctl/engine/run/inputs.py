@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from clearctl import layout
+from clearctl.config.fill import fill
 from clearctl.config.load import Config, flatten
 from clearctl.config.own import code_digests
-from clearctl.config.settings import fill
 from clearctl.digest import file_sha256
 from clearctl.engine.build.stream import build_stream
 from clearctl.errors import ClearctlError

@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from clearctl import atomic, rundir
+from clearctl.config.fill import fill
 from clearctl.config.load import Config, dump
 from clearctl.config.protocol import on_training_images
-from clearctl.config.settings import Settings, fill
+from clearctl.config.settings import Settings
 from clearctl.data.samples import original_error
 from clearctl.data.stream import Stream
 from clearctl.distributed import world

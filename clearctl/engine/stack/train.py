@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 import torch
 
+from clearctl.config.fill import fill
 from clearctl.config.load import Config
 from clearctl.config.protocol import on_training_images
-from clearctl.config.settings import Settings, fill
+from clearctl.config.settings import Settings
 from clearctl.data.samples import FeatureSamples
 from clearctl.data.stream import Stream
 from clearctl.engine.build.accelerate import allow_tf32

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clearctl.config.settings import fill
+from clearctl.config.fill import fill
 from clearctl.data.stream import Stream
 from clearctl.engine.build.stream import build_stream
 from clearctl.progress import Counted, EpochDone, Event, Listener, TrainStep

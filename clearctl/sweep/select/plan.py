@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clearctl import layout
 from clearctl.config.check import require
-from clearctl.config.settings import fill
+from clearctl.config.fill import fill
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.errors import UsageError
 from clearctl.sweep.cluster.engine import Cluster

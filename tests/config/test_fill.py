@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from clearctl.config import keys
+from clearctl.config.fill import fill
 from clearctl.config.load import Config
-from clearctl.config.settings import Call, CheckpointSettings, DataSettings, Settings, fill
+from clearctl.config.settings import Call, CheckpointSettings, DataSettings, Settings
 from clearctl.engine.build.config import open_config
 from clearctl.errors import ConfigError
 from clearctl.selection import Selection
