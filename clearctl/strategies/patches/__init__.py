@@ -24,12 +24,13 @@ from clearctl.strategies.methods.mer import with_memory
 from clearctl.strategies.methods.penalties import distillation_loss, ewc_before_backward, mas_before_backward
 from clearctl.strategies.patches.objects import OBJECTS
 from clearctl.strategies.patches.process import PROCESS
+from clearctl.strategies.patches.replaced import REPLACED
 from clearctl.strategies.patches.row import Patch
 from clearctl.strategies.patches.subclasses import SUBCLASSES
 
 __all__ = ["PATCHES", "Patch", "applied"]
 
-PATCHES: tuple[Patch, ...] = (*PROCESS, *OBJECTS, *SUBCLASSES)
+PATCHES: tuple[Patch, ...] = (*REPLACED, *PROCESS, *OBJECTS, *SUBCLASSES)
 
 _REPLACED: tuple[tuple[type, str, Any], ...] = (
     (AvalancheDataset, "__getitems__", samples_at),
