@@ -21,11 +21,12 @@ from pathlib import Path
 from clearctl import layout
 from clearctl.dataset.checks.features import check_features, feature_files
 from clearctl.dataset.checks.findings import Check, DatasetFindings, Finding
-from clearctl.dataset.checks.images import check_images, default_jobs
+from clearctl.dataset.checks.images import check_images
 from clearctl.dataset.checks.labels import Image, Labels, read_labels
 from clearctl.dataset.checks.lists import images_of, read_lists
 from clearctl.dataset.checks.places import check_contents, check_overlaps, check_paths
 from clearctl.dataset.checks.splits import check_splits
+from clearctl.dataset.decoding import default_jobs
 from clearctl.errors import DatasetError, UsageError
 from clearctl.progress import Listener, ignore
 from clearctl.shortrepr import ShortRepr
