@@ -48,11 +48,6 @@ class Selection:
         """Whether no class is left out."""
         return self.classes is None and not self.drop_classes
 
-    @property
-    def has_all(self) -> bool:
-        """Whether nothing is left out."""
-        return self.has_all_classes and self.max_per_class is None and self.validation is None
-
     def names(self, present: Sequence[str]) -> list[str]:
         """The class names of the stream, in the order of those that are `present` in the dataset."""
         return class_names(present, self.classes, self.drop_classes)

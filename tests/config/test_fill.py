@@ -41,7 +41,7 @@ def test_what_a_config_leaves_out_has_the_documented_default(section: str, known
 
 
 def test_a_config_that_says_nothing_of_classes_has_all() -> None:
-    assert filled().scenario.selection.has_all
+    assert filled().scenario.selection == Selection()
     assert (keys.SCENARIO["classes"].default, keys.SCENARIO["drop_classes"].default) == (None, [])
     some = filled(scenario=dict(buckets="1-2", classes=["a", "b"], max_per_class=3)).scenario
     assert (some.buckets, some.selection) == (["1", "2"], Selection(("a", "b"), (), 3))

@@ -39,8 +39,3 @@ class Patch:
     kind: Literal["process", "object", "subclass"]
     issue: str | None = None
     stays: str | None = None
-
-    @property
-    def process_wide(self) -> bool:
-        """Whether all code in this process sees it."""
-        return self.kind == "process"

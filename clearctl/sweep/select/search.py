@@ -60,11 +60,6 @@ class Study:
             storage=storage, study_name=name, direction=self._direction, load_if_exists=True
         )
 
-    @property
-    def num_told(self) -> int:
-        """How many trials have ended."""
-        return sum(trial.state.is_finished() for trial in self._study.trials)
-
     def batch(self, number: int) -> list[Trial]:
         """The trials of a batch, drawn now where they are not in the study yet. All earlier ones must be told."""
         first = number * BATCH
