@@ -116,7 +116,7 @@ def tensorboard_folder(run: Path) -> Path:
 
 
 def mlflow_folder(run: Path) -> Path:
-    """What the MLflowLogger writes: a database, and files below artifacts/."""
+    """The output of the MLflowLogger: a database, and files below artifacts/."""
     return run / "mlflow"
 
 
@@ -131,7 +131,7 @@ def report_file(run: Path) -> Path:
 
 
 def selection_file(folder: Path) -> Path:
-    """How settings were chosen: one run's, in its folder, or all of a sweep's, in its work directory."""
+    """The record of how settings were chosen: one run's, in its folder, or all of a sweep's, in its work directory."""
     return folder / "selection.json"
 
 

@@ -41,7 +41,7 @@ FILLED_LOGGER = ("resumed", "run_id", "validation", "group", "settings")
 
 
 def own_folders(config: Config) -> list[Path]:
-    """Where a config's own modules may be: next to its file and its bases, or where it says.
+    """The folders where a config's own modules may be: next to its file and its bases, or where it says.
 
     Those of a run folder's config are absolute, and none is in the run folder.
     """

@@ -133,7 +133,7 @@ class StrategySettings:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """How samples are read."""
+    """Settings of reading samples."""
 
     workers: int
     loader: str
@@ -145,7 +145,7 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class ComputeSettings:
-    """What the network computes in, and how."""
+    """Settings of the network's computation: precision, memory format, compilation and determinism."""
 
     precision: str
     compile: bool
@@ -157,7 +157,7 @@ class ComputeSettings:
 
 @dataclass(frozen=True)
 class CheckpointSettings:
-    """What a run saves: weights every `interval` buckets, states every epoch, bucket or number of seconds."""
+    """Settings of saving: weights every `interval` buckets, states every epoch, bucket or number of seconds."""
 
     interval: int
     state_every: str | float

@@ -108,7 +108,7 @@ class Stream:
         return digest.hexdigest()
 
     def describe(self, root: Path) -> dict[str, Any]:
-        """What environment.json says of the dataset, which was read from `root`.
+        """The entry of environment.json for the dataset, which was read from `root`.
 
         `filelists` is the same for all protocols, splits and features of a dataset, and `features`, None of images, for
         all protocols and splits; `fingerprint` is not.

@@ -28,7 +28,7 @@ from clearctl.units import megabytes
 
 @dataclass(frozen=True, repr=False)
 class DownloadResult(ShortRepr):
-    """What `download` did.
+    """The result of `download`.
 
     `archives` are in the order of the release, with those that were here before; `new` are the files of those that
     were not, and `received_bytes` what came over the network in this call. `dataset_root` is the folder to prepare,
@@ -77,7 +77,7 @@ def download(
     Raises UsageError for arguments that make no sense; CapabilityError if the server cannot be reached, refuses, is
     too slow, or breaks off too often; DatasetError for an archive that is not whole, has another checksum or holds
     what is not allowed, for what is in the way, where the disk has no room, and while another command changes the
-    folder. What came stays for the next call, except an archive found bad.
+    folder. Downloaded parts stay for the next call, except an archive found bad.
     """
     archives = find_archives(name, release)
     wanted = _wanted_md5(md5, archives)
@@ -108,7 +108,7 @@ def _fetch_and_unpack(
         job.unpack(ready[job.archive.file])
     receipts = [receipt or ready[job.archive.file].receipt for job, receipt in zip(jobs, before, strict=True)]
     for job in jobs:
-        # What was put there by hand, or kept before, stays.
+        # An archive that was put there by hand, or kept before, stays.
         if not keep_archive and read_origin(job.part):
             job.file.unlink(missing_ok=True)
         remove_origin(job.part)

@@ -36,7 +36,7 @@ DEFAULT_NUM_BUCKETS = 10
 
 @dataclass(frozen=True, repr=False)
 class RebuildResult(ShortRepr):
-    """What `rebuild_by_metadata` did, or would do in a dry run.
+    """The result of `rebuild_by_metadata`, or of its dry run.
 
     `images_per_bucket_and_class` is {new bucket: {class: number of images}}, `left_over` {class: number of images that
     the cut leaves}, `dropped` {why: number of images} for "where", "missing" and "process", `changed_bucket` {new
@@ -156,7 +156,7 @@ def _read_arguments(
     images: str,
     drop_missing: bool,
 ) -> Recut:
-    """What is requested. Raises UsageError for arguments that make no sense."""
+    """The request as a `Recut`. Raises UsageError for arguments that make no sense."""
     if sort_by is None and where is None and process is None:
         raise UsageError("nothing to do: give --sort-by FIELD, --where EXPRESSION or --process MODULE:FUNCTION")
     if sort_by is not None and process is not None:
@@ -216,7 +216,7 @@ def _test_ratio(plan: Plan, listener: Listener) -> float:
 
 
 def _note(asked: dict[str, Any], plan: Plan) -> dict[str, Any]:
-    """What rebuild.json says: how the folder was made, and what came out."""
+    """The content of rebuild.json: how the folder was made, and its counts."""
     return {
         "clearctl": __version__,
         **asked,

@@ -1,6 +1,6 @@
 """Check a dataset folder, raw and prepared; continues after errors and changes nothing.
 
-What is looked at, in this order (clearctl/dataset/checks/ has a module for each):
+The checks, in this order (clearctl/dataset/checks/ has a module for each):
 
     structure     which labelled folders there are, whether the folder is prepared
     class names   readable, each once, the same in train and test, all that the metadata uses
@@ -34,7 +34,7 @@ from clearctl.shortrepr import ShortRepr
 
 @dataclass(frozen=True, repr=False)
 class VerifyResult(ShortRepr):
-    """What `verify` found.
+    """The result of `verify`.
 
     `parts` are the labelled folders, relative to `root`: "." in the public layout, "train" and "test" in the later one.
     `buckets` are all that are labelled or have a file list, in numeric order, and

@@ -41,7 +41,7 @@ WORK = "extract features"
 
 @dataclass(frozen=True)
 class Extracted:
-    """What `extract` did: the buckets it wrote, images read, how many of them lay decoded in a cache, and seconds.
+    """The result of `extract`: the buckets written, images read, how many of them were decoded in a cache, and seconds.
 
     `waiting_s` of the `seconds` the network waited for images, `compiling_s` it was compiled. Of several processes
     these two are each one's own, the others are of all.
@@ -73,10 +73,10 @@ def extract(
 ) -> Extracted:
     """Write what is not there yet of the `wanted` features of `buckets`.
 
-    `network` maps `[B, 3, H, W] float32` to `[B, D]`. What `stages` make of an image before `finish` is stacked to a
-    batch, and `finish` makes of that, on the device, the network's input; with `channels_last` in that memory format,
-    which is faster, but rounds differently. Images that are already decoded in one of the cache
-    folders `caches` are read from there, which leaves the rows bit-identical.
+    `network` maps `[B, 3, H, W] float32` to `[B, D]`. The `stages` before `finish` transform each image; `finish` turns
+    a stacked batch, on the device, into the network's input; with `channels_last` in that memory format, which is
+    faster, but rounds differently. Images that are already decoded in one of the cache folders `caches` are read from
+    there, which leaves the rows bit-identical.
 
     Raises DatasetError for features of that name that were extracted differently, an image that is missing or cannot be
     decoded, and files that cannot be written; RunError for features that are not finite, and in a process that has
@@ -160,7 +160,7 @@ def extract(
 def _count_stored(
     images: ExistingImages, todo: Sequence[BucketImages], caches: Sequence[Path], listener: Listener
 ) -> dict[str, int]:
-    """How many images of each bucket are read from a cache, which is said if there is one."""
+    """The number of images of each bucket that are read from a cache; reported if there is one."""
     number = images.files.numbers()
     stored = {of.bucket: images.num_stored(number[path] for path, _ in of.listed) for of in todo}
     count, total = sum(stored.values()), sum(len(of.listed) for of in todo)

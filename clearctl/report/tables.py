@@ -86,7 +86,7 @@ def notes(groups: Sequence[Group]) -> list[str]:
 
 
 def heading(groups: Sequence[Group]) -> str:
-    """What the numbers of a report are, and the evaluation protocol that they were measured under."""
+    """A heading for the numbers of a report, with the evaluation protocol that they were measured under."""
     protocols = dict.fromkeys(group.protocol for group in groups if group.protocol is not None)
     return f"{HEADING}; {' and '.join(protocols)} protocol" if protocols else HEADING
 

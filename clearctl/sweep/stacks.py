@@ -43,7 +43,7 @@ def _expected_samples(unit: WorkUnit) -> float:
 
 
 def _samples_of_a_sample(settings: Settings) -> float:
-    """How many samples a strategy computes for each sample of the bucket."""
+    """The number of samples that a strategy computes for each sample of the bucket."""
     strategy = settings.strategy
     traits = traits_of(strategy.call.type)
     if traits.samples_every_bucket:

@@ -100,7 +100,7 @@ def _ready(runs: Sequence[PlannedRun], target: torch.device) -> list[list[int]]:
     """The numbers of the runs that may be trained together, by the bucket they begin with, if their data can be read.
 
     Features that do not fit in memory are no data for a stack. Since the plan was made another sweep may have brought a
-    run further. What those left that have nothing to resume from is removed.
+    run further. Unfinished runs that have nothing to resume from are removed.
     """
     streams: dict[str, Stream] = {}  # held, so that features are read once
     ready: dict[int, list[int]] = {}

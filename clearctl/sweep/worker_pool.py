@@ -161,7 +161,7 @@ class WorkerPool:
 
 
 def _features(unit: WorkUnit) -> tuple[Any, ...] | None:
-    """What is equal for units on the same matrix of features; None for a run on images."""
+    """A key that is equal for units on the same matrix of features; None for a run on images."""
     settings = fill(unit[0][1].config)
     scenario = settings.scenario
     if not scenario.feature_type:
@@ -172,7 +172,7 @@ def _features(unit: WorkUnit) -> tuple[Any, ...] | None:
 def _run_worker(
     unit: WorkUnit, assignment: Assignment, pipe: Connection, output: Path, others: Sequence[Connection]
 ) -> None:
-    """What a forked process does: the run, reporting its events and at last its outcome through `pipe`."""
+    """The main function of a forked process: the run, reporting its events and at last its outcome through `pipe`."""
     for other in others:
         other.close()
     log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -23,7 +23,7 @@ TINY_PX = 32
 def check_images(findings: DatasetFindings, images: Sequence[Image], jobs: int, listener: Listener) -> dict[str, str]:
     """Check that every image decodes; each path occurs once. Returns {path: sha256} of the readable ones.
 
-    What was found out before about files that have not changed is taken from the dataset folder's journal.
+    Earlier results for files that have not changed are taken from the dataset folder's journal.
     """
     journal = Journal(findings.root)
     known = journal.unchanged(image.path for image in images)

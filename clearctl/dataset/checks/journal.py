@@ -17,7 +17,7 @@ from clearctl.images import FORMATS
 from clearctl.regular import read_text
 
 FILE_NAME = ".clearctl-verify.jsonl"
-# What decided whether an image decodes. Lines that another one wrote are not read.
+# The versions that decide whether an image decodes. Lines that another one wrote are not read.
 DECODER = {"pillow": PIL.__version__, "formats": list(FORMATS)}
 
 

@@ -21,7 +21,7 @@ _DRAFT_PX = (32, 32)
 
 @dataclass(frozen=True)
 class FileContents:
-    """What was found in an image file; `error` is why it cannot be used."""
+    """The content of an image file; `error` is why it cannot be used."""
 
     size_bytes: int
     modified_ns: int

@@ -132,7 +132,7 @@ class Binding:
         return read
 
     def _kind(self, node: ast.expr) -> Kind | None:
-        """What an operand is; None for a field that no record has a value of."""
+        """The kind of an operand; None for a field that no record has a value of."""
         if isinstance(node, ast.Name):
             return self.fields[node.id.lower()].kind()
         value = _literal(node)

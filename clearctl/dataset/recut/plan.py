@@ -25,7 +25,7 @@ from clearctl.progress import Counted, Listener, Message
 
 @dataclass(frozen=True)
 class Recut:
-    """What is requested: what to keep (`where`), in which order (`sort_by` or `process`), in how many buckets.
+    """A request: what to keep (`where`), in which order (`sort_by` or `process`), in how many buckets.
 
     `process_name` is how messages call `process`, empty without one.
     """
@@ -49,7 +49,7 @@ class SelectedRecord(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What the new folder has: {class: the records of each new bucket, in their order}, absent classes left out.
+    """The content of the new folder: {class: the records of each new bucket, in order}, without absent classes.
 
     `num_records` are the records of each class in the source; `left_over` those of each class that the cut leaves at
     the end; `dropped` counts records by why they were dropped: "where", "missing", "process".

@@ -33,7 +33,7 @@ class LabeledRecord:
         return {**{name.lower(): value for name, value in self.record.items()}, "img_path": self.path}
 
     def fields(self) -> dict[str, Any]:
-        """What conditions and sorting see: `lowercase_fields`, and bucket and class_name unless the record has them."""
+        """`lowercase_fields` for conditions and sorting, with bucket and class_name unless the record has them."""
         return {"bucket": int(self.place.bucket), "class_name": self.place.class_name, **self.lowercase_fields()}
 
 

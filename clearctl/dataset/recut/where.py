@@ -75,7 +75,7 @@ def parse_where(text: str) -> Where:
         column = error.offset or len(source) + 1
         raise UsageError(f"--where, column {column}: {error.msg}\n{ALLOWED}") from None
     except (ValueError, MemoryError, RecursionError):
-        # What Python says of deep nesting depends on its version, and so does whether it reads it at all.
+        # Python's message about deep nesting depends on its version, and so does whether it reads it at all.
         raise UsageError(f"--where cannot be read: {shortened(source)}\n{ALLOWED}") from None
     names: dict[str, ast.Name] = {}
     _Structure(source, names).condition(tree, 0)

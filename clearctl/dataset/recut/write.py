@@ -1,4 +1,4 @@
-"""Writes a rebuilt folder: its note, images and metadata. What an earlier run wrote is compared first."""
+"""Writes a rebuilt folder: its note, images and metadata. Files of an earlier run are compared first."""
 
 import json
 from collections.abc import Iterator

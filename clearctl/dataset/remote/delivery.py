@@ -66,12 +66,12 @@ class ArchiveInstall:
 
     @property
     def file(self) -> Path:
-        """Where the whole archive is put."""
+        """The path of the whole archive."""
         return self.root / FOLDER / self.archive.file
 
     @property
     def part(self) -> Path:
-        """What of it has come so far."""
+        """The path of the part that has been downloaded so far."""
         return self.file.with_name(f"{self.file.name}.part")
 
     @property
@@ -174,7 +174,7 @@ class ArchiveInstall:
 
 
 def _recorded(archive: Archive) -> list[Checksum]:
-    """What others noted of the archive."""
+    """The published checksums of the archive, as recorded by others."""
     noted = (("md5", archive.md5, "Renate's md5"), ("sha256", archive.sha256, "the hub's sha256 of 2026"))
     return [Checksum(algorithm, digest, source) for algorithm, digest, source in noted if digest is not None]
 

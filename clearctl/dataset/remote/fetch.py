@@ -112,7 +112,7 @@ class _Transfer:
                 raise
 
     def report_rate(self, seconds: float) -> None:
-        """How fast it was."""
+        """Report the speed of the download."""
         received_mb = self.received_bytes / 1e6
         rate = received_mb / max(seconds, 1e-9)
         self.listener(Message(f"{self.name}: {received_mb:,.1f} MB came in {seconds:,.1f} s, {rate:,.1f} MB/s"))
@@ -250,7 +250,7 @@ class _Transfer:
 
 
 def _cannot_continue(response: requests.Response, origin: Origin, offset: int) -> str | None:
-    """Why the answer to a Range request cannot be appended; None if it can, or is not an answer at all."""
+    """The reason why the answer to a Range request cannot be appended; None if it can, or is not an answer at all."""
     headers = response.headers
     validators = {headers[name] for name in ("ETag", "Last-Modified") if name in headers}
     same = origin.validator in validators
@@ -268,7 +268,7 @@ def _cannot_continue(response: requests.Response, origin: Origin, offset: int) -
 
 
 def _reason(error: BaseException) -> str:
-    """What is at the bottom of an exception of requests, whose own text is a nest of object names."""
+    """The innermost cause in an exception of requests, whose own text is a nest of object names."""
     while (deeper := error.__cause__ or error.__context__) is not None:
         error = deeper
     if isinstance(error, TimeoutError):

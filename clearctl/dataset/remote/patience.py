@@ -1,4 +1,4 @@
-"""How long to wait for a server that is slow or silent."""
+"""Timeouts and retries for a server that is slow or silent."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Patience:
-    """When to give up. `retries` times in a row the connection may break without having brought anything new.
+    """Limits for giving up. `retries` times in a row the connection may break without having brought anything new.
 
     Before each retry is a pause, `pause_s` at first and twice as long after each that brought nothing.
 
@@ -60,7 +60,7 @@ class RateLimit:
 
 
 def call_with_timeout(seconds: float, call: Callable[[], Answer]) -> Answer:
-    """What `call` returns or raises; TimeoutError after `seconds`, when it is left to itself.
+    """Return or raise what `call` does; raise TimeoutError after `seconds`, with `call` left running.
 
     The timeouts of requests are those of each read from the socket: headers may come in a byte at a time.
     """

@@ -1,7 +1,7 @@
 """The names that a config may use, each with a one-line description: for `clearctl list` and docs/config.md.
 
-The line is the first sentence of the class's docstring, or ours where the library's says too little. What configs are
-refused is in no registry's `classes`, and so not here.
+The line is the first sentence of the class's docstring, or ours if the library's says too little. Names that
+configs may not use are in no registry's `classes`, and so not here.
 """
 
 import inspect
@@ -138,7 +138,7 @@ def _weights(tags: Sequence[str]) -> str:
 
 
 def meaning(name: str, factory: Factory) -> str:
-    """What the class called `name` is, in one line."""
+    """A description of the class called `name`, in one line."""
     return MEANINGS.get(name) or summary(factory)
 
 

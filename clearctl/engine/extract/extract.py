@@ -46,7 +46,7 @@ MOST_WORKERS = 16
 
 @dataclass(frozen=True, repr=False)
 class ExtractResult(ShortRepr):
-    """What `extract_features` did: where the features are, their dimension, and how fast they came.
+    """The result of `extract_features`: the features' folder, their dimension, and the speed.
 
     `buckets` are all that exist now, `written` those of this call; `images` were read in `seconds`, `cached` of
     them without decoding. Of the seconds the network waited `waiting_s` for images and was compiled for `compiling_s`.
@@ -238,7 +238,7 @@ def _shared_work(device: torch.device) -> Iterator[None]:
 def _features_lock(root: Path, name: str) -> Iterator[None]:
     """Hold the features of a name, for all processes. Entering raises DatasetError if another command holds them.
 
-    What a killed one was writing is removed first.
+    Unfinished files of a killed command are removed first.
     """
     if not world.is_first():
         yield
@@ -250,7 +250,7 @@ def _features_lock(root: Path, name: str) -> Iterator[None]:
 
 
 def _about(source: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """What extraction.json holds besides the settings."""
+    """The entries of extraction.json besides the settings."""
     about = {
         "weights": source,
         "clearctl": __version__,
@@ -277,7 +277,7 @@ def _as_json(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def default_workers(device: torch.device) -> int:
-    """How many processes decode: one for each core where the network has a GPU, else none, which leaves it the cores.
+    """The number of processes that decode: one per core if the network has a GPU, else none, to leave it all cores.
 
     The processes that a run has on this machine share its cores.
     """

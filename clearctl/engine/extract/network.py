@@ -26,7 +26,7 @@ RANDOM = "RANDOM WEIGHTS (--weights none): nothing was learned"  # recorded in e
 
 @dataclass(frozen=True)
 class Source:
-    """Where a network's weights come from: `record` is for extraction.json.
+    """The source of a network's weights: `record` is for extraction.json.
 
     `is_stated` says whether the library states the transform of these very weights.
     """

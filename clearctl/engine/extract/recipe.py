@@ -33,7 +33,7 @@ _KEY = "scenario.eval_transform"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is extracted with. `transform` is as a config lists it, and None means the model's own.
+    """The network, weights and transform to extract with. `transform` is as a config lists it; None is the model's own.
 
     `name` is what the features are called where no one says.
     """

@@ -32,7 +32,7 @@ WORK = "predict"
 
 @dataclass(frozen=True, repr=False)
 class PredictResult(ShortRepr):
-    """What a network says of N images, for C classes.
+    """The predictions of a network for N images and C classes.
 
     Args:
         images: the N images, in the order of the other attributes.

@@ -34,7 +34,7 @@ from clearctl.strategies.patches import applied
 
 @dataclass(frozen=True)
 class DryRunResult:
-    """What a run would be: sizes, and an estimate of its time from one measured batch of each kind.
+    """A summary of a run to be: sizes, and an estimate of its time from one measured batch of each kind.
 
     `seconds` counts what the strategy itself does in a batch; what it does between buckets is not in it.
     `memory_bytes` is the most that this process has held so far, on the device if that is a GPU. `speeds` are those of

@@ -58,7 +58,7 @@ from clearctl.strategies.watching.anytime import Point
 
 @dataclass(frozen=True)
 class SavedStates:
-    """What to resume from: the state at the `start` of a bucket and, if there is one, a later one `within` it."""
+    """The states to resume from: the one at the `start` of a bucket and, if there is one, a later one `within` it."""
 
     bucket: int
     start: dict[str, Any]
@@ -214,7 +214,7 @@ class TrainingLoop:
         raise Stopped(world.broadcast(str(self._stopped(signum, here))), signum)
 
     def _stopped(self, signum: int, here: StateKey | None = None) -> Stopped:
-        """What is raised; it says so where the state `here` could not be saved, or there is none to save."""
+        """The exception to raise; it says so if the state `here` could not be saved, or if there is none to save."""
         if here is not None and self.saver.latest == here:
             kept = "its state is saved"
         elif state_files.state_keys(self.saver.folder):
@@ -245,7 +245,7 @@ def end_writing(experiment: Experiment, saver: Saver) -> None:
 
 
 def captured(state: RunState, settings: Settings, progress: BucketProgress | None = None) -> dict[str, Any]:
-    """What is saved of a run as it is now, within a bucket at `progress`. Raises CannotCaptureError."""
+    """The state of a run as it is now, within a bucket at `progress`. Raises CannotCaptureError."""
     names = state.results.bucket_names
     return {"config": settings.config.values, "buckets": names, **state.capture(progress)}
 
@@ -280,7 +280,7 @@ def anytime_record(names: list[str], point: Point) -> dict[str, Any]:
 
 
 def bucket_done(results: RunResults, seconds: float, settings: Settings) -> BucketDone:
-    """What is reported when a bucket is done, which took `seconds`."""
+    """The event that reports a finished bucket, which took `seconds`."""
     names, number, row = results.bucket_names, len(results.rows) - 1, results.rows[-1]
     trained_on = bool(on_training_images(settings.config.values))
     return BucketDone(names[number], number + 1, len(names), tuple(row), seconds, trained_on)

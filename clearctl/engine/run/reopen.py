@@ -38,7 +38,7 @@ from clearctl.threads import keep_threads
 
 @dataclass(frozen=True)
 class SharedData:
-    """What runs with one scenario may share: the stream, as it is read, its benchmark, and what is said of it."""
+    """The data that runs with one scenario may share: the stream, its benchmark, and its description."""
 
     stream: Stream
     samples: BuiltSamples
@@ -70,7 +70,7 @@ def reopen(
     """Open a run that is held, by all processes, to train on `device`.
 
     `shared` is used instead of reading the dataset again. The experiment is `built_on` the device, unless another is
-    given. What is `noted` is added to environment.json.
+    given. The entries of `noted` are added to environment.json.
     Raises what `resume` raises.
     """
     target = device if built_on is None else built_on
@@ -226,7 +226,7 @@ def _note(
 
 
 def _moved(environment: dict[str, Any], device: torch.device) -> Iterator[str]:
-    """What a run is carried out on otherwise than before."""
+    """Yields the differences between the machine of the run so far and the present one."""
     before, now = environment.get("device_name"), device_name(device)
     if before is not None and (str(device) != environment["device"] or now != before):
         yield f"from {environment['device']} ({before}) to {device} ({now})"

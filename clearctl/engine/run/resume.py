@@ -70,7 +70,7 @@ def resume(
 
 
 def _finished(run: Path, started: float) -> TrainResult | None:
-    """What a run found that has nothing left to do; None for any other."""
+    """The result of a run that has nothing left to do; None for any other."""
     if not rundir.is_finished(run):
         return None
     matrix, names = rundir.read_matrix(run)

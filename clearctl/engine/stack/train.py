@@ -89,7 +89,7 @@ def _train_in_parts(given: Runs, device: str, listeners: Sequence[Listener]) -> 
 
 
 def largest_stack(settings: Settings, device: torch.device) -> int:
-    """How many runs with `settings` fit into memory at once, in addition to the features; at least 1."""
+    """The number of runs with `settings` that fit into memory at once, in addition to the features; at least 1."""
     room = torch.cuda.mem_get_info(device)[0] * GPU_SHARE if device.type == "cuda" else CPU_BYTES
     return max(1, int(room // bytes_a_run(settings)))
 

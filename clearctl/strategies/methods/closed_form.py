@@ -74,7 +74,7 @@ class OnePass(SupervisedTemplate):
 class ClosedForm(OnePass):
     """Adds up something of the features that the head's last layer takes, and solves for the head from all of it.
 
-    What has been added up continues over the buckets. Features are taken in eval mode, of the train transform's
+    The sums continue over the buckets. Features are taken in eval mode, of the train transform's
     samples. The scores of a bucket in training are those of the head before it.
     """
 

@@ -1,4 +1,4 @@
-"""Which samples of a bucket are held out to choose a setting. Test samples are never used."""
+"""Draws the samples of a bucket that are held out to choose a setting. Test samples are never used."""
 
 import torch
 

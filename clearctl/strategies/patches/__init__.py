@@ -1,7 +1,7 @@
 """Every change that clearctl makes to third-party objects, one row each; and the application of those that a run needs.
 
-Nothing that all code of a process sees is changed by an import, but the imports that are left for later (`deferred`,
-`standins`). What a call changes, it restores at its end; a row says so where that cannot be, and why.
+An import changes nothing that all code of a process sees, except for the imports that are left for later (`deferred`,
+`standins`). A call restores its changes at its end; a row says so if that is not possible, and why.
 """
 
 import threading

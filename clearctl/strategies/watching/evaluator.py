@@ -46,7 +46,7 @@ _ENDS = ("after_training_epoch", "after_eval_exp", "before_eval")
 
 @dataclass
 class _Phase:
-    """How far the `metrics` of training, or of testing, have come with the batches that are in progress."""
+    """The state of the `metrics` of training, or of testing, over the batches that are in progress."""
 
     metrics: list[PluginMetric]
     batches: BatchResults = field(default_factory=BatchResults)
@@ -170,7 +170,7 @@ class Evaluator(EvaluationPlugin):
     ) -> None:
         """Call those metrics that act at an event, and the loggers, as Avalanche does.
 
-        What metrics give in a step waits for those that come later, so that no logger sees x fall.
+        The results of metrics in a step wait for those that come later, so that no logger sees x fall.
         """
         waits = event in STEP_EVENTS and bool(self._learning.metrics or self._testing.metrics)
         if event not in STEP_EVENTS:
@@ -224,7 +224,7 @@ class Evaluator(EvaluationPlugin):
             self._metric_values = []
 
     def _update(self, phase: _Phase, batch: BatchResult, x: int) -> None:
-        """What each metric does with one batch."""
+        """Update each metric with one batch."""
         for metric in phase.metrics:
             if type(metric) in _FORGETTING:
                 metric._current_metric._mean_accuracy[0]._mean_accuracy.update(batch.right / batch.size, batch.size)

@@ -37,7 +37,7 @@ class RemoteTask:
 
 @dataclass(frozen=True)
 class RemoteResult:
-    """How a run ended, and its packed folder where the planner cannot see it."""
+    """The outcome of a run, and its packed folder if the planner cannot see it."""
 
     outcome: RunOutcome
     packed: bytes | None = None

@@ -19,7 +19,7 @@ from clearctl.sweep.sweep import SweepPlan, arrange, require_datasets
 from clearctl.wording import counted
 
 FOLDER = "selection"  # of the runs that choose
-# What decides which images are held out. Settings that differ in it are not measured on the same ones.
+# The keys that decide which images are held out. Settings that differ in it are not measured on the same ones.
 _SAME = (
     "dataset_root",
     "evaluation_protocol",
@@ -35,7 +35,7 @@ _SAME = (
 
 @dataclass(frozen=True)
 class SelectionPlan:
-    """What is tried, by which `metric`, on the `first` so many buckets (None: on all).
+    """The settings to try, by which `metric`, on the `first` so many buckets (None: on all).
 
     `settings` are the runs of a grid as in the configs, with their tests; those of a `search` are drawn one
     after another, and `settings` are then examples that span its ranges.
@@ -54,7 +54,7 @@ class SelectionPlan:
 
     @property
     def folder(self) -> Path:
-        """Where selection.json is written, and the folder of the study is."""
+        """The folder of selection.json, and of the study."""
         return self.settings[0].work_dir if self.work_dir is None else self.work_dir
 
     @property
@@ -64,12 +64,12 @@ class SelectionPlan:
 
     @property
     def num_seeds(self) -> int:
-        """How many runs a setting has."""
+        """The number of runs of a setting."""
         return 1 if self.seeds is None else len(self.seeds)
 
     @property
     def num_settings(self) -> int:
-        """How many settings are tried, of all configs together."""
+        """The number of settings that are tried, of all configs together."""
         return self.search.trials * len(self.names) if self.search else len(self.settings) // self.num_seeds
 
     @property

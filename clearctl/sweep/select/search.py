@@ -23,7 +23,7 @@ BATCH = 4  # trials that are drawn before any of them has ended
 
 @dataclass(frozen=True)
 class Search:
-    """How many `trials` of each config, the `seed` of the sampler, and the `ranges` {key: range} among the values."""
+    """A search: `trials` of each config, the `seed` of the sampler, and the `ranges` {key: range} among the values."""
 
     trials: int
     seed: int
@@ -31,7 +31,7 @@ class Search:
 
     @property
     def num_batches(self) -> int:
-        """How many batches the trials are."""
+        """The number of batches of trials."""
         return -(-self.trials // BATCH)
 
 
