@@ -49,7 +49,7 @@ def _how_stacked(plan: "SweepPlan") -> str:
     if not stacks:
         return ""
     return (
-        f"\n{sum(stacks)} stacked as {counted(len(stacks), 'model')}: equal but for the last digits"
+        f"\n{sum(stacks)} stacked as {counted(len(stacks), 'model')}: equal except for the last digits"
         " (--no-stack: bit-identical)"
     )
 

@@ -55,8 +55,8 @@ class Traits:
     decides_weights: bool = False
     watches_tests: bool = False
 
-    # The argument of so many steps as the first bucket must have; and that of so many as it takes until it has its
-    # whole effect.
+    # The argument with the number of steps that the first bucket must have; and that with the number of steps until it
+    # has its whole effect.
     least_steps: str | None = None
     steps_to_rise: str | None = None
 

@@ -16,7 +16,7 @@ _BLOCK_BYTES = 1 << 22
 
 
 class FeatureParts:
-    """x [M, D] float32 of several tensors on the CPU, one after another, where else a matrix stands.
+    """x [M, D] float32 of several tensors on the CPU, one after another, in place of one matrix.
 
     `parts` are `[N, D]` of any kind of real number. Where they are mapped from files, rows come into memory as they are
     taken. They are copies: a process that wrote into a read-only mapping would end.

@@ -30,7 +30,7 @@ def map_in_threads(decode: Callable[[T], R], images: Sequence[T], jobs: int) -> 
     pool = ThreadPoolExecutor(jobs)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata; training does not mind it
+            warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which has no effect on training
             yield from pool.map(lambda chunk: [decode(image) for image in chunk], chunks)
     finally:
         pool.shutdown(cancel_futures=True)

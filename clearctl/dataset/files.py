@@ -1,8 +1,8 @@
 """Write the files of a command: all are checked before the first is written, and each is written atomically.
 
-Two passes over units (buckets): the first compares what is requested with what is there, the second writes what is not
-there. Small files are kept for the second pass up to `KEPT_BYTES`; units beyond it make theirs again, so that no more
-than one of them is in memory.
+Two passes over units (buckets): the first compares the requested files with the existing ones, the second writes the
+missing ones. Small files are kept for the second pass up to `KEPT_BYTES`; units beyond it make theirs again, so that at
+most one of them is in memory.
 """
 
 import itertools

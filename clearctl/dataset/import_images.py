@@ -83,7 +83,7 @@ def import_images(
     Args:
         source: a folder of bucket/class/image or class/image, with train/ and test/ around them or not; a table (CSV,
             TSV, JSON, JSON lines, parquet); or a Hugging Face imagefolder with its metadata.
-        output: the new folder: not there, empty, or of the same import, which is then left as it is.
+        output: the new folder: missing, empty, or of the same import, which is then left unchanged.
         layout: what the folders are, such as "class/bucket"; found out when None.
         columns: {"path", "label", "date", "bucket" or "split": name of the table's column}, where it has another name.
         image_root: the folder that a table's paths are relative to; the table's own when None.

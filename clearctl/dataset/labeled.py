@@ -173,7 +173,7 @@ class _Folders:
         folder, _, name = path.rpartition("/")
         if folder not in self._files:
             self._files[folder] = self._list_files(folder)
-        # A listing may spell a name otherwise than the file system accepts it (case, composed characters).
+        # A listing may spell a name differently than the file system accepts it (case, composed characters).
         return name in self._files[folder] or os.path.isfile(self._root / path)
 
     def _is_inside(self, folder: str) -> bool:
@@ -201,7 +201,7 @@ def _note_once(seen: dict[str, str], what: str, value: str, class_name: str, whe
 
 
 def _check_images(root: Path, bucket: str, images: list[LabeledImage], class_names: tuple[str, ...]) -> None:
-    """Raise DatasetError, naming the first and their number, if images of the bucket are not there."""
+    """Raise DatasetError, naming the first and their number, if images of the bucket are missing."""
     folders = _Folders(root)
     missing = [image for image in images if not folders.has_file(image.path)]
     if missing:

@@ -80,7 +80,7 @@ def rebuild_by_metadata(
 
     Args:
         root: a dataset folder, prepared or not, in any layout that `prepare_avalanche` reads. It is only read.
-        output: the new folder: not there, empty, or of the same rebuild, which is then finished.
+        output: the new folder: missing, empty, or of the same rebuild, which is then finished.
         sort_by: the field to sort by, whatever its case. Values that all are numbers are sorted as numbers, dates as
             dates, text by its characters; equal ones keep their order.
         descending: the largest first; equal ones still keep their order.
@@ -91,8 +91,8 @@ def rebuild_by_metadata(
             records, dicts with lower-case names whose img_path is relative to `root`, and returns those to keep (or
             copies), in their new order.
         images: "link" (relative links, so that both folders may be moved together), "hardlink" or "copy".
-        drop_missing: leave out records that lack a field which is requested; else they are an error. Missing is what
-            is not there, null, blank, "null" or the date 0000-00-00.
+        drop_missing: leave out records that lack a field which is requested; else they are an error. A value is
+            missing if it is absent, null, blank, "null" or the date 0000-00-00.
         dry_run: compute and check everything, write nothing.
         listener: notified of what is read, checked and written.
 

@@ -94,7 +94,7 @@ def unpack(archive: Path, contents: Contents, root: Path, *, force: bool, listen
     After a kill the same call continues. Files get ordinary permissions, whatever the archive says. Content
     of `root` under a top-level name is an error, or replaced with `force`. Call `clear` once all is done.
 
-    Raises BadArchiveError, naming the entry, for data that are not as declared; DatasetError for what is in the way
+    Raises BadArchiveError, naming the entry, for data that are not as declared; DatasetError for existing files
     and where the disk has no room; OSError for what cannot be written.
     """
     unpacking, unpacked, replaced = _scratch_folders(archive)
@@ -177,7 +177,7 @@ def _extract(archive: Path, contents: Contents, folder: Path, listener: Listener
 
 
 def _extract_file(opened: zipfile.ZipFile, info: zipfile.ZipInfo, file: BinaryIO) -> None:
-    # zipfile hands out no more bytes than the entry declares, and compares their CRC at the end.
+    # zipfile returns no more bytes than the entry declares, and compares their CRC at the end.
     with opened.open(info) as source:
         shutil.copyfileobj(source, file, 1 << 20)
         written = file.tell()

@@ -42,7 +42,7 @@ def random_states() -> dict[str, Any]:
 
 
 def set_random_states(states: dict[str, Any]) -> None:
-    """Bring the generators to where `random_states` found them, that of a GPU on the current one.
+    """Restore the generators to `random_states`, that of a GPU on the current one.
 
     States that clearctl wrote earlier have the generators of all GPUs of the machine, by their index.
     """

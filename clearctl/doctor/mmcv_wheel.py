@@ -32,7 +32,7 @@ BUILD_TOOLS = ("setuptools<81", "wheel")
 # Seconds for each call of pip; the build takes ten on an ordinary machine.
 TIMEOUT_S = 600.0
 # Python imports a module of this name at its start. Names that `exec` defines inside a function go to the function's
-# `locals()`, as it did before Python 3.13; everywhere else `exec` is as it was.
+# `locals()`, as it did before Python 3.13; everywhere else `exec` is unchanged.
 SITECUSTOMIZE = """\
 import builtins
 import sys

@@ -15,8 +15,8 @@ _VERSION_BYTES = 80  # NVML_SYSTEM_DRIVER_VERSION_BUFFER_SIZE
 def describe_gpu(device: torch.device) -> dict[str, Any] | None:
     """The entry for a GPU in environment.json and extraction.json; None for the CPU.
 
-    `driver` and `driver_cuda` are the driver's version and the newest CUDA that it knows, `cuda` and `cudnn` what torch
-    brings along; each is None if it cannot be found out. `capability` is that of the hardware, as in "9.0".
+    `driver` and `driver_cuda` are the driver's version and the newest CUDA that it knows, `cuda` and `cudnn` those of
+    torch; each is None if it cannot be found out. `capability` is that of the hardware, as in "9.0".
     """
     if device.type != "cuda":
         return None

@@ -71,7 +71,7 @@ def extract(
     force: bool,
     listener: Listener,
 ) -> Extracted:
-    """Write what is not there yet of the `wanted` features of `buckets`.
+    """Write the missing ones of the `wanted` features of `buckets`.
 
     `network` maps `[B, 3, H, W] float32` to `[B, D]`. The `stages` before `finish` transform each image; `finish` turns
     a stacked batch, on the device, into the network's input; with `channels_last` in that memory format, which is
@@ -81,7 +81,7 @@ def extract(
     Raises DatasetError for features of that name that were extracted differently, an image that is missing or cannot be
     decoded, and files that cannot be written; RunError for features that are not finite, and in a process that has
     another network or dataset than the first; CapabilityError if memory is too small for one image, and for a
-    network that cannot be compiled. Where one process raises, the others find it lost, and raise that.
+    network that cannot be compiled. If one process raises, the others raise an error that it was lost.
     """
     classes = len(layout.read_class_names(wanted.root))
     # Before the lists: where one changes in the meantime, its features are of neither, and are made again.

@@ -160,7 +160,7 @@ def sha256(file: Path) -> str | None:
 def read_extraction(root: Path, name: str) -> dict[str, Any] | None:
     """The settings of the features `name` from extraction.json: {"settings", "about": {"weights"}, "dimension"}.
 
-    None if there is no such file, as of features that a release brings, or it does not say it.
+    None if there is no such file, as for features that a release ships, or if it does not say it.
     """
     try:
         record = layout.read_json(layout.extraction_file(root, name))

@@ -20,7 +20,7 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 class LoadReport:
     """The result of loading weights from a file.
 
-    `prefix` is what stood there before the names of the backbone or network, and `left_random` are those of its names
+    `prefix` precedes the names of the backbone or network in the file, and `left_random` are those of its names
     that the file has no fitting weight for.
     """
 

@@ -164,7 +164,7 @@ def settings_of(run: Run) -> dict[str, Any]:
 
 
 def settings_without_seeds(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of a config's `values`, but for what may differ within a group."""
+    """The same of a config's `values`, without the keys that may differ within a group."""
     return {key: value for key, value in _settings(values).items() if key not in _APART}
 
 

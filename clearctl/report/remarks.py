@@ -178,7 +178,7 @@ def _of_differences(group: Group) -> Iterator[Remark]:
         having: dict[str, list[Run]] = {}
         for run, values in zip(group.counted, flat, strict=True):
             value = values.get(key)
-            if value is None and key.startswith("gpu."):  # on a CPU, which is said already, or of an earlier clearctl
+            if value is None and key.startswith("gpu."):  # on a CPU, already reported, or of an earlier clearctl
                 continue
             having.setdefault(NONE if value is None else str(value), []).append(run)
         if len(having) > 1:

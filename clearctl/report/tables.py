@@ -146,7 +146,7 @@ def _unit_is_above(number: Number, numbers: Numbers) -> bool:
 
 
 def in_units(numbers: Numbers) -> str:
-    """ "; training in seconds": what is said of those of `numbers` that are no fractions."""
+    """ "; training in seconds": the units of those of `numbers` that are not fractions."""
     words = {"s": "seconds", "nats": "nats"}
     others = [number for number in numbers.values() if number.unit != "fraction"]
     return "".join(f"; {number.heading.removesuffix(' (s)')} in {words[number.unit]}" for number in others)

@@ -48,7 +48,7 @@ def build_strategy(
     """The strategy called `name`, with `arguments` its own ones (`train_mb_size`, `ewc_lambda`, `buffer`, ...).
 
     `record` comes first of the plugins, so that those that watch the batches can read it. `validation_metrics` are the
-    metrics once more, for the tests on the validation parts, where the stream has any. Without a `loss` it is
+    metrics again, for the tests on the validation parts, where the stream has any. Without a `loss` it is
     torch's cross-entropy, where the strategy takes one at all. Raises ValueError for an optimizer or a loss that the
     strategy has no use for, or an optimizer that is missing.
     """
@@ -94,7 +94,7 @@ def needs_whole_buckets(strategy: StrategySettings) -> bool:
 
 
 def check_against_stream(strategy: StrategySettings, num_buckets: int, task_labels: str) -> list[Fault]:
-    """The faults of settings that would end a run, or do nothing, on so many buckets.
+    """The faults of settings that would end a run, or do nothing, on the stream's buckets.
 
     `task_labels` are the scenario's.
     """

@@ -119,7 +119,7 @@ class MetricValues(Protocol):
         """The latest value of every metric by its full name."""
 
     def flush(self) -> None:
-        """Hand to the loggers what the steps so far gave."""
+        """Pass the results of the steps so far to the loggers."""
 
 
 class Strategy(Protocol):

@@ -74,7 +74,7 @@ class LocalEngine:
         self.used = True
         carried_out = False
         try:
-            with suppress(ConnectionError):  # where it has ended, it is said below how
+            with suppress(ConnectionError):  # if it has ended, the cause is reported below
                 self.pipe.send(assignment)
             carried_out = self._relay_events(listener, stop_request)
         except KeyboardInterrupt:

@@ -70,7 +70,7 @@ class Journal:
             self.fault = str(error.strerror)
 
     def _read(self) -> None:
-        """Read what is there, and note what must be written before more can be added."""
+        """Read the existing entries, and note what must be written before more can be added."""
         try:
             text = read_text(self.path, errors="replace")
         except FileNotFoundError:

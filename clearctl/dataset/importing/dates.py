@@ -111,7 +111,7 @@ def exif_tags(image: Image.Image) -> ExifTags:
 
 
 def read_exif(text: str) -> datetime | None:
-    """The moment in the text of an EXIF date; None for "0000:00:00 00:00:00" and whatever else is not a date."""
+    """The moment in the text of an EXIF date; None for "0000:00:00 00:00:00" and other text that is not a date."""
     match = _EXIF.fullmatch(text)
     if not match:
         return None

@@ -67,7 +67,7 @@ class MissingValue(Exception):
 
 @dataclass
 class Field:
-    """The values of one field, noted one after another; every one of them has a say in the field's kind.
+    """The values of one field, noted one after another; every one of them counts for the field's kind.
 
     `counts` and `first` are by what a value is by itself: how many there are, and the first with its place.
     """

@@ -12,7 +12,7 @@ from clearctl.errors import DatasetError, UsageError
 
 FINISHED = "rebuild.json"
 UNFINISHED = "rebuild.unfinished.json"
-# Two rebuilds that agree in these are the same; the rest of rebuild.json follows from them, or is for people.
+# Two rebuilds that agree in these are the same; the rest of rebuild.json follows from them, or is information.
 SAME = ("source", "sort_by", "descending", "where", "process", "drop_missing", "num_buckets", "images")
 
 

@@ -74,7 +74,7 @@ def _class_file(bucket: str, class_name: str) -> str:
 
 
 def write_rebuild(job: RebuildJob, dry_run: bool, listener: Listener) -> WriteResult:
-    """Write what is not there. Raises DatasetError if a file of an earlier run was changed."""
+    """Write the missing files. Raises DatasetError if a file of an earlier run was changed."""
     run = partial(write_files, job.units(), listener=listener, check="compare", write="write images", unit="steps")
     if not dry_run:
         remove_torn_files(job.output)

@@ -1,4 +1,4 @@
-"""Brings one archive into the dataset folder: downloads, checks and unpacks it, and writes a receipt.
+"""Delivers one archive to the dataset folder: downloads, checks and unpacks it, and writes a receipt.
 
     .download/<file>.part, <file>.part.json    what has come so far, and of what (`origin`)
     .download/<file>                           the whole archive, checked
@@ -136,7 +136,7 @@ class ArchiveInstall:
 
     @contextmanager
     def _discarding(self, path: Path, origin: Origin | None) -> Iterator[None]:
-        """Delete an archive found bad, unless someone put it there by hand; the next call would only find it again."""
+        """Delete an invalid archive, unless someone put it there by hand; the next call would only find it again."""
         try:
             yield
         except unpack.BadArchiveError as error:

@@ -36,7 +36,7 @@ class NotFoundError(CapabilityError):
 
 
 def fetch(url: str, part: Path, patience: Patience, listener: Listener) -> int:
-    """Bring the file at `url` into `part`, from where an earlier call stopped, and return the bytes that it received.
+    """Download the file at `url` into `part`, from where an earlier call stopped; returns the number of bytes received.
 
     Raises CapabilityError if the server cannot be reached, refuses, is too slow, or breaks off too often (what has
     come stays),
@@ -128,7 +128,7 @@ class _Transfer:
         )
 
     def _usable_origin(self) -> Origin | None:
-        """The origin of what came before, None if that could not be resumed and was removed."""
+        """The origin of the earlier part, None if that could not be resumed and was removed."""
         origin = read_origin(self.part)
         if origin is None or not size_of(self.part):
             remove_origin(self.part)
@@ -219,7 +219,7 @@ class _Transfer:
             while True:
                 self._count(listener, position, origin)
                 try:
-                    # read1 hands out what is there; to wait for a whole chunk would lose its beginning with the line
+                    # read1 returns the bytes received so far: a whole chunk would be lost if the connection broke
                     chunk: bytes = response.raw.read1(_CHUNK_BYTES, decode_content=False)
                 except HTTPError as error:
                     chunk, broken = b"", _reason(error)

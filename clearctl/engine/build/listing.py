@@ -123,7 +123,7 @@ MEANINGS: Mapping[str, str] = {**_STRATEGIES, **_PLUGINS, **_METRICS, **_BACKBON
 
 
 def list_names(kind: str) -> dict[str, str]:
-    """{name: what it is}, of what there is of a kind, sorted by name. Raises KeyError for a kind not in KINDS."""
+    """{name: description} of everything of a kind, sorted by name. Raises KeyError for a kind not in KINDS."""
     classes = KINDS[kind].classes
     return {name: meaning(name, classes[name]) for name in sorted(classes, key=str.lower)}
 

@@ -184,7 +184,7 @@ class TrainingLoop:
         self.listener(bucket_done(self.results, seconds, self.settings))
 
     def _load_states(self, saved: SavedStates) -> None:
-        """Lay what is saved over the experiment; a state within a bucket waits for the set-up of that bucket."""
+        """Load the saved state into the experiment; a state within a bucket waits for the set-up of that bucket."""
         self.state.load_state(saved.start, files_of=saved.latest)
         within = saved.within
         if within is not None:
@@ -251,7 +251,7 @@ def captured(state: RunState, settings: Settings, progress: BucketProgress | Non
 
 
 def write_bucket(run: Path, results: RunResults, model: nn.Module, interval: int) -> None:
-    """Write what there is at the end of a bucket; the weights of `model` every `interval` buckets, and of the last."""
+    """Write the results at the end of a bucket; the weights of `model` every `interval` buckets, and of the last."""
     names, number, row = results.bucket_names, len(results.rows) - 1, results.rows[-1]
     for bucket, accuracy in zip(names, row, strict=True):
         record = {"event": "test", "trained_to": names[number], "bucket": bucket, "accuracy": accuracy}

@@ -84,7 +84,7 @@ def write(folder: Path, key: StateKey, state: dict[str, Any]) -> None:
     starts = [other for other in there if other.is_start and other <= key]
     later = [other for other in there if not other.is_start and other <= key]
     kept = {*starts[-KEPT:], *later[-KEPT:]}
-    # A later state is of no use without its start; of buckets further on there may be what a resume went back behind.
+    # A later state is useless without its start; a resume from an earlier one may have left states of later buckets.
     for other in reversed(there):
         if other not in kept or other.start not in kept:
             (folder / other.file_name).unlink(missing_ok=True)

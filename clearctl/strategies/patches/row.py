@@ -27,7 +27,7 @@ class Patch:
     the change no longer, or that shows what it is for.
 
     `kind`: "process" for what all code in this process sees, "object" for one object that a run has built, "subclass"
-    for a class of clearctl's that does otherwise than the library's. `stays` says why a change to the process is not
+    for a class of clearctl's that differs from the library's. `stays` says why a change to the process is not
     undone; the others are, by the end of the call that made them.
     """
 

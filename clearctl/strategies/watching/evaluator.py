@@ -1,9 +1,9 @@
 """Avalanche's evaluation plugin without the cost: the same metric values under the same names, for the same loggers.
 
 Avalanche calls every metric and every logger at each moment of a step, and each accuracy and loss works its value out
-again and waits for the device. Here they are brought up to date from what the batch record has kept, batch by batch in
-the same arithmetic, when the epoch or the test of a bucket ends. Metrics of other kinds are called as usual, but only
-at the moments when they have something to do.
+again and waits for the device. Here they are updated from the batch record, batch by batch in the same arithmetic,
+when the epoch or the test of a bucket ends. Metrics of other kinds are called as usual, but only at the moments when
+they have something to do.
 """
 
 import time
@@ -131,7 +131,7 @@ class Evaluator(EvaluationPlugin):
         super().reset_last_metrics()
 
     def flush(self) -> None:
-        """Hand to the loggers what the steps so far gave; for a run that ends in the middle of one."""
+        """Pass the results of the steps so far to the loggers; for a run that ends in the middle of one."""
         self._catch_up()
 
     def _begin(
@@ -207,7 +207,7 @@ class Evaluator(EvaluationPlugin):
             self._catch_up()
 
     def _catch_up(self) -> None:
-        """Bring the metrics up to date with the batches so far, and hand their values to the loggers."""
+        """Update the metrics with the batches so far, and pass their values to the loggers."""
         self._caught_up_at = time.monotonic()
         for phase in (self._learning, self._testing, self._validating):
             if phase is None or len(phase.batches) == phase.done or not phase.metrics:

@@ -165,7 +165,7 @@ def _room(ray: Any, cluster: Cluster) -> int:
 
 
 def _missing_resources(ray: Any, cluster: Cluster) -> Iterator[str]:
-    """Yields the resources of a run that no machine has as yet: Ray would wait for one silently."""
+    """Yields the resources of a run that no machine has so far: Ray would wait for one silently."""
     there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     for name, wanted in (("CPU", cluster.cpus_per_run), ("GPU", cluster.gpus_per_run)):
         most = max((resources.get(name, 0) for resources in there), default=0)
@@ -266,5 +266,5 @@ def _outcome(result: RemoteResult, planned: PlannedRun) -> RunOutcome:
 
 
 def _last_line(error: BaseException) -> str:
-    """Of what Ray says, that which names the fault."""
+    """The part of Ray's message that names the fault."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()

@@ -35,7 +35,7 @@ _SAME = (
 
 @dataclass(frozen=True)
 class SelectionPlan:
-    """The settings to try, by which `metric`, on the `first` so many buckets (None: on all).
+    """The settings to try, by which `metric`, on the first `first` buckets (None: on all).
 
     `settings` are the runs of a grid as in the configs, with their tests; those of a `search` are drawn one
     after another, and `settings` are then examples that span its ranges.
@@ -124,7 +124,7 @@ def plan_selection(
 ) -> SelectionPlan:
     """The plan of a sweep that chooses a setting of each config by `metric` before it tests that one alone.
 
-    It chooses on the `first` so many buckets of the stream, by default on all. With `trials` that many settings of each
+    It chooses on the first `first` buckets of the stream, by default on all. With `trials` that many settings of each
     config are drawn by Optuna from the grid, whose values may then be ranges (`LOW..HIGH`), seeded by `sampler_seed`,
     by default the first seed. For the other arguments see `plan_sweep`. Nothing is written. Raises UsageError for
     configs without `scenario.validation`, for settings that cannot be compared and for a metric that there is none of,

@@ -116,7 +116,7 @@ def open_storage(folder: Path) -> Iterator[Any]:
             storage = optuna.storages.JournalStorage(backend)
         except OSError as error:
             raise RunError(f"{file} cannot be written: {error.strerror}\nchoose another --work-dir") from None
-        except Exception as error:  # whatever Optuna makes of a file that is none of its own
+        except Exception as error:  # any error of Optuna's for a file of another program
             text = f"{file} cannot be read: {first_line(error)}"
             raise RunError(f"{text}\nremove it: trials are drawn again, and finished runs are kept") from None
         yield storage
