@@ -83,16 +83,7 @@ def extract(
     another network or dataset than the first; CapabilityError if memory is too small for one image, and for a
     network that cannot be compiled. If one process raises, the others raise an error that it was lost.
     """
-    classes = len(layout.read_class_names(wanted.root))
-    # Before the lists: where one changes in the meantime, its features are of neither, and are made again.
-    digests = {name: sha256(layout.filelist_file(wanted.root, name)) for name in buckets}
-    lists = {name: layout.read_bucket_filelist(wanted.root, name, classes) for name in buckets}
-    for name, listed in lists.items():
-        require_images(wanted.root, name, [path for path, _ in listed])
-    record = resume_or_start(wanted, force=force) if world.is_first() else wanted
-    done = broadcast(tuple(name for name in buckets if record.is_done(name)) if world.is_first() else ())
-    _require_alike(wanted.settings, digests)
-    todo = [BucketImages(name, lists[name]) for name in buckets if name not in done]
+    record, digests, done, todo = _begin(wanted, buckets, force)
     started = time.perf_counter()
     if not todo:
         return Extracted((), 0, 0, 0.0, 0.0, 0.0)
@@ -122,21 +113,9 @@ def extract(
             if not record.buckets:
                 _remove_others(record)
             record.write()  # the settings first: what is written after them belongs to them
-        seen = whole = 0
-        for bucket, ranks in zip(todo, owners(todo, batch_size), strict=True):
-            rows: list[torch.Tensor] = []
-            for _ in range(ranks.count(world.rank())):
-                rows.append(forward(next(clock)))
-                seen += len(rows[-1])
-                listener(Counted(WORK, seen, total, "images"))
-            parts = [iter(of_rank) for of_rank in gather_to_first([batch.cpu() for batch in rows])]
-            whole += len(bucket.listed)
-            if seen < whole:  # the others' are known only now
-                seen = whole
-                listener(Counted(WORK, seen, total, "images"))
-            if not world.is_first():
+        for bucket, x in _features_of(todo, clock, forward, batch_size, listener):
+            if x is None:
                 continue
-            x = torch.cat([next(parts[rank]) for rank in ranks])
             _require_finite(x, bucket)
             target = layout.features_file(record.root, record.name, bucket.bucket)
             save_features(target, x, [label for _, label in bucket.listed])
@@ -155,6 +134,47 @@ def extract(
         clock.waiting_s,
         forward.compiling_s,
     )
+
+
+def _begin(
+    wanted: ExtractionRecord, buckets: Sequence[str], force: bool
+) -> tuple[ExtractionRecord, dict[str, str | None], tuple[str, ...], list[BucketImages]]:
+    """(the record to add to, {bucket: digest of its file list}, the buckets that exist, the others)."""
+    classes = len(layout.read_class_names(wanted.root))
+    # Before the lists: where one changes in the meantime, its features are of neither, and are made again.
+    digests = {name: sha256(layout.filelist_file(wanted.root, name)) for name in buckets}
+    lists = {name: layout.read_bucket_filelist(wanted.root, name, classes) for name in buckets}
+    for name, listed in lists.items():
+        require_images(wanted.root, name, [path for path, _ in listed])
+    record = resume_or_start(wanted, force=force) if world.is_first() else wanted
+    done = broadcast(tuple(name for name in buckets if record.is_done(name)) if world.is_first() else ())
+    _require_alike(wanted.settings, digests)
+    todo = [BucketImages(name, lists[name]) for name in buckets if name not in done]
+    return record, digests, done, todo
+
+
+def _features_of(
+    buckets: Sequence[BucketImages],
+    batches: Iterator[torch.Tensor],
+    forward: Forward,
+    batch_size: int,
+    listener: Listener,
+) -> Iterator[tuple[BucketImages, torch.Tensor | None]]:
+    """Yields each bucket with its features `x [N, D] float32` on the CPU; None except in the first process."""
+    total = sum(len(bucket.listed) for bucket in buckets)
+    seen = whole = 0
+    for bucket, ranks in zip(buckets, owners(buckets, batch_size), strict=True):
+        rows: list[torch.Tensor] = []
+        for _ in range(ranks.count(world.rank())):
+            rows.append(forward(next(batches)))
+            seen += len(rows[-1])
+            listener(Counted(WORK, seen, total, "images"))
+        parts = [iter(of_rank) for of_rank in gather_to_first([batch.cpu() for batch in rows])]
+        whole += len(bucket.listed)
+        if seen < whole:  # the others' are known only now
+            seen = whole
+            listener(Counted(WORK, seen, total, "images"))
+        yield bucket, torch.cat([next(parts[rank]) for rank in ranks]) if world.is_first() else None
 
 
 def _count_stored(
