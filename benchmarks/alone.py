@@ -11,13 +11,13 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# What every side of a comparison imports; loaded once in a server process that each measurement is forked from.
+# The modules that every side of a comparison imports; loaded once in the server that measurements are forked from.
 # Nothing of clearctl: what it changes in these packages must not reach the plain side.
 PRELOADED = ("benchmarks.preload",)
 
 
 def alone(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `function` returns in a new process, which has all packages imported and has used none of them.
+    """Return the result of `function` in a new process, which has all packages imported and has used none of them.
 
     So no measurement inherits another's warm allocator, thread pools or changed classes: clearctl puts its loaders
     into Avalanche's classes, and a plain run in the same process would be sped up too. A process started from the

@@ -1,4 +1,4 @@
-"""How the time and the memory of a feature run grow with its sizes, one of them at a time."""
+"""The growth of the time and the memory of a feature run with its sizes, one of them at a time."""
 
 from dataclasses import dataclass
 from pathlib import Path

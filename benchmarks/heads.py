@@ -57,7 +57,7 @@ def heads(settings: Settings) -> list[Row]:
 
 
 def _growth_mb(tiny: Path, folder: Path) -> float:
-    """What a run of Ridge adds to the most memory of a process, after one on a handful of rows."""
+    """The memory that a run of Ridge adds to the peak of a process, after one on a handful of rows."""
     ours.solve(tiny, "Ridge", LAMBDA)
     before = peak_bytes()
     ours.solve(folder, "Ridge", LAMBDA)

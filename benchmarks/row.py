@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-# How a row's number comes from the two figures, and whether it should be small or large.
+# The formula of a row's number from the two figures, and whether it should be small or large.
 Number = Literal["times as much", "times faster", "itself"]
 
 

@@ -115,7 +115,7 @@ class Step:
         return self.reducing + self.links.pass_on(self.gathered + self.broadcast, hops, self.devices)
 
     def computing(self, images_per_s: float) -> float:
-        """Seconds that a device with so many images/s computes; that they are as many with few rows is assumed."""
+        """Seconds that a device at this rate of images/s computes; the rate is assumed to be the same with few rows."""
         return self.rows / images_per_s
 
     def efficiency(self, images_per_s: float) -> float:

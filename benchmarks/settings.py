@@ -1,4 +1,4 @@
-"""What a call of `python -m benchmarks` was asked for."""
+"""The settings of a call of `python -m benchmarks`."""
 
 from dataclasses import dataclass
 from pathlib import Path

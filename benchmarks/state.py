@@ -1,4 +1,4 @@
-"""What it costs a run that its state is saved, so that it can be resumed."""
+"""The cost of saving a run's state, so that it can be resumed."""
 
 import time
 from collections.abc import Callable

@@ -15,7 +15,7 @@ def memory_limit_bytes() -> int | None:
 
 
 def memory_left_bytes() -> int | None:
-    """How much of that limit is left; None if there is no limit. The page cache counts as free: it can be dropped."""
+    """Bytes left of that limit; None if there is no limit. The page cache counts as free: it can be dropped."""
     return min((max(0, limit - taken) for limit, taken in _memory()), default=None)
 
 

@@ -4,5 +4,5 @@ import os
 
 
 def usable_cores() -> int:
-    """How many CPU cores this process may run on."""
+    """The number of CPU cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

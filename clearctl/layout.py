@@ -12,7 +12,7 @@ train_image_only/) and test/, each with all of these files. The files present de
 
 Without labeled_metadata.json the labels are the folders below labeled_images/; then class_names.txt may be missing too.
 
-What clearctl writes, in either layout:
+Files that clearctl writes, in either layout:
 
     training_folder/bucket_indices.json
     training_folder/class_names.txt       if the release has none
@@ -191,7 +191,7 @@ def features_file(root: Path, name: str, bucket: str) -> Path:
 
 
 def extraction_file(root: Path, name: str) -> Path:
-    """How the features `name` were extracted, and which buckets are done."""
+    """The record of how the features `name` were extracted, and which buckets are done."""
     return features_folder(root, name) / "extraction.json"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-# How many levels above the missing file's folder to search, and how many sibling folders.
+# The numbers of levels above the missing file's folder, and of sibling folders, to search.
 _LEVELS = 3
 _MOST_FOLDERS = 500
 

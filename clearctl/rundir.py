@@ -31,76 +31,8 @@ from clearctl.errors import RunError
 from clearctl.jsontext import finite
 from clearctl.metrics import Matrix
 from clearctl.regular import read_text
-from clearctl.schema import ANY, NUMBER, Schema, misfit
-
-# The keys that every version writes; those with "?" are missing in some (`schema`).
-CONFIG: Schema = {
-    "scenario": {"dataset_root?": str, "evaluation_protocol?": str, "feature_type?": str},
-    "cl_strategy": {"type": str},
-    "model?": dict,
-    "custom_imports?": {"imports?": [str], "folders?": [str]},
-}
-ENVIRONMENT: Schema = {
-    "device": str,
-    "packages": {ANY: (str, None)},
-    "dataset": {
-        "root?": str,
-        "fingerprint?": str,
-        "filelists?": str,
-        "features?": str,
-        "class_names?": [str],
-    },
-    "seed": int,
-    "clearctl?": str,
-    "python?": str,
-    "platform?": str,
-    "device_name?": str,
-    "torch_threads?": int,
-    "processes?": int,
-    "git?": str,
-    "gpu?": dict,
-    "graph?": bool,
-    "config?": str,
-    "weights?": {ANY: str},
-    "extraction?": dict,
-    "code?": {ANY: str},
-    "stacked?": int,
-    "wandb_run?": str,
-    "mlflow_run?": str,
-    "resumed?": [dict],
-}
-EVALUATION: Schema = {
-    "train?": {ANY: dict},
-    "test?": {ANY: dict},
-    "clear_metrics?": {ANY: (*NUMBER, None)},
-    "gem_metrics?": {ANY: (*NUMBER, None)},
-    "untrained?": [NUMBER],
-    "diverged?": {"bucket": (str, int), "epoch": (int, None), "reason": str},
-    "validation?": {
-        "accuracy_matrix": [[NUMBER]],
-        "test": {ANY: dict},
-        "clear_metrics": {ANY: (*NUMBER, None)},
-        "gem_metrics": {ANY: (*NUMBER, None)},
-    },
-    "anytime?": [{"bucket": int, "step": int, "samples_seen": int, "accuracies": [NUMBER]}],
-}
-SELECTION: Schema = {
-    "metric": str,
-    "first": (int, None),
-    "chosen": str,
-    "tried": int,
-    "seeds": int,
-}
-EPOCH: Schema = {
-    "bucket": str,
-    "bucket_number": int,
-    "epoch": int,
-    "num_epochs": int,
-    "seconds": NUMBER,
-    "loss": (*NUMBER, None),
-    "accuracy": (*NUMBER, None),
-    "lr?": NUMBER,
-}
+from clearctl.run_schemas import CONFIG, ENVIRONMENT, EPOCH, EVALUATION, SELECTION
+from clearctl.schema import Schema, misfit
 
 
 def create(work_dir: Path, seed: int) -> Path:
@@ -184,7 +116,7 @@ def tensorboard_folder(run: Path) -> Path:
 
 
 def mlflow_folder(run: Path) -> Path:
-    """What the MLflowLogger writes: a database, and files below artifacts/."""
+    """The output of the MLflowLogger: a database, and files below artifacts/."""
     return run / "mlflow"
 
 
@@ -199,7 +131,7 @@ def report_file(run: Path) -> Path:
 
 
 def selection_file(folder: Path) -> Path:
-    """How settings were chosen: one run's, in its folder, or all of a sweep's, in its work directory."""
+    """The record of how settings were chosen: one run's, in its folder, or all of a sweep's, in its work directory."""
     return folder / "selection.json"
 
 

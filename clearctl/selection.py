@@ -1,5 +1,4 @@
-"""Which buckets and classes of a dataset a stream has, how many images of a class it trains on, and how many it holds
-out for validation."""
+"""The selection of a stream: its buckets and classes, the images of a class to train on, and those held out."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -48,11 +47,6 @@ class Selection:
         """Whether no class is left out."""
         return self.classes is None and not self.drop_classes
 
-    @property
-    def has_all(self) -> bool:
-        """Whether nothing is left out."""
-        return self.has_all_classes and self.max_per_class is None and self.validation is None
-
     def names(self, present: Sequence[str]) -> list[str]:
         """The class names of the stream, in the order of those that are `present` in the dataset."""
         return class_names(present, self.classes, self.drop_classes)
@@ -98,7 +92,7 @@ class Selection:
         return [line for line in lines if line in drawn]
 
     def num_held_out(self, count: int) -> int:
-        """How many of the `count` training images of a class are held out."""
+        """The number of the `count` training images of a class that are held out."""
         return max(1, int(count * (self.validation or 0.0) + 0.5))
 
     def too_few(self, lines: Sequence[int], labels: Sequence[int], present: Sequence[str]) -> dict[int, int]:

@@ -20,7 +20,7 @@ _ZIP_START = b"PK\x03\x04"  # how torch.load tells its zip archives from the pic
 _LOCAL_HEADER_BYTES = (
     30  # before each entry of a zip archive; it ends with the lengths of the name and of the extra field
 )
-# What zipfile raises for an archive that is damaged.
+# The exceptions that zipfile raises for a damaged archive.
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError)
 
 

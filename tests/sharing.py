@@ -50,7 +50,7 @@ def what_is_learned(config: Path) -> dict[str, bytes]:
     """The samples in the memories, in their order, the weights and torch's generator, after all buckets, in bytes."""
     import torch
 
-    from clearctl.config.settings import fill
+    from clearctl.config.fill import fill
     from clearctl.distributed.randomness import seed_everything
     from clearctl.engine.build.config import open_config
     from clearctl.engine.build.experiment import build_experiment

@@ -11,7 +11,7 @@ import torch
 from benchmarks.gpu.check import DEMO, Check
 from benchmarks.gpu.findings import Findings
 from benchmarks.gpu.training import image_overrides
-from clearctl.config.settings import fill
+from clearctl.config.fill import fill
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.samples import build_samples
 from clearctl.engine.build.stream import benchmark_of, build_stream

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from clearctl.config.settings import fill
+from clearctl.config.fill import fill
 from clearctl.engine.build.accelerate import accelerate
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.model import build_model

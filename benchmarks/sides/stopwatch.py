@@ -6,8 +6,6 @@ from typing import Any
 
 from benchmarks.sides.task import Times
 
-Method = Callable[..., Any]
-
 
 def take_times() -> Times:
     """Times that fill as strategies learn in this process.

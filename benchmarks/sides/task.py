@@ -1,4 +1,4 @@
-"""What all sides learn, and what each reports."""
+"""The task that all sides learn, and what each reports."""
 
 import statistics
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What a shell completes: names of configs, values of --set, run folders. Nothing here imports torch or mmcv.
+"""Completions for the shell: names of configs, values of --set, run folders. Nothing here imports torch or mmcv.
 
 If nothing is found, a shell completes file names by itself, so no completer offers folders.
 """

@@ -58,7 +58,7 @@ def check(
                 output.message(f"{file}: note: {note}")
             if result.faults:
                 continue
-            against = result.dataset_root if result.dataset_found else "no dataset: its folder is not there"
+            against = result.dataset_root if result.dataset_found else "no dataset: its folder does not exist"
             output.stdout.print(f"{file}: no fault found (checked against {against})")
         sound = [file for file, result in results.items() if not result.faults]
         if sound:

@@ -1,4 +1,4 @@
-"""What commands print: results on stdout, messages and progress on stderr, errors as one or two lines."""
+"""The output of commands: results on stdout, messages and progress on stderr, errors as one or two lines."""
 
 import atexit
 import functools
@@ -38,7 +38,7 @@ REPORT = "this is a fault in clearctl: please report it with what `--verbose` pr
 
 @dataclass
 class Output:
-    """Where a command prints. `verbose` shows tracebacks, `quiet` only results, warnings and errors."""
+    """The output of a command. `verbose` shows tracebacks, `quiet` only results, warnings and errors."""
 
     verbose: bool = False
     quiet: bool = False
@@ -61,7 +61,7 @@ class Output:
         sys.stdout.flush()
 
     def written(self, written: int, unchanged: int, dry_run: bool) -> None:
-        """How many files a command wrote, on stdout."""
+        """Print the number of files that a command wrote, on stdout."""
         if not written:
             self.stdout.print(f"nothing to do: all {unchanged} files are up to date")
         else:
@@ -69,12 +69,12 @@ class Output:
             self.stdout.print(f"{written} files {verb}, {unchanged} up to date")
 
     def next_command(self, *words: object, first: str = "next") -> None:
-        """What to do after a command, unless quiet: the `words` after `clearctl`, to be copied as they are."""
+        """Print the next command to run, unless quiet: the `words` after `clearctl`, to be copied as they are."""
         if not self.quiet:
             self.stdout.print(Text(f"{first}: clearctl {shlex.join(map(str, words))}"), soft_wrap=True)
 
     def error(self, text: str, note: str = "") -> None:
-        """What is wrong and, in a line below, what to do, on stderr."""
+        """Print an error and, in a line below, what to do, on stderr."""
         self.stderr.print(Text.assemble(("error: ", "bold red"), text + (f"\n{note}" if note else "")))
 
     @contextmanager
@@ -179,7 +179,7 @@ def _note(error: ClearctlError) -> str:
 
 
 def hint_of(context: Any) -> str:
-    """Where the arguments of a command are explained; "" outside of one."""
+    """The hint that points to the help of a command; "" outside of one."""
     return "" if context is None else f"try `{context.command_path} --help`"
 
 

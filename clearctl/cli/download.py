@@ -39,7 +39,7 @@ def download(
             "--md5", metavar="[FILE=]HEX", help="The expected MD5 of an archive; may be repeated as FILE=HEX."
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Download again, and replace what is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Download again, and replace existing files.")] = False,
     keep_archive: Annotated[bool, typer.Option("--keep-archive", help="Do not delete the archives.")] = False,
     max_hours: Annotated[
         float,

@@ -22,7 +22,7 @@ FORWARDED_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")  # which torch's 
 
 
 def share_among(processes: int) -> None:
-    """Have the present command done by so many processes, and end with their exit code; return if this is one of them.
+    """Run the present command in this many processes, and end with their exit code; return if this is one of them.
 
     Raises UsageError where torchrun has started another number of them, and RunError where they were killed.
     """

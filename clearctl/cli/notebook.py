@@ -38,7 +38,7 @@ class _CellOutput(Output):
 
 
 class NotebookDisplay(Display):
-    """Bars as HTML, each event changing what is there; no widgets are needed."""
+    """Bars as HTML, updated by each event; no widgets are needed."""
 
     def __init__(self) -> None:
         super().__init__(_CellOutput())

@@ -93,7 +93,7 @@ class Display:
         )
 
     def _left(self, done: float) -> str:
-        """How long the training will still take, by its share that was `done` since its first step was reported."""
+        """The remaining time of the training, by its share that was `done` since its first step was reported."""
         if self._trained is None or done <= self._trained[1]:
             return ""
         began, first = self._trained

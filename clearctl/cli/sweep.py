@@ -39,7 +39,7 @@ def sweep(
         bool,
         typer.Option(
             "--stack/--no-stack",
-            help="Train similar runs on features as one batched model: equal but for the last digits.",
+            help="Train similar runs on features as one batched model: equal except for the last digits.",
         ),
     ] = True,
     engine: Annotated[

@@ -1,4 +1,4 @@
-"""What `clearctl sweep` prints, as text and as JSON: of a plan, and of how its runs ended."""
+"""The output of `clearctl sweep`, as text and as JSON: of a plan, and of how its runs ended."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ MOST_NAMED = 3  # runs that failed alike
 
 
 def show_plan(plan: "SweepPlan") -> None:
-    """How many runs there are, their states, how many run at a time, and where their folders are."""
+    """Print the number of runs, their states, how many run at a time, and where their folders are."""
     count = {state: sum(run.state == state for run in plan.runs) for state in ("finished", "resume", "new")}
     total = len(plan.runs)
     words = {"finished": "finished", "resume": "to resume", "new": "new"}
@@ -49,7 +49,7 @@ def _how_stacked(plan: "SweepPlan") -> str:
     if not stacks:
         return ""
     return (
-        f"\n{sum(stacks)} stacked as {counted(len(stacks), 'model')}: equal but for the last digits"
+        f"\n{sum(stacks)} stacked as {counted(len(stacks), 'model')}: equal except for the last digits"
         " (--no-stack: bit-identical)"
     )
 

@@ -51,7 +51,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """Its name in messages."""
         return f"{self.planned.label} seed {self.planned.seed}"
 
     def update(self, event: RunStarted | RunProgress | RunEnded) -> None:
@@ -76,7 +76,7 @@ class Row:
             self.doing = _SHORT.get(work, f"{work} {percent}%")
 
     def spent_s(self) -> float | None:
-        """How long it has run in this sweep; None where it has not."""
+        """Seconds that it has run in this sweep; None if it has not."""
         return (self.ended_at or time.monotonic()) - self._began_at if self._began_at else None
 
     def left_s(self) -> float | None:
@@ -87,7 +87,7 @@ class Row:
         return (time.monotonic() - began_at) * (1 - self._done) / (self._done - already)
 
     def expected_s(self) -> float | None:
-        """How long a run like it takes, from beginning to end."""
+        """Seconds that a run like it takes, from beginning to end."""
         left = self.left_s()
         if left is None or self._first is None:
             return self.whole_s

@@ -74,7 +74,7 @@ def _shown_stage(stage: StagePlan) -> Iterator[SweepListener]:
 
 
 def _headline(plan: SelectionPlan) -> str:
-    """How many settings are tried and how many are tested, each with how many runs."""
+    """The number of settings that are tried and that are tested, each with the number of runs."""
     runs, tests = plan.num_settings * plan.num_seeds, len(plan.names) * plan.num_seeds
     on = "" if plan.first is None else f" on the first {counted(plan.first, 'bucket')}"
     tried = f"{counted(plan.num_settings, 'setting')} of {counted(len(plan.names), 'config')}"

@@ -120,7 +120,7 @@ class SweepDisplay:
 
 
 def _chosen(rows: Sequence[Row], most: int) -> list[Row]:
-    """At most so many rows, in the order of the plan: those of the running runs, then of the latest ended, the next."""
+    """At most `most` rows, in the order of the plan: those of the running runs, then of the latest ended, the next."""
     if len(rows) <= most:
         return list(rows)
     running = [row for row in rows if row.status == "running"]

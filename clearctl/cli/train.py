@@ -98,7 +98,7 @@ def train(
 
 
 def print_result(result: "TrainResult", json: bool) -> None:
-    """What `train` and `resume` print of a finished run."""
+    """Print the result of a finished run, for `train` and `resume`."""
     if json:
         from clearctl.metrics import to_json
 

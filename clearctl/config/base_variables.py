@@ -12,7 +12,7 @@ from pathlib import Path
 from clearctl.errors import ConfigError
 
 _IN_TEXT = re.compile(r"\{\{\s*_base_\.[\w.]+\s*\}\}")
-# What may have a base variable as its value: an assignment, an item of a dict or list, an argument by name.
+# Places that may have a base variable as their value: an assignment, an item of a dict or list, an argument by name.
 _HOLDERS = (ast.Assign, ast.AnnAssign, ast.Dict, ast.List, ast.Tuple, ast.keyword)
 
 

@@ -15,6 +15,7 @@ from clearctl.config.check_metrics import check_metrics
 from clearctl.config.check_model import check_model
 from clearctl.config.check_strategy import check_strategy
 from clearctl.config.dialect import DIALECTS
+from clearctl.config.fill import INNER, inner_transforms
 from clearctl.config.findings import Fault, Findings
 from clearctl.config.foreign import RUNTIME, runtime_keys
 from clearctl.config.keys import (
@@ -29,7 +30,6 @@ from clearctl.config.keys import (
 from clearctl.config.load import SET_ORIGIN, Config
 from clearctl.config.ranges import COUNT, SEED
 from clearctl.config.registry import closest, is_typo
-from clearctl.config.settings import INNER, inner_transforms
 from clearctl.config.speed import check_speed
 from clearctl.errors import ConfigError
 from clearctl.selection import bucket_names
@@ -41,7 +41,7 @@ FILLED_LOGGER = ("resumed", "run_id", "validation", "group", "settings")
 
 
 def own_folders(config: Config) -> list[Path]:
-    """Where a config's own modules may be: next to its file and its bases, or where it says.
+    """The folders where a config's own modules may be: next to its file and its bases, or where it says.
 
     Those of a run folder's config are absolute, and none is in the run folder.
     """

@@ -35,7 +35,7 @@ def check_metrics(found: Findings, key: str, value: Any, catalogue: Catalogue) -
 
 
 def no_probabilities(found: Findings, values: Mapping[str, Any]) -> str | None:
-    """Why the softmax of the model's scores is not a probability; None if it is, or if unknown."""
+    """The reason why the softmax of the model's scores is not a probability; None if it is, or if unknown."""
     strategy = _section(values, "cl_strategy")
     of_strategy = found.traits_of(strategy.get("type")).scores
     if of_strategy is not None:

@@ -153,7 +153,7 @@ class Findings:
             self.add(f"{key}.{found[0]}" if found[0] else key, found[1])
 
     def _left_over(self, key: str, name: str, argument: str) -> str:
-        """What to do about an argument that a base gives for another type."""
+        """A hint on how to drop an argument that a base gives for another type."""
         origin, source = self.config.origin(f"{key}.type"), self.config.origin(f"{key}.{argument}")
         if origin not in (SET_ORIGIN, self.config.file) or source in (SET_ORIGIN, origin):
             return ""

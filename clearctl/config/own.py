@@ -142,7 +142,7 @@ def _lies_in(module: Any, folder: Path) -> bool:
 
 
 def _reason(name: str, error: BaseException) -> str:
-    """What went wrong, and in which line of the user's module."""
+    """The error, and the line of the user's module that raised it."""
     text = in_one_line(error)
     if isinstance(error, ModuleNotFoundError) and error.name in (name, name.partition(".")[0]):
         return "it is not installed, and not next to the config file"

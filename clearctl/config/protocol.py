@@ -1,4 +1,4 @@
-"""What the evaluation protocol of a config means for its results."""
+"""The consequences of a config's evaluation protocol for its results."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -51,7 +51,7 @@ def fill_class_counts(config: Config, root: Path | str | None) -> None:
 
 
 def selected_count(values: Mapping[str, Any], classes: int) -> int:
-    """How many of a dataset's `classes` the config's stream has, if the dataset has all that it names."""
+    """The number of a dataset's `classes` in the config's stream, if the dataset has all that it names."""
     scenario = _section(values, "scenario")
     chosen, dropped = scenario.get("classes"), scenario.get("drop_classes")
     if isinstance(chosen, list):

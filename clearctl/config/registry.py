@@ -17,7 +17,7 @@ class Library(Protocol):
     """A library that looks up models by name, too many to list."""
 
     def fault(self, name: str) -> str | None:
-        """Why it has no model `name` (without the prefix), or None if it has one."""
+        """The reason why it has no model `name` (without the prefix), or None if it has one."""
 
     def __getitem__(self, name: str) -> Factory:
         """The function that builds the model `name` (without the prefix)."""
@@ -46,7 +46,7 @@ class Registry:
         return {name: cls for name, cls in self.load().items() if name not in (self.refused or {})}
 
     def fault(self, name: object) -> str | None:
-        """Why `name` cannot be used, or None if it can."""
+        """The reason why `name` cannot be used, or None if it can."""
         if not isinstance(name, str):
             return f"type is {name!r}, expected the name of {article(self.kind)}"
         if library := self._library(name):

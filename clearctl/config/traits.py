@@ -1,4 +1,4 @@
-"""What can be known of a strategy or plugin beside its signature. The table of all of them is `strategies.traits`."""
+"""Facts about a strategy or plugin beside its signature. The table of all of them is `strategies.traits`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Traits:
-    """What is known of one strategy or plugin; the defaults say that nothing is, as of a user-defined class."""
+    """Facts about one strategy or plugin; the defaults say that nothing is known, as of a user-defined class."""
 
     # Whether a config may name it. `refused` is the reason why it may not, `refused_with` {(key of the config's top
     # level, its value): the reason why it cannot go with that value}.
@@ -21,7 +21,7 @@ class Traits:
     stackable: bool = False
     stackable_plugin: bool = False
 
-    # What it learns from: a bucket, all buckets so far, the whole stream in one call, or its memory alone.
+    # The source of its samples: a bucket, all buckets so far, the whole stream in one call, or its memory alone.
     # `splits_buckets`: it sets some samples of each class of a bucket aside. `one_for_each_bucket`: the argument that
     # may be a list, with a value for each bucket.
     learns: Literal["bucket", "buckets so far", "stream", "memory"] = "bucket"
@@ -34,7 +34,7 @@ class Traits:
     # `sees_learned_as_tested`: it passes images of training through the network under the transform of tests too.
     sees_learned_as_tested: bool = False
 
-    # What its batches are of. `balances_batches`: each batch that it learns has samples of every task label;
+    # The composition of its batches. `balances_batches`: each batch that it learns has samples of every task label;
     # `balances_memory`: each batch of its memory has, with task_balanced_dataloader=True. `samples_every_bucket`:
     # its `sample_size` is made up of the same number of each bucket, unless it has a reservoir.
     balances_batches: bool = False
@@ -44,7 +44,7 @@ class Traits:
     # Its memory's batches. `replays_whole_batches`: it never replays as long as the memory does not fill a batch.
     replays_whole_batches: bool = False
 
-    # What it does to the steps of training. `takes_own_steps`: a strategy whose loss and gradients no plugin sees.
+    # Its effect on the steps of training. `takes_own_steps`: a strategy whose loss and gradients no plugin sees.
     # `acts_on_steps`: a plugin that needs an optimizer's steps; it acts on the loss, the gradients or the learning rate
     # "within" a step, or on the weights "after" it. `replaces_loader`: it learns from its own loader, with a
     # memory. `decides_weights`: it decides which weights a bucket ends with. `watches_tests`: it reads a metric of
@@ -55,12 +55,12 @@ class Traits:
     decides_weights: bool = False
     watches_tests: bool = False
 
-    # The argument of so many steps as the first bucket must have; and that of so many as it takes until it has its
-    # whole effect.
+    # The argument with the number of steps that the first bucket must have; and that with the number of steps until it
+    # has its whole effect.
     least_steps: str | None = None
     steps_to_rise: str | None = None
 
-    # What its network's scores are, where their softmax is not a probability.
+    # A description of its network's scores, if their softmax is not a probability.
     scores: str | None = None
 
     # The `type` of model.head that it writes, where that is not a linear layer alone.

@@ -95,7 +95,7 @@ def _matrix(rows: int, dimension: int) -> torch.Tensor:
 
 
 def _state_of_files(root: Path, name: str, buckets: list[str]) -> tuple[Any, ...]:
-    """What changes whenever one of the files that features are read from, or checked against, is written again."""
+    """A value that changes whenever a file that features are read from, or checked against, is written again."""
     files = [layout.extraction_file(root, name)]
     for bucket in buckets:
         files += [layout.features_file(root, name, bucket), layout.filelist_file(root, bucket)]

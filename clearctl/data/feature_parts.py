@@ -16,10 +16,10 @@ _BLOCK_BYTES = 1 << 22
 
 
 class FeatureParts:
-    """x [M, D] float32 of several tensors on the CPU, one after another, where else a matrix stands.
+    """x [M, D] float32 of several tensors on the CPU, one after another, in place of one matrix.
 
     `parts` are `[N, D]` of any kind of real number. Where they are mapped from files, rows come into memory as they are
-    taken. What is taken are copies: a process that wrote into a mapping that is read-only would end.
+    taken. They are copies: a process that wrote into a read-only mapping would end.
     """
 
     def __init__(self, parts: Sequence[torch.Tensor]) -> None:
@@ -111,6 +111,6 @@ def copy_stored(file: Path, x: torch.Tensor, matrix: torch.Tensor) -> None:
 
 
 def _start_of(file: Path, x: torch.Tensor) -> int | None:
-    """Where in `file` the storage of `x` begins; None if that cannot be known."""
+    """The offset in `file` at which the storage of `x` begins; None if that cannot be known."""
     place = place_of_only_tensor(file)
     return place[0] if place is not None and place[1] == x.untyped_storage().nbytes() else None

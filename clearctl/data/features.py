@@ -58,7 +58,7 @@ def stored_features(
 
 
 def _recorded(root: Path, name: str, bucket: str) -> dict[str, Any]:
-    """What extraction.json says of the bucket; nothing of features that were made elsewhere. Raises DatasetError."""
+    """The entry of extraction.json for the bucket; empty for features that were made elsewhere. Raises DatasetError."""
     file = layout.extraction_file(root, name)
     if not file.is_file():
         return {}
@@ -173,7 +173,7 @@ def _require_real(x: torch.Tensor) -> None:
 
 
 def _numpy_integers() -> list[Any]:
-    """What a pickled numpy integer is made of, under the name of numpy 1 and of numpy 2."""
+    """The functions and types that a pickled numpy integer names, for numpy 1 and numpy 2."""
     make_scalar = np.int64(0).__reduce__()[0]
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
     dtypes = [type(np.dtype(kind)) for kind in (np.int32, np.int64)]

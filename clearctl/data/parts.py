@@ -1,4 +1,4 @@
-"""Which lines of a bucket's file list are for training, testing and validation: by protocol, split and selection."""
+"""The lines of a bucket's file list for training, testing and validation: by protocol, split and selection."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -70,7 +70,7 @@ def _without(lines: Sequence[int], others: Sequence[int]) -> list[int]:
 
 
 def iid_split_folder(root: Path, test_ratio: float, shot: int | None, seed: int) -> Path:
-    """Where the split is that the iid protocol trains and tests on, there or not."""
+    """The folder of the split that the iid protocol trains and tests on, whether it exists or not."""
     if shot is not None:
         return layout.shot_split_folder(root, shot, seed)
     if layout.has_published_split(root):

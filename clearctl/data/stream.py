@@ -108,7 +108,7 @@ class Stream:
         return digest.hexdigest()
 
     def describe(self, root: Path) -> dict[str, Any]:
-        """What environment.json says of the dataset, which was read from `root`.
+        """The entry of environment.json for the dataset, which was read from `root`.
 
         `filelists` is the same for all protocols, splits and features of a dataset, and `features`, None of images, for
         all protocols and splits; `fingerprint` is not.
@@ -164,20 +164,13 @@ def read_stream(
     Raises DatasetError for a folder that is invalid, UsageError for a bucket that it does not have, and
     ConfigError for a class, or for classes with too few images to hold some out.
     """
-    names = _selected(layout.read_bucket_indices(root), buckets)
-    class_names = _require_classes(root, selection)
-    index_of = selection.indices(class_names)
-    split = None
-    if protocol == "iid":
-        assert seed is not None
-        split = require_split(root, names, test_ratio, shot, seed)
-    listed = {name: layout.read_bucket_filelist(root, name, len(class_names)) for name in names}
+    class_names, listed, split = _listed(root, protocol, seed, shot, test_ratio, buckets, selection)
     parts = parts_of_buckets(listed, split, selection, class_names, seed, evaluate_on, left_out)
     in_stream = tuple(selection.names(class_names))
-    index_of = [max(index, 0) for index in index_of]  # of left out classes too
+    index_of = [max(index, 0) for index in selection.indices(class_names)]  # of left out classes too
     if feature_type is None:
         images: list[Bucket] = []
-        for name in names:
+        for name in listed:
             used = sorted({line for part in parts[name].values() for line in part})
             require_images(root, name, [listed[name][line][0] for line in used])
             lines = [(path, index_of[label]) for path, label in listed[name]]
@@ -187,7 +180,7 @@ def read_stream(
     x, y, first_row = read_matrix(root, feature_type, listed, room_bytes)
     y = torch.tensor(index_of)[y]
     buckets_read = []
-    for name in names:
+    for name in listed:
         rows = {what: first_row[name] + torch.tensor(part, dtype=torch.int64) for what, part in parts[name].items()}
         buckets_read.append(Bucket(name, **{what: FeatureSamples(x, y, part) for what, part in rows.items()}))
     return Stream(tuple(buckets_read), in_stream, int(x.shape[1]))
@@ -211,16 +204,29 @@ def read_train_labels(
     evaluate_on: str = "test",
 ) -> dict[str, list[int]]:
     """{bucket: the class indices of what is trained on}, from the file lists alone. Raises as `read_stream` does."""
+    class_names, listed, split = _listed(root, protocol, seed, shot, test_ratio, buckets, selection)
+    parts = parts_of_buckets(listed, split, selection, class_names, seed, evaluate_on)
+    index_of = selection.indices(class_names)
+    return {name: [index_of[lines[line][1]] for line in parts[name]["train"]] for name, lines in listed.items()}
+
+
+def _listed(
+    root: Path,
+    protocol: str,
+    seed: int | None,
+    shot: int | None,
+    test_ratio: float,
+    buckets: Sequence[str | int] | None,
+    selection: Selection,
+) -> tuple[tuple[str, ...], dict[str, list[tuple[str, int]]], Path | None]:
+    """(class names of the dataset, {bucket of the stream: its file list}, the split of the iid protocol)."""
     names = _selected(layout.read_bucket_indices(root), buckets)
     class_names = _require_classes(root, selection)
-    index_of = selection.indices(class_names)
     split = None
     if protocol == "iid":
         assert seed is not None
         split = require_split(root, names, test_ratio, shot, seed)
-    listed = {name: layout.read_bucket_filelist(root, name, len(class_names)) for name in names}
-    parts = parts_of_buckets(listed, split, selection, class_names, seed, evaluate_on)
-    return {name: [index_of[listed[name][line][1]] for line in parts[name]["train"]] for name in names}
+    return class_names, {name: layout.read_bucket_filelist(root, name, len(class_names)) for name in names}, split
 
 
 def class_faults(present: Sequence[str], selection: Selection) -> list[tuple[str, str]]:

@@ -80,7 +80,7 @@ def _gives_one_rgb_image(step: Any) -> bool:
 
 
 def _more_than_pixels(step: Any) -> str | None:
-    """Why `step` may look at more of an image than its pixels (its EXIF data, say), which are not stored."""
+    """The reason why `step` may look at more of an image than its pixels (its EXIF data, say), which are not stored."""
     inner = getattr(step, "transforms", None)
     if type(step).__module__.startswith("torchvision.transforms.") and type(step).__name__ != "Lambda":
         return next((text for each in inner or () if (text := _more_than_pixels(each))), None)

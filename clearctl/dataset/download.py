@@ -28,11 +28,11 @@ from clearctl.units import megabytes
 
 @dataclass(frozen=True, repr=False)
 class DownloadResult(ShortRepr):
-    """What `download` did.
+    """The result of `download`.
 
     `archives` are in the order of the release, with those that were here before; `new` are the files of those that
-    were not, and `received_bytes` what came over the network in this call. `dataset_root` is the folder to prepare,
-    which is `root` or a folder that the archive brought along; None if there is no CLEAR folder.
+    were not, and `received_bytes` the bytes downloaded in this call. `dataset_root` is the folder to prepare,
+    which is `root` or a folder from the archive; None if there is no CLEAR folder.
     """
 
     root: Path
@@ -55,7 +55,7 @@ def download(
     patience: Patience = PATIENCE,
     listener: Listener = ignore,
 ) -> DownloadResult:
-    """Bring a release of CLEAR into the dataset folder `root`.
+    """Download a release of CLEAR into the dataset folder `root`.
 
     Args:
         name: "clear10" or "clear100".
@@ -76,8 +76,8 @@ def download(
 
     Raises UsageError for arguments that make no sense; CapabilityError if the server cannot be reached, refuses, is
     too slow, or breaks off too often; DatasetError for an archive that is not whole, has another checksum or holds
-    what is not allowed, for what is in the way, where the disk has no room, and while another command changes the
-    folder. What came stays for the next call, except an archive found bad.
+    what is not allowed, for existing files, where the disk has no room, and while another command changes the
+    folder. Downloaded parts stay for the next call, except for an invalid archive.
     """
     archives = find_archives(name, release)
     wanted = _wanted_md5(md5, archives)
@@ -108,7 +108,7 @@ def _fetch_and_unpack(
         job.unpack(ready[job.archive.file])
     receipts = [receipt or ready[job.archive.file].receipt for job, receipt in zip(jobs, before, strict=True)]
     for job in jobs:
-        # What was put there by hand, or kept before, stays.
+        # An archive that was put there by hand, or kept before, stays.
         if not keep_archive and read_origin(job.part):
             job.file.unlink(missing_ok=True)
         remove_origin(job.part)
@@ -122,7 +122,7 @@ def _fetch_and_unpack(
 
 
 def _refuse_overlap(ready: Sequence[CheckedArchive]) -> None:
-    """Raise DatasetError if two archives bring the same name: with --force the second would replace the first."""
+    """Raise DatasetError if two archives contain the same name: with --force the second would replace the first."""
     for number, one in enumerate(ready):
         for other in ready[:number]:
             if shared := set(one.receipt.top_level) & set(other.receipt.top_level):

@@ -26,7 +26,7 @@ DEFAULT_SEEDS = (0,)
 
 @dataclass(frozen=True, repr=False)
 class FewshotResult(ShortRepr):
-    """What `make_fewshot` did, or would do in a dry run.
+    """The result of `make_fewshot`, or of its dry run.
 
     `written` and `unchanged` count files: those made or replaced, and those that were there with the same bytes.
     `images_per_bucket` is {bucket: (number to train on, number to test on)}.
@@ -93,7 +93,7 @@ def make_fewshot(
 
 @dataclass(frozen=True)
 class _FewshotJob:
-    """What is to be there in the end; `images_per_bucket` is filled in as the buckets are read."""
+    """The files to write; `images_per_bucket` is filled in as the buckets are read."""
 
     root: Path
     class_names: tuple[str, ...]

@@ -1,8 +1,8 @@
 """Write the files of a command: all are checked before the first is written, and each is written atomically.
 
-Two passes over units (buckets): the first compares what is requested with what is there, the second writes what is not
-there. Small files are kept for the second pass up to `KEPT_BYTES`; units beyond it make theirs again, so that no more
-than one of them is in memory.
+Two passes over units (buckets): the first compares the requested files with the existing ones, the second writes the
+missing ones. Small files are kept for the second pass up to `KEPT_BYTES`; units beyond it make theirs again, so that at
+most one of them is in memory.
 """
 
 import itertools
@@ -39,7 +39,7 @@ WantedFiles = Callable[[], Iterable[WantedFile]]
 
 @dataclass(frozen=True)
 class WriteResult:
-    """What was done, or would be in a dry run.
+    """The files that were written, or would be in a dry run.
 
     `written` and `unchanged` count files: those made or replaced, and those that were there already. `replaced` are
     those that were there with other contents.
@@ -128,7 +128,7 @@ class _PendingFiles:
 def dataset_lock(root: Path) -> Iterator[None]:
     """Lock the dataset folder `root` against other commands. Raises DatasetError with the other command's pid.
 
-    What a killed one was writing is removed first.
+    Unfinished files of a killed command are removed first.
     """
     with lock.exclusive_lock(layout.lock_file(root), root, DatasetError):
         atomic.remove_temporary(root, *_prepared_folders(layout.training_folder(root)))

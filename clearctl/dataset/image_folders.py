@@ -63,7 +63,7 @@ def read_images(root: Path, path: str, where: str) -> dict[str, dict[str, Any]]:
 
 
 def others(root: Path) -> list[str]:
-    """What is in labeled_images/ and is not an image of a class: its paths, relative to `root`, sorted.
+    """The paths in labeled_images/ that are not images of a class, relative to `root`, sorted.
 
     Hidden files are left out, and what is in a folder that cannot be listed.
     """

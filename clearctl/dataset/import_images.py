@@ -31,7 +31,7 @@ DUPLICATES = ("keep", "first")
 
 @dataclass(frozen=True, repr=False)
 class ImportResult(ShortRepr):
-    """What `import_images` did, or would do in a dry run.
+    """The result of `import_images`, or of its dry run.
 
     `layout` is how the source was read: "class", "split/bucket/class", "table". `buckets` are numbered from "1" in time
     order. `images_per_bucket_and_class` is {bucket: {class: number of images}}. `images_per_part` is {"train": number,
@@ -83,7 +83,7 @@ def import_images(
     Args:
         source: a folder of bucket/class/image or class/image, with train/ and test/ around them or not; a table (CSV,
             TSV, JSON, JSON lines, parquet); or a Hugging Face imagefolder with its metadata.
-        output: the new folder: not there, empty, or of the same import, which is then left as it is.
+        output: the new folder: missing, empty, or of the same import, which is then left unchanged.
         layout: what the folders are, such as "class/bucket"; found out when None.
         columns: {"path", "label", "date", "bucket" or "split": name of the table's column}, where it has another name.
         image_root: the folder that a table's paths are relative to; the table's own when None.
@@ -208,7 +208,7 @@ def _check_nesting(source: Path, found: Found, output: Path) -> None:
 
 
 def _asked(source: Path, found: Found, options: CutOptions, images: str) -> dict[str, Any]:
-    """What dataset.json says of the source and the options."""
+    """The entries of dataset.json for the source and the options."""
     return {
         "source": printable(os.path.realpath(source)),
         "layout": found.layout,
@@ -224,7 +224,7 @@ def _asked(source: Path, found: Found, options: CutOptions, images: str) -> dict
 
 
 def _note(asked: dict[str, Any], plan: ImportPlan) -> dict[str, Any]:
-    """What dataset.json says."""
+    """The content of dataset.json."""
     return {
         "made_by": "clearctl import",
         "clearctl": __version__,
@@ -245,7 +245,7 @@ def _note(asked: dict[str, Any], plan: ImportPlan) -> dict[str, Any]:
     }
 
 
-# What makes two imports of the same images different ones.
+# The options by which two imports of the same images differ.
 _DECIDES = ("source", "layout", "bucket_by", "equal", "order", "date_pattern", "images")
 
 

@@ -38,7 +38,7 @@ class LabeledImage:
 
 @dataclass(frozen=True)
 class LabeledIndex:
-    """What `labeled_metadata.json` and `class_names.txt` say.
+    """The content of `labeled_metadata.json` and `class_names.txt`.
 
     `class_names` are by class index. `class_files` is {bucket: {class: path of its json}}: the buckets in
     numeric order, the classes of a bucket in the order of the file, the paths relative to the dataset folder.
@@ -50,7 +50,7 @@ class LabeledIndex:
     has_metadata: bool = True
 
     def place(self, root: Path) -> Path:
-        """What says which buckets and classes there are: labeled_metadata.json, else labeled_images/."""
+        """The path that lists the buckets and classes: labeled_metadata.json, else labeled_images/."""
         return layout.labeled_metadata_file(root) if self.has_metadata else layout.labeled_images_folder(root)
 
 
@@ -173,7 +173,7 @@ class _Folders:
         folder, _, name = path.rpartition("/")
         if folder not in self._files:
             self._files[folder] = self._list_files(folder)
-        # A listing may spell a name otherwise than the file system accepts it (case, composed characters).
+        # A listing may spell a name differently than the file system accepts it (case, composed characters).
         return name in self._files[folder] or os.path.isfile(self._root / path)
 
     def _is_inside(self, folder: str) -> bool:
@@ -201,7 +201,7 @@ def _note_once(seen: dict[str, str], what: str, value: str, class_name: str, whe
 
 
 def _check_images(root: Path, bucket: str, images: list[LabeledImage], class_names: tuple[str, ...]) -> None:
-    """Raise DatasetError, naming the first and their number, if images of the bucket are not there."""
+    """Raise DatasetError, naming the first and their number, if images of the bucket are missing."""
     folders = _Folders(root)
     missing = [image for image in images if not folders.has_file(image.path)]
     if missing:
@@ -236,7 +236,7 @@ def _numeric_order(file: Path, buckets: dict[str, Any]) -> list[str]:
 
 
 def _record_fault(record: Any, folders: _Folders) -> str | None:
-    """What is wrong with an image's record, or None."""
+    """The fault in an image's record, or None."""
     if not isinstance(record, dict):
         return "has an invalid record: expected an object"
     path = record.get("IMG_PATH")
@@ -249,7 +249,7 @@ def _record_fault(record: Any, folders: _Folders) -> str | None:
 
 
 def _path_fault(path: str) -> str | None:
-    """Why `path` can be no file's or would break a line of a file list, or None."""
+    """The reason why `path` cannot be a file's or would break a line of a file list, or None."""
     if not path:
         return "is empty"
     return "contains a line end, a NUL or half a character" if _UNWRITABLE.search(path) else None

@@ -36,7 +36,7 @@ DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 
 @dataclass(frozen=True, repr=False)
 class PrepareResult(ShortRepr):
-    """What `prepare_avalanche` did, or would do in a dry run.
+    """The result of `prepare_avalanche`, or of its dry run.
 
     `written` and `unchanged` count files: those made or replaced, and those that were there with the same
     contents. `images_per_bucket` is {bucket: number of images} for `buckets`, which are in the order of the
@@ -121,7 +121,7 @@ def prepare_avalanche(
 
 @dataclass
 class _PrepareJob:
-    """What is to be there in the end. `seeds` is empty if no splits are wanted.
+    """The files to write. `seeds` is empty if no splits are wanted.
 
     `images_per_bucket` is filled in as the buckets are read for the first time.
     """

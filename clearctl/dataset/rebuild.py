@@ -9,26 +9,24 @@ The new buckets are "1", "2", ... The folder is in the public layout, whatever l
 is. While it is not finished its rebuild.json is called rebuild.unfinished.json, and the same command continues with it.
 """
 
-import json
 import os
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from clearctl import layout
-from clearctl.dataset.files import WantedFile, WantedFiles, WriteResult, dataset_lock, wanted_bytes, write_files
+from clearctl.dataset.files import dataset_lock
 from clearctl.dataset.prepare import DEFAULT_TEST_RATIO, prepare_avalanche
 from clearctl.dataset.recut.images import IMAGE_MODES, Images
-from clearctl.dataset.recut.note import FINISHED, UNFINISHED, check_earlier, earlier_note, finish, remove_torn_files
-from clearctl.dataset.recut.plan import Plan, Recut, check_images, make_plan, read_class
+from clearctl.dataset.recut.note import FINISHED, check_earlier, finish
+from clearctl.dataset.recut.plan import Plan, Recut, make_plan
 from clearctl.dataset.recut.process import Process, load_process, name_of
+from clearctl.dataset.recut.records import check_images
 from clearctl.dataset.recut.where import parse_where
+from clearctl.dataset.recut.write import RebuildJob, write_rebuild
 from clearctl.dataset.release import Release, read_release
 from clearctl.errors import DatasetError, UsageError
-from clearctl.jsontext import json_text
 from clearctl.progress import Listener, Message, ignore
 from clearctl.shortrepr import ShortRepr
 from clearctl.version import __version__
@@ -38,7 +36,7 @@ DEFAULT_NUM_BUCKETS = 10
 
 @dataclass(frozen=True, repr=False)
 class RebuildResult(ShortRepr):
-    """What `rebuild_by_metadata` did, or would do in a dry run.
+    """The result of `rebuild_by_metadata`, or of its dry run.
 
     `images_per_bucket_and_class` is {new bucket: {class: number of images}}, `left_over` {class: number of images that
     the cut leaves}, `dropped` {why: number of images} for "where", "missing" and "process", `changed_bucket` {new
@@ -82,7 +80,7 @@ def rebuild_by_metadata(
 
     Args:
         root: a dataset folder, prepared or not, in any layout that `prepare_avalanche` reads. It is only read.
-        output: the new folder: not there, empty, or of the same rebuild, which is then finished.
+        output: the new folder: missing, empty, or of the same rebuild, which is then finished.
         sort_by: the field to sort by, whatever its case. Values that all are numbers are sorted as numbers, dates as
             dates, text by its characters; equal ones keep their order.
         descending: the largest first; equal ones still keep their order.
@@ -93,8 +91,8 @@ def rebuild_by_metadata(
             records, dicts with lower-case names whose img_path is relative to `root`, and returns those to keep (or
             copies), in their new order.
         images: "link" (relative links, so that both folders may be moved together), "hardlink" or "copy".
-        drop_missing: leave out records that lack a field which is requested; else they are an error. Missing is what
-            is not there, null, blank, "null" or the date 0000-00-00.
+        drop_missing: leave out records that lack a field which is requested; else they are an error. A value is
+            missing if it is absent, null, blank, "null" or the date 0000-00-00.
         dry_run: compute and check everything, write nothing.
         listener: notified of what is read, checked and written.
 
@@ -125,9 +123,9 @@ def rebuild_by_metadata(
     note = _note(asked, plan)
     check_earlier(output, note)
     _report_what_is_not_copied(release, listener)
-    job = _RebuildJob(release, plan, output, Images(images), note)
+    job = RebuildJob(release, plan, output, Images(images), note)
     with nullcontext() if dry_run else dataset_lock(output):
-        outcome = _write_files(job, dry_run, listener)
+        outcome = write_rebuild(job, dry_run, listener)
     written, unchanged = outcome.written, outcome.unchanged
     if not dry_run and _is_unprepared(output):
         prepared = prepare_avalanche(output, test_ratio=_test_ratio(plan, listener), listener=listener)
@@ -149,78 +147,6 @@ def rebuild_by_metadata(
     )
 
 
-@dataclass(frozen=True)
-class _RebuildJob:
-    """What is to be in the folder `output`; `note` is what its rebuild.json says."""
-
-    release: Release
-    plan: Plan
-    output: Path
-    images: Images
-    note: dict[str, Any]
-
-    def units(self) -> list[WantedFiles]:
-        """The note first and the index last, so that an unfinished folder is recognised and is not a CLEAR folder."""
-        return [self.note_files, *(partial(self.class_files, name) for name in self.plan.runs), self.index_files]
-
-    def check_images(self) -> None:
-        """Raise DatasetError if the first image cannot be linked."""
-        class_name, runs = next(iter(self.plan.runs.items()))
-        self.images.check(self.output, read_class(self.release, class_name)[runs[0][0].number].file)
-
-    def note_files(self) -> Iterator[WantedFile]:
-        """The note that says whose folder this is; one that is there was compared before."""
-        file = next((self.output / name for name in (FINISHED, UNFINISHED) if (self.output / name).is_file()), None)
-        wanted = wanted_bytes(file or self.output / UNFINISHED, json_text(self.note).encode())
-        yield WantedFile(wanted.path, lambda there: there.stat().st_size > 0, wanted.write)
-
-    def class_files(self, class_name: str) -> Iterator[WantedFile]:
-        """For each new bucket the images of a class, then its json: the whole records, IMG_PATH the new one."""
-        records = read_class(self.release, class_name)
-        if len(records) != self.plan.num_records[class_name]:
-            raise DatasetError(
-                f"{self.release.root}: the metadata of class {class_name!r} changed during the command: run it again"
-            )
-        for bucket, run in zip(self.plan.buckets, self.plan.runs[class_name], strict=True):
-            listed = {}
-            for chosen in run:
-                record = records[chosen.number]
-                image = record.file
-                path = f"labeled_images/{bucket}/{class_name}/{image.name}"
-                yield self.images.wanted(self.output / path, image)
-                listed[record.place.id] = {**record.record, "IMG_PATH": path}
-            yield wanted_bytes(self.output / _class_file(bucket, class_name), json.dumps(listed).encode())
-
-    def index_files(self) -> Iterator[WantedFile]:
-        """class_names.txt and labeled_metadata.json."""
-        names = "\n".join(self.release.class_names)
-        yield wanted_bytes(self.output / "class_names.txt", names.encode())
-        index = {bucket: {name: _class_file(bucket, name) for name in self.plan.runs} for bucket in self.plan.buckets}
-        yield wanted_bytes(layout.labeled_metadata_file(self.output), json.dumps(index).encode())
-
-
-def _class_file(bucket: str, class_name: str) -> str:
-    return f"labeled_metadata/{bucket}/{class_name}.json"
-
-
-def _write_files(job: _RebuildJob, dry_run: bool, listener: Listener) -> WriteResult:
-    """Write what is not there. Raises DatasetError if a file of an earlier run was changed."""
-    run = partial(write_files, job.units(), listener=listener, check="compare", write="write images", unit="steps")
-    if not dry_run:
-        remove_torn_files(job.output)
-    if earlier_note(job.output) is None:
-        if not dry_run:
-            job.check_images()
-        return run(force=False, dry_run=dry_run)
-    found = run(force=True, dry_run=True)
-    if found.replaced:
-        raise DatasetError(
-            f"{found.replaced[0]} was changed since the folder was rebuilt\n"
-            f"nothing was written; files that differ: {len(found.replaced)}; remove them, or choose another --output"
-        )
-    return found if dry_run else run(force=False, dry_run=False)
-
-
 def _read_arguments(
     sort_by: str | None,
     descending: bool,
@@ -230,7 +156,7 @@ def _read_arguments(
     images: str,
     drop_missing: bool,
 ) -> Recut:
-    """What is requested. Raises UsageError for arguments that make no sense."""
+    """The request as a `Recut`. Raises UsageError for arguments that make no sense."""
     if sort_by is None and where is None and process is None:
         raise UsageError("nothing to do: give --sort-by FIELD, --where EXPRESSION or --process MODULE:FUNCTION")
     if sort_by is not None and process is not None:
@@ -290,7 +216,7 @@ def _test_ratio(plan: Plan, listener: Listener) -> float:
 
 
 def _note(asked: dict[str, Any], plan: Plan) -> dict[str, Any]:
-    """What rebuild.json says: how the folder was made, and what came out."""
+    """The content of rebuild.json: how the folder was made, and its counts."""
     return {
         "clearctl": __version__,
         **asked,

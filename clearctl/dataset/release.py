@@ -55,7 +55,7 @@ class Release:
 
 
 def read_release(root: Path) -> Release:
-    """What is in the raw folder `root`, its parts checked against each other.
+    """The release in the raw folder `root`, its parts checked against each other.
 
     Raises DatasetError as `labeled.read_index` does, and for parts that number the classes differently.
     """

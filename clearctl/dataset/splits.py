@@ -37,7 +37,7 @@ def few_shot_split(members: Sequence[Sequence[int]], shot: int, seed: int) -> Sp
     """The published few-shot split of a bucket: `shot` images of each class to train on, the rest to test on.
 
     `members` are the line numbers of each class, in file order, the classes in the order of their index, absent ones
-    too (`lines_by_class`). Each class is shuffled with a newly seeded generator; both sides are shuffled once more at
+    too (`lines_by_class`). Each class is shuffled with a newly seeded generator; both sides are shuffled again at
     the end, without seeding again.
     """
     return _split_by_class(members, lambda order: (order[:shot], order[shot:]), seed)

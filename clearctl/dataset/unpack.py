@@ -40,7 +40,7 @@ _UNSAFE_NAME = re.compile(r"[\\\x00-\x1f\x7f-\x9f]|^[A-Za-z]:")
 # An offset before the beginning of the archive is what a seek finds invalid; the rest are names that the file system
 # cannot have.
 _BAD_OFFSET_OR_NAME = (errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
-# What zipfile raises for an archive that is invalid, by its own fuzz reports and ours.
+# The exceptions that zipfile raises for an invalid archive, by its own fuzz reports and ours.
 _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
 
 
@@ -50,7 +50,7 @@ class BadArchiveError(DatasetError):
 
 @dataclass(frozen=True)
 class Contents:
-    """What is to be unpacked: `entries` are files and folders, `top_level` the names of the first path components."""
+    """The entries to unpack: `entries` are files and folders, `top_level` the names of the first path components."""
 
     entries: tuple[zipfile.ZipInfo, ...]
     top_level: tuple[str, ...]
@@ -59,9 +59,9 @@ class Contents:
 
 
 def read_contents(archive: Path, *, max_bytes: int = MAX_UNPACKED_BYTES) -> Contents:
-    """What is in `archive`, every entry checked, nothing written.
+    """The contents of `archive`, every entry checked, nothing written.
 
-    What macOS adds to archives (`__MACOSX/`, `.DS_Store`) is left out. Raises BadArchiveError for what is not a whole
+    The entries that macOS adds (`__MACOSX/`, `.DS_Store`) are left out. Raises BadArchiveError for what is not a whole
     zip archive; for an entry that leaves the folder, is a link or a device, is encrypted, comes twice, or is a file
     and a folder at once; and if the files are declared to have more than `max_bytes` together. OSError if it cannot be
     read.
@@ -91,10 +91,10 @@ def read_contents(archive: Path, *, max_bytes: int = MAX_UNPACKED_BYTES) -> Cont
 def unpack(archive: Path, contents: Contents, root: Path, *, force: bool, listener: Listener) -> None:
     """Put the `contents` of `archive` into `root`. The archive must be on the file system of `root`.
 
-    After a kill the same call continues. Files get ordinary permissions, whatever the archive says. What is
-    in `root` under a top-level name is an error, or replaced with `force`. Call `clear` once all is done.
+    After a kill the same call continues. Files get ordinary permissions, whatever the archive says. Content
+    of `root` under a top-level name is an error, or replaced with `force`. Call `clear` once all is done.
 
-    Raises BadArchiveError, naming the entry, for data that are not as declared; DatasetError for what is in the way
+    Raises BadArchiveError, naming the entry, for data that are not as declared; DatasetError for existing files
     and where the disk has no room; OSError for what cannot be written.
     """
     unpacking, unpacked, replaced = _scratch_folders(archive)
@@ -177,7 +177,7 @@ def _extract(archive: Path, contents: Contents, folder: Path, listener: Listener
 
 
 def _extract_file(opened: zipfile.ZipFile, info: zipfile.ZipInfo, file: BinaryIO) -> None:
-    # zipfile hands out no more bytes than the entry declares, and compares their CRC at the end.
+    # zipfile returns no more bytes than the entry declares, and compares their CRC at the end.
     with opened.open(info) as source:
         shutil.copyfileobj(source, file, 1 << 20)
         written = file.tell()
@@ -201,7 +201,7 @@ def _shortened(name: str) -> str:
 
 
 def _name(archive: Path) -> str:
-    """What it is called when it has its final name."""
+    """The archive's final name, without the suffix of an unfinished download."""
     return archive.name.removesuffix(".part")
 
 
@@ -211,7 +211,7 @@ def _is_junk(name: str) -> bool:
 
 
 def _fault_of(info: zipfile.ZipInfo) -> str | None:
-    """What is wrong with a single entry."""
+    """The fault of a single entry."""
     name = info.orig_filename
     kind = stat.S_IFMT(info.external_attr >> 16)
     if name.startswith("/") or _UNSAFE_NAME.search(name):

@@ -1,6 +1,6 @@
 """Check a dataset folder, raw and prepared; continues after errors and changes nothing.
 
-What is looked at, in this order (clearctl/dataset/checks/ has a module for each):
+The checks, in this order (clearctl/dataset/checks/ has a module for each):
 
     structure     which labelled folders there are, whether the folder is prepared
     class names   readable, each once, the same in train and test, all that the metadata uses
@@ -21,11 +21,12 @@ from pathlib import Path
 from clearctl import layout
 from clearctl.dataset.checks.features import check_features, feature_files
 from clearctl.dataset.checks.findings import Check, DatasetFindings, Finding
-from clearctl.dataset.checks.images import check_images, default_jobs
+from clearctl.dataset.checks.images import check_images
 from clearctl.dataset.checks.labels import Image, Labels, read_labels
 from clearctl.dataset.checks.lists import images_of, read_lists
 from clearctl.dataset.checks.places import check_contents, check_overlaps, check_paths
 from clearctl.dataset.checks.splits import check_splits
+from clearctl.dataset.decoding import default_jobs
 from clearctl.errors import DatasetError, UsageError
 from clearctl.progress import Listener, ignore
 from clearctl.shortrepr import ShortRepr
@@ -33,7 +34,7 @@ from clearctl.shortrepr import ShortRepr
 
 @dataclass(frozen=True, repr=False)
 class VerifyResult(ShortRepr):
-    """What `verify` found.
+    """The result of `verify`.
 
     `parts` are the labelled folders, relative to `root`: "." in the public layout, "train" and "test" in the later one.
     `buckets` are all that are labelled or have a file list, in numeric order, and

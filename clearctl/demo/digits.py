@@ -1,11 +1,11 @@
 """A dataset in CLEAR's public layout, generated in seconds, offline, from images that scikit-learn ships.
 
-What is real: the classes "zero".."nine" are scikit-learn's 1,797 handwritten digits (8 x 8 pixels,
+The images are real: the classes "zero".."nine" are scikit-learn's 1,797 handwritten digits (8 x 8 pixels,
 `load_digits`), each used exactly once and spread evenly over the buckets "1".."10", which are those of CLEAR-10; the
 class "BACKGROUND" is 16 crops per bucket of its two photographs (`load_sample_image`), no two of them overlapping. All
 are saved as 32 x 32 RGB JPEGs. As in CLEAR-10, "BACKGROUND" is the first class and the last in labeled_metadata.json.
 
-What is made up: the dates (bucket "1" is 2005, bucket "10" is 2014), and a drift of appearance over the years,
+The dates are invented (bucket "1" is 2005, bucket "10" is 2014), and so is the drift of appearance over the years,
 which the module `drift` describes.
 
 It has the same bytes each time, for the same versions of NumPy and Pillow.
@@ -42,7 +42,7 @@ _TILE = 48  # 13 x 8 tiles in each 640 x 427 photograph: 208, of which 160 are u
 _FIRST_ID = 4_000_000_000
 _ID_STEP = 5_000_000
 _DAY = 86_400
-# What demo.json holds: enough to know that a folder would come out the same again.
+# The content of demo.json: enough to know that a folder would come out the same again.
 _STAMP = {"seed": SEED, "version": VERSION}
 
 

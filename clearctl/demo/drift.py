@@ -1,4 +1,4 @@
-"""How the images of the demo change over the years, as cameras and fashions do.
+"""Changes of the demo's images over the years, as cameras and fashions change.
 
 The look is a function of the time t = (bucket - 1) / 9:
 
@@ -38,7 +38,7 @@ Colour: TypeAlias = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Appearance:
-    """How the images of a time look. Colours are RGB, shape [3], 0..255.
+    """The look of the images of a time. Colours are RGB, shape [3], 0..255.
 
     `contrast` scales the distance from the mid tone, `resolution` (px) is the width the camera resolves,
     `blur` (px) the sigma of a Gaussian at 32 x 32, `grain` the standard deviation of noise (of 0..255).

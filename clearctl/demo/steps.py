@@ -21,7 +21,7 @@ FEATURES = "bucket1"
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Where the dataset is, what training found, what testing its checkpoints again found, and the same on features.
+    """The dataset's folder, the results of training and of testing its checkpoints again, and the same on features.
 
     `extracted` are the features of the network as it was after bucket 1, `on_features` a linear head trained on them;
     `on_lite0` is an exact head on features of ImageNet, where they were asked for.
@@ -40,8 +40,8 @@ def run_demo(
 ) -> DemoResult:
     """Make the dataset in `folder`/dataset, prepare it, train into `folder`/runs and test the checkpoints.
 
-    With `features` "lite0" an exact head on features of ImageNet follows (`demo.lite0`). What already exists and
-    whole is kept. Raises what the steps raise.
+    With `features` "lite0" an exact head on features of ImageNet follows (`demo.lite0`). Steps that are
+    complete are not repeated. Raises what the steps raise.
     """
     if features == lite0.NAME:
         lite0.require_package()

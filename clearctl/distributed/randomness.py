@@ -1,8 +1,8 @@
 """Random generators: seeding, saving, restoring, and separate numbers for the processes of a run.
 
-Every process draws the same numbers where it decides for all: the order of the samples, what a memory keeps. What it
-draws for its own rows alone (dropout, random transforms) comes from generators seeded by the run's seed, the rank and
-a count, and leaves the others as they were. With one process all comes from the same generators, as usual.
+Every process draws the same numbers for decisions that all share: the order of the samples, the content of a memory.
+Numbers for its own rows alone (dropout, random transforms) come from generators seeded by the run's seed, the rank
+and a count, and leave the others as they were. With one process all comes from the same generators, as usual.
 """
 
 import random
@@ -27,7 +27,7 @@ def seed_everything(seed: int) -> None:
 
 
 def random_states() -> dict[str, Any]:
-    """Where each generator stands that a run draws from: Python's, NumPy's, torch's on the CPU and on the current GPU.
+    """The states of the generators that a run draws from: Python's, NumPy's, torch's on the CPU and on the current GPU.
 
     A run draws from the GPU that is its device, and that is the current one.
     """
@@ -42,7 +42,7 @@ def random_states() -> dict[str, Any]:
 
 
 def set_random_states(states: dict[str, Any]) -> None:
-    """Bring the generators to where `random_states` found them, that of a GPU on the current one.
+    """Restore the generators to `random_states`, that of a GPU on the current one.
 
     States that clearctl wrote earlier have the generators of all GPUs of the machine, by their index.
     """
@@ -77,7 +77,7 @@ def preserve_random_states(*, own: bool = False) -> Iterator[None]:
 
 
 def passes() -> int:
-    """How often numbers of its own were drawn by each process; all have the same count."""
+    """The number of times that each process drew numbers of its own; all have the same count."""
     return _passes
 
 
@@ -145,9 +145,9 @@ def _seed_all(number: int) -> None:
 
 
 def _snapshot(gpu: torch.device | int | None, *, transforms: bool = True) -> Callable[[], None]:
-    """Note where the generators are: torch's on the CPU and on `gpu` and, with `transforms`, Python's and NumPy's.
+    """Note the states of torch's generators on the CPU and on `gpu` and, with `transforms`, of Python's and NumPy's.
 
-    What is returned restores them there.
+    The returned function restores them.
     """
     on_cpu = torch.get_rng_state()
     on_gpu = None if gpu is None else torch.cuda.get_rng_state(gpu)

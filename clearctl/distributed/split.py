@@ -31,7 +31,7 @@ def _run(size: int, rank: int, processes: int) -> slice:
 
 
 class Shard(torch.Tensor):
-    """What this process has read, `[n, ...]`, of a batch joined of batches of `sizes` samples: the own_rows of each."""
+    """The rows `[n, ...]` that this process has read of a batch joined of batches of `sizes` samples."""
 
     sizes: tuple[int, ...]
 
@@ -97,7 +97,7 @@ class BatchSplit:
 
 
 def split_of(sizes: tuple[int, ...], device: torch.device) -> BatchSplit:
-    """How a batch that was joined of batches of `sizes` samples is shared; `device` is that of its rows."""
+    """The split among processes of a batch that was joined of batches of `sizes` samples; its rows are on `device`."""
     return _split(sizes, device, world.rank(), world.size())
 
 

@@ -30,7 +30,7 @@ Value = TypeVar("Value")
 
 
 def size() -> int:
-    """How many processes there are, on all machines."""
+    """The number of processes, on all machines."""
     return _number("WORLD_SIZE", 1)
 
 
@@ -45,7 +45,7 @@ def local_rank() -> int:
 
 
 def local_size() -> int:
-    """How many processes there are on this machine."""
+    """The number of processes on this machine."""
     return _number("LOCAL_WORLD_SIZE", 1)
 
 
@@ -55,7 +55,7 @@ def is_first() -> bool:
 
 
 def restart_count() -> int:
-    """How often torchrun has started all processes again (`--max-restarts`)."""
+    """The number of times that torchrun has started all processes again (`--max-restarts`)."""
     return _number("TORCHELASTIC_RESTART_COUNT", 0)
 
 
@@ -116,7 +116,7 @@ def _wait_for_all(store: "Store") -> None:
 
 
 def broadcast(value: Value) -> Value:
-    """What the first process has as `value`; all processes must call it. Tensors are to be on the CPU."""
+    """Return the first process's `value`; all processes must call it. Tensors must be on the CPU."""
     if size() == 1:
         return value
     from torch import distributed
@@ -207,13 +207,13 @@ def remember(name: str, value: str) -> None:
 
 
 def recall(name: str) -> str | None:
-    """What an earlier attempt kept under `name`."""
+    """The text that an earlier attempt kept under `name`."""
     store = _store("run")
     return store.get(name).decode() if store is not None and store.check([name]) else None
 
 
 def _store(prefix: str) -> "Store | None":
-    """What is under `prefix` in the store that torchrun itself keeps, and that outlives the processes.
+    """The part under `prefix` of the store that torchrun itself keeps, and that outlives the processes.
 
     None under another launcher, and where it has ended.
     """

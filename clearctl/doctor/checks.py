@@ -13,9 +13,9 @@ State = Literal["ok", "warning", "problem"]
 class Check:
     """One line of the diagnosis.
 
-    A "problem" keeps clearctl from training on a CPU; a "warning" is something that it will do without, or that will be
-    in the way later. `fix` is the command, or the setting, that changes it; an "ok" line may have one too, for what
-    nobody needs to install.
+    A "problem" keeps clearctl from training on a CPU; a "warning" is something that training does not need, or
+    that may be an obstacle later. `fix` is the command, or the setting, that changes it; an "ok" line may have one too,
+    for an optional package.
     """
 
     name: str

@@ -44,7 +44,7 @@ def _check_driver(facts: Mapping[str, Any]) -> Check:
 
 
 def _no_gpu(facts: Mapping[str, Any]) -> Check:
-    """Why torch uses the CPU; a warning where a driver says that there should be a GPU."""
+    """The check that says why torch uses the CPU; a warning if a driver says that there should be a GPU."""
     cpu = f"the CPU, with {facts['threads']} threads"
     driver = f"driver {facts['driver']} (for CUDA {facts['driver_cuda'] or 'unknown'})"
     if facts["driver"] is None:

@@ -13,7 +13,7 @@ from clearctl.shortrepr import ShortRepr
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis(ShortRepr):
-    """What the doctor found."""
+    """The findings of the doctor."""
 
     sections: tuple[Section, ...]
 

@@ -22,7 +22,7 @@ LONGEST_S = 120.0  # of one import: over a slow network file system torch's take
 
 @dataclass(frozen=True)
 class Imported:
-    """How the import of one module went.
+    """The outcome of importing one module.
 
     `error` is why it failed, `missing` the module that was not found, where that is why. `version` is the module's own
     word. `facts` is what `probe.FACTS` found out of it, and `facts_error` why that failed.
@@ -49,7 +49,7 @@ def import_all(
 
 
 def _in_one_process(modules: Sequence[str], longest_s: float) -> Iterator[Imported]:
-    """What one child answers; of the module at which it ends early, why."""
+    """Yields the answers of one child; for the module at which it ends early, the reason."""
     child = subprocess.Popen(
         [sys.executable, str(PROBE)],
         stdin=subprocess.PIPE,

@@ -13,7 +13,7 @@ from clearctl.doctor.imports import Imported
 from clearctl.mmcv_needed import OPENCV
 from clearctl.version import __version__
 
-# What `clearctl train` needs, with the module whose import shows that it works.
+# The packages that `clearctl train` needs, with the module whose import shows that each works.
 TRAINING = {
     "numpy": "numpy",
     "pillow": "PIL",
@@ -36,7 +36,7 @@ USES = {
     "jinja2": "reports as HTML",
     "matplotlib": "figures of reports",
 }
-# What `clearctl train` imports: it shows that clearctl and the libraries go together.
+# The module that `clearctl train` imports: it shows that clearctl and the libraries are compatible.
 ENTRY = "clearctl.engine.run.train"
 MMCV = "mmcv"
 FIX_MMCV = "clearctl doctor --fix"
@@ -62,7 +62,7 @@ class Library:
 
 
 def libraries() -> list[Library]:
-    """What the installed clearctl's metadata name as needed, and at least what training needs."""
+    """The libraries that the installed clearctl's metadata require, and at least those that training needs."""
     ranges = dict.fromkeys(TRAINING, "")
     with_extras = [*_requirements(extras=False), *_requirements(extras=True)]
     for name, accepted, is_extra in with_extras:

@@ -22,7 +22,7 @@ SHARED = Path("/dev/shm")
 
 
 def check_cores() -> Iterator[Check]:
-    """How many cores this process may use, by its affinity and by its control groups."""
+    """Check the number of CPU cores that this process may use, by its affinity and by its control groups."""
     usable, there, quota = usable_cores(), os.cpu_count() or 1, cpu_quota()
     found = counted(usable, "core") + (f" of {there}" if usable < there else "")
     if quota is None or quota >= usable:
@@ -86,7 +86,7 @@ def shown(folder: Path) -> str:
 
 
 def write_fault(folder: Path) -> str | None:
-    """Why nothing can be written in `folder`, or in what it would be made in; None if it can. Leaves nothing there."""
+    """The reason why nothing can be written in `folder`, or where it would be made, or None. Leaves nothing there."""
     place = existing(folder)
     in_the_way = next((path for path in (folder, *folder.parents) if os.path.isfile(path)), None)
     if in_the_way is not None:

@@ -31,8 +31,8 @@ WHEEL = f"mmcv-{VERSION}-py2.py3-none-any.whl"
 BUILD_TOOLS = ("setuptools<81", "wheel")
 # Seconds for each call of pip; the build takes ten on an ordinary machine.
 TIMEOUT_S = 600.0
-# Python imports a module of this name at its start. What `exec` defined inside a function goes to the function's
-# `locals()`, as it did before Python 3.13; everywhere else `exec` is as it was.
+# Python imports a module of this name at its start. Names that `exec` defines inside a function go to the function's
+# `locals()`, as it did before Python 3.13; everywhere else `exec` is unchanged.
 SITECUSTOMIZE = """\
 import builtins
 import sys
@@ -57,7 +57,7 @@ builtins.exec = exec
 
 
 def cache_folder() -> Path:
-    """Where the user's wheel is kept: `$XDG_CACHE_HOME/clearctl`, else `~/.cache/clearctl`."""
+    """The folder of the user's wheel: `$XDG_CACHE_HOME/clearctl`, else `~/.cache/clearctl`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clearctl"
 
 
@@ -190,7 +190,7 @@ def _run(command: Sequence[str], what: str, variables: dict[str, str] | None = N
 
 
 def _reason(printed: str) -> str:
-    """What pip's, uv's or venv's output says of a failure: its error line, and the way out where it is known."""
+    """The reason for a failure in the output of pip, uv or venv: its error line, and the remedy if it is known."""
     lines = [line.strip() for line in printed.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith(("error", "fatal", "× "))]
     last = (errors or lines or ["no error message"])[-1]

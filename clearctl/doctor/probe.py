@@ -1,7 +1,7 @@
 """The child process of `imports`: imports one module after another and writes a line of JSON about each.
 
-Started as a file, with what to import on stdin, so that not even its own start needs a package. What the modules print
-goes nowhere; the lines go to what was stdout.
+Started as a file, with the names to import on stdin, so that not even its own start needs a package. The output of the
+modules is discarded; the lines go to the original stdout.
 """
 
 import importlib
@@ -15,7 +15,7 @@ from typing import Any
 
 
 def torch_facts() -> dict[str, Any]:
-    """What torch can compute on, and where it keeps what it downloads."""
+    """The devices that torch can compute on, and the folder for its downloads."""
     import torch
 
     from clearctl.engine.gpu import describe_gpu, driver_versions
@@ -38,7 +38,7 @@ def torch_facts() -> dict[str, Any]:
 
 
 def _gpu_fault(device: Any) -> str | None:
-    """Why a small product on `device` fails; None if it does not."""
+    """The reason why a small product on `device` fails; None if it does not."""
     import torch
 
     try:
@@ -59,7 +59,7 @@ FACTS: Mapping[str, Callable[[], dict[str, Any]]] = {"torch": torch_facts, "wand
 
 
 def imported(name: str) -> dict[str, Any]:
-    """How the import of the module `name` went, as `imports.Imported` holds it."""
+    """The outcome of importing the module `name`, with the fields of `imports.Imported`."""
     try:
         if name.startswith("avalanche"):  # which then leaves alone what it leaves alone in a run
             importlib.import_module("clearctl.strategies")

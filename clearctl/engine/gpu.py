@@ -26,10 +26,10 @@ def free_bytes(device: torch.device) -> int:
 
 
 def describe_gpu(device: torch.device) -> dict[str, Any] | None:
-    """What environment.json and extraction.json hold of a GPU; None for the CPU.
+    """The entry for a GPU in environment.json and extraction.json; None for the CPU.
 
-    `driver` and `driver_cuda` are the driver's version and the newest CUDA that it knows, `cuda` and `cudnn` what torch
-    brings along; each is None if it cannot be found out. `capability` is that of the hardware, as in "9.0".
+    `driver` and `driver_cuda` are the driver's version and the newest CUDA that it knows, `cuda` and `cudnn` those of
+    torch; each is None if it cannot be found out. `capability` is that of the hardware, as in "9.0".
     """
     if device.type != "cuda":
         return None
@@ -63,7 +63,7 @@ def driver_versions() -> tuple[str | None, str | None]:
 
 
 def changes_of_gpu(before: dict[str, Any] | None, now: dict[str, Any] | None) -> Iterator[str]:
-    """What a run is computed with otherwise than before, of what both descriptions of a GPU know."""
+    """Yields the differences between two descriptions of a GPU, in what both of them know."""
     for key, name in _COMPUTES.items():
         earlier, later = (before or {}).get(key), (now or {}).get(key)
         if None not in (earlier, later) and earlier != later:

@@ -151,7 +151,7 @@ def _cost_of_determinism(device: torch.device) -> str:
 
 
 def describe(device: torch.device, dataset: dict[str, Any], seed: int) -> dict[str, Any]:
-    """What environment.json holds; `dataset` is what the stream says of itself."""
+    """The content of environment.json; `dataset` is the stream's own description."""
     return {
         "clearctl": __version__,
         "python": platform.python_version(),
@@ -174,7 +174,7 @@ def packages() -> dict[str, str | None]:
 
 
 def device_name(device: torch.device) -> str:
-    """What the device is called by its maker."""
+    """The manufacturer's name of the device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "CPU"
 
 

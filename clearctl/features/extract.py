@@ -41,7 +41,7 @@ WORK = "extract features"
 
 @dataclass(frozen=True)
 class Extracted:
-    """What `extract` did: the buckets it wrote, images read, how many of them lay decoded in a cache, and seconds.
+    """The result of `extract`: the buckets written, images read, how many of them were decoded in a cache, and seconds.
 
     `waiting_s` of the `seconds` the network waited for images, `compiling_s` it was compiled. Of several processes
     these two are each one's own, the others are of all.
@@ -71,28 +71,19 @@ def extract(
     force: bool,
     listener: Listener,
 ) -> Extracted:
-    """Write what is not there yet of the `wanted` features of `buckets`.
+    """Write the missing ones of the `wanted` features of `buckets`.
 
-    `network` maps `[B, 3, H, W] float32` to `[B, D]`. What `stages` make of an image before `finish` is stacked to a
-    batch, and `finish` makes of that, on the device, the network's input; with `channels_last` in that memory format,
-    which is faster, but rounds differently. Images that are already decoded in one of the cache
-    folders `caches` are read from there, which leaves the rows bit-identical.
+    `network` maps `[B, 3, H, W] float32` to `[B, D]`. The `stages` before `finish` transform each image; `finish` turns
+    a stacked batch, on the device, into the network's input; with `channels_last` in that memory format, which is
+    faster, but rounds differently. Images that are already decoded in one of the cache folders `caches` are read from
+    there, which leaves the rows bit-identical.
 
     Raises DatasetError for features of that name that were extracted differently, an image that is missing or cannot be
     decoded, and files that cannot be written; RunError for features that are not finite, and in a process that has
     another network or dataset than the first; CapabilityError if memory is too small for one image, and for a
-    network that cannot be compiled. Where one process raises, the others find it lost, and raise that.
+    network that cannot be compiled. If one process raises, the others raise an error that it was lost.
     """
-    classes = len(layout.read_class_names(wanted.root))
-    # Before the lists: where one changes in the meantime, its features are of neither, and are made again.
-    digests = {name: sha256(layout.filelist_file(wanted.root, name)) for name in buckets}
-    lists = {name: layout.read_bucket_filelist(wanted.root, name, classes) for name in buckets}
-    for name, listed in lists.items():
-        require_images(wanted.root, name, [path for path, _ in listed])
-    record = resume_or_start(wanted, force=force) if world.is_first() else wanted
-    done = broadcast(tuple(name for name in buckets if record.is_done(name)) if world.is_first() else ())
-    _require_alike(wanted.settings, digests)
-    todo = [BucketImages(name, lists[name]) for name in buckets if name not in done]
+    record, digests, done, todo = _begin(wanted, buckets, force)
     started = time.perf_counter()
     if not todo:
         return Extracted((), 0, 0, 0.0, 0.0, 0.0)
@@ -122,21 +113,9 @@ def extract(
             if not record.buckets:
                 _remove_others(record)
             record.write()  # the settings first: what is written after them belongs to them
-        seen = whole = 0
-        for bucket, ranks in zip(todo, owners(todo, batch_size), strict=True):
-            rows: list[torch.Tensor] = []
-            for _ in range(ranks.count(world.rank())):
-                rows.append(forward(next(clock)))
-                seen += len(rows[-1])
-                listener(Counted(WORK, seen, total, "images"))
-            parts = [iter(of_rank) for of_rank in gather_to_first([batch.cpu() for batch in rows])]
-            whole += len(bucket.listed)
-            if seen < whole:  # the others' are known only now
-                seen = whole
-                listener(Counted(WORK, seen, total, "images"))
-            if not world.is_first():
+        for bucket, x in _features_of(todo, clock, forward, batch_size, listener):
+            if x is None:
                 continue
-            x = torch.cat([next(parts[rank]) for rank in ranks])
             _require_finite(x, bucket)
             target = layout.features_file(record.root, record.name, bucket.bucket)
             save_features(target, x, [label for _, label in bucket.listed])
@@ -157,10 +136,51 @@ def extract(
     )
 
 
+def _begin(
+    wanted: ExtractionRecord, buckets: Sequence[str], force: bool
+) -> tuple[ExtractionRecord, dict[str, str | None], tuple[str, ...], list[BucketImages]]:
+    """(the record to add to, {bucket: digest of its file list}, the buckets that exist, the others)."""
+    classes = len(layout.read_class_names(wanted.root))
+    # Before the lists: where one changes in the meantime, its features are of neither, and are made again.
+    digests = {name: sha256(layout.filelist_file(wanted.root, name)) for name in buckets}
+    lists = {name: layout.read_bucket_filelist(wanted.root, name, classes) for name in buckets}
+    for name, listed in lists.items():
+        require_images(wanted.root, name, [path for path, _ in listed])
+    record = resume_or_start(wanted, force=force) if world.is_first() else wanted
+    done = broadcast(tuple(name for name in buckets if record.is_done(name)) if world.is_first() else ())
+    _require_alike(wanted.settings, digests)
+    todo = [BucketImages(name, lists[name]) for name in buckets if name not in done]
+    return record, digests, done, todo
+
+
+def _features_of(
+    buckets: Sequence[BucketImages],
+    batches: Iterator[torch.Tensor],
+    forward: Forward,
+    batch_size: int,
+    listener: Listener,
+) -> Iterator[tuple[BucketImages, torch.Tensor | None]]:
+    """Yields each bucket with its features `x [N, D] float32` on the CPU; None except in the first process."""
+    total = sum(len(bucket.listed) for bucket in buckets)
+    seen = whole = 0
+    for bucket, ranks in zip(buckets, owners(buckets, batch_size), strict=True):
+        rows: list[torch.Tensor] = []
+        for _ in range(ranks.count(world.rank())):
+            rows.append(forward(next(batches)))
+            seen += len(rows[-1])
+            listener(Counted(WORK, seen, total, "images"))
+        parts = [iter(of_rank) for of_rank in gather_to_first([batch.cpu() for batch in rows])]
+        whole += len(bucket.listed)
+        if seen < whole:  # the others' are known only now
+            seen = whole
+            listener(Counted(WORK, seen, total, "images"))
+        yield bucket, torch.cat([next(parts[rank]) for rank in ranks]) if world.is_first() else None
+
+
 def _count_stored(
     images: ExistingImages, todo: Sequence[BucketImages], caches: Sequence[Path], listener: Listener
 ) -> dict[str, int]:
-    """How many images of each bucket are read from a cache, which is said if there is one."""
+    """The number of images of each bucket that are read from a cache; reported if there is one."""
     number = images.files.numbers()
     stored = {of.bucket: images.num_stored(number[path] for path, _ in of.listed) for of in todo}
     count, total = sum(stored.values()), sum(len(of.listed) for of in todo)

@@ -28,7 +28,7 @@ class Forward:
     all that follow.
 
     With `compile_for`, a batch size, the network is compiled for batches of that size, its weights as constants: they
-    must not change any more. Smaller batches are filled up with zeros, so that nothing is compiled twice; where
+    must not change afterwards. Smaller batches are filled up with zeros, so that nothing is compiled twice; where
     memory makes them half as large, it is compiled again. `compiling_s` are the seconds that this took.
     """
 

@@ -102,5 +102,5 @@ def _write_index(folder: Path, part: ReleasePart, name: str, buckets: Sequence[s
 
 
 def _path(name: str, bucket: str, class_name: str) -> str:
-    """Where a class's file is below its labelled folder."""
+    """The path of a class's file below its labelled folder."""
     return f"features/{name}/{bucket}/{class_name}.pth"

@@ -20,7 +20,7 @@ from clearctl.errors import DatasetError
 from clearctl.schema import Schema, misfit
 
 THREADS = "torch_threads"
-# What a network can be built from again, and its weights compared with.
+# The entries that a network is built from again, and that its weights are compared with.
 NETWORK: Schema = {
     "settings": {
         "arch": str,
@@ -34,7 +34,7 @@ NETWORK: Schema = {
     "about?": {"weights?": {"from?": str, "file?": str, "prefix?": str, "left_random?": [str]}},
     "dimension": int,
 }
-# What settings mean that files from before there was a choice do not name.
+# The values of settings that older files, from before there was a choice, do not name.
 _UNNAMED = {"compile": False, "exact": False}
 
 
@@ -57,7 +57,7 @@ class ExtractionRecord:
 
     @property
     def file(self) -> Path:
-        """Where it is."""
+        """Its path."""
         return layout.extraction_file(self.root, self.name)
 
     def is_done(self, bucket: str) -> bool:
@@ -158,9 +158,9 @@ def sha256(file: Path) -> str | None:
 
 
 def read_extraction(root: Path, name: str) -> dict[str, Any] | None:
-    """What extraction.json says of how the features `name` were made: {"settings", "about": {"weights"}, "dimension"}.
+    """The settings of the features `name` from extraction.json: {"settings", "about": {"weights"}, "dimension"}.
 
-    None if there is no such file, as of features that a release brings, or it does not say it.
+    None if there is no such file, as for features that a release ships, or if it does not say it.
     """
     try:
         record = layout.read_json(layout.extraction_file(root, name))

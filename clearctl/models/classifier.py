@@ -83,7 +83,7 @@ class Classifier(nn.Module):
         return self
 
     def features(self, x: torch.Tensor) -> Any:
-        """What the head takes: the output of backbone and neck, a tensor or mmcls's tuple of stages."""
+        """The input of the head: the output of backbone and neck, a tensor or mmcls's tuple of stages."""
         if self.backbone is not None:
             x = self.backbone(x)
         if self.neck is not None:

@@ -15,14 +15,14 @@ from clearctl.wording import in_one_line
 
 @dataclass(frozen=True)
 class Mismatch:
-    """What does not fit: the dotted `key` below the model section, and what was found and expected there."""
+    """A mismatch: the dotted `key` below the model section, and what was found and expected there."""
 
     key: str
     text: str
 
 
 def find_mismatch(network: nn.Module, x: torch.Tensor, num_classes: int) -> Mismatch | None:
-    """What keeps `network` from scoring `num_classes` classes of `x [B, ...]`, a small batch; None if nothing does.
+    """The first thing that keeps `network` from scoring `num_classes` classes of `x [B, ...]`, a small batch, or None.
 
     Generators, batch norms and the train mode stay as they are.
     """

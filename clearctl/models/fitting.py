@@ -18,9 +18,9 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What was taken from a file.
+    """The result of loading weights from a file.
 
-    `prefix` is what stood there before the names of the backbone or network, and `left_random` are those of its names
+    `prefix` precedes the names of the backbone or network in the file, and `left_random` are those of its names
     that the file has no fitting weight for.
     """
 
@@ -29,7 +29,7 @@ class LoadReport:
 
 
 def differences(own: Weights, given: Weights) -> str:
-    """How `given` differs from a model's `own` weights: of each kind a few names, and how many more there are."""
+    """The differences between `given` and a model's `own` weights: a few names of each kind, and how many more."""
     missing = [name for name in own if name not in given]
     unexpected = [name for name in given if name not in own]
     shapes = [f"{name} {list(given[name].shape)} for {list(own[name].shape)}" for name in reshaped(own, given)]

@@ -24,7 +24,7 @@ class CosineLinear(nn.Linear):
 
 
 class VectorHead(ClsHead):
-    """What heads on one vector `[B, in_channels]` a sample share; their `fc` gives the scores `[B, num_classes]`.
+    """Base of heads on one vector `[B, in_channels]` per sample; their `fc` gives the scores `[B, num_classes]`.
 
     Of a multi-stage input the last stage is used, as by mmcls's LinearClsHead. Other arguments (`loss`, `topk`,
     `cal_acc`, `init_cfg`) are ClsHead's.
@@ -40,7 +40,7 @@ class VectorHead(ClsHead):
         self.in_channels = in_channels
 
     def pre_logits(self, x: Any) -> Any:
-        """What `fc` takes: here the features `[B, in_channels]` of the last stage."""
+        """The input of `fc`: here the features `[B, in_channels]` of the last stage."""
         return x[-1] if isinstance(x, tuple) else x
 
     def simple_test(self, x: Any, softmax: bool = True, post_process: bool = True) -> Any:

@@ -1,6 +1,6 @@
 """mmcls's losses as the criterion of a strategy: (class scores, class indices or soft labels) → a number.
 
-What each does with class indices `[B]` by itself, and why `Criterion` stands before it:
+The losses differ in their use of class indices `[B]`, which is why `Criterion` precedes them:
 
 - CrossEntropyLoss and SeesawLoss take them; CrossEntropyLoss takes soft labels `[B, C] float` too, SeesawLoss not.
 - CrossEntropyLoss(use_soft=True) multiplies them with the scores as if they were soft labels: wrong, or an error.

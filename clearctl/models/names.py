@@ -17,14 +17,14 @@ PREFIXES = ("", "backbone.", "encoder_q.", "base_encoder.", "momentum_encoder.")
 # Where a network of clearctl's and mmcls's keeps its own.
 BACKBONE = "backbone."
 
-# What files of earlier releases call by another name: torchvision's DenseNet, torchvision's ViT, mmcls's Swin.
+# The names that differ in files of earlier releases: torchvision's DenseNet, torchvision's ViT, mmcls's Swin.
 _RENAMED = (
     (re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)"), r"\1"),
     (re.compile(r"(?<=\.mlp\.)linear_1\."), "0."),
     (re.compile(r"(?<=\.mlp\.)linear_2\."), "3."),
     (re.compile(r"^(backbone\.)?norm\."), r"\1norm3."),
 )
-# What some files hold and others lack, and no feature depends on: a batch norm's counter, a mask that Swin computes.
+# The entries that some files lack, and that no feature depends on: a batch norm's counter, a mask that Swin computes.
 _NO_MATTER = ("num_batches_tracked", "attn_mask")
 
 

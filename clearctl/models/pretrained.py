@@ -16,7 +16,7 @@ from clearctl.models.state_dict import read_weights
 
 
 def address_fault(checkpoint: object) -> str | None:
-    """Why `checkpoint` cannot be read: it must be the path of a file, not an address such as torchvision://resnet50."""
+    """The reason why `checkpoint` cannot be read: it must be a path, not an address such as torchvision://resnet50."""
     if not isinstance(checkpoint, str) or not checkpoint:
         return f"found {checkpoint!r}, expected the path of a checkpoint file"
     if "://" in checkpoint:
@@ -32,9 +32,9 @@ def is_pretrained(init_cfg: Any) -> bool:
 def load_network(network: nn.Module, file: Path) -> LoadReport:
     """Start `network` from `file`, which may lack the head, be a backbone's alone, or hold that under any prefix.
 
-    What a backbone can adapt (position embeddings of another size), it does. Raises RunError, and leaves `network`
-    filled in part, if a weight of the backbone is missing or has another shape, if the file is of a deeper one, or if
-    nothing fits at all; and, naming the key, for a weight that is not finite or not floating-point.
+    A backbone adapts the weights that it can (position embeddings of another size). Raises RunError, and leaves
+    `network` filled in part, if a weight of the backbone is missing or has another shape, if the file is of a deeper
+    one, or if nothing fits at all; and, naming the key, for a weight that is not finite or not floating-point.
     """
     weights = read_weights(file)
     prefix, names = find_network(network.state_dict(), weights)

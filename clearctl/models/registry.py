@@ -11,7 +11,7 @@ _MULTI_LABEL = "it predicts several labels per image; CLEAR has one"
 
 
 def _mmcls(package: str) -> dict[str, Factory]:
-    """What mmcls registers from one package: its registries of backbones, necks, heads and losses are one object."""
+    """The classes that mmcls registers from one package: its backbones, necks, heads and losses share one registry."""
     from clearctl.models.openmmlab import builder
 
     start = f"mmcls.models.{package}."
@@ -50,7 +50,7 @@ def _registered() -> dict[str, Factory]:
 
 
 def registered_optimizers() -> dict[str, Factory]:
-    """What mmcv's registry of optimizers has."""
+    """The classes in mmcv's registry of optimizers."""
     from clearctl.models.openmmlab import OPTIMIZERS
 
     return dict(OPTIMIZERS.module_dict)

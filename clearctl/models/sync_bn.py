@@ -51,7 +51,7 @@ class SyncBatchNorm(nn.SyncBatchNorm):
         return y.to(input.dtype)
 
     def _follow(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
-        """Bring the running mean and variance up to date, as torch does."""
+        """Update the running mean and variance, as torch does."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked.add_(1)

@@ -48,7 +48,7 @@ class Band:
 
 @dataclass(frozen=True)
 class _Axes:
-    """Where values are in the figure."""
+    """The positions of values in the figure."""
 
     x: tuple[float, float]
     y: tuple[float, float]

@@ -42,7 +42,7 @@ class ClassAccuracies:
 
 
 def class_accuracies(group: Group) -> ClassAccuracies | None:
-    """What the runs that count have all measured; None if that is nothing."""
+    """The class accuracies that the runs that count have all measured; None if there are none."""
     if not group.counted:
         return None
     over_time, at_end = (_mean([measure(run) for run in group.counted]) for measure in (_over_time, _at_end))
@@ -98,7 +98,7 @@ def _at_end(run: Run) -> Matrix | None:
 
 
 def _test(run: Run, number: int) -> dict[str, Any]:
-    """What was measured after training on bucket `number`."""
+    """The measurements after training on bucket `number`."""
     return run.evaluation.get("test", {}).get(str(number)) or {}
 
 

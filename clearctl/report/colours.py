@@ -31,7 +31,7 @@ _GROUPS_DASHES = ("none", "7 3", "2 2", "9 2 2 2")
 
 @dataclass(frozen=True)
 class Scale:
-    """What the lightest and the darkest cell of a heatmap stand for."""
+    """The values of the lightest and the darkest cell of a heatmap."""
 
     low: float
     high: float

@@ -1,4 +1,4 @@
-"""How training went, epoch after epoch: the means over the runs of a group, thinned to what a chart can show."""
+"""The course of training, epoch after epoch: means over the runs of a group, thinned to what a chart can show."""
 
 import math
 from collections.abc import Sequence

@@ -18,7 +18,7 @@ from clearctl.report.runs import Run, by_dataset
 from clearctl.shortrepr import ShortRepr
 from clearctl.units import percent
 
-# What may differ within a group: the seeds, and paths.
+# The keys that may differ within a group: seeds and paths.
 _APART = ("seed", "scenario.seed", "scenario.dataset_root", "work_dir", "data.cache_dir")
 _DIGITS = 8  # of a digest
 NONE = "-"  # a missing number in tables
@@ -66,7 +66,7 @@ class Group(ShortRepr):
 
     @property
     def what(self) -> str:
-        """What the mean is of."""
+        """A description of the runs that the mean is of."""
         n = len(self.counted)
         if self.runs[0].foreign:
             return "from a file"
@@ -164,7 +164,7 @@ def settings_of(run: Run) -> dict[str, Any]:
 
 
 def settings_without_seeds(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of a config's `values`, but for what may differ within a group."""
+    """The same of a config's `values`, without the keys that may differ within a group."""
     return {key: value for key, value in _settings(values).items() if key not in _APART}
 
 
@@ -179,7 +179,7 @@ def group_name(values: Mapping[str, Any], config: str) -> str:
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    # What is not a section is a variable of the file, used up once it was read.
+    # Names that are not sections are variables of the file, which have no further use.
     return dict(_leaves({name: value for name, value in values.items() if name in SECTIONS}))
 
 
@@ -249,7 +249,7 @@ def _comparable(groups: Sequence[Group], number: str) -> bool:
 
 
 def machine(run: Run) -> tuple[Any, ...]:
-    """What the training seconds of runs depend on beside what they do."""
+    """A key of the machine and settings that training seconds depend on, besides the work of a run."""
     names = ("platform", "device_name", "torch_threads", "processes", "stacked", "graph")
     return tuple(run.environment.get(name) for name in names)
 

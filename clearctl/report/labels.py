@@ -23,7 +23,7 @@ def automatic_labels(members: Sequence[tuple[Run, Mapping[str, Any]]]) -> list[s
 
     It is the run's name, and for groups of one name the fewest settings in which they differ, each as `lr=0.1` and the
     strategy by its name alone; a setting that a group lacks is not mentioned. Groups with equal settings are
-    distinguished by their buckets, their dataset or, at last, the folder of their runs. No two labels are equal.
+    distinguished by their buckets, their dataset or, finally, the folder of their runs. No two labels are equal.
     """
     names = [_name(run) for run, _ in members]
     labels = [""] * len(members)

@@ -60,8 +60,8 @@ _MOST_ROWS = 48  # of a table on one page
 def render_latex(groups: Sequence[Group], view: View = DEFAULT) -> str:
     """A tabular of booktabs' rules with footnotes below, in a table with the caption if there is one.
 
-    Columns for which there is no room next to each other are below each other. What the groups differ in, and folders,
-    are comments above.
+    Columns for which there is no room next to each other are below each other. The settings that the groups differ in,
+    and the folders, are comments above.
     """
     numbers = view.columns(groups)
     table = [*_tabular(groups, view, numbers), *_footnotes(groups, numbers)]
@@ -114,7 +114,7 @@ class _Layout:
 def _tabular(groups: Sequence[Group], view: View, numbers: Numbers) -> list[str]:
     """The rows of all groups under as many headings as there is room for, then again under the next ones.
 
-    What would be higher than a page is in a tabular for each of these.
+    A table that would be higher than a page is a tabular for each of these.
     """
     names = list(numbers)
     layout = _lay_out(groups, view, numbers)

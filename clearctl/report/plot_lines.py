@@ -152,7 +152,7 @@ def classes_figure(names: Sequence[str], of_groups: Sequence[tuple[Group, Matrix
 
 
 def _line(axes: Axes, places: Any, series: Series, index: int, every: int = 1) -> Any:
-    """A line in percent with its band, in the style of group `index`; a marker on `every` so many points."""
+    """A line in percent with its band, in the style of group `index`; a marker at every `every`-th point."""
     style = line_style(index)
     mean = 100 * series.mean
     if series.std is not None:

@@ -65,7 +65,7 @@ def legend_above(figure: Figure, handles: Sequence[Any], labels: Sequence[str], 
 
 
 def ticks_of(figure: Figure, names: Sequence[str], axes_beside: int = 1) -> int:
-    """How many of the ticks `names` there is room for below one of the axes next to each other."""
+    """The number of the ticks `names` that fit below one of the axes next to each other."""
     room_pt = 72 * (figure.get_figwidth() / axes_beside - 0.6)
     return max(2, min(_MOST_TICKS, int(room_pt / (max(map(breadth, names)) * 4.2 + 5))))
 
@@ -77,7 +77,7 @@ def name_ticks(axis: Axis, names: Sequence[str], most: int = _MOST_TICKS) -> Non
 
 
 def breadth(text: str) -> int:
-    """How wide a text is, in letters: Chinese ones are as wide as two."""
+    """The width of a text, in letters: Chinese ones are as wide as two."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 

@@ -76,7 +76,7 @@ def render_csv(groups: Sequence[Group], view: View = DEFAULT) -> str:
 
 
 def units_of(numbers: Numbers) -> str:
-    """What the summary `numbers` of a row are, in a line."""
+    """The units of the summary `numbers` of a row, in a line."""
     nats = ", nll nats" if any(number.startswith("nll") for number in numbers) else ""
     return f"numbers are fractions, _s seconds{nats}; std is the sample standard deviation (n - 1) over n runs"
 

@@ -16,8 +16,8 @@ ON_TRAINING_IMAGES = (
     f"{DAGGER} on training images: under the streaming protocol a bucket is tested on the images it was trained on, so"
     " these numbers say how well a model remembers, not how well it generalises, and are never in bold"
 )
-# What of environment.json may differ within a group: what is another for each run by its nature, where things lie,
-# what distinguishes groups, and what has its own remark.
+# The keys of environment.json that may differ within a group: those that differ for each run by their nature, paths,
+# those that distinguish groups, and those that have their own remark.
 _EXPECTED = ("seed", "wandb_run", "mlflow_run", "config", "dataset.root", "dataset.fingerprint")
 _PARTED = ("dataset.filelists", "dataset.features", "dataset.class_names", "weights", "resumed")
 _WORDS = {
@@ -178,7 +178,7 @@ def _of_differences(group: Group) -> Iterator[Remark]:
         having: dict[str, list[Run]] = {}
         for run, values in zip(group.counted, flat, strict=True):
             value = values.get(key)
-            if value is None and key.startswith("gpu."):  # on a CPU, which is said already, or of an earlier clearctl
+            if value is None and key.startswith("gpu."):  # on a CPU, already reported, or of an earlier clearctl
                 continue
             having.setdefault(NONE if value is None else str(value), []).append(run)
         if len(having) > 1:

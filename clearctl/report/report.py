@@ -181,7 +181,7 @@ def _draw(groups: Sequence[Group], folder: Path, view: View, draw: Sequence[str]
 
 
 def choose_format(output: Path | str | None, format: str | None) -> str:
-    """What the suffix of `output` says, else `format`, else "terminal". Raises UsageError if they do not agree."""
+    """The format by the suffix of `output`, else `format`, else "terminal". Raises UsageError if they do not agree."""
     if format is not None and format not in FORMATS:
         raise UsageError(f"--format {format}: expected {any_of(FORMATS)}")
     if output is None:

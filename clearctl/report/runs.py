@@ -50,7 +50,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What its config calls itself, else the name of the config's file, else its strategy."""
+        """The name that its config gives it, else that of the config's file, else its strategy."""
         given = self.values.get("name")
         if isinstance(given, str) and given:
             return given
@@ -84,13 +84,13 @@ class Run:
 
     @cached_property
     def measured(self) -> dict[str, Matrix]:
-        """What it has measured besides its accuracies (`measured.measured_matrices`)."""
+        """The matrices that it has measured besides its accuracies (`measured.measured_matrices`)."""
         test, points = self.evaluation.get("test") or {}, self.evaluation.get("anytime") or []
         return measured_matrices(test, len(self.bucket_names), points)
 
     @property
     def diverged(self) -> dict[str, Any] | None:
-        """Where it diverged: {"bucket", "epoch", "reason"}; None if it did not.
+        """The place where it diverged: {"bucket", "epoch", "reason"}; None if it did not.
 
         Earlier versions did not note it: of their runs the first epoch without a finite loss shows it.
         """
@@ -120,12 +120,12 @@ class Run:
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """What is another for each run of a group: the seed and, where that draws the split, the split's."""
+        """A key that differs among the runs of a group: the seed and, if that draws the split, the split's."""
         return self.seed, self.values["scenario"].get("seed") if self.protocol == "iid" else None
 
     @property
     def age(self) -> tuple[str, int]:
-        """When it began, to be compared: as the name of its folder says, else when its evaluation was written."""
+        """A sort key for its start: as the name of its folder says, else when its evaluation was written."""
         named = _FOLDER.fullmatch(self.folder.resolve().name)
         if named:
             return named[1], int(named[2] or 1)
@@ -146,7 +146,7 @@ class Run:
 
     @property
     def dataset(self) -> tuple[Any, ...]:
-        """What is equal for runs of the same dataset and buckets, whatever their protocol, split and features."""
+        """A key that is equal for runs of the same dataset and buckets, whatever their protocol, split and features."""
         known = self.environment["dataset"].get("filelists")
         return (known, *self.bucket_names)
 
@@ -244,7 +244,7 @@ def require_one_dataset(runs: Sequence[Run]) -> None:
 
 
 def without_validation(runs: Sequence[Run], listener: Listener) -> list[Run]:
-    """Those of the runs that were tested on the test part, if there are any; what is left out is said.
+    """Those of the runs that were tested on the test part, if there are any; the others are reported.
 
     Runs that were tested on validation images, such as those that a setting was chosen by, are in a report of their
     own: nobody is to take their numbers for those of tests.

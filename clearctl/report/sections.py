@@ -22,7 +22,7 @@ from clearctl.report.runs import Run
 from clearctl.report.tables import Cell, matrix_cells, summary
 from clearctl.wording import plural
 
-# What is another for each run by its nature.
+# The keys that differ for each run by their nature.
 _OWN = ("dataset.fingerprint", "wandb_run", "mlflow_run")
 _NOT_THERE = "missing"
 _MOST_LETTERS = 300  # of a value
@@ -84,7 +84,7 @@ class Section:
 def group_section(
     group: Group, classes: ClassAccuracies | None, scale: Scale, class_scale: Scale, numbers: Numbers = NUMBERS
 ) -> Section:
-    """What the page shows of `group`; the scales are those of all groups, so that colours can be compared."""
+    """The page's section on `group`; the scales are those of all groups, so that colours can be compared."""
     curves = training_curves(group.counted)
     count = len(group.bucket_names)
     return Section(
@@ -111,7 +111,7 @@ def _headline(group: Group) -> str:
 
 
 def sorted_by(group: Group, number: str) -> float | None:
-    """What a table sorts the group by in the column of a number; None for NaN and if there is none."""
+    """The sort key of the group in the column of a number; None for NaN and if there is none."""
     found = group.numbers.get(number)
     return None if found is None or np.isnan(found.mean) else found.mean
 
@@ -197,7 +197,7 @@ def _matrix(group: Group, scale: Scale) -> HeatTable:
 
 
 def _class_tables(group: Group, classes: ClassAccuracies, scale: Scale) -> list[HeatTable]:
-    """What was measured."""
+    """The tables of the class accuracies that were measured."""
     over = "as the mean over all buckets" if classes.over_buckets else "on all test images"
     measured = (
         (f"{over}, trained to each bucket", classes.over_time, group.bucket_names[: len(group.mean)]),
@@ -224,7 +224,7 @@ def _config(group: Group) -> list[Entry]:
 
 
 def _environment(group: Group) -> list[Entry]:
-    """Where the runs were made; what is not the same for all of them is notable."""
+    """The environments of the runs; entries that are not the same for all of them are notable."""
     flat = []
     for run in group.runs:
         known = {key: value for key, value in flatten(run.environment) if value is not None and key != "seed"}

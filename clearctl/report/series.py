@@ -72,7 +72,7 @@ def next_domain(run: Run) -> Matrix:
 
 
 def forgetting(run: Run) -> Matrix:
-    """What the last model lost on each bucket but the last since training on it [N - 1]; none before the run's end."""
+    """The accuracy lost since training on each bucket but the last [N - 1]; none before the end of the run."""
     if len(run.matrix) < len(run.bucket_names):
         return np.empty(0)
     return np.diagonal(run.matrix)[:-1] - run.matrix[-1, :-1]

@@ -86,7 +86,7 @@ def notes(groups: Sequence[Group]) -> list[str]:
 
 
 def heading(groups: Sequence[Group]) -> str:
-    """What the numbers of a report are, and the evaluation protocol that they were measured under."""
+    """A heading for the numbers of a report, with the evaluation protocol that they were measured under."""
     protocols = dict.fromkeys(group.protocol for group in groups if group.protocol is not None)
     return f"{HEADING}; {' and '.join(protocols)} protocol" if protocols else HEADING
 
@@ -146,7 +146,7 @@ def _unit_is_above(number: Number, numbers: Numbers) -> bool:
 
 
 def in_units(numbers: Numbers) -> str:
-    """ "; training in seconds": what is said of those of `numbers` that are no fractions."""
+    """ "; training in seconds": the units of those of `numbers` that are not fractions."""
     words = {"s": "seconds", "nats": "nats"}
     others = [number for number in numbers.values() if number.unit != "fraction"]
     return "".join(f"; {number.heading.removesuffix(' (s)')} in {words[number.unit]}" for number in others)

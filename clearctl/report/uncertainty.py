@@ -33,7 +33,7 @@ class Comparison:
 
     @property
     def label(self) -> str:
-        """What it is of."""
+        """The names of the two settings, with a minus sign between them."""
         return f"{self.first} − {self.second}"
 
 

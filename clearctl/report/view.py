@@ -20,7 +20,7 @@ LABEL = "label"  # what groups can be sorted by besides numbers and settings
 
 @dataclass(frozen=True)
 class View:
-    """What every format of a report follows.
+    """Settings that every format of a report follows.
 
     Args:
         numbers: the columns, in order; None for all that there are, in the order of reports.

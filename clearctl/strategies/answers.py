@@ -1,4 +1,4 @@
-"""What the scores of a trained network are, and whether its weights alone give the answers of the run's tests."""
+"""The meaning of a trained network's scores, and whether its weights alone give the answers of the run's tests."""
 
 from avalanche.core import BaseSGDPlugin
 
@@ -26,7 +26,7 @@ def changes_answers(strategy: Strategy) -> str | None:
 
 
 def why_no_probabilities(settings: Settings) -> str | None:
-    """What the scores of the run's network are, if their softmax is not a probability; None if it is.
+    """A description of the scores of the run's network, if their softmax is not a probability; None if it is.
 
     It is one where the network has learned by cross-entropy, or a discriminant has been solved for.
     """

@@ -42,7 +42,7 @@ def training_steps(strategy: StrategySettings, sizes: Sequence[int]) -> list[int
 
 
 def memory_of(call: Call, strategy: StrategySettings) -> int:
-    """How many samples the memory of the strategy, or of a plugin, holds."""
+    """The number of samples that the memory of the strategy, or of a plugin, holds."""
     buffer = strategy.buffer.arguments.get("max_size") if strategy.buffer and call is strategy.call else None
     return int(buffer or memory_size(call.arguments.get("mem_size"), None))
 
@@ -50,7 +50,7 @@ def memory_of(call: Call, strategy: StrategySettings) -> int:
 def check_against_samples(
     strategy: StrategySettings, labels: Sequence[Sequence[int]], names: Sequence[str]
 ) -> list[Fault]:
-    """What is wrong with settings that would end a run, or spoil its weights.
+    """The faults of settings that would end a run, or spoil its weights.
 
     `labels` are the class indices that each bucket, called by `names`, has to learn from.
     """

@@ -48,7 +48,7 @@ def build_strategy(
     """The strategy called `name`, with `arguments` its own ones (`train_mb_size`, `ewc_lambda`, `buffer`, ...).
 
     `record` comes first of the plugins, so that those that watch the batches can read it. `validation_metrics` are the
-    metrics once more, for the tests on the validation parts, where the stream has any. Without a `loss` it is
+    metrics again, for the tests on the validation parts, where the stream has any. Without a `loss` it is
     torch's cross-entropy, where the strategy takes one at all. Raises ValueError for an optimizer or a loss that the
     strategy has no use for, or an optimizer that is missing.
     """
@@ -94,7 +94,7 @@ def needs_whole_buckets(strategy: StrategySettings) -> bool:
 
 
 def check_against_stream(strategy: StrategySettings, num_buckets: int, task_labels: str) -> list[Fault]:
-    """What is wrong with settings that would end a run, or do nothing, on so many buckets.
+    """The faults of settings that would end a run, or do nothing, on the stream's buckets.
 
     `task_labels` are the scenario's.
     """
@@ -145,7 +145,7 @@ def _tested_place(call: Call, num_buckets: int, task_labels: str) -> Iterator[Fa
 def check_against_model(
     strategy: StrategySettings, model: nn.Module, samples: Callable[[], torch.Tensor]
 ) -> list[Fault]:
-    """What is wrong with the layers of `model` that the strategy or a plugin asks for.
+    """The faults in the layers of `model` that the strategy or a plugin asks for.
 
     `samples` gives a small batch `[B, ...]` of what is learned, on the model's device. The model stays as it is.
     """
@@ -173,7 +173,7 @@ def check_against_model(
 
 
 def _no_layer(model: nn.Module, name: object, *, matrices: bool = False) -> str | None:
-    """What is said if `model` has no layer called `name`, with a weight matrix if it is to be one of `matrices`."""
+    """A message if `model` has no layer called `name`, with a weight matrix if it is to be one of `matrices`."""
     layers = {
         layer: module
         for layer, module in model.named_modules()

@@ -1,4 +1,4 @@
-"""Which values of a metric are figures, without importing matplotlib."""
+"""Finds the values of a metric that are figures, without importing matplotlib."""
 
 import sys
 

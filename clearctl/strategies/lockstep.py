@@ -30,7 +30,7 @@ Tensors = dict[str, torch.Tensor]  # by the names of a model's weights
 
 @dataclass(frozen=True)
 class LwFTerm:
-    """What LwF adds to the loss: `alpha` times the divergence from `weights`' scores of the `classes`."""
+    """The term that LwF adds to the loss: `alpha` times the divergence from `weights`' scores of the `classes`."""
 
     weights: Tensors
     classes: tuple[int, ...]
@@ -40,7 +40,7 @@ class LwFTerm:
 
 @dataclass(frozen=True)
 class QuadraticTerm:
-    """What EWC and SI add to the loss: `strength` times the squared distances from `weights`, each by its importance.
+    """The term that EWC and SI add to the loss: `strength` times the squared distances from `weights`, by importance.
 
     `weights` and `importances` are [E, ...]: of E earlier buckets.
     """
@@ -152,7 +152,7 @@ class Lockstep:
             plugin.keep(weights)
 
     def lwf_term(self) -> LwFTerm | None:
-        """What LwF adds in this bucket; None without LwF, and in the first."""
+        """The term that LwF adds in this bucket; None without LwF, and in the first."""
         plugin = self._plugin(LwFPlugin)
         if plugin is None or plugin.lwf.prev_model is None:
             return None
@@ -162,7 +162,7 @@ class Lockstep:
         return LwFTerm(weights, tuple(sorted(lwf.prev_classes_by_task[0])), alpha, lwf.temperature)
 
     def ewc_term(self) -> QuadraticTerm | None:
-        """What EWC adds in this bucket; None without EWC, and in the first."""
+        """The term that EWC adds in this bucket; None without EWC, and in the first."""
         plugin, count = self._plugin(EWCPlugin), self.strategy.clock.train_exp_counter
         if plugin is None or count == 0:
             return None
@@ -175,7 +175,7 @@ class Lockstep:
         return QuadraticTerm(stacked(plugin.saved_params), stacked(plugin.importances), plugin.ewc_lambda)
 
     def si_term(self) -> QuadraticTerm | None:
-        """What synaptic intelligence adds in this bucket; None without it, and in the first, where it adds 0."""
+        """The term that synaptic intelligence adds in this bucket; None without it, and in the first, where it is 0."""
         plugin, count = self._plugin(SynapticIntelligencePlugin), self.strategy.clock.train_exp_counter
         if plugin is None or count == 0:
             return None

@@ -119,7 +119,7 @@ class MetricValues(Protocol):
         """The latest value of every metric by its full name."""
 
     def flush(self) -> None:
-        """Hand to the loggers what the steps so far gave."""
+        """Pass the results of the steps so far to the loggers."""
 
 
 class Strategy(Protocol):
@@ -128,7 +128,7 @@ class Strategy(Protocol):
     Arguments that are named `loading` are those of its loaders: num_workers, pin_memory, persistent_workers.
     """
 
-    # What it is made of.
+    # Its parts.
     model: nn.Module
     optimizer: torch.optim.Optimizer
     device: torch.device
@@ -153,7 +153,7 @@ class Strategy(Protocol):
     loss: torch.Tensor  # of the batch, penalties of plugins included
     _stop_training: bool  # a plugin asks to end the bucket with this epoch
 
-    # What clearctl replaces on one object (`watching.hooks`; `stepping`: epochs, steps, precision, empty_loss) or adds.
+    # Attributes that clearctl replaces on one object (`watching.hooks`, `stepping`) or adds.
     forward: Callable[..., torch.Tensor]  # scores [B, C] of the batch
     backward: Callable[[], None]
     optimizer_step: Callable[[], None]
@@ -204,7 +204,7 @@ class Strategy(Protocol):
     def _after_eval_exp(self, **loading: object) -> None: ...
     def _after_eval(self, **loading: object) -> None: ...
 
-    # What `train` and `eval` do around the callbacks (`lockstep`).
+    # The steps of `train` and `eval` around the callbacks (`lockstep`).
     def _save_train_state(self) -> dict[str, Any]: ...
     def _load_train_state(self, prev_state: dict[str, Any]) -> None: ...
     def _train_cleanup(self) -> None: ...

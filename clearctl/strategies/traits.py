@@ -1,4 +1,4 @@
-"""What clearctl knows about each strategy and plugin in addition to its signature: one row each.
+"""Facts about each strategy and plugin in addition to its signature: one row each.
 
 A strategy and its plugin share a row. Checks, builders and docs read these rows; no other module has a list of names.
 """

@@ -68,7 +68,7 @@ def require_no_ranges(grid: Mapping[str, Sequence[str]]) -> None:
 
 
 def _range(key: str, text: str) -> Range | None:
-    """The range that `text` is; None if it is none, such as the path `../x`."""
+    """The range that `text` is; None if it is not a range, such as the path `../x`."""
     first, dots, last = text.removesuffix(_LOG).partition("..")
     low, high = read_literal(first), read_literal(last)
     if not dots or not all(isinstance(end, int | float) and not isinstance(end, bool) for end in (low, high)):

@@ -28,7 +28,7 @@ CARRIED_OUT = "carried out"  # what the worker pool sends when an assignment is
 
 @dataclass(frozen=True)
 class Assignment:
-    """What the worker pool is to do: the units of runs, each in a process, at most `jobs` of them at a time.
+    """The work of the worker pool: the units of runs, each in a process, at most `jobs` of them at a time.
 
     Each has `threads` threads.
     """
@@ -40,7 +40,7 @@ class Assignment:
 
 
 class LocalEngine:
-    """The worker pool: a process that the runs are forked from. What it and the libraries print goes to `log`.
+    """The worker pool: a process that the runs are forked from. The output of it and of the libraries goes to `log`.
 
     It carries out one assignment after another, until it is closed.
     """
@@ -74,7 +74,7 @@ class LocalEngine:
         self.used = True
         carried_out = False
         try:
-            with suppress(ConnectionError):  # where it has ended, it is said below how
+            with suppress(ConnectionError):  # if it has ended, the cause is reported below
                 self.pipe.send(assignment)
             carried_out = self._relay_events(listener, stop_request)
         except KeyboardInterrupt:
@@ -129,7 +129,7 @@ def local_engine() -> Iterator[LocalEngine]:
 
 
 def threads_each(jobs: int) -> int:
-    """How many threads each of `jobs` runs has: its part of the cores, and no more than $OMP_NUM_THREADS."""
+    """The number of threads of each of `jobs` runs: its part of the cores, and no more than $OMP_NUM_THREADS."""
     part = max(1, usable_cores() // jobs)
     given = os.environ.get("OMP_NUM_THREADS", "")
     return min(part, int(given)) if given.isdecimal() and int(given) > 0 else part

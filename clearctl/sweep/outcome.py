@@ -13,7 +13,7 @@ Status = Literal["finished", "failed", "stopped"]
 
 @dataclass(frozen=True)
 class RunOutcome(Summary):
-    """How a run ended.
+    """The outcome of a run.
 
     `failed` has what was wrong in `error`, one line or two, and the exit code that `train` alone would have had;
     `traceback` is of an exception that should not be. `diverged` is where the run did: {"bucket", "epoch", "reason"}.

@@ -39,7 +39,7 @@ class PlannedRun:
 
     @property
     def work_dir(self) -> Path:
-        """Where its run folder is, or will be made."""
+        """The work directory that its run folder is, or will be, in."""
         return Path(self.config.values["work_dir"])
 
 
@@ -160,7 +160,7 @@ def _with_seed(config: Config, seed: int, keeps_split: bool) -> Config:
 
 
 def _values(values: Mapping[str, Any]) -> dict[str, str]:
-    """What makes a run the same as another: all its values, but not where its folder is."""
+    """The values by which runs count as the same: all of a run's, except for where its folder is."""
     return {key: repr(value) for key, value in flatten(dict(values)) if key != "work_dir"}
 
 

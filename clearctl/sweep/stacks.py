@@ -4,7 +4,8 @@ import itertools
 from collections.abc import Hashable, Sequence
 from typing import TypeAlias
 
-from clearctl.config.settings import Settings, fill
+from clearctl.config.fill import fill
+from clearctl.config.settings import Settings
 from clearctl.engine.stack.key import stack_key
 from clearctl.engine.stack.opening import starting_bucket
 from clearctl.strategies.registry import argument
@@ -42,7 +43,7 @@ def _expected_samples(unit: WorkUnit) -> float:
 
 
 def _samples_of_a_sample(settings: Settings) -> float:
-    """How many samples a strategy computes for each sample of the bucket."""
+    """The number of samples that a strategy computes for each sample of the bucket."""
     strategy = settings.strategy
     traits = traits_of(strategy.call.type)
     if traits.samples_every_bucket:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from clearctl import layout, rundir
-from clearctl.config.settings import fill
+from clearctl.config.fill import fill
 from clearctl.cores import usable_cores
 from clearctl.engine.build.preflight import dataset_faults
 from clearctl.engine.machine import resolve_device
@@ -29,7 +29,7 @@ from clearctl.threads import torch_threads
 
 @dataclass(frozen=True, repr=False)
 class SweepPlan(ShortRepr):
-    """What a sweep would do: its runs, and how many of them (or stacks of them) at a time on which device.
+    """The plan of a sweep: its runs, and how many of them (or stacks of them) at a time on which device.
 
     Or on a `cluster`, which has its own devices and room.
     """
@@ -42,7 +42,7 @@ class SweepPlan(ShortRepr):
 
     @property
     def units(self) -> list[WorkUnit]:
-        """What is left as it is carried out: with `stack`, runs that differ in little are one batched model.
+        """The remaining work: with `stack`, runs that differ in little are one batched model.
 
         A cluster may split these further, where it has room.
         """
@@ -50,7 +50,7 @@ class SweepPlan(ShortRepr):
 
     @property
     def threads(self) -> int:
-        """How many threads each run has."""
+        """The number of threads of each run."""
         return threads_each(self.jobs) if self.cluster is None else self.cluster.threads
 
     @property
@@ -61,9 +61,9 @@ class SweepPlan(ShortRepr):
     def estimate_s(self) -> float:
         """The time that what is left would take, from a batch of one run of each label measured here.
 
-        What strategies do between buckets is not in it, nor the start; nor is how many runs a cluster has room for, or
-        what stacks save. It is measured on the CPU where this machine lacks the GPU of a cluster's. Raises what `train`
-        raises.
+        It leaves out the work of strategies between buckets, the start, the number of runs that a cluster has room for,
+        and the savings of stacks. It is measured on the CPU if this machine lacks the GPU of a cluster's. Raises what
+        `train` raises.
         """
         device = self.device if self.cluster is None or torch.cuda.is_available() else "cpu"
         alone: dict[str, float] = {}
@@ -121,7 +121,7 @@ def arrange(
     cluster: Cluster | None = None,
     stack: bool = True,
 ) -> SweepPlan:
-    """How runs are carried out, and that their datasets are there: see `plan_sweep`."""
+    """Plan how runs are carried out, and check that their datasets exist: see `plan_sweep`."""
     if cluster is not None:
         import_ray()
         return SweepPlan(runs, 1, cluster.device, cluster, stack)
@@ -204,7 +204,7 @@ def _finished_before(planned: PlannedRun) -> RunOutcome:
 
 
 def _fraction_left(planned: PlannedRun) -> float:
-    """How much of the run is still to do, by its buckets."""
+    """The fraction of the run that is still to do, by its buckets."""
     if planned.run is not None:
         with suppress(RunError):  # before the first bucket is learned there is none to read
             matrix, names = rundir.read_matrix(planned.run)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from clearctl import rundir
-from clearctl.config.settings import fill
+from clearctl.config.fill import fill
 from clearctl.data.stream import Stream
 from clearctl.engine.build.stream import build_stream
 from clearctl.engine.machine import resolve_device
@@ -46,7 +46,7 @@ def execute_stack(
 ) -> list[RunOutcome]:
     """Train the runs as one batched model, as many at a time as fit into memory; what that raises is their outcome.
 
-    A run that cannot begin, or that another process has brought further in the meantime, is carried out alone.
+    A run that cannot begin, or that another process has continued in the meantime, is carried out alone.
     """
     torch.set_num_threads(threads)
     outcomes: dict[int, RunOutcome] = {}
@@ -99,8 +99,8 @@ def _train(runs: Sequence[PlannedRun], device: str, threads: int, listeners: Seq
 def _ready(runs: Sequence[PlannedRun], target: torch.device) -> list[list[int]]:
     """The numbers of the runs that may be trained together, by the bucket they begin with, if their data can be read.
 
-    Features that do not fit in memory are no data for a stack. Since the plan was made another sweep may have brought a
-    run further. What those left that have nothing to resume from is removed.
+    Features that do not fit in memory are no data for a stack. Since the plan was made another sweep may have
+    continued a run. Unfinished runs that have nothing to resume from are removed.
     """
     streams: dict[str, Stream] = {}  # held, so that features are read once
     ready: dict[int, list[int]] = {}

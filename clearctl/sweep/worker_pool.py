@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from clearctl.config.check import check
-from clearctl.config.settings import fill
+from clearctl.config.fill import fill
 from clearctl.data.stream import Stream
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.engine.build.stream import build_stream
@@ -162,7 +162,7 @@ class WorkerPool:
 
 
 def _features(unit: WorkUnit) -> tuple[Any, ...] | None:
-    """What is equal for units on the same matrix of features; None for a run on images."""
+    """A key that is equal for units on the same matrix of features; None for a run on images."""
     settings = fill(unit[0][1].config)
     scenario = settings.scenario
     if not scenario.feature_type:
@@ -173,7 +173,7 @@ def _features(unit: WorkUnit) -> tuple[Any, ...] | None:
 def _run_worker(
     unit: WorkUnit, assignment: Assignment, pipe: Connection, output: Path, others: Sequence[Connection]
 ) -> None:
-    """What a forked process does: the run, reporting its events and at last its outcome through `pipe`."""
+    """The main function of a forked process: the run, reporting its events and finally its outcome through `pipe`."""
     for other in others:
         other.close()
     log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -196,7 +196,7 @@ def _run_worker(
             return
         try:
             pipe.send((index, event))
-        except OSError:  # nobody is there any more to run the sweep: end as if asked to
+        except OSError:  # the process that runs the sweep has ended: end as if asked to
             gone = True
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -241,7 +241,7 @@ def main(descriptor: int) -> None:
     torch.set_num_threads(1)  # a fork inherits no pool of threads, but waits for one that was made before
     import_libraries()
     parent = Connection(descriptor)
-    with suppress(EOFError, OSError):  # nobody is there any more, or has more to do
+    with suppress(EOFError, OSError):  # the sweep has ended, or has no more work
         while True:
             assignment = parent.recv()
             if isinstance(assignment, Assignment):  # what else comes was for runs that had just ended
@@ -253,7 +253,7 @@ def main(descriptor: int) -> None:
 def _carry_out(assignment: Assignment, parent: Connection) -> None:
     with hide_gpus():
         for planned in {planned.label: planned for unit in assignment.units for _, planned in unit}.values():
-            check(planned.config, CATALOGUE)  # which imports whatever else the config names
+            check(planned.config, CATALOGUE)  # which also imports all other classes that the config names
     gc.freeze()  # a collection in a run would write to, and so copy, all that is imported
     with tempfile.TemporaryDirectory(prefix="clearctl-sweep-") as folder:
         WorkerPool(parent, assignment, Path(folder)).work()

@@ -29,7 +29,7 @@ def test_all_faults_of_all_files_at_once():
     assert "'ResNt'" in result.stderr
     assert "expected a whole number from 1" in result.stderr
     assert result.stdout.splitlines() == [
-        "configs/demo.py: no fault found (checked against no dataset: its folder is not there)",
+        "configs/demo.py: no fault found (checked against no dataset: its folder does not exist)",
         "next: clearctl train configs/demo.py --dataset-root nowhere --dry-run",
     ]
     assert "images, features and weights were not read" in result.stderr

@@ -30,7 +30,7 @@ from clearctl.sweep.plan import PlannedRun, make_plan
 LR = "cl_strategy.optimizer.lr"
 LONG = "cl_strategy.train_epochs=40"
 STOPPING = "stopping after this step; a second signal stops immediately"
-STACKED = "4 stacked as 2 models: equal but for the last digits (--no-stack: bit-identical)"
+STACKED = "4 stacked as 2 models: equal except for the last digits (--no-stack: bit-identical)"
 
 
 def clearctl(*arguments: object) -> Result:

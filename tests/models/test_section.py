@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from clearctl import train
-from clearctl.config.settings import fill
+from clearctl.config.fill import fill
 from clearctl.distributed.randomness import seed_everything
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment

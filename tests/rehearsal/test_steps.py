@@ -22,7 +22,7 @@ from small import strategy_of
 from stacks import STRATEGIES, Open, together
 from torch import nn
 
-from clearctl.config.settings import fill
+from clearctl.config.fill import fill
 from clearctl.distributed.randomness import seed_everything
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from clearctl.config.load import dump
+from clearctl.report.groups import Group, group_runs
+from clearctl.report.runs import find_runs
 
 Rows = Sequence[Sequence[float]]
 
@@ -69,6 +71,11 @@ def make_run(
         (folder / "state").mkdir()
         (folder / f"state/bucket_{len(matrix):04d}.state").write_bytes(b"what an exact resume needs")
     return folder
+
+
+def groups_of(folder: Path, **options: Any) -> list[Group]:
+    """The groups of all runs in `folder`, with `options` of `group_runs`."""
+    return group_runs(find_runs([folder]), **options)
 
 
 def make_few(root: Path) -> Path:

@@ -8,14 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report.folders import DIGEST, MATRIX, make_run, summary
+from report.folders import DIGEST, MATRIX, groups_of, make_run, summary
 
 from clearctl.report.groups import Group, best, group_runs, shown, spread
 from clearctl.report.runs import find_runs
-
-
-def groups_of(folder: Path) -> list[Group]:
-    return group_runs(find_runs([folder]))
 
 
 def names(groups: list[Group]) -> list[list[str]]:

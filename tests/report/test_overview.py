@@ -2,16 +2,10 @@
 
 from pathlib import Path
 
-from report.folders import MATRIX, make_run
+from report.folders import MATRIX, groups_of, make_run
 
-from clearctl.report.groups import Group, group_runs
 from clearctl.report.overview import comparison_charts, comparison_keys
 from clearctl.report.page import render_page
-from clearctl.report.runs import find_runs
-
-
-def groups_of(folder: Path) -> list[Group]:
-    return group_runs(find_runs([folder]))
 
 
 def test_a_line_for_each_group_that_says_its_values(tmp_path: Path) -> None:

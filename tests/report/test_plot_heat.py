@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from report.folders import MATRIX, make_run
+from report.folders import MATRIX, groups_of, make_run
 
 from clearctl.report.colours import Scale
-from clearctl.report.groups import Group, group_runs
+from clearctl.report.groups import Group
 from clearctl.report.plot_heat import (
     classes_heatmap,
     difference_figure,
@@ -17,26 +17,12 @@ from clearctl.report.plot_heat import (
     matrix_figure,
     paired_difference,
 )
-from clearctl.report.runs import find_runs
 
 SCALE = Scale(0.0, 1.0)
 
 
-def groups_of(folder: Path) -> list[Group]:
-    return group_runs(find_runs([folder]))
-
-
 def texts(axes: Axes) -> list[str]:
     return [text.get_text() for text in axes.texts]
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Group:
-    """Two seeds, the second 10 points better everywhere but 0.9."""
-    better = [[min(value + 0.1, 0.9) for value in row] for row in MATRIX]
-    make_run(tmp_path / "1", MATRIX, 0)
-    make_run(tmp_path / "2", better, 1)
-    return groups_of(tmp_path)[0]
 
 
 def test_the_heatmap_has_every_mean_and_deviation(pair: Group) -> None:

@@ -4,26 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report.folders import MATRIX, make_run
+from report.folders import MATRIX, groups_of, make_run
 
 from clearctl.report.curves import training_curves
-from clearctl.report.groups import Group, group_runs
+from clearctl.report.groups import Group
 from clearctl.report.plot_lines import accuracy_figure, classes_figure, kind_figure, training_figure
-from clearctl.report.runs import find_runs
 from clearctl.report.series import KINDS
-
-
-def groups_of(folder: Path) -> list[Group]:
-    return group_runs(find_runs([folder]))
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Group:
-    """Two seeds, the second 10 points better everywhere but 0.9."""
-    better = [[min(value + 0.1, 0.9) for value in row] for row in MATRIX]
-    make_run(tmp_path / "1", MATRIX, 0)
-    make_run(tmp_path / "2", better, 1)
-    return groups_of(tmp_path)[0]
 
 
 def test_accuracy_over_time_has_a_line_for_each_bucket_and_each_model(pair: Group) -> None:

@@ -9,19 +9,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
-from report.folders import make_few, make_run
+from report.folders import groups_of, make_few, make_run
 
 from clearctl.errors import UsageError
 from clearctl.progress import Counted, Event, Message
 from clearctl.report import plots
-from clearctl.report.groups import Group, group_runs
 from clearctl.report.plots import DRAWINGS, SUFFIXES, numbers_figure, write_plots
-from clearctl.report.runs import find_runs
 from clearctl.report.view import View, make_view
-
-
-def groups_of(folder: Path) -> list[Group]:
-    return group_runs(find_runs([folder]))
 
 
 @pytest.mark.slow

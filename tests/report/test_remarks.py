@@ -9,22 +9,17 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from report.folders import MATRIX, make_run
+from report.folders import MATRIX, groups_of, make_run
 from report.latex_tables import columns
 
-from clearctl.report.groups import Group, group_runs
+from clearctl.report.groups import Group
 from clearctl.report.latex import render_latex
 from clearctl.report.markdown import escaped, render_markdown
 from clearctl.report.page import render_page
 from clearctl.report.records import render_csv, render_json, units_of
 from clearctl.report.remarks import remarks
-from clearctl.report.runs import find_runs
 
 STREAMING = {"scenario.evaluation_protocol": "streaming"}
-
-
-def groups_of(folder: Path, **how: Any) -> list[Group]:
-    return group_runs(find_runs([folder]), **how)
 
 
 def texts(folder: Path, **how: Any) -> list[str]:

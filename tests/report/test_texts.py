@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from report.folders import MATRIX, make_few, make_run, summary
+from report.folders import MATRIX, groups_of, make_few, make_run, summary
 from report.latex_tables import columns
 
 from clearctl.report import latex, markdown
@@ -25,10 +25,6 @@ from clearctl.report.records import render_csv, render_json, render_long_csv
 from clearctl.report.runs import find_runs
 
 GOLDEN = Path(__file__).parent / "golden"
-
-
-def groups_of(folder: Path) -> list[Group]:
-    return group_runs(find_runs([folder]))
 
 
 @pytest.fixture

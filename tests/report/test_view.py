@@ -6,15 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from report.folders import MATRIX, make_run
+from report.folders import MATRIX, groups_of, make_run
 from report.latex_tables import columns
 from typer.testing import CliRunner, Result
 
 from clearctl import make_report
 from clearctl.cli import app
 from clearctl.errors import UsageError
-from clearctl.report.groups import Group, group_runs
-from clearctl.report.runs import find_runs
 from clearctl.report.view import ordered
 
 LABELS = ("EWC & co", "naive", "late")
@@ -36,10 +34,6 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         )
     make_run(Path("runs/0"), MATRIX[:1], name="late", **{"cl_strategy.type": "LwF"})
     return Path("runs")
-
-
-def groups_of(runs: Path) -> list[Group]:
-    return group_runs(find_runs([runs]))
 
 
 def clearctl(*arguments: object) -> Result:

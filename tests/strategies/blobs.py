@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import torch
 
+from clearctl.config.fill import fill
 from clearctl.config.findings import Fault
 from clearctl.config.load import Config
-from clearctl.config.settings import StrategySettings, fill
+from clearctl.config.settings import StrategySettings
 from clearctl.distributed.randomness import seed_everything
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import Experiment, build_experiment

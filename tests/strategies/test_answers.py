@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from clearctl.config.fill import fill
 from clearctl.config.load import load
-from clearctl.config.settings import fill
 from clearctl.strategies.answers import changes_answers, why_no_probabilities
 from clearctl.strategies.methods.streaming_lda import StreamingLDA
 from clearctl.strategies.traits import STRATEGIES, traits_of

@@ -55,7 +55,7 @@ def test_a_row_names_what_is_there(patch: Patch) -> None:
     for number, part in enumerate(parts[1:], 2):
         found = getattr(found, part, None) or importlib.import_module(".".join(parts[:number]))
     assert patch.issue is None or re.fullmatch(r"https://github.com/[\w-]+/[\w-]+/(issues|pull)/\d+", patch.issue)
-    assert patch.stays is None or patch.process_wide
+    assert patch.stays is None or patch.kind == "process"
 
 
 def test_a_row_is_there_once() -> None:

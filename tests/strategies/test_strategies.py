@@ -15,7 +15,7 @@ from blobs import CLASSES, DIM, MODEL, PER_BUCKET, PER_CLASS, Built, bucket_of, 
 from small import OTHERS, SMALL, TYPES, strategy_of
 
 from clearctl import evaluate, train
-from clearctl.config.settings import fill
+from clearctl.config.fill import fill
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment
 from clearctl.engine.build.model import build_model

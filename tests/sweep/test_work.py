@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from clearctl import layout, plan_sweep, rundir
-from clearctl.config.settings import fill
+from clearctl.config.fill import fill
 from clearctl.engine.stack import train as stack
 from clearctl.errors import CapabilityError
 from clearctl.progress import EpochDone, Event, ignore

@@ -1,21 +1,16 @@
-"""Checks that every image decodes, as in training: read once, hashed and decoded, many at a time.
-
-In threads, not processes: reading, hashing and decoding leave Python's lock alone for 19 of 20 parts of the time, and
-a killed command leaves no processes behind that wait for it.
-"""
+"""Checks that every image decodes, as in training: read once, hashed and decoded, many at a time."""
 
 import hashlib
 import io
 import os
-import warnings
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from clearctl.cores import usable_cores
 from clearctl.dataset.checks.findings import DatasetFindings
 from clearctl.dataset.checks.journal import Decoded, Journal
 from clearctl.dataset.checks.labels import Image
+from clearctl.dataset.decoding import map_in_threads
 from clearctl.images import open_image
 from clearctl.progress import Counted, Listener, Message
 from clearctl.regular import open_regular
@@ -23,20 +18,12 @@ from clearctl.wording import counted, in_one_line
 
 IMAGES = "images"
 TINY_PX = 32
-CHUNK = 32
-# More threads than this would wait for Python's lock.
-MOST_JOBS = 16
-
-
-def default_jobs() -> int:
-    """One for each core that this process may use, 16 at most."""
-    return min(usable_cores(), MOST_JOBS)
 
 
 def check_images(findings: DatasetFindings, images: Sequence[Image], jobs: int, listener: Listener) -> dict[str, str]:
     """Check that every image decodes; each path occurs once. Returns {path: sha256} of the readable ones.
 
-    What was found out before about files that have not changed is taken from the dataset folder's journal.
+    Earlier results for files that have not changed are taken from the dataset folder's journal.
     """
     journal = Journal(findings.root)
     known = journal.unchanged(image.path for image in images)
@@ -46,7 +33,7 @@ def check_images(findings: DatasetFindings, images: Sequence[Image], jobs: int, 
     decoded = dict(known)
     listener(Counted("decode the images", len(decoded), len(images), "images"))
     try:
-        for entries in _decode_all(findings.root, paths, jobs):
+        for entries in map_in_threads(partial(_decode, findings.root), paths, jobs):
             # A file that could not be read at all may be readable the next time.
             journal.append(entry for entry in entries if entry.sha256)
             decoded.update((entry.path, entry) for entry in entries)
@@ -61,18 +48,6 @@ def check_images(findings: DatasetFindings, images: Sequence[Image], jobs: int, 
     findings.looked_at(IMAGES, len(decoded), "images")
     _report(findings, [(image, decoded[image.path]) for image in images])
     return {path: entry.sha256 for path, entry in decoded.items() if entry.sha256}
-
-
-def _decode_all(root: Path, paths: Sequence[str], jobs: int) -> Iterator[list[Decoded]]:
-    """Decode the images at `paths`, some at a time."""
-    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata; training does not mind it
-            yield from pool.map(lambda chunk: [_decode(root, path) for path in chunk], chunks)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _decode(root: Path, path: str) -> Decoded:

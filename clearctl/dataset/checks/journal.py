@@ -17,7 +17,7 @@ from clearctl.images import FORMATS
 from clearctl.regular import read_text
 
 FILE_NAME = ".clearctl-verify.jsonl"
-# What decided whether an image decodes. Lines that another one wrote are not read.
+# The versions that decide whether an image decodes. Lines that another one wrote are not read.
 DECODER = {"pillow": PIL.__version__, "formats": list(FORMATS)}
 
 
@@ -70,7 +70,7 @@ class Journal:
             self.fault = str(error.strerror)
 
     def _read(self) -> None:
-        """Read what is there, and note what must be written before more can be added."""
+        """Read the existing entries, and note what must be written before more can be added."""
         try:
             text = read_text(self.path, errors="replace")
         except FileNotFoundError:

@@ -41,7 +41,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Labels:
-    """What could be read of the metadata.
+    """The metadata that could be read.
 
     `parts` are the labelled folders. `images` is {bucket: its images, in the order of the published file lists}, the
     buckets in numeric order. `whole` says whether class names and index could be read and agree; `doubtful` are the

@@ -18,7 +18,7 @@ Listed = list[tuple[str, int]]
 
 @dataclass(frozen=True)
 class Lists:
-    """What has been prepared: `buckets` of bucket_indices.json, none if there is no such file.
+    """The prepared lists: `buckets` of bucket_indices.json, none if there is no such file.
 
     `listed` is {bucket: (path, class index) for each line}, for the file lists that can be read; `unreadable` are the
     buckets of the others.
@@ -145,7 +145,7 @@ def _part(labels: Labels, path: str) -> str:
 
 
 def _place(labels: Labels) -> str:
-    """What says which images there are, as a message names it."""
+    """The file or folder that lists the images, as a message names it."""
     return "the metadata" if all(part.index.has_metadata for part in labels.parts) else "labeled_images/"
 
 

@@ -91,7 +91,7 @@ def _there(root: Path, paths: Iterable[str], listener: Listener) -> set[str]:
     there: set[str] = set()
     for done, (folder, of_folder) in enumerate(by_folder.items(), 1):
         names = _list_files(root / folder)
-        # A listing may spell a name otherwise than the file system accepts it (case, composed characters).
+        # A listing may spell a name differently than the file system accepts it (case, composed characters).
         there.update(path for path in of_folder if path.rpartition("/")[2] in names or os.path.isfile(root / path))
         listener(Counted("look for the images", done, len(by_folder), "folders"))
     return there

@@ -45,7 +45,7 @@ def _split_folders(root: Path) -> list[Path]:
 
 
 def _faults(root: Path, labels: Labels, folder: Path, bucket: str, listed: Listed) -> Iterator[str]:
-    """What is wrong with one split of a bucket."""
+    """Yields the faults of one split of a bucket."""
     try:
         train, test = filelists.read_split(folder / bucket, listed)
     except DatasetError as error:

@@ -1,16 +1,12 @@
-"""The contents of image files: whether they decode, their EXIF date, and which are duplicates.
-
-In threads: reading and decoding leave Python's lock alone most of the time.
-"""
+"""The contents of image files: whether they decode, their EXIF date, and which are duplicates."""
 
 import os
-import warnings
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from clearctl.dataset.checks.images import CHUNK, default_jobs
+from clearctl.dataset.decoding import default_jobs, map_in_threads
 from clearctl.dataset.importing.dates import ExifTags, exif_tags
 from clearctl.digest import file_sha256
 from clearctl.errors import DatasetError
@@ -25,7 +21,7 @@ _DRAFT_PX = (32, 32)
 
 @dataclass(frozen=True)
 class FileContents:
-    """What was found in an image file; `error` is why it cannot be used."""
+    """The content of an image file; `error` is why it cannot be used."""
 
     size_bytes: int
     modified_ns: int
@@ -37,7 +33,7 @@ def read_files(files: Sequence[Path], *, decode: bool, listener: Listener) -> li
     """Open each image, and with `decode` decode it; what fails is in the results, in the order of `files`."""
     listener = rate_limited(listener)
     found: list[FileContents] = []
-    for contents in _in_threads(files, decode):
+    for contents in map_in_threads(partial(_read, decode=decode), files, default_jobs()):
         found += contents
         listener(Counted("read the images", len(found), len(files), "images"))
     return found
@@ -62,17 +58,6 @@ def find_duplicates(files: Sequence[Path], sizes: Sequence[int], listener: Liste
         same.setdefault((sizes[number], digest), []).append(number)
         listener(Counted("compare files of one size", done, len(alike), "images"))
     return [sorted(numbers) for numbers in same.values() if len(numbers) > 1]
-
-
-def _in_threads(files: Sequence[Path], decode: bool) -> Iterator[list[FileContents]]:
-    chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
-    pool = ThreadPoolExecutor(default_jobs())
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata; training does not mind it
-            yield from pool.map(lambda chunk: [_read(file, decode) for file in chunk], chunks)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _read(path: Path, decode: bool) -> FileContents:

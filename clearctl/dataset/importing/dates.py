@@ -40,14 +40,14 @@ _LATEST = datetime(9000, 1, 1)
 
 @dataclass(frozen=True)
 class DateTaken:
-    """When a photograph was taken; `origin` is where that is said: "exif", "name", "table" or "bucket"."""
+    """The date of a photograph; `origin` is where it was found: "exif", "name", "table" or "bucket"."""
 
     moment: datetime
     origin: str
 
 
 class DatePattern:
-    """How dates are written in names of files or in a column: `%Y%m%d_%H%M%S`, `%d/%m/%Y`, with `*` for anything.
+    """A format of dates in names of files or in a column: `%Y%m%d_%H%M%S`, `%d/%m/%Y`, with `*` for anything.
 
     %Y, %m, %d, %H, %M, %S are those of strptime, %y a year of two digits (69 is 1969, 68 is 2068), %s seconds since
     1970. It may be anywhere in the text. Raises UsageError for a pattern without a year, or with another field.
@@ -90,14 +90,14 @@ _FIRST = {"m": 1, "d": 1, "H": 0, "M": 0, "S": 0}
 
 
 class ExifTags(NamedTuple):
-    """What EXIF says: DateTimeOriginal as it is written, and whether the pixels are to be turned or mirrored."""
+    """Values from EXIF: DateTimeOriginal as it is written, and whether the pixels are to be turned or mirrored."""
 
     date: str | None = None
     is_turned: bool = False
 
 
 def exif_tags(image: Image.Image) -> ExifTags:
-    """What an image's EXIF says; nothing if it has none, or one that cannot be read."""
+    """The EXIF values of an image; empty if it has none, or if they cannot be read."""
     try:
         tags = image.getexif()
         is_turned = tags.get(_ORIENTATION) in _TURNED
@@ -111,7 +111,7 @@ def exif_tags(image: Image.Image) -> ExifTags:
 
 
 def read_exif(text: str) -> datetime | None:
-    """The moment in the text of an EXIF date; None for "0000:00:00 00:00:00" and whatever else is not a date."""
+    """The moment in the text of an EXIF date; None for "0000:00:00 00:00:00" and other text that is not a date."""
     match = _EXIF.fullmatch(text)
     if not match:
         return None
@@ -159,7 +159,7 @@ def _moment(parts: Sequence[int]) -> datetime:
 
 
 def implausible(moment: datetime, now: datetime) -> str | None:
-    """Why a camera's date cannot be right, or None: before 1900, or in the future of `now` by more than a day."""
+    """The reason why a camera's date cannot be right, or None: before 1900, or later than `now` by more than a day."""
     if moment < EARLIEST:
         return "before 1900"
     return "in the future" if moment > now + timedelta(days=1) else None

@@ -14,7 +14,7 @@ from clearctl.wording import counted
 
 
 class Undated(NamedTuple):
-    """Why an image has no date, and its name, with what was found instead of a date."""
+    """An image without a date: the reason, and its name, with what was found instead of a date."""
 
     why: str
     name: str
@@ -22,7 +22,7 @@ class Undated(NamedTuple):
 
 @dataclass(frozen=True)
 class Dating:
-    """How images are dated: by `pattern`, if there is one, before EXIF; `now` is what the future is after."""
+    """Options of dating images: by `pattern`, if there is one, before EXIF; dates after `now` are in the future."""
 
     pattern: DatePattern | None
     now: datetime

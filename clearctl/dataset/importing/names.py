@@ -32,7 +32,7 @@ def clean_name(text: str) -> str:
     """`text` as the name of a file: composed Unicode, single spaces, nothing that a system refuses.
 
     `/ \\ : * ? " < > |`, control characters and halves of characters become "_", and so does a dot in front, which
-    would hide the file. What is left of nothing is "_".
+    would hide the file. An empty name becomes "_".
     """
     composed = unicodedata.normalize("NFC", " ".join(text.split()))
     name = _REPLACED.sub("_", composed)

@@ -27,7 +27,7 @@ RARE = 10  # a class with fewer images is worth a line
 
 @dataclass(frozen=True)
 class CutOptions:
-    """How images become buckets: `bucket_by` is None if the source's own buckets are kept."""
+    """Options of the cut into buckets: `bucket_by` is None if the source's own buckets are kept."""
 
     bucket_by: str | int | None
     equal: str
@@ -66,7 +66,7 @@ class PlannedImage:
 
     @property
     def path(self) -> str:
-        """Where it is, relative to the labelled folder."""
+        """Its path, relative to the labelled folder."""
         suffix = PurePosixPath(self.image.name).suffix.lower()
         suffix = suffix if _SUFFIX.fullmatch(suffix) else ""  # a table may name a file whatever it is called
         return f"labeled_images/{self.bucket}/{self.class_name}/{self.id}{suffix}"
@@ -74,7 +74,7 @@ class PlannedImage:
 
 @dataclass(frozen=True)
 class ImportPlan:
-    """What the new folder has.
+    """The content of the new folder.
 
     `images` are in the order of the file lists: bucket after bucket, train before test, class after class, in a class
     by date and path. `labels` is {class name: the labels of the source that it stands for}, in the order of the class

@@ -25,7 +25,7 @@ def find_images(
     pattern: DatePattern | None,
     listener: Listener,
 ) -> Found:
-    """The images of `source`, in the natural order of their names; "val" is a split of theirs no more.
+    """The images of `source`, in the natural order of their names; "val" is no longer a split of them.
 
     Raises UsageError for options that are for another kind of source, DatasetError for an invalid source.
     """

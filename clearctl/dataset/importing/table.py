@@ -20,7 +20,7 @@ from clearctl.wording import any_of, in_one_line
 
 Row = Mapping[str, Any]
 
-# What a column may be called, whatever its case, where --columns does not say.
+# The names that a column may have, whatever their case, unless --columns names it.
 COLUMNS: dict[str, tuple[str, ...]] = {
     "path": ("path", "file_name", "filename", "file", "image", "img_path", "image_path", "filepath"),
     "label": ("label", "class", "class_name", "category", "labels"),
@@ -43,7 +43,7 @@ class Table:
     names: Sequence[str]
 
     def cell(self, row: Row, role: str) -> Any:
-        """What a row has in the column of a role; None for an empty cell and if there is no such column."""
+        """A row's value in the column of a role; None for an empty cell and if there is no such column."""
         value = row.get(self.columns[role]) if role in self.columns else None
         if isinstance(value, str):
             value = value.strip() or None

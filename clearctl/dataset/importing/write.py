@@ -23,7 +23,7 @@ from clearctl.jsontext import json_text
 from clearctl.progress import Counted, Listener, rate_limited
 
 NOTE = "dataset.json"
-# What dataset.json and the records of the images say by themselves, in lower case.
+# The fields that dataset.json and the records of the images have by themselves, in lower case.
 _OWN_FIELDS = frozenset(("id", "img_path", "date_taken", "date_from", "source_path", "source_label", "bucket_name"))
 
 
@@ -121,7 +121,7 @@ def _write_part(plan: ImportPlan, part: str, folder: Path) -> None:
 
 
 def record_of(each: PlannedImage, bucket_name: str) -> dict[str, Any]:
-    """What the json of its class says of an image; the other columns of a table come after that."""
+    """The record of an image in the json of its class; the other columns of a table come after that."""
     image = each.image
     record: dict[str, Any] = {"ID": each.id, "IMG_PATH": each.path}
     if image.date is not None:

@@ -1,4 +1,4 @@
-"""What a metadata field holds: numbers, dates, text or truth values, inferred from all of its values together.
+"""The kind of a metadata field: numbers, dates, text or truth values, inferred from all of its values together.
 
 The metadata spells nearly everything as a string: DATE_UPLOADED "1072915200" is a number, DATE_TAKEN
 "2004-01-05 12:00:00.0" a date. The names of fields are matched in lower case.
@@ -22,12 +22,12 @@ _DATE = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s?(Z|[+-]\d\d(?::?\d\d)?)?)?)?)?",
     re.ASCII | re.IGNORECASE,
 )
-# How databases write that there is no date, or nothing at all.
+# The values that databases write for no date, or for nothing at all.
 _NOTHING = re.compile(r"\s*|null|0000-00-00([ T][0:.]*)?", re.IGNORECASE)
 
 
 class Kind(Enum):
-    """What the values of a field are; the value is how a message calls them."""
+    """The kind of a field's values; the value is its name in messages."""
 
     NUMBER = "numbers"
     DATE = "dates"
@@ -35,7 +35,7 @@ class Kind(Enum):
     TRUTH = "true or false"
 
 
-# What a value may be by itself, and which of these go together as what.
+# The forms of a single value, and the forms that a field of each kind may have.
 _NUMBER_VALUE, _NUMERAL, _DATE_TEXT, _TEXT = "a number", "a number in quotes", "a date", "text"
 _TRUTH, _OTHER = "true or false", "a list or an object"
 _READINGS = {
@@ -67,7 +67,7 @@ class MissingValue(Exception):
 
 @dataclass
 class Field:
-    """The values of one field, noted one after another; every one of them has a say in the field's kind.
+    """The values of one field, noted one after another; every one of them counts for the field's kind.
 
     `counts` and `first` are by what a value is by itself: how many there are, and the first with its place.
     """
@@ -180,7 +180,7 @@ def shortened(text: str, length: int = 60) -> str:
 
 
 def _offset(zone: str | None) -> timedelta:
-    """How far a zone such as +01:00 is ahead of UTC."""
+    """The offset from UTC of a zone such as +01:00."""
     if zone is None or zone in "Zz":
         return timedelta()
     digits = zone[1:].replace(":", "").ljust(4, "0")

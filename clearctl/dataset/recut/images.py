@@ -97,7 +97,7 @@ def _copy(source: Path, path: Path) -> None:
 
 
 def _refused(path: Path, what: str, instead: str, error: OSError) -> Exception:
-    """What to raise for a link that could not be made: `error` where the disk is full, say."""
+    """The exception to raise for a link that could not be made: `error` itself if the disk is full, say."""
     if error.errno not in _REFUSALS:
         return error
     return DatasetError(f"{path} cannot be {what}: {error.strerror}\nuse --images {instead}")

@@ -12,12 +12,12 @@ from clearctl.errors import DatasetError, UsageError
 
 FINISHED = "rebuild.json"
 UNFINISHED = "rebuild.unfinished.json"
-# What makes two rebuilds the same; the rest of rebuild.json follows from it, or is for people.
+# Two rebuilds that agree in these are the same; the rest of rebuild.json follows from them, or is information.
 SAME = ("source", "sort_by", "descending", "where", "process", "drop_missing", "num_buckets", "images")
 
 
 def earlier_note(output: Path) -> dict[str, Any] | None:
-    """What the rebuild.json of `output` says, finished or not; None for a folder that is empty or not there.
+    """The content of `output`'s rebuild.json, finished or not; None for a folder that is empty or does not exist.
 
     Raises UsageError if it contains other files, DatasetError for an invalid rebuild.json.
     """

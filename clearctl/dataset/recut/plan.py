@@ -10,22 +10,22 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from clearctl.config.registry import closest
-from clearctl.dataset.labeled import LabeledIndex, read_labeled_bucket, read_records
+from clearctl.dataset.recut.binding import Condition
 from clearctl.dataset.recut.fields import Field, MissingValue, RecordKey, is_missing, read_value
 from clearctl.dataset.recut.process import Process, run_process
-from clearctl.dataset.recut.where import Condition, Where
-from clearctl.dataset.release import Release, ReleasePart
+from clearctl.dataset.recut.records import LabeledRecord, read_class
+from clearctl.dataset.recut.where import Where
+from clearctl.dataset.release import Release
 from clearctl.errors import DatasetError, UsageError
 from clearctl.progress import Counted, Listener, Message
 
 
 @dataclass(frozen=True)
 class Recut:
-    """What is requested: what to keep (`where`), in which order (`sort_by` or `process`), in how many buckets.
+    """A request: what to keep (`where`), in which order (`sort_by` or `process`), in how many buckets.
 
     `process_name` is how messages call `process`, empty without one.
     """
@@ -39,33 +39,6 @@ class Recut:
     drop_missing: bool
 
 
-@dataclass(frozen=True)
-class LabeledRecord:
-    """A record of a class's json, with where it stands and the part of the release that has it."""
-
-    part: ReleasePart
-    place: RecordKey
-    record: dict[str, Any]
-
-    @property
-    def path(self) -> str:
-        """The path of the image, relative to the dataset folder."""
-        return f"{self.part.prefix}{self.record['IMG_PATH']}"
-
-    @property
-    def file(self) -> Path:
-        """The image."""
-        return self.part.folder / str(self.record["IMG_PATH"])
-
-    def lowercase_fields(self) -> dict[str, Any]:
-        """The record with lower-case names; its img_path is relative to the dataset folder."""
-        return {**{name.lower(): value for name, value in self.record.items()}, "img_path": self.path}
-
-    def fields(self) -> dict[str, Any]:
-        """What conditions and sorting see: `lowercase_fields`, and bucket and class_name unless the record has them."""
-        return {"bucket": int(self.place.bucket), "class_name": self.place.class_name, **self.lowercase_fields()}
-
-
 class SelectedRecord(NamedTuple):
     """A record that is in the new folder: its number in `read_class`, where it was, the path of its image."""
 
@@ -76,7 +49,7 @@ class SelectedRecord(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What the new folder has: {class: the records of each new bucket, in their order}, absent classes left out.
+    """The content of the new folder: {class: the records of each new bucket, in order}, without absent classes.
 
     `num_records` are the records of each class in the source; `left_over` those of each class that the cut leaves at
     the end; `dropped` counts records by why they were dropped: "where", "missing", "process".
@@ -111,40 +84,6 @@ class Plan:
             for run in runs:
                 digest.update(json.dumps([class_name, [[chosen.path, chosen.place.id] for chosen in run]]).encode())
         return digest.hexdigest()
-
-
-def read_class(release: Release, class_name: str) -> list[LabeledRecord]:
-    """All records of a class: buckets in numeric order, in a bucket the parts of the release, then as in the file.
-
-    Raises DatasetError as `labeled.read_records` does.
-    """
-    found = []
-    for bucket in all_buckets(release):
-        for part in release.parts:
-            file = part.index.class_files.get(bucket, {}).get(class_name)
-            if file is None:
-                continue
-            alone = LabeledIndex(part.index.class_names, {bucket: {class_name: file}})
-            for _, records in read_records(part.folder, bucket, alone):
-                found += [
-                    LabeledRecord(part, RecordKey(bucket, class_name, key), record) for key, record in records.items()
-                ]
-    return found
-
-
-def all_buckets(release: Release) -> list[str]:
-    """The buckets that any part of the release has, in numeric order."""
-    return sorted((*release.buckets, *release.unpaired), key=int)
-
-
-def check_images(release: Release, listener: Listener) -> None:
-    """Raise DatasetError as `labeled.read_labeled_bucket` does: a missing image, an id listed twice, ..."""
-    buckets = all_buckets(release)
-    for done, bucket in enumerate(buckets, 1):
-        for part in release.parts:
-            if bucket in part.index.class_files:
-                read_labeled_bucket(part.folder, bucket, part.index)
-        listener(Counted("check the labelled images", done, len(buckets), "buckets"))
 
 
 def make_plan(release: Release, recut: Recut, listener: Listener) -> Plan:

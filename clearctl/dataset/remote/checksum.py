@@ -30,7 +30,7 @@ def is_md5(text: str) -> bool:
 
 
 def declared_checksums(answers: Sequence[Mapping[str, str]]) -> Iterator[Checksum]:
-    """What a server declares of a whole file; `answers` are the headers of its redirects and of the answer, in order.
+    """The checksums that a server declares of a whole file; `answers` are the headers of redirects and answer, in turn.
 
     Hugging Face sends the sha256 as X-Linked-ETag, with the redirect; Google the md5 in x-goog-hash; others have
     Content-MD5. S3's ETag is the md5 of a file that was not uploaded in parts, nor encrypted with its own key.

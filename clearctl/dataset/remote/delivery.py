@@ -1,4 +1,4 @@
-"""Brings one archive into the dataset folder: downloads, checks and unpacks it, and writes a receipt.
+"""Delivers one archive to the dataset folder: downloads, checks and unpacks it, and writes a receipt.
 
     .download/<file>.part, <file>.part.json    what has come so far, and of what (`origin`)
     .download/<file>                           the whole archive, checked
@@ -66,12 +66,12 @@ class ArchiveInstall:
 
     @property
     def file(self) -> Path:
-        """Where the whole archive is put."""
+        """The path of the whole archive."""
         return self.root / FOLDER / self.archive.file
 
     @property
     def part(self) -> Path:
-        """What of it has come so far."""
+        """The path of the part that has been downloaded so far."""
         return self.file.with_name(f"{self.file.name}.part")
 
     @property
@@ -136,7 +136,7 @@ class ArchiveInstall:
 
     @contextmanager
     def _discarding(self, path: Path, origin: Origin | None) -> Iterator[None]:
-        """Delete an archive found bad, unless someone put it there by hand; the next call would only find it again."""
+        """Delete an invalid archive, unless someone put it there by hand; the next call would only find it again."""
         try:
             yield
         except unpack.BadArchiveError as error:
@@ -174,7 +174,7 @@ class ArchiveInstall:
 
 
 def _recorded(archive: Archive) -> list[Checksum]:
-    """What others noted of the archive."""
+    """The published checksums of the archive, as recorded by others."""
     noted = (("md5", archive.md5, "Renate's md5"), ("sha256", archive.sha256, "the hub's sha256 of 2026"))
     return [Checksum(algorithm, digest, source) for algorithm, digest, source in noted if digest is not None]
 

@@ -36,7 +36,7 @@ class NotFoundError(CapabilityError):
 
 
 def fetch(url: str, part: Path, patience: Patience, listener: Listener) -> int:
-    """Bring the file at `url` into `part`, from where an earlier call stopped, and return the bytes that it received.
+    """Download the file at `url` into `part`, from where an earlier call stopped; returns the number of bytes received.
 
     Raises CapabilityError if the server cannot be reached, refuses, is too slow, or breaks off too often (what has
     come stays),
@@ -112,7 +112,7 @@ class _Transfer:
                 raise
 
     def report_rate(self, seconds: float) -> None:
-        """How fast it was."""
+        """Report the speed of the download."""
         received_mb = self.received_bytes / 1e6
         rate = received_mb / max(seconds, 1e-9)
         self.listener(Message(f"{self.name}: {received_mb:,.1f} MB came in {seconds:,.1f} s, {rate:,.1f} MB/s"))
@@ -128,7 +128,7 @@ class _Transfer:
         )
 
     def _usable_origin(self) -> Origin | None:
-        """The origin of what came before, None if that could not be resumed and was removed."""
+        """The origin of the earlier part, None if that could not be resumed and was removed."""
         origin = read_origin(self.part)
         if origin is None or not size_of(self.part):
             remove_origin(self.part)
@@ -219,7 +219,7 @@ class _Transfer:
             while True:
                 self._count(listener, position, origin)
                 try:
-                    # read1 hands out what is there; to wait for a whole chunk would lose its beginning with the line
+                    # read1 returns the bytes received so far: a whole chunk would be lost if the connection broke
                     chunk: bytes = response.raw.read1(_CHUNK_BYTES, decode_content=False)
                 except HTTPError as error:
                     chunk, broken = b"", _reason(error)
@@ -250,7 +250,7 @@ class _Transfer:
 
 
 def _cannot_continue(response: requests.Response, origin: Origin, offset: int) -> str | None:
-    """Why the answer to a Range request cannot be appended; None if it can, or is not an answer at all."""
+    """The reason why the answer to a Range request cannot be appended; None if it can, or is not an answer at all."""
     headers = response.headers
     validators = {headers[name] for name in ("ETag", "Last-Modified") if name in headers}
     same = origin.validator in validators
@@ -268,7 +268,7 @@ def _cannot_continue(response: requests.Response, origin: Origin, offset: int) -
 
 
 def _reason(error: BaseException) -> str:
-    """What is at the bottom of an exception of requests, whose own text is a nest of object names."""
+    """The innermost cause in an exception of requests, whose own text is a nest of object names."""
     while (deeper := error.__cause__ or error.__context__) is not None:
         error = deeper
     if isinstance(error, TimeoutError):

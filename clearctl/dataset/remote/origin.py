@@ -15,7 +15,7 @@ from clearctl.errors import DatasetError
 
 @dataclass(frozen=True)
 class Origin:
-    """What the server at `url` said of the file when its first byte came."""
+    """The description of the file by the server at `url`, from the headers of its first answer."""
 
     url: str
     size_bytes: int
@@ -25,7 +25,7 @@ class Origin:
 
     @property
     def validator(self) -> str | None:
-        """What If-Range takes; a weak ETag is none, since it may stay the same when the bytes do not."""
+        """The value for If-Range: the ETag, or Last-Modified if the ETag is weak and may outlast a change of bytes."""
         return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
 
 

@@ -1,4 +1,4 @@
-"""How long to wait for a server that is slow or silent."""
+"""Timeouts and retries for a server that is slow or silent."""
 
 import threading
 import time
@@ -11,12 +11,12 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Patience:
-    """When to give up. `retries` times in a row the connection may break without having brought anything new.
+    """Limits for giving up. `retries` times in a row the connection may break without having delivered anything new.
 
-    Before each retry is a pause, `pause_s` at first and twice as long after each that brought nothing.
+    Before each retry is a pause, `pause_s` at first and twice as long after each that delivered nothing.
 
-    A server that sends a byte now and then never runs into `read_timeout_s`. So a connection that brings less than
-    `slowest_bytes_s` on average for `slow_for_s` is given up and counts as one that brought nothing, all redirects
+    A server that sends a byte now and then never runs into `read_timeout_s`. So a connection that delivers less than
+    `slowest_bytes_s` on average for `slow_for_s` is given up and counts as one that delivered nothing, all redirects
     and headers together have `answer_timeout_s`, and the whole download `longest_s`.
     """
 
@@ -38,11 +38,11 @@ class BrokenError(Exception):
 
 
 class SlowError(BrokenError):
-    """The connection brought too little in its time."""
+    """The connection was too slow."""
 
 
 class RateLimit:
-    """Notices a connection that brings less than `Patience.slowest_bytes_s`."""
+    """Notices a connection that delivers less than `Patience.slowest_bytes_s`."""
 
     def __init__(self, patience: Patience, position: int) -> None:
         self._patience = patience
@@ -60,7 +60,7 @@ class RateLimit:
 
 
 def call_with_timeout(seconds: float, call: Callable[[], Answer]) -> Answer:
-    """What `call` returns or raises; TimeoutError after `seconds`, when it is left to itself.
+    """Return or raise what `call` does; raise TimeoutError after `seconds`, with `call` left running.
 
     The timeouts of requests are those of each read from the socket: headers may come in a byte at a time.
     """

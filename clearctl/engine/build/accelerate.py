@@ -1,4 +1,4 @@
-"""How a run uses its device: precision, memory format, compilation, TF32. All are off unless the config sets them."""
+"""A run's use of its device: precision, memory format, compilation, TF32. All are off unless the config sets them."""
 
 from collections.abc import Mapping
 from typing import Any

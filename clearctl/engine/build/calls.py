@@ -11,7 +11,7 @@ from clearctl.errors import ClearctlError, ConfigError
 
 
 def build(call: Call, registry: Registry, /, **filled: Any) -> Any:
-    """What `call` describes; `filled` are arguments that clearctl gives."""
+    """Build the object that `call` describes; `filled` are arguments that clearctl gives."""
     with building(call.type, call.error):
         factory = registry[call.type]
         return factory(**with_members(factory, dict(call.arguments)), **filled)

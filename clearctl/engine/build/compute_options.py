@@ -19,7 +19,7 @@ from clearctl.progress import Listener, Message
 
 @dataclass(frozen=True)
 class ComputeOption:
-    """What the network computes in, and how: the three options of a config that a GPU gains by."""
+    """A way to compute the network: the three options of a config that a GPU gains by."""
 
     precision: str = "fp32"
     tf32: bool = False
@@ -27,7 +27,7 @@ class ComputeOption:
 
     @classmethod
     def of(cls, compute: ComputeSettings) -> "ComputeOption":
-        """What `compute` asks for; in half precision TF32 has no effect."""
+        """The option that `compute` sets; in half precision TF32 has no effect."""
         return cls(compute.precision, compute.tf32 and compute.precision == "fp32", compute.channels_last)
 
     @property
@@ -42,7 +42,7 @@ class ComputeOption:
 
     @property
     def arguments(self) -> str:
-        """What asks `clearctl train` for it, where the config asks for nothing."""
+        """The arguments of `clearctl train` that set it, if the config does not."""
         given = [f"--precision {self.precision}"] if self.precision != "fp32" else []
         return " ".join([*given, *(f"--set {name}=True" for name in ("tf32", "channels_last") if getattr(self, name))])
 
@@ -68,7 +68,7 @@ KNOWN = Measured(
 
 
 def other_options(settings: Settings, device: torch.device) -> list[ComputeOption]:
-    """What the config could ask for instead on this GPU; none on a CPU and on a GPU without units for bf16 and TF32."""
+    """The offered options other than the config's own; none on a CPU and on a GPU without units for bf16 and TF32."""
     if device.type != "cuda" or not torch.cuda.is_bf16_supported(including_emulation=False):
         return []
     own = ComputeOption.of(settings.compute)

@@ -74,7 +74,7 @@ def build_experiment(
 
     `listener` is notified of the progress, and `on_epoch` of the end of each epoch, with its learning rate. `samples`
     are those of `stream`, and `benchmark` that of `samples`, if they have been built before. The loggers of a run that
-    `resumed` keep what is there, and `environment` is what environment.json says of it.
+    `resumed` keep existing output, and `environment` is what environment.json says of it.
     """
     require_fits_stream(settings, stream)
     model = _placed(model, settings.compute, device, listener)

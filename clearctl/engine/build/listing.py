@@ -1,7 +1,7 @@
 """The names that a config may use, each with a one-line description: for `clearctl list` and docs/config.md.
 
-The line is the first sentence of the class's docstring, or ours where the library's says too little. What configs are
-refused is in no registry's `classes`, and so not here.
+The line is the first sentence of the class's docstring, or ours if the library's says too little. Names that
+configs may not use are in no registry's `classes`, and so not here.
 """
 
 import inspect
@@ -123,7 +123,7 @@ MEANINGS: Mapping[str, str] = {**_STRATEGIES, **_PLUGINS, **_METRICS, **_BACKBON
 
 
 def list_names(kind: str) -> dict[str, str]:
-    """{name: what it is}, of what there is of a kind, sorted by name. Raises KeyError for a kind not in KINDS."""
+    """{name: description} of everything of a kind, sorted by name. Raises KeyError for a kind not in KINDS."""
     classes = KINDS[kind].classes
     return {name: meaning(name, classes[name]) for name in sorted(classes, key=str.lower)}
 
@@ -138,7 +138,7 @@ def _weights(tags: Sequence[str]) -> str:
 
 
 def meaning(name: str, factory: Factory) -> str:
-    """What the class called `name` is, in one line."""
+    """A description of the class called `name`, in one line."""
     return MEANINGS.get(name) or summary(factory)
 
 

@@ -21,7 +21,7 @@ from clearctl.strategies.stepping.schedule import SchedulerPlugin
 
 @dataclass(frozen=True)
 class StrategyParts:
-    """What a strategy is built of, besides the network; `arguments` are its own, such as `train_mb_size`, `buffer`."""
+    """The parts of a strategy besides the network; `arguments` are its own, such as `train_mb_size`, `buffer`."""
 
     arguments: dict[str, Any]
     optimizer: torch.optim.Optimizer | None
@@ -31,7 +31,7 @@ class StrategyParts:
 
 
 def build_parts(settings: Settings, model: nn.Module, device: torch.device) -> StrategyParts:
-    """What the config gives the strategy. Raises ConfigError, naming the key, for arguments that a class refuses."""
+    """Build what the config gives the strategy. Raises ConfigError, with the key, for arguments refused by a class."""
     strategy = settings.strategy
     if world.size() > 1 and settings.data.batch_per_rank:
         strategy = with_global_batch_sizes(strategy)
@@ -83,7 +83,7 @@ def _num_classes(model: ModelSettings) -> int | None:
 
 
 def build_augment(settings: Settings) -> Any | None:
-    """What `model.train_cfg.augments` does to a batch; None if there is none."""
+    """The augmentation of a batch by `model.train_cfg.augments`; None if there is none."""
     augments = settings.model.augments
     if not augments:
         return None

@@ -8,12 +8,13 @@ from pathlib import Path
 from clearctl import layout
 from clearctl.config.check import check
 from clearctl.config.dialect import notices, translated
+from clearctl.config.fill import fill
 from clearctl.config.findings import Fault
 from clearctl.config.load import load
 from clearctl.config.plugins import plugin_notices, strategy_notes
 from clearctl.config.published import class_count_faults, fill_class_counts, misnamed, published_faults
 from clearctl.config.published import dataset_root as find_dataset_root
-from clearctl.config.settings import ScenarioSettings, Settings, fill
+from clearctl.config.settings import ScenarioSettings, Settings
 from clearctl.data.parts import iid_split_command, iid_split_folder
 from clearctl.data.stream import class_faults, read_train_labels
 from clearctl.distributed.randomness import preserve_random_states
@@ -30,7 +31,7 @@ from clearctl.strategies.traits import traits_of
 
 @dataclass(frozen=True)
 class Preflight:
-    """What was found: `faults`, each a line, and whether there was a dataset folder to check the config against.
+    """The result of the checks: `faults`, each a line, and whether the config was checked against a dataset folder.
 
     `notices` are lines on what the config would have meant in the predecessor (`config.dialect`), and on settings that
     do something else than one may think; `train` prints them too. `notes` are facts to know of a sound config.
@@ -80,7 +81,7 @@ def check_config(
 
 
 def dataset_faults(settings: Settings) -> list[Fault]:
-    """What an otherwise valid config needs that its dataset folder lacks."""
+    """The needs of an otherwise valid config that its dataset folder does not meet."""
     faults = []
 
     def add(key: str, message: str) -> None:
@@ -117,7 +118,7 @@ def dataset_faults(settings: Settings) -> list[Fault]:
 
 @applied()
 def _building_faults(settings: Settings) -> list[str]:
-    """What the libraries refuse as they build the strategy and all that it takes, on the network's head alone."""
+    """The errors of the libraries on building the strategy and all that it takes, on the network's head alone."""
     for call in settings.strategy.calls:
         named = {traits_of(call.type).trained_layer, traits_of(call.type).feature_layer} & set(call.arguments)
         if any(call.arguments[name] is not None for name in named if name):
@@ -155,7 +156,7 @@ def _sample_faults(settings: Settings) -> tuple[list[Fault], list[str]]:
 
 
 def _split_fault(scenario: ScenarioSettings, buckets: list[str]) -> str | None:
-    """What is wrong with the split that the iid protocol names, with the command that makes it."""
+    """The fault of the split that the iid protocol names, with the command that makes it."""
     root, seed, shot, ratio = scenario.dataset_root, scenario.seed, scenario.shot, scenario.test_ratio
     assert seed is not None, "the check asks for it"
     split = iid_split_folder(root, ratio, shot, seed)

@@ -21,8 +21,8 @@ def build_loggers(
 ) -> list[Any]:
     """The loggers, writing into the `run` folder where the config names no other place.
 
-    For a run that is `resumed` they keep what is there. `environment` is what environment.json of a run that was begun
-    before says: which runs of W&B and MLflow are its own, and which file its config came from.
+    For a run that is `resumed` they keep existing output. `environment` is environment.json of a run that was started
+    before: which runs of W&B and MLflow are its own, and which file its config came from.
     """
     noted = environment or {}
     config = noted.get("config") or settings.config.file

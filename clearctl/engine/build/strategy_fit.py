@@ -19,7 +19,7 @@ from clearctl.strategies.build import check_against_model, check_against_stream
 def require_strategy_fit(settings: Settings, stream: Stream, model: nn.Module, listener: Listener) -> None:
     """Raise ConfigError if the strategy and its plugins do not fit the stream or the network; nothing is built.
 
-    `listener` is notified of settings that have no effect on so many samples.
+    `listener` is notified of settings that have no effect on that number of samples.
     """
     require_fits_stream(settings, stream)
     labels = [bucket.train.targets for bucket in stream.buckets]

@@ -54,7 +54,7 @@ def build_stream(
 
 
 def _room_bytes(data: DataSettings, device: torch.device) -> int | None:
-    """How large the features may be that are read into memory; None for any."""
+    """The most bytes that features may take to be read into memory; None for any."""
     if data.loader != "auto":
         return 0 if data.loader == "mapped" else None
     room = available_bytes() // world.local_size()  # each process of this machine reads them

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from clearctl.config.settings import INNER, Call, Settings
+from clearctl.config.fill import INNER
+from clearctl.config.settings import Call, Settings
 from clearctl.data.transforms import compose
 from clearctl.engine.build.calls import build
 from clearctl.engine.build.catalogue import CATALOGUE

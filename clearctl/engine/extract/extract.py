@@ -1,6 +1,5 @@
 """`extract-features`: from an architecture's name, a checkpoint and a transform to features of a prepared folder."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,30 +14,25 @@ from clearctl.data.cache.stores import cache_folders
 from clearctl.data.transforms import split_steps
 from clearctl.dataset.arguments import choose_buckets
 from clearctl.distributed import world
-from clearctl.distributed.world import PeerLostError, broadcast, detect_lost_peers, gather_to_first, process_group
+from clearctl.distributed.world import PeerLostError, broadcast, detect_lost_peers, process_group
 from clearctl.engine.build.accelerate import require_compiler, warn_of_slow_precision
 from clearctl.engine.extract.arguments import check_arguments, check_name
-from clearctl.engine.extract.network import choose_transform, fill, probe_images
+from clearctl.engine.extract.network import choose_transform, filled_network, probe_images
+from clearctl.engine.extract.noted import about, settings_of
 from clearctl.engine.extract.recipe import build_recipe, built
-from clearctl.engine.gpu import describe_gpu
 from clearctl.engine.machine import (
     current_device,
-    device_name,
-    packages,
     require_worker_processes,
     resolve_device,
 )
-from clearctl.errors import DatasetError, UsageError
+from clearctl.errors import DatasetError
 from clearctl.features.extract import extract
 from clearctl.features.official import write_official
-from clearctl.features.record import THREADS, ExtractionRecord
+from clearctl.features.record import ExtractionRecord
 from clearctl.models.extractor import feature_dimension
 from clearctl.models.folding import folded
-from clearctl.models.weights import weights_digest
-from clearctl.models.zoo.build import build_extractor
 from clearctl.progress import Listener, Message, ignore
 from clearctl.shortrepr import ShortRepr
-from clearctl.version import __version__
 
 BATCH_SIZE = {"cpu": 32, "cuda": 256}
 MOST_WORKERS = 16
@@ -46,7 +40,7 @@ MOST_WORKERS = 16
 
 @dataclass(frozen=True, repr=False)
 class ExtractResult(ShortRepr):
-    """What `extract_features` did: where the features are, their dimension, and how fast they came.
+    """The result of `extract_features`: the features' folder, their dimension, and the speed.
 
     `buckets` are all that exist now, `written` those of this call; `images` were read in `seconds`, `cached` of
     them without decoding. Of the seconds the network waited `waiting_s` for images and was compiled for `compiling_s`.
@@ -148,37 +142,15 @@ def extract_features(
         if compile:
             require_compiler(target)
         called = check_name(name or recipe.name)
-        network = build_extractor(recipe.arch, recipe.arguments)
-        # Weights that must be fetched are fetched by one process of each machine, and then found by the others.
-        if world.local_rank() > 0:
-            gather_to_first(None)
-        source = fill(network, checkpoint, weights, allow_partial, listener)
-        if world.local_rank() == 0:
-            gather_to_first(None)
+        network, source = filled_network(recipe, checkpoint, weights, allow_partial, listener)
         steps = choose_transform(recipe, network, source, listener)
         stages = split_steps(built(steps))
         probe = probe_images(root, chosen[0], stages)
         dimension = feature_dimension(network, probe)
         listener(Message(f"features {called!r}: {recipe.arch}, {source.name}, {dimension} numbers per image"))
         exact = not (compile or (fast if fast is not None else not network.is_exact))
-        record = ExtractionRecord(
-            root,
-            called,
-            _as_json(
-                {
-                    "arch": recipe.arch,
-                    "arguments": recipe.arguments,
-                    "weights_sha256": weights_digest(network),
-                    "transform": steps,
-                    "precision": precision,
-                    "exact": exact,
-                    "compile": compile,
-                    "device": target.type,
-                }
-            ),
-            _about(source.record, target),
-            dimension,
-        )
+        settings = settings_of(recipe, network, steps, target, precision=precision, exact=exact, compile=compile)
+        record = ExtractionRecord(root, called, settings, about(source.record, target), dimension)
         loaders = default_workers(target) if workers is None else workers
         require_worker_processes(loaders)
         folder = layout.features_folder(root, called)
@@ -238,7 +210,7 @@ def _shared_work(device: torch.device) -> Iterator[None]:
 def _features_lock(root: Path, name: str) -> Iterator[None]:
     """Hold the features of a name, for all processes. Entering raises DatasetError if another command holds them.
 
-    What a killed one was writing is removed first.
+    Unfinished files of a killed command are removed first.
     """
     if not world.is_first():
         yield
@@ -249,35 +221,14 @@ def _features_lock(root: Path, name: str) -> Iterator[None]:
         yield
 
 
-def _about(source: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """What extraction.json holds besides the settings."""
-    about = {
-        "weights": source,
-        "clearctl": __version__,
-        "packages": packages(),
-        "device_name": device_name(device),
-        "gpu": describe_gpu(device),
-    }
-    return about if device.type == "cuda" else {**about, THREADS: torch.get_num_threads()}
-
-
 def _official(root: Path, name: str, force: bool, listener: Listener) -> tuple[Path, ...]:
     """Write per-class files of all existing buckets, so that all have one origin; returns their folders."""
     made = [bucket for bucket in layout.read_bucket_indices(root) if layout.features_file(root, name, bucket).is_file()]
     return write_official(root, name, made, force=force, listener=listener)
 
 
-def _as_json(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings as extraction.json gives them back, tuples as lists. Raises UsageError for what JSON cannot hold."""
-    try:
-        value: dict[str, Any] = json.loads(json.dumps(settings))
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"--arch-arg: the value cannot be written to extraction.json: {error}") from None
-    return value
-
-
 def default_workers(device: torch.device) -> int:
-    """How many processes decode: one for each core where the network has a GPU, else none, which leaves it the cores.
+    """The number of processes that decode: one per core if the network has a GPU, else none, to leave it all cores.
 
     The processes that a run has on this machine share its cores.
     """

@@ -11,10 +11,12 @@ from clearctl.data.cache.existing import ExistingImages
 from clearctl.data.cache.files import list_files
 from clearctl.data.samples import ImageSamples
 from clearctl.data.transforms import TransformStages
+from clearctl.distributed import world
+from clearctl.distributed.world import gather_to_first
 from clearctl.engine.extract.recipe import Recipe, model_transform
 from clearctl.errors import CapabilityError, DatasetError, UsageError
 from clearctl.models.extractor import FeatureExtractor
-from clearctl.models.zoo.build import load_default_weights, load_weights, transform_steps
+from clearctl.models.zoo.build import build_extractor, load_default_weights, load_weights, transform_steps
 from clearctl.models.zoo.names import MMCLS, OPEN_CLIP, TIMM
 from clearctl.models.zoo.transforms import Steps, describe, disagreements
 from clearctl.progress import Listener, Message
@@ -26,7 +28,7 @@ RANDOM = "RANDOM WEIGHTS (--weights none): nothing was learned"  # recorded in e
 
 @dataclass(frozen=True)
 class Source:
-    """Where a network's weights come from: `record` is for extraction.json.
+    """The source of a network's weights: `record` is for extraction.json.
 
     `is_stated` says whether the library states the transform of these very weights.
     """
@@ -66,6 +68,23 @@ def fill(
         return Source(RANDOM, {"from": RANDOM}, False)
     name = load_default_weights(network, listener)
     return Source(name, {"from": name}, not network.arch.startswith(MMCLS))
+
+
+def filled_network(
+    recipe: Recipe,
+    checkpoint: Path | str | None,
+    weights: str | None,
+    allow_partial: bool,
+    listener: Listener,
+) -> tuple[FeatureExtractor, Source]:
+    """The recipe's network with its weights. One process of each machine fetches those, the others find them then."""
+    network = build_extractor(recipe.arch, recipe.arguments)
+    if world.local_rank() > 0:
+        gather_to_first(None)
+    source = fill(network, checkpoint, weights, allow_partial, listener)
+    if world.local_rank() == 0:
+        gather_to_first(None)
+    return network, source
 
 
 def choose_transform(recipe: Recipe, network: FeatureExtractor, source: Source, listener: Listener) -> Steps:

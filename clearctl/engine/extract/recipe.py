@@ -7,9 +7,9 @@ from typing import Any
 
 from clearctl import layout
 from clearctl.config.check import check
+from clearctl.config.fill import calls_of
 from clearctl.config.load import Config, load, of_run
 from clearctl.config.registry import closest
-from clearctl.config.settings import calls_of
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.engine.build.transforms import build_steps
 from clearctl.errors import ConfigError, DatasetError, UsageError
@@ -33,7 +33,7 @@ _KEY = "scenario.eval_transform"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is extracted with. `transform` is as a config lists it, and None means the model's own.
+    """The network, weights and transform to extract with. `transform` is as a config lists it; None is the model's own.
 
     `name` is what the features are called where no one says.
     """

@@ -161,7 +161,7 @@ def _without_files(part: Any) -> Any:
 
 
 def _in_features(target: Target, record: Mapping[str, Any] | None) -> int:
-    """How many numbers of a sample the head takes."""
+    """The number of features of a sample that the head takes."""
     model = target.settings.model
     for call, name in ((model.head, "in_channels"), (model.torchmodel, "in_features")):
         if call is not None and isinstance(call.arguments.get(name), int):

@@ -27,7 +27,7 @@ Record = Mapping[str, Any]
 
 
 def find_record(target: Target) -> tuple[Record, Path]:
-    """How the run's features were made, and the file that says it.
+    """The record of how the run's features were made, and its file.
 
     That is the run's environment.json, or, of earlier runs, extraction.json of the dataset.
 
@@ -99,8 +99,8 @@ def _library_weights(network: FeatureExtractor, listener: Listener) -> str:
 class Extractor:
     """Pixels of images to the features that `extract-features` would make of them.
 
-    As there, batch norms are folded into convolutions where the record has it so. What was compiled is not compiled
-    here: that differs in last bits.
+    As there, batch norms are folded into convolutions if the record says so. A network that was compiled there is not
+    compiled here: that differs in last bits.
     """
 
     def __init__(

@@ -73,7 +73,7 @@ class Batch:
 
 
 def transformed(stages: TransformStages, image: Any) -> torch.Tensor:
-    """What the transforms make of an RGB image before `finish`."""
+    """The transformed RGB image, before `finish`."""
     for step in (*stages.leading, *stages.per_sample):
         image = step(image)
     pixels: torch.Tensor = PILToTensor()(image) if isinstance(stages.finish, ToFloat) else image
@@ -109,7 +109,7 @@ def read_batches(
 ) -> Iterator[Batch]:
     """The images in batches of at most `batch_size`, in order; those of another size are their own batch.
 
-    What cannot be decoded or transformed is left out, and noted in `unreadable` {file: why}.
+    Images that cannot be decoded or transformed are left out, and noted in `unreadable` {file: why}.
     """
     loader: DataLoader[Any] = DataLoader(
         _Images(files, stages),
@@ -130,7 +130,7 @@ def read_batches(
 
 
 def refusal(unreadable: dict[Path, str], total: int) -> str:
-    """What is said of the images that could not be read: how many, and three of them with the reason."""
+    """A message on the images that could not be read: their number, and three of them with the reason."""
     examples = "; ".join(f"{file}: {why}" for file, why in list(unreadable.items())[:3])
     more = f" and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
     return f"{len(unreadable):,} of {counted(total, 'image')} cannot be read: {examples}{more}"

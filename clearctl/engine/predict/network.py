@@ -70,7 +70,7 @@ class Answers:
     def scores(self, pixels: torch.Tensor, weights: Mapping[str, Weights]) -> Iterator[tuple[str, torch.Tensor]]:
         """(name, scores [B, C] float32 on the CPU) of images `pixels [B, C, H, W]` for each of `weights` {name: them}.
 
-        What comes before the network is done once. Raises DatasetError for images of a size that the network does not
+        The steps before the network are done once. Raises DatasetError for images of a size that the network does not
         take, RunError for scores that are not finite, CapabilityError if memory is full.
         """
         try:

@@ -32,7 +32,7 @@ WORK = "predict"
 
 @dataclass(frozen=True, repr=False)
 class PredictResult(ShortRepr):
-    """What a network says of N images, for C classes.
+    """The predictions of a network for N images and C classes.
 
     Args:
         images: the N images, in the order of the other attributes.
@@ -118,8 +118,8 @@ def predict(
         bucket: the model after the bucket of this name; None for the last one.
         all_buckets: the model after each bucket that has weights.
         config: for a checkpoint outside of a run folder: the run folder or the config that it was trained with.
-        extractor_weights: for a run on features: the file with the weights of the network that made them, where it
-            lies elsewhere than it did.
+        extractor_weights: for a run on features: the file with the weights of the network that made them, if it
+            has been moved.
         skip_bad: leave out images that cannot be read, instead of raising; the result names them.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         batch_size: images at once; by default as fits the device.

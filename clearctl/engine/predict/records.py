@@ -39,7 +39,7 @@ def answers(result: PredictResult, top: int) -> Iterator[Answer]:
 
 
 def value_name(result: PredictResult) -> str:
-    """What the values are: `probability`, or `score` where they are none."""
+    """The name of the values: `probability`, or `score` if they are not probabilities."""
     return "score" if result.no_probabilities else "probability"
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from clearctl import layout, rundir
+from clearctl.config.fill import fill
 from clearctl.config.load import Config
-from clearctl.config.settings import Settings, fill
+from clearctl.config.settings import Settings
 from clearctl.engine.build.config import open_config, open_run_config
 from clearctl.errors import ClearctlError, RunError, UsageError
 from clearctl.nearby import nearby_file

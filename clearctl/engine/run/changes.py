@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from clearctl.config.fill import fill
 from clearctl.config.load import Config, flatten
-from clearctl.config.settings import fill
 from clearctl.data.stream import Stream
 from clearctl.engine.build.experiment import Experiment, build_experiment
 from clearctl.engine.build.model import build_model

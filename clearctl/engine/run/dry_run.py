@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
+from clearctl.config.fill import fill
 from clearctl.config.load import Config
-from clearctl.config.settings import Call, Settings, fill
+from clearctl.config.settings import Call, Settings
 from clearctl.data.samples import original_error
 from clearctl.data.stream import Bucket, Stream
 from clearctl.distributed.randomness import seed_everything
@@ -33,7 +34,7 @@ from clearctl.strategies.patches import applied
 
 @dataclass(frozen=True)
 class DryRunResult:
-    """What a run would be: sizes, and an estimate of its time from one measured batch of each kind.
+    """A summary of a run to be: sizes, and an estimate of its time from one measured batch of each kind.
 
     `seconds` counts what the strategy itself does in a batch; what it does between buckets is not in it.
     `memory_bytes` is the most that this process has held so far, on the device if that is a GPU. `speeds` are those of

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from clearctl import rundir
+from clearctl.config.fill import fill
 from clearctl.config.protocol import on_training_images
-from clearctl.config.settings import Settings, fill
+from clearctl.config.settings import Settings
 from clearctl.data.samples import original_error
 from clearctl.distributed import world
 from clearctl.distributed.randomness import preserve_random_states, seed_everything

@@ -26,7 +26,7 @@ def with_epochs(strategy: StrategySettings, epochs: int) -> StrategySettings:
 
 
 def turns(experiment: Experiment) -> Iterator[tuple[Any, Any]]:
-    """What is learned and the bucket that is tested, in two turns; in one where all buckets are learned at once.
+    """Yields the data to learn and the bucket to test, in two turns; in one if all buckets are learned at once.
 
     The first turn warms up what is allocated and compiled at first use.
     """

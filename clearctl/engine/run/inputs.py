@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from clearctl import layout
+from clearctl.config.fill import fill
 from clearctl.config.load import Config, flatten
 from clearctl.config.own import code_digests
-from clearctl.config.settings import fill
 from clearctl.digest import file_sha256
 from clearctl.engine.build.stream import build_stream
 from clearctl.errors import ClearctlError
@@ -32,7 +32,7 @@ def weight_digests(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def named_contents(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What environment.json has of what a config only names.
+    """The entries of environment.json for the content of files that a config only names.
 
     That is its files of weights and, if it has any, own modules, and how the features were made that it learns from.
     """
@@ -60,9 +60,9 @@ class RunInputs:
         self._digests: dict[Path, str | None] = {}
 
     def changes(self, config: Config, environment: Mapping[str, Any]) -> list[str]:
-        """What is other now than `environment` says: "the features", "the weights of load_from", ...
+        """The inputs that differ from those in `environment`: "the features", "the weights of load_from", ...
 
-        What cannot be read any more, or was not noted, is skipped.
+        Inputs that can no longer be read, or were not noted, are skipped.
         """
         now, then = self._dataset(config), environment["dataset"]
         found = []

@@ -58,7 +58,7 @@ from clearctl.strategies.watching.anytime import Point
 
 @dataclass(frozen=True)
 class SavedStates:
-    """What to resume from: the state at the `start` of a bucket and, if there is one, a later one `within` it."""
+    """The states to resume from: the one at the `start` of a bucket and, if there is one, a later one `within` it."""
 
     bucket: int
     start: dict[str, Any]
@@ -184,7 +184,7 @@ class TrainingLoop:
         self.listener(bucket_done(self.results, seconds, self.settings))
 
     def _load_states(self, saved: SavedStates) -> None:
-        """Lay what is saved over the experiment; a state within a bucket waits for the set-up of that bucket."""
+        """Load the saved state into the experiment; a state within a bucket waits for the set-up of that bucket."""
         self.state.load_state(saved.start, files_of=saved.latest)
         within = saved.within
         if within is not None:
@@ -214,7 +214,7 @@ class TrainingLoop:
         raise Stopped(world.broadcast(str(self._stopped(signum, here))), signum)
 
     def _stopped(self, signum: int, here: StateKey | None = None) -> Stopped:
-        """What is raised; it says so where the state `here` could not be saved, or there is none to save."""
+        """The exception to raise; it says so if the state `here` could not be saved, or if there is none to save."""
         if here is not None and self.saver.latest == here:
             kept = "its state is saved"
         elif state_files.state_keys(self.saver.folder):
@@ -245,13 +245,13 @@ def end_writing(experiment: Experiment, saver: Saver) -> None:
 
 
 def captured(state: RunState, settings: Settings, progress: BucketProgress | None = None) -> dict[str, Any]:
-    """What is saved of a run as it is now, within a bucket at `progress`. Raises CannotCaptureError."""
+    """The state of a run as it is now, within a bucket at `progress`. Raises CannotCaptureError."""
     names = state.results.bucket_names
     return {"config": settings.config.values, "buckets": names, **state.capture(progress)}
 
 
 def write_bucket(run: Path, results: RunResults, model: nn.Module, interval: int) -> None:
-    """Write what there is at the end of a bucket; the weights of `model` every `interval` buckets, and of the last."""
+    """Write the results at the end of a bucket; the weights of `model` every `interval` buckets, and of the last."""
     names, number, row = results.bucket_names, len(results.rows) - 1, results.rows[-1]
     for bucket, accuracy in zip(names, row, strict=True):
         record = {"event": "test", "trained_to": names[number], "bucket": bucket, "accuracy": accuracy}
@@ -280,7 +280,7 @@ def anytime_record(names: list[str], point: Point) -> dict[str, Any]:
 
 
 def bucket_done(results: RunResults, seconds: float, settings: Settings) -> BucketDone:
-    """What is reported when a bucket is done, which took `seconds`."""
+    """The event that reports a finished bucket, which took `seconds`."""
     names, number, row = results.bucket_names, len(results.rows) - 1, results.rows[-1]
     trained_on = bool(on_training_images(settings.config.values))
     return BucketDone(names[number], number + 1, len(names), tuple(row), seconds, trained_on)

@@ -38,7 +38,7 @@ from clearctl.threads import keep_threads
 
 @dataclass(frozen=True)
 class SharedData:
-    """What runs with one scenario may share: the stream, as it is read, its benchmark, and what is said of it."""
+    """The data that runs with one scenario may share: the stream, its benchmark, and its description."""
 
     stream: Stream
     samples: BuiltSamples
@@ -70,7 +70,7 @@ def reopen(
     """Open a run that is held, by all processes, to train on `device`.
 
     `shared` is used instead of reading the dataset again. The experiment is `built_on` the device, unless another is
-    given. What is `noted` is added to environment.json.
+    given. The entries of `noted` are added to environment.json.
     Raises what `resume` raises.
     """
     target = device if built_on is None else built_on
@@ -180,7 +180,7 @@ def _keep_threads(environment: dict[str, Any], device: torch.device, listener: L
 
 
 def _truncate_run(run: Path, saved: SavedStates | None) -> None:
-    """Take from the run's files what came after its state."""
+    """Remove from the run's files the lines that follow its state."""
     folders = (rundir.csv_folder(run), rundir.tensorboard_folder(run))
     if saved is not None:
         there = [rundir.metrics_file(run), *(file for folder in folders for file in folder.glob("*"))]
@@ -205,7 +205,7 @@ def _note(
     values: dict[str, Any],
     noted: dict[str, Any],
 ) -> None:
-    """Bring environment.json up to date, and add to it that the run was resumed, and what was other than before."""
+    """Update environment.json, and add to it that the run was resumed, and what has changed."""
     entry = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "bucket": saved.bucket if saved is not None else 0,
@@ -218,7 +218,7 @@ def _note(
     if "code" in environment:
         now["code"] = named_contents(values)["code"]
     environment |= {**now, "resumed": [*environment.get("resumed", []), entry]}
-    if saved is None or (saved.bucket == 0 and saved.within is None):  # what learned of it before counts no more
+    if saved is None or (saved.bucket == 0 and saved.within is None):  # earlier training of it no longer counts
         for key in ("stacked", "graph"):
             environment.pop(key, None)
     environment |= noted
@@ -226,7 +226,7 @@ def _note(
 
 
 def _moved(environment: dict[str, Any], device: torch.device) -> Iterator[str]:
-    """What a run is carried out on otherwise than before."""
+    """Yields the differences between the machine of the run so far and the present one."""
     before, now = environment.get("device_name"), device_name(device)
     if before is not None and (str(device) != environment["device"] or now != before):
         yield f"from {environment['device']} ({before}) to {device} ({now})"

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from clearctl import rundir
+from clearctl.config.fill import fill
 from clearctl.config.protocol import on_training_images
-from clearctl.config.settings import fill
 from clearctl.distributed import world
 from clearctl.distributed.world import detect_lost_peers, process_group
 from clearctl.engine.build.config import open_run_config
@@ -70,7 +70,7 @@ def resume(
 
 
 def _finished(run: Path, started: float) -> TrainResult | None:
-    """What a run found that has nothing left to do; None for any other."""
+    """The result of a run that has nothing left to do; None for any other."""
     if not rundir.is_finished(run):
         return None
     matrix, names = rundir.read_matrix(run)

@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from clearctl import atomic, rundir
+from clearctl.config.fill import fill
 from clearctl.config.load import Config, dump
 from clearctl.config.protocol import on_training_images
-from clearctl.config.settings import Settings, fill
+from clearctl.config.settings import Settings
 from clearctl.data.samples import original_error
 from clearctl.data.stream import Stream
 from clearctl.distributed import world
@@ -44,7 +45,7 @@ from clearctl.strategies.strategy import Benchmark
 from clearctl.wording import first_line
 
 RUN = "run"  # the name under which a run's folder is kept for processes that torchrun starts again
-# What an OSError says where a disk is full, or no longer there.
+# The numbers of an OSError if a disk is full, or no longer present.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
@@ -182,7 +183,7 @@ def open_run(
 def run_lock(run: Path) -> Iterator[None]:
     """Hold a run folder, for all that share the run; where another holds it, entering raises RunError with its pid.
 
-    What a killed process was writing is removed first.
+    Unfinished files of a killed process are removed first.
     """
     if not world.is_first():
         yield

@@ -17,7 +17,7 @@ OPTIMIZERS = {
 METRICS = ("accuracy_metrics", "loss_metrics", "forgetting_metrics")
 LOGGERS = ("TextLogger",)
 
-# What may differ within a stack: the arithmetic has one number for each run, or the run's own strategy reads it.
+# The settings that may differ within a stack: the arithmetic has a number for each run, or its own strategy reads it.
 _FREE = ("alpha", "temperature", "ewc_lambda", "decay_factor", "si_lambda", "eps", "max_importance", "eval_every")
 
 
@@ -45,7 +45,7 @@ def stack_key(settings: Settings) -> Hashable | None:
 
 
 def why_not(settings: Settings) -> str:
-    """Why a run cannot be stacked, in one line; empty if it can."""
+    """The reason why a run cannot be stacked, in one line; empty if it can."""
     return next(_reasons(settings), "")
 
 

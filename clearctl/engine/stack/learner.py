@@ -88,7 +88,7 @@ class Learner:
     def _batches_of(
         self, orders: Sequence[Sequence[torch.Tensor]], memories: Sequence[Sequence[torch.Tensor]]
     ) -> Iterator[tuple[torch.Tensor, ...]]:
-        """What a `Step` takes for each batch of an epoch; `memories` are empty, or have as many batches as `orders`."""
+        """Yields the arguments of a `Step` for each batch of an epoch; `memories` are empty or as long as `orders`."""
         batches = self.features.batches(self._distinct(orders))
         if not memories[0]:
             yield from batches

@@ -161,5 +161,5 @@ Runs = NewRuns | BegunRuns
 
 
 def _noted(settings: Settings, device: torch.device, runs: int) -> dict[str, Any]:
-    """What environment.json has for a run in a stack of `runs`."""
+    """The content of environment.json for a run in a stack of `runs`."""
     return {"stacked": runs, **({"graph": True} if is_captured(settings.data, device) else {})}

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 import torch
 
+from clearctl.config.fill import fill
 from clearctl.config.load import Config
 from clearctl.config.protocol import on_training_images
-from clearctl.config.settings import Settings, fill
+from clearctl.config.settings import Settings
 from clearctl.data.samples import FeatureSamples
 from clearctl.data.stream import Stream
 from clearctl.engine.build.accelerate import allow_tf32
@@ -89,7 +90,7 @@ def _train_in_parts(given: Runs, device: str, listeners: Sequence[Listener]) -> 
 
 
 def largest_stack(settings: Settings, device: torch.device) -> int:
-    """How many runs with `settings` fit into memory at once, in addition to the features; at least 1."""
+    """The number of runs with `settings` that fit into memory at once, in addition to the features; at least 1."""
     room = free_bytes(device) * GPU_SHARE if device.type == "cuda" else CPU_BYTES
     return max(1, int(room // bytes_a_run(settings)))
 

@@ -31,7 +31,7 @@ class DamagedStateError(Exception):
 
 @dataclass(frozen=True, order=True)
 class StateKey:
-    """When a state was taken: at the start of a bucket (`epochs` is -1), or later in it."""
+    """The position at which a state was taken: at the start of a bucket (`epochs` is -1), or later in it."""
 
     bucket: int
     epochs: int = -1
@@ -49,7 +49,7 @@ class StateKey:
 
     @property
     def file_name(self) -> str:
-        """What its file is called."""
+        """The name of its file."""
         epoch = "" if self.is_start else f"_epoch_{self.epochs:04d}"
         step = f"_step_{self.steps:06d}" if self.steps else ""
         return f"bucket_{self.bucket:04d}{epoch}{step}.state"
@@ -66,7 +66,8 @@ def state_keys(folder: Path) -> list[StateKey]:
 def write(folder: Path, key: StateKey, state: dict[str, Any]) -> None:
     """Write a state, then remove those that are older than two generations. Raises OSError; then all is as before.
 
-    What the state says of the run's other files is on disk before it. A state within a bucket needs that of its start.
+    The run's other files are on disk, up to their lengths in the state, before the state is. A state within a bucket
+    needs that of its start.
     """
     if not (key.is_start or (folder / key.start.file_name).is_file()):
         raise FileNotFoundError(errno.ENOENT, "the state of the bucket's start is missing")
@@ -83,7 +84,7 @@ def write(folder: Path, key: StateKey, state: dict[str, Any]) -> None:
     starts = [other for other in there if other.is_start and other <= key]
     later = [other for other in there if not other.is_start and other <= key]
     kept = {*starts[-KEPT:], *later[-KEPT:]}
-    # A later state is of no use without its start; of buckets further on there may be what a resume went back behind.
+    # A later state is useless without its start; a resume from an earlier one may have left states of later buckets.
     for other in reversed(there):
         if other not in kept or other.start not in kept:
             (folder / other.file_name).unlink(missing_ok=True)

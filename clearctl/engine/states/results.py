@@ -43,7 +43,7 @@ class RunResults:
 
     @property
     def diverged(self) -> dict[str, Any] | None:
-        """Where the run has diverged (see `Divergence`); None if it has not."""
+        """The place where the run has diverged (see `Divergence`); None if it has not."""
         return self.divergence.found if self.divergence is not None else None
 
     @property

@@ -1,4 +1,4 @@
-"""When to save a run's state: as often as in the config, but limited to a small part of the run's time."""
+"""Schedules the saving of a run's state: as often as in the config, but limited to a small part of the run's time."""
 
 import threading
 import time

@@ -70,7 +70,7 @@ class RunState:
         return self._capturer.capture(self._roots(), self.experiment.strategy.device)
 
     def load_state(self, state: dict[str, Any], files_of: dict[str, Any] | None = None) -> None:
-        """Bring the experiment, the generators, the results and the files to where `state` was taken.
+        """Restore the experiment, the generators, the results and the files from `state`.
 
         The files to where `files_of` was taken, where a later state is to be loaded after this one.
         """

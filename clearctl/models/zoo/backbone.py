@@ -35,11 +35,11 @@ class TimmModels:
     """The names of timm's models, for a config's registry of backbones."""
 
     def fault(self, name: str) -> str | None:
-        """Why timm has no model, or no weights, called `name`. Raises CapabilityError if it is not installed."""
+        """The reason why timm has no model, or no weights, called `name`. Raises CapabilityError without timm."""
         return timm.name_fault(name)
 
     def __getitem__(self, name: str) -> Factory:
-        """What builds the model called `name`."""
+        """The factory of the model called `name`."""
         return TimmBackbone(name)
 
 

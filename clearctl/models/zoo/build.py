@@ -37,7 +37,7 @@ def build_extractor(arch: str, arguments: Mapping[str, Any] | None = None) -> Fe
             `open_clip:NAME/PRETRAINED`, an image tower of open_clip; or `mmcls:TYPE`, a backbone of mmcls.
         arguments: what the library's constructor takes.
 
-    Python's, NumPy's and torch's generators stand afterwards where they stood before.
+    The states of Python's, NumPy's and torch's generators are restored afterwards.
 
     Raises UsageError for an unknown name and for arguments that the constructor does not take or that fail,
     CapabilityError for a library that is not installed.

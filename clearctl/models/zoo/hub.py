@@ -61,7 +61,7 @@ def weights_in(path: Path) -> Path:
 
 
 def config_beside(file: Path) -> dict[str, Any]:
-    """What config.json beside a `file` of weights says of them; {} if there is none that can be read."""
+    """The config.json beside a `file` of weights; {} if there is none that can be read."""
     try:
         content = json.loads(read_text(file.parent / "config.json"))
     except (OSError, ValueError):

@@ -101,7 +101,7 @@ def transform_steps(extractor: FeatureExtractor) -> Steps:
 
 
 def _preprocessing(stated: dict[str, Any]) -> dict[str, Any]:
-    """Of what open_clip states of weights that which its transform is made of."""
+    """The part of open_clip's description of weights that its transform is made from."""
     return {key: stated[key] for key in ("mean", "std", "interpolation", "resize_mode") if stated.get(key) is not None}
 
 

@@ -21,15 +21,15 @@ from clearctl.progress import Listener, Message
 from clearctl.wording import few
 
 _INSTALL = 'install it: pip install "clearctl[timm]"'
-# What timm prefers of the several state dicts that its training saves: the averaged one.
+# The one that timm prefers of the several state dicts that its training saves: the averaged one.
 _WRAPPERS = ("state_dict_ema", "model_ema")
-# What the folder of a model on the hub states of its input.
+# The keys for its input in the config of a model on the hub.
 _STATED = ("input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std")
 _FEATURES_ONLY = ("features_only", "out_indices", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir", "in_chans")
 
 
 def name_fault(name: str) -> str | None:
-    """Why timm has no model called `name` (without `timm:`), or no weights of that tag; None if it has.
+    """The reason why timm has no model called `name` (without `timm:`), or no weights of that tag; None if it has.
 
     Raises CapabilityError if timm is not installed.
     """

@@ -16,7 +16,7 @@ from clearctl.models.zoo.names import MMCLS, OPEN_CLIP, TIMM, cannot_build, near
 from clearctl.models.zoo.transforms import Steps, normalized
 from clearctl.progress import Listener, Message
 
-# Arguments that torchvision's function for an architecture takes itself, and does not hand to the class.
+# Arguments that torchvision's function for an architecture takes itself, and does not pass to the class.
 _OF_THE_FUNCTION = {"MobileNetV3": ("width_mult", "reduced_tail", "dilated")}
 
 
@@ -103,7 +103,7 @@ def _check_image_size(extractor: FeatureExtractor, weights: Any) -> None:
 
 
 def _file_of(weights: Any, listener: Listener) -> Path:
-    """The file of torchvision's `weights` in torch.hub's folder, where it is put if it is not there."""
+    """The file of torchvision's `weights` in torch.hub's folder, downloaded if it is missing."""
     file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[1]
     digest = re.search(r"-([0-9a-f]{8,})\.", file.name)
     expected = digest[1] if digest else ""

@@ -9,7 +9,7 @@ Steps = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Input:
-    """What a transform makes of every image: its side lengths in px, and the normalisation; None if it is open."""
+    """The output of a transform: side lengths in px, and the normalisation; None if it is open."""
 
     size_px: tuple[int, int] | None
     mean: tuple[float, ...] | None
@@ -22,7 +22,7 @@ def normalized(mean: Iterable[float], std: Iterable[float]) -> Steps:
 
 
 def input_of(steps: Sequence[Mapping[str, Any]]) -> Input:
-    """What `steps` state: the size of their last crop or resize, and their Normalize."""
+    """The input that `steps` produce: the size of their last crop or resize, and their Normalize."""
     size, mean, std = None, None, None
     for step in steps:
         name = str(step.get("type")).rpartition(":")[2]
@@ -45,7 +45,7 @@ def describe(steps: Sequence[Mapping[str, Any]]) -> str:
 
 
 def disagreements(used: Sequence[Mapping[str, Any]], stated: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the weights' own transform, `stated`, has otherwise than the one that is `used`: size, mean, std."""
+    """The differences of the weights' own transform, `stated`, from the one that is `used`: size, mean, std."""
     ours, theirs = input_of(used), input_of(stated)
     found = []
     if theirs.size_px and ours.size_px and theirs.size_px != ours.size_px:

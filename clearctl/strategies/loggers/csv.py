@@ -67,7 +67,7 @@ class CSVLogger(AvalancheCSVLogger, RunLogger):
         self.row = None
 
     def before_training_epoch(self, strategy: Strategy, metric_values: list[MetricValue], **kwargs: object) -> None:
-        """Begin an epoch: no test belongs to the row before any more."""
+        """Begin an epoch: no later test belongs to the previous row."""
         super().before_training_epoch(strategy, metric_values, **kwargs)
         self.row = None
 

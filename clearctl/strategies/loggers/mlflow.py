@@ -130,7 +130,7 @@ class MLflowStore:
         self._waiting: list[Any] = []
 
     def known(self, name: str) -> int:
-        """How many values of a metric MLflow had when the run was resumed."""
+        """The number of values of a metric that MLflow had when the run was resumed."""
         if self._is_new:
             return 0
         if name not in self._known:

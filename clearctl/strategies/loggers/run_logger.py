@@ -1,4 +1,4 @@
-"""What a run requires of its loggers.
+"""The interface of a run's loggers.
 
 Loggers that write files only append to them, so that a run that was killed can be resumed: a resumed run cuts `files()`
 back to where its state was taken (`truncate_files`) and logs the rest again. The attributes of a logger are plain
@@ -37,7 +37,7 @@ def truncate_files(sizes: Mapping[str, int], files: Iterable[Path]) -> None:
 
 
 class RunLogger:
-    """What a run requires of a logger in addition to Avalanche's callbacks; by default each method does nothing.
+    """The methods that a run requires of a logger in addition to Avalanche's callbacks; by default each does nothing.
 
     Loggers derive from it last, so that the methods of Avalanche's own come first. A user's own logger need not.
     """

@@ -91,7 +91,7 @@ def _event_files(folder: Path) -> list[Path]:
 
 
 class _EventFile:
-    """What SummaryWriter requires of tensorboard's EventFileWriter; it appends to `path`, without queue and thread."""
+    """The part of tensorboard's EventFileWriter that SummaryWriter requires; appends to `path`, without a thread."""
 
     def __init__(self, path: Path) -> None:
         from tensorboard.compat.proto.event_pb2 import Event

@@ -57,7 +57,7 @@ class BiCPlugin(AvalancheBiCPlugin):
         super().before_train_dataset_adaptation(strategy, **kwargs)
 
     def make_distillation_loss(self, strategy: Strategy) -> torch.Tensor:
-        """How far the scores of old classes moved; 0 if there are none, of which Avalanche's mean is NaN."""
+        """The distillation loss on the scores of old classes; 0 if there are none, of which Avalanche's mean is NaN."""
         initial, previous, _ = self._classes_groups(strategy)
         if not initial and not previous:
             return strategy.loss.new_zeros(())

@@ -30,7 +30,7 @@ class BiasedReservoirSamplingBuffer(ExemplarsBuffer):
     """
 
     buffer: ClassificationDataset  # the base class's property
-    # What states have that were saved before there was a choice, and before samples were counted.
+    # The values in states that were saved before there was a choice, and before samples were counted.
     evict: str = "random"
     samples_seen: int | None = None
 

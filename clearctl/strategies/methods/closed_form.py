@@ -38,12 +38,8 @@ def forward_passes(strategy: SupervisedTemplate, embedding: Embedding, **kwargs:
         strategy._after_training_iteration(**kwargs)
 
 
-class ClosedForm(SupervisedTemplate):
-    """Adds up something of the features that the head's last layer takes, and solves for the head from all of it.
-
-    What has been added up continues over the buckets. Features are taken in eval mode, of the train transform's
-    samples. The scores of a bucket in training are those of the head before it.
-    """
+class OnePass(SupervisedTemplate):
+    """Sees each sample of a bucket once, in eval mode and without an optimizer, and writes the head."""
 
     def __init__(
         self,
@@ -71,6 +67,17 @@ class ClosedForm(SupervisedTemplate):
         )
         self.embedding = Embedding(model)
 
+    def make_optimizer(self, **kwargs: object) -> None:
+        """Nothing is optimized."""
+
+
+class ClosedForm(OnePass):
+    """Adds up something of the features that the head's last layer takes, and solves for the head from all of it.
+
+    The sums continue over the buckets. Features are taken in eval mode, of the train transform's
+    samples. The scores of a bucket in training are those of the head before it.
+    """
+
     @property
     def layer(self) -> Any:
         """The head's last layer: `weight` [num_classes, D], and mostly `bias` [num_classes]."""
@@ -82,9 +89,6 @@ class ClosedForm(SupervisedTemplate):
             raise ValueError(f"accumulate={accumulate!r}: expected {' or '.join(map(repr, DTYPES))}")
         classes, width = self.layer.weight.shape
         return Moments(classes, width, self.device, getattr(torch, accumulate), of)
-
-    def make_optimizer(self, **kwargs: object) -> None:
-        """Nothing is optimized."""
 
     def make_train_dataloader(self, shuffle: bool = True, **kwargs: object) -> None:
         """Batches in the bucket's own order, whatever `shuffle` says: of resident features they are not even copied."""

@@ -69,7 +69,7 @@ class SampleEWCPlugin(EWCPlugin):
 
 
 def sample_gradient_fault(network: nn.Module, x: torch.Tensor) -> str | None:
-    """Why `importance='sample'` cannot be had of `network` for samples `x [B, ...]`; None if it can."""
+    """The reason why `network` does not support `importance='sample'` for samples `x [B, ...]`; None if it does."""
     learned = {name: weight.detach() for name, weight in network.named_parameters() if weight.requires_grad}
     rest = {name: value for name, value in network.named_parameters() if name not in learned}
 

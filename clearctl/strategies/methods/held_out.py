@@ -1,4 +1,4 @@
-"""Which samples of a bucket are held out to choose a setting. Test samples are never used."""
+"""Draws the samples of a bucket that are held out to choose a setting. Test samples are never used."""
 
 import torch
 
@@ -6,7 +6,7 @@ import torch
 def held_out(y: torch.Tensor, share: float, seed: int) -> torch.Tensor:
     """[N] bool: `share` of the samples of each class of `y [N]`, drawn by `seed` alone.
 
-    Of a class with two samples or more it is one at least, and not all; of one with a single sample it is none.
+    Of a class with two samples or more it is at least one, and not all; of a class with a single sample none.
     """
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.zeros(len(y), dtype=torch.bool)

@@ -68,7 +68,7 @@ class ICaRLLoss(SupervisedPlugin):
         self._old_scores: torch.Tensor | None = None
 
     def before_training_exp(self, strategy: Strategy, **kwargs: object) -> None:
-        """Which classes are distilled."""
+        """Set the classes that are distilled."""
         self._present = {int(target) for target in strategy.experience.dataset.targets}
         self.distilled = sorted(self.seen - self._present)
 
@@ -121,7 +121,7 @@ class ICaRLPlugin(SupervisedPlugin):
             by_class[int(target)].append(index)
         groups = len(self.exemplars) + len(by_class)
         places = self.memory_size // groups if self.fixed_memory else self.memory_size
-        # What an even share leaves over goes to the oldest groups, one place each, so that the memory is full.
+        # The remainder of even shares goes to the oldest groups, one place each, so that the memory is full.
         left = self.memory_size - places * groups if self.fixed_memory else 0
         was_training = strategy.model.training
         strategy.model.eval()

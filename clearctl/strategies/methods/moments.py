@@ -100,7 +100,7 @@ def solve_positive(upper: torch.Tensor, right: torch.Tensor) -> torch.Tensor | N
     """The solution [D, C] of `matrix @ solution = right`, by Cholesky; None if the matrix is not positive definite.
 
     The matrix is given by its `upper` triangle [D, D]: LAPACK reads the lower one alone, of the transpose, which has
-    its order of numbers too. It is computed in that dtype, and once more in float64 where rounding alone keeps the
+    its order of numbers too. It is computed in that dtype, and again in float64 if rounding alone keeps the
     matrix from being positive definite.
     """
     factor, info = torch.linalg.cholesky_ex(upper.T)

@@ -1,18 +1,15 @@
 """Class means as the head's weights: a checkpoint holds what was learned, and any tool can test it."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
-from avalanche.core import BasePlugin
-from avalanche.training.templates import SupervisedTemplate
 from torch import nn
 
-from clearctl.strategies.methods.closed_form import forward_passes, idle_optimizer
-from clearctl.strategies.methods.head import Embedding, last_layer, normalises_weights
-from clearctl.strategies.strategy import MetricValues
+from clearctl.strategies.methods.closed_form import OnePass, forward_passes
+from clearctl.strategies.methods.head import last_layer, normalises_weights
 
 
-class Prototype(SupervisedTemplate):
+class Prototype(OnePass):
     """Class means of the features as the head's weights: nearest class mean, in one pass and without SGD.
 
     With `cumulate` the means run over all buckets so far, else over the latest one. A head with normalised weights
@@ -21,39 +18,12 @@ class Prototype(SupervisedTemplate):
     sample keeps its weights. Features are taken in eval mode, of the train transform's samples.
     """
 
-    def __init__(
-        self,
-        *,
-        model: nn.Module,
-        cumulate: bool = False,
-        criterion: nn.Module = nn.CrossEntropyLoss(),  # noqa: B008 it has no state; only reports use it
-        train_mb_size: int = 1,
-        eval_mb_size: int | None = None,
-        device: torch.device | str = "cpu",
-        plugins: Sequence[BasePlugin] | None = None,
-        evaluator: MetricValues | None = None,
-        eval_every: int = -1,
-    ) -> None:
-        super().__init__(
-            model=model,
-            optimizer=idle_optimizer(model),
-            criterion=criterion,
-            train_mb_size=train_mb_size,
-            train_epochs=1,
-            eval_mb_size=eval_mb_size,
-            device=device,
-            plugins=plugins,
-            evaluator=evaluator,
-            eval_every=eval_every,
-        )
+    def __init__(self, *, cumulate: bool = False, **others: Any) -> None:
+        super().__init__(**others)
         self.cumulate = cumulate
-        self.embedding = Embedding(model)
-        weight = last_layer(model)[1].weight
+        weight = last_layer(self.model)[1].weight
         self.sums = torch.zeros(weight.shape, dtype=torch.float64, device=self.device)  # [num_classes, D]
         self.counts = torch.zeros(len(weight), dtype=torch.int64, device=self.device)
-
-    def make_optimizer(self, **kwargs: object) -> None:
-        """Nothing is optimized."""
 
     @torch.no_grad()
     def training_epoch(self, **kwargs: object) -> None:

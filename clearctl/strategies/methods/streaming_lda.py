@@ -78,7 +78,7 @@ class StreamingLDA(AvalancheStreamingLDA):
         super().training_epoch(**kwargs)
         layer = last_layer(self.model)[1]
         with torch.no_grad():
-            self.predict(torch.zeros(1, self.input_size, device=self.device))  # brings Lambda up to date
+            self.predict(torch.zeros(1, self.input_size, device=self.device))  # updates Lambda
             weight = self.Lambda @ self.muK.T  # [D, num_classes]
             layer.weight.copy_(weight.T)
             layer.bias.copy_(-0.5 * (self.muK.T * weight).sum(dim=0))

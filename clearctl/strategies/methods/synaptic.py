@@ -22,12 +22,12 @@ class SynapticIntelligencePlugin(AvalancheSynapticIntelligencePlugin):
     `max_importance` caps them, as Avalanche does at 0.001: with `si_lambda` up to 1 the penalty is then so small that
     training is plain fine-tuning. None leaves them as in the paper.
 
-    What Avalanche does besides: it remembers weights by `param.detach().cpu().flatten()`, which on the CPU is the live
-    weight itself, so that every importance is 0, and waits on a GPU for five copies a parameter and step; it bounds
-    importances only from above. Parameters that are not trained have no gradient to follow, and are left out.
+    Avalanche differs in two more points: it stores weights by `param.detach().cpu().flatten()`, which on the CPU is the
+    live weight itself, so that every importance is 0, and waits on a GPU for five copies a parameter and step; it
+    bounds importances only from above. Parameters that are not trained have no gradient to follow, and are left out.
     """
 
-    max_importance: float | None = CAP  # what states have that were saved before there was a choice
+    max_importance: float | None = CAP  # the value in states that were saved before there was a choice
 
     def __init__(
         self, si_lambda: float | Sequence[float], eps: float = 1e-7, max_importance: float | None = CAP

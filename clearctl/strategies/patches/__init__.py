@@ -1,7 +1,7 @@
 """Every change that clearctl makes to third-party objects, one row each; and the application of those that a run needs.
 
-Nothing that all code of a process sees is changed by an import, but the imports that are left for later (`deferred`,
-`standins`). What a call changes, it restores at its end; a row says so where that cannot be, and why.
+An import changes nothing that all code of a process sees, except for the imports that are left for later (`deferred`,
+`standins`). A call restores its changes at its end; a row says so if that is not possible, and why.
 """
 
 import threading
@@ -24,12 +24,13 @@ from clearctl.strategies.methods.mer import with_memory
 from clearctl.strategies.methods.penalties import distillation_loss, ewc_before_backward, mas_before_backward
 from clearctl.strategies.patches.objects import OBJECTS
 from clearctl.strategies.patches.process import PROCESS
+from clearctl.strategies.patches.replaced import REPLACED
 from clearctl.strategies.patches.row import Patch
 from clearctl.strategies.patches.subclasses import SUBCLASSES
 
 __all__ = ["PATCHES", "Patch", "applied"]
 
-PATCHES: tuple[Patch, ...] = (*PROCESS, *OBJECTS, *SUBCLASSES)
+PATCHES: tuple[Patch, ...] = (*REPLACED, *PROCESS, *OBJECTS, *SUBCLASSES)
 
 _REPLACED: tuple[tuple[type, str, Any], ...] = (
     (AvalancheDataset, "__getitems__", samples_at),

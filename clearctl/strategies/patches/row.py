@@ -27,7 +27,7 @@ class Patch:
     the change no longer, or that shows what it is for.
 
     `kind`: "process" for what all code in this process sees, "object" for one object that a run has built, "subclass"
-    for a class of clearctl's that does otherwise than the library's. `stays` says why a change to the process is not
+    for a class of clearctl's that differs from the library's. `stays` says why a change to the process is not
     undone; the others are, by the end of the call that made them.
     """
 
@@ -39,8 +39,3 @@ class Patch:
     kind: Literal["process", "object", "subclass"]
     issue: str | None = None
     stays: str | None = None
-
-    @property
-    def process_wide(self) -> bool:
-        """Whether all code in this process sees it."""
-        return self.kind == "process"

@@ -1,4 +1,4 @@
-"""Which objects below a strategy are state, which are structure that a build recreates, and which are neither."""
+"""Kinds of objects below a strategy: state, structure that a build recreates, and neither."""
 
 import inspect
 import io
@@ -32,7 +32,7 @@ from clearctl.strategies.watching.observe import ProgressReporter
 
 PLAIN = frozenset({type(None), bool, int, float, str})
 
-# What a state holds of a value: itself where it is plain, else a tuple that begins with its kind (see `capture`).
+# The form of a value in a state: itself if it is plain, else a tuple that begins with its kind (see `capture`).
 Node: TypeAlias = None | bool | int | float | str | tuple[Any, ...]
 Nodes: TypeAlias = list[tuple[Node, Node]]  # of (name or key, value)
 

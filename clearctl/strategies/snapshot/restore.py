@@ -23,7 +23,7 @@ from torch import nn
 from clearctl.strategies.snapshot.kinds import Node, Nodes, class_named, is_not_captured, name_of, passing, slots
 from clearctl.strategies.snapshot.values import SIMPLE, insertion_order
 
-# What a build makes, in the same places each time: one of another class means that the state is of another run.
+# Objects that a build makes, in the same places each time: another class means that the state is of another run.
 _BUILT = (BasePlugin, PluginMetric, BaseLogger)
 
 
@@ -91,7 +91,7 @@ class _Restore:
         """Whether `live` is of the class, and stands for nothing else yet."""
         return type(live) is kind and id(live) not in self.taken
 
-    # What is not state, or was there before.
+    # Objects that are not state, or that existed before.
 
     def _same(self, live: object, path: str, number: int) -> object:
         return self.made[number]
@@ -276,7 +276,7 @@ class _Restore:
         return self._keep(number, value.requires_grad_(requires) if requires else value)
 
     def _place(self, live: torch.Tensor | None, path: str, on_device: bool) -> torch.device:
-        """Where a tensor belongs. Of a run on the CPU nothing says what is on the device of another run."""
+        """The device of a tensor. The state of a run on the CPU does not say what is on the device of another run."""
         if not on_device or self.device.type == "cpu":
             return torch.device("cpu")
         if live is not None:

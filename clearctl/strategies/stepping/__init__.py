@@ -1,1 +1,1 @@
-"""What happens around a step: epochs, schedules, clipping, averages of weights, precision."""
+"""Around a training step: epochs, schedules, clipping, averages of weights, precision."""

@@ -56,7 +56,7 @@ class BatchAugment(SupervisedPlugin):
 
 
 def mixing_fault(strategy: Strategy) -> str | None:
-    """Why `strategy` cannot learn from mixed samples: only its criterion on the whole batch knows of soft labels."""
+    """The reason why `strategy` cannot learn from mixed samples; None if its criterion takes soft labels."""
     kind = type(strategy)
     plain = kind.criterion is SupervisedProblem.criterion and kind.training_epoch is SGDUpdate.training_epoch
     if plain and isinstance(strategy._criterion, SoftLabelLoss):

@@ -10,7 +10,7 @@ from clearctl.strategies.strategy import Experience, Loader, Strategy, Streams, 
 
 @dataclass(frozen=True)
 class BucketProgress:
-    """Where the training of a bucket stands: `epochs` are done, and of the next one the batches up to `position`.
+    """The progress of training in a bucket: `epochs` are done, and of the next one the batches up to `position`.
 
     `position` is what the iterator of the batches said (see `gather`), or None between two epochs.
     """
@@ -22,7 +22,7 @@ class BucketProgress:
 
 @dataclass
 class ResumePoint:
-    """Where to resume; `load_state` brings everything there once the set-up of the bucket has been done again."""
+    """The position to resume from; `load_state` restores the state once the bucket has been set up again."""
 
     progress: BucketProgress
     load_state: Callable[[], None]
@@ -48,7 +48,7 @@ class Epochs:
             setattr(strategy, event, _CallInTurn(getattr(strategy, event), self._step_done))
 
     def progress(self) -> BucketProgress | None:
-        """Where training stands; None within an epoch whose batches come from worker processes, or in a test."""
+        """The progress of training; None within an epoch whose batches come from worker processes, or in a test."""
         batches = self._batches
         if not self.strategy.is_training:
             return None

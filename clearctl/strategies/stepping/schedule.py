@@ -1,4 +1,4 @@
-"""When a learning-rate scheduler steps, and whether it is reset at the next bucket."""
+"""Steps a learning-rate scheduler, and resets it at the next bucket if configured."""
 
 from copy import deepcopy
 from typing import Any
@@ -43,7 +43,7 @@ class SchedulerPlugin(SupervisedPlugin):
         if self.validates and (by == "step" or not isinstance(scheduler, ReduceLROnPlateau)):
             raise ValueError("watch='validation_loss' is for ReduceLROnPlateau, by='epoch' or by='bucket'")
         self._initial_state = deepcopy(scheduler.state_dict())
-        # What a scheduler may have changed in the optimizer: lr, and momentum or betas with a cyclic one.
+        # The options that a scheduler may have changed in the optimizer: lr, and momentum or betas with a cyclic one.
         self._initial_options = [_options(group) for group in scheduler.optimizer.param_groups]
         self._losses = _Mean()
 

@@ -22,7 +22,7 @@ class BatchResult(NamedTuple):
 
 
 class BatchResults:
-    """The batches of an epoch, or of the test of a bucket. What they gave stays on the device until it is read."""
+    """The batches of an epoch, or of the test of a bucket. Their results stay on the device until they are read."""
 
     def __init__(self) -> None:
         self.total = BatchResult(0.0, 0, 0)  # of those read: the sum of the samples' losses, right answers and samples

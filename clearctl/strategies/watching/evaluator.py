@@ -1,9 +1,9 @@
 """Avalanche's evaluation plugin without the cost: the same metric values under the same names, for the same loggers.
 
 Avalanche calls every metric and every logger at each moment of a step, and each accuracy and loss works its value out
-again and waits for the device. Here they are brought up to date from what the batch record has kept, batch by batch in
-the same arithmetic, when the epoch or the test of a bucket ends. Metrics of other kinds are called as usual, but only
-at the moments when they have something to do.
+again and waits for the device. Here they are updated from the batch record, batch by batch in the same arithmetic,
+when the epoch or the test of a bucket ends. Metrics of other kinds are called as usual, but only at the moments when
+they have something to do.
 """
 
 import time
@@ -46,7 +46,7 @@ _ENDS = ("after_training_epoch", "after_eval_exp", "before_eval")
 
 @dataclass
 class _Phase:
-    """How far the `metrics` of training, or of testing, have come with the batches that are in progress."""
+    """The state of the `metrics` of training, or of testing, over the batches that are in progress."""
 
     metrics: list[PluginMetric]
     batches: BatchResults = field(default_factory=BatchResults)
@@ -131,7 +131,7 @@ class Evaluator(EvaluationPlugin):
         super().reset_last_metrics()
 
     def flush(self) -> None:
-        """Hand to the loggers what the steps so far gave; for a run that ends in the middle of one."""
+        """Pass the results of the steps so far to the loggers; for a run that ends in the middle of one."""
         self._catch_up()
 
     def _begin(
@@ -170,7 +170,7 @@ class Evaluator(EvaluationPlugin):
     ) -> None:
         """Call those metrics that act at an event, and the loggers, as Avalanche does.
 
-        What metrics give in a step waits for those that come later, so that no logger sees x fall.
+        The results of metrics in a step wait for those that come later, so that no logger sees x fall.
         """
         waits = event in STEP_EVENTS and bool(self._learning.metrics or self._testing.metrics)
         if event not in STEP_EVENTS:
@@ -207,7 +207,7 @@ class Evaluator(EvaluationPlugin):
             self._catch_up()
 
     def _catch_up(self) -> None:
-        """Bring the metrics up to date with the batches so far, and hand their values to the loggers."""
+        """Update the metrics with the batches so far, and pass their values to the loggers."""
         self._caught_up_at = time.monotonic()
         for phase in (self._learning, self._testing, self._validating):
             if phase is None or len(phase.batches) == phase.done or not phase.metrics:
@@ -224,7 +224,7 @@ class Evaluator(EvaluationPlugin):
             self._metric_values = []
 
     def _update(self, phase: _Phase, batch: BatchResult, x: int) -> None:
-        """What each metric does with one batch."""
+        """Update each metric with one batch."""
         for metric in phase.metrics:
             if type(metric) in _FORGETTING:
                 metric._current_metric._mean_accuracy[0]._mean_accuracy.update(batch.right / batch.size, batch.size)

@@ -68,5 +68,5 @@ class _Trigger:
 
 
 def _forward(strategy: Strategy) -> torch.Tensor:
-    """What Avalanche's does with a network that takes no task labels, without asking whether there are any."""
+    """Avalanche's `forward` for a network that takes no task labels, without asking whether there are any."""
     return strategy.model(strategy.mbatch[0])

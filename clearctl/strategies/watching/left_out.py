@@ -1,4 +1,4 @@
-"""How well confidence separates the classes of a stream from classes outside it."""
+"""Measures how well confidence separates the classes of a stream from classes outside it."""
 
 from collections.abc import Iterator
 from typing import Any

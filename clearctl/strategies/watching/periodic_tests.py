@@ -8,7 +8,7 @@ from avalanche.training.templates.base_sgd import PeriodicEval
 from clearctl.distributed.randomness import preserve_random_states
 from clearctl.strategies.strategy import Strategy
 
-# What a step of training has available, which Avalanche empties at the end of a test.
+# The attributes of a training step, which Avalanche empties at the end of a test.
 _OF_THE_STEP = ("adapted_dataset", "dataloader", "mbatch", "mb_output", "loss")
 
 
@@ -16,8 +16,8 @@ _OF_THE_STEP = ("adapted_dataset", "dataloader", "mbatch", "mb_output", "loss")
 def training_kept(strategy: Strategy) -> Iterator[None]:
     """A context in which the strategy may be tested: restores the random generators and the step in progress.
 
-    A loader draws a number when it starts; in Avalanche a run that is tested more often learns other batches. What a
-    strategy itself does in a test stays: FeatureReplay draws from its memory there.
+    A loader draws a number when it starts; in Avalanche a run that is tested more often learns other batches. The
+    effects of a strategy's own tests remain: FeatureReplay draws from its memory there.
     """
     kept = {name: getattr(strategy, name) for name in _OF_THE_STEP}
     with preserve_random_states(own=True):

@@ -48,12 +48,12 @@ class Cluster:
 
     @property
     def device(self) -> str:
-        """What runs train on there."""
+        """The device that runs train on there."""
         return "cuda" if self.gpus_per_run else "cpu"
 
     @property
     def threads(self) -> int:
-        """How many threads of torch a run has there."""
+        """The number of torch's threads for a run there."""
         return max(1, int(self.cpus_per_run))
 
 
@@ -158,14 +158,14 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
 
 
 def _room(ray: Any, cluster: Cluster) -> int:
-    """How many runs go at a time on the machines that are there."""
+    """The number of runs that the connected machines carry out at a time."""
     there = ray.cluster_resources()
     asked = {"CPU": cluster.cpus_per_run, "GPU": cluster.gpus_per_run}
     return max(1, min((int(there.get(name, 0) / amount) for name, amount in asked.items() if amount), default=1))
 
 
 def _missing_resources(ray: Any, cluster: Cluster) -> Iterator[str]:
-    """What a run asks for that no machine has as yet: Ray would wait for one silently."""
+    """Yields the resources of a run that no machine has so far: Ray would wait for one silently."""
     there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     for name, wanted in (("CPU", cluster.cpus_per_run), ("GPU", cluster.gpus_per_run)):
         most = max((resources.get(name, 0) for resources in there), default=0)
@@ -266,5 +266,5 @@ def _outcome(result: RemoteResult, planned: PlannedRun) -> RunOutcome:
 
 
 def _last_line(error: BaseException) -> str:
-    """Of what Ray says, that which names the fault."""
+    """The part of Ray's message that names the fault."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clearctl.config.settings import fill
+from clearctl.config.fill import fill
 from clearctl.data.stream import Stream
 from clearctl.engine.build.stream import build_stream
 from clearctl.progress import Counted, EpochDone, Event, Listener, TrainStep
@@ -37,7 +37,7 @@ class RemoteTask:
 
 @dataclass(frozen=True)
 class RemoteResult:
-    """How a run ended, and its packed folder where the planner cannot see it."""
+    """The outcome of a run, and its packed folder if the planner cannot see it."""
 
     outcome: RunOutcome
     packed: bytes | None = None

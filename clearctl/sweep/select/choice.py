@@ -23,7 +23,7 @@ class Setting:
 
     @property
     def why_not(self) -> str:
-        """Why it cannot be chosen, in a few words; "" if it can."""
+        """The reason why it cannot be chosen, in a few words; "" if it can."""
         for (run, outcome), value in zip(self.runs, self.values, strict=True):
             if outcome.diverged is not None:
                 return f"seed {run.seed} diverged"
@@ -72,7 +72,7 @@ class Choice:
 
     @property
     def num_seeds(self) -> int:
-        """How many runs each setting has."""
+        """The number of runs of each setting."""
         return len(self.settings[0].runs)
 
 

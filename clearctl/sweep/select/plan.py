@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clearctl import layout
 from clearctl.config.check import require
-from clearctl.config.settings import fill
+from clearctl.config.fill import fill
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.errors import UsageError
 from clearctl.sweep.cluster.engine import Cluster
@@ -19,7 +19,7 @@ from clearctl.sweep.sweep import SweepPlan, arrange, require_datasets
 from clearctl.wording import counted
 
 FOLDER = "selection"  # of the runs that choose
-# What decides which images are held out. Settings that differ in it are not measured on the same ones.
+# The keys that decide which images are held out. Settings that differ in it are not measured on the same ones.
 _SAME = (
     "dataset_root",
     "evaluation_protocol",
@@ -35,7 +35,7 @@ _SAME = (
 
 @dataclass(frozen=True)
 class SelectionPlan:
-    """What is tried, by which `metric`, on the `first` so many buckets (None: on all).
+    """The settings to try, by which `metric`, on the first `first` buckets (None: on all).
 
     `settings` are the runs of a grid as in the configs, with their tests; those of a `search` are drawn one
     after another, and `settings` are then examples that span its ranges.
@@ -54,7 +54,7 @@ class SelectionPlan:
 
     @property
     def folder(self) -> Path:
-        """Where selection.json is written, and the folder of the study is."""
+        """The folder of selection.json, and of the study."""
         return self.settings[0].work_dir if self.work_dir is None else self.work_dir
 
     @property
@@ -64,12 +64,12 @@ class SelectionPlan:
 
     @property
     def num_seeds(self) -> int:
-        """How many runs a setting has."""
+        """The number of runs of a setting."""
         return 1 if self.seeds is None else len(self.seeds)
 
     @property
     def num_settings(self) -> int:
-        """How many settings are tried, of all configs together."""
+        """The number of settings that are tried, of all configs together."""
         return self.search.trials * len(self.names) if self.search else len(self.settings) // self.num_seeds
 
     @property
@@ -124,7 +124,7 @@ def plan_selection(
 ) -> SelectionPlan:
     """The plan of a sweep that chooses a setting of each config by `metric` before it tests that one alone.
 
-    It chooses on the `first` so many buckets of the stream, by default on all. With `trials` that many settings of each
+    It chooses on the first `first` buckets of the stream, by default on all. With `trials` that many settings of each
     config are drawn by Optuna from the grid, whose values may then be ranges (`LOW..HIGH`), seeded by `sampler_seed`,
     by default the first seed. For the other arguments see `plan_sweep`. Nothing is written. Raises UsageError for
     configs without `scenario.validation`, for settings that cannot be compared and for a metric that there is none of,

@@ -23,7 +23,7 @@ BATCH = 4  # trials that are drawn before any of them has ended
 
 @dataclass(frozen=True)
 class Search:
-    """How many `trials` of each config, the `seed` of the sampler, and the `ranges` {key: range} among the values."""
+    """A search: `trials` of each config, the `seed` of the sampler, and the `ranges` {key: range} among the values."""
 
     trials: int
     seed: int
@@ -31,7 +31,7 @@ class Search:
 
     @property
     def num_batches(self) -> int:
-        """How many batches the trials are."""
+        """The number of batches of trials."""
         return -(-self.trials // BATCH)
 
 
@@ -59,11 +59,6 @@ class Study:
         self._study = optuna.create_study(
             storage=storage, study_name=name, direction=self._direction, load_if_exists=True
         )
-
-    @property
-    def num_told(self) -> int:
-        """How many trials have ended."""
-        return sum(trial.state.is_finished() for trial in self._study.trials)
 
     def batch(self, number: int) -> list[Trial]:
         """The trials of a batch, drawn now where they are not in the study yet. All earlier ones must be told."""
@@ -121,7 +116,7 @@ def open_storage(folder: Path) -> Iterator[Any]:
             storage = optuna.storages.JournalStorage(backend)
         except OSError as error:
             raise RunError(f"{file} cannot be written: {error.strerror}\nchoose another --work-dir") from None
-        except Exception as error:  # whatever Optuna makes of a file that is none of its own
+        except Exception as error:  # any error of Optuna's for a file of another program
             text = f"{file} cannot be read: {first_line(error)}"
             raise RunError(f"{text}\nremove it: trials are drawn again, and finished runs are kept") from None
         yield storage

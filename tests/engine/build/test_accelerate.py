@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from clearctl import evaluate, train
+from clearctl.config.fill import fill
 from clearctl.config.load import load
-from clearctl.config.settings import fill
 from clearctl.engine.build.accelerate import accelerate, allow_tf32
 from clearctl.engine.build.config import open_config
 from clearctl.engine.run.train import TrainResult

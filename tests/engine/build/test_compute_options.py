@@ -8,7 +8,7 @@ import pytest
 import torch
 from rehearsal.gpu import RehearsalGpu
 
-from clearctl.config.settings import fill
+from clearctl.config.fill import fill
 from clearctl.engine.build.compute_options import BF16, KNOWN, OFFERED, ComputeOption, other_options, say_what_gained
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.stream import build_stream

@@ -11,8 +11,8 @@ from blobs import BASES
 from small import SMALL, TYPES, strategy_of
 
 from clearctl import rundir, train
+from clearctl.config.fill import fill
 from clearctl.config.load import load
-from clearctl.config.settings import fill
 from clearctl.data.cache.transform import CachedTransform
 from clearctl.data.samples import ImageSamples
 from clearctl.engine.build.config import open_config

@@ -11,8 +11,8 @@ from torchvision import transforms as T
 
 from clearctl import rundir, train
 from clearctl.config.check import check
+from clearctl.config.fill import fill
 from clearctl.config.load import load
-from clearctl.config.settings import fill
 from clearctl.distributed.randomness import seed_everything
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.engine.build.config import open_config

@@ -233,7 +233,7 @@ def test_untrained_accuracies_leave_the_generators_alone(
 ) -> None:
     import random
 
-    from clearctl.config.settings import fill
+    from clearctl.config.fill import fill
     from clearctl.distributed.randomness import seed_everything
     from clearctl.engine.build.config import open_config
     from clearctl.engine.build.model import build_model

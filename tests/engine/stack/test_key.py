@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from clearctl.config.settings import Settings, fill
+from clearctl.config.fill import fill
+from clearctl.config.settings import Settings
 from clearctl.engine.build.config import open_config
 from clearctl.engine.stack.key import stack_key, why_not
 

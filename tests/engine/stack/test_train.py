@@ -11,8 +11,8 @@ import torch
 from stacks import METRICS, STRATEGIES, Open, together
 
 from clearctl import checksums, rundir
+from clearctl.config.fill import fill
 from clearctl.config.load import Config
-from clearctl.config.settings import fill
 from clearctl.digest import file_sha256
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.engine.run.evaluate import evaluate

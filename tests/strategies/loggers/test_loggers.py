@@ -23,8 +23,8 @@ from test_gather import stream
 from torch import nn
 
 from clearctl.config.check import check
+from clearctl.config.fill import fill
 from clearctl.config.load import load
-from clearctl.config.settings import fill
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.reporting import build_loggers

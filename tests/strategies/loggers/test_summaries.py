@@ -15,7 +15,8 @@ from tensorboard.plugins.hparams import metadata
 from test_loggers import history, logs_of, no_login
 
 from clearctl import rundir
-from clearctl.config.settings import Settings, fill
+from clearctl.config.fill import fill
+from clearctl.config.settings import Settings
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.reporting import build_loggers
 from clearctl.engine.run.train import train

@@ -13,8 +13,8 @@ from blobs import Built, flat
 from small import OTHERS, SMALL, TYPES, strategy_of
 
 from clearctl import evaluate, train
+from clearctl.config.fill import fill
 from clearctl.config.registry import parameters
-from clearctl.config.settings import fill
 from clearctl.distributed.randomness import seed_everything
 from clearctl.engine.build.config import open_config
 from clearctl.engine.build.experiment import build_experiment

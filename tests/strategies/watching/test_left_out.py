@@ -9,7 +9,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from clearctl import rundir, train
-from clearctl.config.settings import fill
+from clearctl.config.fill import fill
 from clearctl.engine.build.config import open_run_config
 from clearctl.engine.build.preflight import check_config
 from clearctl.engine.build.stream import build_stream

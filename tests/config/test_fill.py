@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from clearctl.config import keys
+from clearctl.config.fill import fill
 from clearctl.config.load import Config
-from clearctl.config.settings import Call, CheckpointSettings, DataSettings, Settings, fill
+from clearctl.config.settings import Call, CheckpointSettings, DataSettings, Settings
 from clearctl.engine.build.config import open_config
 from clearctl.errors import ConfigError
 from clearctl.selection import Selection
@@ -40,7 +41,7 @@ def test_what_a_config_leaves_out_has_the_documented_default(section: str, known
 
 
 def test_a_config_that_says_nothing_of_classes_has_all() -> None:
-    assert filled().scenario.selection.has_all
+    assert filled().scenario.selection == Selection()
     assert (keys.SCENARIO["classes"].default, keys.SCENARIO["drop_classes"].default) == (None, [])
     some = filled(scenario=dict(buckets="1-2", classes=["a", "b"], max_per_class=3)).scenario
     assert (some.buckets, some.selection) == (["1", "2"], Selection(("a", "b"), (), 3))
