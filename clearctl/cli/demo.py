@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 @reporting_errors
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where everything is written.")] = Path(
-        "clearctl-demo"
-    ),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where everything is written.")] = Path("clearctl-demo"),
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seed of the training run.")] = 0,
     device: Device = "auto",
     features: Annotated[

@@ -207,10 +207,10 @@ def test_a_folder_that_is_no_run_is_skipped(few: Path) -> None:
     assert len(result.stdout.splitlines()) == 5
 
 
-@pytest.mark.parametrize("format", ["terminal", "json"])
-def test_where_nobody_reads_it_ends_quietly(few: Path, format: str) -> None:
+@pytest.mark.parametrize("options", [["--format", "terminal"], ["--format", "json"], ["--help"]])
+def test_where_nobody_reads_it_ends_quietly(few: Path, options: list[str]) -> None:
     """As with `| head -1`, but surely before the first write."""
-    command = [sys.executable, "-m", "clearctl", "report", str(few), "--format", format]
+    command = [sys.executable, "-m", "clearctl", "report", str(few), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.close()
