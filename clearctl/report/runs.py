@@ -18,6 +18,7 @@ from clearctl.config.protocol import on_training_images, on_validation_images, p
 from clearctl.errors import RunError
 from clearctl.measured import is_curve, measured_matrices
 from clearctl.metrics import Matrix, compute_numbers
+from clearctl.named_run import is_dataset
 from clearctl.progress import Listener, Message, ignore
 from clearctl.report.foreign import read_foreign
 from clearctl.wording import counted, first_line
@@ -163,8 +164,11 @@ def find_runs(places: Iterable[Path], listener: Listener = ignore) -> list[Run]:
     for folder in (place for place in named if place not in files):
         found = list(_run_folders(folder))
         if not found:
-            text = "no such folder" if not folder.is_dir() else "not a run folder, and contains none"
-            listener(Message(f"{folder} is {text}: left out", warning=True))
+            text = f"no such folder: {folder}"
+            if folder.is_dir():
+                what = "a dataset folder" if is_dataset(folder) else "not a run folder, and contains none"
+                text = f"{folder} is {what}: left out"
+            listener(Message(text, warning=True))
         for run in found:
             place = run.resolve()
             if place in runs:

@@ -128,7 +128,7 @@ def test_what_cannot_be_reported_is_named_and_left_out(tmp_path: Path, reported:
     folders = [tmp_path / name for name in ("nowhere", "empty", "fresh", "good")]
     assert [run.folder.name for run in find_runs(folders, listener)] == ["good"]
     assert reported == [
-        f"{tmp_path}/nowhere is no such folder: left out",
+        f"no such folder: {tmp_path}/nowhere",
         f"{tmp_path}/empty is not a run folder, and contains none: left out",
         f"{tmp_path}/fresh has no evaluation yet: no bucket was tested: left out",
     ]
