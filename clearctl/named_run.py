@@ -7,7 +7,7 @@ from clearctl import layout, rundir
 from clearctl.errors import RunError
 from clearctl.wording import few
 
-_LEVELS = 2  # below a folder, where runs are looked for: work_dirs/<name>/<run>
+_LEVELS = 2  # below a folder, in which runs are searched: work_dirs/<name>/<run>
 
 
 def require_run(path: Path) -> None:
