@@ -124,6 +124,11 @@ def released_features_folder(folder: Path) -> Path:
     return folder / "features"
 
 
+def demo_stamp_file(root: Path) -> Path:
+    """In the folder of the demo's stream: which seed and version made it."""
+    return root / "demo.json"
+
+
 def lock_file(root: Path) -> Path:
     """The lock of the command that changes the dataset folder."""
     return root / ".clearctl.lock"

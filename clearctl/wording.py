@@ -4,13 +4,18 @@ from collections.abc import Sequence
 
 
 def plural(noun: str, number: int) -> str:
-    """`run` for 1, `runs` for any other number."""
-    return noun if number == 1 else f"{noun}s"
+    """`run` for 1, `runs` for any other number; `class`, `classes`."""
+    return noun if number == 1 else f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
 
 
 def counted(number: int, noun: str) -> str:
     """`1 run`, `1,200 runs`."""
     return f"{number:,} {plural(noun, number)}"
+
+
+def dataset_size(images: int, classes: int, buckets: int) -> str:
+    """`33,000 images of 11 classes in 10 buckets`."""
+    return f"{counted(images, 'image')} of {counted(classes, 'class')} in {counted(buckets, 'bucket')}"
 
 
 def any_of(names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich.markup import render
 
 from clearctl.cli import app
 
@@ -84,14 +85,14 @@ def _summary(command: Any) -> str:
 
 def _paragraphs(command: Any) -> list[str]:
     """The paragraphs of the help, each in one line."""
-    return [" ".join(part.split()) for part in re.split(r"\n\s*\n", command.help.strip())]
+    return [" ".join(part.split()) for part in _plain(command.help).split("\n\n")]
 
 
 def _section(path: str, command: Any) -> Iterator[str]:
     yield f"## {path}"
     yield from (_escaped(text) for text in _paragraphs(command) if not text.startswith("Example"))
     context = typer.Context(command, info_name=path)
-    usage = " ".join(command.get_usage(context).split()).removeprefix("Usage: ").replace("[[", "[").replace("]]", "]")
+    usage = " ".join(command.get_usage(context).split()).removeprefix("Usage: ")
     examples = [text for text in _paragraphs(command) if text.startswith("Example")]
     lines = [usage, *(code for text in examples for code in re.findall("`([^`]+)`", text))]
     yield "\n".join(["```text", lines[0], "```"])
@@ -104,13 +105,13 @@ def _section(path: str, command: Any) -> Iterator[str]:
 
 def _row(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
-        name, default = f"`{parameter.metavar.strip('[]')}`", "required" if parameter.required else ""
+        name, default = f"`{parameter.metavar}`", "required" if parameter.required else ""
     else:
         value = f" {parameter.metavar}" if parameter.metavar else ""
         names = [f"`{name}{value}`" for name in (*parameter.opts, *parameter.secondary_opts)]
         name = ", ".join(names)
         default = "required" if parameter.required else _default(parameter)
-    return f"| {_cell(name)} | {_cell(default)} | {_cell(parameter.help or '')} |"
+    return f"| {_cell(name)} | {_cell(default)} | {_cell(_plain(parameter.help))} |"
 
 
 def _default(parameter: Any) -> str:
@@ -120,6 +121,11 @@ def _default(parameter: Any) -> str:
     if value is True:
         return f"`{parameter.opts[0]}`"
     return f"`{value}`"
+
+
+def _plain(text: str | None) -> str:
+    """A help text, in which brackets are escaped for Typer, as it is shown."""
+    return render(text or "").plain
 
 
 def _escaped(text: str) -> str:

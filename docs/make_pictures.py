@@ -70,6 +70,7 @@ def terminal(run: Path) -> str:
         console.print(matrix_table(matrix.tolist(), buckets, buckets, console.width))
         for table in numbers_tables(from_json(results), on_training_images(rundir.read_config(run))):
             console.print(table)
+        console.print()  # rich cuts the lower edge of the last line
     picture = console.export_svg(title="clearctl demo", unique_id="demo")
     # The fonts that rich names are fetched over the network; a reader's own monospace font does as well.
     return re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)

@@ -25,7 +25,7 @@ def check(
     configs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="CONFIG...", autocompletion=config_names, help="Config files, or names of shipped configs."
+            metavar="CONFIG", autocompletion=config_names, help="Config files, or names of shipped configs."
         ),
     ],
     dataset_root: DatasetRoot = None,
@@ -135,7 +135,7 @@ def copy(
             metavar="NAME", autocompletion=shipped_names, help="The name of a shipped config, such as paper/ewc."
         ),
     ],
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the copy is made.")] = Path("configs"),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the copy is made.")] = Path("configs"),
     json: Json = False,
 ) -> None:
     """Copy a config that comes with clearctl, and the files it builds on, to edit them.

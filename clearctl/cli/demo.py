@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clearctl.cli.console import output, reporting_errors
-from clearctl.cli.next_commands import in_dataset
+from clearctl.cli.next_commands import nearby
 from clearctl.cli.options import Device, Json
 from clearctl.errors import UsageError
 
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 @reporting_errors
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where everything is written.")] = Path(
-        "clearctl-demo"
-    ),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where everything is written.")] = Path("clearctl-demo"),
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seed of the training run.")] = 0,
     device: Device = "auto",
     features: Annotated[
@@ -93,7 +91,7 @@ def demo(
     output.stdout.print(f"run folder  {result.on_features.run} (on the features)")
     if result.on_lite0 is not None:
         output.stdout.print(f"run folder  {result.on_lite0.run} (on ImageNet's features)")
-    output.next_command("train", "quickstart_feature", *in_dataset(result.dataset_root))
+    output.next_command("report", nearby(trained.run.parent))
 
 
 def _on_lite0(result: "TrainResult | None") -> dict[str, object]:

@@ -13,6 +13,7 @@ from clearctl.cli.next_commands import in_dataset
 from clearctl.cli.options import Buckets, DatasetRoot, Device, Json, Nproc, parse_buckets, parse_pairs
 from clearctl.errors import UsageError
 from clearctl.units import duration, percent
+from clearctl.wording import counted
 
 
 @reporting_errors
@@ -163,7 +164,9 @@ def extract_features(
             }
         )
         return
-    output.stdout.print(f"{result.folder}: {result.dimension} numbers per image in {len(result.buckets)} buckets")
+    output.stdout.print(
+        f"{result.folder}: {result.dimension} numbers per image in {counted(len(result.buckets), 'bucket')}"
+    )
     for folder in result.official:
         output.stdout.print(f"{folder}: the same by class and id")
     if not result.written and not result.official:

@@ -6,9 +6,10 @@ import typer
 
 from clearctl import layout
 from clearctl.cli.console import output, reporting_errors
-from clearctl.cli.next_commands import in_dataset, same_command
+from clearctl.cli.next_commands import in_dataset, same_command, training_config
 from clearctl.cli.options import Buckets, DatasetRoot, DryRun, Force, Json, parse_buckets, parse_numbers
 from clearctl.errors import UsageError
+from clearctl.wording import counted, plural
 
 
 @reporting_errors
@@ -67,13 +68,13 @@ def make_fewshot(
     train = sum(train for train, _ in result.images_per_bucket.values())
     test = sum(test for _, test in result.images_per_bucket.values())
     output.stdout.print(
-        f"{result.root}: {result.shot} images of each of {result.num_classes} classes in "
-        f"{len(result.images_per_bucket)} buckets: {train:,} to train on, {test:,} to test on, for seed "
-        f"{', '.join(map(str, result.seeds))}"
+        f"{result.root}: {counted(result.shot, 'image')} of each of {counted(result.num_classes, 'class')} in "
+        f"{counted(len(result.images_per_bucket), 'bucket')}: {train:,} to train on, {test:,} to test on, for "
+        f"{plural('seed', len(result.seeds))} {', '.join(map(str, result.seeds))}"
     )
     output.written(result.written, result.unchanged, dry_run)
     if dry_run:
         output.next_command(*same_command("dry_run"))
     else:
         chosen = ["--set", f"scenario.shot={result.shot}", "--set", f"scenario.seed={result.seeds[0]}"]
-        output.next_command("train", "own_data", *in_dataset(result.root), *chosen)
+        output.next_command("train", training_config(result.root), *in_dataset(result.root), *chosen)

@@ -12,6 +12,7 @@ from clearctl.cli.console import output as console
 from clearctl.cli.next_commands import in_dataset, same_command
 from clearctl.cli.options import DryRun, Json
 from clearctl.errors import UsageError
+from clearctl.wording import counted
 
 if TYPE_CHECKING:
     from clearctl.dataset.import_images import ImportResult
@@ -207,10 +208,11 @@ def _print(result: "ImportResult", dry_run: bool) -> None:
     console.stdout.print(counts_table(counts))
     total = sum(sum(of_bucket.values()) for of_bucket in counts.values())
     parts = " and ".join(f"{number:,} to {_VERBS[part]} on" for part, number in result.images_per_part.items())
+    classes, buckets = counted(len(result.labels), "class"), counted(len(result.buckets), "bucket")
     console.stdout.print(
         Text(
-            f"\n{result.root}: {total:,} images ({result.images}) of {len(result.labels)} classes in "
-            f"{len(result.buckets)} buckets{', ' + parts if parts else ''}, from {result.source} ({result.layout})"
+            f"\n{result.root}: {counted(total, 'image')} ({result.images}) of {classes} in {buckets}"
+            f"{', ' + parts if parts else ''}, from {result.source} ({result.layout})"
         )
     )
     if dry_run:

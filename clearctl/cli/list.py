@@ -23,7 +23,7 @@ def list_(
     kind: Annotated[str, typer.Argument(metavar="KIND", autocompletion=completer(KINDS), help=f"{any_of(KINDS)}.")],
     pattern: Annotated[
         str | None,
-        typer.Argument(metavar="[PATTERN]", help="Only names that match, such as 'timm:*clip*'."),
+        typer.Argument(metavar="PATTERN", help="Only names that match, such as 'timm:*clip*'."),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -11,6 +11,11 @@ def in_dataset(root: Path) -> list[str]:
     return [] if root.resolve() == layout.default_root().resolve() else ["--dataset-root", nearby(root)]
 
 
+def training_config(root: Path) -> str:
+    """The shipped config that trains on the images of a dataset folder: the demo's own on its stream, else any's."""
+    return "quickstart" if layout.demo_stamp_file(root).is_file() else "own_data"
+
+
 def nearby(path: Path) -> str:
     """`path` relative to the current folder, if it is in there."""
     here = Path.cwd()

@@ -6,8 +6,9 @@ import typer
 
 from clearctl import layout
 from clearctl.cli.console import output, reporting_errors
-from clearctl.cli.next_commands import in_dataset, same_command
+from clearctl.cli.next_commands import in_dataset, same_command, training_config
 from clearctl.cli.options import Buckets, DatasetRoot, DryRun, Force, Json, parse_buckets, parse_numbers
+from clearctl.wording import dataset_size
 
 
 @reporting_errors
@@ -64,7 +65,7 @@ def prepare_avalanche(
             }
         )
         return
-    output.stdout.print(f"{root}: {images:,} images of {result.num_classes} classes in {len(result.buckets)} buckets")
+    output.stdout.print(f"{root}: {dataset_size(images, result.num_classes, len(result.buckets))}")
     if result.published_split:
         output.stdout.print("train and test are the release's own: the iid protocol uses them, whatever its seed")
     if result.features:
@@ -73,4 +74,4 @@ def prepare_avalanche(
     if dry_run:
         output.next_command(*same_command("dry_run"))
     else:
-        output.next_command("train", "own_data", *in_dataset(root))
+        output.next_command("train", training_config(root), *in_dataset(root))

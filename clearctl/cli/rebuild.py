@@ -101,9 +101,8 @@ def _print(result: "RebuildResult", dry_run: bool) -> None:
 
     console.stdout.print(counts_table(result.images_per_bucket_and_class))
     total = sum(sum(counts.values()) for counts in result.images_per_bucket_and_class.values())
-    console.stdout.print(
-        Text(f"\n{result.root}: {total:,} images ({result.images}) in {len(result.buckets)} buckets of the same size")
-    )
+    buckets = counted(len(result.buckets), "bucket")
+    console.stdout.print(Text(f"\n{result.root}: {total:,} images ({result.images}) in {buckets} of the same size"))
     console.stdout.print(f"changed bucket: {sum(result.changed_bucket.values()):,} of {total:,} images")
     for why, count in result.dropped.items():
         if count:
@@ -112,8 +111,8 @@ def _print(result: "RebuildResult", dry_run: bool) -> None:
     if left_over:
         most = max(left_over.values())
         console.stdout.print(
-            f"left over: {sum(left_over.values()):,} images of {len(left_over)} classes, at most {most} of a class, "
-            "since all buckets are of the same size"
+            f"left over: {counted(sum(left_over.values()), 'image')} of {counted(len(left_over), 'class')}, "
+            f"at most {most} of a class, since all buckets are of the same size"
         )
     console.written(result.written, result.unchanged, dry_run)
     if dry_run:

@@ -40,7 +40,7 @@ def show_plan(plan: "SweepPlan") -> None:
     if len(places) == 1:
         output.message(f"run folders in {places.pop()}")
     else:
-        output.message(f"run folders in {len(places)} folders of {os.path.commonpath(places)}")
+        output.message(f"run folders in {counted(len(places), 'folder')} of {os.path.commonpath(places)}")
 
 
 def _how_stacked(plan: "SweepPlan") -> str:

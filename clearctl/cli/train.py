@@ -15,6 +15,7 @@ from clearctl.cli.options import DatasetRoot, Deterministic, Device, Json, Nproc
 from clearctl.distributed import world
 from clearctl.errors import UsageError
 from clearctl.units import byte_size, duration
+from clearctl.wording import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -153,7 +154,7 @@ def _dry_run(
     held_out = f", {result.validation_samples:,} held out" if result.validation_samples else ""
     lines = (
         ("model", f"{result.parameters:,} parameters, {result.trained_parameters:,} of them trained"),
-        ("stream", f"{len(result.buckets)} buckets: {', '.join(result.buckets)}"),
+        ("stream", f"{counted(len(result.buckets), 'bucket')}: {', '.join(result.buckets)}"),
         ("samples", f"{result.train_samples:,} to train on, {result.test_samples:,} to test on{held_out}"),
         ("a batch", f"{1e3 * result.train_batch_s:.0f} ms to train on, {1e3 * result.test_batch_s:.0f} ms to test on"),
         ("estimate", f"{duration(result.seconds)}, plus what the strategy does between buckets"),

@@ -9,10 +9,10 @@ from rich.text import Text
 from clearctl import layout
 from clearctl.cli.console import output, reporting_errors
 from clearctl.cli.lines import print_line
-from clearctl.cli.next_commands import in_dataset
+from clearctl.cli.next_commands import in_dataset, training_config
 from clearctl.cli.options import DatasetRoot, Json
 from clearctl.errors import DatasetError, UsageError
-from clearctl.wording import counted
+from clearctl.wording import counted, dataset_size
 
 if TYPE_CHECKING:
     from clearctl.dataset.checks.findings import Finding
@@ -87,7 +87,7 @@ def _print(result: "VerifyResult") -> None:
     if all(check.name != "images" for check in result.checks):
         output.stdout.print("images were not decoded: --images does")
     if result.sound:
-        what = ("train", "own_data") if result.prepared else ("prepare-avalanche",)
+        what = ("train", training_config(result.root)) if result.prepared else ("prepare-avalanche",)
         output.next_command(*what, *in_dataset(result.root))
 
 
@@ -100,7 +100,7 @@ def _verdict(result: "VerifyResult") -> Text:
     faults = sum(check.faults for check in result.checks)
     notes = sum(check.notes for check in result.checks)
     images = sum(result.images_per_bucket.values())
-    what = f"{images:,} images of {len(result.class_names)} classes in {len(result.buckets)} buckets"
+    what = dataset_size(images, len(result.class_names), len(result.buckets))
     aside = f", {counted(notes, 'note')}" if notes else ""
     if result.sound:
         return Text.assemble("\n", ("sound", "bold green"), f": no fault{aside}; {what}")

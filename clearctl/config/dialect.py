@@ -9,8 +9,10 @@ read as clearctl's, and `config check` and `train` print a notice for each diffe
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from clearctl import rundir
 from clearctl.config.keys import EVERY_STRATEGY
 from clearctl.config.load import Config, flatten
 
@@ -182,7 +184,9 @@ def _names_load_best(values: Values) -> bool:
 def notices(config: Config) -> Iterator[str]:
     """A line for each difference that applies to a config and that it does not decide itself."""
     named = config.values.get("dialect")
-    if named == CLEARCTL:
+    file = Path(config.file)
+    is_of_run = rundir.config_file(file.parent) == file and rundir.is_run(file.parent)  # written by clearctl
+    if named == CLEARCTL or is_of_run:
         return
     found = [each for each in DIFFERENCES if each.applies(config.values)]
     if named == PREDECESSOR:

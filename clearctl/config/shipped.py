@@ -5,6 +5,7 @@ import difflib
 from pathlib import Path
 
 from clearctl.errors import ConfigError
+from clearctl.named_run import folder_as_config
 from clearctl.nearby import nearby_file
 from clearctl.regular import read_text
 from clearctl.wording import any_of
@@ -18,7 +19,7 @@ _MOST_ALIKE = 3
 def find(named: Path | str) -> Path:
     """The config file at the path `named`; if there is none, the shipped config of that name.
 
-    Raises ConfigError with the closest names if it is neither.
+    Raises ConfigError if it is neither: with the closest names, or for a folder with what it is.
     """
     path = Path(named)
     if path.is_file():
@@ -26,11 +27,18 @@ def find(named: Path | str) -> Path:
     known = names()
     if path.as_posix() in known:
         return FOLDER / f"{path.as_posix()}.py"
+    if path.is_dir():
+        raise ConfigError(folder_as_config(path))
     hint = nearby_file(path) if path.suffix else ""
     raise ConfigError(
         f"{path}: no such config file{hint or _alike(path, known)}\n"
         "expected a Python file, or the name of a shipped config: `clearctl config list` lists them"
     )
+
+
+def is_config(named: Path) -> bool:
+    """Whether `find` finds it."""
+    return named.is_file() or named.as_posix() in names()
 
 
 def names() -> list[str]:

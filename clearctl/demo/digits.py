@@ -34,7 +34,6 @@ METADATA_ORDER = (*DIGIT_NAMES, BACKGROUND)
 NUM_BUCKETS = 10
 YEAR_OF_BUCKET_0 = 2004
 CROPS_PER_BUCKET = 16
-STAMP_NAME = "demo.json"
 SEED = 0  # settles which image goes to which bucket, the jitter and the dates
 VERSION = 2  # 1 had eleven buckets, 0 to 10
 
@@ -108,7 +107,7 @@ def _is_made(root: Path) -> bool:
         return False
     if not root.is_dir():
         raise _refusal(root, "is a file")
-    stamp = root / STAMP_NAME
+    stamp = layout.demo_stamp_file(root)
     if not stamp.is_file():
         if any(root.iterdir()):
             raise _refusal(root, "contains something other than the demo dataset")
@@ -154,7 +153,7 @@ def _build(root: Path) -> None:
         serial += len(sources)
     layout.class_names_file(root).write_bytes("\n".join(CLASS_NAMES).encode())
     _write_json(layout.labeled_metadata_file(root), paths)
-    _write_json(root / STAMP_NAME, _STAMP)
+    _write_json(layout.demo_stamp_file(root), _STAMP)
 
 
 # --- what the images are of

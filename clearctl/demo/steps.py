@@ -8,6 +8,7 @@ from clearctl.dataset.prepare import prepare_avalanche
 from clearctl.demo import lite0
 from clearctl.demo.digits import make_dataset
 from clearctl.engine.extract.extract import ExtractResult, extract_features
+from clearctl.engine.machine import resolve_device
 from clearctl.engine.run.evaluate import EvalResult, evaluate
 from clearctl.engine.run.train import TrainResult, train
 from clearctl.progress import Listener, Message, ignore
@@ -45,6 +46,7 @@ def run_demo(
     """
     if features == lite0.NAME:
         lite0.require_package()
+    resolve_device(device)  # before anything is written
     root = folder / "dataset"
     _report(listener, f"1. a CLEAR-shaped dataset of handwritten digits: {root}")
     make_dataset(root)

@@ -7,6 +7,7 @@ from typing import Any
 from clearctl.doctor.checks import Check, ok, warning
 from clearctl.doctor.imports import Imported
 from clearctl.units import byte_size
+from clearctl.wording import counted
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 ON_CPU = "--device cpu works"
@@ -45,7 +46,7 @@ def _check_driver(facts: Mapping[str, Any]) -> Check:
 
 def _no_gpu(facts: Mapping[str, Any]) -> Check:
     """The check that says why torch uses the CPU; a warning if a driver says that there should be a GPU."""
-    cpu = f"the CPU, with {facts['threads']} threads"
+    cpu = f"the CPU, with {counted(facts['threads'], 'thread')}"
     driver = f"driver {facts['driver']} (for CUDA {facts['driver_cuda'] or 'unknown'})"
     if facts["driver"] is None:
         return ok("device", f"{cpu}; no NVIDIA driver found")

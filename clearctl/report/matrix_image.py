@@ -16,7 +16,8 @@ from clearctl.report.plot_style import STYLE
 from clearctl.report.tables import Cell
 from clearctl.units import percent
 
-_DPI = 200
+_WIDTH = "column"  # small, so that its letters can be read in the few hundred pixels that such pages give an image
+_DPI = 300
 
 
 def matrix_image(matrix: Matrix, bucket_names: Sequence[str], title: str) -> NDArray[np.uint8]:
@@ -25,7 +26,7 @@ def matrix_image(matrix: Matrix, bucket_names: Sequence[str], title: str) -> NDA
     fonts, _ = families([title, *bucket_names])
     with matplotlib.rc_context({**STYLE, "font.family": fonts}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # boxes in its place
-        figure = heat_figure(matrix, cells, bucket_names, title, scale_of([matrix]))
+        figure = heat_figure(matrix, cells, bucket_names, title, scale_of([matrix]), _WIDTH)
         figure.set_dpi(_DPI)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()  # type: ignore[no-untyped-call]

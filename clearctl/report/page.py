@@ -102,7 +102,7 @@ def _environment() -> Environment:
 def _title(groups: Sequence[Group]) -> str:
     if len(groups) == 1:
         return groups[0].label
-    return f"{sum(len(group.runs) for group in groups)} runs in {len(groups)} groups"
+    return f"{counted(sum(len(group.runs) for group in groups), 'run')} in {counted(len(groups), 'group')}"
 
 
 def _facts(groups: Sequence[Group]) -> list[tuple[str, str]]:
@@ -128,7 +128,7 @@ def _dataset(run: Run) -> str:
     name = scenario.get("data_name") or Path(str(known.get("root") or scenario.get("dataset_root"))).name
     parts = [counted(len(run.bucket_names), "bucket")]
     if known.get("class_names"):
-        parts.append(f"{len(known['class_names'])} classes")
+        parts.append(counted(len(known["class_names"]), "class"))
     return f"{name} ({', '.join(parts)})"
 
 

@@ -18,10 +18,12 @@ from clearctl.config.protocol import on_training_images, on_validation_images, p
 from clearctl.errors import RunError
 from clearctl.measured import is_curve, measured_matrices
 from clearctl.metrics import Matrix, compute_numbers
+from clearctl.named_run import is_dataset
 from clearctl.progress import Listener, Message, ignore
 from clearctl.report.foreign import read_foreign
 from clearctl.wording import counted, first_line
 
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
 _FOLDER = re.compile(r"(\d{8}-\d{6})-seed\d+(?:-(\d+))?")
 
 
@@ -152,8 +154,9 @@ class Run:
 
 
 def find_runs(places: Iterable[Path], listener: Listener = ignore) -> list[Run]:
-    """The runs at and below the folders of `places`, sorted by path, each once, then the matrices in its files.
+    """The runs at and below the folders of `places`, each once, then the matrices in its files.
 
+    They are sorted by path, with numbers by their value: lr=2.0 before lr=10.0.
     A warning names what is not a run, or cannot be reported. Raises RunError if nothing is left, and for a file
     that is not an accuracy matrix.
     """
@@ -163,8 +166,11 @@ def find_runs(places: Iterable[Path], listener: Listener = ignore) -> list[Run]:
     for folder in (place for place in named if place not in files):
         found = list(_run_folders(folder))
         if not found:
-            text = "no such folder" if not folder.is_dir() else "not a run folder, and contains none"
-            listener(Message(f"{folder} is {text}: left out", warning=True))
+            text = f"no such folder: {folder}"
+            if folder.is_dir():
+                what = "a dataset folder" if is_dataset(folder) else "not a run folder, and contains none"
+                text = f"{folder} is {what}: left out"
+            listener(Message(text, warning=True))
         for run in found:
             place = run.resolve()
             if place in runs:
@@ -173,11 +179,17 @@ def find_runs(places: Iterable[Path], listener: Listener = ignore) -> list[Run]:
                 runs[place] = read_run(run)
             except RunError as error:
                 listener(Message(f"{first_line(error)}: left out", warning=True))
-    in_order = [runs[place] for place in sorted(runs)]
+    in_order = [runs[place] for place in sorted(runs, key=_by_numbers)]
     in_order += [_foreign_run(file, in_order) for file in files]
     if not in_order:
         raise RunError("no run to report\ngive run folders of `clearctl train`, or folders that contain them")
     return in_order
+
+
+def _by_numbers(place: Path) -> tuple[list[tuple[int, float, str]], Path]:
+    """The key of a sort of paths in which the numbers in names count as numbers: 0.02, 0.1, 1e1; seed2, seed10."""
+    parts = enumerate(_NUMBER.split(str(place)))
+    return [(0, float(part), "") if index % 2 else (1, 0.0, part) for index, part in parts], place
 
 
 def _foreign_run(file: Path, runs: Sequence[Run]) -> Run:

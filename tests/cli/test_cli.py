@@ -115,9 +115,12 @@ def test_version():
         (["train", "nowhere.py"], 3, "nowhere.py: no such config file"),
         (["prepare-avalanche", "--dataset-root", "nowhere"], 4, "no dataset folder at nowhere"),
         (["prepare-avalanche", "--seeds", "0-x"], 2, "--seeds 0-x: expected numbers"),
-        (["eval", "nowhere"], 2, "nowhere"),
+        (["eval", "nowhere"], 5, "error: no run folder or config at nowhere"),
+        (["eval", "demo"], 2, "demo is a config: give the weights"),
+        (["train", "."], 3, "error: . is a folder, not a config file"),
+        (["demo", "--device", "gpu"], 2, "error: --device gpu: expected auto, cpu, cuda or cuda:N"),
         (["resume"], 2, "RUN_DIR"),
-        (["resume", "nowhere"], 5, "nowhere is not a run folder"),
+        (["resume", "nowhere"], 5, "nowhere: found nothing"),
     ],
 )
 def test_wrong_arguments(arguments, code, reported, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """What all commands share: the groups of the help page, -v and -q on either side, the closest for a wrong name."""
 
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typer.testing import CliRunner, Result
 from warm import run_on_terminal
 
 from clearctl.cli import app
-from clearctl.cli.commands import closest_commands
+from clearctl.cli.commands import closest
 
 PANELS = {
     "Start here": ["demo", "doctor"],
@@ -116,10 +117,49 @@ def test_no_command_is_close() -> None:
 
 
 def test_a_word_comes_before_what_only_looks_alike() -> None:
-    assert closest_commands("prepare", ["report", "prepare-avalanche"]) == ["prepare-avalanche"]
-    assert closest_commands("reprt", ["report", "prepare-avalanche"]) == ["report"]
-    assert closest_commands("featurs", ["report", "extract-features"]) == ["extract-features"]
-    assert closest_commands("q", ["report"]) == []
+    assert closest("prepare", ["report", "prepare-avalanche"]) == ["prepare-avalanche"]
+    assert closest("reprt", ["report", "prepare-avalanche"]) == ["report"]
+    assert closest("featurs", ["report", "extract-features"]) == ["extract-features"]
+    assert closest("extr", ["report", "extract-features"]) == ["extract-features"]
+    assert closest("q", ["report"]) == []
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_only_close_options_are_suggested(words: tuple[str, ...]) -> None:
+    error = clearctl(*words, "--bogus").stderr.splitlines()[0]
+    known = [option for parameter in ALL[words].params for option in parameter.opts]
+    hint = "; a value of the config is changed by --set KEY=VALUE" if "--set" in known else ""
+    assert error == f"error: no such option '--bogus'{hint}"
+    long = max(known, key=len)
+    for wrong in (long.replace("-", "_").replace("__", "--"), long[:-1], long[:6], f"{long}x"):
+        if wrong not in known:
+            assert f"'{long}'" in clearctl(*words, wrong).stderr.splitlines()[0]
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_a_help_page_has_its_whole_text_and_breaks_lines_only_at_its_width(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what is in brackets, which rich takes for styles; and arguments by their names alone."""
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 400)
+    page = clearctl(*words, "--help").stdout
+    wide = " ".join(re.sub(r"│ \*|│", " ", page).split())
+    for paragraph in inspect.cleandoc(ALL[words].callback.__doc__).split("\n\n"):
+        assert " ".join(paragraph.split()) in wide
+    for parameter in inspect.signature(ALL[words].callback).parameters.values():
+        (given,) = parameter.annotation.__metadata__  # typer.Option(...), as it is in the code
+        assert " ".join(given.help.split()) in wide
+    usage = next(line for line in page.splitlines() if "Usage:" in line)
+    assert not set("{}<>") & set(usage)
+    assert "[[" not in usage
+    assert "<=" not in page.replace("== != < <= > >=", "")  # no range of a number
+
+
+@pytest.mark.parametrize("words", [["verify"], ["train", "demo"], ["prepare-avalanche"]])
+def test_a_folder_given_as_an_argument_is_shown_as_the_option_that_takes_it(words: list[str], tmp_path: Path) -> None:
+    answer = clearctl(*words, str(tmp_path))
+    expected = f"error: unexpected argument {str(tmp_path)!r}; a dataset is given as --dataset-root {tmp_path}"
+    assert (answer.exit_code, answer.stderr.splitlines()[0]) == (2, expected)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +169,7 @@ def test_a_word_comes_before_what_only_looks_alike() -> None:
         ("train demo --seed x", "--seed x: should be a valid integer"),
         ("train demo --nproc 0", "--nproc 0: should be greater than or equal to 1"),
         ("train", "missing argument 'CONFIG'"),
-        ("train demo more", "got unexpected extra argument(s) (more)"),
+        ("train demo more", "unexpected argument 'more'"),
         ("list strategy", "list strategy: expected strategies, plugins, backbones"),
         ("prepare-avalanche --seeds 0-x", "--seeds 0-x: expected numbers such as 0-4"),
     ],

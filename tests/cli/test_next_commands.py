@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from clearctl import layout
 from clearctl.cli import app
 from clearctl.config.load import load
 from clearctl.dataset.prepare import prepare_avalanche
@@ -54,6 +55,14 @@ def test_from_labelled_images_to_a_run(spaced: Path) -> None:
     assert following(clearctl("verify", "--dataset-root", spaced)) == words
     estimated = clearctl(*words, "--device", "cpu", "--dry-run")
     assert following(estimated) == ["train", "own_data", "--device", "cpu", "--dataset-root", str(spaced)]
+
+
+def test_the_demos_stream_is_trained_with_its_own_config(prepared: Path) -> None:
+    assert following(clearctl("verify", "--dataset-root", prepared))[1] == "own_data"
+    layout.demo_stamp_file(prepared).touch()
+    for words in (["verify"], ["prepare-avalanche"], ["make-fewshot", "--shot", "1"]):
+        command = following(clearctl(*words, "--dataset-root", prepared))
+        assert command[:4] == ["train", "quickstart", "--dataset-root", str(prepared)]
 
 
 def test_a_folder_that_is_cut_again_trains(spaced: Path) -> None:

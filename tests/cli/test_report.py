@@ -184,7 +184,7 @@ def refused(result: Result, code: int, *reported: str) -> None:
 def test_bad_input(few: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     refused(clearctl("report"), 2, "RUN_DIR")
-    refused(clearctl("report", "nowhere"), 5, "nowhere is no such folder: left out", "no run to report")
+    refused(clearctl("report", "nowhere"), 5, "no such folder: nowhere", "no run to report")
     refused(clearctl("report", "empty"), 5, "empty is not a run folder, and contains none: left out")
     refused(clearctl("report", few, "--format", "pdf"), 2, "--format pdf: expected terminal")
     refused(clearctl("report", few, "--output", "x.doc"), 2, "x.doc")
@@ -203,14 +203,14 @@ def test_bad_input(few: Path, tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run_is_skipped(few: Path) -> None:
     result = clearctl("report", "nowhere", few, "--format", "csv")
     assert result.exit_code == 0
-    assert result.stderr == "warning: nowhere is no such folder: left out\n"
+    assert result.stderr == "warning: no such folder: nowhere\n"
     assert len(result.stdout.splitlines()) == 5
 
 
-@pytest.mark.parametrize("format", ["terminal", "json"])
-def test_where_nobody_reads_it_ends_quietly(few: Path, format: str) -> None:
+@pytest.mark.parametrize("options", [["--format", "terminal"], ["--format", "json"], ["--help"]])
+def test_where_nobody_reads_it_ends_quietly(few: Path, options: list[str]) -> None:
     """As with `| head -1`, but surely before the first write."""
-    command = [sys.executable, "-m", "clearctl", "report", str(few), "--format", format]
+    command = [sys.executable, "-m", "clearctl", "report", str(few), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.close()

@@ -58,6 +58,16 @@ def test_a_config_of_no_dialect_keeps_its_meaning_and_is_reported(name: str) -> 
     )
     assert translated(config).values == values
     assert list(notices(Config({**values, "dialect": CLEARCTL}, "a.py"))) == []
+
+
+def test_the_config_of_a_run_is_clearctls(tmp_path: Path) -> None:
+    """One trained again from its config.py means what it meant."""
+    values = {"cl_strategy": {"type": "Naive", "train_epochs": 2}}
+    (tmp_path / "config.py").touch()
+    config = Config(values, str(tmp_path / "config.py"))
+    assert list(notices(config)) != []
+    (tmp_path / "environment.json").touch()
+    assert list(notices(config)) == []
     assert translated(Config({**values, "dialect": CLEARCTL}, "a.py")).values == values
 
 

@@ -48,7 +48,6 @@ def test_a_folder_of_that_name_does_not(elsewhere):
         ("swin_tiny", "; did you mean 'models/swin_tiny'?"),
         ("_base_/ewc_online", ""),  # a part of a config, nothing to run
         ("../demo_feature/x", ""),
-        ("", ""),
     ],
 )
 def test_a_wrong_name(wrong, hint):
@@ -57,6 +56,13 @@ def test_a_wrong_name(wrong, hint):
     first, second = str(raised.value).splitlines()
     assert first.startswith(f"{Path(wrong)}: no such config file{hint}")
     assert "clearctl config list" in second
+
+
+def test_a_folder_is_not_called_missing(tmp_path):
+    (tmp_path / "labeled_images/1").mkdir(parents=True)
+    for folder, what in ((tmp_path, "a dataset folder"), (tmp_path / "labeled_images", "a folder")):
+        with pytest.raises(ConfigError, match=f"^{folder} is {what}, not a config file\n"):
+            shipped.find(folder)
 
 
 def test_each_says_in_a_line_what_it_is():

@@ -184,12 +184,12 @@ def test_files_that_cannot_be_used_are_listed(tmp_path: Path, heard: Heard) -> N
     (source / "readme.txt").touch()
     result = import_images(source, tmp_path / "own", listener=heard)
     assert result.left_out["of a format that clearctl does not decode"] == ["cat/phone.HEIC"]
-    assert result.left_out["that is not an image"] == ["readme.txt"]
+    assert result.left_out["without the suffix of an image"] == ["readme.txt"]
     unusable = result.left_out["that cannot be used"]
     assert [name.split(" ")[0] for name in unusable] == ["cat/cut.jpg", "cat/empty.jpg", "cat/gone.jpg", "cat/text.png"]
     assert "truncated" in unusable[0]
     assert sum(count for _, count in buckets(result)) == 24
-    assert any(text.startswith("left out: 1 file that is not an image") for text in heard)
+    assert any(text.startswith("left out: 1 file without the suffix of an image") for text in heard)
     assert any(text.startswith("warning: left out: 4 files that cannot be used") for text in heard)
     trusting = import_images(source, tmp_path / "trusting", decode=False)
     assert [name.split(" ")[0] for name in trusting.left_out["that cannot be used"]] == [
@@ -285,7 +285,7 @@ def test_layouts_that_are_named(tmp_path: Path, given: str, files: list[str], na
         (["a.jpg"], r"images are 0 folders deep, such as a.jpg: expected class/image"),
         (["1/2/3/4/a.jpg"], r"images are 4 folders deep, such as 1/2/3/4/a.jpg"),
         (["train/cat/a.jpg", "test/cat/b.jpg", "new/cat/c.jpg"], r"has test, train next to new"),
-        (["notes.txt"], r"has no images: found 1 file that is not an image: notes.txt"),
+        (["notes.txt"], r"has no images: found 1 file without the suffix of an image: notes.txt"),
         ([".hidden.jpg"], r"has no images: found no file"),
     ],
 )

@@ -120,6 +120,13 @@ def test_runs_are_found_below_a_folder_each_once(tmp_path: Path) -> None:
     assert [run.folder.resolve() for run in found] == sorted(made)
 
 
+def test_numbers_in_the_names_of_folders_count_as_numbers(tmp_path: Path) -> None:
+    names = ["lr=1e-05/1", "lr=0.003/1", "lr=0.02/1", "lr=0.02/2", "lr=2/20261128-131226-seed0", "lr=10/1"]
+    for name in reversed(names):
+        make_run(tmp_path / name)
+    assert [str(run.folder.relative_to(tmp_path)) for run in find_runs([tmp_path])] == names
+
+
 def test_what_cannot_be_reported_is_named_and_left_out(tmp_path: Path, reported: list[str], listener) -> None:
     (tmp_path / "empty").mkdir()
     fresh = make_run(tmp_path / "fresh")
@@ -128,7 +135,7 @@ def test_what_cannot_be_reported_is_named_and_left_out(tmp_path: Path, reported:
     folders = [tmp_path / name for name in ("nowhere", "empty", "fresh", "good")]
     assert [run.folder.name for run in find_runs(folders, listener)] == ["good"]
     assert reported == [
-        f"{tmp_path}/nowhere is no such folder: left out",
+        f"no such folder: {tmp_path}/nowhere",
         f"{tmp_path}/empty is not a run folder, and contains none: left out",
         f"{tmp_path}/fresh has no evaluation yet: no bucket was tested: left out",
     ]

@@ -26,7 +26,7 @@ UNDECODED = frozenset(
     (".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".pef")
 )
 SYSTEM_FILES = frozenset(("thumbs.db", "desktop.ini", "ehthumbs.db"))
-NO_IMAGE = "that is not an image"
+NO_IMAGE = "without the suffix of an image"
 _SEVERAL_SPLITS = 2
 
 

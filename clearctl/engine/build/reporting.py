@@ -45,11 +45,13 @@ def build_loggers(
             filled["resumed"] = resumed
             filled["run_id"] = noted.get("wandb_run")
             filled["group"] = _group(settings, config)
+            filled["run_name"] = given.get("run_name") or f"{filled['group']}-seed{settings.seed}"
         elif call.type == "MLflowLogger":
             filled |= _of_mlflow(settings, given, run)
             filled["resumed"] = resumed
             filled["run_id"] = noted.get("mlflow_run")
             filled["group"] = _group(settings, config)
+            filled["run_name"] = given.get("run_name") or f"{filled['group']}-seed{settings.seed}"
         built.append(build(call.without(*filled), CATALOGUE.loggers, **filled))
     return built
 

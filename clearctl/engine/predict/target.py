@@ -11,6 +11,7 @@ from clearctl.config.load import Config
 from clearctl.config.settings import Settings
 from clearctl.engine.build.config import open_config, open_run_config
 from clearctl.errors import ClearctlError, RunError, UsageError
+from clearctl.named_run import require_run
 from clearctl.nearby import nearby_file
 from clearctl.progress import Listener, Message
 from clearctl.wording import all_of, few
@@ -59,7 +60,7 @@ def find_target(
         raise UsageError(f"--bucket and --all-buckets are for run folders, but {target} is a file: leave them out")
     run = _run_around(target) if config is None else config if config.is_dir() else None
     if run is not None:
-        _require_run(run)
+        require_run(run)
         return _target(open_run_config(run), run, {_name_in(run, target): target}, (), listener)
     if config is None:
         raise UsageError(
@@ -70,7 +71,7 @@ def find_target(
 
 
 def _of_run(run: Path, config: Path | None, bucket: str | None, all_buckets: bool, listener: Listener) -> Target:
-    _require_run(run)
+    require_run(run)
     if config is not None:
         raise UsageError(f"--config is for a checkpoint outside a run folder, but {run} is one: leave it out")
     found = rundir.checkpoints(run)
@@ -139,8 +140,3 @@ def _name_in(run: Path, file: Path) -> str:
 def _run_around(file: Path) -> Path | None:
     """The run folder that a file is in."""
     return next((folder for folder in file.absolute().parents if rundir.is_run(folder)), None)
-
-
-def _require_run(folder: Path) -> None:
-    if not rundir.is_run(folder):
-        raise RunError(f"{folder} is not a run folder: it has no config.py and environment.json")

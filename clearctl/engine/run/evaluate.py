@@ -13,6 +13,7 @@ from clearctl import rundir
 from clearctl.config.fill import fill
 from clearctl.config.protocol import on_training_images
 from clearctl.config.settings import Settings
+from clearctl.config.shipped import is_config
 from clearctl.data.samples import original_error
 from clearctl.distributed import world
 from clearctl.distributed.randomness import preserve_random_states, seed_everything
@@ -28,6 +29,8 @@ from clearctl.engine.run.submission import checkpoint_files, require_one_each
 from clearctl.engine.states.checkpoint import load_exactly, read_exactly
 from clearctl.errors import CapabilityError, DatasetError, RunError, UsageError
 from clearctl.metrics import Matrix, Summary, compute_numbers
+from clearctl.named_run import require_run
+from clearctl.nearby import nearby_file
 from clearctl.progress import Listener, Message, ignore
 from clearctl.shortage import shortage
 from clearctl.strategies.loading.gather import in_order
@@ -93,17 +96,19 @@ def evaluate(
     named = checkpoint if checkpoint is not None else checkpoints
     target = Path(target)
     if target.is_dir():
-        if not rundir.is_run(target):
-            hint = f"\nto test the checkpoints in it: clearctl eval CONFIG --checkpoints {target}"
+        if not rundir.is_run(target) and any(target.glob("*.pth")):
             raise RunError(
-                f"{target} is not a run folder: it has no config.py and environment.json"
-                f"{hint if any(target.glob('*.pth')) else ''}"
+                f"{target} is not a run folder: it has no config.py and environment.json\n"
+                f"to test the checkpoints in it: clearctl eval CONFIG --checkpoints {target}"
             )
+        require_run(target)
         found = rundir.checkpoints(target)
         if not found and named is None:
             raise RunError(f"{target} has no checkpoints yet: expected checkpoints/exp_<k>.pth")
     else:
         found = {}
+        if not is_config(target):
+            raise RunError(f"no run folder or config at {target}{nearby_file(target)}")
         if named is None:
             raise UsageError(
                 f"{target} is a config: give the weights to test with --checkpoint FILE, or --checkpoints DIR"

@@ -23,8 +23,8 @@ from clearctl.engine.machine import (
 from clearctl.engine.run.loop import SavedStates
 from clearctl.engine.run.reopen import reopen
 from clearctl.engine.run.train import TrainResult, run_lock, run_to_end, write_report
-from clearctl.errors import RunError
 from clearctl.metrics import from_json
+from clearctl.named_run import require_run
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.patches import applied
 
@@ -48,8 +48,7 @@ def resume(
     started = time.perf_counter()
     listener = listener if world.is_first() else ignore
     run = Path(run).resolve()
-    if not rundir.is_run(run):
-        raise RunError(f"{run} is not a run folder: it has no config.py and environment.json")
+    require_run(run)
     with run_lock(run):
         finished = _finished(run, started)
         if finished is not None:

@@ -4,9 +4,12 @@ import logging
 import os
 import re
 import shlex
+import sqlite3
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,8 +36,8 @@ class MLflowLogger(BaseLogger, RunLogger):
 
     Without `tracking_uri` and $MLFLOW_TRACKING_URI it is a SQLite database in the run folder. The parameters are the
     settings of the config, and the tag `group` is equal for runs that differ in their seeds alone. A run that is
-    `resumed` continues the MLflow run `run_id`: how often each metric was logged is part of the run's state, and what
-    MLflow has beyond that is not logged twice. Figures of metrics are artifacts.
+    `resumed` continues the MLflow run `run_id`, also where the run folder was moved: how often each metric was logged
+    is part of the run's state, and what MLflow has beyond that is not logged twice. Figures of metrics are artifacts.
 
     Raises CapabilityError where MLflow is missing, and RunError where it lacks the run that is resumed.
     """
@@ -59,6 +62,7 @@ class MLflowLogger(BaseLogger, RunLogger):
         self.latest: dict[str, str] = {}  # step and value of each
         client = _client(tracking_uri)
         if resumed and run_id:
+            _follow_artifacts(tracking_uri, artifact_location)
             self.store = MLflowStore(client, _found(client, run_id), is_new=False)
             client.update_run(run_id, status=RUNNING)
         else:
@@ -189,6 +193,28 @@ def _found(client: "MlflowClient", run_id: str) -> str:
             f"MLflow at {client.tracking_uri} cannot continue its run {run_id}: {error}\n"
             "restore it, or remove MLflowLogger from the run's config.py and resume with --accept-changes"
         ) from None
+
+
+def _follow_artifacts(tracking_uri: str | None, artifact_location: str | None) -> None:
+    """Let a run's own database name the artifacts beside it, which have moved with the run folder.
+
+    MLflow keeps their absolute path, and has no call that changes it. Any other store is left as it is.
+    """
+    database = Path((tracking_uri or "").removeprefix("sqlite:///")).absolute()
+    here = (database.parent / "artifacts").as_uri()
+    if artifact_location != here or not database.is_file():
+        return
+    with closing(sqlite3.connect(database)) as connection, connection:
+        found = connection.execute("SELECT artifact_location FROM experiments WHERE artifact_location != ?", (here,))
+        for (before,) in found.fetchall():
+            if before.endswith(f"/{database.parent.name}/artifacts"):
+                connection.execute(
+                    "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE substr(artifact_uri, 1, ?) = ?",
+                    (here, len(before) + 1, len(before), before),
+                )
+                connection.execute(
+                    "UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?", (here, before)
+                )
 
 
 def _plain(name: str) -> str:

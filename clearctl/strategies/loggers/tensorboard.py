@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from avalanche.logging import TensorboardLogger as AvalancheTensorboardLogger
 
+from clearctl import rundir
 from clearctl.metrics import Matrix
 from clearctl.strategies.loggers.run_logger import RunLogger
 from clearctl.units import percent
@@ -71,8 +72,10 @@ class TensorboardLogger(AvalancheTensorboardLogger, RunLogger):
         self.writer.add_text("accuracy_matrix", _markdown(matrix, bucket_names), step)
 
     def view_command(self) -> str:
-        """TensorBoard, on the folder of the event file."""
-        return f"tensorboard --logdir {shlex.quote(str(self.writer.log_dir))}"
+        """TensorBoard, on the folder of the event file; if that is a run's, on all runs beside it, with their names."""
+        folder = Path(self.writer.log_dir)
+        shown = folder.parents[1] if rundir.is_run(folder.parent) else self.writer.log_dir
+        return f"tensorboard --logdir {shlex.quote(str(shown))}"
 
     def close(self) -> None:
         """Close the event file."""

@@ -69,7 +69,7 @@ def test_a_run_logs_into_its_folder(
     group = logged.data.tags["group"]
     assert group.startswith("features-")
     assert logged.data.tags["why"] == "a test"
-    assert logged.info.run_name == group
+    assert logged.info.run_name == f"{group}-seed0"
     assert logged.data.params["cl_strategy.type"] == "Naive"
     assert logged.data.params["seed"] == "0"
     for name, value in result.numbers.items():
@@ -130,6 +130,33 @@ def test_a_resumed_run_goes_on_where_its_state_was_taken(store: str) -> None:
     client = mlflow.MlflowClient(tracking_uri=store)
     assert client.get_run(straight.run_id).info.status == "KILLED"  # it could be resumed
     assert client.get_run(resumed.run_id).info.status == "FINISHED"
+
+
+def test_a_run_in_a_folder_that_was_moved_writes_its_artifacts_there(tmp_path: Path) -> None:
+    """Also where the path of the old folder has characters that a URI escapes."""
+    before, after = tmp_path / "old place/mlflow", tmp_path / "new/mlflow"
+
+    def logger(folder: Path, **more: Any) -> MLflowLogger:
+        place = (folder / "artifacts").as_uri()
+        return MLflowLogger(tracking_uri=f"sqlite:///{folder}/mlflow.db", artifact_location=place, **more)
+
+    before.mkdir(parents=True)
+    begun = logger(before)
+    begun.close()
+    early = before / "artifacts" / begun.run_id / "artifacts/early.txt"
+    early.parent.mkdir(parents=True)
+    early.touch()  # not by MLflow, which keeps a run's place as long as the process lives
+    before.parent.rename(after.parent)
+
+    resumed = logger(after, run_id=begun.run_id, resumed=True)
+    resumed.log_summary({"accuracy": 0.5}, torch.eye(2).double().numpy(), ["0", "1"])
+    resumed.close()
+    assert not before.parent.exists()
+    artifacts = after / "artifacts" / begun.run_id / "artifacts"
+    assert {file.name for file in artifacts.iterdir()} == {"early.txt", "accuracy_matrix.csv", "accuracy_matrix.png"}
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{after}/mlflow.db")
+    assert client.get_run(begun.run_id).info.artifact_uri == artifacts.as_uri()
+    assert client.get_experiment_by_name("clearctl").artifact_location == (after / "artifacts").as_uri()
 
 
 def test_values_that_are_no_numbers(store: str) -> None:

@@ -88,12 +88,12 @@ def test_what_both_have(trained: tuple[Path, dict[str, float], Any, list[str]]) 
     (table_file,) = run.glob("wandb/offline-run-*/files/media/table/accuracy_matrix_*.json")
     content = json.loads(table_file.read_text())
     assert [row[1:] for row in content["data"]] == matrix.tolist()
-    assert group.encode() in log.read_bytes()
+    assert f"{group}-seed0".encode() in log.read_bytes()  # the name, beside the group
 
     # What is said at the end
     commands = [text.partition("`")[2].rstrip("`") for text in said if text.startswith("what was logged: ")]
     assert [shlex.split(command) for command in commands] == [
-        ["tensorboard", "--logdir", str(run / "tensorboard")],
+        ["tensorboard", "--logdir", str(run.parent)],
         ["wandb", "sync", str(log.parent)],
     ]
 
