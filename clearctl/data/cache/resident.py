@@ -45,7 +45,7 @@ class ResidentImages:
         return self._take(without_waiting(places, self.pixels.device), *windows[0][:2])
 
     def _copy(self, numbers: Sequence[int]) -> None:
-        """Copy those of the images to the device that are not there yet, in one piece."""
+        """Copy those images to the device that it does not have yet, in one piece."""
         missing = [number for number in dict.fromkeys(numbers) if self._starts[number] < 0]
         if not missing:
             return
