@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clearctl.cli.console import Output
+from clearctl.cli.lines import Label
 from clearctl.cli.progress import PLAIN_PERIOD_S
 from clearctl.cli.sweep_rows import DIVERGED, Row, time_left
 from clearctl.engine.divergence import place
@@ -155,7 +156,7 @@ def plan_table(runs: Sequence[PlannedRun]) -> Table:
         seeds.setdefault((run.label, run.state), []).append(run.seed)
     words = {"new": "new", "resume": "to resume", "finished": "finished"}
     for (label, state), numbers in seeds.items():
-        table.add_row(label, as_ranges(numbers), Text(words[state], _STYLES.get(state, "")))
+        table.add_row(Label(label), as_ranges(numbers), Text(words[state], _STYLES.get(state, "")))
     return table
 
 
