@@ -39,10 +39,10 @@ class SweepDisplay:
         self.rows = [Row(run) for run in runs]
         self._said_at = self._began = time.monotonic()
         self._warned: set[str] = set()
-        console = output.stderr
-        live = console.is_terminal and not console.is_dumb_terminal and not output.quiet
         self._live = (
-            Live(get_renderable=self._render, console=console, refresh_per_second=_REDRAWS_PER_S) if live else None
+            Live(get_renderable=self._render, console=output.stderr, refresh_per_second=_REDRAWS_PER_S)
+            if output.live
+            else None
         )
 
     def __enter__(self) -> "SweepDisplay":
