@@ -1,7 +1,8 @@
 """Lines in columns, of which the last has a text of any length, and labels that are broken between their parts."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -53,3 +54,12 @@ def print_line(first: Sequence[Text], last: Text, *, off_terminal: Text | None =
     line.add_column(overflow="fold")
     line.add_row(*first, last)
     output.stdout.print(line)
+
+
+def print_names(named: Mapping[str, str]) -> None:
+    """A line for each name and what it is; the column of the names is as wide as those of the same folder need."""
+    for _, of_folder in groupby(named.items(), lambda item: item[0].rpartition("/")[0]):
+        lines = list(of_folder)
+        width = max(len(name) for name, _ in lines)
+        for name, what in lines:
+            print_line([Text(f"{name:{width}}  ", style="bold")], Text(what))
