@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from clearctl.cli.commands import Commands
 from clearctl.cli.completion import config_names, shipped_names
 from clearctl.cli.console import importing, output, reporting_errors
-from clearctl.cli.lines import print_line
+from clearctl.cli.lines import print_names
 from clearctl.cli.next_commands import nearby
 from clearctl.cli.options import DatasetRoot, Json, Set
 from clearctl.errors import ConfigError
@@ -121,9 +120,7 @@ def list_configs(json: Json = False) -> None:
         rows = [{"name": name, "what": what, "file": str(FOLDER / f"{name}.py")} for name, what in found.items()]
         output.json({"configs": rows})
         return
-    width = max(map(len, found))
-    for name, what in found.items():
-        print_line([Text(f"{name:{width}}  ", style="bold")], Text(what))
+    print_names(found)
 
 
 @config.command("copy")

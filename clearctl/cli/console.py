@@ -48,6 +48,11 @@ class Output:
     )
     stderr: Console = field(default_factory=lambda: MessageConsole(stderr=True, soft_wrap=True, highlight=False))
 
+    @property
+    def live(self) -> bool:
+        """Whether lines on stderr can be erased and drawn again: on a terminal, unless it is TERM=dumb."""
+        return self.stderr.is_terminal and not self.stderr.is_dumb_terminal and not self.quiet
+
     def message(self, text: str, warning: bool = False) -> None:
         """A line on stderr."""
         if warning:
@@ -80,7 +85,7 @@ class Output:
     @contextmanager
     def loading(self) -> Iterator[None]:
         """On a terminal, a line while libraries are imported, which is then erased."""
-        if self.quiet or not (self.stderr.is_terminal and world.is_first()) or "avalanche" in sys.modules:
+        if not (self.live and world.is_first()) or "avalanche" in sys.modules:
             yield
             return
         self.stderr.print(Text("loading PyTorch and Avalanche (a few seconds)", style="dim"), end="")

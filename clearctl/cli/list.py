@@ -4,11 +4,10 @@ from fnmatch import fnmatchcase
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from clearctl.cli.completion import completer
 from clearctl.cli.console import importing, output, reporting_errors
-from clearctl.cli.lines import print_line
+from clearctl.cli.lines import print_names
 from clearctl.cli.options import Json
 from clearctl.errors import UsageError
 from clearctl.wording import any_of
@@ -43,11 +42,9 @@ def list_(
     if json:
         output.json({"kind": kind, "names": [{"name": name, "what": what} for name, what in named.items()]})
         return
-    width = max(map(len, named), default=0)
     if not named:
         raise UsageError(f"list {kind}: no name matches {pattern!r}\n`clearctl list {kind}` lists all")
-    for name, what in named.items():
-        print_line([Text(f"{name:{width}}  ", style="bold")], Text(what))
+    print_names(named)
 
 
 def _configs() -> dict[str, str]:

@@ -25,7 +25,7 @@ class Display:
 
     def __init__(self, output: Output) -> None:
         self.output = output
-        self.live = output.stderr.is_terminal and not output.quiet
+        self.live = output.live
         self._printed_at = time.monotonic()
         self._trained: tuple[float, float] | None = (
             None  # when a training step was first reported, and how much was done

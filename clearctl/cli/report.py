@@ -181,7 +181,7 @@ def _print(
         if remark.of_mark:
             show(f"\n{textwrap.fill(remark.text, 80)}")
         else:
-            output.message(remark.text, warning=True)
+            output.message(remark.text, warning=remark.warns)
     if len(groups) > MOST_MATRICES:
         output.message(
             f"the matrices of {len(groups)} groups are left out: name fewer runs, or use --output report.html"

@@ -13,6 +13,7 @@ from rich.text import Text
 from clearctl import rundir
 from clearctl.cli import sweep_lines
 from clearctl.cli.console import output
+from clearctl.cli.lines import Label
 from clearctl.cli.next_commands import same_command
 from clearctl.cli.sweep_table import SweepDisplay
 from clearctl.cli.tables import summary_table
@@ -117,7 +118,7 @@ def _settings_table(choice: Choice, metric: SelectionMetric) -> Table:
             mean = f"{mean} ± {shown(metric.number, found.std)}"
         note = "chosen" if setting is choice.chosen else setting.why_not
         style = "bold green" if setting is choice.chosen else ""
-        table.add_row(Text(setting.label, style), Text(mean, style), str(len(setting.runs)), Text(note, style))
+        table.add_row(Label(setting.label, style), Text(mean, style), str(len(setting.runs)), Text(note, style))
     return table
 
 

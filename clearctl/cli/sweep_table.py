@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clearctl.cli.console import Output
+from clearctl.cli.lines import Label
 from clearctl.cli.progress import PLAIN_PERIOD_S
 from clearctl.cli.sweep_rows import DIVERGED, Row, time_left
 from clearctl.engine.divergence import place
@@ -38,10 +39,10 @@ class SweepDisplay:
         self.rows = [Row(run) for run in runs]
         self._said_at = self._began = time.monotonic()
         self._warned: set[str] = set()
-        console = output.stderr
-        live = console.is_terminal and not console.is_dumb_terminal and not output.quiet
         self._live = (
-            Live(get_renderable=self._render, console=console, refresh_per_second=_REDRAWS_PER_S) if live else None
+            Live(get_renderable=self._render, console=output.stderr, refresh_per_second=_REDRAWS_PER_S)
+            if output.live
+            else None
         )
 
     def __enter__(self) -> "SweepDisplay":
@@ -155,7 +156,7 @@ def plan_table(runs: Sequence[PlannedRun]) -> Table:
         seeds.setdefault((run.label, run.state), []).append(run.seed)
     words = {"new": "new", "resume": "to resume", "finished": "finished"}
     for (label, state), numbers in seeds.items():
-        table.add_row(label, as_ranges(numbers), Text(words[state], _STYLES.get(state, "")))
+        table.add_row(Label(label), as_ranges(numbers), Text(words[state], _STYLES.get(state, "")))
     return table
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from clearctl.cli.lines import Label
 from clearctl.dataset.checks.findings import Check
 from clearctl.metrics import NUMBERS as METRICS
 from clearctl.metrics import Number, by_owner
@@ -149,7 +150,7 @@ def summary_table(groups: Sequence[Group], numbers: Numbers | None = None) -> Ta
             )
             for cell in cells
         ]
-        table.add_row(Text(group.label), str(len(group.counted)), *texts)
+        table.add_row(Label(group.label), str(len(group.counted)), *texts)
     return table
 
 
@@ -162,7 +163,7 @@ def extra_table(extra: Extra, groups: Sequence[Group], numbers: Numbers) -> Tabl
         table.add_column(_marked(groups, name), justify="right", no_wrap=True)
     for label, n, cells in extra.rows:
         parts = (cell.strip("[]").replace(" ± ", "\n±").replace(", ", "\n") for cell in cells)
-        table.add_row(Text(label), str(n), *map(Text, parts))
+        table.add_row(Label(label), str(n), *map(Text, parts))
     return table
 
 
@@ -183,13 +184,13 @@ def settings_table(groups: Sequence[Group]) -> Table:
         for heading in ("group", *(key[::-1].replace(".", "\n.", 1)[::-1] for key in keys)):
             table.add_column(heading, overflow="fold", vertical="bottom")
         for group in groups:
-            table.add_row(Text(group.label), *(Text(setting(group, key)) for key in keys))
+            table.add_row(Label(group.label), *(Text(setting(group, key)) for key in keys))
     else:
         for heading in ("group", "setting", "value"):
             table.add_column(heading, overflow="fold")
         for group in groups:
             for number, key in enumerate(group.settings):
-                table.add_row(Text("" if number else group.label), Text(key), Text(setting(group, key)))
+                table.add_row(Label("" if number else group.label), Label(key, after="."), Text(setting(group, key)))
     return table
 
 

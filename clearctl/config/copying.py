@@ -15,9 +15,11 @@ def copy_config(name: str, folder: Path) -> list[Path]:
     """Copy the shipped config `name`, and all its `_base_` files, into `folder`, in the same subfolders.
 
     Returns the files, that of `name` first. An identical file that already exists stays. Raises ConfigError for an
-    unknown name, and, before anything is written, for an existing file that differs; UsageError if `folder` cannot be
-    read or written.
+    unknown name, and, before anything is written, for an existing file that differs; UsageError if `folder` has the
+    name of a file, or cannot be read or written.
     """
+    if folder.suffix == ".py" and not folder.is_dir():
+        raise UsageError(f"{folder}: expected a folder, into which the config and the files it builds on are copied")
     if name not in shipped.names():
         shipped.find(name)  # which raises with the closest names
         raise ConfigError(f"{name}: found a file, expected the name of a shipped config")

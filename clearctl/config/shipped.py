@@ -2,6 +2,8 @@
 
 import ast
 import difflib
+import re
+from itertools import takewhile
 from pathlib import Path
 
 from clearctl.errors import ConfigError
@@ -49,11 +51,11 @@ def names() -> list[str]:
 
 
 def describe(name: str) -> str:
-    """The first line of a shipped config's docstring, or of its first comment."""
+    """The first sentence of a shipped config's docstring, or of its first comment."""
     text = read_text(FOLDER / f"{name}.py")
-    docstring = ast.get_docstring(ast.parse(text))
-    first, *_ = (docstring or text.lstrip("# ")).splitlines() or [""]
-    return first.strip()
+    comment = "\n".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), text.splitlines()))
+    paragraph = (ast.get_docstring(ast.parse(text)) or comment).partition("\n\n")[0]
+    return re.split(r"(?<=\.)\s", " ".join(paragraph.split()), maxsplit=1)[0]
 
 
 def _alike(path: Path, known: list[str]) -> str:

@@ -1,7 +1,7 @@
 """The notes of a report: what is left out and why, and what differs within a group."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clearctl.config.load import flatten
@@ -43,13 +43,15 @@ _WORDS = {
 class Remark:
     """A sentence, of the group of that index, or of all.
 
-    `of_folders` says that it names folders, and `of_mark` that it explains the dagger of a table.
+    `of_folders` says that it names folders, `of_mark` that it explains the dagger of a table, and `warns` that
+    something may be wrong.
     """
 
     text: str
     group: int | None = None
     of_folders: bool = False
     of_mark: bool = False
+    warns: bool = True
 
 
 def remarks(groups: Sequence[Group]) -> list[Remark]:
@@ -66,7 +68,7 @@ def remarks(groups: Sequence[Group]) -> list[Remark]:
             _of_differences,
             _of_resumed,
         ):
-            found += [Remark(one_line(one.text), index, one.of_folders) for one in make(group)]
+            found += [replace(one, text=one_line(one.text), group=index) for one in make(group)]
     return found
 
 
@@ -77,7 +79,7 @@ def _of_all(groups: Sequence[Group]) -> Iterator[Remark]:
     held_out = [group.label for group in groups if group.runs[0].on_validation_images]
     if held_out:
         what = "on validation images, held out of the training part (scenario.validation), not on the test part"
-        yield Remark(f"numbers {what}, to choose a setting by: {', '.join(held_out)}")
+        yield Remark(f"numbers {what}, to choose a setting by: {', '.join(held_out)}", warns=False)
     if any(group.on_training_images for group in groups):
         yield Remark(ON_TRAINING_IMAGES, of_mark=True)
     whole = [group.label for group in groups if "next_domain" in group.on_training_images]
@@ -96,7 +98,7 @@ def _of_selection(group: Group) -> Iterator[Remark]:
             having.setdefault(how_chosen(run.selection), []).append(run)
     for text, runs in having.items():
         whose = "" if len(runs) == len(group.counted) else f" ({_seeds(runs)})"
-        yield Remark(f"{group.label}: {text}{whose}")
+        yield Remark(f"{group.label}: {text}{whose}", warns=False)
 
 
 def how_chosen(selection: Mapping[str, Any]) -> str:

@@ -52,17 +52,23 @@ def test_messages_and_bars_are_escaped(capsys: pytest.CaptureFixture[str]) -> No
     assert "\x1b[1A" in stream.getvalue() or "\x1b[?25l" in stream.getvalue()  # the bars move the cursor still
 
 
-@pytest.mark.parametrize(("terminal", "quiet"), [(True, False), (True, True), (False, False)])
+@pytest.mark.parametrize(
+    ("terminal", "quiet", "kind"),
+    [(True, False, "xterm"), (True, True, "xterm"), (False, False, "xterm"), (True, False, "dumb")],
+)
 def test_while_libraries_load_a_terminal_has_a_line_that_goes(
-    terminal: bool, quiet: bool, monkeypatch: pytest.MonkeyPatch
+    terminal: bool, quiet: bool, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """If its lines can be erased."""
     monkeypatch.delitem(sys.modules, "avalanche", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("TERM", kind)
     stream = io.StringIO()
     console = EscapingConsole(file=stream, force_terminal=terminal, width=80, color_system=None)
     with Output(quiet=quiet, stderr=console).loading():
         shown = stream.getvalue()
-    assert shown == ("loading PyTorch and Avalanche (a few seconds)" if terminal and not quiet else "")
+    assert shown == (
+        "loading PyTorch and Avalanche (a few seconds)" if terminal and not quiet and kind == "xterm" else ""
+    )
     assert stream.getvalue() == (f"{shown}\r\x1b[2K" if shown else "")
 
 

@@ -14,6 +14,12 @@ STEP = TrainStep("2009", 6, 10, 37, 100, 5, 13, num_samples=1280, seconds=0.1, l
 DETAIL = ("loss 0.123", "accuracy 95.3 %", "epoch 37/100", "step 5/13", "12,800 samples/s")
 
 
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that moves its cursor, wherever the tests run."""
+    monkeypatch.setenv("TERM", "xterm")
+
+
 def drawn(event: Event, width: int) -> str:
     """The line of the live display after `event`."""
     console = EscapingConsole(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
@@ -33,6 +39,16 @@ def test_bucket_bar_and_time_left_come_before_the_rest(width: int, shown: int) -
     assert line.startswith("bucket 2009 (6/10) ━━━━━━━━━━╸ ")
     assert "--:--" in line  # no time is known yet
     assert line.split("--:-- ")[1] == "  ".join(DETAIL[:shown])
+
+
+def test_a_terminal_that_cannot_draw_again_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    stream = io.StringIO()
+    console = EscapingConsole(file=stream, force_terminal=True, width=80, color_system=None)
+    with Display(Output(stderr=console)) as display:
+        assert not display.live
+        display.show(EpochDone("2009", 6, 10, 100, 100, num_samples=1280, seconds=0.1, loss=0.1, accuracy=0.9))
+    assert stream.getvalue() == "bucket 2009 (6/10) epoch 100/100  loss 0.100  accuracy 90.0 %  12,800 samples/s\n"
 
 
 def test_a_long_name_is_cut_and_what_follows_it_is_there() -> None:

@@ -51,6 +51,12 @@ def test_a_name_there_is_not(name, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_as_the_place_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="own.py: expected a folder"):
+        copy_config("own_data", tmp_path / "own.py")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("where", ["file", "file/below", "/proc/clearctl"])
 def test_a_folder_that_cannot_be_written(tmp_path, where):
     (tmp_path / "file").write_text("")

@@ -91,8 +91,16 @@ def test_shipped_configs_that_pages_name_are_there():
     lines = [words for page in PAGES for words in command_lines(page)]
     trained = {words[1] for words in lines if words[0] == "train" and len(words) > 1}
     named = {word for word in trained if re.fullmatch("[a-z][a-z0-9_/]+", word)}
-    named |= {words[2] for words in lines if words[:2] == ["config", "copy"] and len(words) > 2}
+    copied = [words[2:] for words in lines if words[:2] == ["config", "copy"]]
+    named |= {words[0] for words in copied if words}
+    assert not [words for words in copied if words[1:] and words[1].endswith(".py")]  # it is a folder
     assert {"demo_feature", "paper/ewc"} <= named <= set(names())
+
+
+def test_the_page_on_resuming_shows_the_message_of_today():
+    from clearctl.engine.run.stopping import STOPPING
+
+    assert f"^C\n{STOPPING.text}\n" in (ROOT / "docs" / "resume.md").read_text()
 
 
 def test_there_are_command_lines_to_look_at():
