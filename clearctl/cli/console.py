@@ -220,7 +220,7 @@ def ending_by_errors(command: Command) -> Command:
         except ClearctlError as error:
             output.fail(error, error.exit_code, _note(error))
         except KeyboardInterrupt as interrupt:
-            # The libraries take a second or two to end; another Ctrl-C would only print a traceback of theirs.
+            # The libraries take a second or two to end; another Ctrl-C would only print their traceback.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             code, text = INTERRUPTED, INTERRUPTION
             if isinstance(interrupt, Stopped):

@@ -72,7 +72,7 @@ def _launch(processes: int) -> None:
 
 
 def _exit_like(failed: "ChildFailedError", processes: int) -> NoReturn:
-    """End with the exit code of the process that reported an error. Raises RunError where none could.
+    """End with the exit code of the process that reported an error. Raises RunError if none could.
 
     A process that was killed is named, even if another one, which lost contact to it, has ended before.
     """

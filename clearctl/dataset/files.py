@@ -25,7 +25,7 @@ KEPT_BYTES = 64 * 2**20
 class WantedFile:
     """A file that is to be there: `is_in` says whether an existing file is it, `write` writes it whole.
 
-    Both may raise OSError. `size_bytes` is what the two keep in memory; None if that is not known.
+    Both may raise OSError. `size_bytes` is the memory that the two use; None if that is not known.
     """
 
     path: Path

@@ -76,7 +76,7 @@ def read_index(root: Path, class_names: Sequence[str] | None = None) -> LabeledI
 def read_class_names(folders: Sequence[Path]) -> list[tuple[str, ...]]:
     """The class names of each labelled folder of a release.
 
-    One without a class_names.txt has those of the others; where none has one they are the names of the class folders,
+    One without a class_names.txt has those of the others; if none has one they are the names of the class folders,
     sorted. Raises DatasetError.
     """
     own = [tuple(layout.read_class_names(folder)) if has_class_names(folder) else None for folder in folders]

@@ -63,7 +63,7 @@ def _over_time(run: Run) -> Matrix | None:
 
 
 def _of_names(run: Run) -> dict[tuple[int, int], float | None]:
-    """{(class, row): accuracy} of the class accuracies; the mean over the task labels, where there are several."""
+    """{(class, row): accuracy} of the class accuracies; the mean over the task labels, if there are several."""
     found: dict[tuple[int, int], list[float]] = {}
     for number in range(len(run.matrix)):
         for name, value in _test(run, number).items():

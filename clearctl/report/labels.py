@@ -118,7 +118,7 @@ def _choose(candidates: Sequence[_Part], chosen: Sequence[_Part], count: int) ->
 
 
 def _setting(key: str, members: Sequence[tuple[Run, Mapping[str, Any]]]) -> _Part:
-    """Its values as texts, short where that leaves them as different as they are."""
+    """Its values as texts, shortened if they stay distinct."""
     full = [one_line(own[key]) if key in own else None for _, own in members]
     rounded = [_rounded(own[key]) if key in own else None for _, own in members]
     for shorten, texts in ((_head, rounded), (_head, full), (_tail, full)):

@@ -90,7 +90,7 @@ def _comments(groups: Sequence[Group], view: View) -> Iterator[str]:
     if view.title:
         yield view.title
     if view.width == "page" and view.caption:
-        yield r"table* spans both columns where there are two"
+        yield r"table* spans both columns if there are two"
     texts = "".join([view.caption, *(group.label for group in groups)])
     if any(ord(letter) > 0x24F and letter not in _ESCAPES for letter in texts):
         yield "has characters that pdfLaTeX's fonts lack: use XeLaTeX or LuaLaTeX, with a font that has them"

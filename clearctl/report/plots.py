@@ -37,7 +37,7 @@ Job = tuple[str, Callable[[], Figure]]  # the name of a file, and what draws it
 
 @dataclass(frozen=True)
 class Drawing:
-    """A kind of figure: what it shows, its files for some groups, and what it needs where it has none of them."""
+    """A kind of figure: what it shows, its files for some groups, and its requirements if it has none of them."""
 
     shows: str
     jobs: Callable[[Sequence[Group], View], Iterator[Job]]

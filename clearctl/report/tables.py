@@ -122,7 +122,7 @@ def families(numbers: Numbers) -> list[tuple[str, int]]:
 
 
 def headings(numbers: Numbers, texts: Callable[[Number], str] | None = None) -> dict[str, str]:
-    """{number: its heading below `families`}, which has the unit where that is not above; `texts` are the headings."""
+    """{number: its heading below `families`}, which has the unit if that is not above; `texts` are the headings."""
     return {
         name: (texts or _title)(number)
         if _unit_is_above(number, numbers)

@@ -41,7 +41,7 @@ def interval(values: Sequence[float]) -> Interval | None:
     """The 95 % confidence interval of the mean of `values`, by the percentile bootstrap (Efron, 1979).
 
     It is of 9,999 resamples, drawn with their own seed, so that it is the same each time. None of fewer than two
-    values, and where one is NaN.
+    values, and if one is NaN.
     """
     if len(values) < 2 or not np.isfinite(values).all():
         return None

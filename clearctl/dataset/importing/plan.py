@@ -279,7 +279,7 @@ def _report(plan: ImportPlan, options: CutOptions, listener: Listener) -> None:
 
 
 def _report_duplicates(plan: ImportPlan, duplicates: str, listener: Listener) -> None:
-    """Say how many contents several images share, and where that makes a test easier than it is."""
+    """Report the number of contents that several images share, and if that makes a test too easy."""
     if not plan.duplicates:
         return
     by_name = {image.image.name: image for image in plan.images}

@@ -35,7 +35,7 @@ METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of `file`, which column of theirs is which (`columns`, by role), and all `names` of columns."""
+    """The rows of `file`, the `columns` by role, and all `names` of columns."""
 
     file: Path
     rows: Sequence[Row]

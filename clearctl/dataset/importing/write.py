@@ -71,7 +71,7 @@ def write_folder(plan: ImportPlan, note: dict[str, Any], output: Path, mode: str
 
 @contextmanager
 def _staging(target: Path) -> Iterator[Path]:
-    """A new folder beside `target`, where relative links are what they will be; removed at the end, if it is there."""
+    """A new folder beside `target`, with the same relative links as later; removed at the end, if it still exists."""
     target.parent.mkdir(parents=True, exist_ok=True)
     atomic.remove_stale(target.parent, target.name)
     staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
@@ -149,6 +149,6 @@ def _write_images(plan: ImportPlan, staging: Path, target: Path, mode: str, list
         path = staging / each.part / each.path
         try:
             images.wanted(path, each.image.file).write(path)
-        except DatasetError as error:  # no links there: it is no fault of the folder that is being built
+        except DatasetError as error:  # no links there: not a fault of the folder that is being built
             raise DatasetError(str(error).replace(str(staging), str(target))) from None
         listener(Counted("write images", done, len(plan.images), "images"))

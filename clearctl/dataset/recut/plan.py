@@ -122,7 +122,7 @@ class _Selection:
     recut: Recut
     condition: Condition | None
     kept: dict[str, list[SelectedRecord]] = field(default_factory=dict)
-    # Of each kept record, where there is something to sort by.
+    # Of each kept record, if there is a field to sort by.
     values: dict[str, list[Any]] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     dropped: Counter[str] = field(default_factory=lambda: Counter(where=0, missing=0, process=0))

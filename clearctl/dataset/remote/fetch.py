@@ -56,7 +56,7 @@ def fetch(url: str, part: Path, patience: Patience, listener: Listener) -> int:
                 reached = size_of(part)
                 failures = 0 if reached > farthest and not isinstance(error, SlowError) else failures + 1
                 farthest = max(reached, farthest)
-                # Before anything has come it is rather a wrong address than a bad line: raised at once.
+                # Before the first byte the cause is rather a wrong address than a bad connection: raised at once.
                 if not transfer.received_bytes or failures > patience.retries:
                     raise transfer.failed(str(error)) from None
                 pause_s = min(patience.pause_s * 2**failures, _LONGEST_PAUSE_S)
@@ -148,7 +148,7 @@ class _Transfer:
         remove_origin(self.part)
 
     def _get(self, session: requests.Session, origin: Origin | None, offset: int) -> requests.Response:
-        # Unless told not to, requests asks for gzip, of which neither the length nor a part is that of the file.
+        # By default, requests asks for gzip, of which neither the length nor a part is that of the file.
         headers = {"Accept-Encoding": "identity"}
         if origin:
             headers["Range"] = f"bytes={offset}-"

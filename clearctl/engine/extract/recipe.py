@@ -35,7 +35,7 @@ _KEY = "scenario.eval_transform"
 class Recipe:
     """The network, weights and transform to extract with. `transform` is as a config lists it; None is the model's own.
 
-    `name` is what the features are called where no one says.
+    `name` is the default name of the features.
     """
 
     arch: str

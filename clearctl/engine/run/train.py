@@ -144,7 +144,7 @@ def open_run(
     listener: Listener,
     benchmark: Benchmark | None = None,
 ) -> Experiment:
-    """Build the experiment of a new run, and write its config and `environment`; where that fails, remove its folder.
+    """Build the experiment of a new run, and write its config and `environment`; if that fails, remove its folder.
 
     `benchmark` is that of `samples`, if it has been built before.
     Raises what `build_experiment` raises, and RunError if nothing can be written.

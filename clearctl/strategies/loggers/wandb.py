@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class WandBLogger(AvalancheWandBLogger, RunLogger):
     """Avalanche's W&B logger, made to work with today's wandb.
 
-    - It names `wandb.viz.CustomChart`, which has moved to `wandb.plot`, and `wandb.util.generate_id`, which is gone.
+    - It names `wandb.viz.CustomChart`, which has moved to `wandb.plot`, and the removed `wandb.util.generate_id`.
     - A metric's figure is logged as an image: wandb would need plotly for the figure itself.
     - Without a login it works offline instead of asking on the terminal; `offline_reason` then says why.
     - `run_id` is the W&B run's: `params["id"]`, else $WANDB_RUN_ID, else the one given, else a new one.

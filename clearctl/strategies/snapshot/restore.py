@@ -66,7 +66,7 @@ class _Restore:
         self.given = given
         self.device = device
         self.made: dict[int, Any] = {}  # by id
-        # id() of each live object that stands for one of the state, or is no part of it
+        # id() of each live object that stands for one of the state, or is not part of it
         self.taken: set[int] = {id(value) for value in given.values()}
         self.networks: dict[type, nn.Module] = {}  # the first of each class, to copy structure from
         self.in_buffers = 0

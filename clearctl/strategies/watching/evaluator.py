@@ -68,7 +68,7 @@ class Evaluator(EvaluationPlugin):
     metrics: list[PluginMetric]
     loggers: list[BaseLogger]
     _metric_values: list[MetricValue]
-    _validating: _Phase | None = None  # set where there are validation parts: the states of other runs lack it
+    _validating: _Phase | None = None  # set if there are validation parts: the states of other runs lack it
 
     # Avalanche's catches every callback here, again for each access of an attribute.
     __getattribute__ = object.__getattribute__

@@ -37,7 +37,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Trial:
-    """A setting that was drawn. `value` is what the study has of it: None while it has none, or where it failed."""
+    """A setting that was drawn. `value` is its value in the study: None until it has one, or if it failed."""
 
     number: int
     combination: Combination
