@@ -128,7 +128,7 @@ class Step:
         return self._efficiency(images_per_s, max(computing, self.reducing) + rest)
 
     def fastest(self, efficiency: float) -> float:
-        """The images/s of a device up to which the step has that efficiency; infinite where nothing is exchanged."""
+        """The images/s of a device up to which the step has that efficiency; infinite if nothing is exchanged."""
         spare = self.batch / self.devices / efficiency - self.rows
         if spare <= 0:
             return 0.0

@@ -241,7 +241,7 @@ def _parsed(path: Path) -> ast.Module | None:
 
 
 def bases(path: Path) -> list[Path]:
-    """The files named by a literal `_base_` at the top level of `path`; none where it is computed, or not Python."""
+    """The files named by a literal `_base_` at the top level of `path`; none if it is computed, or not Python."""
     tree = _parsed(path)
     for node in tree.body if tree is not None else ():
         if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["_base_"]:

@@ -121,7 +121,7 @@ def read_labeled_bucket(
 
     That is: classes in the order of labeled_metadata.json, ids in the order of the class's json; without metadata
     classes in the order of their index, images by the characters of their file names. `index` is what
-    `read_index(root)` gave, read here when left out. With `check_images` every image must be there as a file (or a
+    `read_index(root)` gave, read here when left out. With `check_images` every image must exist as a file (or a
     link to one); it is not opened. Raises DatasetError: as `read_index` and `read_records`, an id or path listed twice,
     an image that does not exist, no image at all.
     """

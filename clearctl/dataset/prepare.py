@@ -38,7 +38,7 @@ DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 class PrepareResult(ShortRepr):
     """The result of `prepare_avalanche`, or of its dry run.
 
-    `written` and `unchanged` count files: those made or replaced, and those that were there with the same
+    `written` and `unchanged` count files: those made or replaced, and those that existed with the same
     contents. `images_per_bucket` is {bucket: number of images} for `buckets`, which are in the order of the
     stream. `features` are the names of the release's features that are ready to train on. `published_split` says
     whether the iid split is the release's own.

@@ -72,7 +72,7 @@ class ExtractionRecord:
         )
 
     def add(self, bucket: str, rows: int, filelist_sha256: str | None, cached: int = 0) -> None:
-        """Note that the bucket's all.pth is there, of the file list with that digest. Raises OSError.
+        """Note that the bucket's all.pth exists, of the file list with that digest. Raises OSError.
 
         `cached` of its images were not decoded for it.
         """

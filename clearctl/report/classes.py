@@ -1,4 +1,4 @@
-"""Accuracy class by class, where the run's config measured it with class accuracies or a confusion matrix.
+"""Accuracy class by class, if the run's config measured it with class accuracies or a confusion matrix.
 
 The names are Avalanche's: "Top1_ClassAcc_Stream/eval_phase/test_stream/Task000/<class>" over all test sets,
 "Top1_ClassAcc_Exp/eval_phase/test_stream/Task000/Exp<bucket>/<class>" on one bucket's, and

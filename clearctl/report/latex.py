@@ -213,7 +213,7 @@ def _two(heading: str) -> list[str]:
 
 
 def _breakable(text: str) -> str:
-    """`text` escaped, with places to break lines where words are long."""
+    """`text` escaped, with places to break lines if words are long."""
     words = []
     for word in text.split(" "):
         parts = re.findall(rf"[^_\-/=.,]{{1,{_MOST_UNBROKEN}}}[_\-/=.,]?|[_\-/=.,]", word)

@@ -28,7 +28,7 @@ class _Rows(Mapping[str, metrics.Number]):
 
 
 NUMBERS: Numbers = _Rows(added=False)
-# Others that have been published, which a report has where they are requested.
+# Others that have been published, which a report has if they are requested.
 ADDED: Numbers = _Rows(added=True)
 
 

@@ -99,7 +99,7 @@ def plain(text: str) -> str:
 
 
 def file_names(labels: Sequence[str]) -> list[str]:
-    """A name for each label that every file system takes; no two are equal, even where case is ignored."""
+    """A name for each label that every file system takes; no two are equal, even if case is ignored."""
     names: list[str] = []
     for label in labels:
         stem = re.sub(r"[^A-Za-z0-9.=+-]+", "_", cut(label)).strip("._-") or "group"

@@ -26,7 +26,7 @@ IN_BOLD = "bold: better than every other group by more than chance (95 %)"
 class Cell:
     """A mean as it is shown, its standard deviation ("" if there is none), and whether it is the best.
 
-    `mark` is a dagger where it is on training images and its column does not say so, else "".
+    `mark` is a dagger if it is on training images and its column does not say so, else "".
     """
 
     mean: str

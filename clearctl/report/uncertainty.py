@@ -67,7 +67,7 @@ def compare(groups: Sequence[Group], first: str, second: str) -> Comparison:
     """The difference of two groups, over the runs of equal seeds (and splits).
 
     A group is named by its label, or by the name of its runs if no other group's have it. Raises UsageError for a name
-    of no group or of several, for groups of different datasets, and where no seed is in both.
+    of no group or of several, for groups of different datasets, and if no seed is in both.
     """
     a, b = _named(groups, first), _named(groups, second)
     if len(by_dataset([*a.runs, *b.runs])) > 1:

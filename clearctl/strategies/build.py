@@ -48,8 +48,8 @@ def build_strategy(
     """The strategy called `name`, with `arguments` its own ones (`train_mb_size`, `ewc_lambda`, `buffer`, ...).
 
     `record` comes first of the plugins, so that those that watch the batches can read it. `validation_metrics` are the
-    metrics again, for the tests on the validation parts, where the stream has any. Without a `loss` it is
-    torch's cross-entropy, where the strategy takes one at all. Raises ValueError for an optimizer or a loss that the
+    metrics again, for the tests on the validation parts, if the stream has any. Without a `loss` it is
+    torch's cross-entropy, if the strategy takes one at all. Raises ValueError for an optimizer or a loss that the
     strategy has no use for, or an optimizer that is missing.
     """
     factory = STRATEGIES[name]

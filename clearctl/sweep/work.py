@@ -119,7 +119,7 @@ def _ready(runs: Sequence[PlannedRun], target: torch.device) -> list[list[int]]:
 
 
 def _remove_leftovers(run: Path) -> bool:
-    """Remove what a run left that has no state; False, and nothing is, where there is more than that."""
+    """Remove the folder of a run that saved no state. Returns False if it has one or is finished."""
     with run_lock(run):
         if rundir.is_finished(run) or rundir.has_state(run):
             return False

@@ -184,7 +184,7 @@ def _text(value: Any) -> str | None:
 
 
 def _name(root: Path, file: Path) -> str:
-    """The path of `file` as in messages: relative to `root` where it is in it."""
+    """The path of `file` as in messages: relative to `root` if it is in it."""
     normal = os.path.normpath(file)
     relative = os.path.relpath(normal, root)
     return normal if relative.startswith("..") else Path(relative).as_posix()

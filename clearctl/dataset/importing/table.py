@@ -60,7 +60,7 @@ def read_table(file: Path, columns: Mapping[str, str] | None = None) -> Table:
     """The table in `file`, by its suffix; `columns` is {role of COLUMNS: name of the column}.
 
     Raises UsageError for roles that there are not; DatasetError for a file that cannot be read, has no rows, or lacks a
-    column that is named or needed; CapabilityError for parquet where pyarrow is not installed.
+    column that is named or needed; CapabilityError for parquet if pyarrow is not installed.
     """
     for role in columns or {}:
         if role not in COLUMNS:

@@ -132,5 +132,5 @@ def _settings() -> "wandb.Settings":
     """Print nothing on the terminal; write what is logged to the .wandb file soon, so that a kill does not lose it."""
     import wandb
 
-    flush = "x_transaction_log_flush_interval"  # 15 s, where wandb has it
+    flush = "x_transaction_log_flush_interval"  # 15 s, if wandb has it
     return wandb.Settings(silent=True, console="off", **({flush: 1.0} if flush in wandb.Settings.model_fields else {}))

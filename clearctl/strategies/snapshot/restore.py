@@ -1,6 +1,6 @@
 """Loads a captured state into live objects: they take its values, and missing ones are created.
 
-Objects that are there stay the same ones, since closures and hooks hold them; a network's parameters and buffers are
+Existing objects stay the same ones, since closures and hooks hold them; a network's parameters and buffers are
 written into, since the optimizer and compiled code hold those.
 """
 

@@ -61,7 +61,7 @@ class Study:
         )
 
     def batch(self, number: int) -> list[Trial]:
-        """The trials of a batch, drawn now where they are not in the study yet. All earlier ones must be told."""
+        """The trials of a batch, drawn now if they are not in the study yet. All earlier ones must be told."""
         first = number * BATCH
         trials = self._study.trials
         if len(trials) < first + BATCH:
