@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clearctl.config.registry import closest
 from clearctl.errors import UsageError
+from clearctl.nearby import closest
 from clearctl.report.runs import Run
 
 MOST_LETTERS = 32  # of a setting in a label

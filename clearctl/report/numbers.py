@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from clearctl import metrics
-from clearctl.config.registry import closest
 from clearctl.errors import UsageError
+from clearctl.nearby import closest
 
 Numbers = Mapping[str, metrics.Number]
 

@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from clearctl import atomic
-from clearctl.config.registry import closest
 from clearctl.errors import UsageError
+from clearctl.nearby import closest
 from clearctl.progress import Counted, Listener, Message, ignore
 from clearctl.report.classes import class_accuracies
 from clearctl.report.colours import scale_of

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clearctl.config.registry import closest
 from clearctl.errors import UsageError
+from clearctl.nearby import closest
 from clearctl.report.groups import Group, Spread, spread
 from clearctl.report.runs import by_dataset
 

@@ -10,9 +10,10 @@ from avalanche.logging import BaseLogger
 from torch import nn
 
 from clearctl.config.findings import Fault
-from clearctl.config.registry import closest, parameters
+from clearctl.config.registry import parameters
 from clearctl.config.settings import Call, StrategySettings
 from clearctl.models.fit import without_side_effects
+from clearctl.nearby import closest
 from clearctl.strategies.bucket_sizes import memory_of
 from clearctl.strategies.loading.resumable import KnownPosition
 from clearctl.strategies.methods.ewc import sample_gradient_fault

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from clearctl import regular
-from clearctl.config.registry import closest
 from clearctl.errors import CapabilityError, DatasetError, UsageError
+from clearctl.nearby import closest
 from clearctl.wording import any_of, in_one_line
 
 Row = Mapping[str, Any]
