@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clearctl import atomic, layout
+from clearctl.dataset.arguments import require_new_folder
 from clearctl.dataset.files import dataset_lock
 from clearctl.dataset.importing.plan import ImportPlan, PlannedImage
 from clearctl.dataset.recut.images import Images
@@ -38,16 +39,7 @@ def earlier_import(output: Path) -> dict[str, Any] | None:
         if isinstance(note, dict) and note.get("made_by") == "clearctl import":
             return note
         raise UsageError(f"--output {output}: {file.name} was not written by `clearctl import`: choose another folder")
-    try:
-        there = sorted(name.name for name in output.iterdir())
-    except FileNotFoundError:
-        return None
-    except NotADirectoryError:
-        raise UsageError(f"--output {output} is a file: choose a new folder") from None
-    except OSError as error:
-        raise DatasetError(f"{output} cannot be read: {error.strerror}") from None
-    if there:
-        raise UsageError(f"--output {output} is a folder that contains other files ({there[0]}): choose a new one")
+    require_new_folder(output)
     return None
 
 
