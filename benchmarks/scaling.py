@@ -40,7 +40,7 @@ class Network:
 
 
 def network(classes: int) -> Network:
-    """Those of torchvision's ResNet-50, of which no weight is made."""
+    """The sizes of torchvision's ResNet-50, without allocating its weights."""
     with torch.device("meta"):
         made = resnet50(num_classes=classes)
     running = sum(buffer.numel() for buffer in made.buffers() if buffer.is_floating_point())

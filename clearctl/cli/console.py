@@ -79,7 +79,7 @@ class Output:
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """On a terminal, a line while libraries are imported, which is then erased."""
+        """Show a line while libraries are imported, on a terminal; it is then erased."""
         if self.quiet or not (self.stderr.is_terminal and world.is_first()) or "avalanche" in sys.modules:
             yield
             return
@@ -187,7 +187,7 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def reporting_errors(command: Command) -> Command:
-    """Let `command` take -v and -q, and end with the exit code and the message of whatever it raises."""
+    """Make `command` take -v and -q, and end with the exit code and the message of whatever it raises."""
 
     @functools.wraps(command)
     def run(*arguments: Any, verbose: bool = False, quiet: bool = False, **options: Any) -> None:
@@ -206,7 +206,7 @@ def reporting_errors(command: Command) -> Command:
 
 
 def ending_by_errors(command: Command) -> Command:
-    """Let `command` end with the exit code and the message of whatever it raises; a traceback only if verbose."""
+    """Make `command` end with the exit code and the message of whatever it raises; a traceback only if verbose."""
 
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> None:

@@ -207,7 +207,7 @@ def _report_missing_metadata(release: Release, listener: Listener) -> None:
 
 
 def _warn_of_stale_files(job: _PrepareJob, replaced: Sequence[Path], listener: Listener) -> None:
-    """Say which files made from replaced file lists are still there: their lines mean other images now."""
+    """Warn of files made from replaced file lists: their lines mean other images now."""
     lists = [bucket for bucket in job.buckets if layout.filelist_file(job.release.root, bucket) in replaced]
     if not lists:
         return

@@ -37,7 +37,7 @@ class ClassAccuracies:
 
     @property
     def values(self) -> list[Matrix]:
-        """Those of the two that there are."""
+        """Those of the two matrices that are not None."""
         return [matrix for matrix in (self.over_time, self.at_end) if matrix is not None]
 
 

@@ -98,7 +98,7 @@ def _distinguishing(members: Sequence[tuple[Run, Mapping[str, Any]]]) -> list[_P
 
 
 def _choose(candidates: Sequence[_Part], chosen: Sequence[_Part], count: int) -> list[_Part]:
-    """Those of the candidates that, beside `chosen`, set the most of `count` groups apart: one after the other."""
+    """The candidates that, with `chosen`, distinguish the most of `count` groups; chosen one after the other."""
     found: list[_Part] = []
 
     def kinds(*parts: _Part) -> int:

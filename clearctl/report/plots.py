@@ -200,7 +200,7 @@ def _fonts(groups: Sequence[Group], listener: Listener) -> list[str]:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """In every format, without a date, so that the same report gives the same files."""
+    """Write a figure in every format, without a date, so that the same report gives the same files."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # it is laid out now, and need not be for each file
     for suffix in SUFFIXES:

@@ -244,7 +244,7 @@ def require_one_dataset(runs: Sequence[Run]) -> None:
 
 
 def without_validation(runs: Sequence[Run], listener: Listener) -> list[Run]:
-    """Those of the runs that were tested on the test part, if there are any; the others are reported.
+    """The runs that were tested on the test part, if there are any; the others are reported.
 
     Runs that were tested on validation images, such as those that a setting was chosen by, are in a report of their
     own: nobody is to take their numbers for those of tests.

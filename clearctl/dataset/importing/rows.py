@@ -123,7 +123,7 @@ MISSING = "that is missing"
 
 
 def _report_columns(table: Table, listener: Listener) -> None:
-    """Say where labels and dates are from that no column gives: a column of another name is easily overlooked."""
+    """Report the source of labels and dates that no column gives: a column of another name is easily overlooked."""
     found = ", ".join(table.names)
     if "label" not in table.columns:
         text = f"{table.file} has no column of labels (found {found}): the folders that images are in are their labels"

@@ -45,7 +45,7 @@ class RebuildJob:
         yield WantedFile(wanted.path, lambda there: there.stat().st_size > 0, wanted.write)
 
     def class_files(self, class_name: str) -> Iterator[WantedFile]:
-        """For each new bucket the images of a class, then its json: the whole records, IMG_PATH the new one."""
+        """The images of a class in each new bucket, then its json: the whole records, IMG_PATH the new one."""
         records = read_class(self.release, class_name)
         if len(records) != self.plan.num_records[class_name]:
             raise DatasetError(

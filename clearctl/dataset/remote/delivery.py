@@ -80,7 +80,7 @@ class ArchiveInstall:
         return self.file.with_name(f"{self.file.name}.json")
 
     def receipt(self) -> Receipt | None:
-        """That of the archive that was unpacked here and is still here. Raises DatasetError if it is another one."""
+        """The receipt of the archive that was unpacked here. Raises DatasetError if it is of another one."""
         if self.force or unpack.is_unpacked(self.file):
             return None
         try:

@@ -118,7 +118,7 @@ class _Transfer:
         self.listener(Message(f"{self.name}: {received_mb:,.1f} MB came in {seconds:,.1f} s, {rate:,.1f} MB/s"))
 
     def failed(self, reason: str) -> CapabilityError:
-        """With what to do about it."""
+        """The error of a failed download, with what to do about it."""
         kept = size_of(self.part)
         stays = f"the {megabytes(kept):,} downloaded MB are kept for the next run; " if kept else ""
         by_hand = self.part.with_name(self.name)
@@ -186,7 +186,7 @@ class _Transfer:
             raise self.failed(f"the server sends it compressed ({encoding}), although not requested")
 
     def _origin_of(self, response: requests.Response) -> Origin:
-        """From the answer with the whole file."""
+        """The origin stated by the answer with the whole file."""
         headers = [step.headers for step in (*response.history, response)]
         where = [*((of, "X-Linked-Size") for of in headers), (response.headers, "Content-Length")]
         declared = {name: of[name] for of, name in where if name in of}

@@ -170,7 +170,7 @@ class TrainingLoop:
             self.results.add_validation(self._accuracies(), validated)
 
     def _accuracies(self) -> list[float]:
-        """Those of the latest test, in the order of the buckets."""
+        """The accuracies of the latest test, in the order of the buckets."""
         found = self.experiment.accuracy.accuracies
         return [found[column] for column in range(len(self.stream.buckets))]
 

@@ -266,7 +266,7 @@ def run_to_end(
 
 
 def log_summaries(experiment: Experiment, results: RunResults, listener: Listener) -> None:
-    """Let the loggers log what a finished run found, and say how to look at it."""
+    """Log the results of a finished run, and report how to look at them."""
     for logger in experiment.run_loggers:
         logger.log_summary(results.numbers(), results.matrix, results.bucket_names)
         if command := logger.view_command():

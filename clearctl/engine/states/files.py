@@ -56,7 +56,7 @@ class StateKey:
 
 
 def state_keys(folder: Path) -> list[StateKey]:
-    """Of the state files there, the oldest first."""
+    """The keys of the existing state files, the oldest first."""
     matches = [_NAME.fullmatch(path.name) for path in folder.glob("*.state")]
     return sorted(
         StateKey(int(match[1]), int(match[2]) if match[2] else -1, int(match[3] or 0)) for match in matches if match

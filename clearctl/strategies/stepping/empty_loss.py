@@ -31,7 +31,7 @@ class EmptyLoss:
 
 
 def skip_zeros(strategy: Strategy) -> None:
-    """Have the loop of `strategy` begin its steps with an EmptyLoss, if it is Avalanche's own."""
+    """Begin the steps in the loop of `strategy` with an EmptyLoss, if it is Avalanche's own."""
     kind = type(strategy)
     plain = kind._make_empty_loss is BaseSGDTemplate._make_empty_loss
     if plain and kind.training_epoch is SGDUpdate.training_epoch:

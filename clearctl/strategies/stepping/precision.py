@@ -13,7 +13,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def scale_loss(strategy: Strategy) -> None:
-    """Have `strategy` scale its loss, by torch's GradScaler in `strategy.scaler`, which adapts the factor.
+    """Scale the loss of `strategy` by torch's GradScaler in `strategy.scaler`, which adapts the factor.
 
     Its `forward`, `backward` and `optimizer_step` are replaced, on this one object. The gradients are unscaled when
     `backward` ends, so that plugins (A-GEM and GEM project them, others clip or sum them) see them as in float32.

@@ -32,7 +32,7 @@ _OF_AVALANCHE = (
 
 
 def skip_idle_steps(strategy: Strategy) -> None:
-    """Let `strategy` learn its epochs by the loop below, if its class has Avalanche's own."""
+    """Replace the epochs of `strategy` by the loop below, if its class has Avalanche's own."""
     kind = type(strategy)
     if all(getattr(kind, name) is getattr(base, name) for name, base in _OF_AVALANCHE):
         strategy.training_epoch = partial(_training_epoch, strategy)
