@@ -52,7 +52,7 @@ def _prepare(root: Path) -> None:
 def _extract(root: Path, precision: str, device: str) -> float:
     from clearctl import extract_features
 
-    name = f"{precision}-{time.time_ns()}"  # of a name that is there nothing would be done again
+    name = f"{precision}-{time.time_ns()}"  # for an existing name nothing would be done
     return extract_features(root, name=name, weights="none", precision=precision, device=device).seconds
 
 

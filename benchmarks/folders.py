@@ -22,7 +22,7 @@ def feature_folder(
     apart: float = 0.0,
     scale: float = 1.0,
 ) -> Path:
-    """A prepared folder with features "random" [rows, dimension] of each bucket, made unless it is there.
+    """A prepared folder with features "random" [rows, dimension] of each bucket, made unless it exists.
 
     Each number has a deviation of 1 about the mean of its class, and those means have a deviation of `apart` about 0;
     all numbers are times `scale`.

@@ -60,7 +60,7 @@ def _folder(settings: Settings, sizes: dict[str, int]) -> Path:
 
 
 def _cost(folder: Path, epochs: int) -> Cost:
-    """Of a run after one on a handful of rows, which imports and builds all there is."""
+    """The cost of a run after one on a few rows, which imports and builds everything."""
     tiny = feature_folder(folder.parent / "features-tiny", 1, 64)
     ours.learn(tiny, "Naive", 1, "cpu")
     before = peak_bytes()

@@ -57,7 +57,7 @@ def _prepare(root: Path) -> None:
 
 def _ours(root: Path, epochs: int, device: str, workers: int) -> tuple[float, float]:
     """(seconds until the first epoch is over, median seconds of the later ones), its store new."""
-    import clearctl.engine.run.train  # noqa: F401 the imports that are left are no part of an epoch
+    import clearctl.engine.run.train  # noqa: F401 the remaining imports are not part of an epoch
 
     folder = Path(tempfile.mkdtemp(dir=root.parent))
     lines = (

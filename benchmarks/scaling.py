@@ -40,7 +40,7 @@ class Network:
 
 
 def network(classes: int) -> Network:
-    """Those of torchvision's ResNet-50, of which no weight is made."""
+    """The sizes of torchvision's ResNet-50, without allocating its weights."""
     with torch.device("meta"):
         made = resnet50(num_classes=classes)
     running = sum(buffer.numel() for buffer in made.buffers() if buffer.is_floating_point())
@@ -128,7 +128,7 @@ class Step:
         return self._efficiency(images_per_s, max(computing, self.reducing) + rest)
 
     def fastest(self, efficiency: float) -> float:
-        """The images/s of a device up to which the step has that efficiency; infinite where nothing is exchanged."""
+        """The images/s of a device up to which the step has that efficiency; infinite if nothing is exchanged."""
         spare = self.batch / self.devices / efficiency - self.rows
         if spare <= 0:
             return 0.0

@@ -1,4 +1,4 @@
-"""From the shell to the first thing that is of use: the help, and the first step of a feature run."""
+"""The time from the shell to the first useful thing: the help, and the first step of a feature run."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def _seconds(command: list[str]) -> float:
 
 
 def _to_first_step(command: list[str], runs: Path) -> float:
-    """Until the first epoch began: its line appears in metrics.jsonl when it ends, and says how long it was.
+    """The time until the first epoch began: its line appears in metrics.jsonl when it ends, and says how long it was.
 
     So the run is as it is without being watched. It is ended there.
     """

@@ -224,7 +224,7 @@ NUMBERS: dict[str, Number] = {
     ),
 }
 
-HEADLINE = "accuracy"  # the number shown where there is room for one
+HEADLINE = "accuracy"  # the number shown if there is room for only one
 
 
 def compute_numbers(

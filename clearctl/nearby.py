@@ -1,14 +1,21 @@
-"""Suggestions for a missing file in error messages."""
+"""Suggestions in error messages: for a misspelled name, and for a missing file."""
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 # The numbers of levels above the missing file's folder, and of sibling folders, to search.
 _LEVELS = 3
 _MOST_FOLDERS = 500
+
+
+def closest(name: str, candidates: Collection[str]) -> str:
+    """`; did you mean 'x'?` for the nearest candidate, or an empty string."""
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
 
 
 def nearby_file(missing: Path, *, seen_from: Path | None = None, but: Iterable[Path] = ()) -> str:

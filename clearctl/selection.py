@@ -52,7 +52,7 @@ class Selection:
         return class_names(present, self.classes, self.drop_classes)
 
     def indices(self, present: Sequence[str]) -> list[int]:
-        """The index in the stream of each class that is `present` in the dataset, -1 where it is left out."""
+        """The index in the stream of each class that is `present` in the dataset, -1 if it is left out."""
         number = {name: index for index, name in enumerate(self.names(present))}
         return [number.get(name, -1) for name in present]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clearctl.nearby import nearby_file
+from clearctl.nearby import closest, nearby_file
 
 
 @pytest.fixture
@@ -69,3 +69,8 @@ def test_nothing_is_raised(tmp_path: Path) -> None:
     assert nearby_file(tmp_path / "no/such/folder/x.py") == ""
     assert nearby_file(Path("/x.py")) == ""
     assert nearby_file(tmp_path / "a\0b.py") == ""
+
+
+def test_the_closest_name_whatever_its_case() -> None:
+    assert closest("replai", ["Naive", "Replay"]) == "; did you mean 'Replay'?"
+    assert closest("LinearHead", {"Naive", "Replay"}) == ""

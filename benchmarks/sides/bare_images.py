@@ -27,7 +27,7 @@ class BareImages:
     device: torch.device
 
     def images_per_s(self, warm: int, steps: int) -> float:
-        """Of `steps` steps, after `warm` others."""
+        """The images/s of `steps` steps, after `warm` others."""
         for number in range(warm):
             self.step(number)
         started = self._now()

@@ -61,7 +61,7 @@ def take_times() -> Times:
 
 
 def only_draw_batches() -> None:
-    """Let strategies take their batches, put them on the device, and learn nothing from them: the data path alone."""
+    """Make strategies load their batches onto the device without learning from them: the data path alone."""
     import torch
     from avalanche.training.templates.update_type import SGDUpdate
 

@@ -21,7 +21,7 @@ _MOST_FOLDERS = 2000
 
 
 def answer(app: Callable[[], None]) -> None:
-    """Let `app` answer the shell, with bash's words as they are on the command line; it ends the process.
+    """Answer the shell by `app`, with bash's words as they are on the command line; ends the process.
 
     Of `KEY=VALUE` bash completes VALUE alone, as a word of its own.
     """
@@ -147,7 +147,7 @@ def run_folders(incomplete: str) -> list[str]:
 
 
 def unfinished_runs(incomplete: str) -> list[str]:
-    """Those that have a state to resume from."""
+    """The run folders that have a state to resume from."""
     from clearctl.rundir import state_folder
 
     return [str(run) for run in _runs(incomplete, lambda run: state_folder(run).is_dir())]

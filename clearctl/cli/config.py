@@ -31,7 +31,7 @@ def check(
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Report all faults of all files at once; if the dataset folder is there, check them against it too.
+    """Report all faults of all files at once; if the dataset folder exists, check them against it too.
 
     It reads no images, features or weights; it ends with the command that does.
 

@@ -84,7 +84,7 @@ class Output:
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """On a terminal, a line while libraries are imported, which is then erased."""
+        """Show a line while libraries are imported, on a terminal; it is then erased."""
         if not (self.live and world.is_first()) or "avalanche" in sys.modules:
             yield
             return
@@ -192,7 +192,7 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def reporting_errors(command: Command) -> Command:
-    """Let `command` take -v and -q, and end with the exit code and the message of whatever it raises."""
+    """Make `command` take -v and -q, and end with the exit code and the message of whatever it raises."""
 
     @functools.wraps(command)
     def run(*arguments: Any, verbose: bool = False, quiet: bool = False, **options: Any) -> None:
@@ -211,7 +211,7 @@ def reporting_errors(command: Command) -> Command:
 
 
 def ending_by_errors(command: Command) -> Command:
-    """Let `command` end with the exit code and the message of whatever it raises; a traceback only if verbose."""
+    """Make `command` end with the exit code and the message of whatever it raises; a traceback only if verbose."""
 
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> None:
@@ -225,7 +225,7 @@ def ending_by_errors(command: Command) -> Command:
         except ClearctlError as error:
             output.fail(error, error.exit_code, _note(error))
         except KeyboardInterrupt as interrupt:
-            # The libraries take a second or two to end; another Ctrl-C would only print a traceback of theirs.
+            # The libraries take a second or two to end; another Ctrl-C would only print their traceback.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             code, text = INTERRUPTED, INTERRUPTION
             if isinstance(interrupt, Stopped):

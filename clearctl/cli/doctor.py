@@ -84,7 +84,7 @@ def _print(found: "Diagnosis", done: list[str], failed: CapabilityError | None, 
 
 
 def _print_check(check: "Check", width: int) -> None:
-    """In columns; on a terminal the fix has its own line."""
+    """Print a check in columns; on a terminal the fix has its own line."""
     first = [Text(f"  {check.state:7}  ", style=STYLES[check.state]), Text(f"{check.name:{width}}  ")]
     found, in_one_line = Text(check.found), Text(check.found)
     if check.fix:

@@ -24,7 +24,7 @@ FORWARDED_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")  # which torch's 
 def share_among(processes: int) -> None:
     """Run the present command in this many processes, and end with their exit code; return if this is one of them.
 
-    Raises UsageError where torchrun has started another number of them, and RunError where they were killed.
+    Raises UsageError if torchrun has started another number of them, and RunError if they were killed.
     """
     if world.size() > 1:
         if processes not in (1, world.size()):
@@ -72,7 +72,7 @@ def _launch(processes: int) -> None:
 
 
 def _exit_like(failed: "ChildFailedError", processes: int) -> NoReturn:
-    """End with the exit code of the process that reported an error. Raises RunError where none could.
+    """End with the exit code of the process that reported an error. Raises RunError if none could.
 
     A process that was killed is named, even if another one, which lost contact to it, has ended before.
     """

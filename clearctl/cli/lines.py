@@ -39,7 +39,7 @@ class Label:
 
 
 def print_line(first: Sequence[Text], last: Text, *, off_terminal: Text | None = None) -> None:
-    """On a terminal `last` is wrapped within its column; elsewhere the line stays one line, which can be searched.
+    """Print a line; on a terminal `last` is wrapped within its column, elsewhere it stays one line, to be searched.
 
     There `off_terminal` stands for `last`, which may have several lines.
     """

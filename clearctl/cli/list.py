@@ -33,7 +33,7 @@ def list_(
     Example: `clearctl list strategies`
     """
     if kind not in KINDS:
-        from clearctl.config.registry import closest
+        from clearctl.nearby import closest
 
         raise UsageError(f"list {kind}: expected {any_of(KINDS)}{closest(kind, list(KINDS))}")
     named = _configs() if kind == CONFIGS else _classes(kind, pattern)

@@ -7,7 +7,7 @@ from clearctl.cli.console import output
 
 
 def in_dataset(root: Path) -> list[str]:
-    """`--dataset-root DIR`, or nothing where that is the folder that a command takes by itself."""
+    """`--dataset-root DIR`, or nothing if a command uses that folder by default."""
     return [] if root.resolve() == layout.default_root().resolve() else ["--dataset-root", nearby(root)]
 
 

@@ -93,7 +93,7 @@ def parse_numbers(text: str, option: str) -> list[int]:
 
 
 def parse_buckets(text: str | None) -> list[str] | None:
-    """The value of --buckets as names; None where it is not given. Raises UsageError."""
+    """The value of --buckets as names; None if it is not given. Raises UsageError."""
     return None if text is None else [str(number) for number in parse_numbers(text, "--buckets")]
 
 

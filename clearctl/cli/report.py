@@ -151,7 +151,7 @@ def _print(
     caption: str,
     width: str,
 ) -> None:
-    """Title and caption, the matrices, the table of all groups, where they differ, and what to know of the runs."""
+    """Title and caption, the matrices, the table of all groups, their differences, and what to know of the runs."""
     from clearctl.cli import tables
     from clearctl.report.numbers import choose_numbers
     from clearctl.report.remarks import remarks

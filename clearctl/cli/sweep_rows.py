@@ -55,7 +55,7 @@ class Row:
         return f"{self.planned.label} seed {self.planned.seed}"
 
     def update(self, event: RunStarted | RunProgress | RunEnded) -> None:
-        """Let `event` change it."""
+        """Update the row by `event`."""
         if isinstance(event, RunStarted):
             self.status, self.doing, self._began_at = "running", "starting", time.monotonic()
         elif isinstance(event, RunEnded):

@@ -172,7 +172,7 @@ def as_ranges(seeds: Sequence[int]) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """`text`, its middle left out where it is longer than `width`: labels often differ at their ends."""
+    """`text`, its middle left out if it is longer than `width`: labels often differ at their ends."""
     if len(text) <= width:
         return text
     end = (width - 1) // 2

@@ -210,7 +210,7 @@ def checks_table(checks: Sequence[Check]) -> Table:
 
 
 def counts_table(images: Mapping[str, Mapping[str, int]]) -> Table:
-    """The number of images by class and bucket; where that is too large, by bucket with the range over the classes."""
+    """The number of images by class and bucket; if that is too large, by bucket with the range over the classes."""
     table = Table(title="\nimages", box=None, padding=(0, 2, 0, 0), title_justify="left", header_style="dim")
     class_names = list(next(iter(images.values())))
     if len(class_names) > MOST_CLASSES or len(images) > MOST_BUCKETS:
@@ -274,7 +274,7 @@ def _spread_cell(value: float, cell: Cell, diagonal: bool, room: int) -> Text:
 
 
 def _fitting(number: str, room: int) -> str:
-    """`number`, without its decimal where there is no room for it."""
+    """`number`, without its decimal if there is no room for it."""
     return number if len(number) <= room else f"{float(number):.0f}"
 
 

@@ -29,9 +29,10 @@ from clearctl.config.keys import (
 )
 from clearctl.config.load import SET_ORIGIN, Config
 from clearctl.config.ranges import COUNT, SEED
-from clearctl.config.registry import closest, is_typo
+from clearctl.config.registry import is_typo
 from clearctl.config.speed import check_speed
 from clearctl.errors import ConfigError
+from clearctl.nearby import closest
 from clearctl.selection import bucket_names
 
 SECTIONS = tuple(TOP)

@@ -14,8 +14,9 @@ from clearctl.config.enums import enumeration, is_number, member, names
 from clearctl.config.load import SET_ORIGIN, Config
 from clearctl.config.own import is_own
 from clearctl.config.ranges import Range, numbers, outside, range_of
-from clearctl.config.registry import Parameter, Registry, article, closest, parameters
+from clearctl.config.registry import Parameter, Registry, article, parameters
 from clearctl.config.traits import UNKNOWN, TraitsOf
+from clearctl.nearby import closest
 
 
 @dataclass(frozen=True)

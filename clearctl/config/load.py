@@ -86,7 +86,7 @@ def dump(values: Mapping[str, Any]) -> str:
 
 
 class _SourcePrinter(pprint.PrettyPrinter):
-    """Writes infinities and NaN, whose repr is no Python, as calls of float."""
+    """Writes infinities and NaN, whose repr is not valid Python, as calls of float."""
 
     def format(self, object: Any, context: dict[int, int], maxlevels: int, level: int) -> tuple[str, bool, bool]:
         if isinstance(object, float) and not math.isfinite(object):
@@ -209,7 +209,7 @@ def _is_literal(value: Any) -> bool:
 
 
 def _origins(path: Path, values: dict[str, Any]) -> dict[str, str]:
-    """For each leaf, the deepest base file that already gives it this value; `path` itself where none does.
+    """For each leaf, the deepest base file that already gives it this value; `path` itself if none does.
 
     A list comes from one file: a config that changes a list of its base gives the whole list.
     """
@@ -241,7 +241,7 @@ def _parsed(path: Path) -> ast.Module | None:
 
 
 def bases(path: Path) -> list[Path]:
-    """The files named by a literal `_base_` at the top level of `path`; none where it is computed, or not Python."""
+    """The files named by a literal `_base_` at the top level of `path`; none if it is computed, or not Python."""
     tree = _parsed(path)
     for node in tree.body if tree is not None else ():
         if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["_base_"]:

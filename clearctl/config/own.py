@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clearctl.digest import file_sha256
+from clearctl.nearby import closest
 from clearctl.wording import in_one_line
 
 SEPARATOR = ":"
@@ -90,8 +91,6 @@ def find(name: str) -> Any:
     value = import_module(module_name)
     for part in path.split("."):
         if not hasattr(value, part):
-            from clearctl.config.registry import closest
-
             public = [found for found in vars(value) if not found.startswith("_")] if hasattr(value, "__dict__") else []
             raise OwnCodeError(f"module {module_name!r} has no {path!r}{closest(part, public)}")
         value = getattr(value, part)

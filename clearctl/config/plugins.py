@@ -136,8 +136,12 @@ def _early_stopping(
     margin = entry.get("margin", 0.0)
     if isinstance(margin, int):
         found.add(f"{key}.margin", f"found {margin!r}, expected a float such as {float(margin)!r}")
+    _watched_metric(found, key, entry, test_metrics(metrics))
+
+
+def _watched_metric(found: Findings, key: str, entry: Mapping[str, Any], names: Collection[str]) -> None:
+    """Check the metric that EarlyStoppingPlugin watches, which must be among the `names` of the tests' metrics."""
     name, stream = entry.get("metric_name", "Top1_Acc_Stream"), entry.get("val_stream_name")
-    names = test_metrics(metrics)
     if isinstance(name, str) and name not in names:
         there = ", ".join(names) or "none"
         text = f"no metric of the tests is called {name!r}, expected one of: {there}; add it to `metrics`"

@@ -7,9 +7,10 @@ from typing import Any
 from clearctl import layout
 from clearctl.config.findings import Fault
 from clearctl.config.load import Config
-from clearctl.config.registry import closest, is_typo
+from clearctl.config.registry import is_typo
 from clearctl.data_names import DATA_NAMES, Published
 from clearctl.errors import ConfigError, DatasetError
+from clearctl.nearby import closest
 from clearctl.selection import bucket_names
 
 # Written instead of a number of classes: the number in the dataset folder.

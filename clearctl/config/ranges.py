@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `least` to `most`, None for no bound, without the bounds themselves where they are open.
+    """Numbers from `least` to `most`, None for no bound, without the bounds themselves if they are open.
 
     `whole` allows integers only. `also` are additional numbers; `infinite` allows infinity.
     """

@@ -1,6 +1,5 @@
 """A registry turns a `type=` name into a class. Each package that owns a kind of class declares one."""
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any, Protocol
 
 from clearctl.config import own
 from clearctl.config.documented import documented_types
+from clearctl.nearby import closest
 
 Factory = Callable[..., Any]
 
@@ -103,13 +103,6 @@ class Registry:
 def article(noun: str) -> str:
     """`noun` with its indefinite article."""
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
-
-
-def closest(name: str, candidates: Mapping[str, Any] | list[str]) -> str:
-    """`; did you mean 'x'?` for the nearest candidate, or an empty string."""
-    by_lower = {candidate.lower(): candidate for candidate in candidates}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class Traits:
     # A description of its network's scores, if their softmax is not a probability.
     scores: str | None = None
 
-    # The `type` of model.head that it writes, where that is not a linear layer alone.
+    # The `type` of model.head that it writes, if that is not a linear layer alone.
     head: str | None = None
 
     # Its arguments. `choices`: the words that one may be; `number_or`: those that one may be beside a number.

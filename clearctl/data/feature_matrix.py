@@ -27,7 +27,7 @@ def read_matrix(
     Each bucket is copied once, so that the matrix is all that memory has to hold. A matrix of the same files that is in
     memory still, as it is for runs that a sweep forks, is not read again. Features that take more than `room_bytes`,
     any with 0, stay in their files, mapped.
-    Raises DatasetError, as `read_features` does, and where buckets have features of different dimensions.
+    Raises DatasetError, as `read_features` does, and if buckets have features of different dimensions.
     """
     counts = [len(lines) for lines in listed.values()]
     first_row = dict(zip(listed, itertools.accumulate([0, *counts]), strict=False))

@@ -18,7 +18,7 @@ _BLOCK_BYTES = 1 << 22
 class FeatureParts:
     """x [M, D] float32 of several tensors on the CPU, one after another, in place of one matrix.
 
-    `parts` are `[N, D]` of any kind of real number. Where they are mapped from files, rows come into memory as they are
+    `parts` are `[N, D]` of any kind of real number. If they are mapped from files, rows come into memory as they are
     taken. They are copies: a process that wrote into a read-only mapping would end.
     """
 
@@ -72,7 +72,7 @@ FeatureSource = torch.Tensor | FeatureParts
 
 
 def blocks_of(x: FeatureSource) -> Iterator[torch.Tensor]:
-    """All rows of `x` in order, on the CPU and contiguous: at once where they are in memory anyway."""
+    """All rows of `x` in order, on the CPU and contiguous: at once if they are in memory anyway."""
     if isinstance(x, FeatureParts):
         yield from x.blocks()
     else:
@@ -98,7 +98,7 @@ def map_read_only(file: Path, x: torch.Tensor) -> torch.Tensor:
 def copy_stored(file: Path, x: torch.Tensor, matrix: torch.Tensor) -> None:
     """Write into `matrix` [N, D] float32 the `x` that torch.load has mapped from `file`.
 
-    It is read from the file where it is there as in the matrix: pages of a mapping would count as this process's
+    It is read from the file if it has the same form there: pages of a mapping would count as this process's
     memory beside the matrix, until the last of them is copied. Raises OSError.
     """
     start = _start_of(file, x) if x.dtype is matrix.dtype and x.is_contiguous() and not x.storage_offset() else None

@@ -29,7 +29,7 @@ ALL = Selection()
 class Bucket:
     """One bucket of the stream: what is trained on, what is tested on, and what is held out of both, if anything is.
 
-    `left_out` are the images of the test part whose class is none of the stream's, where these are requested; all have
+    `left_out` are the images of the test part whose class is none of the stream's, if these are requested; all have
     the class index 0, which means nothing.
     """
 
@@ -264,7 +264,7 @@ def _selected(present: list[str], wanted: Sequence[str | int] | None) -> list[st
 
 
 def require_images(root: Path, bucket: str, paths: list[str]) -> None:
-    """Raise DatasetError unless every listed image is there; each folder is read once, no file is opened."""
+    """Raise DatasetError unless every listed image exists; each folder is read once, no file is opened."""
     present: dict[str, set[str]] = {}
     missing = []
     for path in paths:

@@ -1,9 +1,10 @@
 """Checks of arguments that several commands share. Invalid ones raise UsageError."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from clearctl.errors import UsageError
+from clearctl.errors import DatasetError, UsageError
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
@@ -29,3 +30,20 @@ def choose_buckets(root: Path, present: Sequence[str], wanted: Sequence[str] | N
     if len(set(names)) < len(names):
         raise UsageError(f"--buckets lists a bucket twice: {', '.join(names)}")
     return tuple(name for name in present if name in names)
+
+
+def require_new_folder(output: Path, *, ignored: tuple[str, ...] = ()) -> None:
+    """Check that `output` does not exist, or contains only names that begin with one of `ignored`.
+
+    Raises UsageError otherwise, DatasetError if it cannot be read.
+    """
+    try:
+        there = sorted(name for name in os.listdir(output) if not name.startswith(ignored))
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        raise UsageError(f"--output {output} is a file: choose a new folder") from None
+    except OSError as error:
+        raise DatasetError(f"{output} cannot be read: {error.strerror}") from None
+    if there:
+        raise UsageError(f"--output {output} is a folder that contains other files ({there[0]}): choose a new one")

@@ -76,7 +76,7 @@ def download(
 
     Raises UsageError for arguments that make no sense; CapabilityError if the server cannot be reached, refuses, is
     too slow, or breaks off too often; DatasetError for an archive that is not whole, has another checksum or holds
-    what is not allowed, for existing files, where the disk has no room, and while another command changes the
+    what is not allowed, for existing files, if the disk has no room, and while another command changes the
     folder. Downloaded parts stay for the next call, except for an invalid archive.
     """
     archives = find_archives(name, release)

@@ -28,7 +28,7 @@ DEFAULT_SEEDS = (0,)
 class FewshotResult(ShortRepr):
     """The result of `make_fewshot`, or of its dry run.
 
-    `written` and `unchanged` count files: those made or replaced, and those that were there with the same bytes.
+    `written` and `unchanged` count files: those made or replaced, and those that existed with the same bytes.
     `images_per_bucket` is {bucket: (number to train on, number to test on)}.
     """
 

@@ -23,9 +23,9 @@ KEPT_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class WantedFile:
-    """A file that is to be there: `is_in` says whether an existing file is it, `write` writes it whole.
+    """A requested file: `is_in` says whether an existing file is it, `write` writes it whole.
 
-    Both may raise OSError. `size_bytes` is what the two keep in memory; None if that is not known.
+    Both may raise OSError. `size_bytes` is the memory that the two use; None if that is not known.
     """
 
     path: Path
@@ -41,8 +41,8 @@ WantedFiles = Callable[[], Iterable[WantedFile]]
 class WriteResult:
     """The files that were written, or would be in a dry run.
 
-    `written` and `unchanged` count files: those made or replaced, and those that were there already. `replaced` are
-    those that were there with other contents.
+    `written` and `unchanged` count files: those made or replaced, and those that existed. `replaced` are
+    those that existed with other contents.
     """
 
     written: int
@@ -60,10 +60,10 @@ def wanted_bytes(path: Path, data: bytes) -> WantedFile:
 def write_files(
     units: Sequence[WantedFiles], *, force: bool, dry_run: bool, listener: Listener, check: str, write: str, unit: str
 ) -> WriteResult:
-    """Make every file of every unit be there; the units' order is the order of writing.
+    """Write every missing file of every unit; the units' order is the order of writing.
 
     `check` and `write` name the two passes to the `listener`, `unit` what the first counts. Without `force` a file that
-    is there with other contents is a DatasetError, before anything is written; so are files that cannot be read or
+    exists with other contents is a DatasetError, before anything is written; so are files that cannot be read or
     written. Units that raise end it as they are.
     """
     outstanding: list[_PendingFiles] = []
@@ -144,7 +144,7 @@ def _prepared_folders(folder: Path) -> Iterator[Path]:
 
 
 def _found(wanted: WantedFile) -> bool | None:
-    """Whether the file is there with the right contents; None if there is none. Raises DatasetError."""
+    """Whether the file has the right contents; None if it does not exist. Raises DatasetError."""
     try:
         return wanted.is_in(wanted.path)
     except FileNotFoundError:

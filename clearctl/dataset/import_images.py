@@ -37,7 +37,7 @@ class ImportResult(ShortRepr):
     order. `images_per_bucket_and_class` is {bucket: {class: number of images}}. `images_per_part` is {"train": number,
     "test": number} if the source is already split, else {}. `labels` is {class: labels of the source}. `left_out` is
     {why: names of the files}, `duplicates` the names of files that hold the same bytes. `written` counts images, 0
-    where the folder was there already.
+    if the folder already existed.
     """
 
     source: Path
@@ -85,11 +85,11 @@ def import_images(
             TSV, JSON, JSON lines, parquet); or a Hugging Face imagefolder with its metadata.
         output: the new folder: missing, empty, or of the same import, which is then left unchanged.
         layout: what the folders are, such as "class/bucket"; found out when None.
-        columns: {"path", "label", "date", "bucket" or "split": name of the table's column}, where it has another name.
+        columns: {"path", "label", "date", "bucket" or "split": name of the table's column}, if it has another name.
         image_root: the folder that a table's paths are relative to; the table's own when None.
         date_pattern: how dates are written in file names, or in the table's dates (`dates.DatePattern`). The table's
             date comes first, then that of the name, then EXIF's DateTimeOriginal.
-        undated: "error", or "skip" to leave out images without a date; it is not asked for where buckets are given.
+        undated: "error", or "skip" to leave out images without a date; not needed if buckets are given.
         bucket_by: "year", "quarter", "month", or a number of buckets. When None, the source's buckets, else "year".
         equal: whether that number of buckets are of the same "count" of images or of the same length of "time".
         order: the names of the source's buckets in time order; their natural order when None.

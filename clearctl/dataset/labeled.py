@@ -76,7 +76,7 @@ def read_index(root: Path, class_names: Sequence[str] | None = None) -> LabeledI
 def read_class_names(folders: Sequence[Path]) -> list[tuple[str, ...]]:
     """The class names of each labelled folder of a release.
 
-    One without a class_names.txt has those of the others; where none has one they are the names of the class folders,
+    One without a class_names.txt has those of the others; if none has one they are the names of the class folders,
     sorted. Raises DatasetError.
     """
     own = [tuple(layout.read_class_names(folder)) if has_class_names(folder) else None for folder in folders]
@@ -121,7 +121,7 @@ def read_labeled_bucket(
 
     That is: classes in the order of labeled_metadata.json, ids in the order of the class's json; without metadata
     classes in the order of their index, images by the characters of their file names. `index` is what
-    `read_index(root)` gave, read here when left out. With `check_images` every image must be there as a file (or a
+    `read_index(root)` gave, read here when left out. With `check_images` every image must exist as a file (or a
     link to one); it is not opened. Raises DatasetError: as `read_index` and `read_records`, an id or path listed twice,
     an image that does not exist, no image at all.
     """

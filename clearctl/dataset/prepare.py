@@ -38,7 +38,7 @@ DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 class PrepareResult(ShortRepr):
     """The result of `prepare_avalanche`, or of its dry run.
 
-    `written` and `unchanged` count files: those made or replaced, and those that were there with the same
+    `written` and `unchanged` count files: those made or replaced, and those that existed with the same
     contents. `images_per_bucket` is {bucket: number of images} for `buckets`, which are in the order of the
     stream. `features` are the names of the release's features that are ready to train on. `published_split` says
     whether the iid split is the release's own.
@@ -207,7 +207,7 @@ def _report_missing_metadata(release: Release, listener: Listener) -> None:
 
 
 def _warn_of_stale_files(job: _PrepareJob, replaced: Sequence[Path], listener: Listener) -> None:
-    """Say which files made from replaced file lists are still there: their lines mean other images now."""
+    """Warn of files made from replaced file lists: their lines mean other images now."""
     lists = [bucket for bucket in job.buckets if layout.filelist_file(job.release.root, bucket) in replaced]
     if not lists:
         return

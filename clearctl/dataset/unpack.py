@@ -5,7 +5,7 @@ its top-level entries are renamed into place, so that a kill leaves nothing half
 
     <archive>.unpacking/   being written
     <archive>.unpacked/    whole; what is still in here is to be renamed into place
-    <archive>.replaced/    what was there before, with `force`, until everything is in place
+    <archive>.replaced/    earlier files, with `force`, until everything is in place
 """
 
 import errno
@@ -95,7 +95,7 @@ def unpack(archive: Path, contents: Contents, root: Path, *, force: bool, listen
     of `root` under a top-level name is an error, or replaced with `force`. Call `clear` once all is done.
 
     Raises BadArchiveError, naming the entry, for data that are not as declared; DatasetError for existing files
-    and where the disk has no room; OSError for what cannot be written.
+    and if the disk has no room; OSError for what cannot be written.
     """
     unpacking, unpacked, replaced = _scratch_folders(archive)
     if not unpacked.exists():

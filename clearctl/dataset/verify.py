@@ -77,7 +77,7 @@ def verify(
         listener: notified of progress.
 
     Nothing is changed. With `images` what was found out about each file is kept in `.clearctl-verify.jsonl` in `root`,
-    where that can be written: a run that is killed continues from there, and the next looks only at files of another
+    if that can be written: a run that is killed continues from there, and the next looks only at files of another
     size or time of change.
 
     Raises DatasetError for a folder that does not exist or has nothing of CLEAR's, UsageError for `jobs` below 1.

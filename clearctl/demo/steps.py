@@ -25,7 +25,7 @@ class DemoResult:
     """The dataset's folder, the results of training and of testing its checkpoints again, and the same on features.
 
     `extracted` are the features of the network as it was after bucket 1, `on_features` a linear head trained on them;
-    `on_lite0` is an exact head on features of ImageNet, where they were asked for.
+    `on_lite0` is an exact head on features of ImageNet, if they were requested.
     """
 
     dataset_root: Path

@@ -112,7 +112,7 @@ def rank_random_numbers(device: torch.device, *, transforms: bool = False) -> It
 
 
 def seed_worker(number: int) -> None:
-    """For a worker process of a loader: the workers of different processes draw different numbers."""
+    """Seed a worker process of a loader: the workers of different processes draw different numbers."""
     _seed_all(_mixed(torch.initial_seed(), world.rank()))
 
 

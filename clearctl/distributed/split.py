@@ -83,7 +83,7 @@ class BatchSplit:
             return x[self.run] if self.run is not None else x.index_select(0, self.own)
         read = x.as_subclass(torch.Tensor)
         rows = read if self.kept is None else read.index_select(0, self.kept)
-        assert len(rows) == len(self.own), f"{len(read)} rows are no part of batches of {x.sizes}"
+        assert len(rows) == len(self.own), f"{len(read)} rows are not a part of batches of {x.sizes}"
         return rows
 
     def gathered(self, rows: torch.Tensor, on_backward: Callable[[], None]) -> torch.Tensor:
@@ -102,7 +102,7 @@ def split_of(sizes: tuple[int, ...], device: torch.device) -> BatchSplit:
 
 
 def whole_batch(rows: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """All processes' `rows` [N, ...] that came of a batch `x`, whole or the Shard of it: no gradients flow back."""
+    """All processes' `rows` [N, ...] computed from a batch `x`, whole or its Shard: no gradients flow back."""
     sizes = x.sizes if isinstance(x, Shard) else (len(x),)
     return split_of(sizes, rows.device).gathered(rows.detach(), lambda: None)
 

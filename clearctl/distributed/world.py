@@ -215,7 +215,7 @@ def recall(name: str) -> str | None:
 def _store(prefix: str) -> "Store | None":
     """The part under `prefix` of the store that torchrun itself keeps, and that outlives the processes.
 
-    None under another launcher, and where it has ended.
+    None under another launcher, and if it has ended.
     """
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return None

@@ -28,7 +28,7 @@ def likely_root(dataset_root: Path | None) -> Path:
 
 
 def check_dataset(dataset_root: Path | None) -> Iterator[Check]:
-    """The named folder, which must be there; else each default folder that is."""
+    """The named folder, which must exist; else each default folder that does."""
     named = named_root(dataset_root)
     if named is not None:
         yield _check_folder(named)

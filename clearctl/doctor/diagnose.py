@@ -19,7 +19,7 @@ class Diagnosis(ShortRepr):
 
     @property
     def checks(self) -> list[Check]:
-        """Those of all sections, in their order."""
+        """The checks of all sections, in order."""
         return [check for one in self.sections for check in one.checks]
 
     @property

@@ -78,7 +78,7 @@ def existing(folder: Path) -> Path:
 
 
 def shown(folder: Path) -> str:
-    """With `~` for the home folder, as a shell shows it."""
+    """The path with `~` for the home folder, as a shell shows it."""
     home = Path.home() if "HOME" in os.environ else None
     if home is not None and home != Path(home.anchor) and folder.is_relative_to(home):
         return os.path.join("~", folder.relative_to(home)) if folder != home else "~"

@@ -23,7 +23,7 @@ class Divergence:
 
     `found` is the first place where the mean loss of an epoch, or a weight, was not finite: {"bucket", "epoch",
     "reason"}; None until then. A warning reports it once and, with `stops`, a DivergedError ends the run there.
-    `finite` says whether the weights are, where they are not those of `model`, as in a stack during a bucket.
+    `finite` says whether the weights are, if they are not those of `model`, as in a stack during a bucket.
     """
 
     model: nn.Module

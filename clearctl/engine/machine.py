@@ -55,7 +55,7 @@ def _current_gpu() -> int:
 
 @contextmanager
 def current_device(device: torch.device) -> Iterator[None]:
-    """A context in which `device`, if it is a GPU, is the one that torch uses where none is named; in this thread.
+    """A context in which `device`, if it is a GPU, is the one that torch uses by default; in this thread.
 
     The place where a command chooses its GPU, before it first uses one. Else streams, pinned memory and a library's
     `.cuda()` would use the first GPU next to it, where a context alone takes hundreds of MB.

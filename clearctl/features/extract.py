@@ -141,7 +141,7 @@ def _begin(
 ) -> tuple[ExtractionRecord, dict[str, str | None], tuple[str, ...], list[BucketImages]]:
     """(the record to add to, {bucket: digest of its file list}, the buckets that exist, the others)."""
     classes = len(layout.read_class_names(wanted.root))
-    # Before the lists: where one changes in the meantime, its features are of neither, and are made again.
+    # Before the lists: if one changes in the meantime, its features match neither, and are made again.
     digests = {name: sha256(layout.filelist_file(wanted.root, name)) for name in buckets}
     lists = {name: layout.read_bucket_filelist(wanted.root, name, classes) for name in buckets}
     for name, listed in lists.items():

@@ -111,7 +111,7 @@ class Forward:
         self._compiled_for = size
 
     def _wait_for_earlier(self) -> None:
-        """Let the device be one batch behind, no more: what is waited for here is its work, not the images."""
+        """Wait until the device is at most one batch behind: this waits for its work, not for images."""
         if self.device.type == "cuda":
             self._under_way.append(torch.cuda.current_stream(self.device).record_event())
             if len(self._under_way) > 1:
@@ -135,7 +135,7 @@ def _padded(pixels: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def _exact_convolutions(device: torch.device) -> AbstractContextManager[None]:
-    """On CUDA, no TF32 in convolutions and always the same algorithm, so that the same images give the same bytes."""
+    """A context without TF32 and with fixed algorithms in CUDA convolutions: the same images give the same bytes."""
     if device.type != "cuda":
         return nullcontext()
     context: AbstractContextManager[None] = torch.backends.cudnn.flags(

@@ -72,7 +72,7 @@ class ExtractionRecord:
         )
 
     def add(self, bucket: str, rows: int, filelist_sha256: str | None, cached: int = 0) -> None:
-        """Note that the bucket's all.pth is there, of the file list with that digest. Raises OSError.
+        """Note that the bucket's all.pth exists, of the file list with that digest. Raises OSError.
 
         `cached` of its images were not decoded for it.
         """
@@ -143,7 +143,7 @@ def _same_make(wanted: ExtractionRecord) -> ExtractionRecord | None:
 
 
 def _entries(buckets: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Without what is not an entry of a bucket: such a bucket is not done."""
+    """The valid entries of buckets; a bucket without one is not done."""
     return {name: entry for name, entry in buckets.items() if layout.is_bucket_name(name) and isinstance(entry, dict)}
 
 

@@ -19,7 +19,7 @@ from clearctl.progress import Listener, ignore
 PartConfig = Mapping[str, Any]
 
 _OUTPUTS = "head_outputs"
-# A batch size is compiled once it has come so often: not the odd last batch of a bucket that is soon over.
+# A batch size is compiled once it has occurred this often: not for the odd last batch of a short bucket.
 PASSES_BEFORE_COMPILING = 10
 
 _loss_is_scaled: ContextVar[bool] = ContextVar("_loss_is_scaled", default=False)
@@ -66,7 +66,7 @@ class Classifier(nn.Module):
             self.compile_parts()
 
     def compile_parts(self) -> None:
-        """Compile backbone and neck in place, for each batch size that comes often enough; names stay as they are.
+        """Compile backbone and neck in place, for each batch size that occurs often enough; names are unchanged.
 
         The head is left as it is: strategies watch its last layer by hooks, which compiled code does not call.
         """

@@ -93,10 +93,10 @@ def fill(module: nn.Module, weights: dict[str, torch.Tensor], file: Path) -> tup
     """Put into `module` what fits of `weights`, which have its names; returns the names that stay as they were.
 
     Hooks with which a module adapts weights, as mmcls's backbones have them, write to `weights`.
-    Raises RunError, naming the `file` they are from, where one has the right shape and cannot be copied even so.
+    Raises RunError, naming the `file` they are from, if one has the right shape and still cannot be copied.
     """
     faults = _load(module, weights, "")
-    # Another shape is no fault here: the caller learns that the name stays as it was.
+    # Another shape is not a fault here: the caller gets the name, whose values are unchanged.
     refused = [fault.split("\n")[0] for fault in faults if not fault.startswith("size mismatch for ")]
     if refused:
         raise RunError(f"{file} has weights that cannot be copied into the model: {few(refused)}")

@@ -13,7 +13,7 @@ _TOLERANCE = 1e-4
 
 
 def folded(extractor: FeatureExtractor, x: torch.Tensor) -> FeatureExtractor:
-    """A copy of `extractor` without batch norms, which is faster, or `extractor` itself where that is not safe.
+    """A copy of `extractor` without batch norms, which is faster, or `extractor` itself if that is not safe.
 
     mmcv folds by the order in which layers were registered, which need not be that in which they run. So the copy is
     taken only if on the images `x [B, 3, H, W]` its features differ by at most 1e-4 of their standard deviation. Both

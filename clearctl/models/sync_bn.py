@@ -61,7 +61,7 @@ class SyncBatchNorm(nn.SyncBatchNorm):
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over the processes; so is its gradient."""
+    """The sum over the processes; its gradient is summed, too."""
 
     @staticmethod
     def forward(ctx: Any, own: torch.Tensor) -> torch.Tensor:

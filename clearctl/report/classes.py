@@ -1,4 +1,4 @@
-"""Accuracy class by class, where the run's config measured it with class accuracies or a confusion matrix.
+"""Accuracy class by class, if the run's config measured it with class accuracies or a confusion matrix.
 
 The names are Avalanche's: "Top1_ClassAcc_Stream/eval_phase/test_stream/Task000/<class>" over all test sets,
 "Top1_ClassAcc_Exp/eval_phase/test_stream/Task000/Exp<bucket>/<class>" on one bucket's, and
@@ -37,7 +37,7 @@ class ClassAccuracies:
 
     @property
     def values(self) -> list[Matrix]:
-        """Those of the two that there are."""
+        """Those of the two matrices that are not None."""
         return [matrix for matrix in (self.over_time, self.at_end) if matrix is not None]
 
 
@@ -63,7 +63,7 @@ def _over_time(run: Run) -> Matrix | None:
 
 
 def _of_names(run: Run) -> dict[tuple[int, int], float | None]:
-    """{(class, row): accuracy} of the class accuracies; the mean over the task labels, where there are several."""
+    """{(class, row): accuracy} of the class accuracies; the mean over the task labels, if there are several."""
     found: dict[tuple[int, int], list[float]] = {}
     for number in range(len(run.matrix)):
         for name, value in _test(run, number).items():

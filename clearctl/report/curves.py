@@ -42,7 +42,7 @@ class Curves:
 
 
 def training_curves(runs: Sequence[Run]) -> Curves | None:
-    """The means over `runs`, as far as all of them have come; None if one has no epoch yet."""
+    """The means over `runs`, up to the epoch that all have reached; None if one has no epoch yet."""
     length = min((len(run.epochs) for run in runs), default=0)
     if not length:
         return None

@@ -94,7 +94,7 @@ class Group(ShortRepr):
 
     @cached_property
     def mean(self) -> Matrix:
-        """The mean R [rows, N] of the runs that count; [0, N] where none does."""
+        """The mean R [rows, N] of the runs that count; [0, N] if none does."""
         if not self.counted:
             return np.empty((0, len(self.bucket_names)))
         return np.asarray(np.mean([run.matrix for run in self.counted], axis=0))

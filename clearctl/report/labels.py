@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clearctl.config.registry import closest
 from clearctl.errors import UsageError
+from clearctl.nearby import closest
 from clearctl.report.runs import Run
 
 MOST_LETTERS = 32  # of a setting in a label
@@ -98,7 +98,7 @@ def _distinguishing(members: Sequence[tuple[Run, Mapping[str, Any]]]) -> list[_P
 
 
 def _choose(candidates: Sequence[_Part], chosen: Sequence[_Part], count: int) -> list[_Part]:
-    """Those of the candidates that, beside `chosen`, set the most of `count` groups apart: one after the other."""
+    """The candidates that, with `chosen`, distinguish the most of `count` groups; chosen one after the other."""
     found: list[_Part] = []
 
     def kinds(*parts: _Part) -> int:
@@ -118,7 +118,7 @@ def _choose(candidates: Sequence[_Part], chosen: Sequence[_Part], count: int) ->
 
 
 def _setting(key: str, members: Sequence[tuple[Run, Mapping[str, Any]]]) -> _Part:
-    """Its values as texts, short where that leaves them as different as they are."""
+    """Its values as texts, shortened if they stay distinct."""
     full = [one_line(own[key]) if key in own else None for _, own in members]
     rounded = [_rounded(own[key]) if key in own else None for _, own in members]
     for shorten, texts in ((_head, rounded), (_head, full), (_tail, full)):

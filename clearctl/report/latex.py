@@ -90,7 +90,7 @@ def _comments(groups: Sequence[Group], view: View) -> Iterator[str]:
     if view.title:
         yield view.title
     if view.width == "page" and view.caption:
-        yield r"table* spans both columns where there are two"
+        yield r"table* spans both columns if there are two"
     texts = "".join([view.caption, *(group.label for group in groups)])
     if any(ord(letter) > 0x24F and letter not in _ESCAPES for letter in texts):
         yield "has characters that pdfLaTeX's fonts lack: use XeLaTeX or LuaLaTeX, with a font that has them"
@@ -213,7 +213,7 @@ def _two(heading: str) -> list[str]:
 
 
 def _breakable(text: str) -> str:
-    """`text` escaped, with places to break lines where words are long."""
+    """`text` escaped, with places to break lines if words are long."""
     words = []
     for word in text.split(" "):
         parts = re.findall(rf"[^_\-/=.,]{{1,{_MOST_UNBROKEN}}}[_\-/=.,]?|[_\-/=.,]", word)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from clearctl import metrics
-from clearctl.config.registry import closest
 from clearctl.errors import UsageError
+from clearctl.nearby import closest
 
 Numbers = Mapping[str, metrics.Number]
 
@@ -28,7 +28,7 @@ class _Rows(Mapping[str, metrics.Number]):
 
 
 NUMBERS: Numbers = _Rows(added=False)
-# Others that have been published, which a report has where they are requested.
+# Others that have been published, which a report has if they are requested.
 ADDED: Numbers = _Rows(added=True)
 
 

@@ -25,7 +25,7 @@ _LETTER = 0.6  # width of a digit, in its size
 
 
 def matrix_figure(group: Group, scale: Scale, width: str = "page") -> Figure:
-    """The mean accuracy matrix, each cell with its mean and standard deviation in percent where they can be read."""
+    """The mean accuracy matrix, each cell with its mean and standard deviation in percent if they can be read."""
     title = f"{group.label}, {group.what}"
     return heat_figure(group.mean, matrix_cells(group), group.bucket_names, title, scale, width)
 
@@ -49,7 +49,7 @@ def heat_figure(
 
 
 def difference_figure(first: Group, second: Group, width: str = "page") -> Figure:
-    """The accuracies of `first` minus those of `second` in points, paired by seed where both have the same ones."""
+    """The accuracies of `first` minus those of `second` in points, paired by seed if both have the same ones."""
     mean, std, pairs = paired_difference(first, second)
     rows, columns = mean.shape
     figure, axes, cell_in = _figure_of_one(rows, columns, width)

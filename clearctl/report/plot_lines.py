@@ -123,7 +123,7 @@ def training_figure(curves: Sequence[tuple[Group, Curves]], width: str = "page")
 
 
 def classes_figure(names: Sequence[str], of_groups: Sequence[tuple[Group, Matrix]], width: str = "page") -> Figure:
-    """Accuracy of each class over time: a panel for each class, or for each group where there are many classes."""
+    """Accuracy of each class over time: a panel for each class, or for each group if there are many classes."""
     groups = [group for group, _ in of_groups]
     buckets = bucket_names(groups)
     if len(names) > MOST_PANELS:
@@ -181,7 +181,7 @@ def _shade_buckets(axes: Axes, curves: Curves) -> None:
 
 
 def _labels(groups: Sequence[Group]) -> list[str]:
-    """The labels, with the number of runs where that is not the same for all."""
+    """The labels, with the number of runs if it is not the same for all."""
     counts = {len(group.counted) for group in groups}
     return [group.label if len(counts) == 1 else f"{cut(group.label)} (n = {len(group.counted)})" for group in groups]
 

@@ -71,7 +71,7 @@ def ticks_of(figure: Figure, names: Sequence[str], axes_beside: int = 1) -> int:
 
 
 def name_ticks(axis: Axis, names: Sequence[str], most: int = _MOST_TICKS) -> None:
-    """A tick for each bucket, or for every second, third … where there are too many."""
+    """A tick for each bucket, or for every second, third … if there are too many."""
     step = -(-len(names) // most)
     axis.set_ticks(list(range(0, len(names), step)), [plain(name) for name in names[::step]])
 
@@ -99,7 +99,7 @@ def plain(text: str) -> str:
 
 
 def file_names(labels: Sequence[str]) -> list[str]:
-    """A name for each label that every file system takes; no two are equal, even where case is ignored."""
+    """A name for each label that every file system takes; no two are equal, even if case is ignored."""
     names: list[str] = []
     for label in labels:
         stem = re.sub(r"[^A-Za-z0-9.=+-]+", "_", cut(label)).strip("._-") or "group"

@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from clearctl import atomic
-from clearctl.config.registry import closest
 from clearctl.errors import UsageError
+from clearctl.nearby import closest
 from clearctl.progress import Counted, Listener, Message, ignore
 from clearctl.report.classes import class_accuracies
 from clearctl.report.colours import scale_of
@@ -37,7 +37,7 @@ Job = tuple[str, Callable[[], Figure]]  # the name of a file, and what draws it
 
 @dataclass(frozen=True)
 class Drawing:
-    """A kind of figure: what it shows, its files for some groups, and what it needs where it has none of them."""
+    """A kind of figure: what it shows, its files for some groups, and its requirements if it has none of them."""
 
     shows: str
     jobs: Callable[[Sequence[Group], View], Iterator[Job]]
@@ -200,7 +200,7 @@ def _fonts(groups: Sequence[Group], listener: Listener) -> list[str]:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """In every format, without a date, so that the same report gives the same files."""
+    """Write a figure in every format, without a date, so that the same report gives the same files."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # it is laid out now, and need not be for each file
     for suffix in SUFFIXES:

@@ -20,7 +20,7 @@ def render_json(groups: Sequence[Group], view: View = DEFAULT) -> str:
     """{"groups": [...], "best": {number: [labels]}, "notes": [...]}; a number that there is none of is null.
 
     With a comparison there is "comparison" too, with confidence intervals each number has "ci": [low, high], and a
-    title and a caption are there if they were given.
+    title and a caption are included if they were given.
     """
     numbers, comparison = view.columns(groups), view.comparison
     value: dict[str, Any] = {

@@ -68,7 +68,7 @@ def make_report(
             run folder where `folders` is a single one, else into the current folder. Any other without `output` writes
             nothing; `render` gives its text.
         plots: a folder for figures, as PNG, PDF and SVG.
-        draw: which figures, of `plots.DRAWINGS`; all that there can be where none is named.
+        draw: which figures, of `plots.DRAWINGS`; all possible ones by default.
         add: further numbers, of `numbers.ADDED`: "challenge", "final_domain".
         force: take runs of different datasets into one report, and runs tested on validation images beside others.
         include_diverged: let runs count that diverged.

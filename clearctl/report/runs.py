@@ -68,7 +68,7 @@ class Run:
     def numbers(self) -> dict[str, float]:
         """CLEAR's numbers and those added to them, GEM's BWT and FWT, and `training_s`, if it was not made elsewhere.
 
-        Those of calibration, and the anytime accuracy, are there where its config measured them.
+        Those of calibration, and the anytime accuracy, are included if its config measured them.
 
         Except for the last, they exist only if every bucket is done.
 
@@ -245,7 +245,7 @@ def read_run(folder: Path) -> Run:
 
 
 def require_one_dataset(runs: Sequence[Run]) -> None:
-    """Raise RunError, naming a run of each, where the runs are of more than one dataset, or of other buckets."""
+    """Raise RunError, naming a run of each, if the runs are of more than one dataset, or of other buckets."""
     first, *others = by_dataset(runs).values()
     for run in others:
         what = "buckets" if run.bucket_names != first.bucket_names else "datasets"
@@ -256,7 +256,7 @@ def require_one_dataset(runs: Sequence[Run]) -> None:
 
 
 def without_validation(runs: Sequence[Run], listener: Listener) -> list[Run]:
-    """Those of the runs that were tested on the test part, if there are any; the others are reported.
+    """The runs that were tested on the test part, if there are any; the others are reported.
 
     Runs that were tested on validation images, such as those that a setting was chosen by, are in a report of their
     own: nobody is to take their numbers for those of tests.

@@ -153,7 +153,7 @@ def accuracy_charts(group: Group) -> list[tuple[str, Markup]]:
 
 
 def anytime_charts(group: Group) -> list[tuple[str, Markup]]:
-    """(title, chart) of the anytime accuracy of each run that counts and has measured it; none where none has."""
+    """(title, chart) of the anytime accuracy of each run that counts and has measured it."""
     curves = [(run.seed, run.measured["anytime"]) for run in group.counted if "anytime" in run.measured]
     if not curves:
         return []

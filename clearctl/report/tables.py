@@ -26,7 +26,7 @@ IN_BOLD = "bold: better than every other group by more than chance (95 %)"
 class Cell:
     """A mean as it is shown, its standard deviation ("" if there is none), and whether it is the best.
 
-    `mark` is a dagger where it is on training images and its column does not say so, else "".
+    `mark` is a dagger if it is on training images and its column does not say so, else "".
     """
 
     mean: str
@@ -122,7 +122,7 @@ def families(numbers: Numbers) -> list[tuple[str, int]]:
 
 
 def headings(numbers: Numbers, texts: Callable[[Number], str] | None = None) -> dict[str, str]:
-    """{number: its heading below `families`}, which has the unit where that is not above; `texts` are the headings."""
+    """{number: its heading below `families`}, which has the unit if that is not above; `texts` are the headings."""
     return {
         name: (texts or _title)(number)
         if _unit_is_above(number, numbers)

@@ -16,7 +16,7 @@ def width_pt(text: str) -> float:
 
 
 def _ems(text: str) -> float:
-    """In quads, in bold."""
+    """The width of bold text, in quads."""
     text = re.sub(r"\\,", "", text).replace(r"$\pm$", "+").replace("$-$", "+").replace(r"$^\dagger$", "'")
     text = re.sub(r"\\text[a-z]+\{\}", "+", text)
     text = re.sub(r"\\(?:textbf|allowbreak|dots|raggedright|itshape)\b(?:\{\})?|[{}\\]", "", text)

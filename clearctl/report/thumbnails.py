@@ -44,7 +44,7 @@ def _samples(run: Run, most_bytes: int) -> SampleImages | None:
         class_names = layout.read_class_names(root)
         learned = run.environment["dataset"].get("class_names") or class_names
         if learned != [name for name in class_names if name in learned]:
-            return None  # another dataset is there now
+            return None  # another dataset has taken its place
         most = min(MOST_CLASSES, max(1, MOST_IMAGES // len(run.bucket_names)))
         chosen = [class_names.index(learned[number]) for number in _spread_out(len(learned), most)]
         listed = {bucket: layout.read_bucket_filelist(root, bucket, len(class_names)) for bucket in run.bucket_names}

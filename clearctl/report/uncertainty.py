@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clearctl.config.registry import closest
 from clearctl.errors import UsageError
+from clearctl.nearby import closest
 from clearctl.report.groups import Group, Spread, spread
 from clearctl.report.runs import by_dataset
 
@@ -41,7 +41,7 @@ def interval(values: Sequence[float]) -> Interval | None:
     """The 95 % confidence interval of the mean of `values`, by the percentile bootstrap (Efron, 1979).
 
     It is of 9,999 resamples, drawn with their own seed, so that it is the same each time. None of fewer than two
-    values, and where one is NaN.
+    values, and if one is NaN.
     """
     if len(values) < 2 or not np.isfinite(values).all():
         return None
@@ -67,7 +67,7 @@ def compare(groups: Sequence[Group], first: str, second: str) -> Comparison:
     """The difference of two groups, over the runs of equal seeds (and splits).
 
     A group is named by its label, or by the name of its runs if no other group's have it. Raises UsageError for a name
-    of no group or of several, for groups of different datasets, and where no seed is in both.
+    of no group or of several, for groups of different datasets, and if no seed is in both.
     """
     a, b = _named(groups, first), _named(groups, second)
     if len(by_dataset([*a.runs, *b.runs])) > 1:

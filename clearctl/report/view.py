@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from clearctl import metrics
-from clearctl.config.registry import closest
 from clearctl.errors import UsageError
+from clearctl.nearby import closest
 from clearctl.report.groups import Group
 from clearctl.report.labels import one_line, renamed
 from clearctl.report.numbers import NUMBERS, Numbers

@@ -10,9 +10,10 @@ from avalanche.logging import BaseLogger
 from torch import nn
 
 from clearctl.config.findings import Fault
-from clearctl.config.registry import closest, parameters
+from clearctl.config.registry import parameters
 from clearctl.config.settings import Call, StrategySettings
 from clearctl.models.fit import without_side_effects
+from clearctl.nearby import closest
 from clearctl.strategies.bucket_sizes import memory_of
 from clearctl.strategies.loading.resumable import KnownPosition
 from clearctl.strategies.methods.ewc import sample_gradient_fault
@@ -48,8 +49,8 @@ def build_strategy(
     """The strategy called `name`, with `arguments` its own ones (`train_mb_size`, `ewc_lambda`, `buffer`, ...).
 
     `record` comes first of the plugins, so that those that watch the batches can read it. `validation_metrics` are the
-    metrics again, for the tests on the validation parts, where the stream has any. Without a `loss` it is
-    torch's cross-entropy, where the strategy takes one at all. Raises ValueError for an optimizer or a loss that the
+    metrics again, for the tests on the validation parts, if the stream has any. Without a `loss` it is
+    torch's cross-entropy, if the strategy takes one at all. Raises ValueError for an optimizer or a loss that the
     strategy has no use for, or an optimizer that is missing.
     """
     factory = STRATEGIES[name]

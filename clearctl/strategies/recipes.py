@@ -1,7 +1,7 @@
 """Builds strategies that take more than plain values, so that a config can describe them.
 
 A recipe is called like a strategy's class. Its signature, which configs are checked against, has only what a config
-may give: what is filled from the model is optional there, or absent where it is an object.
+may give: what is filled from the model is optional there, or absent if it is an object.
 """
 
 import inspect

@@ -54,7 +54,7 @@ class Experience(Protocol):
     origin_stream: Any  # Avalanche's stream, which has a `name` and its `benchmark`
 
     def logging(self) -> "Experience":
-        """The same, where metrics may see all of it."""
+        """The same, with all of it visible to metrics."""
 
 
 VALIDATION = "valid"  # Avalanche's name of the stream of validation parts

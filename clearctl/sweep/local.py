@@ -119,7 +119,7 @@ class LocalEngine:
 
 @contextmanager
 def local_engine() -> Iterator[LocalEngine]:
-    """A worker pool that imports what runs need while the caller does something else; at the end it is gone."""
+    """A worker pool that imports what runs need while the caller does something else; closed at the end."""
     with tempfile.TemporaryFile("w+", errors="replace") as log:
         engine = LocalEngine(log)
         try:

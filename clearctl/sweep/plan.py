@@ -24,7 +24,7 @@ class PlannedRun:
     """One run of a sweep. `label` says how it differs from the others except for its seed.
 
     `state`: `finished` is not run again, `resume` is resumed in the run folder `run`, `new` has none yet. `changed`
-    says why a run that is there does not count: its data are not the current ones. `name` is that of its config among
+    says why an existing run does not count: its data are not the current ones. `name` is that of its config among
     those of the sweep.
     """
 
@@ -77,7 +77,7 @@ def list_runs(
     work_dir: Path | str | None = None,
     dataset_root: Path | str | None = None,
 ) -> list[PlannedRun]:
-    """Each config with each of the combinations of values and each seed, as if no run were there.
+    """Each config with each of the combinations of values and each seed, as if no run existed.
 
     The `combinations` are those of all configs, or of each {name of the config: combinations}. Labels name the keys
     that are `varied`. A seed is that of everything random, and with the iid protocol of the split too, unless a
@@ -174,7 +174,7 @@ def _require_different(runs: Sequence[PlannedRun]) -> None:
 
 
 def _found(planned: PlannedRun, there: dict[Path, list[tuple[Path, dict[str, Any]]]], inputs: RunInputs) -> PlannedRun:
-    """`planned` as the run that is there, if one is: a finished one, else the newest. `there` has what was read.
+    """`planned` as the existing run, if there is one: a finished one, else the newest. `there` has what was read.
 
     A run whose data have changed since is not it.
     """

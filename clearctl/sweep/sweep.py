@@ -44,7 +44,7 @@ class SweepPlan(ShortRepr):
     def units(self) -> list[WorkUnit]:
         """The remaining work: with `stack`, runs that differ in little are one batched model.
 
-        A cluster may split these further, where it has room.
+        A cluster may split these further, if it has room.
         """
         return units(self.left, stack=self.stack, jobs=self.jobs)
 

@@ -73,7 +73,7 @@ def execute_stack(
 
 
 def _train(runs: Sequence[PlannedRun], device: str, threads: int, listeners: Sequence[Listener]) -> list[RunOutcome]:
-    """Train runs that begin with the same bucket; where one cannot continue, each alone, so that it says why itself."""
+    """Train runs that begin with the same bucket; if one cannot continue, each alone, so that it reports why."""
     started = time.perf_counter()
     folders = [planned.run for planned in runs if planned.run is not None and planned.run.exists()]
     try:
@@ -99,7 +99,7 @@ def _train(runs: Sequence[PlannedRun], device: str, threads: int, listeners: Seq
 def _ready(runs: Sequence[PlannedRun], target: torch.device) -> list[list[int]]:
     """The numbers of the runs that may be trained together, by the bucket they begin with, if their data can be read.
 
-    Features that do not fit in memory are no data for a stack. Since the plan was made another sweep may have
+    Features that do not fit in memory cannot be stacked. Since the plan was made another sweep may have
     continued a run. Unfinished runs that have nothing to resume from are removed.
     """
     streams: dict[str, Stream] = {}  # held, so that features are read once
@@ -119,7 +119,7 @@ def _ready(runs: Sequence[PlannedRun], target: torch.device) -> list[list[int]]:
 
 
 def _remove_leftovers(run: Path) -> bool:
-    """Remove what a run left that has no state; False, and nothing is, where there is more than that."""
+    """Remove the folder of a run that saved no state. Returns False if it has one or is finished."""
     with run_lock(run):
         if rundir.is_finished(run) or rundir.has_state(run):
             return False

@@ -87,7 +87,7 @@ class WorkerPool:
                 self._receive(pipes[ready])
 
     def _handle_command(self) -> None:
-        """Do what the parent says; where it is gone, the runs are to end as well."""
+        """Follow the parent's commands; if it has ended, the runs end as well."""
         try:
             command = self.parent.recv()
         except (EOFError, OSError):
@@ -130,7 +130,7 @@ class WorkerPool:
         return RunOutcome("failed", error=f"its process {how}{memory}", exit_code=5, traceback=last)
 
     def _report(self, event: RunStarted | RunProgress | RunEnded) -> None:
-        with suppress(OSError):  # the parent is gone, which `_handle_command` will hear of
+        with suppress(OSError):  # the parent has ended, which `_handle_command` will notice
             self.parent.send(event)
 
     def _fork(self, unit: WorkUnit) -> None:

@@ -143,5 +143,5 @@ def test_what_is_no_part_of_a_batch_fails_loudly(as_rank: AsRank) -> None:
         torch.cat([part, torch.zeros(3, 2)])
     for wrong in (Shard.of(torch.zeros(10, 2), 10), Shard.of(torch.zeros(4, 2), 10), torch.cat([part, part], 1)):
         assert isinstance(wrong, Shard)
-        with pytest.raises(AssertionError, match="no part of batches"):
+        with pytest.raises(AssertionError, match="not a part of batches"):
             split_of(wrong.sizes, CPU).rows(wrong)

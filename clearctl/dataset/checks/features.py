@@ -1,6 +1,6 @@
 """Extracted features against the file lists: rows, labels, dimension, finite numbers.
 
-Needs torch, which is imported only where there are features.
+Needs torch, which is imported only if there are features.
 """
 
 from collections.abc import Sequence

@@ -26,7 +26,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """A check by name: how many `unit`s it looked at, how many faults and notes came of it."""
+    """A check by name: the number of `unit`s it looked at, and of the faults and notes that it found."""
 
     name: str
     looked_at: int

@@ -55,7 +55,7 @@ class Journal:
         return {path: self._known[path] for path in paths if path in self._known and self._is_unchanged(path)}
 
     def append(self, entries: Iterable[Decoded]) -> None:
-        """Add entries; where that fails once, `fault` says why and no more are added."""
+        """Add entries; if that fails once, `fault` says why and no others are added."""
         lines = "".join(json.dumps(asdict(entry), separators=(",", ":")) + "\n" for entry in entries)
         if self.fault or not lines:
             return

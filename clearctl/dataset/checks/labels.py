@@ -115,7 +115,7 @@ def _labeled_folders(findings: DatasetFindings) -> list[Path]:
 
 
 def _every_class_names(findings: DatasetFindings, folders: Sequence[Path]) -> list[tuple[str, ...]]:
-    """The class names of each labelled folder, as in `labeled.read_class_names`; none where they are at fault."""
+    """The class names of each labelled folder, as in `labeled.read_class_names`; none if they are at fault."""
     names = [_class_names(findings, folder) for folder in folders]
     by_folders = [folder for folder in folders if layout.is_labeled(folder) and not has_class_names(folder)]
     if by_folders:
@@ -129,7 +129,7 @@ def _every_class_names(findings: DatasetFindings, folders: Sequence[Path]) -> li
 
 
 def _class_names(findings: DatasetFindings, folder: Path) -> tuple[str, ...]:
-    """The class names in a folder; none where they cannot be read. That the file is missing is reported before."""
+    """The class names in a folder; none if they cannot be read. That the file is missing is reported before."""
     file = layout.class_names_file(folder)
     if not file.is_file() or (layout.is_labeled(folder) and not has_class_names(folder)):
         return ()

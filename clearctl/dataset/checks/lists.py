@@ -70,7 +70,7 @@ def images_of(labels: Labels, lists: Lists) -> list[Image]:
 
 
 def _read_buckets(findings: DatasetFindings, labels: Labels) -> tuple[str, ...]:
-    """The buckets of bucket_indices.json; none where it cannot be read."""
+    """The buckets of bucket_indices.json; none if it cannot be read."""
     file = layout.bucket_indices_file(findings.root)
     try:
         buckets = tuple(layout.read_bucket_indices(findings.root))

@@ -61,7 +61,7 @@ def scan(root: Path, listener: Listener) -> Scan:
 def find_in_folders(root: Path, layout: str | None, listener: Listener) -> Found:
     """The images below `root`, labelled by their folders.
 
-    `layout` is "class", "bucket/class", "split/class" and so on (`read_layout`); found out where it is None. Raises
+    `layout` is "class", "bucket/class", "split/class" and so on (`read_layout`); found out if it is None. Raises
     DatasetError, which says what was found, for folders that are none of these.
     """
     scanned = scan(root, listener)

@@ -65,7 +65,7 @@ def class_names_of(labels: Iterable[str]) -> dict[str, str]:
 def image_ids(names: Sequence[str]) -> list[str]:
     """An id for each image, unique in the whole dataset, from its path in the source, `names`.
 
-    It is the file's name without the suffix. Where several have the same one, whatever its case, each gets the first
+    It is the file's name without the suffix. If several have the same one, whatever its case, each gets the first
     letters of the sha256 of its path too, so that an id does not change when other images come or go.
     """
     stems = [clean_name(PurePosixPath(name).stem) for name in names]

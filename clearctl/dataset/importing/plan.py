@@ -246,7 +246,7 @@ def _named(
 
 
 def _report(plan: ImportPlan, options: CutOptions, listener: Listener) -> None:
-    """Say what is left out and what may be a fault of the source: renamed, rare, doubled."""
+    """Report what is left out and what may be a fault of the source: renamed, rare, doubled."""
     for why, line in zip(plan.left_out.files, plan.left_out.lines(), strict=True):
         listener(Message(f"left out: {line}", warning=why != NO_IMAGE))
     renamed = [f"{label!r} as {name!r}" for name, labels in plan.labels.items() for label in labels if label != name]
@@ -279,7 +279,7 @@ def _report(plan: ImportPlan, options: CutOptions, listener: Listener) -> None:
 
 
 def _report_duplicates(plan: ImportPlan, duplicates: str, listener: Listener) -> None:
-    """Say how many contents several images share, and where that makes a test easier than it is."""
+    """Report the number of contents that several images share, and if that makes a test too easy."""
     if not plan.duplicates:
         return
     by_name = {image.image.name: image for image in plan.images}

@@ -123,7 +123,7 @@ MISSING = "that is missing"
 
 
 def _report_columns(table: Table, listener: Listener) -> None:
-    """Say where labels and dates are from that no column gives: a column of another name is easily overlooked."""
+    """Report the source of labels and dates that no column gives: a column of another name is easily overlooked."""
     found = ", ".join(table.names)
     if "label" not in table.columns:
         text = f"{table.file} has no column of labels (found {found}): the folders that images are in are their labels"
@@ -184,7 +184,7 @@ def _text(value: Any) -> str | None:
 
 
 def _name(root: Path, file: Path) -> str:
-    """The path of `file` as in messages: relative to `root` where it is in it."""
+    """The path of `file` as in messages: relative to `root` if it is in it."""
     normal = os.path.normpath(file)
     relative = os.path.relpath(normal, root)
     return normal if relative.startswith("..") else Path(relative).as_posix()

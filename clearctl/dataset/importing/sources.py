@@ -76,7 +76,7 @@ def _tables(source: Path, *, by_folders: bool) -> list[tuple[Path, str | None]]:
 
 
 def _settle_splits(source: Path, found: Found) -> None:
-    """Let the splits be train and test alone: "val" is the test set if there is no other, else it is left out.
+    """Reduce the splits to train and test: "val" is the test set if there is no other, else it is left out.
 
     Raises DatasetError if only some of the images have a split.
     """

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from clearctl import regular
-from clearctl.config.registry import closest
 from clearctl.errors import CapabilityError, DatasetError, UsageError
+from clearctl.nearby import closest
 from clearctl.wording import any_of, in_one_line
 
 Row = Mapping[str, Any]
@@ -35,7 +35,7 @@ METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of `file`, which column of theirs is which (`columns`, by role), and all `names` of columns."""
+    """The rows of `file`, the `columns` by role, and all `names` of columns."""
 
     file: Path
     rows: Sequence[Row]
@@ -60,7 +60,7 @@ def read_table(file: Path, columns: Mapping[str, str] | None = None) -> Table:
     """The table in `file`, by its suffix; `columns` is {role of COLUMNS: name of the column}.
 
     Raises UsageError for roles that there are not; DatasetError for a file that cannot be read, has no rows, or lacks a
-    column that is named or needed; CapabilityError for parquet where pyarrow is not installed.
+    column that is named or needed; CapabilityError for parquet if pyarrow is not installed.
     """
     for role in columns or {}:
         if role not in COLUMNS:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clearctl import atomic, layout
+from clearctl.dataset.arguments import require_new_folder
 from clearctl.dataset.files import dataset_lock
 from clearctl.dataset.importing.plan import ImportPlan, PlannedImage
 from clearctl.dataset.recut.images import Images
@@ -38,16 +39,7 @@ def earlier_import(output: Path) -> dict[str, Any] | None:
         if isinstance(note, dict) and note.get("made_by") == "clearctl import":
             return note
         raise UsageError(f"--output {output}: {file.name} was not written by `clearctl import`: choose another folder")
-    try:
-        there = sorted(name.name for name in output.iterdir())
-    except FileNotFoundError:
-        return None
-    except NotADirectoryError:
-        raise UsageError(f"--output {output} is a file: choose a new folder") from None
-    except OSError as error:
-        raise DatasetError(f"{output} cannot be read: {error.strerror}") from None
-    if there:
-        raise UsageError(f"--output {output} is a folder that contains other files ({there[0]}): choose a new one")
+    require_new_folder(output)
     return None
 
 
@@ -71,7 +63,7 @@ def write_folder(plan: ImportPlan, note: dict[str, Any], output: Path, mode: str
 
 @contextmanager
 def _staging(target: Path) -> Iterator[Path]:
-    """A new folder beside `target`, where relative links are what they will be; removed at the end, if it is there."""
+    """A new folder beside `target`, with the same relative links as later; removed at the end, if it still exists."""
     target.parent.mkdir(parents=True, exist_ok=True)
     atomic.remove_stale(target.parent, target.name)
     staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
@@ -149,6 +141,6 @@ def _write_images(plan: ImportPlan, staging: Path, target: Path, mode: str, list
         path = staging / each.part / each.path
         try:
             images.wanted(path, each.image.file).write(path)
-        except DatasetError as error:  # no links there: it is no fault of the folder that is being built
+        except DatasetError as error:  # no links there: not a fault of the folder that is being built
             raise DatasetError(str(error).replace(str(staging), str(target))) from None
         listener(Counted("write images", done, len(plan.images), "images"))

@@ -89,7 +89,7 @@ class Field:
         """The kind of the field's values; None if no record has it.
 
         Numbers and strings that spell numbers are numbers; strings that all spell dates are dates; other strings are
-        text. Raises DatasetError, naming two values, where they do not go together.
+        text. Raises DatasetError, naming two values, if they do not go together.
         """
         if not self.counts:
             return None
@@ -175,7 +175,7 @@ def parse_date(text: str) -> datetime | None:
 
 
 def shortened(text: str, length: int = 60) -> str:
-    """`text` for a message, its end left out where it is long."""
+    """`text` for a message, its end left out if it is long."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 

@@ -25,7 +25,7 @@ class Images:
     _folders: dict[str, str] = field(default_factory=dict, compare=False)
 
     def wanted(self, path: Path, source: Path) -> WantedFile:
-        """The image `source`, to be there as `path`. Writing raises DatasetError if links cannot be made."""
+        """The image `source`, requested as `path`. Writing raises DatasetError if links cannot be made."""
         if self.mode == "copy":
             return WantedFile(path, lambda there: filecmp.cmp(there, source), lambda new: _copy(source, new))
         real = self._real(source)

@@ -3,11 +3,11 @@
 It is called rebuild.unfinished.json until the folder is finished.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 from clearctl import atomic, layout
+from clearctl.dataset.arguments import require_new_folder
 from clearctl.errors import DatasetError, UsageError
 
 FINISHED = "rebuild.json"
@@ -27,20 +27,7 @@ def earlier_note(output: Path) -> dict[str, Any] | None:
             if not isinstance(note, dict):
                 raise DatasetError(f"{file} was not written by rebuild-by-metadata\nchoose another folder for --output")
             return note
-    try:
-        there = [
-            name for name in os.listdir(output) if not name.startswith((".rebuild.", layout.lock_file(output).name))
-        ]
-    except FileNotFoundError:
-        return None
-    except NotADirectoryError:
-        raise UsageError(f"--output {output} is a file: choose a new folder") from None
-    except OSError as error:
-        raise DatasetError(f"{output} cannot be read: {error.strerror}") from None
-    if there:
-        raise UsageError(
-            f"--output {output} is a folder that contains other files ({sorted(there)[0]}): choose a new one"
-        )
+    require_new_folder(output, ignored=(".rebuild.", layout.lock_file(output).name))
     return None
 
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from clearctl.config.registry import closest
 from clearctl.dataset.recut.binding import Condition
 from clearctl.dataset.recut.fields import Field, MissingValue, RecordKey, is_missing, read_value
 from clearctl.dataset.recut.process import Process, run_process
@@ -20,6 +19,7 @@ from clearctl.dataset.recut.records import LabeledRecord, read_class
 from clearctl.dataset.recut.where import Where
 from clearctl.dataset.release import Release
 from clearctl.errors import DatasetError, UsageError
+from clearctl.nearby import closest
 from clearctl.progress import Counted, Listener, Message
 
 
@@ -122,7 +122,7 @@ class _Selection:
     recut: Recut
     condition: Condition | None
     kept: dict[str, list[SelectedRecord]] = field(default_factory=dict)
-    # Of each kept record, where there is something to sort by.
+    # Of each kept record, if there is a field to sort by.
     values: dict[str, list[Any]] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     dropped: Counter[str] = field(default_factory=lambda: Counter(where=0, missing=0, process=0))

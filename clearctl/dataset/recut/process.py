@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from typing import Any, TypeAlias
 
-from clearctl.config.registry import closest
 from clearctl.dataset.recut.fields import shortened
 from clearctl.errors import UsageError
+from clearctl.nearby import closest
 
 Process: TypeAlias = Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]]
 

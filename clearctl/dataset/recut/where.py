@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from clearctl.config.registry import closest
 from clearctl.dataset.recut.binding import COMPARISONS, Binding, Condition
 from clearctl.dataset.recut.condition_faults import ALLOWED, raise_fault, text_of
 from clearctl.dataset.recut.fields import Field, shortened
 from clearctl.errors import UsageError
+from clearctl.nearby import closest
 
 MAX_LENGTH = 100_000
 MAX_DEPTH = 50

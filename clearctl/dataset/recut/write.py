@@ -39,13 +39,13 @@ class RebuildJob:
         self.images.check(self.output, read_class(self.release, class_name)[runs[0][0].number].file)
 
     def note_files(self) -> Iterator[WantedFile]:
-        """The note that says whose folder this is; one that is there was compared before."""
+        """The note that says whose folder this is; an existing one was compared before."""
         file = next((self.output / name for name in (FINISHED, UNFINISHED) if (self.output / name).is_file()), None)
         wanted = wanted_bytes(file or self.output / UNFINISHED, json_text(self.note).encode())
         yield WantedFile(wanted.path, lambda there: there.stat().st_size > 0, wanted.write)
 
     def class_files(self, class_name: str) -> Iterator[WantedFile]:
-        """For each new bucket the images of a class, then its json: the whole records, IMG_PATH the new one."""
+        """The images of a class in each new bucket, then its json: the whole records, IMG_PATH the new one."""
         records = read_class(self.release, class_name)
         if len(records) != self.plan.num_records[class_name]:
             raise DatasetError(

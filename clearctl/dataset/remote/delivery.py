@@ -1,6 +1,6 @@
 """Delivers one archive to the dataset folder: downloads, checks and unpacks it, and writes a receipt.
 
-    .download/<file>.part, <file>.part.json    what has come so far, and of what (`origin`)
+    .download/<file>.part, <file>.part.json    the bytes so far, and their source (`origin`)
     .download/<file>                           the whole archive, checked
     .download/<file>.unpacking and others      see `unpack`
     .download/<file>.json                      the receipt: this archive is unpacked here (`Receipt`)
@@ -55,7 +55,7 @@ class CheckedArchive:
 
 @dataclass(frozen=True)
 class ArchiveInstall:
-    """One archive on its way into `root`. `md5` is what the caller wants of it."""
+    """The delivery of one archive to `root`. `md5` is the one that the caller requires."""
 
     root: Path
     archive: Archive
@@ -80,7 +80,7 @@ class ArchiveInstall:
         return self.file.with_name(f"{self.file.name}.json")
 
     def receipt(self) -> Receipt | None:
-        """That of the archive that was unpacked here and is still here. Raises DatasetError if it is another one."""
+        """The receipt of the archive that was unpacked here. Raises DatasetError if it is of another one."""
         if self.force or unpack.is_unpacked(self.file):
             return None
         try:

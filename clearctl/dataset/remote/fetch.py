@@ -56,7 +56,7 @@ def fetch(url: str, part: Path, patience: Patience, listener: Listener) -> int:
                 reached = size_of(part)
                 failures = 0 if reached > farthest and not isinstance(error, SlowError) else failures + 1
                 farthest = max(reached, farthest)
-                # Before anything has come it is rather a wrong address than a bad line: raised at once.
+                # Before the first byte the cause is rather a wrong address than a bad connection: raised at once.
                 if not transfer.received_bytes or failures > patience.retries:
                     raise transfer.failed(str(error)) from None
                 pause_s = min(patience.pause_s * 2**failures, _LONGEST_PAUSE_S)
@@ -118,7 +118,7 @@ class _Transfer:
         self.listener(Message(f"{self.name}: {received_mb:,.1f} MB came in {seconds:,.1f} s, {rate:,.1f} MB/s"))
 
     def failed(self, reason: str) -> CapabilityError:
-        """With what to do about it."""
+        """The error of a failed download, with what to do about it."""
         kept = size_of(self.part)
         stays = f"the {megabytes(kept):,} downloaded MB are kept for the next run; " if kept else ""
         by_hand = self.part.with_name(self.name)
@@ -148,7 +148,7 @@ class _Transfer:
         remove_origin(self.part)
 
     def _get(self, session: requests.Session, origin: Origin | None, offset: int) -> requests.Response:
-        # Unless told not to, requests asks for gzip, of which neither the length nor a part is that of the file.
+        # By default, requests asks for gzip, of which neither the length nor a part is that of the file.
         headers = {"Accept-Encoding": "identity"}
         if origin:
             headers["Range"] = f"bytes={offset}-"
@@ -186,7 +186,7 @@ class _Transfer:
             raise self.failed(f"the server sends it compressed ({encoding}), although not requested")
 
     def _origin_of(self, response: requests.Response) -> Origin:
-        """From the answer with the whole file."""
+        """The origin stated by the answer with the whole file."""
         headers = [step.headers for step in (*response.history, response)]
         where = [*((of, "X-Linked-Size") for of in headers), (response.headers, "Content-Length")]
         declared = {name: of[name] for of, name in where if name in of}

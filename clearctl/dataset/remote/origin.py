@@ -1,6 +1,6 @@
 """The state of a partial download, and what the server said about the file at its start.
 
-<file>.part        what has come so far
+<file>.part        the bytes so far
 <file>.part.json   its `Origin`; it stays until the file is done with
 """
 

@@ -49,7 +49,7 @@ class RateLimit:
         self._since_s, self._from = time.monotonic(), position
 
     def check(self, position: int) -> None:
-        """`position` bytes of the file have come. Raises SlowError."""
+        """Note that `position` bytes of the file have been received. Raises SlowError."""
         seconds = time.monotonic() - self._since_s
         if seconds < self._patience.slow_for_s:
             return

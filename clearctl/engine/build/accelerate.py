@@ -15,7 +15,7 @@ from clearctl.progress import Listener, Message
 
 
 def accelerate(compute: ComputeSettings, model: nn.Module, device: torch.device, listener: Listener) -> None:
-    """Have `model`, in place, compute on `device` as `precision`, `channels_last`, `compile` and `tf32` say.
+    """Make `model`, in place, compute on `device` as `precision`, `channels_last`, `compile` and `tf32` say.
 
     Names and values of its weights stay. Raises CapabilityError if `compile` is requested and does not work here.
     """
@@ -60,7 +60,7 @@ def _sum(x: torch.Tensor) -> torch.Tensor:
 
 
 def warn_of_slow_precision(device: torch.device, precision: str, listener: Listener) -> None:
-    """Say if the processor only imitates the precision, which is slower than float32."""
+    """Report if the processor only imitates the precision, which is slower than float32."""
     capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 has no such function
     if device.type != "cpu" or precision == "fp32" or capabilities.get("architecture") != "x86_64":
         return

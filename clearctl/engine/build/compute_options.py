@@ -76,7 +76,7 @@ def other_options(settings: Settings, device: torch.device) -> list[ComputeOptio
 
 
 def say_what_gained(settings: Settings, stream: Stream, device: torch.device, listener: Listener) -> None:
-    """Say what other options gained where it was measured, if images are to be trained on in plain float32 on a GPU."""
+    """Report the measured gains of other options, if images are to be trained on in plain float32 on a GPU."""
     own = ComputeOption.of(settings.compute)
     if stream.feature_dim is not None or own.precision != "fp32" or own.tf32:
         return

@@ -100,7 +100,7 @@ def _set_width(values: dict[str, Any], root: Path) -> None:
     for part, width in WIDTHS.items():
         section = (values.get("model") or {}).get(part) or {}
         if section.get(width) == FEATURES:
-            # Where there are no features of that name the stream says so.
+            # If there are no features of that name the stream reports it.
             section[width] = feature_dimension(root, values["scenario"]["feature_type"]) or 1
 
 

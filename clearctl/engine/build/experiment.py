@@ -174,7 +174,7 @@ def _build_strategy(
 
 
 def _placed(model: nn.Module, compute: ComputeSettings, device: torch.device, listener: Listener) -> nn.Module:
-    """`model` on the device, as it computes there, its passes shared where there are several processes."""
+    """`model` on the device, as it computes there, its passes shared if there are several processes."""
     model = model.to(device)
     if compute.sync_bn:
         model = synchronised(model)

@@ -129,7 +129,7 @@ def list_names(kind: str) -> dict[str, str]:
 
 
 def list_timm() -> dict[str, str]:
-    """{`timm:NAME`: what weights timm has for it}, of every architecture of timm; none where it is not installed."""
+    """{`timm:NAME`: what weights timm has for it}, of every architecture of timm; none if it is not installed."""
     return {f"{TIMM}{name}": _weights(tags) for name, tags in timm.weights_by_name().items()}
 
 

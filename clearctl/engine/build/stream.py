@@ -23,7 +23,7 @@ def build_stream(
 ) -> Stream:
     """Read the stream that the scenario describes, its features as in `data.loader`.
 
-    `auto` leaves them in their files, mapped, where they do not fit in memory, or not on the GPU of the run.
+    `auto` leaves them in their files, mapped, if they do not fit in memory, or not on the GPU of the run.
     Raises DatasetError.
     """
     root = scenario.dataset_root

@@ -44,7 +44,7 @@ class ExtractResult(ShortRepr):
 
     `buckets` are all that exist now, `written` those of this call; `images` were read in `seconds`, `cached` of
     them without decoding. Of the seconds the network waited `waiting_s` for images and was compiled for `compiling_s`.
-    `official` are the folders of per-class files, where they were asked for. Of several processes `images` and
+    `official` are the folders of per-class files, if they were requested. Of several processes `images` and
     `cached` are of all, the times and `workers` the first's.
     """
 

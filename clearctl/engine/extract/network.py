@@ -88,7 +88,7 @@ def filled_network(
 
 
 def choose_transform(recipe: Recipe, network: FeatureExtractor, source: Source, listener: Listener) -> Steps:
-    """The recipe's transform, or the model's own, which is reported; so is where it does not suit the weights."""
+    """The recipe's transform, or the model's own, which is reported, as is a mismatch with the weights."""
     steps = model_transform(network) if recipe.transform is None else recipe.transform
     listener(Message(f"transform: {describe(steps)}"))
     stated = transform_steps(network) if source.is_stated else None

@@ -9,7 +9,6 @@ from clearctl import layout
 from clearctl.config.check import check
 from clearctl.config.fill import calls_of
 from clearctl.config.load import Config, load, of_run
-from clearctl.config.registry import closest
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.engine.build.transforms import build_steps
 from clearctl.errors import ConfigError, DatasetError, UsageError
@@ -18,6 +17,7 @@ from clearctl.models.zoo.build import transform_steps
 from clearctl.models.zoo.mmcls import as_timm
 from clearctl.models.zoo.names import MMCLS, OPEN_CLIP, TIMM
 from clearctl.models.zoo.transforms import Steps
+from clearctl.nearby import closest
 
 DEFAULT_ARCH = "resnet50"
 PUBLISHED, OF_MODEL = "published", "model"
@@ -35,7 +35,7 @@ _KEY = "scenario.eval_transform"
 class Recipe:
     """The network, weights and transform to extract with. `transform` is as a config lists it; None is the model's own.
 
-    `name` is what the features are called where no one says.
+    `name` is the default name of the features.
     """
 
     arch: str

@@ -70,7 +70,7 @@ def export_model(
         listener: notified of what was decided.
 
     The network computes in float32, whatever the run did. Raises UsageError, and RunError for what `predict` raises it
-    for, for a network that cannot be written as TorchScript, and where the file cannot be written.
+    for, for a network that cannot be written as TorchScript, and if the file cannot be written.
     """
     file = Path(output)
     chosen = choose_format(file, format)

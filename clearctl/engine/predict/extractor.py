@@ -61,7 +61,7 @@ def find_record(target: Target) -> tuple[Record, Path]:
 def fill(network: FeatureExtractor, record: Record, weights: Path | None, listener: Listener) -> None:
     """Fill the network with the weights that made the features: of the file `weights`, or from where they came.
 
-    Raises DatasetError, naming both digests, for other weights; and where it is not known where they are.
+    Raises DatasetError, naming both digests, for other weights; and if it is not known where they are.
     """
     noted = (record.get("about") or {}).get("weights") or {}
     source, is_file = noted.get("from") or "", "prefix" in noted

@@ -31,7 +31,7 @@ def build_model(target: Target, device: torch.device, listener: Listener) -> nn.
 
 
 def _head_width(target: Target) -> int:
-    """The number of classes of the head, where no list of names says it."""
+    """The number of classes of the head, if no list of names says it."""
     model = target.settings.model
     found = [
         call.arguments.get(name)

@@ -132,7 +132,7 @@ def _name(names: list[str], number: int) -> str:
 
 
 def _name_in(run: Path, file: Path) -> str:
-    """The bucket after which `file` is, where it is a checkpoint as the run calls them; else its own name."""
+    """The bucket after which `file` is, if it is a checkpoint as the run calls them; else its own name."""
     of_run = re.fullmatch(r"exp_(\d+)\.pth", file.name)
     return _name(bucket_names(run), int(of_run[1])) if of_run else file.stem
 

@@ -55,7 +55,7 @@ def other_versions(environment: dict[str, Any]) -> Iterator[str]:
 def with_changes(
     saved: SavedStates, now: Config, experiment: Experiment, stream: Stream, device: torch.device, run: Path
 ) -> SavedStates:
-    """`saved` with the values of the config `now`, of which `experiment` is, where they are others than in its own.
+    """`saved` with the values of the config `now`, of which `experiment` is, if they are others than in its own.
 
     A state in the middle of an epoch is left out, since its batches may be others. Raises RunError for a config whose
     run is made of other parts.

@@ -43,7 +43,7 @@ from clearctl.wording import few
 class EvalResult(Summary):
     """Accuracies: one row [N] for each checkpoint, in the order of `checkpoints`.
 
-    `matrix` R [N, N] and its numbers are there where a run, or a folder, has a checkpoint of every bucket.
+    `matrix` R [N, N] and its numbers are known if a run, or a folder, has a checkpoint of every bucket.
     `on_training_images` are the names of those that have accuracies on images that were trained on.
     """
 

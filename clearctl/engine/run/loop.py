@@ -170,7 +170,7 @@ class TrainingLoop:
             self.results.add_validation(self._accuracies(), validated)
 
     def _accuracies(self) -> list[float]:
-        """Those of the latest test, in the order of the buckets."""
+        """The accuracies of the latest test, in the order of the buckets."""
         found = self.experiment.accuracy.accuracies
         return [found[column] for column in range(len(self.stream.buckets))]
 
@@ -237,7 +237,7 @@ class TrainingLoop:
 
 def end_writing(experiment: Experiment, saver: Saver) -> None:
     """End the loggers, and what `saver` is writing. Raises OSError, but not before all is ended."""
-    with ExitStack() as ends:  # from the last to the first, also where one fails
+    with ExitStack() as ends:  # from the last to the first, also if one fails
         ends.callback(saver.finish)
         for logger in reversed(experiment.run_loggers):
             ends.callback(logger.close)

@@ -144,7 +144,7 @@ def open_run(
     listener: Listener,
     benchmark: Benchmark | None = None,
 ) -> Experiment:
-    """Build the experiment of a new run, and write its config and `environment`; where that fails, remove its folder.
+    """Build the experiment of a new run, and write its config and `environment`; if that fails, remove its folder.
 
     `benchmark` is that of `samples`, if it has been built before.
     Raises what `build_experiment` raises, and RunError if nothing can be written.
@@ -266,7 +266,7 @@ def run_to_end(
 
 
 def log_summaries(experiment: Experiment, results: RunResults, listener: Listener) -> None:
-    """Let the loggers log what a finished run found, and say how to look at it."""
+    """Log the results of a finished run, and report how to look at them."""
     for logger in experiment.run_loggers:
         logger.log_summary(results.numbers(), results.matrix, results.bucket_names)
         if command := logger.view_command():

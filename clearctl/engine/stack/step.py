@@ -29,7 +29,7 @@ class Step:
     trajectories: Tensors | None = None
 
     def __call__(self, rows: torch.Tensor, y: torch.Tensor, *memory: torch.Tensor) -> torch.Tensor:
-        """Of the batches' `rows` and labels `y`, both `[G, B]` (see `heads`), what `counted` gives.
+        """Take a step on batches: `rows` and labels `y`, both `[G, B]` (see `heads`). Returns the result of `counted`.
 
         With A-GEM `memory` is the rows and the labels, both `[G, M]`, of the samples of the reference gradients.
         """

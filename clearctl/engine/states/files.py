@@ -1,7 +1,7 @@
 """The files in a run's `state` folder: each with its digest, written atomically, two generations of each kind.
 
 bucket_<k>.state                        all that a run is at the start of bucket k (from 0)
-bucket_<k>_epoch_<e>.state              what has come since, e epochs later; it needs the former too
+bucket_<k>_epoch_<e>.state              the changes since then, e epochs later; it needs the former too
 bucket_<k>_epoch_<e>_step_<s>.state     and s steps into the next epoch
 """
 
@@ -56,7 +56,7 @@ class StateKey:
 
 
 def state_keys(folder: Path) -> list[StateKey]:
-    """Of the state files there, the oldest first."""
+    """The keys of the existing state files, the oldest first."""
     matches = [_NAME.fullmatch(path.name) for path in folder.glob("*.state")]
     return sorted(
         StateKey(int(match[1]), int(match[2]) if match[2] else -1, int(match[3] or 0)) for match in matches if match

@@ -23,7 +23,7 @@ class RunResults:
 
     `untrained` is the accuracy of the model before any training on each bucket, in stream order. `validation_rows` and
     `validation` are what `rows` and `test` are, of the validation parts. `anytime` are the points of the anytime
-    accuracy, where it is measured. `divergence` is what watches the run.
+    accuracy, if it is measured. `divergence` is what watches the run.
     """
 
     bucket_names: list[str]

@@ -72,7 +72,7 @@ class RunState:
     def load_state(self, state: dict[str, Any], files_of: dict[str, Any] | None = None) -> None:
         """Restore the experiment, the generators, the results and the files from `state`.
 
-        The files to where `files_of` was taken, where a later state is to be loaded after this one.
+        The files to where `files_of` was taken, if a later state is to be loaded after this one.
         """
         for logger in self.experiment.run_loggers:
             logger.flush()

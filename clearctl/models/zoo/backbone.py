@@ -87,7 +87,7 @@ class TimmBackbone:
     def arguments_fault(self, arguments: Mapping[str, Any]) -> tuple[str, str] | None:
         """(argument, what is wrong with it) of what cannot be given; the argument is "" if timm does not say which.
 
-        The model is built for that, without memory for its weights where that is possible.
+        The model is built for that, without memory for its weights if that is possible.
         """
         for argument, why in _REFUSED.items():
             if argument in arguments:

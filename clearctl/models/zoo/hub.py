@@ -51,7 +51,7 @@ def _require_host() -> None:
 
 
 def weights_in(path: Path) -> Path:
-    """`path`, or the file of weights in it where it is a folder. Raises RunError for a folder without one."""
+    """`path`, or the file of weights in it if it is a folder. Raises RunError for a folder without one."""
     if not path.is_dir():
         return path
     found = [path / name for name in _FILES if (path / name).is_file()]

@@ -106,7 +106,7 @@ def _preprocessing(stated: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_text(weights: StateDict, tower: nn.Module) -> StateDict:
-    """The image tower's of a whole model's `weights`; all where they are a tower's alone."""
+    """The image tower's of a whole model's `weights`; all if they are a tower's alone."""
     start = "visual."
     found = {name.removeprefix(start): value for name, value in weights.items() if name.startswith(start)}
     return found or weights

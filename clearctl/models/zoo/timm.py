@@ -45,7 +45,7 @@ def name_fault(name: str) -> str | None:
 
 
 def weights_by_name() -> dict[str, list[str]]:
-    """{architecture: the tags of weights that timm has for it}; none where timm is not installed."""
+    """{architecture: the tags of weights that timm has for it}; none if timm is not installed."""
     try:
         library = _library()
     except CapabilityError:

@@ -45,7 +45,7 @@ def build(arch: str, arguments: dict[str, Any]) -> FeatureExtractor:
 def default_weights(extractor: FeatureExtractor, listener: Listener) -> tuple[Path, str]:
     """(file, name) of torchvision's default weights, say `ResNet50_Weights.IMAGENET1K_V2`.
 
-    The file is taken from torch.hub's folder if it is there and its hash is right, else fetched into it; `listener`
+    The file is taken from torch.hub's folder if it exists and its hash is right, else fetched into it; `listener`
     is reported before that.
 
     Raises UsageError for a backbone built for images of another size than theirs; CapabilityError if they cannot be

@@ -112,7 +112,7 @@ class MLflowLogger(BaseLogger, RunLogger):
         self.store.flush()
 
     def close(self) -> None:
-        """End the MLflow run: finished, or killed where it can be resumed."""
+        """End the MLflow run: finished, or killed if it can be resumed."""
         self.store.flush()
         self.store.client.set_terminated(self.run_id, self.store.status)
 

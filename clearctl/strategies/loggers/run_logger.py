@@ -17,7 +17,7 @@ def truncate_files(sizes: Mapping[str, int], files: Iterable[Path]) -> None:
     """Cut append-only files back to `sizes`, {absolute path: bytes}, and delete those of `files` that it does not list.
 
     A logger may have the former open. Give only files inside the run folder: other runs may write to others.
-    Raises RunError, and changes nothing, where one is missing or shorter than that.
+    Raises RunError, and changes nothing, if one is missing or shorter than that.
     """
     for name, size in sizes.items():
         found = Path(name).stat().st_size if Path(name).is_file() else None

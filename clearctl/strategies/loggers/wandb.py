@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class WandBLogger(AvalancheWandBLogger, RunLogger):
     """Avalanche's W&B logger, made to work with today's wandb.
 
-    - It names `wandb.viz.CustomChart`, which has moved to `wandb.plot`, and `wandb.util.generate_id`, which is gone.
+    - It names `wandb.viz.CustomChart`, which has moved to `wandb.plot`, and the removed `wandb.util.generate_id`.
     - A metric's figure is logged as an image: wandb would need plotly for the figure itself.
     - Without a login it works offline instead of asking on the terminal; `offline_reason` then says why.
     - `run_id` is the W&B run's: `params["id"]`, else $WANDB_RUN_ID, else the one given, else a new one.
@@ -132,5 +132,5 @@ def _settings() -> "wandb.Settings":
     """Print nothing on the terminal; write what is logged to the .wandb file soon, so that a kill does not lose it."""
     import wandb
 
-    flush = "x_transaction_log_flush_interval"  # 15 s, where wandb has it
+    flush = "x_transaction_log_flush_interval"  # 15 s, if wandb has it
     return wandb.Settings(silent=True, console="off", **({flush: 1.0} if flush in wandb.Settings.model_fields else {}))

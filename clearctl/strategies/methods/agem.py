@@ -49,7 +49,7 @@ class AGEMPlugin(AvalancheAGEMPlugin):
 
     @torch.no_grad()
     def after_backward(self, strategy: Strategy, **kwargs: object) -> None:
-        """Project the gradient, in Avalanche's arithmetic, where it contradicts that of the memory.
+        """Project the gradient, in Avalanche's arithmetic, if it contradicts that of the memory.
 
         Whether it does a GPU decides itself: Avalanche reads it, for which the host waits in each step. A reference
         gradient whose square is 0 in float32, of a memory that is learned by heart, asks for nothing; Avalanche would

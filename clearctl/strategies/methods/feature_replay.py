@@ -50,5 +50,5 @@ class FeatureReplay(supervised.FeatureReplay):
 
     def _load_train_state(self, prev_state: dict[str, Any]) -> None:
         super()._load_train_state(prev_state)
-        if self.experience is None and self.replay_loader is not None:  # a test that is no part of training has ended
+        if self.experience is None and self.replay_loader is not None:  # a test outside of training has ended
             self.replay_position, self.replay_loader = self.replay_loader.position(), None

@@ -74,7 +74,7 @@ class FeCAM(ClosedForm):
             )
 
     def _inverse(self, covariance: torch.Tensor) -> torch.Tensor:
-        """Of a covariance [D, D], once it is shrunk and normalised."""
+        """The inverse of a covariance [D, D], once it is shrunk and normalised."""
         covariance = shrunk(shrunk(covariance, self.shrink1, self.shrink2), self.shrink1, self.shrink2)
         if self.covnorm:
             deviations = covariance.diagonal().sqrt()

@@ -21,7 +21,7 @@ def distillation_loss(
     """`LearningWithoutForgetting._distillation_loss`, of scores `[B, C]` now and before, for the classes seen before.
 
     Avalanche indexes the scores by a list, which is copied to the device: twice forward and once backward. Here the
-    index is there, and nothing is indexed where all classes were seen, as in CLEAR.
+    index is there, and nothing is indexed if all classes were seen, as in CLEAR.
     """
     classes = tuple(active_units)
     if classes != tuple(range(out.shape[1])):

@@ -113,10 +113,10 @@ def solve_ridge(moments: Moments, ridge_lambda: float) -> torch.Tensor | None:
 def choose(
     lambdas: Sequence[float], learned: Moments, validation: Sequence[tuple[torch.Tensor, torch.Tensor]]
 ) -> float:
-    """That of `lambdas` whose solution from `learned` has the least squared error on `validation`.
+    """The one of `lambdas` whose solution from `learned` has the least squared error on `validation`.
 
     Those are batches of features `[B, D]` and class indices `[B]`. The errors are of the samples themselves: computed
-    from sums they would be lost in rounding where weights are large. Where nothing has a solution it is the largest.
+    from sums they would be lost in rounding if weights are large. If nothing has a solution it is the largest.
     """
     errors: dict[float, float] = {}
     for number in lambdas:

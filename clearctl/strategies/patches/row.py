@@ -23,7 +23,7 @@ class Patch:
     """A change to something that is not clearctl's own.
 
     `what` is changed, by the object of clearctl's whose dotted name below `clearctl` is `where`, for the reason `why`.
-    `issue` is the upstream issue, where one is known. `test` is the id of the test that fails once the library needs
+    `issue` is the upstream issue, if one is known. `test` is the id of the test that fails once the library needs
     the change no longer, or that shows what it is for.
 
     `kind`: "process" for what all code in this process sees, "object" for one object that a run has built, "subclass"

@@ -10,7 +10,7 @@ SUBCLASSES: tuple[Patch, ...] = (
     Patch(
         "BiCPlugin",
         "strategies.methods.bic.BiCPlugin",
-        "Avalanche's builds MultiStepLR(verbose=False), an argument that torch has removed; where there are no old"
+        "Avalanche's builds MultiStepLR(verbose=False), an argument that torch has removed; if there are no old"
         " classes its distillation is NaN",
         AVALANCHE,
         f"{_UPSTREAM}::test_avalanches_bic_gives_torch_an_argument_that_is_gone",

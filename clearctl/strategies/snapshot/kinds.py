@@ -142,7 +142,7 @@ def is_known(kind: type) -> bool:
 
 @_cached
 def passing(kind: type) -> frozenset[str]:
-    """The attributes of a class's objects that are no state."""
+    """The attributes of a class's objects that are not state."""
     return frozenset(name for cls, names in _PASSING if issubclass(kind, cls) for name in names.split())
 
 

@@ -1,6 +1,6 @@
 """Loads a captured state into live objects: they take its values, and missing ones are created.
 
-Objects that are there stay the same ones, since closures and hooks hold them; a network's parameters and buffers are
+Existing objects stay the same ones, since closures and hooks hold them; a network's parameters and buffers are
 written into, since the optimizer and compiled code hold those.
 """
 
@@ -66,7 +66,7 @@ class _Restore:
         self.given = given
         self.device = device
         self.made: dict[int, Any] = {}  # by id
-        # id() of each live object that stands for one of the state, or is no part of it
+        # id() of each live object that stands for one of the state, or is not part of it
         self.taken: set[int] = {id(value) for value in given.values()}
         self.networks: dict[type, nn.Module] = {}  # the first of each class, to copy structure from
         self.in_buffers = 0

@@ -31,7 +31,7 @@ class EmptyLoss:
 
 
 def skip_zeros(strategy: Strategy) -> None:
-    """Have the loop of `strategy` begin its steps with an EmptyLoss, where it is Avalanche's own."""
+    """Begin the steps in the loop of `strategy` with an EmptyLoss, if it is Avalanche's own."""
     kind = type(strategy)
     plain = kind._make_empty_loss is BaseSGDTemplate._make_empty_loss
     if plain and kind.training_epoch is SGDUpdate.training_epoch:
@@ -39,7 +39,7 @@ def skip_zeros(strategy: Strategy) -> None:
 
 
 def _empty_loss(strategy: Strategy) -> torch.Tensor | EmptyLoss:
-    """An EmptyLoss within a step in which nobody looks at the loss before the criterion's is there; else zeros."""
+    """An EmptyLoss within a step in which nobody looks at the loss before the criterion's is computed; else zeros."""
     if strategy.mbatch is None or not all(is_idle(strategy, event) for event in _BEFORE_CRITERION):
         return torch.zeros(1, device=strategy.device)
     return EmptyLoss(strategy.device)

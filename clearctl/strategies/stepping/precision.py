@@ -13,11 +13,11 @@ _LOG = logging.getLogger(__name__)
 
 
 def scale_loss(strategy: Strategy) -> None:
-    """Have `strategy` scale its loss, by torch's GradScaler in `strategy.scaler`, which adapts the factor.
+    """Scale the loss of `strategy` by torch's GradScaler in `strategy.scaler`, which adapts the factor.
 
     Its `forward`, `backward` and `optimizer_step` are replaced, on this one object. The gradients are unscaled when
     `backward` ends, so that plugins (A-GEM and GEM project them, others clip or sum them) see them as in float32.
-    Where one overflows, all are 0 and the step is left out. A plugin's own pass that ends in its own backward
+    If one overflows, all are 0 and the step is left out. A plugin's own pass that ends in its own backward
     (A-GEM's and GEM's memories, EWC's and MAS's importances) knows of no scale: the network runs it in float32.
     """
     # Where processes share a pass, gradients are multiplied by their number on the way back (`models.parallel`).

@@ -32,7 +32,7 @@ _OF_AVALANCHE = (
 
 
 def skip_idle_steps(strategy: Strategy) -> None:
-    """Let `strategy` learn its epochs by the loop below, where its class has Avalanche's own."""
+    """Replace the epochs of `strategy` by the loop below, if its class has Avalanche's own."""
     kind = type(strategy)
     if all(getattr(kind, name) is getattr(base, name) for name, base in _OF_AVALANCHE):
         strategy.training_epoch = partial(_training_epoch, strategy)
@@ -44,7 +44,7 @@ def _training_epoch(strategy: Strategy, **kwargs: object) -> None:
         type(strategy).training_epoch(strategy, **kwargs)
         return
     has_penalties = not is_idle(strategy, "before_backward")
-    # These are lists already, and what Avalanche moves to a CPU is there.
+    # These are lists already, and the tensors that Avalanche moves to a CPU are on it.
     counted = getattr(strategy.dataloader, "loader", None)  # see `Epochs`
     unpacked = strategy.device.type == "cpu" and isinstance(counted, GatheringLoader)
     for batch in strategy.dataloader:

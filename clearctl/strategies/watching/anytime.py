@@ -46,7 +46,7 @@ class AnytimeTests(SupervisedPlugin):
         self._in_bucket = 0
 
     def after_training_iteration(self, strategy: Strategy, **loading: object) -> None:
-        """Count the step, and test where it is time to."""
+        """Count the step, and test if a test is due."""
         size, batch = len(strategy.experience.dataset), strategy.train_mb_size
         self.samples_seen += max(min(batch, size - self._in_bucket * batch), 0)
         self._in_bucket += 1

@@ -1,6 +1,6 @@
 """Calibration in tests: how reliable the probabilities of a model are.
 
-Probabilities are the softmax of the scores. Strategies and losses whose scores are no logits are refused
+Probabilities are the softmax of the scores. Strategies and losses whose scores are not logits are refused
 (`config.check_metrics`); of a user-defined class nothing is known, and its scores are taken as logits.
 """
 

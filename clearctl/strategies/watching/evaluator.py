@@ -68,7 +68,7 @@ class Evaluator(EvaluationPlugin):
     metrics: list[PluginMetric]
     loggers: list[BaseLogger]
     _metric_values: list[MetricValue]
-    _validating: _Phase | None = None  # set where there are validation parts: the states of other runs lack it
+    _validating: _Phase | None = None  # set if there are validation parts: the states of other runs lack it
 
     # Avalanche's catches every callback here, again for each access of an attribute.
     __getattribute__ = object.__getattribute__
@@ -191,7 +191,7 @@ class Evaluator(EvaluationPlugin):
                 self._metric_values = values
 
     def _tell(self, metrics: list[PluginMetric], event: str, strategy: Strategy) -> None:
-        """Let metrics of tests see what happens in training; what they give there, the others have given already."""
+        """Call the metrics of tests in training too; their results there are ignored, since others have given them."""
         original = strategy.experience
         if original is not None:
             strategy.experience = original.logging()
@@ -202,7 +202,7 @@ class Evaluator(EvaluationPlugin):
             strategy.experience = original
 
     def _follow(self, strategy: Strategy) -> None:
-        """In the middle of an epoch or a bucket."""
+        """Catch up if it is time to, in the middle of an epoch or a bucket."""
         if time.monotonic() - self._caught_up_at > PERIOD_S:
             self._catch_up()
 

@@ -18,7 +18,7 @@ class Validation(NamedTuple):
 
 @torch.no_grad()
 def validate(strategy: Strategy, workers: int = 0) -> Validation:
-    """Test `strategy.model` on the validation part of the bucket that is learned; of all buckets where all are at once.
+    """Test `strategy.model` on the validation part of the bucket that is learned; of all buckets if all are at once.
 
     Nothing of it is seen by metrics, and every random generator and the model's train/eval mode stay as they were.
     Raises ValueError if the stream has no validation parts.

@@ -38,7 +38,7 @@ def install_run(packed: bytes, name: str, planned: PlannedRun) -> Path:
     with tempfile.TemporaryDirectory(prefix=".gathered-", dir=planned.work_dir) as folder:
         made = Path(folder) / name
         unpack(packed, made)
-        # There it was in its own folder, which is gone.
+        # There it was in its own folder, which has been removed.
         atomic.write_text(rundir.config_file(made), dump(planned.config.values))
         target = planned.run or _free(planned.work_dir / name)
         if planned.run is not None:

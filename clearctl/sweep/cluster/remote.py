@@ -23,7 +23,7 @@ _kept_streams: list[Stream] = []  # of the run before: the next one of this proc
 
 @dataclass(frozen=True)
 class RemoteTask:
-    """A run as it is sent to the cluster. `token` is a file that is there where its work_dir is the planner's own.
+    """A run as it is sent to the cluster. `token` is a file that exists if its work_dir is the planner's own.
 
     `before` is the packed folder of a run that is to be resumed, for a machine that does not have it.
     """

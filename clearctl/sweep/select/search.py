@@ -37,7 +37,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Trial:
-    """A setting that was drawn. `value` is what the study has of it: None while it has none, or where it failed."""
+    """A setting that was drawn. `value` is its value in the study: None until it has one, or if it failed."""
 
     number: int
     combination: Combination
@@ -61,7 +61,7 @@ class Study:
         )
 
     def batch(self, number: int) -> list[Trial]:
-        """The trials of a batch, drawn now where they are not in the study yet. All earlier ones must be told."""
+        """The trials of a batch, drawn now if they are not in the study yet. All earlier ones must be told."""
         first = number * BATCH
         trials = self._study.trials
         if len(trials) < first + BATCH:
