@@ -80,7 +80,7 @@ def blocks_of(x: FeatureSource) -> Iterator[torch.Tensor]:
 
 
 def map_read_only(file: Path, x: torch.Tensor) -> torch.Tensor:
-    """`x`, which torch.load has mapped from `file`, mapped so that it counts as none of this process's own memory.
+    """`x`, which torch.load has mapped from `file`, mapped so that it does not count as this process's own memory.
 
     torch's mapping can be written to, for which a limit on memory (RLIMIT_DATA, vm.overcommit_memory=2) sets aside all
     of it. Where the file's format leaves open which bytes those of `x` are, it is `x` itself. Raises OSError.

@@ -17,7 +17,7 @@ from clearctl.report.view import DEFAULT, View
 
 
 def render_json(groups: Sequence[Group], view: View = DEFAULT) -> str:
-    """{"groups": [...], "best": {number: [labels]}, "notes": [...]}; a number that there is none of is null.
+    """{"groups": [...], "best": {number: [labels]}, "notes": [...]}; a missing number is null.
 
     With a comparison there is "comparison" too, with confidence intervals each number has "ci": [low, high], and a
     title and a caption are included if they were given.

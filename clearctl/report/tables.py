@@ -107,7 +107,7 @@ def in_order(groups: Sequence[Group], numbers: Numbers) -> Numbers:
 
 
 def measured_by(groups: Sequence[Group], numbers: Numbers) -> Numbers:
-    """`numbers` without those of what none of the groups has measured."""
+    """`numbers` without those that none of the groups has measured."""
     there = {name for group in groups for name in group.numbers}
     return {name: number for name, number in numbers.items() if number.measured is None or name in there}
 

@@ -30,7 +30,7 @@ class SampleImages:
 
 
 def sample_images(runs: Sequence[Run]) -> list[SampleImages]:
-    """Images of each dataset of `runs` whose folder is still there, none of one that has no images."""
+    """Images of each dataset of `runs` whose folder still exists; none of a dataset without images."""
     runs = [run for run in runs if not run.foreign]
     datasets = {run.dataset: run for run in reversed(runs)}
     first_runs = [run for run in runs if datasets[run.dataset] is run]

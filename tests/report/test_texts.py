@@ -88,12 +88,12 @@ def test_markdown_escapes_to_what_it_was(text: str) -> None:
 @given(st.text(min_size=1))
 def test_latex_escapes_every_character_of_its_own(text: str) -> None:
     escaped = latex.escaped(text)
-    words = "textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar"
+    words = "textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar|dots"
     plain = escaped.replace(r"$^\dagger$", "").replace(r"$\pm$", "").replace("$-$", "")
     rest = re.sub(rf"\\[{{}}$&#_%]|\\(?:{words})\{{\}}|\{{[\[*]\}}", "", plain)
     assert not set(rest) & set("\\{}$&#_%~^<>|[*†−±")
     dashes = text.count("–")  # each becomes two
-    assert len(rest) == sum(letter not in "\\{}$&#_%~^<>|[*†−±" for letter in text) + dashes
+    assert len(rest) == sum(letter not in "\\{}$&#_%~^<>|[*†−±…" for letter in text) + dashes
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

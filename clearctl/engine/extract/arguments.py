@@ -39,7 +39,7 @@ def check_arguments(
 
 
 def check_name(name: str) -> str:
-    """Raise UsageError unless `name` can be a folder's and stands in a config as it is."""
+    """Raise UsageError unless `name` can be a folder's name and be written in a config unchanged."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name):
         raise UsageError(f"--name {name}: expected letters, digits and . _ + - , as in resnet50_b0")
     return name

@@ -77,7 +77,7 @@ def filled_network(
     allow_partial: bool,
     listener: Listener,
 ) -> tuple[FeatureExtractor, Source]:
-    """The recipe's network with its weights. One process of each machine fetches those, the others find them then."""
+    """The recipe's network with its weights. One process of each machine downloads them, then the others load them."""
     network = build_extractor(recipe.arch, recipe.arguments)
     if world.local_rank() > 0:
         gather_to_first(None)
