@@ -53,6 +53,11 @@ class Output:
         """Whether lines on stderr can be erased and drawn again: on a terminal, unless it is TERM=dumb."""
         return self.stderr.is_terminal and not self.stderr.is_dumb_terminal and not self.quiet
 
+    @property
+    def bold(self) -> bool:
+        """Whether stdout shows bold: on a terminal, unless it is TERM=dumb."""
+        return self.stdout.is_terminal and not self.stdout.is_dumb_terminal
+
     def message(self, text: str, warning: bool = False) -> None:
         """A line on stderr."""
         if warning:

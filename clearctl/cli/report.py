@@ -171,7 +171,7 @@ def _print(
             show(tables.spread_table(group, output.stdout.width))
     parts = tables.side_by_side(view.columns(groups), chosen=bool(columns))
     for part in parts:
-        show(tables.summary_table(groups, part))
+        show(tables.summary_table(groups, part, bold=output.bold))
     for part in parts:
         for extra in extra_tables(groups, part, ci=ci, comparison=view.comparison):
             show(tables.extra_table(extra, groups, part))

@@ -133,7 +133,7 @@ def _show_tests(result: SelectionResult) -> None:
             groups.append(Group(choice.chosen.label, runs, {}))
     if not groups:
         return
-    output.stdout.print(summary_table(groups))
+    output.stdout.print(summary_table(groups, bold=output.bold))
     for remark in remarks(groups):
         if remark.of_mark:
             output.stdout.print(f"\n{textwrap.fill(remark.text, 80)}")

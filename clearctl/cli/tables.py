@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from clearctl.dataset.importing.plan import ImportedBucket
     from clearctl.engine.predict.records import Answer
 
+BEST = "*"
 _MOST_NUMBERS = 7  # beside each other
 _PLAIN: dict[str, Any] = {"box": None, "title_justify": "left"}
 
@@ -130,9 +131,12 @@ def side_by_side(numbers: Numbers, *, chosen: bool = False) -> list[Numbers]:
     return [kinds[kind] for kind in sorted(kinds)]
 
 
-def summary_table(groups: Sequence[Group], numbers: Numbers | None = None) -> Table:
-    """A row for each group: the runs that count, and each number in percent with its standard deviation below it."""
-    best = f"; {IN_BOLD}" if len(groups) > 1 else ""
+def summary_table(groups: Sequence[Group], numbers: Numbers | None = None, *, bold: bool = True) -> Table:
+    """A row for each group: the runs that count, and each number in percent with its standard deviation below it.
+
+    The best numbers have an asterisk where it is printed without `bold`, as into a file.
+    """
+    best = f"; {IN_BOLD if bold else IN_BOLD.replace('bold', BEST)}" if len(groups) > 1 else ""
     numbers = in_order(groups, NUMBERS) if numbers is None else numbers
     title = "added" if numbers.keys() <= ADDED.keys() else heading(groups)
     if all(number.measured is not None for number in numbers.values()):
@@ -145,7 +149,7 @@ def summary_table(groups: Sequence[Group], numbers: Numbers | None = None) -> Ta
     for group, cells in zip(groups, summary(groups, numbers), strict=True):
         texts = [
             Text.assemble(
-                (cell.mean + cell.mark, "bold green" if cell.best else ""),
+                (cell.mean + cell.mark + ("" if bold or not cell.best else BEST), "bold green" if cell.best else ""),
                 (f"\n±{cell.std}" if cell.std else "", "dim"),
             )
             for cell in cells

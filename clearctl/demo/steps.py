@@ -11,8 +11,9 @@ from clearctl.engine.extract.extract import ExtractResult, extract_features
 from clearctl.engine.machine import resolve_device
 from clearctl.engine.run.evaluate import EvalResult, evaluate
 from clearctl.engine.run.train import TrainResult, train
+from clearctl.errors import UsageError
 from clearctl.progress import Listener, Message, ignore
-from clearctl.rundir import checkpoint_file
+from clearctl.rundir import checkpoint_file, is_run
 
 CONFIG = FOLDER / "quickstart.py"
 FEATURE_CONFIG = FOLDER / "quickstart_feature.py"
@@ -47,6 +48,8 @@ def run_demo(
     if features == lite0.NAME:
         lite0.require_package()
     resolve_device(device)  # before anything is written
+    if is_run(folder):
+        raise UsageError(f"{folder} is a run folder: give another folder")
     root = folder / "dataset"
     _report(listener, f"1. a CLEAR-shaped dataset of handwritten digits: {root}")
     make_dataset(root)

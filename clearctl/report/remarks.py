@@ -1,5 +1,6 @@
 """The notes of a report: what is left out and why, and what differs within a group."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,7 @@ ON_TRAINING_IMAGES = (
 # those that distinguish groups, and those that have their own remark.
 _EXPECTED = ("seed", "wandb_run", "mlflow_run", "config", "dataset.root", "dataset.fingerprint")
 _PARTED = ("dataset.filelists", "dataset.features", "dataset.class_names", "weights", "resumed")
+_COMMIT = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28}\b")  # the first letters of a git commit are enough
 _WORDS = {
     "clearctl": "the version of clearctl",
     "python": "the version of Python",
@@ -185,7 +187,8 @@ def _of_differences(group: Group) -> Iterator[Remark]:
             having.setdefault(NONE if value is None else str(value), []).append(run)
         if len(having) > 1:
             name = f"the version of {key.removeprefix('packages.')}" if key.startswith("packages.") else key
-            parts = ", ".join(f"{value} ({_seeds(runs)})" for value, runs in having.items())
+            shown = {_COMMIT.sub(r"\1", value) if key == "git" else value: runs for value, runs in having.items()}
+            parts = ", ".join(f"{value} ({_seeds(runs)})" for value, runs in shown.items())
             yield Remark(f"{group.label}: {_WORDS.get(key, name)} differs: {parts}")
 
 

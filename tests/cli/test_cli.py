@@ -133,6 +133,17 @@ def test_wrong_arguments(arguments, code, reported, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_demo_does_not_write_into_a_run(tmp_path, monkeypatch):
+    for name in ("config.py", "environment.json"):
+        (tmp_path / name).touch()
+    result = clearctl("demo", str(tmp_path))
+    assert (result.exit_code, result.stderr.splitlines()[0]) == (
+        2,
+        f"error: {tmp_path} is a run folder: give another folder",
+    )
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def refused(result: Result, code: int, *reported: str) -> None:
     assert result.exit_code == code, result.stderr
     errors = result.stderr[result.stderr.index("error: ") :].strip().splitlines()

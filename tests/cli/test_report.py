@@ -105,7 +105,7 @@ def test_added_numbers_and_a_matrix_from_a_file(few: Path) -> None:
     assert result.stderr == ""
     lines = [line.rstrip() for line in result.stdout.splitlines()]
     assert "joint.csv: accuracy (%), from a file" in lines
-    start = lines.index("added; bold: better than every other group by more than chance (95 %)")
+    start = lines.index("added; *: better than every other group by more than chance (95 %)")
     assert [line.split() for line in lines[start + 1 : start + 5]] == [
         ["chal-", "final"],
         ["group", "n", "lenge", "domain"],

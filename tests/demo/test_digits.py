@@ -216,3 +216,18 @@ def test_a_file_in_the_way_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="cannot be written"):
         make_dataset(path / "digits")
     assert path.read_text() == "mine"
+
+
+def test_the_examples_of_the_page_on_formats_are_its_own(root, every):
+    """A record, lines of a file list, and the number of its buckets."""
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+    example = json.loads(re.search(r"```json\n(\{\"\d+\": \{\"ID\".*?)```", text, re.DOTALL)[1])
+    (shown,) = example.values()
+    (record,) = [each for each in every if each["ID"] == shown["ID"]]
+    assert shown.items() <= record.items()
+    listed = re.findall(r"^(labeled_images/\S+\.jpg) (\d+)$", text, re.MULTILINE)
+    assert len(listed) == 2
+    for path, index in listed:
+        assert (root / path).is_file()
+        assert CLASS_NAMES[int(index)] == Path(path).parent.name
+    assert f'"num_buckets": {len(BUCKETS)},' in text

@@ -78,6 +78,23 @@ def test_what_the_remarks_say(tmp_path: Path) -> None:
     ]
 
 
+def test_a_git_commit_is_shortened(tmp_path: Path) -> None:
+    for seed, commit in enumerate(("ab" * 20, f"{'ab' * 20}-dirty")):
+        make_run(tmp_path / str(seed), MATRIX, seed, environment={"git": commit})
+    what = "the git commit of the working directory differs"
+    assert texts(tmp_path) == [f"naive: {what}: abababababab (seed 0), abababababab-dirty (seed 1)"]
+
+
+def test_how_a_setting_was_chosen_is_no_warning(tmp_path: Path) -> None:
+    chosen = {"metric": "validation.accuracy", "first": None, "chosen": "naive", "tried": 3, "seeds": 1}
+    (make_run(tmp_path / "0", MATRIX, 0) / "selection.json").write_text(json.dumps(chosen))
+    make_run(tmp_path / "1", MATRIX, 1, environment={"git": "0" * 40})
+    assert {remark.text.partition(": ")[2].split()[0]: remark.warns for remark in remarks(groups_of(tmp_path))} == {
+        "chosen": False,
+        "the": True,
+    }
+
+
 def test_runs_of_one_split_seed_that_learned_from_other_splits(tmp_path: Path) -> None:
     for seed, print_ in enumerate("001"):
         values = {"scenario.seed": 7}
