@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from avalanche.training.plugins import SupervisedPlugin
 
@@ -41,10 +41,10 @@ class BatchResults:
         if self._kept:
             scores, labels, losses = zip(*self._kept, strict=True)
             counts = [len(part) for part in labels]
-            right = torch.eq(_classes(torch.cat(scores)), _classes(torch.cat(labels))).cpu().numpy()
-            until = np.append(0, right.cumsum())  # of the first 0, 1, 2, ... samples
-            here = np.diff(until[np.cumsum([0, *counts])]).tolist()
+            right = torch.eq(_classes(torch.cat(scores)), _classes(torch.cat(labels))).cumsum(0).tolist()
+            ends = [right[end - 1] for end in accumulate(counts)]
             means = torch.stack(losses).reshape(len(losses), -1).mean(1).tolist()
+            here = (end - start for start, end in zip([0, *ends], ends, strict=False))
             self.extend([BatchResult(*numbers) for numbers in zip(means, here, counts, strict=True)])
             self._kept = []
         return self._read
