@@ -270,5 +270,6 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
 
 def append_metrics(run: Path, record: dict[str, Any]) -> None:
     """Add one line to metrics.jsonl; numbers that are not finite are written as null."""
-    with metrics_file(run).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(finite(record), allow_nan=False) + "\n")
+    line = json.dumps(finite(record), allow_nan=False) + "\n"
+    with metrics_file(run).open("ab") as file:  # once an epoch: without what text files do first
+        file.write(line.encode())

@@ -62,6 +62,13 @@ def place(found: dict[str, Any]) -> str:
 
 
 def weights_are_finite(model: nn.Module) -> bool:
-    """Whether all floating weights and buffers of `model` are. This waits for the device once."""
-    checks = [value.isfinite().all() for value in model.state_dict().values() if value.is_floating_point()]
-    return bool(torch.stack(checks).all()) if checks else True
+    """Whether all floating weights and buffers of `model` are. This waits for the device once, or twice if not.
+
+    A sum is finite only if all that is summed is, and takes half as many launches; that of finite weights may overflow.
+    """
+    weights = [value for value in model.state_dict().values() if value.is_floating_point()]
+    if not weights:
+        return True
+    # float16 overflows at 65,504.
+    sums = torch.stack([value.sum(dtype=torch.promote_types(value.dtype, torch.float32)) for value in weights])
+    return all(map(math.isfinite, sums.tolist())) or bool(torch.stack([v.isfinite().all() for v in weights]).all())

@@ -68,6 +68,15 @@ def test_the_first_place_is_reported_once() -> None:
     assert message.text.startswith("the run has diverged: bucket 2004, epoch 2: the loss is inf; lower ")
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_finite_weights_whose_sum_is_not(dtype: torch.dtype) -> None:
+    model = torch.nn.Linear(2, 2).to(dtype)
+    torch.nn.init.constant_(model.weight, torch.finfo(dtype).max)
+    assert weights_are_finite(model)
+    model.weight.data[0] = torch.tensor([float("inf"), -float("inf")])
+    assert not weights_are_finite(model)
+
+
 @pytest.mark.parametrize("name", ["weight", "bias", "running_var"])
 def test_weights_and_buffers_that_are_not_finite(name: str) -> None:
     model = nn.BatchNorm1d(3)

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +214,7 @@ def report_unwritable(run: Path) -> Iterator[None]:
 def record_epoch(run: Path, done: EpochDone, lr: float) -> None:
     """Add an epoch to metrics.jsonl."""
     if world.is_first():
-        record = {name: value for name, value in asdict(done).items() if name != "ridge_lambda" or value is not None}
+        record = {name: value for name, value in vars(done).items() if name != "ridge_lambda" or value is not None}
         rundir.append_metrics(run, {"event": "epoch", **record, "lr": lr})
 
 

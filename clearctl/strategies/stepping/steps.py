@@ -6,9 +6,11 @@ import torch
 from avalanche.training.templates import BaseSGDTemplate
 from avalanche.training.templates.problem_type.supervised_problem import SupervisedProblem
 from avalanche.training.templates.update_type.sgd_update import SGDUpdate
+from torch import nn
 
 from clearctl.strategies.loading.gather import GatheringLoader
 from clearctl.strategies.stepping.empty_loss import EmptyLoss
+from clearctl.strategies.stepping.optimizer import clear_gradients, update_weights
 from clearctl.strategies.strategy import Strategy
 from clearctl.strategies.watching.hooks import is_idle
 
@@ -47,13 +49,15 @@ def _training_epoch(strategy: Strategy, **kwargs: object) -> None:
     # These are lists already, and the tensors that Avalanche moves to a CPU are on it.
     counted = getattr(strategy.dataloader, "loader", None)  # see `Epochs`
     unpacked = strategy.device.type == "cpu" and isinstance(counted, GatheringLoader)
+    scales = "optimizer_step" in vars(strategy)  # see `precision`
+    is_new = _gives_new_losses(strategy._criterion)
     for batch in strategy.dataloader:
         strategy.mbatch = batch
         if strategy._stop_training:
             break
         if not unpacked:
             strategy._unpack_minibatch()
-        strategy.optimizer.zero_grad()
+        clear_gradients(strategy.optimizer)
         strategy.mb_output = strategy.forward()
         loss = strategy.criterion()
         as_it_is = loss.ndim == 0 and loss.dtype is torch.float32 and not has_penalties
@@ -62,6 +66,16 @@ def _training_epoch(strategy: Strategy, **kwargs: object) -> None:
             strategy._before_backward(**kwargs)
         strategy.backward()
         if as_it_is:
-            strategy.loss = loss.detach().reshape(1) + 0.0  # as in Avalanche, who adds it to zeros
-        strategy.optimizer_step()
+            loss = loss.detach().reshape(1)  # as in Avalanche, who adds it to zeros
+            strategy.loss = loss if is_new else loss + 0.0
+        if scales:
+            strategy.optimizer_step()
+        else:
+            update_weights(strategy.optimizer)
         strategy._after_training_iteration(**kwargs)
+
+
+def _gives_new_losses(criterion: object) -> bool:
+    """Whether no loss that it has given changes later: one of a user's own might keep the tensor, and add to it."""
+    modules = criterion.modules() if isinstance(criterion, nn.Module) else (criterion,)
+    return {type(module).__module__.partition(".")[0] for module in modules} <= {"torch", "mmcls", "clearctl"}

@@ -84,3 +84,27 @@ def test_a_plugin_that_acts_within_a_step_has_avalanches_loop(build: Callable[..
     assert [calls for _, calls in found] == [0, 0, built.strategy.train_epochs]
     assert torch.equal(found[1][0], 0.5 + found[0][0])
     assert torch.equal(found[2][0], found[0][0])
+
+
+class Keeping(torch.nn.Module):
+    """A loss of a user's own, which adds to the tensor that it gave before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: torch.Tensor | None = None
+
+    def forward(self, scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        if self.given is not None:
+            self.given += 1000
+        loss = torch.nn.functional.cross_entropy(scores, target)
+        self.given = loss.detach()
+        return loss
+
+
+def test_a_loss_that_its_criterion_changes_later_is_kept_as_it_was(build: Callable[..., Any]) -> None:
+    losses = Losses()
+    built = build("naive", watching=(losses,))
+    built.strategy._criterion = Keeping()
+    built.strategy.train(built.buckets[0], eval_streams=[])
+    assert len(losses.kept) > 1
+    assert max(losses.kept) < 1000
