@@ -127,6 +127,7 @@ def test_a_word_comes_before_what_only_looks_alike() -> None:
     [
         ("train --sed 1", "no such option '--sed'; did you mean '--seed' or '--set'?"),
         ("train demo --seed x", "--seed x: should be a valid integer"),
+        ("train demo --nproc 100000", "--nproc 100000: this machine has "),
         ("train demo --nproc 0", "--nproc 0: should be greater than or equal to 1"),
         ("train", "missing argument 'CONFIG'"),
         ("train demo more", "got unexpected extra argument(s) (more)"),
