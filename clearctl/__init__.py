@@ -2,7 +2,8 @@
 
 Every command is also a function here, with plain arguments: `download`, `import_images`, `prepare_avalanche`,
 `make_fewshot`, `rebuild_by_metadata`, `extract_features`, `verify`, `train`, `resume`, `evaluate`, `predict`,
-`export_model`, `make_report`; `doctor` is `diagnose`, and `sweep` is `plan_sweep` and `run_sweep`. They are
+`export_model`, `make_report`; `doctor` is `diagnose`, and `sweep` is `plan_sweep` and `run_sweep`, with `--select`
+`plan_selection` and `run_selection`. They are
 imported when first used, so that `import clearctl` stays fast. `progress_bar` returns a `listener` that any of them
 accepts.
 """
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from clearctl.engine.run.resume import resume
     from clearctl.engine.run.train import train
     from clearctl.report.report import make_report
+    from clearctl.sweep.select.plan import plan_selection
+    from clearctl.sweep.select.run import run_selection
     from clearctl.sweep.sweep import plan_sweep, run_sweep
 
 __all__ = [
@@ -40,12 +43,14 @@ __all__ = [
     "import_images",
     "make_fewshot",
     "make_report",
+    "plan_selection",
     "plan_sweep",
     "predict",
     "prepare_avalanche",
     "progress_bar",
     "rebuild_by_metadata",
     "resume",
+    "run_selection",
     "run_sweep",
     "train",
     "verify",
@@ -60,12 +65,14 @@ _HOMES = {
     "import_images": "clearctl.dataset.import_images",
     "make_fewshot": "clearctl.dataset.fewshot",
     "make_report": "clearctl.report.report",
+    "plan_selection": "clearctl.sweep.select.plan",
     "plan_sweep": "clearctl.sweep.sweep",
     "predict": "clearctl.engine.predict.predict",
     "prepare_avalanche": "clearctl.dataset.prepare",
     "progress_bar": "clearctl.cli.notebook",
     "rebuild_by_metadata": "clearctl.dataset.rebuild",
     "resume": "clearctl.engine.run.resume",
+    "run_selection": "clearctl.sweep.select.run",
     "run_sweep": "clearctl.sweep.sweep",
     "train": "clearctl.engine.run.train",
     "verify": "clearctl.dataset.verify",
@@ -74,7 +81,9 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        from clearctl.arguments import checking_arguments
+
+        return checking_arguments(getattr(importlib.import_module(_HOMES[name]), name))
     raise AttributeError(f"module 'clearctl' has no attribute {name!r}")
 
 

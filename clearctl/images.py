@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from clearctl.regular import open_regular
+from clearctl.regular import open_regular, what_it_is_instead
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
@@ -29,7 +29,7 @@ def open_image(source: Path | BinaryIO) -> Iterator[Image.Image]:
             image = Image.open(file, formats=FORMATS)
         except UnidentifiedImageError:
             file.seek(0)
-            raise UnidentifiedImageError(_unidentified(file.read(12))) from None
+            raise UnidentifiedImageError(_unidentified(file.read(64))) from None
         with image:
             yield image
 
@@ -37,4 +37,5 @@ def open_image(source: Path | BinaryIO) -> Iterator[Image.Image]:
 def _unidentified(beginning: bytes) -> str:
     if not beginning:
         return "the file is empty"
-    return f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image: it begins with {beginning!r}"
+    found = what_it_is_instead(beginning) or f"it begins with {beginning[:12]!r}"
+    return f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image: {found}"

@@ -214,9 +214,9 @@ def require_root(root: Path) -> None:
 
 
 def read_text(path: Path) -> str:
-    """The UTF-8 text of `path`."""
+    """The UTF-8 text of `path`, without the byte order mark that editors of Windows write."""
     try:
-        return regular.read_text(path)
+        return regular.read_text(path, "utf-8-sig")
     except FileNotFoundError:
         raise DatasetError(f"{path} is missing") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -46,6 +46,15 @@ def read_text(path: Path | str, encoding: str = "utf-8", errors: str = "strict")
     return read_bytes(path).decode(encoding, errors).replace("\r\n", "\n").replace("\r", "\n")
 
 
+def what_it_is_instead(beginning: bytes) -> str | None:
+    """What stands where a binary file is expected, if `beginning` shows one of the two that downloads leave there."""
+    if beginning.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer, not the file itself: run `git lfs pull` where it was cloned"
+    if beginning.lstrip()[:5].lower() in (b"<html", b"<!doc"):
+        return "it is a web page: download the file again"
+    return None
+
+
 def _open_at_once(path: str, flags: int) -> int:
     """A file descriptor, opened without waiting for the other end of a pipe."""
     try:

@@ -1,8 +1,9 @@
-"""Reads files of torch.save and safetensors: rejects damaged files, and never runs pickled code.
+"""Reads files of torch.save and safetensors: rejects damaged files and others, and never runs pickled code.
 
 torch.load does not check the CRC-32 of the entries in its zip archives: a flipped bit changes a weight silently.
 """
 
+import pickle
 import re
 import struct
 import zipfile
@@ -13,10 +14,11 @@ from typing import Any
 import torch
 
 from clearctl.digest import file_sha256
-from clearctl.regular import open_regular
+from clearctl.regular import open_regular, what_it_is_instead
 
 SAFETENSORS = ".safetensors"
 _ZIP_START = b"PK\x03\x04"  # how torch.load tells its zip archives from the pickles of torch < 1.6
+_BEGINNING_BYTES = 64
 _LOCAL_HEADER_BYTES = (
     30  # before each entry of a zip archive; it ends with the lengths of the name and of the extra field
 )
@@ -28,16 +30,28 @@ class DamagedFileError(Exception):
     """A damaged file; the message says what is wrong with it."""
 
 
+class UnreadableFileError(Exception):
+    """A file that is not one of torch.save, or needs code to be read; the message says what it is.
+
+    `pickled` names the object that would need the code, if there is one.
+    """
+
+    def __init__(self, message: str, pickled: str | None = None) -> None:
+        super().__init__(message)
+        self.pickled = pickled
+
+
 def load(file: Path, *, sha256: str | None = None, mmap: bool = False) -> Any:
     """The result of torch.load(weights_only=True), with tensors on the CPU; for .safetensors the tensors by name.
 
     The bytes are checked first: against `sha256` if given, else against the CRC-32s in the zip archive. A file of
     torch < 1.6 is not an archive and has none. With `mmap` tensors are memory-mapped from an archive.
 
-    Raises DamagedFileError, OSError, and what torch.load raises for a file that it cannot read.
+    Raises DamagedFileError, UnreadableFileError, OSError, and what torch.load raises for an archive of something else.
     """
     with open_regular(file) as stream:
-        is_zip = stream.read(len(_ZIP_START)) == _ZIP_START
+        beginning = stream.read(_BEGINNING_BYTES)
+    is_zip = beginning.startswith(_ZIP_START)
     if sha256 is not None:
         found = file_sha256(file)
         if found != sha256:
@@ -46,7 +60,24 @@ def load(file: Path, *, sha256: str | None = None, mmap: bool = False) -> Any:
         _check_crcs(file)
     if file.suffix == SAFETENSORS:
         return _load_safetensors(file)
-    return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap and is_zip)
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap and is_zip)
+    except OSError:
+        raise
+    except Exception as error:
+        if is_zip and not isinstance(error, pickle.UnpicklingError):
+            raise
+        raise _unreadable(beginning, error) from None
+
+
+def _unreadable(beginning: bytes, error: Exception) -> UnreadableFileError:
+    """What torch's `error` means; its own text is on how to run the code in the file."""
+    needed = re.search(r"GLOBAL (\S+)", str(error))
+    if needed is not None:
+        return UnreadableFileError(f"it contains a pickled {needed[1]}, which is never run", needed[1])
+    if not beginning:
+        return UnreadableFileError("it is empty")
+    return UnreadableFileError(what_it_is_instead(beginning) or "torch cannot read it")
 
 
 def place_of_only_tensor(file: Path) -> tuple[int, int] | None:

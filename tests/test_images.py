@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import EpsImagePlugin, Image
+from PIL import EpsImagePlugin, Image, UnidentifiedImageError
 from report.folders import make_run
 
 import clearctl
@@ -70,6 +70,21 @@ def test_images_of_the_formats_that_datasets_have(kind: str, tmp_path: Path) -> 
     image.save(tmp_path / "image.jpg", kind, **({"save_all": True, "append_images": [image]} if kind == "MPO" else {}))
     with open_image(tmp_path / "image.jpg") as image:
         assert (image.format, image.size) == (kind, (256, 256))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"GIF?", "it begins with b'GIF?'"),
+        (b"  <HTML>", "it is a web page: download the file again"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "run `git lfs pull`"),
+    ],
+)
+def test_what_is_no_image(content: bytes, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "image.jpg").write_bytes(content)
+    with pytest.raises(UnidentifiedImageError, match=re.escape(reason)), open_image(tmp_path / "image.jpg"):
+        pass
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -90,6 +90,16 @@ def test_class_names_with_and_without_a_last_newline(tmp_path, end):
     assert layout.read_class_names(tmp_path) == ["BACKGROUND", "cup of tea", "camera"]
 
 
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
+    """Editors of Windows write one: the first class, image or key would silently be another."""
+    (tmp_path / "class_names.txt").write_text("cat\ndog", encoding="utf-8-sig")
+    (tmp_path / "all.txt").write_text("images/a.jpg 1", encoding="utf-8-sig")
+    (tmp_path / "one.json").write_text('{"1": 2}', encoding="utf-8-sig")
+    assert layout.read_class_names(tmp_path) == ["cat", "dog"]
+    assert layout.read_filelist(tmp_path / "all.txt") == [("images/a.jpg", 1)]
+    assert layout.read_json(tmp_path / "one.json") == {"1": 2}
+
+
 def test_class_names_keep_characters_that_splitlines_would_cut_at(tmp_path):
     (tmp_path / "class_names.txt").write_bytes("a\u2028b\nc\x0cd".encode())
     assert layout.read_class_names(tmp_path) == ["a\u2028b", "c\x0cd"]

@@ -2,12 +2,13 @@
 
 import hashlib
 import random
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
-from clearctl.tensor_files import DamagedFileError, load, not_plain
+from clearctl.tensor_files import DamagedFileError, UnreadableFileError, load, not_plain
 
 CONTENT = {"fc.weight": torch.arange(600.0).reshape(20, 30), "fc.bias": torch.ones(3, dtype=torch.int64)}
 
@@ -104,3 +105,35 @@ def test_kinds_of_tensors() -> None:
     assert not_plain(dense.to_sparse_csr()) == "sparse_csr"
     assert not_plain(torch.quantize_per_tensor(dense, 0.1, 0, torch.qint8)) == "quantized"
     assert not_plain(dense.to("meta")) == "meta"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is empty"),
+        (b"hello", "torch cannot read it"),
+        (b"1", "torch cannot read it"),
+        (b"\x80\x04N.", "torch cannot read it"),
+        (b"<!DOCTYPE html><html>", "it is a web page: download the file again"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 3\n",
+            "it is a Git LFS pointer, not the file itself: run `git lfs pull` where it was cloned",
+        ),
+    ],
+)
+def test_what_is_no_file_of_torch(content: bytes, reason: str, tmp_path: Path) -> None:
+    """One kind of error, whatever torch raises, and never its advice to run what is in the file."""
+    (tmp_path / "file.pth").write_bytes(content)
+    with pytest.raises(UnreadableFileError) as caught:
+        load(tmp_path / "file.pth")
+    assert (str(caught.value), caught.value.pickled) == (reason, None)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("value", [Path("x"), torch.nn.Linear(1, 1), re.compile("x")], ids=type)
+def test_pickled_objects_are_named(value: object, zipped: bool, tmp_path: Path) -> None:
+    torch.save([torch.ones(2), value], tmp_path / "file.pth", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(UnreadableFileError) as caught:
+        load(tmp_path / "file.pth")
+    assert caught.value.pickled is not None
+    assert str(caught.value) == f"it contains a pickled {caught.value.pickled}, which is never run"

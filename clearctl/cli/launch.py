@@ -12,12 +12,14 @@ import typer
 from clearctl.cli.console import importing, output
 from clearctl.distributed import world
 from clearctl.errors import RunError, UsageError
+from clearctl.wording import counted
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 # The commands that several processes can share.
 SHARED = ("train", "resume", "eval", "extract-features")
+MOST_PER_CORE = 8  # processes; of thousands the machine would run out of memory while they start
 FORWARDED_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")  # which torch's launcher sends to the processes
 
 
@@ -30,6 +32,10 @@ def share_among(processes: int) -> None:
         if processes not in (1, world.size()):
             raise UsageError(f"--nproc {processes}: torchrun has started {world.size()} processes: leave --nproc out")
         return
+    cores = os.cpu_count() or 1
+    most = max(16, MOST_PER_CORE * cores)
+    if processes > most:
+        raise UsageError(f"--nproc {processes}: this machine has {counted(cores, 'core')}: give at most {most}")
     if processes > 1:
         _launch(processes)
 

@@ -99,7 +99,7 @@ def parse_buckets(text: str | None) -> list[str] | None:
 
 def parse_pairs(texts: list[str], option: str) -> dict[str, Any]:
     """`key=value` texts as {key: literal, else string}. Raises UsageError naming `option`."""
-    from clearctl.config.load import read_literal
+    from clearctl.config.words import read_literal
 
     pairs = {}
     for text in texts:

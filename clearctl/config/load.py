@@ -18,6 +18,7 @@ from typing import Any
 
 from clearctl.config import shipped
 from clearctl.config.base_variables import require_alone
+from clearctl.config.words import read_literal
 from clearctl.errors import ConfigError
 from clearctl.mmcv_needed import needing_mmcv
 from clearctl.nearby import nearby_file
@@ -102,14 +103,6 @@ def flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, value
     for name, child in children:
         yield from flatten(child, f"{key}.{name}" if key else str(name))
-
-
-def read_literal(text: str) -> Any:
-    """`text` parsed as a Python literal, else `text` itself: command-line values are never run as code."""
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all that literal_eval may raise
-        return text
 
 
 def _check_base_variables(path: Path) -> None:

@@ -14,6 +14,7 @@ from clearctl.data.features import stored_features
 from clearctl.errors import CapabilityError, DatasetError
 from clearctl.shortage import is_out_of_memory
 from clearctl.units import byte_size
+from clearctl.wording import counted
 
 Listed = dict[str, list[tuple[str, int]]]
 FLOAT_BYTES = 4
@@ -70,15 +71,30 @@ def _read(root: Path, name: str, listed: Listed, rows: int, room_bytes: int | No
         dimension = x.shape[1]
         try:
             if mapped or _exceeds((rows, dimension), room_bytes):
-                mapped.append(map_read_only(file, x))
+                stored = map_read_only(file, x)
+                mapped.append(stored)
             else:
                 matrix = _matrix(rows, dimension) if matrix is None else matrix
-                copy_stored(file, x, matrix[taken : taken + len(x)])
+                stored = matrix[taken : taken + len(x)]
+                copy_stored(file, x, stored)
         except OSError as error:
             raise DatasetError(f"{file} cannot be read: {error.strerror or error}") from None
+        _require_finite(file, stored, lines)
         taken += len(x)
-        del x  # its mapping, before the next file is mapped
+        del x, stored  # its mapping, before the next file is mapped
     return FeatureParts(mapped) if matrix is None else matrix
+
+
+def _require_finite(file: Path, x: torch.Tensor, lines: list[tuple[str, int]]) -> None:
+    """Raise DatasetError for a NaN or an infinity: training on it would look like a run that diverged."""
+    if x.sum().isfinite():  # one pass without a mask; a sum may also overflow
+        return
+    bad = (~x.isfinite().all(dim=1)).nonzero().flatten().tolist()
+    if bad:
+        raise DatasetError(
+            f"{file}: {counted(len(bad), 'row')} with a number that is not finite, such as row {bad[0]}, of "
+            f"{lines[bad[0]][0]}\nextract the features again; `clearctl verify` checks all of them"
+        )
 
 
 def _matrix(rows: int, dimension: int) -> torch.Tensor:

@@ -16,7 +16,7 @@ def check_seeds(seeds: Sequence[int]) -> None:
         raise UsageError(f"a seed is given twice: {', '.join(map(str, seeds))}")
 
 
-def choose_buckets(root: Path, present: Sequence[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
+def choose_buckets(root: Path, present: Sequence[str], wanted: Sequence[str | int] | None) -> tuple[str, ...]:
     """The wanted buckets in the order of `present`, all when None. Raises UsageError for others, none, or one twice."""
     if wanted is None:
         return tuple(present)

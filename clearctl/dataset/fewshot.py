@@ -46,7 +46,7 @@ def make_fewshot(
     *,
     shot: int = DEFAULT_SHOT,
     seeds: Sequence[int] = DEFAULT_SEEDS,
-    buckets: Sequence[str] | None = None,
+    buckets: Sequence[str | int] | None = None,
     force: bool = False,
     dry_run: bool = False,
     listener: Listener = ignore,

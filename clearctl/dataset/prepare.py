@@ -60,7 +60,7 @@ def prepare_avalanche(
     test_ratio: float | None = None,
     seeds: Sequence[int] | None = None,
     stratified: bool = False,
-    buckets: Sequence[str] | None = None,
+    buckets: Sequence[str | int] | None = None,
     force: bool = False,
     dry_run: bool = False,
     listener: Listener = ignore,
@@ -244,7 +244,7 @@ def _refuse_split_options(
         )
 
 
-def _choose_buckets(release: Release, wanted: Sequence[str] | None, listener: Listener) -> tuple[str, ...]:
+def _choose_buckets(release: Release, wanted: Sequence[str | int] | None, listener: Listener) -> tuple[str, ...]:
     """The buckets to prepare, in numeric order. Raises UsageError for others, none, or one twice."""
     if wanted is None:
         return _default_buckets(release, listener)

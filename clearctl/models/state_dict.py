@@ -1,8 +1,6 @@
 """Reads the state dict of a checkpoint file without running pickled code."""
 
 import argparse
-import pickle
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,11 +39,10 @@ def read_weights(file: Path, wrappers: Sequence[str] = ()) -> dict[str, torch.Te
             remedy = f"restore it from a copy; if it was changed on purpose, remove its line from {checksums.NAME}"
         where = f" by {checksums.NAME}" if summed is not None else ""
         raise RunError(f"{file} is damaged: {error}{where}\n{remedy}") from None
-    except pickle.UnpicklingError as error:
-        needed = re.search(r"GLOBAL (\S+)", str(error))
-        if needed is None:
-            raise RunError(f"{file} is not a checkpoint, or damaged: torch cannot read it") from None
-        raise RunError(f"{file} is refused: it contains more than weights, a pickled {needed[1]}") from None
+    except tensor_files.UnreadableFileError as error:
+        if error.pickled is None:
+            raise RunError(f"{file} is not a checkpoint, or damaged: {error}") from None
+        raise RunError(f"{file} is refused: it contains more than weights, a pickled {error.pickled}") from None
     except Exception as error:
         reason = first_line(error, "it is empty")
         raise RunError(f"{file} is not a checkpoint, or damaged: {reason}") from None

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from clearctl.config.load import read_literal
+from clearctl.config.words import read_literal
 from clearctl.errors import UsageError
 
 _LOG = ":log"
@@ -45,6 +45,16 @@ def read_grid(texts: Sequence[str]) -> dict[str, list[str]]:
             raise UsageError(f"--set {text}: {key.strip()} is given twice: put all its values into one --set")
         grid[key.strip()] = parts
     return grid
+
+
+# The values of each key: texts as on the command line, or what they stand for.
+Grid = Mapping[str, Sequence[str | bool | int | float | None]]
+
+
+def grid_texts(grid: Grid | None) -> dict[str, list[str]]:
+    """The grid with all values as texts, as on the command line."""
+    values = (grid or {}).items()
+    return {key: [value if isinstance(value, str) else repr(value) for value in of_key] for key, of_key in values}
 
 
 def read_ranges(grid: Mapping[str, Sequence[str]]) -> dict[str, Range]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from clearctl import rundir
-from clearctl.config.load import Config, flatten, read_literal
+from clearctl.config.load import Config, flatten
+from clearctl.config.words import read_literal
 from clearctl.engine.build.config import open_config
 from clearctl.engine.run.inputs import RunInputs
 from clearctl.errors import ConfigError, RunError, UsageError

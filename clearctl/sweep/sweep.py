@@ -19,6 +19,7 @@ from clearctl.errors import ConfigError, RunError, Stopped, UsageError
 from clearctl.metrics import from_json
 from clearctl.shortrepr import ShortRepr
 from clearctl.sweep.cluster.engine import Cluster, import_ray, run_on_ray
+from clearctl.sweep.grid import Grid, grid_texts
 from clearctl.sweep.local import Assignment, LocalEngine, local_engine, threads_each
 from clearctl.sweep.outcome import RunEnded, RunOutcome, SweepEvent, SweepListener, ignore
 from clearctl.sweep.plan import PlannedRun, make_plan
@@ -70,7 +71,7 @@ class SweepPlan(ShortRepr):
         total = 0.0
         for _, run in self.left:
             if run.label not in alone:
-                with torch_threads(self.threads):
+                with torch_threads(min(self.threads, usable_cores())):  # a cluster's machines may have more
                     alone[run.label] = dry_run_config(run.config, device=device).seconds
             total += alone[run.label] * _fraction_left(run)
         return total / min(self.jobs, max(1, len(self.left)))
@@ -93,7 +94,7 @@ def plan_sweep(
     configs: Sequence[Path | str],
     *,
     seeds: Sequence[int] | None = None,
-    grid: Mapping[str, Sequence[str]] | None = None,
+    grid: Grid | None = None,
     work_dir: Path | str | None = None,
     dataset_root: Path | str | None = None,
     jobs: int | None = None,
@@ -109,7 +110,7 @@ def plan_sweep(
     Raises ConfigError, UsageError, DatasetError for a dataset folder there is not, and CapabilityError for a device
     there is not.
     """
-    runs = make_plan(configs, seeds=seeds, grid=grid, work_dir=work_dir, dataset_root=dataset_root)
+    runs = make_plan(configs, seeds=seeds, grid=grid_texts(grid), work_dir=work_dir, dataset_root=dataset_root)
     return arrange(runs, jobs=jobs, device=device, cluster=cluster, stack=stack)
 
 

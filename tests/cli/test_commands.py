@@ -167,6 +167,7 @@ def test_a_folder_given_as_an_argument_is_shown_as_the_option_that_takes_it(word
     [
         ("train --sed 1", "no such option '--sed'; did you mean '--seed' or '--set'?"),
         ("train demo --seed x", "--seed x: should be a valid integer"),
+        ("train demo --nproc 100000", "--nproc 100000: this machine has "),
         ("train demo --nproc 0", "--nproc 0: should be greater than or equal to 1"),
         ("train", "missing argument 'CONFIG'"),
         ("train demo more", "unexpected argument 'more'"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from clearctl import layout
+from clearctl.data.feature_matrix import read_matrix
 from clearctl.data.features import load_features, load_released_features, read_features, save_features
 from clearctl.data.features import save_released_features as save_released
 from clearctl.errors import DatasetError
@@ -101,3 +102,25 @@ def test_a_flipped_bit_in_a_released_file(tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as caught:
         load_released_features(file)
     assert str(caught.value).startswith(f"{file} is damaged: its entry archive/data/5 has a wrong CRC-32\n")
+
+
+@pytest.mark.parametrize("room_bytes", [None, 0], ids=["memory", "mapped"])
+@pytest.mark.parametrize("kind", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_numbers_that_are_not_finite_are_not_trained_on(
+    value: float, kind: torch.dtype, room_bytes: int | None, file: Path
+) -> None:
+    x = X.to(kind)
+    x[7, 2] = x[9, 0] = value
+    torch.save((x, LABELS), file)
+    with pytest.raises(
+        DatasetError, match=r"all\.pth: 2 rows with a number that is not finite, such as row 7, of 7\.jpg"
+    ):
+        read_matrix(file.parents[4], "tiny", {"0": LISTED}, room_bytes)
+
+
+@pytest.mark.parametrize("room_bytes", [None, 0], ids=["memory", "mapped"])
+def test_numbers_whose_sum_overflows_are_finite(room_bytes: int | None, file: Path) -> None:
+    torch.save((torch.full((12, 5), 60_000.0, dtype=torch.float16), LABELS), file)
+    x, y, _ = read_matrix(file.parents[4], "tiny", {"0": LISTED}, room_bytes)
+    assert (x.shape, y.tolist()) == ((12, 5), LABELS)

@@ -131,7 +131,7 @@ def test_nothing_left_to_test_on(clear_folder):
     ("arguments", "reported"),
     [
         ({"shot": 0}, "--shot 0"),
-        ({"shot": True}, "--shot True"),
+        ({"shot": True}, "shot: found True, expected a whole number"),
         ({"seeds": []}, "no seed"),
         ({"seeds": [1, 1]}, "twice"),
         ({"seeds": [-1]}, "-1"),

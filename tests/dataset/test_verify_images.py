@@ -79,7 +79,7 @@ def test_images_that_cannot_be_decoded(root):
     assert checks == ("images",) * 3
     assert texts[0].startswith(f"{truncated}: cannot be decoded: image file is truncated")
     assert texts[0].endswith(place)
-    no_image = "not a JPEG, PNG, WEBP, BMP, GIF or TIFF image: it begins with b'<html>404</h'"
+    no_image = "not a JPEG, PNG, WEBP, BMP, GIF or TIFF image: it is a web page: download the file again"
     assert texts[1] == f"{text}: cannot be decoded: {no_image} {place}"
     assert texts[2] == f"{empty}: cannot be decoded: the file is empty {place}"
     assert reported(root) == list(zip(severities, checks, texts, strict=True))  # the journal has the faults too
@@ -207,6 +207,15 @@ def test_another_pillow_looks_for_itself(root):
     assert looked_at(root) == 108
     assert looked_at(root) == 0
     assert header in (root / FILE_NAME).read_text().splitlines()[100:]
+
+
+def test_an_unchanged_image_that_can_no_longer_be_read(root, monkeypatch):
+    """Its size and time are what they were."""
+    look(root)
+    unreadable = next(iter(sorted((root / "labeled_images").rglob("*.jpg"))))
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != unreadable and access(path, mode))
+    assert looked_at(root) == 1
 
 
 def test_a_journal_that_cannot_be_written(root):

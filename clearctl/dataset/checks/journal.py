@@ -98,4 +98,6 @@ class Journal:
             stat = os.stat(self._root / path)
         except OSError:
             return False
+        if not os.access(self._root / path, os.R_OK):  # which leaves the time of the last change as it was
+            return False
         return (stat.st_size, stat.st_mtime_ns) == (self._known[path].size_bytes, self._known[path].mtime_ns)

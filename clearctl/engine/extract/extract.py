@@ -83,7 +83,7 @@ def extract_features(
     workers: int | None = None,
     cache: str = "auto",
     cache_dir: Path | str | None = None,
-    buckets: Sequence[str] | None = None,
+    buckets: Sequence[str | int] | None = None,
     official: bool = False,
     force: bool = False,
     listener: Listener = ignore,

@@ -54,7 +54,7 @@ def export_model(
     output: Path | str,
     *,
     format: str | None = None,
-    bucket: str | None = None,
+    bucket: str | int | None = None,
     config: Path | str | None = None,
     listener: Listener = ignore,
 ) -> ExportResult:
@@ -78,7 +78,7 @@ def export_model(
         find_target(
             Path(target),
             config=None if config is None else Path(config),
-            bucket=bucket,
+            bucket=None if bucket is None else str(bucket),
             all_buckets=False,
             listener=listener,
         )

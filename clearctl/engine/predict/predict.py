@@ -100,7 +100,7 @@ def predict(
     target: Path | str,
     images: Sequence[Path | str] | Path | str,
     *,
-    bucket: str | None = None,
+    bucket: str | int | None = None,
     all_buckets: bool = False,
     config: Path | str | None = None,
     extractor_weights: Path | str | None = None,
@@ -135,7 +135,7 @@ def predict(
     asked = find_target(
         Path(target),
         config=None if config is None else Path(config),
-        bucket=bucket,
+        bucket=None if bucket is None else str(bucket),
         all_buckets=all_buckets,
         listener=listener,
     )

@@ -61,8 +61,8 @@ def read_metric(text: str) -> SelectionMetric:
         return SelectionMetric(number)
     if number in NAMES:
         raise UsageError(f"--select {text}: settings are chosen on validation images only: write {PREFIX}{number}")
-    near = difflib.get_close_matches(number.rpartition(".")[2], NAMES, n=3, cutoff=0.4) or NAMES
-    raise UsageError(f"--select {text}: unknown number, expected {any_of([PREFIX + name for name in near])}")
+    near = difflib.get_close_matches(text.rpartition(".")[2], NAMES, n=3, cutoff=0.4) if "." in text else ()
+    raise UsageError(f"--select {text}: unknown number, expected {any_of([PREFIX + name for name in near or NAMES])}")
 
 
 def read_first(text: str) -> int:

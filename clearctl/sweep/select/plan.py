@@ -10,10 +10,11 @@ from clearctl.config.check import require
 from clearctl.config.fill import fill
 from clearctl.engine.build.catalogue import CATALOGUE
 from clearctl.errors import UsageError
+from clearctl.shortrepr import ShortRepr
 from clearctl.sweep.cluster.engine import Cluster
-from clearctl.sweep.grid import Range, read_ranges, require_no_ranges
+from clearctl.sweep.grid import Grid, Range, grid_texts, read_ranges, require_no_ranges
 from clearctl.sweep.plan import Combination, PlannedRun, find_states, list_combinations, list_runs
-from clearctl.sweep.select.metric import SelectionMetric
+from clearctl.sweep.select.metric import SelectionMetric, read_metric
 from clearctl.sweep.select.search import Search, require_optuna
 from clearctl.sweep.sweep import SweepPlan, arrange, require_datasets
 from clearctl.wording import counted
@@ -33,8 +34,8 @@ _SAME = (
 )
 
 
-@dataclass(frozen=True)
-class SelectionPlan:
+@dataclass(frozen=True, repr=False)
+class SelectionPlan(ShortRepr):
     """The settings to try, by which `metric`, on the first `first` buckets (None: on all).
 
     `settings` are the runs of a grid as in the configs, with their tests; those of a `search` are drawn one
@@ -108,13 +109,13 @@ class SelectionPlan:
 
 def plan_selection(
     configs: Sequence[Path | str],
-    metric: SelectionMetric,
+    metric: SelectionMetric | str,
     *,
     first: int | None = None,
     trials: int | None = None,
     sampler_seed: int | None = None,
     seeds: Sequence[int] | None = None,
-    grid: Mapping[str, Sequence[str]] | None = None,
+    grid: Grid | None = None,
     work_dir: Path | str | None = None,
     dataset_root: Path | str | None = None,
     jobs: int | None = None,
@@ -124,28 +125,34 @@ def plan_selection(
 ) -> SelectionPlan:
     """The plan of a sweep that chooses a setting of each config by `metric` before it tests that one alone.
 
-    It chooses on the first `first` buckets of the stream, by default on all. With `trials` that many settings of each
-    config are drawn by Optuna from the grid, whose values may then be ranges (`LOW..HIGH`), seeded by `sampler_seed`,
-    by default the first seed. For the other arguments see `plan_sweep`. Nothing is written. Raises UsageError for
-    configs without `scenario.validation`, for settings that cannot be compared and for a metric that there is none of,
-    what `plan_sweep` raises, and CapabilityError without Optuna.
+    The metric may be its name, such as `validation.accuracy`. It chooses on the first `first` buckets of the stream, by
+    default on all. With `trials` that many settings of each config are drawn by Optuna from the grid, whose values may
+    then be ranges (`LOW..HIGH`), seeded by `sampler_seed`, by default the first seed. For the other arguments see
+    `plan_sweep`. Nothing is written. Raises UsageError for configs without `scenario.validation`, for settings that
+    cannot be compared and for a metric that does not exist, what `plan_sweep` raises, and CapabilityError without
+    Optuna.
     """
-    grid = grid or {}
+    if isinstance(metric, str):
+        metric = read_metric(metric)
+    for name, number in {"first": first, "trials": trials}.items():
+        if number is not None and number < 1:
+            raise UsageError(f"{name} is {number}: expected 1 or more")
+    texts = grid_texts(grid)
     search = None
-    ranges = read_ranges(grid)
+    ranges = read_ranges(texts)
     if trials is not None:
         require_optuna()
         search = Search(trials, sampler_seed if sampler_seed is not None else (seeds or [0])[0], ranges)
-        if not any(len(texts) > 1 for texts in grid.values()) and not ranges:
+        if not any(len(values) > 1 for values in texts.values()) and not ranges:
             raise UsageError("nothing to search: give --set KEY=LOW..HIGH, or KEY=V1,V2")
     else:
-        require_no_ranges(grid)
-    if "seed" in grid:
+        require_no_ranges(texts)
+    if "seed" in texts:
         raise UsageError("--set seed: a seed cannot be chosen: give seeds with --seeds")
     plan = SelectionPlan(
         configs=configs,
         seeds=seeds,
-        grid=grid,
+        grid=texts,
         work_dir=None if work_dir is None else Path(work_dir).expanduser().resolve(),
         dataset_root=dataset_root,
         metric=metric,
@@ -154,7 +161,7 @@ def plan_selection(
         search=search,
         arranged=functools.partial(arrange, jobs=jobs, device=device, cluster=cluster, stack=stack),
     )
-    combinations = _spanning(grid, ranges) if search else list_combinations(grid)
+    combinations = _spanning(texts, ranges) if search else list_combinations(texts)
     runs = list_runs(configs, combinations, plan.varied, seeds, work_dir=plan.work_dir, dataset_root=dataset_root)
     for run in runs:
         _require_held_out(run, metric)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from clearctl.errors import RunError
 from clearctl.progress import Message
+from clearctl.shortrepr import ShortRepr
 from clearctl.sweep.local import LocalEngine
 from clearctl.sweep.outcome import RunOutcome, SweepListener, ignore
 from clearctl.sweep.plan import PlannedRun, run_label
@@ -33,8 +34,8 @@ class StagePlan:
 Stage: TypeAlias = Callable[[StagePlan], AbstractContextManager[SweepListener]]
 
 
-@dataclass(frozen=True)
-class SelectionResult:
+@dataclass(frozen=True, repr=False)
+class SelectionResult(ShortRepr):
     """The `choices`, one of each config, with their `records` in selection.json.
 
     `measured` are all runs on validation images, `tested` those of the chosen settings, carried out as `plan` says.
