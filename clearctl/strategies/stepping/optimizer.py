@@ -1,4 +1,4 @@
-"""What a step asks of torch's optimizers, without the labels that only a profiler reads: they take longer than SGD."""
+"""The calls of torch's optimizers in a step, without the labels that only a profiler reads: these take longer than SGD."""
 
 from typing import Any
 
