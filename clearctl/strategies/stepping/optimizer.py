@@ -1,4 +1,4 @@
-"""The calls of torch's optimizers in a step, without the labels that only a profiler reads: these take longer than SGD."""
+"""Calls of torch's optimizers in a step, without labels that only a profiler reads: they take longer than SGD."""
 
 from typing import Any
 
