@@ -26,7 +26,7 @@ def pytest_configure() -> None:
     the tests that need a GPU do without. Python looks for garbage less often: with all libraries imported it would
     spend a tenth of the time on that.
     """
-    gc.set_threshold(10_000, *gc.get_threshold()[1:])
+    gc.set_threshold(100_000, *gc.get_threshold()[1:])
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if find_spec("hypothesis") is None:
         return

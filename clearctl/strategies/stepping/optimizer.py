@@ -1,4 +1,4 @@
-"""Calls of torch's optimizers in a step, without labels that only a profiler reads: they take longer than SGD."""
+"""The calls of a step to torch's optimizers without the labels of a profiler, which take longer than SGD itself."""
 
 from typing import Any
 

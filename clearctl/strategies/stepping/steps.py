@@ -76,6 +76,6 @@ def _training_epoch(strategy: Strategy, **kwargs: object) -> None:
 
 
 def _gives_new_losses(criterion: object) -> bool:
-    """Whether no loss that it has given changes later: a user-defined one might keep the tensor, and add to it."""
+    """Whether no loss that it has given changes later: a user's loss might keep the tensor, and add to it."""
     modules = criterion.modules() if isinstance(criterion, nn.Module) else (criterion,)
     return {type(module).__module__.partition(".")[0] for module in modules} <= {"torch", "mmcls", "clearctl"}
