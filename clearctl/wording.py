@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 
 def plural(noun: str, number: int) -> str:
-    """`run` for 1, `runs` for any other number."""
-    return noun if number == 1 else f"{noun}s"
+    """`run` for 1, `runs` for any other number; `classes` of `class`."""
+    return noun if number == 1 else f"{noun}es" if noun.endswith("ss") else f"{noun}s"
 
 
 def counted(number: int, noun: str) -> str:
