@@ -21,6 +21,7 @@ import json
 import os
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -202,13 +203,21 @@ def read_config(run: Path) -> dict[str, Any]:
     file = config_file(run)
     try:
         body = ast.parse(read_text(file)).body
-        values = {node.targets[0].id: _literal(node.value) for node in body}  # type: ignore[attr-defined]
+        values = dict(map(_assigned, body))
         if "_base_" in values:
             raise ValueError("it uses _base_, expected literals only")
-    except (OSError, ValueError, SyntaxError, TypeError, AttributeError, RecursionError, MemoryError) as error:
+    except (OSError, ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
         raise _unlike(file, str(error)) from None
     _require_fit(file, values, CONFIG)
     return values
+
+
+def _assigned(node: ast.stmt) -> tuple[str, Any]:
+    """(name, value) of `name = literal`. Raises ValueError for any other statement."""
+    if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+        with suppress(ValueError, TypeError):
+            return node.targets[0].id, _literal(node.value)
+    raise ValueError(f"line {node.lineno} is not `name = literal`, and no code of a run folder is run")
 
 
 def _literal(node: ast.expr) -> Any:

@@ -114,6 +114,28 @@ def test_config_that_no_run_wrote(text: str, tmp_path: Path) -> None:
         rundir.read_config(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import os",
+        "a += 1",
+        "del a",
+        "(a := 1)",
+        "a = b = 1",
+        "a.b = 1",
+        "a = open('b')",
+        "a = {**b}",
+        "a = float('x')",
+    ],
+)
+def test_the_line_of_a_config_that_is_code_is_named(statement: str, tmp_path: Path) -> None:
+    (tmp_path / "config.py").write_text(f"seed = 0\n{statement}\n")
+    with pytest.raises(
+        RunError, match=r"is damaged: line 2 is not `name = literal`, and no code of a run folder is run"
+    ):
+        rundir.read_config(tmp_path)
+
+
 def test_a_line_of_the_metrics_that_is_being_written_is_left_out(tmp_path: Path) -> None:
     assert rundir.read_metrics(tmp_path) == []
     rundir.append_metrics(tmp_path, {"event": "test"})

@@ -27,7 +27,7 @@ from clearctl.config.keys import (
     TASK_LABELS,
     TOP,
 )
-from clearctl.config.load import SET_ORIGIN, Config
+from clearctl.config.load import SET_ORIGIN, Config, flatten
 from clearctl.config.ranges import COUNT, SEED
 from clearctl.config.registry import is_typo
 from clearctl.config.speed import check_speed
@@ -101,7 +101,15 @@ class _Sections(Findings):
             self.one_of("dialect", self.values["dialect"], DIALECTS)
         with self.relying_on_faulty_parts():
             check_speed(self, self.values, self.catalogue.refused_with)
+        self.whole_numbers()
         return self.faults
+
+    def whole_numbers(self) -> None:
+        """No integer of more than 64 bits, which neither torch nor the length of anything can be."""
+        reported = {fault.key for fault in self.faults}
+        for key, value in flatten(self.values):
+            if type(value) is int and not -(2**63) <= value < 2**63 and key not in reported:
+                self.add(key, f"found a number of {value.bit_length()} bits, expected one of at most 63")
 
     def top_level(self) -> None:
         for name in REQUIRED:

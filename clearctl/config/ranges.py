@@ -60,7 +60,8 @@ COUNT = Range(1, whole=True)
 FROM_0 = Range(0)
 ABOVE_0 = Range(0, open_least=True)
 WHOLE_FROM_0 = Range(0, whole=True)
-PROCESSES = Range(0, 1024, whole=True)
+MOST_PROCESSES = 1024
+PROCESSES = Range(0, MOST_PROCESSES, whole=True)
 SHARE = Range(0, 1)  # a probability, or a weight of two
 DECAY = Range(0, 1, open_most=True)  # of a running mean
 SEED = Range(0, 2**63 - 1, whole=True)  # what torch's generators take

@@ -19,6 +19,7 @@ from clearctl.dataset.splits import Split, few_shot_split, lines_by_class, split
 from clearctl.errors import DatasetError, UsageError
 from clearctl.progress import Listener, ignore
 from clearctl.shortrepr import ShortRepr
+from clearctl.wording import counted
 
 DEFAULT_SHOT = 5
 DEFAULT_SEEDS = (0,)
@@ -126,9 +127,10 @@ class _FewshotJob:
         file = layout.filelist_file(self.root, bucket)
         for class_name, of_class in zip(self.class_names, members, strict=True):
             if len(of_class) < self.shot:
+                found = counted(len(of_class), "image")
                 raise DatasetError(
-                    f"{file}: {len(of_class)} images of class {class_name!r} in bucket {bucket}, too few for --shot "
-                    f"{self.shot}\nchoose a smaller --shot, or leave the bucket out with --buckets"
+                    f"{file}: {found} of class {class_name!r} in bucket {bucket}, too few for "
+                    f"--shot {self.shot}\nchoose a smaller --shot, or leave the bucket out with --buckets"
                 )
         if not has_test and not any(len(of_class) > self.shot for of_class in members):
             raise DatasetError(f"{file}: --shot {self.shot} leaves no image of bucket {bucket} to test on")

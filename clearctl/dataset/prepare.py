@@ -29,6 +29,7 @@ from clearctl.dataset.transfer import ReleasedFeatures, find_released_features, 
 from clearctl.errors import DatasetError, UsageError
 from clearctl.progress import Listener, Message, ignore
 from clearctl.shortrepr import ShortRepr
+from clearctl.wording import counted
 
 DEFAULT_TEST_RATIO = 0.3
 DEFAULT_SEEDS = (0, 1, 2, 3, 4)
@@ -181,7 +182,7 @@ class _PrepareJob:
         per_class = " of each class" if self.stratified else ""
         num_images = len(split.train) + len(split.test)
         raise DatasetError(
-            f"bucket {bucket} has {num_images} images: a test ratio of {self.test_ratio}{per_class} "
+            f"bucket {bucket} has {counted(num_images, 'image')}: a test ratio of {self.test_ratio}{per_class} "
             f"leaves its {side} set empty\n"
             "choose another --test-ratio (0: no split), or leave the bucket out with --buckets"
         )

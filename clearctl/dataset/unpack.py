@@ -25,7 +25,7 @@ from typing import BinaryIO
 
 from clearctl.errors import DatasetError
 from clearctl.progress import Counted, Listener, rate_limited
-from clearctl.regular import open_regular
+from clearctl.regular import open_regular, what_it_is_instead
 from clearctl.units import megabytes
 
 # Several times the largest release.
@@ -69,9 +69,11 @@ def read_contents(archive: Path, *, max_bytes: int = MAX_UNPACKED_BYTES) -> Cont
     with (
         _reading(archive, "is not a complete zip archive"),
         open_regular(archive) as file,
-        zipfile.ZipFile(file) as opened,
     ):
-        entries = tuple(info for info in opened.infolist() if not _is_junk(info.filename))
+        if found := what_it_is_instead(file.read(64)):
+            raise BadArchiveError(f"{_name(archive)} is not a complete zip archive: {found}")
+        with zipfile.ZipFile(file) as opened:
+            entries = tuple(info for info in opened.infolist() if not _is_junk(info.filename))
     for info in entries:
         if fault := _fault_of(info):
             raise BadArchiveError(f"{_name(archive)}: the entry {_shortened(info.orig_filename)!r} {fault}")

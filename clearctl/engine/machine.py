@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from clearctl.config.ranges import MOST_PROCESSES
 from clearctl.distributed import world
 from clearctl.engine.gpu import describe_gpu
 from clearctl.errors import CapabilityError, UsageError
@@ -21,6 +22,8 @@ from clearctl.progress import Listener, Message, ignore
 from clearctl.shortage import shortage
 from clearctl.version import __version__
 from clearctl.wording import counted
+
+MOST_AT_ONCE = 2**31 - 1
 
 PACKAGES = ("torch", "torchvision", "avalanche-lib", "mmcls", "mmcv", "numpy", "pillow", "wandb")
 # A matrix product on a GPU gives the same bits each time only with a work space of this kind.
@@ -77,6 +80,18 @@ def _gpu_of_process(name: str, count: int) -> torch.device:
             "start one process for each GPU, or use --device cpu"
         )
     return torch.device("cuda", world.local_rank())
+
+
+def check_batches(batch_size: int | None, workers: int | None) -> None:
+    """Raise UsageError for a number of images at once, or of processes that decode them, that cannot be."""
+    for option, number, kind, least, most in (
+        ("--batch-size", batch_size, "images", 1, MOST_AT_ONCE),
+        ("--workers", workers, "processes", 0, MOST_PROCESSES),
+    ):
+        if number is not None and number < least:
+            raise UsageError(f"{option} {number} is not a number of {kind} ≥ {least}")
+        if number is not None and number > most:
+            raise UsageError(f"{option} {number}: expected at most {most:,} {kind}")
 
 
 def require_worker_processes(workers: int) -> None:

@@ -147,3 +147,15 @@ def test_infinity_where_it_has_a_meaning(tmp_path: Path, features_config: Path) 
     plugin = "dict(type='GradientClipping', max_norm=1.0, norm_type=float('inf'))"
     file.write_text(f"_base_ = [{str(features_config)!r}]\ncl_strategy = dict(plugins=[{plugin}])\n")
     assert faults(file) == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["cl_strategy.train_mb_size", "cl_strategy.eval_mb_size", "cl_strategy.train_epochs", "cl_strategy.optimizer.lr"],
+)
+@pytest.mark.parametrize("value", [2**63, 10**30])
+def test_an_integer_of_more_than_64_bits(key: str, value: int, tiny_config: Path) -> None:
+    """torch would raise an OverflowError, a ValueError or a RuntimeError for it, later."""
+    expected = f"--set: {key}: found a number of {value.bit_length()} bits, expected one of at most 63"
+    assert faults(tiny_config, f"{key}={value}") == [expected]
+    assert faults(tiny_config, f"{key}={2**63 - 1}") == []

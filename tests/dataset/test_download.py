@@ -295,8 +295,16 @@ def test_a_length_longer_than_the_body_is_never_complete(mirror, root, data):
 
 def test_a_page_in_place_of_the_archive(mirror, root):
     mirror.files[PUBLIC] = b"<html>please sign in</html>"
-    refused(mirror, root, f"{PUBLIC} is not a complete zip archive")
+    refused(mirror, root, f"{PUBLIC} is not a complete zip archive: it is a web page")
     assert not root.exists()
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:99999", "http://a:0/", "http://a b/", "http://a/b c/", "http://a:x"]
+)
+def test_an_address_that_is_none_is_a_fault_of_usage(address):
+    with pytest.raises(UsageError, match=r"--url .*: expected the address of a folder"):
+        base_url(address)
 
 
 @pytest.mark.parametrize(
@@ -306,6 +314,7 @@ def test_a_page_in_place_of_the_archive(mirror, root):
         ("/tmp/evil", "not a plain relative path"),
         ("labeled_images/link", "is a link"),
         (".download/x", "which clearctl itself writes"),
+        (".clearctl.lock", "which clearctl itself writes"),
     ],
 )
 def test_a_poisoned_archive(mirror, root, data, name, reported):

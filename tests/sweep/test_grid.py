@@ -3,7 +3,7 @@
 import pytest
 
 from clearctl.errors import UsageError
-from clearctl.sweep.grid import Range, read_grid, read_ranges, require_no_ranges
+from clearctl.sweep.grid import Range, grid_texts, read_grid, read_ranges, require_no_ranges
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,9 @@ def test_a_range_that_cannot_be(texts: list[str], fault: str) -> None:
 )
 def test_a_drawn_number_has_few_digits(range_: Range, value: float, expected: float) -> None:
     assert range_.rounded(value) == expected
+
+
+def test_values_of_a_grid_that_are_no_texts() -> None:
+    grid = {"a": ["0.1", 0.1, 3, True, None, "Adam"]}
+    assert grid_texts(grid) == {"a": ["0.1", "0.1", "3", "True", "None", "Adam"]}
+    assert grid_texts(None) == {}

@@ -26,6 +26,9 @@ class SourceImage:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
+_OF_SEVERAL = ("that is not an image", "that are not images")
+
+
 @dataclass
 class LeftOut:
     """{why: the names of the files}; the reasons are in the order in which they were found."""
@@ -39,7 +42,10 @@ class LeftOut:
 
     def lines(self) -> list[str]:
         """A line for each reason: how many files, and the first few."""
-        return [f"{counted(len(names), 'file')} {why}: {few(names)}" for why, names in self.files.items()]
+        return [
+            f"{counted(len(names), 'file')} {why if len(names) == 1 else why.replace(*_OF_SEVERAL)}: {few(names)}"
+            for why, names in self.files.items()
+        ]
 
 
 @dataclass

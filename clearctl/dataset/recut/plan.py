@@ -21,6 +21,7 @@ from clearctl.dataset.release import Release
 from clearctl.errors import DatasetError, UsageError
 from clearctl.nearby import closest
 from clearctl.progress import Counted, Listener, Message
+from clearctl.wording import counted
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ def _cut(class_name: str, chosen: Sequence[SelectedRecord], num_buckets: int) ->
     size = len(chosen) // num_buckets
     if not size:
         raise DatasetError(
-            f"class {class_name!r} has {len(chosen)} images for {num_buckets} buckets\n"
+            f"class {class_name!r} has {counted(len(chosen), 'image')} for {counted(num_buckets, 'bucket')}\n"
             f"choose a smaller --num-buckets, or leave the class out with --where {f'class_name != {class_name!r}'!r}"
         )
     return [list(chosen[number * size : (number + 1) * size]) for number in range(num_buckets)]

@@ -1,6 +1,7 @@
 """The published archives of CLEAR, by dataset and release, and their target folders."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -100,6 +101,7 @@ def _require_address(base: str, given: str, example: str) -> None:
     try:
         parts = urlsplit(base)
         plain = parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.fragment
+        plain = plain and not re.search(r"\s", base) and parts.port != 0  # .port raises ValueError beyond 65535
     except ValueError:
         plain = False
     if not plain:

@@ -112,8 +112,8 @@ class ArchiveInstall:
         with self._discarding(path, origin):
             found, checked = self._checksums(path, origin)
             contents = unpack.read_contents(path, max_bytes=max_bytes)
-            if FOLDER in contents.top_level:
-                raise unpack.BadArchiveError(f"{self.file.name} contains {FOLDER}/, which clearctl itself writes")
+            for own in {FOLDER, layout.lock_file(self.root).name} & {*contents.top_level}:
+                raise unpack.BadArchiveError(f"{self.file.name} contains {own}, which clearctl itself writes")
         if path == self.part:
             _rename_whole(self.part, self.file)
         receipt = Receipt(

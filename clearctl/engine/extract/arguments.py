@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from clearctl.config.keys import PRECISIONS
+from clearctl.engine.machine import check_batches
 from clearctl.errors import UsageError
 from clearctl.wording import any_of
 
@@ -22,10 +23,7 @@ def check_arguments(
     """Raise UsageError for a value that is invalid."""
     if precision not in PRECISIONS:
         raise UsageError(f"--precision {precision}: expected {any_of(PRECISIONS)}")
-    if batch_size is not None and batch_size < 1:
-        raise UsageError(f"--batch-size {batch_size} is not a number of images ≥ 1")
-    if workers is not None and workers < 0:
-        raise UsageError(f"--workers {workers} is not a number of processes ≥ 0")
+    check_batches(batch_size, workers)
     if weights not in (None, "default", "none"):
         raise UsageError(f"--weights {weights}: expected default or none; give a file with --checkpoint")
     if checkpoint is not None and weights is not None:

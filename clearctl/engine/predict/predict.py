@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from clearctl.distributed.randomness import preserve_random_states
 from clearctl.engine.extract.extract import BATCH_SIZE, default_workers
 from clearctl.engine.machine import (
+    check_batches,
     current_device,
     deterministic_algorithms,
     require_worker_processes,
@@ -130,7 +131,7 @@ def predict(
     read, of which it names the number and three, and where the features' network cannot be had again; RunError for a
     folder or file that has no such weights, and for a strategy whose answers do not follow from them.
     """
-    _check_arguments(batch_size, workers)
+    check_batches(batch_size, workers)
     where = resolve_device(device)
     asked = find_target(
         Path(target),
@@ -162,13 +163,6 @@ def predict(
         list(asked.without_weights),
         unreadable,
     )
-
-
-def _check_arguments(batch_size: int | None, workers: int | None) -> None:
-    if batch_size is not None and batch_size < 1:
-        raise UsageError(f"--batch-size {batch_size} is not a number of images ≥ 1")
-    if workers is not None and workers < 0:
-        raise UsageError(f"--workers {workers} is not a number of processes ≥ 0")
 
 
 def _ask(

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import clearctl
 from clearctl.errors import ConfigError, UsageError
 from clearctl.sweep.grid import read_grid
 from clearctl.sweep.select.metric import read_metric
@@ -103,3 +105,17 @@ def test_the_ends_of_ranges_are_checked(features_config: Path, given: dict[str, 
         plan(features_config, given, HELD_OUT, "cl_strategy.train_epochs=0..5", trials=9)
     with pytest.raises(UsageError, match="nothing to search: give --set KEY=LOW..HIGH"):
         plan(features_config, given, HELD_OUT, f"{LR}=0.1", trials=9)
+
+
+def test_what_python_gives_in_place_of_texts(features_config: Path, given: dict[str, Any]) -> None:
+    """The same plan as that of the command line: a config alone, the metric by name, numbers in the grid."""
+    grid = {"scenario.validation": [0.2], LR: (0.1, np.float64(0.2))}
+    found = clearctl.plan_selection(features_config, "validation.accuracy", grid=grid, **given)
+    assert found.settings == plan(features_config, given, HELD_OUT, f"{LR}=0.1,0.2").settings
+    assert len(repr(found)) < 700
+
+
+@pytest.mark.parametrize("number", ["first", "trials"])
+def test_counts_from_python(number: str, features_config: Path, given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=f"^{number} is 0: expected 1 or more"):
+        plan(features_config, given, HELD_OUT, f"{LR}=0.1,0.2", **{number: 0})
