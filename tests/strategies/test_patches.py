@@ -142,10 +142,11 @@ def test_tf32_that_a_program_has_set_by_the_newer_switches_is_put_back() -> None
 
 
 def test_figures_of_metrics_are_let_go_of_by_pyplot(write_config: Callable[..., Path]) -> None:
+    earlier = pyplot.get_fignums()  # of other tests, outside of a run
     own = pyplot.figure()
     matrix = "metrics=[{'type': 'confusion_matrix_metrics', 'stream': True, 'save_image': True}]"
     train(write_config("naive"), device="cpu", overrides=[matrix])
-    assert pyplot.get_fignums() == [own.number]
+    assert pyplot.get_fignums() == [*earlier, own.number]
     pyplot.close(own)
 
 
