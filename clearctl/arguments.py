@@ -20,7 +20,6 @@ from clearctl.wording import any_of
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 _NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", Path: "a path"}
-_TOO_LARGE = 2**63  # for an integer of torch, or of a length
 _NO = object()  # for a value that is not taken
 
 
@@ -67,7 +66,7 @@ def _plain(value: Any, kind: Any) -> Any:
     if kind in (int, float) and isinstance(value, bool):
         return _NO
     if kind is int:
-        return int(value) if isinstance(value, numbers.Integral) and abs(int(value)) < _TOO_LARGE else _NO
+        return int(value) if isinstance(value, numbers.Integral) else _NO
     if kind is float:
         return float(value) if isinstance(value, numbers.Real) else _NO
     if kind is Path:

@@ -55,7 +55,6 @@ def test_no_argument_of_a_verb_takes_an_object_of_no_use(verb: Any) -> None:
         ({"number": 1.0}, "number: found 1.0, expected a whole number"),
         ({"number": True}, "number: found True, expected a whole number"),
         ({"number": "1"}, "number: found '1', expected a whole number"),
-        ({"number": 2**63}, "number: found 9223372036854775808, expected a whole number"),
         ({"number": None}, "number: found None, expected a whole number"),
         ({"number": Decimal(1)}, "number: found Decimal('1'), expected a whole number"),
         ({"real": "0.5"}, "real: found '0.5', expected a number"),

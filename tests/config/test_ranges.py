@@ -92,7 +92,7 @@ def test_the_numbers_in_a_value() -> None:
 NONSENSE = {
     "scenario.buckets=['1', '1']": "scenario.buckets: found '1' more than once: list each once",
     "scenario.buckets=['1', 1]": "scenario.buckets: found '1' more than once: list each once",
-    "seed=18446744073709551616": f"seed: found 18446744073709551616, expected a whole number from 0 to {2**63 - 1}",
+    "seed=18446744073709551616": "seed: found a number of 65 bits, expected one of at most 63",
     "seed=True": "seed: found True, expected a whole number from 0",
     "data={'workers': 100000}": "data.workers: found 100000, expected a whole number from 0 to 1024",
     "model.head.topk=0": "model.head.topk: found 0, expected a whole number from 1",
@@ -159,3 +159,10 @@ def test_an_integer_of_more_than_64_bits(key: str, value: int, tiny_config: Path
     expected = f"--set: {key}: found a number of {value.bit_length()} bits, expected one of at most 63"
     assert faults(tiny_config, f"{key}={value}") == [expected]
     assert faults(tiny_config, f"{key}={2**63 - 1}") == []
+
+
+def test_an_integer_that_python_does_not_print(tiny_config: Path) -> None:
+    config = load(tiny_config)
+    config.values["seed"] = 10**5000
+    expected = f"seed: found a number of {(10**5000).bit_length()} bits, expected one of at most 63"
+    assert [f"{fault.key}: {fault.message}" for fault in check(config, CATALOGUE)] == [expected]
