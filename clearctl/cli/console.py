@@ -29,6 +29,7 @@ from clearctl.distributed import world
 from clearctl.errors import CapabilityError, ClearctlError, ConfigError, Stopped, UsageError
 from clearctl.jsontext import json_text
 from clearctl.shortage import shortage
+from clearctl.wording import counted
 
 INTERRUPTED = 130
 _ERASE_LINE = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
@@ -73,10 +74,14 @@ class Output:
     def written(self, written: int, unchanged: int, dry_run: bool) -> None:
         """Print the number of files that a command wrote, on stdout."""
         if not written:
-            self.stdout.print(f"nothing to do: all {unchanged} files are up to date")
+            self.stdout.print(
+                "nothing to do: "
+                + ("the file is" if unchanged == 1 else f"all {unchanged:,} files are")
+                + " up to date"
+            )
         else:
             verb = "would be written" if dry_run else "written"
-            self.stdout.print(f"{written} files {verb}, {unchanged} up to date")
+            self.stdout.print(f"{counted(written, 'file')} {verb}, {unchanged:,} up to date")
 
     def next_command(self, *words: object, first: str = "next") -> None:
         """Print the next command to run, unless quiet: the `words` after `clearctl`, to be copied as they are."""

@@ -174,7 +174,7 @@ def extract_features(
     if not result.written:
         return
     output.stdout.print(
-        f"{result.images:,} images in {duration(result.seconds)}: {rate:,.0f} images/s, "
+        f"{counted(result.images, 'image')} in {duration(result.seconds)}: {rate:,.0f} images/s, "
         f"{percent(waiting)} % of the time waiting for images{_advice(waiting, result.workers)}"
         + (f", {duration(result.compiling_s)} of it compiling" if compile_ else "")
     )

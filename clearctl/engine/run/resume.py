@@ -27,6 +27,7 @@ from clearctl.metrics import from_json
 from clearctl.named_run import require_run
 from clearctl.progress import Listener, Message, ignore
 from clearctl.strategies.patches import applied
+from clearctl.wording import counted
 
 
 @applied()
@@ -117,5 +118,5 @@ def _where(saved: SavedStates | None, names: list[str]) -> str:
     if saved.within is None:
         return f"at the start of bucket {names[saved.bucket]}"
     place = saved.within["place"]
-    steps = f" and {place['steps']} steps" if place["steps"] else ""
-    return f"in bucket {names[saved.bucket]}, after {place['epochs']} epochs{steps}"
+    steps = f" and {counted(place['steps'], 'step')}" if place["steps"] else ""
+    return f"in bucket {names[saved.bucket]}, after {counted(place['epochs'], 'epoch')}{steps}"
