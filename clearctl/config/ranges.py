@@ -63,7 +63,8 @@ WHOLE_FROM_0 = Range(0, whole=True)
 PROCESSES = Range(0, 1024, whole=True)
 SHARE = Range(0, 1)  # a probability, or a weight of two
 DECAY = Range(0, 1, open_most=True)  # of a running mean
-SEED = Range(0, 2**63 - 1, whole=True)  # what torch's generators take
+LARGEST = 2**63 - 1  # the largest whole number that torch takes
+SEED = Range(0, LARGEST, whole=True)  # what torch's generators take
 
 # Arguments that strategies and the plugins of the same method share.
 _OF_METHODS = {

@@ -21,6 +21,14 @@ def faults(file: Path, *overrides: str) -> list[str]:
     return [str(fault) for fault in check(load(file, overrides), CATALOGUE)]
 
 
+@pytest.mark.parametrize("entry", ["{}", "{'x': 1}", "{'type': None}", "1"])
+def test_a_plugin_without_a_type_hides_no_other_fault(entry: str, tiny_config: Path) -> None:
+    plugins = f"cl_strategy.plugins=[{entry}, {{'type': 'EarlyStoppingPlugin', 'patience': 1, 'val_stream_name': 'x'}}]"
+    found = "\n".join(faults(tiny_config, plugins, "cl_strategy.eval_every_steps=0"))
+    for key in ("plugins.0", "cl_strategy.eval_every:", "plugins.1.val_stream_name", "cl_strategy.eval_every_steps"):
+        assert key in found
+
+
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: str(file.relative_to(CONFIGS)))
 def test_shipped_configs_have_no_faults(file: Path, tmp_path: Path) -> None:
     config = load(file)
