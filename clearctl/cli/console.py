@@ -35,6 +35,7 @@ INTERRUPTED = 130
 _ERASE_LINE = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
 INTERRUPTION = "interrupted: finished parts are on disk; run the same command again"
 REPORT = "this is a fault in clearctl: please report it with what `--verbose` prints (`clearctl --verbose COMMAND ...`)"
+OWN_CODE = "correct it, and run the command again; `clearctl --verbose COMMAND ...` prints the traceback"
 
 
 @dataclass
@@ -179,10 +180,16 @@ def report_full_output(error: OSError) -> int:
 
 
 def _fail_unexpected(error: Exception) -> NoReturn:
-    """End the command for an exception that clearctl does not raise itself: a shortage of the machine, or a fault."""
+    """End the command for an exception that is not clearctl's: a shortage, an error in the user's code, or a fault."""
+    from clearctl.config.own import place_in_own_code
+
     if lacking := shortage(error):
         lacking.__cause__ = error  # for --verbose
         output.fail(lacking, lacking.exit_code)
+    if place := place_in_own_code(error):
+        failed = ConfigError(f"your own code failed: {place}: {type(error).__name__}: {error}")
+        failed.__cause__ = error
+        output.fail(failed, failed.exit_code, OWN_CODE)
     output.fail(error, 1, REPORT)
 
 

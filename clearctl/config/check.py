@@ -138,6 +138,14 @@ class _Sections(Findings):
         folders, own_types = own_folders(self.config), list(own.own_types(self.values))
         not_in = Path(self.config.file).parent if self.config.of_run else None
         imports = section.get("imports") or []
+        if not isinstance(imports, str | list | tuple):
+            self.add(f"{key}.imports", f"found {imports!r}, expected a list of modules, such as ['my_code']")
+            return
+        if section.get("allow_failed_imports") is not None:
+            self.is_a(f"{key}.allow_failed_imports", section["allow_failed_imports"], bool)
+        named = section.get("folders")
+        if named is not None and not (isinstance(named, list) and all(isinstance(each, str) for each in named)):
+            self.add(f"{key}.folders", f"found {named!r}, expected a list of folders, such as ['my_code']")
         for folder in folders if imports or own_types else ():
             own.add_import_folder(folder)
         for index, name in enumerate([imports] if isinstance(imports, str) else imports):

@@ -6,6 +6,7 @@ from typing import Any
 from clearctl.config.catalogue import Catalogue
 from clearctl.config.findings import Findings
 from clearctl.config.keys import EVERY_STRATEGY, OF_LEFT_OUT
+from clearctl.config.ranges import COUNT
 
 CALIBRATION = "calibration_metrics"
 
@@ -24,6 +25,7 @@ def check_metrics(found: Findings, key: str, value: Any, catalogue: Catalogue) -
         if kind == "forward_transfer_metrics" and never:
             found.add(place, "forward_transfer_metrics needs cl_strategy.eval_every=0 or more")
         if kind == "topk_acc_metrics":
+            found.count(f"{place}.top_k", entry.get("top_k"), COUNT)
             found.at_most_classes(f"{place}.top_k", entry.get("top_k"))
         if kind == OF_LEFT_OUT and not (scenario.get("classes") or scenario.get("drop_classes")):
             found.add(place, "it needs classes outside the stream: give scenario.classes or scenario.drop_classes")

@@ -4,7 +4,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -143,6 +143,7 @@ class Findings:
                 self.argument(f"{key}.{argument}", child, accepted[argument])
                 if not (is_own(name) or self.config.of_run):  # an existing run is not checked
                     self.within(f"{key}.{argument}", child, range_of(registry.kind, name, argument))
+                self._no_bool(f"{key}.{argument}", child, accepted[argument])
             elif not open_ended:
                 hint = closest(argument, [*accepted, *also]) or self._left_over(key, name, argument)
                 self.add(f"{key}.{argument}", f"{name} has no argument {argument!r}{hint}")
@@ -152,6 +153,12 @@ class Findings:
         asked = getattr(registry[name], "arguments_fault", None)
         if asked is not None and not self.config.of_run and (found := asked(given)):
             self.add(f"{key}.{found[0]}" if found[0] else key, found[1])
+
+    def _no_bool(self, key: str, value: Any, parameter: Parameter) -> None:
+        """Check that `value` is not a bool where a number is expected, which Python would take for 0 or 1."""
+        expected = expected_types(parameter)
+        if isinstance(value, bool) and expected and bool not in expected and not self._is_faulty(key):
+            self.add(key, f"found {value!r}, expected {' or '.join(type_names(expected))}")
 
     def _left_over(self, key: str, name: str, argument: str) -> str:
         """A hint on how to drop an argument that a base gives for another type."""
@@ -173,11 +180,23 @@ class Findings:
         if value is not None and not callable(value) and takes_function(parameter):
             self.add(key, f"found {value!r}, but it takes a function, which a config cannot contain: leave it out")
             return
+        choices = literals(parameter.annotation)
+        if choices:
+            if value not in choices or type(value) not in map(type, choices):
+                self.add(key, f"found {value!r}, expected {' or '.join(map(repr, choices))}")
+            return
         expected = expected_types(parameter)
         if not expected and isinstance(value, str) and takes_no_text(parameter):
             expected = (type(parameter.default),)
         if expected and not isinstance(value, expected):
             self.add(key, f"found {value!r}, expected {' or '.join(type_names(expected))}")
+
+
+# What a config holds where an annotation names a container.
+_CONTAINERS: Mapping[Any, tuple[type, ...]] = {
+    **dict.fromkeys((list, tuple, Sequence, Iterable, Collection), (list, tuple)),
+    **dict.fromkeys((dict, Mapping), (dict,)),
+}
 
 
 def expected_types(parameter: Parameter) -> tuple[type, ...]:
@@ -187,22 +206,15 @@ def expected_types(parameter: Parameter) -> tuple[type, ...]:
     a list.
     """
     annotation = parameter.annotation
-    simple = (bool, int, float, str)
-    if annotation in simple:
-        allowed = {annotation}
-    elif typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        # torch says `float | Tensor` of a learning rate; a config cannot hold a tensor.
-        allowed = {kind for kind in typing.get_args(annotation) if getattr(kind, "__name__", "") != "Tensor"}
-        if not allowed <= {*simple, type(None)}:
-            return ()
-    elif annotation is inspect.Parameter.empty:
+    if annotation is inspect.Parameter.empty:
         allowed = kinds(parameter.documented)
-        if not allowed:
-            return ()
-        allowed.add(type(None))  # docstrings do not mention that None is accepted
-        if parameter.name == "init_cfg":
-            allowed |= {list, tuple}  # and that mmcv takes a list, as its BaseModule does
+        if allowed:
+            allowed.add(type(None))  # docstrings do not mention that None is accepted
+            if parameter.name == "init_cfg":
+                allowed |= {list, tuple}  # and that mmcv takes a list, as its BaseModule does
     else:
+        allowed = annotated(annotation)
+    if not allowed:
         return ()
     if float in allowed:
         allowed.add(int)
@@ -211,10 +223,34 @@ def expected_types(parameter: Parameter) -> tuple[type, ...]:
     return tuple(sorted(allowed, key=lambda kind: kind.__name__))
 
 
+def annotated(annotation: Any) -> set[type]:
+    """The types of a config's values that an annotation allows; empty if it allows others too."""
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType):
+        # torch says `float | Tensor` of a learning rate; a config cannot hold a tensor.
+        each = [kind for kind in typing.get_args(annotation) if getattr(kind, "__name__", "") != "Tensor"]
+        allowed = [annotated(kind) for kind in each]
+        return set().union(*allowed) if all(allowed) else set()
+    if annotation is None:
+        return {type(None)}
+    if annotation in (bool, int, float, str, type(None)):
+        return {annotation}
+    return set(_CONTAINERS.get(origin or annotation, ())) if inspect.isclass(origin or annotation) else set()
+
+
 def takes_function(parameter: Parameter) -> bool:
     """Whether the parameter takes a function and nothing that a config can hold."""
     said = str(parameter.annotation)
     return "Callable" in said and not re.search(r"\b(str|int|float|bool|Module)\b", said.partition("Callable")[0])
+
+
+def literals(annotation: Any) -> tuple[Any, ...]:
+    """The values that a `Literal`, or one or None, allows; empty for another annotation."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return typing.get_args(annotation)
+    parts = typing.get_args(annotation) if typing.get_origin(annotation) in (typing.Union, types.UnionType) else ()
+    named = [(None,) if part is type(None) else literals(part) for part in parts]
+    return tuple(value for values in named for value in values) if any(named) and all(named) else ()
 
 
 def takes_no_text(parameter: Parameter) -> bool:

@@ -242,14 +242,18 @@ def bases(path: Path) -> list[Path]:
                 named = ast.literal_eval(node.value)
             except ValueError:
                 return []
-            return [path.parent / name for name in (named if isinstance(named, list | tuple) else [named])]
+            listed = named if isinstance(named, list | tuple) else [named]
+            if not all(isinstance(name, str) and name for name in listed):
+                text = "expected the path of a config, or a list of paths"
+                raise ConfigError(f"{path}, line {node.lineno}: _base_: found {named!r:.200}, {text}")
+            return [path.parent / name for name in listed]
     return []
 
 
 def _apply(values: dict[str, Any], origins: dict[str, str], override: str) -> None:
     key, separator, text = override.partition("=")
     key = key.strip()
-    if not separator or not key:
+    if not separator or not all(key.split(".")):
         raise ConfigError(f"--set {override}: expected KEY=VALUE, such as cl_strategy.train_epochs=1")
     value = read_literal(text)
     *above, last = key.split(".")

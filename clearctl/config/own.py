@@ -135,6 +135,13 @@ def is_named(module: str) -> bool:
     return module in MODULES
 
 
+def place_in_own_code(error: BaseException) -> str | None:
+    """`file, line N` of the innermost call in a module that a config named, from where `error` was raised."""
+    files = {getattr(sys.modules.get(name), "__file__", None) for name in MODULES}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else None
+
+
 def _lies_in(module: Any, folder: Path) -> bool:
     file = getattr(module, "__file__", None)
     return isinstance(file, str) and file.endswith(".py") and Path(file).resolve().is_relative_to(folder)
@@ -144,6 +151,8 @@ def _reason(name: str, error: BaseException) -> str:
     """The error, and the line of the user's module that raised it."""
     text = in_one_line(error)
     if isinstance(error, ModuleNotFoundError) and error.name in (name, name.partition(".")[0]):
+        if name.endswith(".py"):
+            return f"give the name of the module, {name.removesuffix('.py')!r}"
         return "it is not installed, and not next to the config file"
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: SyntaxError: {error.msg}"

@@ -69,10 +69,16 @@ def _shows_samples_again(traits: Traits) -> bool:
 
 
 def plugin_entries(section: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
-    """(place in the list, entry) of the plugins of a strategy's `section`, of those that are calls."""
+    """(place in the list, entry) of the plugins of a strategy's `section`, of those that have the name of a type."""
     plugins = section.get("plugins")
     return (
-        [(i, entry) for i, entry in enumerate(plugins) if isinstance(entry, dict)] if isinstance(plugins, list) else []
+        [
+            (i, entry)
+            for i, entry in enumerate(plugins)
+            if isinstance(entry, dict) and isinstance(entry.get("type"), str)
+        ]
+        if isinstance(plugins, list)
+        else []
     )
 
 

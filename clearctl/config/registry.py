@@ -1,6 +1,7 @@
 """A registry turns a `type=` name into a class. Each package that owns a kind of class declares one."""
 
 import inspect
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -57,7 +58,9 @@ class Registry:
             return f"{self.kind} {name!r} cannot be used: {self.refused[name]}"
         if name in self.classes or name in self._added():
             return None
-        return f"no {self.kind} is called {name!r}{closest(name, self.classes)}"
+        module, _, cls = name.rpartition(".")
+        hint = f"; write {f'{module}:{cls}'!r} for a class of your own" if module and cls.isidentifier() else ""
+        return f"no {self.kind} is called {name!r}{closest(name, self.classes) or hint}"
 
     def __getitem__(self, name: str) -> Factory:
         """The class called `name`, or that `module:Class` names; KeyError if there is none."""
@@ -142,14 +145,23 @@ def _parameters(factory: Factory) -> tuple[dict[str, Parameter], bool]:
     if not inspect.isclass(factory):
         return _signature(factory, documented)
     found: dict[str, Parameter] = {}
+    is_users, passed_on = own.is_named(factory.__module__), False
     for cls in factory.__mro__:
         if "__init__" not in vars(cls) or cls is object:
             continue
-        own, open_ended = _signature(vars(cls)["__init__"], documented)
-        found = own | found
+        named, open_ended = _signature(vars(cls)["__init__"], documented)
+        if is_users and passed_on and not named:
+            return found, True  # what the user's class takes by **kwargs is not for this base, which takes nothing
+        found = named | found
         if not open_ended:
             return found, False
+        passed_on = _takes_any_name(vars(cls)["__init__"])
     return found, not found
+
+
+def _takes_any_name(function: Factory) -> bool:
+    kinds = [parameter.kind for parameter in inspect.signature(function).parameters.values()]
+    return inspect.Parameter.VAR_KEYWORD in kinds
 
 
 def _signature(function: Factory, documented: Mapping[str, str]) -> tuple[dict[str, Parameter], bool]:
@@ -161,8 +173,20 @@ def _signature(function: Factory, documented: Mapping[str, str]) -> tuple[dict[s
             open_ended = True
         elif parameter.kind is not kinds.POSITIONAL_ONLY and parameter.name not in ("self", "cls"):
             types = documented.get(parameter.name, "")
-            named[parameter.name] = Parameter(parameter.name, parameter.default, parameter.annotation, types)
+            annotation = _evaluated(parameter.annotation, function)
+            named[parameter.name] = Parameter(parameter.name, parameter.default, annotation, types)
     return named, open_ended
+
+
+def _evaluated(annotation: Any, function: Factory) -> Any:
+    """An annotation that is text, as `from __future__ import annotations` makes all of a module; text if it fails."""
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        of_module = getattr(inspect.unwrap(function), "__globals__", {})
+        return eval(annotation, {**vars(typing), **of_module})  # torch imports Iterable for type checkers only
+    except Exception:  # a name that is imported for type checkers only
+        return annotation
 
 
 def is_typo(name: str, hint: str) -> bool:

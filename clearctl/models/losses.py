@@ -68,9 +68,13 @@ class Criterion(nn.Module):
     def try_on(self, num_classes: int, *, soft: bool) -> None:
         """Raise ValueError or AssertionError if it cannot score `num_classes`, or, with `soft`, take soft labels."""
         trial = copy.deepcopy(self).cpu()  # SeesawLoss counts what it sees
-        scores = torch.zeros(2, num_classes)
-        if trial(scores, torch.tensor([0, num_classes - 1])).numel() != 1:
+        scores = torch.zeros(2, num_classes, requires_grad=True)
+        with torch.enable_grad():
+            found = trial(scores, torch.tensor([0, num_classes - 1]))
+        if found.numel() != 1:
             raise ValueError("it gives a loss for each sample: reduction must be 'mean' or 'sum'")
+        if not found.requires_grad:
+            raise ValueError("its result has no gradient with respect to the scores: do not detach it")
         if soft:
             try:
                 trial(scores, torch.full_like(scores, 1 / num_classes))

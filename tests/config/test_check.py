@@ -10,6 +10,7 @@ from clearctl.config.check import check, require
 from clearctl.config.load import load
 from clearctl.config.published import fill_class_counts
 from clearctl.engine.build.catalogue import CATALOGUE
+from clearctl.engine.build.preflight import check_config
 from clearctl.errors import ConfigError, DatasetError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -19,6 +20,30 @@ SHIPPED = sorted(file for file in CONFIGS.rglob("*.py") if not PARTS & set(file.
 
 def faults(file: Path, *overrides: str) -> list[str]:
     return [str(fault) for fault in check(load(file, overrides), CATALOGUE)]
+
+
+@pytest.mark.parametrize(
+    ("imports", "message"),
+    [
+        ("{'imports': 3}", "custom_imports.imports: found 3, expected a list of modules"),
+        ("{'imports': True}", "custom_imports.imports: found True, expected a list of modules"),
+        ("{'imports': {'a': 1}}", "custom_imports.imports: found {'a': 1}, expected a list of modules"),
+        ("{'imports': [], 'allow_failed_imports': 'x'}", "allow_failed_imports: found 'x', expected a bool"),
+        ("{'imports': [], 'folders': 'x'}", "custom_imports.folders: found 'x', expected a list of folders"),
+        ("{'imports': [], 'folders': [3]}", "custom_imports.folders: found [3], expected a list of folders"),
+    ],
+)
+def test_custom_imports_have_their_types(imports: str, message: str, tiny_config: Path) -> None:
+    (fault,) = check_config(tiny_config, overrides=[f"custom_imports={imports}"]).faults
+    assert message in fault
+
+
+@pytest.mark.parametrize("entry", ["{}", "{'x': 1}", "{'type': None}", "1"])
+def test_a_plugin_without_a_type_hides_no_other_fault(entry: str, tiny_config: Path) -> None:
+    plugins = f"cl_strategy.plugins=[{entry}, {{'type': 'EarlyStoppingPlugin', 'patience': 1, 'val_stream_name': 'x'}}]"
+    found = "\n".join(faults(tiny_config, plugins, "cl_strategy.eval_every_steps=0"))
+    for key in ("plugins.0", "cl_strategy.eval_every:", "plugins.1.val_stream_name", "cl_strategy.eval_every_steps"):
+        assert key in found
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: str(file.relative_to(CONFIGS)))

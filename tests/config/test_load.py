@@ -335,3 +335,17 @@ def test_a_config_that_exits_is_a_fault(tmp_path):
 def test_delete_with_nothing_to_delete_leaves_no_key(tmp_path):
     (tmp_path / "config.py").write_text("model = dict(head=dict(_delete_=True, a=1))\n")
     assert load(tmp_path / "config.py").values["model"] == {"head": {"a": 1}}
+
+
+@pytest.mark.parametrize("base", ["3", "None", "''", "[1]", "['']", "{}"])
+def test_a_base_that_is_no_path_is_refused(base: str, tmp_path: Path) -> None:
+    (tmp_path / "config.py").write_text(f"seed = 1\n_base_ = {base}\n")
+    with pytest.raises(ConfigError, match=r"config.py, line 2: _base_: found .*, expected the path of a config"):
+        load(tmp_path / "config.py")
+
+
+@pytest.mark.parametrize("override", ["cl_strategy..lr=1", ".seed=1", "seed.=1", ".=1"])
+def test_a_key_with_an_empty_part_is_refused(override: str, tmp_path: Path) -> None:
+    (tmp_path / "config.py").write_text("seed = 1\n")
+    with pytest.raises(ConfigError, match="expected KEY=VALUE"):
+        load(tmp_path / "config.py", [override])
