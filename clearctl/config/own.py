@@ -6,9 +6,12 @@ run folder itself, which is untrusted.
 """
 
 import importlib.util
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -136,10 +139,25 @@ def is_named(module: str) -> bool:
 
 
 def place_in_own_code(error: BaseException) -> str | None:
-    """`file, line N` of the innermost call in a module that a config named, from where `error` was raised."""
+    """`file, line N` of the innermost call in a module that a config named, from where `error` was raised.
+
+    Of a function there that was called with other arguments than it takes, the place where it is defined.
+    """
     files = {getattr(sys.modules.get(name), "__file__", None) for name in MODULES}
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
-    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else None
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else _definition(error)
+
+
+def _definition(error: BaseException) -> str | None:
+    """`file, line N` of a function of the user that a TypeError names: `MyPlugin.before_training() got an ...`."""
+    named = re.match(r"([\w.]+)\(\) (?:got|takes|missing) ", str(error)) if isinstance(error, TypeError) else None
+    if named is None:
+        return None
+    for module in MODULES:
+        with suppress(AttributeError):
+            code = attrgetter(named[1])(sys.modules[module]).__code__
+            return f"{code.co_filename}, line {code.co_firstlineno}"
+    return None
 
 
 def _lies_in(module: Any, folder: Path) -> bool:

@@ -76,7 +76,7 @@ def test_not_a_clear_folder(tmp_path):
         read_index(tmp_path)
 
 
-@pytest.mark.parametrize("content", ['{"1": ', "[1]", '"x"', "\ufeff{}", "[" * 100_000])
+@pytest.mark.parametrize("content", ['{"1": ', "[1]", '"x"', "\ufeff[1]", "[" * 100_000])
 def test_broken_class_json(clear_folder, content):
     root = clear_folder()
     camera_json(root).write_text(content)

@@ -57,3 +57,10 @@ class Fails(SupervisedPlugin):
 
     def before_backward(self, strategy: Any, **kwargs: Any) -> None:
         raise KeyError("gone")
+
+
+class TakesNoMore(SupervisedPlugin):
+    """A hook without the keywords that Avalanche calls it with."""
+
+    def before_training(self, strategy: Any) -> None:
+        pass

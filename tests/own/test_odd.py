@@ -46,13 +46,24 @@ def test_a_loss_without_a_gradient_is_refused(config: Path, prepared: Path) -> N
     assert "no gradient with respect to the scores" in fault
 
 
+@pytest.mark.parametrize(
+    ("plugin", "line", "text"),
+    [
+        ("Fails", '        raise KeyError("gone")', "KeyError: 'gone'"),
+        (
+            "TakesNoMore",
+            "    def before_training(self, strategy: Any) -> None:",
+            "TypeError: TakesNoMore.before_training() got an unexpected keyword argument",
+        ),
+    ],
+)
 def test_an_error_of_the_users_own_code_names_its_line_and_is_no_fault_of_clearctl(
-    config: Path, prepared: Path, tmp_path: Path
+    plugin: str, line: str, text: str, config: Path, prepared: Path, tmp_path: Path
 ) -> None:
-    override = "cl_strategy.plugins=[{'type': 'odd_code:Fails'}]"
+    override = f"cl_strategy.plugins=[{{'type': 'odd_code:{plugin}'}}]"
     command = ["train", str(config), "--dataset-root", str(prepared), "--device", "cpu", "--set", override]
     result = CliRunner().invoke(app, [*command, "--set", f"work_dir={tmp_path}"])
     assert result.exit_code == 3
-    line = 1 + (FOLDER / "odd_code.py").read_text().splitlines().index('        raise KeyError("gone")')
-    assert f"your own code failed: {FOLDER / 'odd_code.py'}, line {line}: KeyError: 'gone'" in result.stderr
+    number = 1 + (FOLDER / "odd_code.py").read_text().splitlines().index(line)
+    assert f"your own code failed: {FOLDER / 'odd_code.py'}, line {number}: {text}" in result.stderr
     assert "fault in clearctl" not in result.stderr
