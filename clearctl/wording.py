@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 
 def plural(noun: str, number: int) -> str:
-    """`run` for 1, `runs` for any other number; `class`, `classes`."""
-    return noun if number == 1 else f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
+    """`run` for 1, `runs` for any other number; `class`, `classes`; `batch`, `batches`, but `epoch`, `epochs`."""
+    hisses = noun.endswith(("s", "x", "ch", "sh")) and not noun.endswith("epoch")
+    return noun if number == 1 else f"{noun}es" if hisses else f"{noun}s"
 
 
 def counted(number: int, noun: str) -> str:

@@ -64,7 +64,8 @@ def sentence(run: Path, state: State | None) -> str:
     bucket, epochs, steps = state
     if epochs < 0:
         return f"resuming {run} at the start of bucket {bucket}"
-    return f"resuming {run} in bucket {bucket}, after {epochs} epochs" + (f" and {steps} steps" if steps else "")
+    and_steps = f" and {steps} step{'s' * (steps != 1)}" if steps else ""
+    return f"resuming {run} in bucket {bucket}, after {epochs} epoch{'s' * (epochs != 1)}{and_steps}"
 
 
 def straight(config: Path, work_dir: Path, *, saving: str = "epochs", **arguments: Any) -> Ended:

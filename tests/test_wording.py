@@ -6,7 +6,8 @@ from clearctl.wording import all_of, any_of, counted, dataset_size, few, first_l
 def test_counts() -> None:
     assert [counted(number, "run") for number in (0, 1, 2, 1200)] == ["0 runs", "1 run", "2 runs", "1,200 runs"]
     assert f"{plural('seed', 1)} 3" == "seed 3"
-    assert [counted(2, noun) for noun in ("class", "batch", "box")] == ["2 classes", "2 batches", "2 boxes"]
+    nouns = ["2 classes", "2 batches", "2 boxes", "2 epochs"]
+    assert [counted(2, noun) for noun in ("class", "batch", "box", "epoch")] == nouns
     assert dataset_size(1957, 11, 10) == "1,957 images of 11 classes in 10 buckets"
     assert dataset_size(1, 1, 1) == "1 image of 1 class in 1 bucket"
 
