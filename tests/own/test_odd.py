@@ -1,5 +1,6 @@
 """User-defined classes with unusual signatures, of the wrong kind, or with an error of their own."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from typer.testing import CliRunner
 from clearctl.cli import app
 from clearctl.engine.build.preflight import check_config
 
-FOLDER = Path(__file__).parent
+CODE = Path(__file__).parent / "odd_code.py"
 PLUGINS = {
     "'type': 'odd_code:Typed', 'strength': 1, 'layers': [1], 'size': None, 'mode': 'sum', 'other': 1": "",
     "'type': 'odd_code:Typed', 'strength': '1'": "plugins.0.strength: found '1', expected float or int",
@@ -24,11 +25,19 @@ PLUGINS = {
 }
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a user, which has nothing but the module: it stays on Python's path."""
+    folder = tmp_path_factory.mktemp("odd")
+    shutil.copy(CODE, folder)
+    return folder
+
+
 @pytest.fixture
-def config(tmp_path: Path, features_config: Path) -> Path:
+def config(tmp_path: Path, features_config: Path, folder: Path) -> Path:
     file = tmp_path / "config.py"
     file.write_text(
-        f"_base_ = {str(features_config)!r}\ncustom_imports = dict(imports=[], folders=[{str(FOLDER)!r}])\n"
+        f"_base_ = {str(features_config)!r}\ncustom_imports = dict(imports=[], folders=[{str(folder)!r}])\n"
     )
     return file
 
@@ -58,12 +67,12 @@ def test_a_loss_without_a_gradient_is_refused(config: Path, prepared: Path) -> N
     ],
 )
 def test_an_error_of_the_users_own_code_names_its_line_and_is_no_fault_of_clearctl(
-    plugin: str, line: str, text: str, config: Path, prepared: Path, tmp_path: Path
+    plugin: str, line: str, text: str, config: Path, folder: Path, prepared: Path, tmp_path: Path
 ) -> None:
     override = f"cl_strategy.plugins=[{{'type': 'odd_code:{plugin}'}}]"
     command = ["train", str(config), "--dataset-root", str(prepared), "--device", "cpu", "--set", override]
     result = CliRunner().invoke(app, [*command, "--set", f"work_dir={tmp_path}"])
     assert result.exit_code == 3
-    number = 1 + (FOLDER / "odd_code.py").read_text().splitlines().index(line)
-    assert f"your own code failed: {FOLDER / 'odd_code.py'}, line {number}: {text}" in result.stderr
+    number = 1 + CODE.read_text().splitlines().index(line)
+    assert f"your own code failed: {folder / CODE.name}, line {number}: {text}" in result.stderr
     assert "fault in clearctl" not in result.stderr
