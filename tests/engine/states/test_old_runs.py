@@ -61,7 +61,7 @@ def test_a_run_of_an_earlier_version_is_resumed(
 
     ended = resume(run, accept_changes=changed, listener=listen)
 
-    assert any("in bucket 1, after 1 epochs and 1 steps" in text for text in said) is not changed
+    assert any("in bucket 1, after 1 epoch and 1 step" in text for text in said) is not changed
     assert ended.matrix.tolist() == whole.matrix.tolist()
     resumed, straight = (torch.load(rundir.checkpoint_file(at, 3), weights_only=True) for at in (run, whole.run))
     for key, weights in straight.items():
