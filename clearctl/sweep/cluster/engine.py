@@ -123,6 +123,8 @@ def import_ray() -> Any:
 
 def _run_unit(indices: Sequence[int], tasks: Sequence[RemoteTask], event_queue: Any) -> list[RemoteResult]:
     """Run by Ray in a process of the cluster."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a script starts in the background with `&`
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which `ray.cancel` uses
     # Not waited for: a process that waits gives its CPU back, and Ray would begin another run on it.
     last_put = [event_queue.actor.put.remote(RunStarted(index)) for index in indices]
 

@@ -58,9 +58,11 @@ def ray_address(halting: Path) -> Iterator[str]:
     # A cluster asks who is there for its token, as Ray's own does by default.
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="a" * 32)
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", **environ(halting)}
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in what a script starts in the background
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     )
+    signal.signal(signal.SIGINT, before)
     try:
         until(lambda: process.poll() is not None or listens(port))
         assert process.poll() is None, process.stdout and process.stdout.read().decode()
