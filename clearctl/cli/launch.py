@@ -80,15 +80,17 @@ def _launch(processes: int) -> None:
 def _exit_like(failed: "ChildFailedError", processes: int) -> NoReturn:
     """End with the exit code of the process that reported an error. Raises RunError if none could.
 
-    A process that was killed is named, even if another one, which lost contact to it, has ended before.
+    A process that was killed is named, even if another one, which lost contact to it, has ended before. SIGTERM is what
+    torch ends the others with, once one has reported an error.
     """
     _, first = failed.get_first_failure()
-    killed = [(rank, failure) for rank, failure in failed.failures.items() if failure.exitcode < 0]
+    exit_codes = [failure.exitcode for failure in failed.failures.values() if failure.exitcode > 0]
+    by_torch = -signal.SIGTERM if exit_codes else None
+    killed = [(rank, each) for rank, each in failed.failures.items() if each.exitcode < 0 and each.exitcode != by_torch]
     if not killed:
-        raise typer.Exit(first.exitcode)
+        raise typer.Exit(first.exitcode if first.exitcode > 0 else exit_codes[0])
     rank, first = min(killed, key=lambda found: found[1].timestamp)
     output.stderr.show_cursor()  # of a terminal; the live bars of a process that is killed leave it hidden
-    exit_codes = [failure.exitcode for failure in failed.failures.values() if failure.exitcode > 0]
     ended = f"process {rank} of {processes} was ended by {signal.Signals(-first.exitcode).name}"
     if not exit_codes:
         raise RunError(

@@ -16,16 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer
 from conftest import CONFIGS
 from halting import PATIENCE_S, Halt, until
 from runs import require_same
 from sharing import environment, free_port
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from typer.testing import CliRunner
 from warm import deliver_sigint, environ_of
 
 from clearctl import layout, rundir
 from clearctl.cli import app
+from clearctl.cli.launch import _exit_like
 from clearctl.distributed import world
+from clearctl.errors import RunError
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="it finds processes as only Linux lists them"
@@ -402,6 +406,31 @@ def test_an_error_that_all_processes_have_is_reported_once(
     require_reported_once(found[2], "error: ", reported)
     assert len(found[2].splitlines()) <= 2
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("exit_codes", "code", "named"),
+    [
+        ([4, 4], 4, ""),
+        ([4, -15], 4, ""),  # torch has ended the other one, which was about to report the same
+        ([-15, 4], 4, ""),
+        ([4, -9], 4, "process 1 of 2 was ended by SIGKILL"),
+        ([-9, 4], 4, "process 0 of 2 was ended by SIGKILL"),
+        ([-15, -15], 5, "process 0 of 2 was ended by SIGTERM, and so were the others"),
+        ([-9, -15], 5, "process 0 of 2 was ended by SIGKILL, and so were the others"),
+    ],
+)
+def test_the_exit_code_is_that_of_the_one_that_reported(
+    exit_codes: list[int], code: int, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failures = {rank: ProcessFailure(rank, 1, exit_code, "") for rank, exit_code in enumerate(exit_codes)}
+    for rank, failure in failures.items():
+        failure.timestamp = rank
+    with pytest.raises((typer.Exit, RunError)) as ended:
+        _exit_like(ChildFailedError("clearctl", failures), 2)
+    assert ended.value.exit_code == code
+    printed = capsys.readouterr().err + str(ended.value)
+    assert named in printed if named else "process" not in printed
 
 
 @pytest.mark.parametrize(
