@@ -91,8 +91,8 @@ def _sequence(value: Any, kind: Any) -> Any:
 
 
 def _all_taken(values: Any) -> Any:
-    found = values.items() if isinstance(values, dict) else ((None, value) for value in values)
-    return _NO if any(_NO in (key, value) for key, value in found) else values
+    parts = (*values, *values.values()) if isinstance(values, dict) else values
+    return _NO if any(part is _NO for part in parts) else values  # arrays cannot be compared with `==`
 
 
 def _expected(annotation: Any) -> str:

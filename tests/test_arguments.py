@@ -111,6 +111,13 @@ def test_what_is_taken_besides(argument: dict[str, Any], value: Any) -> None:
     assert type(found) is type(value)
 
 
+@pytest.mark.parametrize("array", [np.arange(2), torch.arange(2), np.zeros(0)])
+def test_a_dict_of_anything_takes_arrays(array: Any) -> None:
+    assert taken(anything={"a": array})["a"] is array
+    with pytest.raises(UsageError, match="anything: found"):
+        taken(anything={"a": array, 1: array})
+
+
 def test_a_long_value_is_cut_short() -> None:
     with pytest.raises(UsageError) as caught:
         taken(number="x" * 10_000)
