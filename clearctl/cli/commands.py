@@ -103,7 +103,7 @@ class ClearctlGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def _refuse(self, ctx: Any, name: str) -> None:
-        meant = closest(name, self._paths())
+        meant = close_names(name, self._paths())
         ctx.fail(f"no such command {name!r}{_meant(meant)}")
 
     def _paths(self) -> list[str]:
@@ -134,7 +134,7 @@ def _closest_options(error: Any) -> list[str]:
         return []
     known = [option for parameter in error.ctx.command.get_params(error.ctx) for option in parameter.opts]
     by_name = {option[2:]: option for option in known if option.startswith("--")}
-    found = closest(error.option_name.lstrip("-").replace("_", "-"), sorted(by_name), cutoff=0.65)
+    found = close_names(error.option_name.lstrip("-").replace("_", "-"), sorted(by_name), cutoff=0.65)
     return [by_name[name] for name in found]
 
 
@@ -154,7 +154,7 @@ def _meant(names: Sequence[str]) -> str:
     return f"; did you mean {any_of([repr(name) for name in names])}?" if names else ""
 
 
-def closest(name: str, known: list[str], cutoff: float = 0.6) -> list[str]:
+def close_names(name: str, known: list[str], cutoff: float = 0.6) -> list[str]:
     """Up to three of the `known` commands or options that `name` may stand for.
 
     It is one of their words or their beginning, else close to the whole (by `cutoff` of difflib's ratio) or to a word.

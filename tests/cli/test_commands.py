@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from warm import run_on_terminal
 
 from clearctl.cli import app
-from clearctl.cli.commands import closest
+from clearctl.cli.commands import close_names
 
 PANELS = {
     "Start here": ["demo", "doctor"],
@@ -117,11 +117,11 @@ def test_no_command_is_close() -> None:
 
 
 def test_a_word_comes_before_what_only_looks_alike() -> None:
-    assert closest("prepare", ["report", "prepare-avalanche"]) == ["prepare-avalanche"]
-    assert closest("reprt", ["report", "prepare-avalanche"]) == ["report"]
-    assert closest("featurs", ["report", "extract-features"]) == ["extract-features"]
-    assert closest("extr", ["report", "extract-features"]) == ["extract-features"]
-    assert closest("q", ["report"]) == []
+    assert close_names("prepare", ["report", "prepare-avalanche"]) == ["prepare-avalanche"]
+    assert close_names("reprt", ["report", "prepare-avalanche"]) == ["report"]
+    assert close_names("featurs", ["report", "extract-features"]) == ["extract-features"]
+    assert close_names("extr", ["report", "extract-features"]) == ["extract-features"]
+    assert close_names("q", ["report"]) == []
 
 
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
